@@ -1,0 +1,1 @@
+"""lvtune: parameter-efficient language-vision tuning of frozen pose estimators."""
