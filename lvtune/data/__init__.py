@@ -1,0 +1,1 @@
+"""Pictures and key points: reading, cropping, encoding, checking."""

@@ -1,0 +1,1 @@
+"""Scores: OKS-AP, PCK."""
