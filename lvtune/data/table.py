@@ -66,11 +66,12 @@ class PoseTable:
         notes: Sequence[str] = (),
         boxes: Mapping[str, np.ndarray] | None = None,
         box_format: str | None = None,
-        whole: bool = True,
+        images: np.ndarray | None = None,
     ) -> None:
         self.skeleton, self.root, self.fingerprint = skeleton, Path(root), fingerprint
         self.notes, self.box_format = list(notes), box_format
-        self._columns, self._rows, self._categories, self._whole = columns, rows, categories, whole
+        self._columns, self._rows, self._categories = columns, rows, categories
+        self._images = images  # ids of the images scored; None for all of the file
         # With detector boxes row i says only which picture; box, area and score are the detector's.
         self._boxes = boxes
 
@@ -144,14 +145,15 @@ class PoseTable:
                               f"indices below {len(self)}", "choose among the table's persons")
         chosen = chosen % max(1, len(self))
         boxes = None if self._boxes is None else {name: v[chosen] for name, v in self._boxes.items()}
+        images = np.unique(np.asarray(self._columns["image_id"])[self._rows[chosen]])
         mark = hashlib.sha256(self.fingerprint.encode() + chosen.tobytes()).hexdigest()
-        return self._with(rows=self._rows[chosen], boxes=boxes, fingerprint=mark, whole=False)
+        return self._with(rows=self._rows[chosen], boxes=boxes, fingerprint=mark, images=images)
 
     def _with(self, **changes: Any) -> PoseTable:
         given = dict(
             columns=self._columns, rows=self._rows, categories=self._categories, skeleton=self.skeleton,
             root=self.root, fingerprint=self.fingerprint, notes=self.notes, boxes=self._boxes,
-            box_format=self.box_format, whole=self._whole,
+            box_format=self.box_format, images=self._images,
         )
         return PoseTable(**{**given, **changes})
 
@@ -164,11 +166,10 @@ class PoseTable:
         """
         columns, kinds = self._columns, np.asarray(self._columns["kind"])
         ids = np.asarray(columns["image_id"])
-        inside = np.ones(len(ids), bool) if self._whole else np.isin(ids, ids[self._rows])
+        inside = np.ones(len(ids), bool) if self._images is None else np.isin(ids, self._images)
         counted = kinds == PERSON
         if self._boxes is None:
-            counted = np.zeros(len(ids), bool)
-            counted[self._rows] = True
+            counted = np.isin(np.arange(len(ids)), self._rows)
         rows = np.flatnonzero(inside)
         _, first = np.unique(ids[rows], return_index=True)
         images = [

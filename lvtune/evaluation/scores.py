@@ -1,0 +1,78 @@
+"""Every score of one run of predictions, in percent, under the name of the protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lvtune.data.table import PoseTable
+from lvtune.errors import LvtuneError
+from lvtune.evaluation.oks import oks_ap
+from lvtune.evaluation.pck import pck
+from lvtune.registry import suggest
+
+PROTOCOLS = ("pck", "ap")
+
+
+def _predictions(table: PoseTable, keypoints: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:
+    columns = (table.column(name) for name in ("image_id", "bbox", "score"))
+    return [
+        {"image_id": int(image), "bbox": box, "bbox_score": sure, "keypoints": points, "keypoint_scores": each}
+        for image, box, sure, points, each in zip(*columns, keypoints, scores, strict=True)
+    ]
+
+
+def score_predictions(
+    table: PoseTable,
+    keypoints: np.ndarray,
+    scores: np.ndarray,
+    protocols: Sequence[str] = PROTOCOLS,
+    thresholds: Sequence[float] = (0.2, 0.5),
+) -> dict[str, Any]:
+    """Score N persons' predictions against the table they were made for.
+
+    Args:
+        table: N persons; its boxes (ground truth or a detector's) name the protocol.
+        keypoints: (N, K, 2) in image pixels.
+        scores: (N, K) key point scores.
+        protocols: of `PROTOCOLS`.
+        thresholds: of PCK.
+
+    Returns:
+        ``pck@0.2``, ``pck@0.5``, ``ap`` in percent; ``per_joint`` {name: percent}; ``persons`` and
+        ``skipped`` of PCK; ``ap_details`` (all ten COCO numbers in percent); ``boxes``, the protocol's name.
+        None where a score cannot be had: PCK with detector boxes (they belong to nobody) or without a
+        torso in the skeleton, AP without ground truth of that size.
+
+    Raises:
+        LvtuneError: unknown protocol, shapes that do not fit, predictions that are not finite.
+    """
+    unknown = [name for name in protocols if name not in PROTOCOLS]
+    if unknown:
+        raise LvtuneError(f"protocol '{unknown[0]}'", f"of {', '.join(PROTOCOLS)}",
+                          suggest(unknown[0], list(PROTOCOLS), "choose one of these"))
+    keypoints, scores = np.asarray(keypoints, float), np.asarray(scores, float)
+    shape = (len(table), len(table.skeleton.keypoints))
+    if keypoints.shape != (*shape, 2) or scores.shape != shape:
+        raise LvtuneError(
+            f"predictions {keypoints.shape} and scores {scores.shape} for {len(table)} persons",
+            f"{(*shape, 2)} and {shape}: one prediction for each person of the table",
+            "predict with a base of the data's skeleton, on this very table",
+        )
+    detected = table.box_format is not None
+    result: dict[str, Any] = {"boxes": "detector boxes" if detected else "ground truth boxes"}
+    if "pck" in protocols:
+        if detected or table.skeleton.torso is None:
+            empty = {f"pck@{t:g}": None for t in thresholds}
+            result |= {**empty, "per_joint": {}, "persons": 0, "skipped": len(table)}
+        else:
+            truth = table.column("keypoints")
+            result |= pck(keypoints, truth[..., :2], truth[..., 2], table.skeleton, thresholds)
+    if "ap" in protocols:
+        details = oks_ap(table.coco_ground_truth(), _predictions(table, keypoints, scores), table.skeleton)
+        # pycocotools says -1 where there is nothing to find.
+        result["ap_details"] = {name: None if v < 0 else 100 * v for name, v in details.items()}
+        result["ap"] = result["ap_details"]["AP"]
+    return result
