@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lvtune.data.skeletons import Skeleton
+from lvtune.data.skeletons import COCO_17, Skeleton
 from lvtune.errors import LvtuneError
 
 PERSON, IGNORED, ZERO_BOX, INVISIBLE, EMPTY_IMAGE = range(5)
@@ -61,11 +61,17 @@ def _numbers(values: Any, what: str) -> np.ndarray:
     """A flat float64 array of finite numbers."""
     try:
         array = np.asarray(values, dtype=np.float64).reshape(-1)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         array = None
     if array is None or not np.isfinite(array).all():
         raise LvtuneError(f"{what}: {str(values)[:80]}", "finite numbers", "mend that entry")
     return array
+
+
+def _integer(value: Any, what: str) -> int:
+    if not isinstance(value, int) or not -(2**63) <= value < 2**63:
+        raise LvtuneError(f"{what}: {value!r:.60}", "an integer", "number them with integers")
+    return value
 
 
 def _index_images(images: list[dict[str, Any]], path: Path) -> dict[Any, dict[str, Any]]:
@@ -75,21 +81,25 @@ def _index_images(images: list[dict[str, Any]], path: Path) -> dict[Any, dict[st
         if lacking:
             raise LvtuneError(f"an image of {path} without `{lacking[0]}`: {str(image)[:80]}",
                               "id, file_name, width and height for every image", "add it")
-        if not isinstance(image["id"], int) or image["id"] in known:
-            fault = "twice in" if isinstance(image["id"], int) else "(no integer) in"
-            raise LvtuneError(f"image id {image['id']!r} {fault} {path}", "one integer id for each image",
+        number = _integer(image["id"], f"id of image {image['file_name']} in {path}")
+        if number in known:
+            raise LvtuneError(f"image id {number} twice in {path}", "one id for each image",
                               "number the images anew")
         size = _numbers([image["width"], image["height"]], f"size of image {image['file_name']}")
-        if (size < 1).any():
+        if (size < 1).any() or (size > 2**31).any():
             raise LvtuneError(f"image {image['file_name']} of size {image['width']}x{image['height']}",
                               "width and height of at least 1 pixel", "write the picture's true size")
-        known[image["id"]] = image
+        known[number] = {**image, "id": number, "width": int(size[0]), "height": int(size[1])}
     return known
 
 
 def _names_of_file(categories: list[dict[str, Any]], path: Path) -> tuple[dict[Any, Any], dict[str, Any]]:
     """Ids of the categories with key points, and the one whose names count."""
-    posed = {category.get("id"): category for category in categories if category.get("keypoints")}
+    posed = {
+        _integer(category.get("id"), f"id of a category in {path}"): category
+        for category in categories
+        if isinstance(category.get("keypoints"), list) and category["keypoints"]
+    }
     if not posed:
         raise LvtuneError(f"{path}, whose categories name no key points",
                           "a category with `keypoints` (a list of names)",
@@ -119,12 +129,11 @@ def _match_names(
 ) -> tuple[Skeleton, list[int], list[str]]:
     """The skeleton, for each of its key points the place in the file's annotations, and notes."""
     names, notes = [str(name) for name in category["keypoints"]], []
-    if count is not None and count < len(names):
+    if count == len(COCO_17.keypoints) < len(names) and tuple(names[:count]) == COCO_17.keypoints:
         # Human-Art's category names 21 key points, its `keypoints` hold the first 17 of them.
         notes.append(f"`{field}` holds the first {count} of the category's {len(names)} key points")
-        links = [pair for pair in category.get("skeleton") or () if max(pair) <= count]
-        names, category = names[:count], {**category, "keypoints": names[:count], "skeleton": links}
-    if count is not None and count > len(names):
+        names, category = names[:count], {"keypoints": names[:count]}
+    if count not in (None, len(names)):
         raise LvtuneError(f"annotations in {path} with {count} key points, its category with {len(names)}",
                           "as many key points as the category names", "mend the category or the annotations")
     if skeleton is None:
@@ -150,11 +159,12 @@ class _Builder:
 
     def add(self, item: dict[str, Any], order: list[int], count: int, field: str, required: bool) -> None:
         where = f"annotation {item.get('id', '?')} in {self.path}"
-        image = self.images.get(item.get("image_id"))
+        image = self.images.get(_integer(item.get("image_id"), f"image_id of {where}"))
         if image is None:
             raise LvtuneError(f"{where} of image {item.get('image_id')!r}, which is not among `images`",
                               "an image_id that `images` has", "add the image or drop the annotation")
-        if item.get("category_id", next(iter(self.posed))) not in self.posed:
+        category = item.get("category_id", next(iter(self.posed)))
+        if _integer(category, f"category_id of {where}") not in self.posed:
             return
         box = _numbers(item.get("bbox") or [], f"`bbox` of {where}")
         if len(box) != 4:
@@ -173,11 +183,17 @@ class _Builder:
             kind = ZERO_BOX
         elif required and not seen:
             kind = INVISIBLE
+        number = _integer(item.get("id", len(self.rows) + 1), f"id of an annotation in {self.path}")
+        self.rows.append((kind, image["id"], number, crowd, self._area(item, box, where), box, points))
+
+    def _area(self, item: dict[str, Any], box: np.ndarray, where: str) -> float:
         if item.get("area") is None:
             self.without_area += 1
-        area = float(box[2] * box[3]) if item.get("area") is None else float(_numbers(item["area"], where)[0])
-        number = int(item.get("id", len(self.rows) + 1))
-        self.rows.append((kind, image["id"], number, crowd, area, box, points))
+            return float(box[2] * box[3])
+        area = _numbers([item["area"]], f"`area` of {where}")
+        if len(area) != 1 or area[0] < 0:
+            raise LvtuneError(f"`area` of {where}: {item['area']}", "square pixels, 0 or more", "mend that entry")
+        return float(area[0])
 
     def _points(self, item: dict[str, Any], count: int, field: str, where: str) -> np.ndarray:
         if not item.get(field):
@@ -225,7 +241,8 @@ def parse_coco(
     if PERSON not in kinds:
         raise LvtuneError(f"{path} with no person to use ({'; '.join(notes) or 'no annotation of a person'})",
                           "at least one person with a box and visible key points", "check the annotations")
-    return _columns(rows, by_id, len(skeleton.keypoints)), {"skeleton": skeleton.to_dict(), "notes": notes}
+    meta = {"skeleton": skeleton.to_dict(), "notes": notes, "category_ids": list(posed)}
+    return _columns(rows, by_id, len(skeleton.keypoints)), meta
 
 
 def _columns(rows: list[tuple[Any, ...]], images: Mapping[Any, dict[str, Any]], count: int) -> dict[str, Any]:

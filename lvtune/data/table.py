@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from lvtune.data.arrow import cached_columns
-from lvtune.data.coco import EMPTY_IMAGE, PERSON, parse_coco
+from lvtune.data.boxes import decide_box_format, read_detections, to_xywh
+from lvtune.data.coco import EMPTY_IMAGE, IGNORED, PERSON, parse_coco
 from lvtune.data.skeletons import Skeleton
 from lvtune.errors import LvtuneError
 
-_VERSION = 1  # of the cached columns; raise it when parse_coco changes
+_VERSION = 2  # of the cached columns; raise it when parse_coco changes
 Strings = Sequence[str]
 
 
@@ -170,6 +172,8 @@ class PoseTable:
         counted = kinds == PERSON
         if self._boxes is None:
             counted = np.isin(np.arange(len(ids)), self._rows)
+        # An annotation without key points is passed over by pycocotools in its own way; left as it is.
+        crowd = np.where(kinds == IGNORED, columns["crowd"], ~counted)
         rows = np.flatnonzero(inside)
         _, first = np.unique(ids[rows], return_index=True)
         images = [
@@ -182,7 +186,7 @@ class PoseTable:
         annotations = [
             {"id": n, "image_id": int(ids[r]), "category_id": 1, "bbox": columns["bbox"][r].tolist(),
              "area": float(columns["area"][r]), "keypoints": points[r].reshape(-1).tolist(),
-             "num_keypoints": int((points[r, :, 2] > 0).sum()), "iscrowd": int(not counted[r])}
+             "num_keypoints": int((points[r, :, 2] > 0).sum()), "iscrowd": int(crowd[r])}
             for n, r in enumerate(rows, start=1)  # ids from 1: pycocotools takes 0 for "unmatched"
         ]
         links = [[a + 1, b + 1] for a, b in self.skeleton.links]
@@ -242,7 +246,9 @@ def read_coco(
     if not root.is_dir():
         raise LvtuneError(f"no folder of pictures at {root}", "the folder that `file_name` is relative to",
                           "check the path of the data")
-    content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    content = ""
+    with contextlib.suppress(OSError), path.open("rb") as file:  # parse_coco says what is wrong with it
+        content = hashlib.file_digest(file, "sha256").hexdigest()
     names = None if skeleton is None else skeleton.to_dict()
     key = hashlib.sha256(
         json.dumps([_VERSION, content, names, keypoints_field, require_keypoints]).encode()
@@ -256,4 +262,53 @@ def read_coco(
     return PoseTable(
         columns, rows, categories, skeleton=Skeleton.from_dict(columns.meta["skeleton"]), root=root,
         fingerprint=mark, notes=columns.meta["notes"],
+    )
+
+
+def with_boxes(
+    table: PoseTable,
+    detections: str | os.PathLike[str],
+    box_format: str = "auto",
+    *,
+    min_score: float = 0.0,
+) -> PoseTable:
+    """A detector's boxes in place of the annotated ones, in the pictures of ``table``.
+
+    Args:
+        table: gives the pictures and, for scoring, the annotations.
+        detections: a COCO results file: a list of image_id, category_id, bbox, score. Boxes of categories
+            other than the persons' are passed over.
+        box_format: ``xywh``, ``xyxy``, or ``auto`` to decide from the boxes (see `decide_box_format`);
+            what was decided stands in the result's ``box_format`` and ``notes``.
+        min_score: boxes of a lower detector score are passed over.
+
+    Raises:
+        LvtuneError: a fault of the file, an unknown format, no box in the table's pictures.
+    """
+    path = Path(detections)
+    columns, ids = table._columns, np.asarray(table._columns["image_id"])
+    persons = columns.meta["category_ids"]
+    image_ids, boxes, scores = read_detections(path, persons)
+    allowed = np.unique(ids) if table._images is None else table._images
+    here = np.isin(image_ids, allowed) & (scores >= min_score)
+    if not here.any():
+        raise LvtuneError(
+            f"{path} with no box of a person in the {len(allowed)} pictures at hand",
+            f"image ids such as {allowed[0]} and category ids {persons}",
+            "give the detections of this very data set",
+        )
+    found, first = np.unique(ids, return_index=True)
+    rows = first[np.searchsorted(found, image_ids[here])]
+    size = np.stack([columns["width"][rows], columns["height"][rows]], 1)
+    decided, reason = decide_box_format(boxes[here], size, box_format)
+    clipped = to_xywh(boxes[here], decided, size)
+    solid = (clipped[:, 2:] > 0).all(1)
+    notes = [*table.notes, f"{solid.sum()} detector boxes read as {decided}: {reason}"]
+    if not solid.all():
+        notes.append(f"{(~solid).sum()} detector boxes without an area inside the image: skipped")
+    mark = json.dumps([table.fingerprint, hashlib.sha256(path.read_bytes()).hexdigest(), decided, min_score])
+    return table._with(
+        rows=rows[solid], boxes={"bbox": clipped[solid], "score": scores[here][solid]}, notes=notes,
+        box_format=f"{decided} ({reason})", fingerprint=hashlib.sha256(mark.encode()).hexdigest(),
+        images=table._images,
     )

@@ -19,8 +19,8 @@ PROTOCOLS = ("pck", "ap")
 def _predictions(table: PoseTable, keypoints: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:
     columns = (table.column(name) for name in ("image_id", "bbox", "score"))
     return [
-        {"image_id": int(image), "bbox": box, "bbox_score": sure, "keypoints": points, "keypoint_scores": each}
-        for image, box, sure, points, each in zip(*columns, keypoints, scores, strict=True)
+        {"image_id": int(i), "bbox": box, "bbox_score": sure, "keypoints": points, "keypoint_scores": each}
+        for i, box, sure, points, each in zip(*columns, keypoints, scores, strict=True)
     ]
 
 
