@@ -192,7 +192,7 @@ class _Builder:
             return float(box[2] * box[3])
         area = _numbers([item["area"]], f"`area` of {where}")
         if len(area) != 1 or area[0] < 0:
-            raise LvtuneError(f"`area` of {where}: {item['area']}", "square pixels, 0 or more", "mend that entry")
+            raise LvtuneError(f"`area` of {where}: {item['area']}", "square pixels, 0 or more", "mend it")
         return float(area[0])
 
     def _points(self, item: dict[str, Any], count: int, field: str, where: str) -> np.ndarray:

@@ -1,0 +1,109 @@
+"""Skeletons: mirror pairs, upper body, torso and sigmas by name."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from lvtune.data.skeletons import COCO_17, HUMANART_21, LSP_14, Skeleton, get_skeleton, list_skeletons
+from lvtune.errors import LvtuneError
+
+
+def pairs(skeleton):
+    names = skeleton.keypoints
+    return {(names[i], names[j]) for i, j in enumerate(skeleton.flip_index) if i < j}
+
+
+def test_coco_pairs_upper_body_torso_and_sigmas():
+    assert COCO_17.flip_index == (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
+    assert COCO_17.upper == tuple(range(11))
+    assert COCO_17.torso == (5, 12)
+    # cocodataset.org, keypoint evaluation
+    published = [26, 25, 25, 35, 35, 79, 79, 72, 72, 62, 62, 107, 107, 87, 87, 89, 89]
+    assert COCO_17.sigmas == tuple(s / 1000 for s in published)
+
+
+def test_lsp_pairs_and_sigmas():
+    assert LSP_14.flip_index == (5, 4, 3, 2, 1, 0, 11, 10, 9, 8, 7, 6, 12, 13)
+    assert LSP_14.torso == (9, 2)
+    assert LSP_14.upper == (6, 7, 8, 9, 10, 11, 12, 13)
+    assert LSP_14.sigmas[12:] == (0.079, 0.079)  # neck, head_top as in CrowdPose
+
+
+def test_humanart_adds_fingers_and_toes():
+    assert HUMANART_21.keypoints[:17] == COCO_17.keypoints
+    assert ("left_toe", "right_toe") in pairs(HUMANART_21)
+    assert HUMANART_21.sigmas[17:] == (0.089,) * 4
+
+
+@pytest.mark.parametrize("name", list_skeletons())
+def test_flipping_twice_is_nothing_and_dicts_come_back(name):
+    skeleton = get_skeleton(name)
+    assert [skeleton.flip_index[i] for i in skeleton.flip_index] == list(range(len(skeleton.keypoints)))
+    assert Skeleton.from_dict(json.loads(json.dumps(skeleton.to_dict()))) == skeleton
+
+
+def test_underscores_and_capitals_are_forgiven_and_a_typo_is_answered():
+    assert get_skeleton("COCO_17") is COCO_17
+    with pytest.raises(LvtuneError) as error:
+        get_skeleton("coco17")
+    assert "coco-17" in error.value.fix
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [("L_Eye", "R_Eye"), ("left ear", "right ear"), ("eye_left", "eye_right"), ("LeftHip", "RightHip")],
+)
+def test_other_spellings_of_sides_make_pairs(left, right):
+    skeleton = Skeleton.from_category({"name": "x", "keypoints": [left, "tail", right]})
+    assert skeleton.flip_index == (2, 1, 0)
+
+
+def test_words_that_begin_with_l_or_r_have_no_side():
+    skeleton = Skeleton.from_category({"name": "x", "keypoints": ["lower_back", "root_of_tail", "forearm"]})
+    assert skeleton.flip_index == (0, 1, 2)
+    assert skeleton.upper == ()
+    assert skeleton.torso is None
+
+
+def test_a_category_of_known_key_points_is_the_known_skeleton():
+    category = {"name": "person", "keypoints": list(LSP_14.keypoints), "skeleton": []}
+    assert Skeleton.from_category(category) is LSP_14
+
+
+def test_a_new_category_takes_sigmas_by_name_and_links_from_one():
+    category = {"name": "robot", "keypoints": ["nose", "antenna", "left_hip"], "skeleton": [[1, 2], [2, 3]]}
+    skeleton = Skeleton.from_category(category)
+    assert (skeleton.name, skeleton.links) == ("robot-3", ((0, 1), (1, 2)))
+    assert skeleton.sigmas == (0.026, 0.079, 0.107)
+    assert Skeleton.from_category(category, sigmas=[0.1, 0.2, 0.3]).sigmas == (0.1, 0.2, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("category", "sigmas", "word"),
+    [
+        ({"name": "person"}, None, "without `keypoints`"),
+        ({"name": "person", "keypoints": []}, None, "without `keypoints`"),
+        ({"name": "person", "keypoints": "nose"}, None, "without `keypoints`"),
+        ({"name": "person", "keypoints": ["nose", "nose"]}, None, "two key points named 'nose'"),
+        ({"name": "person", "keypoints": ["a", "b"], "skeleton": [[1, 3]]}, None, "link (0, 2)"),
+        ({"name": "person", "keypoints": ["a", "b"], "skeleton": [[0, 1]]}, None, "link (-1, 0)"),
+        ({"name": "person", "keypoints": ["a", "b"], "skeleton": [1, 2]}, None, "not a list of pairs"),
+        ({"name": "person", "keypoints": ["a", "b"]}, [0.1], "1 sigmas"),
+        ({"name": "person", "keypoints": ["a"]}, [0.0], "sigmas"),
+    ],
+)
+def test_bad_categories_are_told(category, sigmas, word):
+    with pytest.raises(LvtuneError, match=word.replace("(", r"\(").replace(")", r"\)")) as error:
+        Skeleton.from_category(category, sigmas)
+    assert error.value.expected and error.value.fix
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"name": "x", "keypoints": 3, "sigmas": []}, {"name": "x", "keypoints": ["a"], "sigmas": ["b"]}],
+)
+def test_a_broken_dict_is_told(fields):
+    with pytest.raises(LvtuneError, match="cannot be read"):
+        Skeleton.from_dict(fields)
