@@ -1,0 +1,161 @@
+"""Key points <-> heatmaps, unbiased in both directions.
+
+Source: UDP (Huang et al., CVPR 2020, arXiv:1911.07524), refined by DARK (Zhang et al., CVPR 2020,
+arXiv:1910.06278); numbers of mmpose 1.x `UDPHeatmap`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from lvtune.errors import LvtuneError
+
+FLOOR, CEILING = 1e-3, 50.0  # what a heatmap is clipped to before its logarithm
+
+
+@dataclass(frozen=True)
+class UDPHeatmap:
+    """Gaussian heatmaps, vectorised over batch and key points, on any device.
+
+    Args:
+        input_size: (h, w) of the network input in pixels.
+        heatmap_size: (h, w) of the heatmap.
+        sigma: standard deviation of the Gaussian in heatmap pixels.
+        blur_kernel: odd width of the Gaussian blur before decoding.
+    """
+
+    input_size: tuple[int, int] = (256, 192)
+    heatmap_size: tuple[int, int] = (64, 48)
+    sigma: float = 2.0
+    blur_kernel: int = 11
+
+    def __post_init__(self) -> None:
+        sizes = (*self.input_size, *self.heatmap_size)
+        if len(sizes) != 4 or min(sizes) < 2 or self.sigma <= 0 or self.blur_kernel % 2 != 1:
+            raise LvtuneError(
+                f"UDPHeatmap(input_size={self.input_size}, heatmap_size={self.heatmap_size}, "
+                f"sigma={self.sigma}, blur_kernel={self.blur_kernel})",
+                "sizes (h, w) of at least 2 pixels, a positive sigma and an odd blur_kernel",
+                "type UDPHeatmap(input_size=(256, 192), heatmap_size=(64, 48), sigma=2.0)",
+            )
+
+    def encode(self, keypoints: torch.Tensor, visible: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draw one Gaussian a key point.
+
+        Args:
+            keypoints: (B, K, 2) x, y in input pixels; arrays are accepted.
+            visible: (B, K), 0 = unlabelled; COCO's 1 and 2 both count as 1.
+
+        Returns:
+            heatmaps (B, K, h, w) and weights (B, K), float32. The weight is 0, and the heatmap empty, where
+            the point is unlabelled or not finite or its Gaussian (3 sigma) lies wholly outside.
+        """
+        keypoints = torch.as_tensor(keypoints, dtype=torch.float32)
+        visible = torch.as_tensor(visible, dtype=torch.float32, device=keypoints.device)
+        _check_shape(keypoints, "keypoints", "(B, K, 2)", keypoints.ndim == 3 and keypoints.shape[-1] == 2)
+        _check_shape(visible, "visible", f"(B, K) = {tuple(keypoints.shape[:2])}",
+                     visible.shape == keypoints.shape[:2])
+        (H, W), (h, w) = self.input_size, self.heatmap_size
+        finite = keypoints.isfinite().all(-1)
+        step = keypoints.new_tensor([(W - 1) / (w - 1), (H - 1) / (h - 1)])
+        mu = torch.where(finite[..., None], keypoints, 0.0) / step
+        # The window sits on the centre rounded as the reference does, truncating towards zero.
+        center, radius = (mu + 0.5).trunc(), int(self.sigma * 3)
+        gaussians, inside = [], finite & (visible >= 0.5)
+        for axis, length in enumerate((w, h)):
+            grid = torch.arange(length, dtype=torch.float32, device=mu.device)
+            window = (grid - center[..., axis, None]).abs() <= radius
+            line = torch.exp(-((grid - mu[..., axis, None]) ** 2) / (2 * self.sigma**2))
+            gaussians.append(line * window)
+            inside = inside & window.any(-1)
+        heatmaps = gaussians[1][..., :, None] * (gaussians[0] * inside[..., None])[..., None, :]
+        return heatmaps, visible.clamp(max=1.0) * inside
+
+    def decode(self, heatmaps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Find the peak of each heatmap to a fraction of a pixel.
+
+        Args:
+            heatmaps: (B, K, h, w), any floating type.
+
+        Returns:
+            keypoints (B, K, 2) x, y in input pixels, and scores (B, K), the raw maxima; float32. A heatmap
+            without a positive value has no peak to refine: its plain argmax is returned. Values that are
+            not finite come out as key points and scores that are not finite.
+        """
+        heatmaps = torch.as_tensor(heatmaps).detach().float()
+        _check_shape(heatmaps, "heatmaps", f"(B, K, {self.heatmap_size[0]}, {self.heatmap_size[1]})",
+                     heatmaps.ndim == 4 and tuple(heatmaps.shape[2:]) == tuple(self.heatmap_size))
+        (H, W), (h, w) = self.input_size, self.heatmap_size
+        flat = heatmaps.flatten(2)
+        scores, index = flat.max(-1)
+        peak = torch.stack([index % w, index // w], dim=-1)
+        step = _newton_step(self._log_smooth(heatmaps, scores), peak)
+        step = torch.where((scores > 0)[..., None], step, step * 0.0)
+        points = (peak + step) / heatmaps.new_tensor([w - 1, h - 1])
+        # × input_size, not input_size − 1: the reference's asymmetry, undone by `crop.to_image`.
+        return points * heatmaps.new_tensor([W, H]), scores
+
+    def _log_smooth(self, heatmaps: torch.Tensor, peaks: torch.Tensor) -> torch.Tensor:
+        """Blur, scale back to the old maxima, take the logarithm, pad by the edge: (B, K, h+2, w+2)."""
+        maps = _blur(heatmaps, self.blur_kernel)
+        highest = maps.flatten(2).amax(-1)
+        ratio = torch.where(highest > 0, peaks / highest, torch.ones_like(peaks))
+        logs = (maps * ratio[..., None, None]).clamp(FLOOR, CEILING).log()
+        return F.pad(logs, (1, 1, 1, 1), mode="replicate")
+
+
+def _blur(maps: torch.Tensor, width: int) -> torch.Tensor:
+    """OpenCV's Gaussian blur of (..., h, w), zero outside, to the last bit.
+
+    Sigma is what OpenCV takes for a kernel width alone, and the sums run in its order (rows left to right,
+    columns from the centre outwards in pairs, fused multiply-adds): where a peak is nearly flat, the Newton
+    step magnifies the last bit of float32 to 1e-3 pixels on the golden maps.
+    """
+    sigma = 0.3 * ((width - 1) * 0.5 - 1) + 0.8
+    reach, (h, w) = width // 2, maps.shape[-2:]
+    line = torch.exp(-((torch.arange(width, dtype=torch.float64) - reach) ** 2) / (2 * sigma**2))
+    line = (line / line.sum()).float().tolist()
+    padded = F.pad(maps, (reach,) * 4)
+    rows = padded.narrow(-1, 0, w) * line[0]
+    for i in range(1, width):
+        rows = _multiply_add(rows, padded.narrow(-1, i, w), line[i])
+    out = rows.narrow(-2, reach, h) * line[reach]
+    for i in range(1, reach + 1):
+        pair = rows.narrow(-2, reach - i, h) + rows.narrow(-2, reach + i, h)
+        out = _multiply_add(out, pair, line[reach + i])
+    return out
+
+
+def _multiply_add(total: torch.Tensor, value: torch.Tensor, factor: float) -> torch.Tensor:
+    """total + value × factor, rounded once."""
+    return torch.add(total, value, alpha=factor)
+
+
+def _newton_step(logs: torch.Tensor, peak: torch.Tensor) -> torch.Tensor:
+    """One Newton step from `peak` (B, K, 2) to the summit of `logs` (B, K, h+2, w+2): (B, K, 2)."""
+    width = logs.shape[-1]
+    base = (peak[..., 1] + 1) * width + peak[..., 0] + 1
+    moves = [0, 1, -1, width, -width, width + 1, -width - 1]
+    around = base[..., None] + torch.tensor(moves, device=base.device)
+    here, right, left, below, above, corner, opposite = logs.flatten(2).gather(2, around).unbind(-1)
+    dx, dy = 0.5 * (right - left), 0.5 * (below - above)
+    eps = torch.finfo(torch.float32).eps
+    dxx = right - 2 * here + left + eps
+    dyy = below - 2 * here + above + eps
+    dxy = 0.5 * (corner - right - below + here + here - left - above + opposite)
+    # float64: the determinant of a nearly flat peak cancels in float32.
+    dx, dy, dxx, dyy, dxy = (t.double() for t in (dx, dy, dxx, dyy, dxy))
+    det = dxx * dyy - dxy * dxy
+    step = torch.stack([dyy * dx - dxy * dy, dxx * dy - dxy * dx], dim=-1) / det[..., None]
+    return -step.float()
+
+
+def _check_shape(tensor: torch.Tensor, name: str, expected: str, good: bool) -> None:
+    if not good:
+        raise LvtuneError(
+            f"{name} of shape {tuple(tensor.shape)}", f"{name} of shape {expected}",
+            "check input_size and heatmap_size of the codec, both (h, w), and the batch dimension",
+        )

@@ -1,0 +1,122 @@
+"""Person box -> network input: the UDP affine crop of top-down pose estimation.
+
+Source: UDP (Huang et al., CVPR 2020, arXiv:1911.07524), as in mmpose 1.x `TopdownAffine(use_udp=True)`.
+Points are (x, y) in pixels, sizes of pictures are (h, w), boxes are (x, y, width, height).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from lvtune.errors import LvtuneError
+
+Size = tuple[int, int]
+PADDING = 1.25
+
+
+def box_to_center_scale(
+    bbox: np.ndarray,
+    input_size: Size | None = None,
+    padding: float = PADDING,
+    image_size: Size | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Centre and size of the crop of each box.
+
+    Args:
+        bbox: (..., 4) boxes x, y, width, height in image pixels.
+        input_size: (h, w) of the network input, whose aspect the crop takes; None keeps the box's own.
+        padding: factor on the box.
+        image_size: (h, w) of the image, to which the boxes are clipped first; None clips nothing.
+
+    Returns:
+        center (..., 2) and scale (..., 2), both (x, y) in image pixels, in the floating type of `bbox`.
+
+    Raises:
+        LvtuneError: a box that is not finite or has no area.
+    """
+    bbox = np.asarray(bbox)
+    bbox = bbox if np.issubdtype(bbox.dtype, np.floating) else bbox.astype(np.float64)
+    corner, size = bbox[..., :2], bbox[..., 2:]
+    if image_size is not None:
+        limit = np.array([image_size[1] - 1, image_size[0] - 1], dtype=bbox.dtype)
+        far = np.clip(corner + size, 0, limit)
+        corner = np.clip(corner, 0, limit)
+        size = far - corner
+    if not (np.isfinite(bbox).all() and (size > 0).all()):
+        raise LvtuneError(
+            f"a box without area: {_first_bad(bbox, size)}",
+            "x, y, width, height with a positive width and height, within the image",
+            "drop the box, or give its format (--data.box-format xyxy) if these are corners",
+        )
+    center, scale = corner + size * 0.5, size * padding
+    return center, scale if input_size is None else fix_aspect(scale, input_size)
+
+
+def fix_aspect(scale: np.ndarray, input_size: Size) -> np.ndarray:
+    """Grow the short side of `scale` (..., 2) to the aspect of `input_size` (h, w)."""
+    ratio = input_size[1] / input_size[0]
+    w, h = scale[..., 0], scale[..., 1]
+    return np.stack([np.maximum(w, h * ratio), np.maximum(h, w / ratio)], axis=-1)
+
+
+def udp_matrix(center: np.ndarray, scale: np.ndarray, rotation_deg: float, input_size: Size) -> np.ndarray:
+    """The affine map from image pixels to input pixels.
+
+    UDP measures lengths between pixel centres: a crop of `scale` spans input_size − 1 intervals.
+
+    Args:
+        center: (2,) crop centre in image pixels.
+        scale: (2,) crop width and height in image pixels.
+        rotation_deg: rotation of the picture about the centre, clockwise as seen (y points down).
+        input_size: (h, w).
+
+    Returns:
+        (2, 3) float32, computed in float32 as the reference does: the warp then gives the same pixels.
+    """
+    center, scale = np.asarray(center, dtype=np.float32), np.asarray(scale, dtype=np.float32)
+    cos, sin = math.cos(math.radians(rotation_deg)), math.sin(math.radians(rotation_deg))
+    rotation = np.array([[cos, -sin], [sin, cos]], dtype=np.float32)
+    factor = np.array([input_size[1] - 1, input_size[0] - 1], dtype=np.float32) / scale
+    turned = rotation * center
+    shift = 0.5 * scale - turned[:, 0] - turned[:, 1]
+    return np.column_stack([rotation * factor[:, None], factor * shift])
+
+
+def warp(image: np.ndarray, matrix: np.ndarray, input_size: Size) -> np.ndarray:
+    """Crop `image` (H, W, 3) uint8 by `matrix` (2, 3) into (h, w, 3), bilinear, black outside the image."""
+    return cv2.warpAffine(image, matrix, (int(input_size[1]), int(input_size[0])), flags=cv2.INTER_LINEAR)
+
+
+def to_input(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Map points (..., 2) by an affine matrix (2, 3): image pixels to input pixels for a `udp_matrix`."""
+    matrix = np.asarray(matrix)
+    return points @ matrix[:, :2].T + matrix[:, 2]
+
+
+def to_image(points: np.ndarray, center: np.ndarray, scale: np.ndarray, input_size: Size) -> np.ndarray:
+    """Map **decoded** key points back to image pixels, for crops without rotation.
+
+    Divides by input_size, not by input_size − 1: `UDPHeatmap.decode` multiplies by input_size, so that the
+    two cancel (the reference splits the map in the same place). For other points invert the `udp_matrix`.
+
+    Args:
+        points: (B, K, 2) from `UDPHeatmap.decode`, or (K, 2) for one person.
+        center: (B, 2) or (2,) crop centre in image pixels.
+        scale: (B, 2) or (2,) crop size in image pixels.
+        input_size: (h, w).
+
+    Returns:
+        Points of the same shape in image pixels.
+    """
+    size = np.array([input_size[1], input_size[0]], dtype=np.float64)
+    center, scale = np.asarray(center)[..., None, :], np.asarray(scale)[..., None, :]
+    return np.asarray(points) / size * scale + (center - 0.5 * scale)
+
+
+def _first_bad(bbox: np.ndarray, size: np.ndarray) -> Sequence[float]:
+    bad = ~(np.isfinite(bbox).all(-1) & (size > 0).all(-1))
+    return [round(float(v), 2) for v in bbox[bad].reshape(-1, 4)[0]]

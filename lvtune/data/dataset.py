@@ -1,0 +1,193 @@
+"""Persons of a table -> crops, key points and categories, ready for a loader."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from lvtune.data.augment import Augment, Halves, jitter
+from lvtune.data.crop import Size, box_to_center_scale, fix_aspect, to_input, udp_matrix, warp
+from lvtune.data.images import read_image, read_reduced
+
+Render = Callable[[np.ndarray, str, int], np.ndarray]
+CACHE_BYTES = 2 * 1024**3
+
+
+class PersonLike(Protocol):
+    """What is read of one person."""
+
+    index: int
+    image: str
+    bbox: np.ndarray
+    keypoints: np.ndarray
+    category: str
+
+
+class Mirrored(Halves, Protocol):
+    """What is read of a skeleton."""
+
+    @property
+    def flip_index(self) -> tuple[int, ...]:
+        """The mirrored key point of each."""
+
+
+class TableLike(Protocol):
+    """What is read of a `PoseTable`."""
+
+    root: Path
+    skeleton: Mirrored
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> PersonLike: ...
+
+
+class PoseDataset(Dataset):
+    """Top-down samples: one person, one crop.
+
+    What is drawn at random depends on (seed, epoch, item) alone, not on workers or processes.
+
+    Args:
+        table: the persons.
+        input_size: (h, w) of the network input.
+        mean: per channel (R, G, B), of pixels in 0..1.
+        std: per channel, likewise.
+        augment: random changes; None for evaluation.
+        render: `render(image, view, person index)` draws a whole picture over, (H, W, 3) uint8 in and out.
+        views: names that `render` knows. Item i is then person i // len(views) seen through
+            views[i % len(views)], which is also its category. Without views the person's own category is
+            given to `render`.
+        seed: of the augmentation.
+        cache: keep decoded (and rendered) pictures in memory as uint8, up to `CACHE_BYTES` a process.
+        reduced: decode a JPEG at 1/2, 1/4, 1/8 where its crop is at least that much larger than the input;
+            only for pictures neither rendered nor cached. False gives the reference's pixels always.
+    """
+
+    def __init__(
+        self,
+        table: TableLike,
+        *,
+        input_size: Size,
+        mean: Sequence[float],
+        std: Sequence[float],
+        augment: Augment | None = None,
+        render: Render | None = None,
+        views: Sequence[str] | None = None,
+        seed: int = 0,
+        cache: bool = False,
+        reduced: bool = True,
+    ) -> None:
+        self.table, self.input_size = table, (int(input_size[0]), int(input_size[1]))
+        self.augment, self.render, self.seed = augment, render, seed
+        self.views = tuple(views) if views else None
+        self.reduced = reduced and render is None and not cache
+        self.epoch = 0
+        self.flip_index = np.array(table.skeleton.flip_index, dtype=np.int64)
+        self._factor = (1.0 / (255.0 * np.asarray(std, dtype=np.float64))).astype(np.float32)
+        self._offset = (-np.asarray(mean, dtype=np.float64) / np.asarray(std)).astype(np.float32)
+        self._cache: dict[tuple[str, str, int], np.ndarray] | None = {} if cache else None
+        self._cached_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self.table) * (len(self.views) if self.views else 1)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Take the random numbers of another epoch; call before the loader is iterated."""
+        self.epoch = epoch
+
+    def __getitem__(self, item: int) -> dict[str, Any]:
+        """One sample.
+
+        Returns:
+            pixel_values float32 (3, H, W) normalised; keypoints float32 (K, 2) in input pixels; visible
+            float32 (K,) 0 or 1; category; index (this item); center, scale float32 (2,) of the crop in image
+            pixels, of which `crop.to_image` needs those of an unaugmented sample.
+        """
+        if not -len(self) <= item < len(self):
+            raise IndexError(item)
+        item %= len(self)
+        number, view = divmod(item, len(self.views)) if self.views else (item, None)
+        person = self.table[number]
+        category = person.category if view is None else self.views[view]
+        points = np.asarray(person.keypoints, dtype=np.float64)
+        center, scale = box_to_center_scale(np.asarray(person.bbox, dtype=np.float64))
+        drawn = None
+        if self.augment is not None:
+            rng = np.random.default_rng([self.seed, self.epoch, item])
+            drawn = self.augment.sample(rng, points, center, scale, self.table.skeleton)
+            center, scale = drawn.center, drawn.scale
+        scale = fix_aspect(scale, self.input_size)
+        matrix = udp_matrix(center, scale, drawn.rotation_deg if drawn else 0.0, self.input_size)
+        crop = self._crop(person, category, matrix, float(scale[0]) / self.input_size[1])
+        keypoints, visible = to_input(points[:, :2], matrix), points[:, 2] > 0
+        if drawn:
+            crop = jitter(crop, drawn.color)
+        if drawn and drawn.flip:
+            # Mirrored after the warp, about the centre between pixels 0 and W − 1: exact in UDP's measure.
+            crop = cv2.flip(crop, 1)
+            keypoints, visible = keypoints[self.flip_index], visible[self.flip_index]
+            keypoints[:, 0] = self.input_size[1] - 1 - keypoints[:, 0]
+        return {
+            "pixel_values": torch.from_numpy(self._normalise(crop)),
+            "keypoints": torch.from_numpy(keypoints.astype(np.float32)),
+            "visible": torch.from_numpy(visible.astype(np.float32)),
+            "category": category,
+            "index": item,
+            "center": torch.from_numpy(center.astype(np.float32)),
+            "scale": torch.from_numpy(scale.astype(np.float32)),
+        }
+
+    def _crop(self, person: PersonLike, category: str, matrix: np.ndarray, ratio: float) -> np.ndarray:
+        if not self.reduced:
+            return warp(self._picture(person, category), matrix, self.input_size)
+        image, factor = read_reduced(self.table.root / person.image, ratio)
+        if factor > 1:
+            # Pixel i of the small picture covers pixels f·i to f·i + f − 1: its centre is f·i + (f − 1) / 2.
+            matrix = np.column_stack([
+                matrix[:, :2] * factor, matrix[:, 2] + matrix[:, :2].sum(1) * (factor - 1) / 2
+            ])
+        return warp(image, matrix, self.input_size)
+
+    def _picture(self, person: PersonLike, category: str) -> np.ndarray:
+        """The whole picture, rendered where there is a `render`; from the cache where it is there."""
+        key = (person.image, category, person.index) if self.render else (person.image, "", 0)
+        if self._cache is not None and key in self._cache:
+            return self._cache[key]
+        image = read_image(self.table.root / person.image)
+        if self.render is not None:
+            image = self.render(image, category, person.index)
+        if self._cache is not None and self._cached_bytes + image.nbytes <= CACHE_BYTES:
+            self._cache[key] = image
+            self._cached_bytes += image.nbytes
+        return image
+
+    def _normalise(self, crop: np.ndarray) -> np.ndarray:
+        """(h, w, 3) uint8 -> (3, h, w) float32."""
+        out = np.empty((3, *crop.shape[:2]), dtype=np.float32)
+        for channel, plane in enumerate(cv2.split(crop)):
+            np.multiply(plane, self._factor[channel], out=out[channel])
+            out[channel] += self._offset[channel]
+        return out
+
+
+def collate(batch: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Stack samples: tensors (B, ...), `index` an int64 tensor (B,), `category` a list of B strings."""
+    out: dict[str, Any] = {}
+    for key in batch[0]:
+        values = [sample[key] for sample in batch]
+        if isinstance(values[0], torch.Tensor):
+            out[key] = torch.stack(values)
+        else:
+            out[key] = values if isinstance(values[0], str) else torch.tensor(values)
+    return out
+
+
+def worker_init(_: int) -> None:
+    """For `DataLoader(worker_init_fn=...)`: one thread a worker, so that workers do not fight for cores."""
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)
