@@ -1,0 +1,95 @@
+"""Tuning methods, one a file: config, modules, where they attach, paper link."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from lvtune.errors import LvtuneError
+from lvtune.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from lvtune.data.skeletons import Skeleton
+
+METHODS: Registry[type] = Registry("method")
+"""Name to adapter class, see :class:`lvtune.adapters.protocol.Adapter`."""
+
+
+def register_method(name: str) -> Callable[[type], type]:
+    """Decorator that makes an adapter class known to :func:`create_adapter` under ``name``."""
+
+    def add(cls: type) -> type:
+        cls.method = name
+        return METHODS.register(name)(cls)
+
+    return add
+
+
+def list_methods() -> list[str]:
+    """Names for :func:`create_adapter`."""
+    return METHODS.names()
+
+
+def create_adapter(
+    method: str,
+    base: nn.Module,
+    domain: str | None = None,
+    *,
+    skeleton: Skeleton | None = None,
+    bank: Any = None,
+    seed: int = 0,
+    **options: Any,
+) -> nn.Module:
+    """A fresh adapter for ``base``; it changes nothing until it is attached.
+
+    Args:
+        method: one of :func:`list_methods`.
+        base: a base or a plain ``transformers.VitPoseForPoseEstimation``.
+        domain: whose sentences the adapter reads, where its method reads any.
+        skeleton: key points to predict where they differ from the base's; the new predictor is the adapter's.
+        bank: embedded prompts in place of the domain's (a :class:`lvtune.language.bank.PromptBank`).
+        seed: of the adapter's initial weights; the global random state is kept.
+        **options: fields of the method's config.
+
+    Raises:
+        LvtuneError: unknown method, domain or option; a new skeleton for a method without a predictor.
+    """
+    import torch
+
+    from lvtune.bases.base import as_base
+    from lvtune.options import build
+
+    cls, view = METHODS.get(method), as_base(base)
+    config = build(cls.Config, options, f"option of method {method}")
+    skeleton = skeleton or view.skeleton
+    if skeleton.keypoints != view.skeleton.keypoints and not cls.trains_predictor:
+        able = [name for name in METHODS.names() if METHODS.get(name).trains_predictor]
+        raise LvtuneError(
+            f"method {method} for {len(skeleton.keypoints)} key points on a base that predicts "
+            f"{len(view.skeleton.keypoints)} others",
+            "a method that trains a predictor of its own", f"choose --method {' or '.join(able)}",
+        )  # fmt: skip
+    if bank is None:
+        bank = cls.make_bank(config, domain)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        adapter = cls(config, view, bank=bank, skeleton=skeleton)
+    adapter.domain, adapter.skeleton = domain, skeleton
+    return adapter
+
+
+from lvtune.adapters import bitfit, full, lora, norm, vlpose  # noqa: E402
+
+__all__ = [
+    "METHODS",
+    "bitfit",
+    "create_adapter",
+    "full",
+    "list_methods",
+    "lora",
+    "norm",
+    "register_method",
+    "vlpose",
+]

@@ -1,0 +1,41 @@
+"""Frozen pose estimators, one family a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lvtune.bases.base import Base, BaseSpec, Block, Stage, as_base
+from lvtune.registry import Registry
+
+BASES: Registry[Callable[..., Base]] = Registry("base")
+"""Name to ``loader(weights, revision=None, seed=0) -> Base``."""
+
+
+def register_base(name: str) -> Callable[[Callable[..., Base]], Callable[..., Base]]:
+    """Decorator that makes a loader known to :func:`load_base`."""
+    return BASES.register(name)
+
+
+def load_base(name: str, weights: str = "pretrained", *, revision: str | None = None, seed: int = 0) -> Base:
+    """A frozen base, in eval, without gradients.
+
+    Args:
+        name: one of :func:`list_bases`.
+        weights: ``pretrained`` (shipped with the package, else the Hub), ``random``, a path, or a Hub id.
+        revision: of the Hub repository.
+        seed: of ``random`` weights.
+
+    Raises:
+        LvtuneError: unknown name; weights that are not there or do not fit.
+    """
+    return BASES.get(name)(weights, revision=revision, seed=seed).freeze()
+
+
+def list_bases() -> list[str]:
+    """Names for :func:`load_base`."""
+    return BASES.names()
+
+
+from lvtune.bases import loading as _loading  # noqa: E402, F401  (files the families' loaders under their names)
+
+__all__ = ["BASES", "Base", "BaseSpec", "Block", "Stage", "as_base", "list_bases", "load_base", "register_base"]

@@ -1,0 +1,56 @@
+"""``bitfit``: tunes the bias of every layer that has one.
+
+Paper: BitFit, arXiv 2106.10199. Kept as differences that start at zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from lvtune.adapters import register_method
+from lvtune.adapters.protocol import Defaults, modules_by_key
+from lvtune.bases.base import Base
+from lvtune.patcher import AddToOutput, Change
+
+_KINDS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.LayerNorm, nn.BatchNorm2d)
+
+
+@dataclass(frozen=True)
+class BitFitConfig:
+    """Options of ``bitfit``."""
+
+    norms: bool = True
+    """Tune the biases of normalisations too."""
+
+
+@register_method("bitfit")
+class BitFit(Defaults, nn.Module):
+    """Biases of linear layers, convolutions and normalisations."""
+
+    Config = BitFitConfig
+    defaults: ClassVar[dict[str, Any]] = {"lr": 2e-3, "weight_decay": 0.0}
+
+    def __init__(self, config: BitFitConfig, base: Base, *, bank: object = None, skeleton: object = None) -> None:
+        super().__init__()
+        self.config = config
+        sites = self._sites(base)
+        self.shifts = nn.ParameterDict({key: nn.Parameter(torch.zeros(len(m.bias))) for key, m in sites})
+
+    def _sites(self, base: Base) -> Iterator[tuple[str, nn.Module]]:
+        kinds = _KINDS if self.config.norms else _KINDS[:3]
+        return ((key, module) for key, module in modules_by_key(base, kinds) if module.bias is not None)
+
+    def changes(self, base: Base) -> Iterator[Change]:
+        """One addition behind each layer with a bias."""
+        for key, module in self._sites(base):
+            yield AddToOutput(module, _delta(module, self.shifts[key]))
+
+
+def _delta(module: nn.Module, shift: Tensor) -> Callable[[Tensor], Tensor]:
+    is_map = isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d)
+    return lambda x: shift[:, None, None] if is_map else shift

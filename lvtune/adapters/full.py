@@ -1,0 +1,83 @@
+"""``full``: fine-tuning of every weight, on a copy.
+
+The reference that parameter-efficient methods are measured against. The copy stands in for the encoder and the
+head, so the base itself is not written and the comparison runs through the same patcher.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from torch import nn
+
+from lvtune.adapters import register_method
+from lvtune.adapters.protocol import Defaults, make_predictor
+from lvtune.bases.base import Base
+from lvtune.data.skeletons import Skeleton
+from lvtune.patcher import Call, Change, StandIn
+from lvtune.training.optim import layer_scale
+
+if TYPE_CHECKING:
+    from lvtune.recipe import TrainOptions
+
+
+@dataclass(frozen=True)
+class FullConfig:
+    """Options of ``full``."""
+
+    freeze_batchnorm: bool = False
+    """Keep the BatchNorm statistics of the copy as they are (True) or let them follow the new pictures."""
+
+
+@register_method("full")
+class Full(Defaults, nn.Module):
+    """A trainable copy of encoder and head."""
+
+    Config = FullConfig
+    trains_predictor = True
+    defaults: ClassVar[dict[str, Any]] = {"lr": 2e-4, "weight_decay": 0.1, "layer_decay": 0.8}
+
+    def __init__(
+        self, config: FullConfig, base: Base, *, bank: object = None, skeleton: Skeleton | None = None
+    ) -> None:
+        super().__init__()
+        self.config = config
+        model = base.copy_model()
+        encoder, head = base.parts_of(model)
+        name = next(n for n, m in base.head.named_modules() if m is base.predictor)
+        head.set_submodule(name, make_predictor(base, skeleton or base.skeleton))
+        self.layers = len(base.blocks)
+        self.encoder, self.head = encoder.requires_grad_(True), head.requires_grad_(True)
+
+    def train(self, mode: bool = True) -> Full:
+        """As usual; BatchNorm stays in eval if the config says so."""
+        super().train(mode)
+        if self.config.freeze_batchnorm:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
+
+    def lr_scale(self, name: str, options: TrainOptions) -> float:
+        """Layer-wise decay: early layers of a pretrained encoder move less than the head."""
+        if name.startswith("head."):
+            return 1.0
+        found = re.search(r"\.(\d+)\.", name)
+        if found is None:
+            return layer_scale(0 if "embed" in name else self.layers, self.layers, options.layer_decay)
+        return layer_scale(int(found[1]) + 1, self.layers, options.layer_decay)
+
+    def changes(self, base: Base) -> Iterator[Change]:
+        """The copies in place of encoder and head."""
+        for module, copy in ((base.encoder, self.encoder), (base.head, self.head)):
+            yield StandIn(module, _forward_of(copy))
+
+
+def _forward_of(copy: nn.Module) -> Any:
+    def replace(call: Call, *args: Any, **kwargs: Any) -> Any:
+        return copy(*args, **kwargs)
+
+    return replace

@@ -1,0 +1,143 @@
+"""``lora``: low-rank differences of linear layers, native and file-compatible with peft.
+
+Paper: LoRA, arXiv 2106.09685. y = W x + (alpha / r) · B A dropout(x), B starts at zero. Tensor names are peft's,
+so that plain ``PeftModel.from_pretrained`` loads the folder.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lvtune.adapters import register_method
+from lvtune.adapters.protocol import Defaults, make_predictor
+from lvtune.bases.base import Base
+from lvtune.data.skeletons import Skeleton
+from lvtune.errors import LvtuneError
+from lvtune.patcher import AddToOutput, Call, Change, StandIn
+
+_PREFIX = "base_model.model."
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """Options of ``lora``."""
+
+    r: int = 8
+    """Rank."""
+    alpha: float = 16.0
+    """Scale; the difference is multiplied by alpha / r."""
+    dropout: float = 0.0
+    """Dropout on the input of the low-rank path."""
+    targets: tuple[str, ...] = ("query", "value")
+    """Layers of each block: any of query, key, value, out, fc1, fc2."""
+    predictor: bool = True
+    """Train a copy of the predictor (the head's last convolution) as well."""
+
+
+class _LowRank(nn.Module):
+    def __init__(self, linear: nn.Linear, config: LoraConfig) -> None:
+        super().__init__()
+        self.lora_A = nn.Parameter(torch.empty(config.r, linear.in_features))
+        self.lora_B = nn.Parameter(torch.zeros(linear.out_features, config.r))
+        nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
+        self.scale, self.dropout = config.alpha / config.r, config.dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.dropout(x, self.dropout, self.training)
+        return F.linear(F.linear(x, self.lora_A), self.lora_B) * self.scale
+
+
+@register_method("lora")
+class Lora(Defaults, nn.Module):
+    """Low-rank differences and, by default, a trained predictor."""
+
+    Config = LoraConfig
+    trains_predictor = True
+    defaults: ClassVar[dict[str, Any]] = {"lr": 2e-3, "weight_decay": 0.0}
+
+    def __init__(self, config: LoraConfig, base: Base, *, bank: object = None, skeleton: Skeleton | None = None) -> None:
+        super().__init__()
+        known = ("query", "key", "value", "out", "fc1", "fc2")
+        wrong = sorted(set(config.targets) - set(known))
+        if wrong or not config.targets:
+            raise LvtuneError(
+                f"LoRA targets {', '.join(wrong) or '(none)'}", f"some of {', '.join(known)}",
+                "set --method.targets query,value",
+            )  # fmt: skip
+        if not config.predictor and skeleton is not None and skeleton.keypoints != base.skeleton.keypoints:
+            raise LvtuneError(
+                "lora without a predictor for key points that the base does not predict", "predictor true",
+                "set --method.predictor true",
+            )  # fmt: skip
+        self.config = config
+        self.layers = nn.ModuleDict(
+            {name.replace(".", "/"): _LowRank(linear, config) for name, linear in self._sites(base)}
+        )
+        self.predictor = make_predictor(base, skeleton or base.skeleton) if config.predictor else None
+        self._predictor_name = _name_of(base, base.predictor)
+
+    def _sites(self, base: Base) -> Iterator[tuple[str, nn.Module]]:
+        for block in base.blocks:
+            for target in self.config.targets:
+                module = getattr(block, target)
+                yield _name_of(base, module), module
+
+    def changes(self, base: Base) -> Iterator[Change]:
+        """An addition behind each target, and a stand-in for the predictor."""
+        for name, module in self._sites(base):
+            yield AddToOutput(module, self.layers[name.replace(".", "/")])
+        if self.predictor is not None:
+            yield StandIn(base.predictor, _instead(self.predictor))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """In peft's names."""
+        out = {}
+        for key, layer in self.layers.items():
+            for part in ("lora_A", "lora_B"):
+                out[f"{_PREFIX}{key.replace('/', '.')}.{part}.weight"] = getattr(layer, part).detach()
+        if self.predictor is not None:
+            for part, value in self.predictor.state_dict().items():
+                out[f"{_PREFIX}{self._predictor_name}.{part}"] = value
+        return out
+
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """From peft's names."""
+        with torch.no_grad():
+            for name, own in self.tensors().items():
+                own.copy_(tensors[name])
+
+    def peft_config(self, base: Base) -> dict[str, Any]:
+        """What peft writes as ``adapter_config.json`` for the same adapter."""
+        names = [name for name, _ in self._sites(base)]
+        return {
+            "peft_type": "LORA",
+            "task_type": None,
+            "base_model_name_or_path": base.spec.hub_id or base.name,
+            "inference_mode": True,
+            "r": self.config.r,
+            "lora_alpha": self.config.alpha,
+            "lora_dropout": self.config.dropout,
+            "target_modules": names,
+            "modules_to_save": [self._predictor_name] if self.predictor is not None else None,
+            "bias": "none",
+        }
+
+
+def _name_of(base: Base, module: nn.Module) -> str:
+    return next(name for name, other in base.model.named_modules() if other is module)
+
+
+def _instead(copy_: nn.Module) -> Callable[..., Tensor]:
+    def replace(call: Call, x: Tensor) -> Tensor:
+        return copy_(x)
+
+    return replace
+
+

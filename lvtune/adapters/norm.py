@@ -1,0 +1,67 @@
+"""``norm``: tunes the scale and shift of every normalisation, nothing else.
+
+Source: Frankle et al., Training BatchNorm and only BatchNorm, arXiv 2003.00152; for transformers, LayerNorm
+tuning (arXiv 2312.11420). Kept as differences that start at zero; BatchNorm statistics stay the base's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lvtune.adapters import register_method
+from lvtune.adapters.protocol import Defaults, modules_by_key
+from lvtune.bases.base import Base
+from lvtune.patcher import AddToOutput, Change
+
+
+@dataclass(frozen=True)
+class NormConfig:
+    """Options of ``norm``."""
+
+    batchnorm: bool = True
+    """Tune the head's BatchNorm too, not the encoder's LayerNorm alone."""
+
+
+class _Shift(nn.Module):
+    """Differences of one normalisation's weight and bias."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+
+@register_method("norm")
+class Norm(Defaults, nn.Module):
+    """Scale and shift of LayerNorm and BatchNorm."""
+
+    Config = NormConfig
+    defaults: ClassVar[dict[str, Any]] = {"lr": 2e-3, "weight_decay": 0.0}
+
+    def __init__(self, config: NormConfig, base: Base, *, bank: object = None, skeleton: object = None) -> None:
+        super().__init__()
+        self.config = config
+        self.shifts = nn.ModuleDict({key: _Shift(len(module.weight)) for key, module in self._sites(base)})
+
+    def _sites(self, base: Base) -> Iterator[tuple[str, nn.Module]]:
+        kinds = (nn.LayerNorm, nn.BatchNorm2d) if self.config.batchnorm else (nn.LayerNorm,)
+        return modules_by_key(base, kinds)
+
+    def changes(self, base: Base) -> Iterator[Change]:
+        """One addition behind each normalisation."""
+        for key, module in self._sites(base):
+            yield AddToOutput(module, _delta(module, self.shifts[key]))
+
+
+def _delta(module: nn.Module, shift: _Shift) -> Callable[[Tensor], Tensor]:
+    if isinstance(module, nn.LayerNorm):
+        return lambda x: F.layer_norm(x, module.normalized_shape, shift.weight, shift.bias, module.eps)
+    return lambda x: F.batch_norm(
+        x, module.running_mean, module.running_var, shift.weight, shift.bias, training=False, eps=module.eps
+    )

@@ -1,0 +1,95 @@
+"""What the rest of the toolkit knows of an adapter."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from lvtune.bases.base import Base
+    from lvtune.data.skeletons import Skeleton
+    from lvtune.language.bank import PromptBank
+    from lvtune.patcher import Change
+    from lvtune.recipe import TrainOptions
+
+
+@runtime_checkable
+class Adapter(Protocol):
+    """An ``nn.Module`` with five more members; anything that has them can be attached, tuned and saved."""
+
+    Config: ClassVar[type]
+    """Frozen dataclass of the method's options, a docstring per field."""
+
+    config: Any
+    """An instance of ``Config``."""
+
+    bank: PromptBank | None
+    """The embedded prompts it reads, or None."""
+
+    def changes(self, base: Base) -> Iterable[Change]:
+        """Where it attaches: primitive changes to modules of ``base``."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that must be saved, embedded prompts included."""
+
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Takes back what :meth:`tensors` gave; names and shapes have been checked."""
+
+
+class Defaults:
+    """What most methods share: no prompts, one learning rate, a state dict that is all there is to save."""
+
+    bank: PromptBank | None = None
+    trains_predictor: ClassVar[bool] = False
+    """Whether the adapter brings a predictor of its own, and so may predict other key points than the base."""
+    defaults: ClassVar[dict[str, Any]] = {}
+    """Training options that suit the method (fields of ``TrainOptions``)."""
+
+    @staticmethod
+    def make_bank(config: Any, domain: str | None) -> PromptBank | None:
+        """Embeds the sentences it will read; None where the method reads none."""
+        return None
+
+    def lr_scale(self, name: str, options: TrainOptions) -> float:
+        """Factor on the learning rate of the parameter ``name``."""
+        return 1.0
+
+    def tensors(self: nn.Module) -> dict[str, Tensor]:
+        """The state dict."""
+        return {name: value.detach() for name, value in self.state_dict().items()}
+
+    def load_tensors(self: nn.Module, tensors: dict[str, Tensor]) -> None:
+        """Loads a state dict, strictly."""
+        self.load_state_dict(tensors)
+
+
+def make_predictor(base: Base, skeleton: Skeleton) -> nn.Conv2d:
+    """A trainable predictor for ``skeleton``: rows of key points that the base knows by name are copies of its own.
+
+    The other rows start as the mean of the base's, which is a blob wherever the base sees any key point.
+    """
+    old = base.predictor
+    new = copy.deepcopy(old).requires_grad_(True)
+    if skeleton.keypoints == base.skeleton.keypoints:
+        return new
+    known = {name: i for i, name in enumerate(base.skeleton.keypoints)}
+    rows = [known.get(name) for name in skeleton.keypoints]
+    with torch.no_grad():
+        for kind in ("weight", "bias"):
+            value = getattr(old, kind)
+            mean = value.mean(0)
+            picked = torch.stack([mean if row is None else value[row] for row in rows])
+            setattr(new, kind, nn.Parameter(picked.clone()))
+    new.out_channels = len(rows)
+    return new
+
+
+def modules_by_key(base: Base, kinds: tuple[type, ...]) -> Iterator[tuple[str, nn.Module]]:
+    """The base's modules of these classes under keys that a ``ModuleDict`` accepts (dots become slashes)."""
+    for name, module in base.model.named_modules():
+        if isinstance(module, kinds):
+            yield name.replace(".", "/"), module

@@ -1,0 +1,164 @@
+"""``vlpose``: language-vision tuning of a frozen pose estimator.
+
+Paper: VLPose, arXiv 2402.14456; released code, commit f312a9f. Learnable visual prompts enter the frozen
+encoder; a relation matcher relates its feature map E to the embedded sentence T of the domain; a decoder with
+trained auxiliary stages injects the relation R beside the frozen head; the predictor is a trained copy.
+
+Deep prompts are appended as key and value rows: their outputs are dropped after each block, so the rows
+Linear(LN(p)) are all they do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lvtune.adapters import register_method
+from lvtune.adapters.protocol import Defaults, make_predictor
+from lvtune.adapters.vlpose_decoders import DECODERS
+from lvtune.adapters.vlpose_matchers import MATCHERS
+from lvtune.bases.base import Base, Block
+from lvtune.data.skeletons import Skeleton
+from lvtune.errors import LvtuneError
+from lvtune.patcher import Call, Change, ExtendKeyValue, InsertTokens, StandIn
+
+if TYPE_CHECKING:
+    from lvtune.language.bank import PromptBank
+    from lvtune.recipe import TrainOptions
+
+PUBLISHED_PROMPTS = {"ti": 50, "s": 50, "b": 20, "l": 10, "h": 5}
+"""Visual prompts by the base's size; the paper's for S to H, and S's for ``vitpose-ti``."""
+
+
+@dataclass(frozen=True)
+class VLPoseConfig:
+    """Options of ``vlpose``."""
+
+    prompts: int = -1
+    """Visual prompts per block; -1 takes the published count for the base's size (S 50, B 20, L 10, H 5)."""
+    placement: str = "deep"
+    """Where visual prompts enter: ``deep`` (every block), ``shallow`` (the first, carried through), ``none``."""
+    matcher: str = "concat"
+    """Relation matcher: ``concat`` (published), ``attn``, ``cosmax``, ``cosmean``, ``coscat``."""
+    decoder: str = "dual-released"
+    """Decoder: ``dual-released``, ``dual`` (as drawn), ``injector``, ``baseline``."""
+    zero_init: bool = True
+    """Gate the injected branches from zero, so that tuning starts at the base's answer; False is as released."""
+    heads: int = 8
+    """Heads of the matcher's attention."""
+    dropout: float = 0.1
+    """Dropout on the matcher's attention map."""
+    text_encoder: str = "minilm"
+    """Encoder of the domain's sentences; used once, the embedded sentences are stored in the adapter."""
+    prompt_lr_scale: float = 10.0
+    """Factor on the learning rate of visual prompts and gates."""
+
+
+@register_method("vlpose")
+class VLPose(Defaults, nn.Module):
+    """Visual prompts, relation matcher, injecting decoder and a trained predictor."""
+
+    Config = VLPoseConfig
+    trains_predictor = True
+    defaults: ClassVar[dict[str, Any]] = {"lr": 5e-4, "weight_decay": 0.1}
+
+    def __init__(
+        self,
+        config: VLPoseConfig,
+        base: Base,
+        *,
+        bank: PromptBank | None = None,
+        skeleton: Skeleton | None = None,
+    ) -> None:
+        super().__init__()
+        if bank is None:
+            raise LvtuneError(
+                "vlpose without sentences", "a domain (or a bank of embedded prompts)",
+                'create_adapter("vlpose", base, domain="demo-art")',
+            )  # fmt: skip
+        self.config, self.bank = config, bank
+        width, blocks = base.width, base.blocks
+        if width % config.heads:
+            raise LvtuneError(
+                f"{config.heads} heads for a width of {width}", "a divisor of the width", "choose --method.heads"
+            )
+        count = config.prompts if config.prompts >= 0 else PUBLISHED_PROMPTS.get(base.spec.size, 20)
+        self.count = count if config.placement != "none" else 0
+        layers = {"deep": len(blocks), "shallow": 1, "none": 0}.get(config.placement)
+        if layers is None:
+            raise LvtuneError(
+                f"placement '{config.placement}'", "deep, shallow or none", "set --method.placement deep"
+            )
+        self.prompts = nn.Parameter(torch.empty(layers, self.count, width))
+        nn.init.trunc_normal_(self.prompts, std=0.02)
+        self.text_proj = nn.Identity() if bank.dim == width else nn.Linear(bank.dim, width)
+        self.matcher = MATCHERS.get(config.matcher)(width, config.heads, config.dropout)
+        self.decoder = DECODERS.get(config.decoder)(base.stages, width, config.zero_init)
+        self.predictor = make_predictor(base, skeleton or base.skeleton)
+        self.register_buffer("text_tokens", bank.tokens.float().clone())  # (C, T, text_dim)
+        self.register_buffer("text_mask", bank.mask.clone())  # (C, T)
+
+    @staticmethod
+    def make_bank(config: VLPoseConfig, domain: str | None) -> PromptBank | None:
+        """The domain's embedded sentences."""
+        from lvtune.language import get_bank
+
+        return None if domain is None else get_bank(domain, config.text_encoder)
+
+    def lr_scale(self, name: str, options: TrainOptions) -> float:
+        """Prompts and gates start small and need larger steps than the matrices."""
+        return self.config.prompt_lr_scale if name == "prompts" or "gate" in name or "relation" in name else 1.0
+
+    def changes(self, base: Base) -> Iterator[Change]:
+        """Prompt rows in the blocks (or tokens in front of the first) and a stand-in for the head."""
+        blocks = base.blocks
+        if self.matcher.q.in_features != base.width or len(self.prompts) not in (0, 1, len(blocks)):
+            raise LvtuneError(
+                f"a vlpose adapter of width {self.matcher.q.in_features}", f"one of width {base.width}",
+                "load the base that it was made for",
+            )  # fmt: skip
+        if self.count and self.config.placement == "deep":
+            for layer, block in enumerate(blocks):
+                yield self._rows(layer, block)
+        elif self.count:
+            yield InsertTokens(blocks[0].layer, base.final_norm, lambda: self.prompts[0])
+        stages = base.stages
+
+        def head(call: Call, features: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+            return self.decode(stages, features, call.prompts)
+
+        yield StandIn(base.head, head)
+
+    def _rows(self, layer: int, block: Block) -> Change:
+        def rows(linear: nn.Linear) -> Tensor:
+            norm = block.norm
+            normed = F.layer_norm(self.prompts[layer], norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+            return F.linear(normed, linear.weight, linear.bias)
+
+        return ExtendKeyValue(block.key, block.value, lambda: rows(block.key), lambda: rows(block.value))
+
+    def text(self, prompts: tuple[str | None, ...] | None, batch: int) -> tuple[Tensor, Tensor]:
+        """Projected sentence (B, T, D) and its mask (B, T); where nobody asked, the mean of all sentences."""
+        every = self.text_proj(self.text_tokens)  # (C, T, D)
+        weight = self.text_mask[..., None].to(every.dtype)
+        mean = (every * weight).sum(0) / weight.sum(0).clamp(min=1)  # (T, D)
+        tokens = torch.cat([every, mean[None]])
+        mask = torch.cat([self.text_mask, self.text_mask.any(0, keepdim=True)])
+        asked = prompts if prompts is not None else (None,) * batch
+        index = torch.tensor([len(every) if p is None else self.bank.index(p) for p in asked], device=mask.device)
+        return tokens[index], mask[index]
+
+    def relation(self, features: Tensor, prompts: tuple[str | None, ...] | None) -> Tensor:
+        """R (B, D, h, w) of the feature map E (B, D, h, w) and each sample's sentence."""
+        text, mask = self.text(prompts, len(features))
+        tokens = features.flatten(2).transpose(1, 2)  # (B, N, D)
+        return self.matcher(tokens, text, mask).transpose(1, 2).unflatten(2, features.shape[2:])
+
+    def decode(self, stages: Any, features: Tensor, prompts: tuple[str | None, ...] | None) -> Tensor:
+        """Heatmaps (B, K, h', w') of the feature map E (B, D, h, w)."""
+        return self.predictor(self.decoder(stages, features, self.relation(features, prompts)))

@@ -1,0 +1,97 @@
+"""Vision-language relation matchers of VLPose (arXiv 2402.14456, §3; specification in the design's vlpose page).
+
+Each maps image tokens E (B, N, D) and text tokens T (B, T, D) with a mask (B, T) of real tokens to the relation
+R (B, N, D) = LayerNorm(Attention(E, context) + E). They differ in what the attention looks at.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lvtune.registry import Registry
+
+MATCHERS: Registry[type[nn.Module]] = Registry("matcher", "lvtune adapt --method vlpose --help")
+
+
+@MATCHERS.register("concat")
+class ConcatMatcher(nn.Module):
+    """The published default: keys and values come from [E ; T].
+
+    Args:
+        width: D.
+        heads: attention heads; the scale is (D / heads)^-0.5.
+        dropout: on the attention map.
+    """
+
+    def __init__(self, width: int, heads: int = 8, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.q, self.k, self.v = (nn.Linear(width, width) for _ in range(3))
+        self.proj = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width)
+
+    def context(self, image: Tensor, text: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys' and values' source (B, M, D) and the mask (B, M) of its real tokens."""
+        image_mask = mask.new_ones(image.shape[:2])
+        return torch.cat([image, text], dim=1), torch.cat([image_mask, mask], dim=1)
+
+    def forward(self, image: Tensor, text: Tensor, mask: Tensor) -> Tensor:
+        """R (B, N, D)."""
+        source, mask = self.context(image, text, mask)
+        split = lambda x: x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # noqa: E731  (B, heads, M, D / heads)
+        out = F.scaled_dot_product_attention(
+            split(self.q(image)),
+            split(self.k(source)),
+            split(self.v(source)),
+            attn_mask=None if bool(mask.all()) else mask[:, None, None],
+            dropout_p=self.dropout if self.training else 0.0,
+        )
+        return self.norm(self.proj(out.transpose(1, 2).flatten(2)) + image)
+
+
+@MATCHERS.register("attn")
+class AttnMatcher(ConcatMatcher):
+    """Keys and values come from the text tokens alone."""
+
+    def context(self, image: Tensor, text: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """T and its mask."""
+        return text, mask
+
+
+class _SimilarityMatcher(ConcatMatcher):
+    """Keys and values are one similarity score per image token, repeated over D."""
+
+    def context(self, image: Tensor, text: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, N, D) scores; every token is real."""
+        scores = image @ text.transpose(1, 2)  # (B, N, T)
+        pooled = self.pool(scores, mask[:, None])[..., None]
+        return pooled.expand(-1, -1, image.shape[-1]), mask.new_ones(image.shape[:2])
+
+
+@MATCHERS.register("cosmax")
+class CosMaxMatcher(_SimilarityMatcher):
+    """The largest of E·T over the text tokens."""
+
+    def pool(self, scores: Tensor, mask: Tensor) -> Tensor:
+        """(B, N, T) -> (B, N)."""
+        return scores.masked_fill(~mask, float("-inf")).amax(-1)
+
+
+@MATCHERS.register("cosmean")
+class CosMeanMatcher(_SimilarityMatcher):
+    """The mean of E·T over the text tokens."""
+
+    def pool(self, scores: Tensor, mask: Tensor) -> Tensor:
+        """(B, N, T) -> (B, N)."""
+        return (scores * mask).sum(-1) / mask.sum(-1).clamp(min=1)
+
+
+@MATCHERS.register("coscat")
+class CosCatMatcher(ConcatMatcher):
+    """Keys and values come from [E ; (Σ_n E_n) ⊙ T]."""
+
+    def context(self, image: Tensor, text: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Image tokens and the text tokens weighted by the summed image."""
+        return super().context(image, image.sum(dim=1, keepdim=True) * text, mask)

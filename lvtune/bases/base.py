@@ -1,0 +1,255 @@
+"""What every base offers, whatever family it comes from.
+
+A base is a frozen pose estimator: an encoder made of blocks, and a head made of stages and a predictor.
+Methods see only this page, so a method never needs to know which family it is attached to.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from lvtune.data.codec import UDPHeatmap
+from lvtune.data.skeletons import COCO_17, Skeleton
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+
+@dataclass(frozen=True)
+class BaseSpec:
+    """The facts of a base that do not live in its weights.
+
+    Sizes are (height, width) in pixels; ``mean`` and ``std`` are RGB on a 0 to 1 scale.
+    """
+
+    name: str
+    input_size: tuple[int, int] = (256, 192)
+    stride: int = 4
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    skeleton: Skeleton = field(default=COCO_17)
+    sigma: float = 2.0
+    hub_id: str | None = None
+    revision: str | None = None
+    size: str = ""
+    trained_on: str = ""
+
+    @property
+    def heatmap_size(self) -> tuple[int, int]:
+        """(h, w) of the heatmaps."""
+        return self.input_size[0] // self.stride, self.input_size[1] // self.stride
+
+    def with_(self, **changes: object) -> BaseSpec:
+        """A copy with some facts changed."""
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True)
+class Block:
+    """The parts of one transformer block that methods attach to; all of them are modules of the base.
+
+    ``key`` and ``value`` map (B, N, D) to (B, N, D), so that prompt rows can be appended to what they return.
+    """
+
+    layer: Module
+    norm: Module
+    attention: Module
+    query: Module
+    key: Module
+    value: Module
+    out: Module
+    norm2: Module
+    fc1: Module
+    fc2: Module
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One up-sampling stage of the head.
+
+    Attributes:
+        forward: the base's own frozen computation, (B, C, h, w) -> (B, C', s·h, s·w).
+        auxiliary: makes a fresh trainable stage of the same shapes (VLPose's auxiliary branch).
+        channels: C' of the output.
+    """
+
+    forward: Callable[[Tensor], Tensor]
+    auxiliary: Callable[[], Module]
+    channels: int
+
+
+class Base(nn.Module, ABC):
+    """A frozen pose estimator.
+
+    ``base(pixel_values)`` maps normalised pictures (B, 3, H, W) to heatmaps (B, K, h, w). The estimator's own
+    modules stay in ``eval()`` and without gradients; ``train()`` reaches attached adapters only.
+    """
+
+    def __init__(self, model: nn.Module, spec: BaseSpec) -> None:
+        super().__init__()
+        self.model = model
+        self.spec = spec
+        self.codec = UDPHeatmap(input_size=spec.input_size, heatmap_size=spec.heatmap_size, sigma=spec.sigma)
+        self.training = model.training
+
+    @property
+    def name(self) -> str:
+        """The base's name, such as ``vitpose-b``."""
+        return self.spec.name
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(H, W) of the pictures it takes, in pixels."""
+        return self.spec.input_size
+
+    @property
+    def heatmap_size(self) -> tuple[int, int]:
+        """(h, w) of the heatmaps it gives."""
+        return self.spec.heatmap_size
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The key points it predicts."""
+        return self.spec.skeleton
+
+    @property
+    def mean(self) -> tuple[float, float, float]:
+        """RGB mean that pictures are normalised with, on a 0 to 1 scale."""
+        return self.spec.mean
+
+    @property
+    def std(self) -> tuple[float, float, float]:
+        """RGB standard deviation that pictures are normalised with, on a 0 to 1 scale."""
+        return self.spec.std
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return next(self.model.parameters()).device
+
+    @property
+    @abstractmethod
+    def width(self) -> int:
+        """D, the width of the encoder's last feature map."""
+
+    @property
+    @abstractmethod
+    def blocks(self) -> Sequence[Block]:
+        """The encoder's blocks, first to last."""
+
+    @property
+    @abstractmethod
+    def encoder(self) -> nn.Module:
+        """The module that turns pictures into the feature map."""
+
+    @property
+    @abstractmethod
+    def final_norm(self) -> nn.Module:
+        """The normalisation behind the last block; it sees tokens (B, N, D)."""
+
+    @property
+    @abstractmethod
+    def head(self) -> nn.Module:
+        """The module that turns the feature map (B, D, h, w) into heatmaps."""
+
+    @property
+    @abstractmethod
+    def stages(self) -> Sequence[Stage]:
+        """The head's up-sampling stages, first to last."""
+
+    @property
+    @abstractmethod
+    def predictor(self) -> nn.Conv2d:
+        """The convolution that ends the head, (B, C, h, w) -> (B, K, h, w)."""
+
+    @abstractmethod
+    def copy_model(self) -> nn.Module:
+        """A fresh model of the same class and weights, free of hooks; the global random state is kept."""
+
+    @abstractmethod
+    def parts_of(self, model: nn.Module) -> tuple[nn.Module, nn.Module]:
+        """(encoder, head) of a model made by :meth:`copy_model`."""
+
+    @abstractmethod
+    def heatmaps_of(self, output: object) -> Tensor:
+        """The heatmaps (B, K, h, w) in what the model's own forward returns."""
+
+    @abstractmethod
+    def merge_outputs(self, outputs: Sequence[object], indices: Sequence[Tensor]) -> object:
+        """One output for a batch that was run in groups; ``indices[i]`` are the places of group i."""
+
+    def forward_kwargs(self, pixel_values: Tensor) -> dict[str, object]:
+        """Further arguments of the model's forward (a mixture of experts wants its data set's index)."""
+        return {}
+
+    def forward(
+        self,
+        pixel_values: Tensor,
+        adapters: str | None | Sequence[str | None] | object = ...,
+        prompt: str | Sequence[str] | None = None,
+    ) -> Tensor | list[Tensor]:
+        """Heatmaps of a batch.
+
+        Args:
+            pixel_values: (B, 3, H, W), normalised with ``mean`` and ``std``.
+            adapters: name of an attached adapter, None for the bare base, or one of these per sample. Left
+                out: the selection of :func:`lvtune.use_adapter`, else the adapter attached last.
+            prompt: category whose sentence the adapter reads, or one per sample; None: the mean of all.
+
+        Returns:
+            (B, K, h, w); a list of (K_i, h, w) where the chosen adapters predict different key points.
+        """
+        from lvtune.patcher import use_adapter
+
+        kwargs = self.forward_kwargs(pixel_values)
+        if adapters is ... and prompt is None:
+            return self.heatmaps_of(self.model(pixel_values, **kwargs))
+        with use_adapter(self, adapters, prompt=prompt):
+            return self.heatmaps_of(self.model(pixel_values, **kwargs))
+
+    def train(self, mode: bool = True) -> Base:
+        """Sets the mode of attached adapters; the estimator's own modules stay in eval."""
+        from lvtune.patcher import set_mode
+
+        self.training = mode
+        set_mode(self.model, mode)
+        return self
+
+    def freeze(self) -> Base:
+        """Puts the estimator in eval and takes gradients away from its parameters (done by ``load_base``)."""
+        self.training = False
+        self.model.eval()
+        self.model.requires_grad_(False)
+        return self
+
+
+FAMILIES: list[Callable[[nn.Module], Base | None]] = []
+"""Functions that recognise a plain model and return it as a base, or None; families append theirs."""
+
+
+def as_base(model: nn.Module) -> Base:
+    """The base behind ``model``: itself, or a view of a plain model that some family recognises.
+
+    Raises:
+        LvtuneError: no family knows the model.
+    """
+    from lvtune.errors import LvtuneError
+
+    model = getattr(model, "_orig_mod", model)
+    if isinstance(model, Base):
+        return model
+    for recognise in FAMILIES:
+        base = recognise(model)
+        if base is not None:
+            return base
+    raise LvtuneError(
+        f"a model of class {type(model).__name__}",
+        "a base from lvtune.load_base or a transformers VitPoseForPoseEstimation",
+        "load the model with lvtune.load_base, or register a family that recognises it",
+    )

@@ -1,0 +1,165 @@
+"""Where a base's weights come from: the package, the Hub, a file, a folder, or chance."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lvtune.bases import BASES
+from lvtune.bases.base import Base, BaseSpec
+from lvtune.bases.names import is_foreign, resize_positions, to_transformers
+from lvtune.bases.vitpose import (
+    SPECS,
+    TI_DECONV_CHANNELS,
+    VitPoseBase,
+    build_model,
+    head_channels,
+    make_config,
+    spec_of,
+)
+from lvtune.errors import LvtuneError
+
+SHIPPED = Path(__file__).parent / "weights"
+_POSITIONS = "backbone.embeddings.position_embeddings"
+
+
+def load_vitpose(spec: BaseSpec, weights: str, *, revision: str | None = None, seed: int = 0) -> Base:
+    """One of the ViTPose bases; see :func:`lvtune.load_base` for the arguments."""
+    if weights == "random":
+        return _random(spec, seed)
+    shipped = SHIPPED / f"{spec.name}.safetensors"
+    if weights == "pretrained" and shipped.is_file():
+        return _from_file(spec, shipped, seed)
+    if weights == "pretrained" and spec.hub_id is None:
+        raise LvtuneError(
+            f"weights='pretrained' for {spec.name}, which has no classic-head checkpoint on the Hub",
+            "a path to ViTPose weights",
+            f"download {spec.name}'s .pth from the ViTPose model zoo, run `lvtune convert vitpose FILE.pth "
+            "--out DIR`, and pass --weights DIR (or --weights random to try the path)",
+        )
+    path = Path(weights).expanduser()
+    if path.is_file():
+        return _from_file(spec, path, seed)
+    if path.is_dir():
+        return _from_folder(spec, path)
+    if weights != "pretrained" and (path.suffix or weights.count("/") != 1 or weights.startswith((".", "~"))):
+        raise LvtuneError(
+            f"weights '{weights}'", "an existing file or folder, a Hub id (user/repo), 'pretrained' or 'random'",
+            "check the path",
+        )  # fmt: skip
+    return _from_hub(spec, spec.hub_id if weights == "pretrained" else weights, revision or spec.revision)
+
+
+def _random(spec: BaseSpec, seed: int) -> Base:
+    simple = spec.name.endswith("-simple")
+    keypoints = len(spec.skeleton.keypoints)
+    config = make_config(spec.size, keypoints=keypoints, input_size=spec.input_size, simple=simple)
+    channels = TI_DECONV_CHANNELS if spec.size == "ti" else None
+    return VitPoseBase(build_model(config, channels, keypoints, seed), spec)
+
+
+def _from_hub(spec: BaseSpec, hub_id: str, revision: str | None) -> Base:
+    from transformers import VitPoseForPoseEstimation
+
+    try:
+        model = VitPoseForPoseEstimation.from_pretrained(hub_id, revision=revision)
+    except (OSError, ValueError) as error:
+        raise LvtuneError(
+            f"weights '{hub_id}' could not be loaded ({str(error).splitlines()[0][:160]})",
+            "network access to the Hugging Face Hub, or the repository in the local Hub cache",
+            f"connect and try again, or pass --weights DIR with a downloaded copy of {hub_id} "
+            "(config.json, model.safetensors), or --weights random to try the path",
+        ) from error
+    return VitPoseBase(model, spec.with_(hub_id=hub_id, revision=getattr(model.config, "_commit_hash", revision)))
+
+
+def _from_folder(spec: BaseSpec, folder: Path) -> Base:
+    """A folder as ``save_pretrained`` writes it."""
+    from transformers import VitPoseConfig
+
+    if not (folder / "config.json").is_file() or not (folder / "model.safetensors").is_file():
+        raise LvtuneError(
+            f"weights folder {folder}", "a folder with config.json and model.safetensors (save_pretrained)",
+            "convert an original checkpoint with `lvtune convert vitpose FILE.pth --out DIR`",
+        )  # fmt: skip
+    state = read_safetensors(folder / "model.safetensors")
+    config = VitPoseConfig.from_pretrained(folder)
+    channels = None
+    if "head.deconv1.weight" in state:
+        channels = (state["head.deconv1.weight"].shape[1], state["head.deconv2.weight"].shape[1])
+    model = build_model(config, channels, state["head.conv.weight"].shape[0])
+    _load(model, state, folder)
+    own = spec_of(model)
+    return VitPoseBase(
+        model, spec.with_(input_size=own.input_size, stride=own.stride, skeleton=own.skeleton, hub_id=None)
+    )
+
+
+def _from_file(spec: BaseSpec, path: Path, seed: int) -> Base:
+    """A safetensors file in transformers', original or timm names; an encoder alone gets a random head."""
+    if path.suffix != ".safetensors":
+        raise LvtuneError(
+            f"weights file {path.name}", "a .safetensors file (pickled checkpoints are not read here)",
+            f"run `lvtune convert vitpose {path} --out DIR` and pass --weights DIR",
+        )  # fmt: skip
+    base = _random(spec, seed)
+    state = read_safetensors(path)
+    if is_foreign(state):
+        state = to_transformers(state)
+    state = {
+        (name if name.startswith(("backbone.", "head.")) else f"backbone.{name}"): value.float()
+        for name, value in state.items()
+    }
+    if _POSITIONS in state:
+        grid = (spec.input_size[0] // 16, spec.input_size[1] // 16)
+        state[_POSITIONS] = resize_positions(state[_POSITIONS], grid)
+    if not any(name.startswith("head.") for name in state):
+        state |= {k: v for k, v in base.model.state_dict().items() if k.startswith("head.")}
+    _load(base.model, state, path)
+    return base
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        LvtuneError: the file is broken or of another format.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise LvtuneError(
+            f"{path}: {error}", "an undamaged .safetensors file", "download or copy the file again"
+        ) from error
+
+
+def _load(model: torch.nn.Module, state: dict[str, Tensor], source: Path) -> None:
+    """Strict loading; BatchNorm's step counters may be missing."""
+    own = model.state_dict()
+    missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
+    extra = [k for k in state if k not in own]
+    shapes = [
+        f"{k} {tuple(state[k].shape)} for {tuple(v.shape)}"
+        for k, v in own.items()
+        if k in state and v.shape != state[k].shape
+    ]
+    if missing or extra or shapes:
+        found = [f"{len(group)} {word} (first: {group[0]})"
+                 for group, word in ((missing, "missing"), (extra, "unknown"), (shapes, "of another shape"))
+                 if group]  # fmt: skip
+        raise LvtuneError(
+            f"{source} with tensors {', '.join(found)}", "the tensors of this base", "check --base and --weights"
+        )
+    model.load_state_dict(state, strict=False)
+
+
+for _name, _spec in SPECS.items():
+    BASES.register(_name)(partial(load_vitpose, _spec))
+
+__all__ = ["head_channels", "load_vitpose", "read_safetensors"]

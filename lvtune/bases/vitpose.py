@@ -1,0 +1,249 @@
+"""ViTPose S/B/L/H and ``vitpose-ti`` through transformers' VitPose.
+
+Paper: ViTPose, arXiv 2204.12484. Sizes and training facts: ViTPose's released configurations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from lvtune.bases.base import FAMILIES, Base, BaseSpec, Block, Stage
+from lvtune.data.skeletons import COCO_17, LSP_14, Skeleton
+
+if TYPE_CHECKING:
+    from transformers import VitPoseConfig
+
+ARCH: dict[str, dict[str, int]] = {
+    "ti": {"hidden_size": 192, "num_hidden_layers": 12, "num_attention_heads": 3},
+    "s": {"hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 12},
+    "b": {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12},
+    "l": {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16},
+    "h": {"hidden_size": 1280, "num_hidden_layers": 32, "num_attention_heads": 16},
+}
+
+SPECS: dict[str, BaseSpec] = {
+    # 128x96: the photographs it learnt from are at most 176 px, and the default run must fit two cores.
+    "vitpose-ti": BaseSpec(
+        "vitpose-ti",
+        input_size=(128, 96),
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        skeleton=LSP_14,
+        size="ti",
+        trained_on="lspet",
+    ),
+    "vitpose-s": BaseSpec("vitpose-s", size="s", trained_on="coco"),
+    "vitpose-b": BaseSpec("vitpose-b", hub_id="usyd-community/vitpose-base", size="b", trained_on="coco"),
+    "vitpose-b-simple": BaseSpec(
+        "vitpose-b-simple", hub_id="usyd-community/vitpose-base-simple", size="b", trained_on="coco"
+    ),
+    "vitpose-l": BaseSpec("vitpose-l", size="l", trained_on="coco"),
+    "vitpose-h": BaseSpec("vitpose-h", size="h", trained_on="coco"),
+}
+
+TI_DECONV_CHANNELS = (96, 96)
+"""Narrower than the published 256: with 256 the float16 file would be 14.7 MB, and it ships in the package."""
+
+
+class VitPoseBase(Base):
+    """A base around ``transformers.VitPoseForPoseEstimation``."""
+
+    @property
+    def width(self) -> int:
+        """D of the encoder."""
+        return self.model.backbone.config.hidden_size
+
+    @property
+    def blocks(self) -> Sequence[Block]:
+        """The encoder's layers."""
+        return [
+            Block(
+                layer=layer,
+                norm=layer.layernorm_before,
+                attention=layer.attention.attention,
+                query=layer.attention.attention.query,
+                key=layer.attention.attention.key,
+                value=layer.attention.attention.value,
+                out=layer.attention.output.dense,
+                norm2=layer.layernorm_after,
+                fc1=layer.mlp.fc1,
+                fc2=layer.mlp.fc2,
+            )
+            for layer in self.model.backbone.encoder.layer
+        ]
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The VitPose backbone."""
+        return self.model.backbone
+
+    @property
+    def final_norm(self) -> nn.Module:
+        """LayerNorm behind the last layer."""
+        return self.model.backbone.layernorm
+
+    @property
+    def head(self) -> nn.Module:
+        """The classic or simple decoder."""
+        return self.model.head
+
+    @property
+    def stages(self) -> Sequence[Stage]:
+        """Two deconvolution blocks (classic), or one parameter-free up-sampling (simple)."""
+        head = self.model.head
+        if self.model.config.use_simple_decoder:
+            width = self.width
+
+            def auxiliary() -> nn.Module:
+                conv = nn.Conv2d(width, width, 3, padding=1, bias=False)
+                return nn.Sequential(head.upsampling, conv, nn.BatchNorm2d(width), nn.ReLU())
+
+            return [Stage(lambda x: head.upsampling(head.activation(x)), auxiliary, width)]
+        pairs = ((head.deconv1, head.batchnorm1), (head.deconv2, head.batchnorm2))
+        return [_deconv_stage(conv, norm) for conv, norm in pairs]
+
+    @property
+    def predictor(self) -> nn.Conv2d:
+        """The last convolution."""
+        return self.model.head.conv
+
+    def copy_model(self) -> nn.Module:
+        """A second VitPose of the same configuration, head width and weights."""
+        config = type(self.model.config).from_dict(self.model.config.to_dict())
+        channels = None if config.use_simple_decoder else head_channels(self.model)
+        model = build_model(config, channels, self.predictor.out_channels)
+        weight = self.predictor.weight
+        model.to(device=weight.device, dtype=weight.dtype).load_state_dict(self.model.state_dict())
+        return model
+
+    def parts_of(self, model: nn.Module) -> tuple[nn.Module, nn.Module]:
+        """(backbone, head)."""
+        return model.backbone, model.head
+
+    def heatmaps_of(self, output: object) -> Tensor:
+        """``.heatmaps`` of transformers' output, or the first entry of a tuple."""
+        return output.heatmaps if hasattr(output, "heatmaps") else output[0]
+
+    def merge_outputs(self, outputs: Sequence[object], indices: Sequence[Tensor]) -> object:
+        """Heatmaps back in the order of the batch; a list where the numbers of key points differ."""
+        maps = [self.heatmaps_of(output) for output in outputs]
+        rows = [(int(i), row) for index, part in zip(indices, maps, strict=True) for i, row in zip(index, part)]
+        ordered = [row for _, row in sorted(rows, key=lambda pair: pair[0])]
+        same = len({tuple(row.shape) for row in ordered}) == 1
+        merged = torch.stack(ordered) if same else ordered
+        return type(outputs[0])(heatmaps=merged) if hasattr(outputs[0], "heatmaps") else (merged,)
+
+
+def _deconv_stage(conv: nn.ConvTranspose2d, norm: nn.BatchNorm2d) -> Stage:
+    def auxiliary() -> nn.Module:
+        twin = nn.ConvTranspose2d(conv.in_channels, conv.out_channels, 4, stride=2, padding=1, bias=False)
+        return nn.Sequential(twin, nn.BatchNorm2d(conv.out_channels), nn.ReLU())
+
+    return Stage(lambda x: torch.relu(norm(conv(x))), auxiliary, conv.out_channels)
+
+
+def make_config(
+    size: str | dict[str, int],
+    *,
+    keypoints: int,
+    input_size: tuple[int, int],
+    simple: bool = False,
+) -> VitPoseConfig:
+    """transformers' configuration of a ViTPose; LayerNorm eps is the published 1e-6, not transformers' 1e-12.
+
+    Args:
+        size: one of ``ARCH``, or the same keys spelt out.
+        keypoints: K.
+        input_size: (H, W) in pixels.
+        simple: the simple head in place of the classic one.
+    """
+    from transformers import VitPoseBackboneConfig, VitPoseConfig
+
+    arch = ARCH[size] if isinstance(size, str) else size
+    backbone = VitPoseBackboneConfig(
+        image_size=list(input_size),
+        patch_size=[16, 16],
+        layer_norm_eps=1e-6,
+        out_indices=[arch["num_hidden_layers"]],
+        **arch,
+    )
+    return VitPoseConfig(backbone_config=backbone, use_simple_decoder=simple, num_labels=keypoints)
+
+
+def build_model(
+    config: VitPoseConfig, channels: tuple[int, int] | None, keypoints: int, seed: int = 0
+) -> nn.Module:
+    """A VitPose with random weights drawn from ``seed``; the global random state is kept.
+
+    Args:
+        config: transformers' configuration.
+        channels: widths of the classic head's two deconvolutions where they differ from 256.
+        keypoints: K.
+        seed: of the weights.
+    """
+    from transformers import VitPoseForPoseEstimation
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = VitPoseForPoseEstimation(config)
+        head, width = model.head, config.backbone_config.hidden_size
+        if channels is not None and channels != (256, 256):
+            first, second = channels
+            head.deconv1 = nn.ConvTranspose2d(width, first, 4, stride=2, padding=1, bias=False)
+            head.batchnorm1 = nn.BatchNorm2d(first)
+            head.deconv2 = nn.ConvTranspose2d(first, second, 4, stride=2, padding=1, bias=False)
+            head.batchnorm2 = nn.BatchNorm2d(second)
+            head.conv = nn.Conv2d(second, keypoints, 1)
+        for module in head.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                # ViTPose draws its head with std 0.001; the ReLU between leaves the maps near zero at first
+                nn.init.normal_(module.weight, std=0.001)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+    return model
+
+
+def head_channels(model: nn.Module) -> tuple[int, int]:
+    """Output widths of the classic head's two deconvolutions."""
+    return model.head.deconv1.out_channels, model.head.deconv2.out_channels
+
+
+def spec_of(model: nn.Module) -> BaseSpec:
+    """The facts of a plain VitPose, read off its configuration; ImageNet mean and std are assumed."""
+    backbone = model.config.backbone_config
+    known = {(arch["hidden_size"], arch["num_hidden_layers"]): size for size, arch in ARCH.items()}
+    size = known.get((backbone.hidden_size, backbone.num_hidden_layers), "")
+    spec = SPECS.get(f"vitpose-{size}", BaseSpec("vitpose"))
+    keypoints = model.head.conv.out_channels
+    skeleton = spec.skeleton if len(spec.skeleton.keypoints) == keypoints else _skeleton_of(keypoints)
+    patch = backbone.patch_size[0] if isinstance(backbone.patch_size, list | tuple) else backbone.patch_size
+    return spec.with_(
+        input_size=tuple(backbone.image_size), stride=patch // 4, skeleton=skeleton, hub_id=_hub_id(model)
+    )
+
+
+def _hub_id(model: nn.Module) -> str | None:
+    return getattr(model.config, "_name_or_path", None) or None
+
+
+def _skeleton_of(keypoints: int) -> Skeleton:
+    """COCO or LSP by their number of key points, else nameless key points without mirror pairs."""
+    for skeleton in (COCO_17, LSP_14):
+        if len(skeleton.keypoints) == keypoints:
+            return skeleton
+    names = tuple(f"keypoint_{i}" for i in range(keypoints))
+    return Skeleton(name=f"keypoints-{keypoints}", keypoints=names, sigmas=(0.079,) * keypoints, links=())
+
+
+def recognise(model: nn.Module) -> Base | None:
+    """A VitPoseForPoseEstimation as a base, else None."""
+    from transformers import VitPoseForPoseEstimation
+
+    return VitPoseBase(model, spec_of(model)) if isinstance(model, VitPoseForPoseEstimation) else None
+
+
+FAMILIES.append(recognise)

@@ -1,0 +1,87 @@
+"""Pictures in, key points out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lvtune.data.crop import to_image
+from lvtune.data.dataset import PoseDataset, collate
+from lvtune.patcher import use_adapter
+
+if TYPE_CHECKING:
+    from lvtune.bases.base import Base
+    from lvtune.domains import Split
+
+
+def predict_heatmaps(
+    base: Base,
+    pixel_values: Tensor,
+    *,
+    flip_test: bool = True,
+    prompt: str | Sequence[str] | None = None,
+    adapters: object = ...,
+) -> Tensor:
+    """Heatmaps (B, K, h, w) of pictures (B, 3, H, W), averaged with those of the mirrored pictures.
+
+    The mirrored maps are mirrored back and their left and right key points swapped; no shift (datasets.md §4).
+    """
+    with torch.inference_mode(), use_adapter(base, adapters, prompt=prompt):
+        heatmaps = base(pixel_values)
+        if flip_test:
+            index = torch.as_tensor(base.skeleton.flip_index, device=pixel_values.device)
+            mirrored = base(pixel_values.flip(-1)).flip(-1)[:, index]
+            heatmaps = (heatmaps + mirrored) / 2
+    return heatmaps
+
+
+def predict_split(
+    base: Base,
+    split: Split,
+    *,
+    batch_size: int = 32,
+    flip_test: bool = True,
+    prompt: str | None = "category",
+    adapters: object = ...,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Key points of every person of a split.
+
+    Args:
+        base: with or without an adapter attached.
+        split: what :meth:`lvtune.domains.Domain.open` gives.
+        batch_size: pictures at a time.
+        flip_test: average with the mirrored picture.
+        prompt: ``category`` reads each person's own; another name is used for all; None: the mean sentence.
+        adapters: as for :func:`lvtune.use_adapter`.
+
+    Returns:
+        (N, K, 2) in picture pixels and (N, K) scores.
+    """
+    data = split_dataset(base, split)
+    points, scores = [], []
+    for batch in DataLoader(data, batch_size=batch_size, collate_fn=collate):
+        asked = batch["category"] if prompt == "category" else prompt
+        pixel_values = batch["pixel_values"].to(base.device)
+        maps = predict_heatmaps(base, pixel_values, flip_test=flip_test, prompt=asked, adapters=adapters)
+        keypoints, score = base.codec.decode(maps.float().cpu())
+        points.append(to_image(keypoints.numpy(), batch["center"].numpy(), batch["scale"].numpy(), base.input_size))
+        scores.append(score.numpy())
+    return np.concatenate(points), np.concatenate(scores)
+
+
+def split_dataset(base: Base, split: Split, **options: object) -> PoseDataset:
+    """A split as pictures of the base's size; ``options`` as for :class:`lvtune.data.dataset.PoseDataset`."""
+    return PoseDataset(
+        split.table,
+        input_size=base.input_size,
+        mean=base.mean,
+        std=base.std,
+        render=split.render,
+        views=split.views,
+        **options,
+    )

@@ -1,0 +1,235 @@
+"""The tuning loop: one for every base, method, objective and domain; Accelerate is the engine."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from lvtune.data.dataset import collate
+from lvtune.errors import LvtuneError
+from lvtune.patcher import attach
+from lvtune.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from lvtune.training.optim import lr_factor, make_optimizer, param_groups, set_lr
+from lvtune.training.progress import ProgressBar
+from lvtune.training.sampler import EpochSampler
+
+if TYPE_CHECKING:
+    from lvtune.bases.base import Base
+    from lvtune.recipe import TrainOptions
+
+
+@dataclass
+class History:
+    """What a run recorded."""
+
+    steps: list[int] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    val_steps: list[int] = field(default_factory=list)
+    val: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+class _Tunable(nn.Module):
+    """Adapter plus objective as one module, so that DDP sees the adapter's parameters and nothing else."""
+
+    def __init__(self, base: Base, adapter: nn.Module, objective: Callable[[Base, dict], Tensor]) -> None:
+        super().__init__()
+        self.adapter = adapter
+        self._frozen = (base, objective)  # a tuple hides the base from parameters() and state_dict()
+
+    def forward(self, batch: dict) -> Tensor:
+        base, objective = self._frozen
+        return objective(base, batch)
+
+
+def tune(
+    base: Base,
+    adapter: nn.Module,
+    data: Dataset,
+    objective: Callable[[Base, dict], Tensor],
+    options: TrainOptions,
+    *,
+    seed: int = 0,
+    validate: Callable[[], float] | None = None,
+    checkpoint: Path | None = None,
+    key: str = "",
+    accelerator: Accelerator | None = None,
+) -> History:
+    """Tunes ``adapter`` on ``data``; it is attached while this runs and detached afterwards, whatever happens.
+
+    Args:
+        base: stays as it is.
+        adapter: its trainable parameters are updated in place.
+        data: items of :class:`lvtune.data.dataset.PoseDataset`; ``set_epoch`` is called before each epoch.
+        objective: (base, batch) to a scalar loss.
+        options: see :class:`lvtune.recipe.TrainOptions`.
+        seed: of order, augmentation and dropout.
+        validate: called after every ``validate_every`` epochs with the (averaged) adapter on; a score.
+        checkpoint: file to resume from and to write after every ``checkpoint_every`` epochs.
+        key: identifies the run; a checkpoint of another run is not resumed.
+        accelerator: one made by the caller, else made from ``options``.
+
+    Raises:
+        LvtuneError: nothing to train on, or the loss is no longer finite.
+    """
+    if len(data) == 0:
+        raise LvtuneError("no pictures to tune on", "at least one annotated person", "check --data")
+    accelerator = accelerator or Accelerator(mixed_precision=options.precision, cpu=options.cpu)
+    set_seed(seed)
+    with attach(base, adapter, name="tuning"):
+        run = _Run(base, adapter, data, objective, options, seed, accelerator)
+        if checkpoint is not None:
+            run.resume(checkpoint, key)
+        started = time.perf_counter()
+        try:
+            run.train(validate, checkpoint, key)
+            run.use_average()
+        finally:
+            base.train(False)
+            run.bar.close()
+        run.history.seconds = time.perf_counter() - started
+    return run.history
+
+
+class _Run:
+    """The mutable state of one :func:`tune`."""
+
+    def __init__(
+        self,
+        base: Base,
+        adapter: nn.Module,
+        data: Dataset,
+        objective: Callable[[Base, dict], Tensor],
+        options: TrainOptions,
+        seed: int,
+        accelerator: Accelerator,
+    ) -> None:
+        self.base, self.adapter, self.data, self.options, self.seed = base, adapter, data, options, seed
+        self.accelerator = accelerator
+        base.to(accelerator.device)
+        tunable = _Tunable(base, adapter, objective)
+        optimizer = make_optimizer(
+            param_groups(adapter, options.weight_decay, lambda name: adapter.lr_scale(name, options)), options.lr
+        )
+        self.sampler = EpochSampler(len(data), options.batch_size, seed)
+        loader = DataLoader(
+            data,
+            batch_sampler=self.sampler,
+            collate_fn=collate,
+            num_workers=options.workers,
+            persistent_workers=False,
+        )
+        self.tunable, self.optimizer, self.loader = accelerator.prepare(tunable, optimizer, loader)
+        per_epoch = len(self.loader)
+        self.total = options.steps or options.epochs * per_epoch
+        self.epochs = -(-self.total // per_epoch)
+        self.progress, self.average, self.history = Progress(), None, History()
+        self.bar = ProgressBar(self.total, "tuning", accelerator.is_main_process)
+
+    def resume(self, path: Path, key: str) -> None:
+        found = load_checkpoint(path, self.adapter, self.optimizer.optimizer, key)
+        if found is not None:
+            self.progress, self.average = found
+            self.history = History(**self.progress.history)
+            self.bar.update(self.progress.step, None)
+
+    def train(self, validate: Callable[[], float] | None, checkpoint: Path | None, key: str) -> None:
+        for epoch in range(self.progress.epoch, self.epochs):
+            self.epoch(epoch)
+            self.progress.epoch = epoch + 1
+            is_last = epoch + 1 == self.epochs
+            every = self.options.validate_every
+            if validate is not None and every and ((epoch + 1) % every == 0 or is_last):
+                self.validate(validate)
+            every = self.options.checkpoint_every
+            if checkpoint is not None and every and ((epoch + 1) % every == 0 or is_last):
+                self.progress.history = vars(self.history)
+                if self.accelerator.is_main_process:
+                    save_checkpoint(
+                        checkpoint, self.adapter, self.optimizer.optimizer, self.average, self.progress, key
+                    )
+
+    def epoch(self, epoch: int) -> None:
+        self.base.train(True)
+        self.data.set_epoch(epoch)
+        self.sampler.set_epoch(epoch)
+        # dropout is reseeded each epoch, so a resumed run draws what an unbroken one would
+        torch.manual_seed(self.seed * 1_000_003 + epoch)
+        for batch in self.loader:
+            if self.progress.step >= self.total:
+                break
+            loss = self.step(batch)
+            self.progress.step += 1
+            self.history.steps.append(self.progress.step)
+            self.history.loss.append(loss)
+            self.bar.update(self.progress.step, loss)
+        self.base.train(False)
+
+    def step(self, batch: dict[str, Any]) -> float:
+        options = self.options
+        factor = lr_factor(self.progress.step, self.total, options.warmup, options.schedule)
+        set_lr(self.optimizer.optimizer, options.lr * factor)
+        with self.accelerator.autocast():
+            loss = self.tunable(batch)
+        value = float(loss.detach())
+        if not torch.isfinite(loss.detach()):
+            raise LvtuneError(
+                f"a loss of {value} at step {self.progress.step}", "a finite loss",
+                f"lower the learning rate (--train.lr, now {options.lr:g})",
+            )  # fmt: skip
+        self.accelerator.backward(loss)
+        if options.clip:
+            self.accelerator.clip_grad_norm_(self.adapter.parameters(), options.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.update_average()
+        return value
+
+    @torch.no_grad()
+    def update_average(self) -> None:
+        """Exponential moving average of weights and statistics; a short memory at first, so it starts at once."""
+        if not self.options.ema:
+            return
+        state = self.adapter.state_dict()
+        if self.average is None:
+            self.average = {name: value.clone() for name, value in state.items()}
+            return
+        decay = min(self.options.ema, (1 + self.progress.step) / (10 + self.progress.step))
+        for name, value in state.items():
+            if value.is_floating_point():
+                self.average[name].lerp_(value, 1 - decay)
+            else:
+                self.average[name].copy_(value)
+
+    def use_average(self) -> None:
+        if self.average is not None:
+            self.adapter.load_state_dict(self.average)
+
+    def validate(self, validate: Callable[[], float]) -> None:
+        with self._averaged():
+            score = validate()
+        self.history.val_steps.append(self.progress.step)
+        self.history.val.append(score)
+        self.bar.note(f"step {self.progress.step}: validation {score:.2f}")
+
+    @contextlib.contextmanager
+    def _averaged(self) -> Any:
+        if self.average is None:
+            yield
+            return
+        own = {name: value.clone() for name, value in self.adapter.state_dict().items()}
+        self.adapter.load_state_dict(self.average)
+        try:
+            yield
+        finally:
+            self.adapter.load_state_dict(own)

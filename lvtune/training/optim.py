@@ -1,0 +1,62 @@
+"""AdamW with the field's usual groups, and the learning-rate schedules."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+
+def param_groups(
+    module: nn.Module, weight_decay: float, scale: Callable[[str], float] = lambda name: 1.0
+) -> list[dict]:
+    """Trainable parameters in groups of one decay and one learning-rate scale.
+
+    Vectors (biases, norms, gates) and embeddings (positions, prompts) are not decayed, as in ViTPose's recipe.
+
+    Args:
+        module: its parameters with ``requires_grad`` are taken.
+        weight_decay: for the others.
+        scale: name of a parameter to the factor on its learning rate (``lr_scale`` in the group).
+    """
+    groups: dict[tuple[float, float], dict] = {}
+    for name, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        is_plain = parameter.dim() <= 1 or any(word in name for word in ("position_embeddings", "prompt"))
+        key = (0.0 if is_plain else weight_decay, float(scale(name)))
+        group = groups.setdefault(key, {"params": [], "weight_decay": key[0], "lr_scale": key[1]})
+        group["params"].append(parameter)
+    return list(groups.values())
+
+
+def make_optimizer(groups: list[dict], lr: float) -> torch.optim.AdamW:
+    """AdamW (0.9, 0.999) over :func:`param_groups`."""
+    return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.999))
+
+
+def lr_factor(step: int, total: int, warmup: int, schedule: str = "cosine") -> float:
+    """Factor on the learning rate at ``step`` of ``total``.
+
+    ``cosine`` falls to 1 % of the peak; ``step`` is the published schedule: a tenth at 170/210 and a hundredth
+    at 200/210 of the way. Both warm up linearly from 0.001.
+    """
+    if step < warmup:
+        return 0.001 + (1 - 0.001) * step / max(1, warmup)
+    done = (step - warmup) / max(1, total - warmup)
+    if schedule == "step":
+        return 0.1 ** ((step >= total * 170 / 210) + (step >= total * 200 / 210))
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Sets each group to ``lr`` times its own scale."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["lr_scale"]
+
+
+def layer_scale(layer: int, layers: int, decay: float) -> float:
+    """Layer-wise decay ``decay^(layers + 1 - layer)``: embeddings 0, block i is i + 1, head is layers + 1."""
+    return decay ** (layers + 1 - layer)
