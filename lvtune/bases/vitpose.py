@@ -219,7 +219,7 @@ def spec_of(model: nn.Module) -> BaseSpec:
     size = known.get((backbone.hidden_size, backbone.num_hidden_layers), "")
     spec = SPECS.get(f"vitpose-{size}", BaseSpec("vitpose"))
     keypoints = model.head.conv.out_channels
-    skeleton = spec.skeleton if len(spec.skeleton.keypoints) == keypoints else _skeleton_of(keypoints)
+    skeleton = spec.skeleton if len(spec.skeleton.keypoints) == keypoints else skeleton_of(keypoints)
     patch = backbone.patch_size[0] if isinstance(backbone.patch_size, list | tuple) else backbone.patch_size
     return spec.with_(
         input_size=tuple(backbone.image_size), stride=patch // 4, skeleton=skeleton, hub_id=_hub_id(model)
@@ -230,7 +230,7 @@ def _hub_id(model: nn.Module) -> str | None:
     return getattr(model.config, "_name_or_path", None) or None
 
 
-def _skeleton_of(keypoints: int) -> Skeleton:
+def skeleton_of(keypoints: int) -> Skeleton:
     """COCO or LSP by their number of key points, else nameless key points without mirror pairs."""
     for skeleton in (COCO_17, LSP_14):
         if len(skeleton.keypoints) == keypoints:
