@@ -1,0 +1,299 @@
+"""The recipe: all that decides a run, as frozen dataclasses that YAML and the command line are views of.
+
+``None`` in :class:`TrainOptions` means "what the method says, else the fallback here";
+see :meth:`Recipe.resolved`.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from lvtune.errors import LvtuneError
+from lvtune.registry import suggest
+from lvtune.schema import Problem, build, plain, raise_problems
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Where the pictures and their key points lie. Paths; None: what ships with the domain."""
+
+    data: str | None = None
+    """Folder of the pictures (own data) or of the data set in its published layout (a named domain)."""
+    annotations: str | None = None
+    """COCO-style JSON of your own pictures (split 80/20), or a folder with train.json and test.json."""
+    test_annotations: str | None = None
+    """COCO-style JSON to test on; None: the test part of `annotations` or of the domain."""
+    source_data: str | None = None
+    """Folder of pictures of the source domain, to measure what is kept there."""
+    source_annotations: str | None = None
+    """COCO-style JSON of the source pictures; None: the domain's own source, if it has one."""
+    boxes: str | None = None
+    """JSON of detector boxes to test with; None: the annotated boxes."""
+    box_format: Literal["auto", "xywh", "xyxy"] = "auto"
+    """How the detector boxes are written; auto decides by which reading stays inside the pictures."""
+    skeleton: str | None = None
+    """Name of a known skeleton for own data; None: read from the annotation file's category."""
+    limit: int | None = field(default=None, metadata={"at_least": 1})
+    """Use at most this many persons of each part, for a quick try; None: all."""
+
+
+@dataclass(frozen=True)
+class AugmentOptions:
+    """Random changes of the training pictures. None: what the method says, else the fallback."""
+
+    flip: float | None = field(default=None, metadata={"at_least": 0, "at_most": 1})
+    """Probability of a left-right flip; fallback 0.5."""
+    half_body: float | None = field(default=None, metadata={"at_least": 0, "at_most": 1})
+    """Probability of a crop on the upper or lower body only; fallback 0.3."""
+    shift: float | None = field(default=None, metadata={"at_least": 0})
+    """Largest shift of the box, as a share of its size; fallback 0.16."""
+    shift_p: float | None = field(default=None, metadata={"at_least": 0, "at_most": 1})
+    """Probability of a shift; fallback 0.3."""
+    scale: tuple[float, float] | None = field(default=None, metadata={"above": 0})
+    """Smallest and largest factor on the box; fallback 0.5,1.5."""
+    rotate: float | None = field(default=None, metadata={"at_least": 0})
+    """Largest rotation, in degrees; fallback 80."""
+    rotate_p: float | None = field(default=None, metadata={"at_least": 0, "at_most": 1})
+    """Probability of a rotation; fallback 0.6."""
+    color: float | None = field(default=None, metadata={"at_least": 0, "at_most": 1})
+    """Strength of brightness, contrast and saturation jitter; 0 is off; fallback 0."""
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How the adapter is tuned. None: what the method says, else the fallback."""
+
+    epochs: float | None = field(default=None, metadata={"above": 0})
+    """Passes over the training data; fallback 10. Left aside when `steps` is given."""
+    steps: int | None = field(default=None, metadata={"at_least": 0})
+    """Optimiser steps, in place of `epochs`; 0 saves the adapter as created."""
+    batch_size: int | None = field(default=None, metadata={"at_least": 1})
+    """Pictures per step, over all processes together; fallback 32."""
+    lr: float | None = field(default=None, metadata={"above": 0})
+    """Peak learning rate of AdamW; fallback 0.0005."""
+    weight_decay: float | None = field(default=None, metadata={"at_least": 0})
+    """AdamW's weight decay, on weight matrices only; fallback 0.1."""
+    warmup: float | None = field(default=None, metadata={"at_least": 0, "at_most": 1})
+    """Share of the steps in which the learning rate rises from 0.001 of its peak; fallback 0.05."""
+    schedule: Literal["cosine", "step", "constant"] | None = None
+    """How the learning rate falls; step: tenfold at 81 and 95 % of the steps; fallback cosine."""
+    clip: float | None = field(default=None, metadata={"above": 0})
+    """Largest norm of the gradient; fallback 1.0."""
+    layer_decay: float | None = field(default=None, metadata={"above": 0, "at_most": 1})
+    """Factor on the learning rate per block down from the head, where base weights train; fallback 1."""
+    ema: float | None = field(default=None, metadata={"at_least": 0, "at_most": 1})
+    """Decay of a running mean of the weights, which is then saved; 0 is off; fallback 0."""
+    augment: AugmentOptions = AugmentOptions()
+    """Random changes of the training pictures."""
+    workers: int = field(default=0, metadata={"at_least": 0})
+    """Processes that read pictures; 0 reads in the main one."""
+    precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
+    """Mixed precision; auto: bf16 where the device is fast at it, else none."""
+    checkpoint_every: int | None = field(default=None, metadata={"at_least": 1})
+    """Write a checkpoint to resume from every so many epochs; None: never."""
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """How predictions are made and scored."""
+
+    flip_test: bool = True
+    """Average over the picture and its mirror image."""
+    batch_size: int = field(default=64, metadata={"at_least": 1})
+    """Pictures per forward pass."""
+    prompt: str | None = None
+    """Category whose sentence the adapter reads, or auto, or own (as annotated); None: the mean of all."""
+
+
+@dataclass(frozen=True)
+class LanguageOptions:
+    """What the adapter is told about the domain."""
+
+    encoder: str = "minilm"
+    """Text encoder of the sentences; the built-in sentences ship embedded and need none."""
+    sentences: dict[str, str] | None = None
+    """Category to sentence, in place of the domain's own sentences."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One run of `lvtune adapt`."""
+
+    base: str = "vitpose-ti"
+    """The frozen pose estimator; `lvtune list bases`."""
+    weights: str = "pretrained"
+    """Weights of the base: pretrained, random, a path or a Hub id."""
+    domain: str = "demo-art"
+    """The domain to adapt to; `lvtune list domains`. With `annotations` alone it is custom, your own data."""
+    method: str = "vlpose"
+    """How to adapt; `lvtune list methods`."""
+    method_options: dict[str, Any] = field(default_factory=dict)
+    """Options of the method; on the command line `--method.NAME VALUE`."""
+    language: LanguageOptions = LanguageOptions()
+    """What the adapter is told about the domain."""
+    data: DataOptions = DataOptions()
+    """Where the pictures and their key points lie."""
+    train: TrainOptions = TrainOptions()
+    """How the adapter is tuned."""
+    evaluate: EvaluateOptions = EvaluateOptions()
+    """How predictions are made and scored."""
+    out: str | None = None
+    """Folder to write into; None: ./lvtune-out/<base>-<domain>-<method>."""
+    seed: int = field(default=0, metadata={"at_least": 0})
+    """Seed of everything random."""
+    device: str = "auto"
+    """Where to compute: auto, cpu, cuda, cuda:1, mps."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
+        """A recipe from nested tables of values.
+
+        Raises:
+            LvtuneError: unknown options (the closest is named), wrong types or ranges, options that the
+                method does not have; all of them in one error.
+        """
+        recipe, problems = build(cls, values)
+        if recipe is not None and recipe.data.annotations and "domain" not in values:
+            recipe = replace(recipe, domain="custom")
+        method = values.get("method", cls.method)
+        options = values.get("method_options")
+        if options and isinstance(options, Mapping):
+            problems += _method_problems(method, options)
+        raise_problems(problems)
+        return recipe
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> Recipe:
+        """A recipe from a YAML file, or from a shipped one by its name; see :func:`read_yaml`."""
+        return cls.from_dict(read_yaml(path))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested tables that JSON and YAML can hold; ``from_dict`` gives the same recipe back."""
+        return plain(self)
+
+    def to_yaml(self) -> str:
+        """The recipe as YAML text."""
+        import yaml
+
+        return yaml.safe_dump(self.to_dict(), sort_keys=False)
+
+    @property
+    def folder(self) -> Path:
+        """The folder written into."""
+        parts = (self.base, self.domain, self.method)
+        name = "-".join(part.replace("/", "-").replace(":", "-") for part in parts)
+        return Path(self.out) if self.out else Path("lvtune-out") / name
+
+    def resolved(self, method_defaults: Mapping[str, Any] | None = None) -> Recipe:
+        """The recipe with no None left in ``train`` that has a meaning.
+
+        Args:
+            method_defaults: the method's training defaults, by the names of :class:`TrainOptions`;
+                ``augment`` may be a table of :class:`AugmentOptions` names.
+
+        Raises:
+            LvtuneError: the method names a training option that does not exist.
+        """
+        given = dict(method_defaults or {})
+        given_augment = given.pop("augment", None) or {}
+        checked, problems = build(TrainOptions, given, "defaults.")
+        augment, more = build(AugmentOptions, given_augment, "defaults.augment.")
+        raise_problems(problems + more)
+        augment = _fill(self.train.augment, augment, AUGMENT_FALLBACK)
+        train = _fill(self.train, checked, TRAIN_FALLBACK)
+        return replace(self, train=replace(train, augment=augment))
+
+
+TRAIN_FALLBACK = TrainOptions(
+    epochs=10.0,
+    batch_size=32,
+    lr=5e-4,
+    weight_decay=0.1,
+    warmup=0.05,
+    schedule="cosine",
+    clip=1.0,
+    layer_decay=1.0,
+    ema=0.0,
+)
+"""Training options where neither the recipe nor the method says anything."""
+
+AUGMENT_FALLBACK = AugmentOptions(
+    flip=0.5, half_body=0.3, shift=0.16, shift_p=0.3, scale=(0.5, 1.5), rotate=80.0, rotate_p=0.6, color=0.0
+)
+"""The published augmentation (spec of ViTPose and VLPose)."""
+
+
+def _fill(options: Any, *others: Any) -> Any:
+    """``options`` with each None taken from the first of ``others`` that has a value."""
+    empty = [f.name for f in fields(options) if getattr(options, f.name) is None]
+    values = {n: [getattr(o, n) for o in others if getattr(o, n) is not None] for n in empty}
+    return replace(options, **{name: found[0] for name, found in values.items() if found})
+
+
+def method_config(method: str, options: Mapping[str, Any]) -> Any:
+    """The config of a method, an instance of its own dataclass.
+
+    Raises:
+        LvtuneError: unknown method or options, wrong types or ranges.
+    """
+    from lvtune.adapters import METHODS
+
+    config, problems = build(METHODS.get(method).Config, options, "method.")
+    raise_problems(problems)
+    return config
+
+
+def _method_problems(method: Any, options: Mapping[str, Any]) -> list[Problem]:
+    try:
+        method_config(str(method), options)
+    except LvtuneError as error:
+        return [(error.given, error.expected, error.fix)]
+    return []
+
+
+def recipe_folders() -> list[Path]:
+    """Where shipped recipes lie: in the wheel, and in a source tree."""
+    inside = Path(str(importlib.resources.files("lvtune"))) / "recipes"
+    return [folder for folder in (inside, Path(__file__).parents[1] / "recipes") if folder.is_dir()]
+
+
+def list_recipes() -> list[str]:
+    """Names of the shipped recipes."""
+    return sorted({file.stem for folder in recipe_folders() for file in folder.glob("*.yaml")})
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The values in a YAML recipe.
+
+    Args:
+        path: a file, or the name of a shipped recipe.
+
+    Raises:
+        LvtuneError: no such file, not YAML, or not a table.
+    """
+    import yaml
+
+    name = str(path).removesuffix(".yaml")
+    candidates = [Path(path)] + [folder / f"{name}.yaml" for folder in recipe_folders()]
+    file = next((c for c in candidates if c.is_file()), None)
+    if file is None:
+        known = list_recipes()
+        raise LvtuneError(
+            f"recipe '{path}', which does not exist",
+            f"a YAML file, or a shipped recipe: {', '.join(known) or 'none here'}",
+            suggest(name, known, "check the path"),
+        )
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise LvtuneError(f"recipe {file}: {reason}", "a YAML file", "mend the file there") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise LvtuneError(f"recipe {file}", "a table such as `base: vitpose-b`", "write `name: value` lines")
+    return values
