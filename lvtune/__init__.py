@@ -1,1 +1,57 @@
-"""lvtune: parameter-efficient language-vision tuning of frozen pose estimators."""
+"""lvtune: parameter-efficient language-vision tuning of frozen pose estimators.
+
+Names are loaded when they are first used, so that ``import lvtune`` brings in neither torch nor transformers.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from lvtune.errors import LvtuneError
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "AdaptReport": "lvtune.adapt",
+    "Attachment": "lvtune.patcher",
+    "Pose": "lvtune.predict",
+    "Recipe": "lvtune.recipe",
+    "UDPHeatmap": "lvtune.data.codec",
+    "adapt": "lvtune.adapt",
+    "attach": "lvtune.patcher",
+    "attached": "lvtune.patcher",
+    "convert_vitpose": "lvtune.convert",
+    "convert_vlpose": "lvtune.convert",
+    "create_adapter": "lvtune.adapters",
+    "detach": "lvtune.patcher",
+    "evaluate": "lvtune.evaluation.run",
+    "fingerprint": "lvtune.hub.fingerprint",
+    "list_bases": "lvtune.bases",
+    "list_domains": "lvtune.domains",
+    "list_methods": "lvtune.adapters",
+    "list_text_encoders": "lvtune.language",
+    "load_adapter": "lvtune.hub.store",
+    "load_base": "lvtune.bases",
+    "predict": "lvtune.predict",
+    "register_base": "lvtune.bases",
+    "register_domain": "lvtune.domains",
+    "register_method": "lvtune.adapters",
+    "register_text_encoder": "lvtune.language",
+    "save_adapter": "lvtune.hub.store",
+    "use_adapter": "lvtune.patcher",
+}
+
+__all__ = ["LvtuneError", "__version__", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lvtune' has no attribute '{name}'")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -145,8 +145,6 @@ def _vlpose_adapter(
         for part in ("weight", "bias", "running_mean", "running_var"):
             own[f"decoder.auxiliary.{i}.1.{part}"] = _require(state, f"{block}bn1.{part}").float()
         own[f"decoder.auxiliary.{i}.1.num_batches_tracked"] = torch.zeros((), dtype=torch.long)
-    own |= {name: value for name, value in adapter.state_dict().items() if name.startswith("text_t")}
-    own |= {name: value for name, value in adapter.state_dict().items() if name == "text_mask"}
     missing, unknown = set(adapter.state_dict()) - set(own), set(own) - set(adapter.state_dict())
     if missing or unknown:
         raise LvtuneError(

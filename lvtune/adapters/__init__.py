@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from lvtune.registry import Registry
 if TYPE_CHECKING:
     from torch import nn
 
+    from lvtune.bases.base import Base
     from lvtune.data.skeletons import Skeleton
 
 METHODS: Registry[type] = Registry("method")
@@ -76,14 +78,29 @@ def create_adapter(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         adapter = cls(config, view, bank=bank, skeleton=skeleton)
+    return adopt(adapter, view, domain, skeleton)
+
+
+def adopt(adapter: nn.Module, view: Base, domain: str | None, skeleton: Skeleton) -> nn.Module:
+    """Notes on a fresh adapter what it was made for; the base itself is not kept alive."""
     adapter.domain, adapter.skeleton = domain, skeleton
+    adapter.made_for = (weakref.ref(view.model), type(view), view.spec)
     return adapter
+
+
+def base_of(adapter: nn.Module) -> Base | None:
+    """The base that an adapter was made for, if it still exists."""
+    reference, family, spec = adapter.made_for
+    model = reference()
+    return None if model is None else family(model, spec)
 
 
 from lvtune.adapters import bitfit, full, lora, norm, vlpose  # noqa: E402
 
 __all__ = [
     "METHODS",
+    "adopt",
+    "base_of",
     "bitfit",
     "create_adapter",
     "full",

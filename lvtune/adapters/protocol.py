@@ -34,7 +34,7 @@ class Adapter(Protocol):
         """Where it attaches: primitive changes to modules of ``base``."""
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that must be saved, embedded prompts included."""
+        """All that must be saved beside the embedded prompts."""
 
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
         """Takes back what :meth:`tensors` gave; names and shapes have been checked."""
@@ -57,6 +57,10 @@ class Defaults:
     def lr_scale(self, name: str, options: TrainOptions) -> float:
         """Factor on the learning rate of the parameter ``name``."""
         return 1.0
+
+    def peft_config(self, base: Base) -> dict[str, Any] | None:
+        """``adapter_config.json`` for peft, where peft can load the tensors; else None."""
+        return None
 
     def tensors(self: nn.Module) -> dict[str, Tensor]:
         """The state dict."""

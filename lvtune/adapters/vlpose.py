@@ -100,8 +100,9 @@ class VLPose(Defaults, nn.Module):
         self.matcher = MATCHERS.get(config.matcher)(width, config.heads, config.dropout)
         self.decoder = DECODERS.get(config.decoder)(base.stages, width, config.zero_init)
         self.predictor = make_predictor(base, skeleton or base.skeleton)
-        self.register_buffer("text_tokens", bank.tokens.float().clone())  # (C, T, text_dim)
-        self.register_buffer("text_mask", bank.mask.clone())  # (C, T)
+        # not persistent: the bank is saved beside the adapter's own tensors
+        self.register_buffer("text_tokens", bank.tokens.float().clone(), persistent=False)  # (C, T, text_dim)
+        self.register_buffer("text_mask", bank.mask.clone(), persistent=False)  # (C, T)
 
     @staticmethod
     def make_bank(config: VLPoseConfig, domain: str | None) -> PromptBank | None:
