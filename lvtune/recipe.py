@@ -37,6 +37,8 @@ class DataOptions:
     """How the detector boxes are written; auto decides by which reading stays inside the pictures."""
     skeleton: str | None = None
     """Name of a known skeleton for own data; None: read from the annotation file's category."""
+    sentences: dict[str, str] | None = None
+    """Category to the sentence that describes it, in place of the domain's own; sketch=a pencil sketch."""
     limit: int | None = field(default=None, metadata={"at_least": 1})
     """Use at most this many persons of each part, for a quick try; None: all."""
 
@@ -67,19 +69,19 @@ class AugmentOptions:
 class TrainOptions:
     """How the adapter is tuned. None: what the method says, else the fallback."""
 
-    epochs: float | None = field(default=None, metadata={"above": 0})
+    epochs: int | None = field(default=None, metadata={"at_least": 1})
     """Passes over the training data; fallback 10. Left aside when `steps` is given."""
-    steps: int | None = field(default=None, metadata={"at_least": 0})
-    """Optimiser steps, in place of `epochs`; 0 saves the adapter as created."""
+    steps: int | None = field(default=None, metadata={"at_least": 1})
+    """Optimiser steps, in place of `epochs`."""
     batch_size: int | None = field(default=None, metadata={"at_least": 1})
     """Pictures per step, over all processes together; fallback 32."""
     lr: float | None = field(default=None, metadata={"above": 0})
     """Peak learning rate of AdamW; fallback 0.0005."""
     weight_decay: float | None = field(default=None, metadata={"at_least": 0})
     """AdamW's weight decay, on weight matrices only; fallback 0.1."""
-    warmup: float | None = field(default=None, metadata={"at_least": 0, "at_most": 1})
-    """Share of the steps in which the learning rate rises from 0.001 of its peak; fallback 0.05."""
-    schedule: Literal["cosine", "step", "constant"] | None = None
+    warmup: int | None = field(default=None, metadata={"at_least": 0})
+    """Steps in which the learning rate rises from 0.001 of its peak; fallback 20."""
+    schedule: Literal["cosine", "step"] | None = None
     """How the learning rate falls; step: tenfold at 81 and 95 % of the steps; fallback cosine."""
     clip: float | None = field(default=None, metadata={"above": 0})
     """Largest norm of the gradient; fallback 1.0."""
@@ -91,8 +93,12 @@ class TrainOptions:
     """Random changes of the training pictures."""
     workers: int = field(default=0, metadata={"at_least": 0})
     """Processes that read pictures; 0 reads in the main one."""
-    precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
-    """Mixed precision; auto: bf16 where the device is fast at it, else none."""
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    """Mixed precision; no: float32 throughout."""
+    cpu: bool = False
+    """Compute on the processor even where an accelerator is there."""
+    validate_every: int | None = field(default=None, metadata={"at_least": 1})
+    """Score the validation part every so many epochs; None: never."""
     checkpoint_every: int | None = field(default=None, metadata={"at_least": 1})
     """Write a checkpoint to resume from every so many epochs; None: never."""
 
@@ -105,18 +111,8 @@ class EvaluateOptions:
     """Average over the picture and its mirror image."""
     batch_size: int = field(default=64, metadata={"at_least": 1})
     """Pictures per forward pass."""
-    prompt: str | None = None
-    """Category whose sentence the adapter reads, or auto, or own (as annotated); None: the mean of all."""
-
-
-@dataclass(frozen=True)
-class LanguageOptions:
-    """What the adapter is told about the domain."""
-
-    encoder: str = "minilm"
-    """Text encoder of the sentences; the built-in sentences ship embedded and need none."""
-    sentences: dict[str, str] | None = None
-    """Category to sentence, in place of the domain's own sentences."""
+    prompt: str | None = "category"
+    """Sentence the adapter reads: category (each picture's own), a category by name, auto; None: the mean."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +129,6 @@ class Recipe:
     """How to adapt; `lvtune list methods`."""
     method_options: dict[str, Any] = field(default_factory=dict)
     """Options of the method; on the command line `--method.NAME VALUE`."""
-    language: LanguageOptions = LanguageOptions()
-    """What the adapter is told about the domain."""
     data: DataOptions = DataOptions()
     """Where the pictures and their key points lie."""
     train: TrainOptions = TrainOptions()
@@ -145,8 +139,6 @@ class Recipe:
     """Folder to write into; None: ./lvtune-out/<base>-<domain>-<method>."""
     seed: int = field(default=0, metadata={"at_least": 0})
     """Seed of everything random."""
-    device: str = "auto"
-    """Where to compute: auto, cpu, cuda, cuda:1, mps."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
@@ -209,11 +201,11 @@ class Recipe:
 
 
 TRAIN_FALLBACK = TrainOptions(
-    epochs=10.0,
+    epochs=10,
     batch_size=32,
     lr=5e-4,
     weight_decay=0.1,
-    warmup=0.05,
+    warmup=20,
     schedule="cosine",
     clip=1.0,
     layer_decay=1.0,

@@ -277,6 +277,13 @@ def show(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)
 
 
+def make(cls: type, values: Mapping[str, Any], where: str = "") -> Any:
+    """:func:`build`, with all problems raised as one LvtuneError."""
+    instance, problems = build(cls, values, where)
+    raise_problems(problems)
+    return instance
+
+
 def raise_problems(problems: list[Problem]) -> None:
     """One LvtuneError for all problems; nothing when there are none."""
     if len(problems) == 1:
