@@ -61,10 +61,10 @@ def create_adapter(
     import torch
 
     from lvtune.bases.base import as_base
-    from lvtune.options import build
+    from lvtune.recipe import method_config
 
     cls, view = METHODS.get(method), as_base(base)
-    config = build(cls.Config, options, f"option of method {method}")
+    config = method_config(method, options)
     skeleton = skeleton or view.skeleton
     if skeleton.keypoints != view.skeleton.keypoints and not cls.trains_predictor:
         able = [name for name in METHODS.names() if METHODS.get(name).trains_predictor]

@@ -51,7 +51,11 @@ class UDPHeatmap:
 
         Returns:
             heatmaps (B, K, h, w) and weights (B, K), float32. The weight is 0, and the heatmap empty, where
-            the point is unlabelled or not finite or its Gaussian (3 sigma) lies wholly outside.
+            the point is unlabelled or not finite or its Gaussian (3 sigma) lies wholly outside. (In the
+            reference a Gaussian that ends just outside the left or upper edge keeps its weight.)
+
+        Raises:
+            LvtuneError: shapes other than these.
         """
         keypoints = torch.as_tensor(keypoints, dtype=torch.float32)
         visible = torch.as_tensor(visible, dtype=torch.float32, device=keypoints.device)
@@ -84,6 +88,9 @@ class UDPHeatmap:
             keypoints (B, K, 2) x, y in input pixels, and scores (B, K), the raw maxima; float32. A heatmap
             without a positive value has no peak to refine: its plain argmax is returned. Values that are
             not finite come out as key points and scores that are not finite.
+
+        Raises:
+            LvtuneError: a shape that does not fit `heatmap_size`.
         """
         heatmaps = torch.as_tensor(heatmaps).detach().float()
         _check_shape(heatmaps, "heatmaps", f"(B, K, {self.heatmap_size[0]}, {self.heatmap_size[1]})",
@@ -92,19 +99,23 @@ class UDPHeatmap:
         flat = heatmaps.flatten(2)
         scores, index = flat.max(-1)
         peak = torch.stack([index % w, index // w], dim=-1)
-        step = _newton_step(self._log_smooth(heatmaps, scores), peak)
+        step = _newton_step(self._log_around(heatmaps, scores, peak))
         step = torch.where((scores > 0)[..., None], step, step * 0.0)
         points = (peak + step) / heatmaps.new_tensor([w - 1, h - 1])
         # × input_size, not input_size − 1: the reference's asymmetry, undone by `crop.to_image`.
         return points * heatmaps.new_tensor([W, H]), scores
 
-    def _log_smooth(self, heatmaps: torch.Tensor, peaks: torch.Tensor) -> torch.Tensor:
-        """Blur, scale back to the old maxima, take the logarithm, pad by the edge: (B, K, h+2, w+2)."""
-        maps = _blur(heatmaps, self.blur_kernel)
-        highest = maps.flatten(2).amax(-1)
-        ratio = torch.where(highest > 0, peaks / highest, torch.ones_like(peaks))
-        logs = (maps * ratio[..., None, None]).clamp(FLOOR, CEILING).log()
-        return F.pad(logs, (1, 1, 1, 1), mode="replicate")
+    def _log_around(self, heatmaps: torch.Tensor, top: torch.Tensor, peak: torch.Tensor) -> torch.Tensor:
+        """Logarithms of the blurred map at the peak (B, K, 2) and at six pixels around it: (B, K, 7)."""
+        h, w = heatmaps.shape[2:]
+        blurred = _blur(heatmaps, self.blur_kernel).flatten(2)
+        moves = peak.new_tensor([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1], [1, 1], [-1, -1]])
+        around = peak[..., None, :] + moves
+        x, y = around[..., 0].clamp(0, w - 1), around[..., 1].clamp(0, h - 1)
+        values, highest = blurred.gather(2, y * w + x), blurred.amax(-1)
+        # Blurring lowers the peak; it is scaled back to its old height before it is clipped.
+        ratio = torch.where(highest > 0, top / highest, torch.ones_like(top))
+        return (values * ratio[..., None]).clamp(FLOOR, CEILING).log()
 
 
 def _blur(maps: torch.Tensor, width: int) -> torch.Tensor:
@@ -134,23 +145,20 @@ def _multiply_add(total: torch.Tensor, value: torch.Tensor, factor: float) -> to
     return torch.add(total, value, alpha=factor)
 
 
-def _newton_step(logs: torch.Tensor, peak: torch.Tensor) -> torch.Tensor:
-    """One Newton step from `peak` (B, K, 2) to the summit of `logs` (B, K, h+2, w+2): (B, K, 2)."""
-    width = logs.shape[-1]
-    base = (peak[..., 1] + 1) * width + peak[..., 0] + 1
-    moves = [0, 1, -1, width, -width, width + 1, -width - 1]
-    around = base[..., None] + torch.tensor(moves, device=base.device)
-    here, right, left, below, above, corner, opposite = logs.flatten(2).gather(2, around).unbind(-1)
+def _newton_step(values: torch.Tensor) -> torch.Tensor:
+    """From a pixel to the summit of the parabola through `values` (B, K, 7) of `_log_around`: (B, K, 2)."""
+    here, right, left, below, above, corner, opposite = values.unbind(-1)
     dx, dy = 0.5 * (right - left), 0.5 * (below - above)
-    eps = torch.finfo(torch.float32).eps
-    dxx = right - 2 * here + left + eps
-    dyy = below - 2 * here + above + eps
+    dxx, dyy = right - 2 * here + left, below - 2 * here + above
     dxy = 0.5 * (corner - right - below + here + here - left - above + opposite)
-    # float64: the determinant of a nearly flat peak cancels in float32.
-    dx, dy, dxx, dyy, dxy = (t.double() for t in (dx, dy, dxx, dyy, dxy))
+    # float64: the determinant of a nearly flat peak cancels in float32. Apple's devices have none.
+    wide = torch.float32 if here.device.type == "mps" else torch.float64
+    dx, dy, dxx, dyy, dxy = (t.to(wide) for t in (dx, dy, dxx, dyy, dxy))
+    eps = torch.finfo(torch.float32).eps
+    dxx, dyy = dxx + eps, dyy + eps
     det = dxx * dyy - dxy * dxy
-    step = torch.stack([dyy * dx - dxy * dy, dxx * dy - dxy * dx], dim=-1) / det[..., None]
-    return -step.float()
+    step = torch.stack([dyy * dx - dxy * dy, dxx * dy - dxy * dx], dim=-1)
+    return torch.where((det == 0)[..., None], 0.0, -step / det[..., None]).float()
 
 
 def _check_shape(tensor: torch.Tensor, name: str, expected: str, good: bool) -> None:

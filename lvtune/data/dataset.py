@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from lvtune.data.augment import Augment, Halves, jitter
+from lvtune.data.augment import Augment, Color, Halves, Sampled, jitter
 from lvtune.data.crop import Size, box_to_center_scale, fix_aspect, to_input, udp_matrix, warp
 from lvtune.data.images import read_image, read_reduced
+from lvtune.errors import LvtuneError
 
 Render = Callable[[np.ndarray, str, int], np.ndarray]
 CACHE_BYTES = 2 * 1024**3
@@ -82,11 +83,15 @@ class PoseDataset(Dataset):
         cache: bool = False,
         reduced: bool = True,
     ) -> None:
+        if views and render is None:
+            raise LvtuneError(f"views {', '.join(views)} without render", "a function that draws each view",
+                              "pass render=lambda image, view, index: ... too")
         self.table, self.input_size = table, (int(input_size[0]), int(input_size[1]))
         self.augment, self.render, self.seed = augment, render, seed
         self.views = tuple(views) if views else None
         self.reduced = reduced and render is None and not cache
-        self.epoch = 0
+        # Shared, so that workers kept from one epoch to the next see the change.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
         self.flip_index = np.array(table.skeleton.flip_index, dtype=np.int64)
         self._factor = (1.0 / (255.0 * np.asarray(std, dtype=np.float64))).astype(np.float32)
         self._offset = (-np.asarray(mean, dtype=np.float64) / np.asarray(std)).astype(np.float32)
@@ -98,7 +103,7 @@ class PoseDataset(Dataset):
 
     def set_epoch(self, epoch: int) -> None:
         """Take the random numbers of another epoch; call before the loader is iterated."""
-        self.epoch = epoch
+        self._epoch.fill_(epoch)
 
     def __getitem__(self, item: int) -> dict[str, Any]:
         """One sample.
@@ -107,27 +112,24 @@ class PoseDataset(Dataset):
             pixel_values float32 (3, H, W) normalised; keypoints float32 (K, 2) in input pixels; visible
             float32 (K,) 0 or 1; category; index (this item); center, scale float32 (2,) of the crop in image
             pixels, of which `crop.to_image` needs those of an unaugmented sample.
+
+        Raises:
+            LvtuneError: the picture cannot be read, or `render` gave something else than a picture.
         """
         if not -len(self) <= item < len(self):
-            raise IndexError(item)
+            raise IndexError(f"sample {item} of {len(self)}")
         item %= len(self)
         number, view = divmod(item, len(self.views)) if self.views else (item, None)
         person = self.table[number]
         category = person.category if view is None else self.views[view]
         points = np.asarray(person.keypoints, dtype=np.float64)
-        center, scale = box_to_center_scale(np.asarray(person.bbox, dtype=np.float64))
-        drawn = None
-        if self.augment is not None:
-            rng = np.random.default_rng([self.seed, self.epoch, item])
-            drawn = self.augment.sample(rng, points, center, scale, self.table.skeleton)
-            center, scale = drawn.center, drawn.scale
-        scale = fix_aspect(scale, self.input_size)
-        matrix = udp_matrix(center, scale, drawn.rotation_deg if drawn else 0.0, self.input_size)
+        drawn = self._draw(item, points, person.bbox)
+        scale = fix_aspect(drawn.scale, self.input_size)
+        matrix = udp_matrix(drawn.center, scale, drawn.rotation_deg, self.input_size)
         crop = self._crop(person, category, matrix, float(scale[0]) / self.input_size[1])
+        crop = jitter(crop, drawn.color)
         keypoints, visible = to_input(points[:, :2], matrix), points[:, 2] > 0
-        if drawn:
-            crop = jitter(crop, drawn.color)
-        if drawn and drawn.flip:
+        if drawn.flip:
             # Mirrored after the warp, about the centre between pixels 0 and W − 1: exact in UDP's measure.
             crop = cv2.flip(crop, 1)
             keypoints, visible = keypoints[self.flip_index], visible[self.flip_index]
@@ -138,9 +140,17 @@ class PoseDataset(Dataset):
             "visible": torch.from_numpy(visible.astype(np.float32)),
             "category": category,
             "index": item,
-            "center": torch.from_numpy(center.astype(np.float32)),
+            "center": torch.from_numpy(drawn.center.astype(np.float32)),
             "scale": torch.from_numpy(scale.astype(np.float32)),
         }
+
+    def _draw(self, item: int, points: np.ndarray, bbox: np.ndarray) -> Sampled:
+        """The region of the crop, changed at random where there is augmentation."""
+        center, scale = box_to_center_scale(np.asarray(bbox, dtype=np.float64))
+        if self.augment is None:
+            return Sampled(center, scale, 0.0, False, Color())
+        rng = np.random.default_rng([self.seed, int(self._epoch), item])
+        return self.augment.sample(rng, points, center, scale, self.table.skeleton)
 
     def _crop(self, person: PersonLike, category: str, matrix: np.ndarray, ratio: float) -> np.ndarray:
         if not self.reduced:
@@ -160,7 +170,7 @@ class PoseDataset(Dataset):
             return self._cache[key]
         image = read_image(self.table.root / person.image)
         if self.render is not None:
-            image = self.render(image, category, person.index)
+            image = _checked(self.render(image, category, person.index), image.shape, category)
         if self._cache is not None and self._cached_bytes + image.nbytes <= CACHE_BYTES:
             self._cache[key] = image
             self._cached_bytes += image.nbytes
@@ -173,6 +183,14 @@ class PoseDataset(Dataset):
             np.multiply(plane, self._factor[channel], out=out[channel])
             out[channel] += self._offset[channel]
         return out
+
+
+def _checked(image: np.ndarray, shape: tuple[int, ...], view: str) -> np.ndarray:
+    if not isinstance(image, np.ndarray) or image.shape != shape or image.dtype != np.uint8:
+        got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise LvtuneError(f"render of '{view}' gave {got}", f"uint8 {shape}, as it was handed",
+                          "keep the size of the picture: the key points refer to it")
+    return image
 
 
 def collate(batch: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from lvtune.patcher import use_adapter
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
+    from lvtune.data.skeletons import Skeleton
     from lvtune.domains import Split
 
 
@@ -26,6 +27,7 @@ def predict_heatmaps(
     flip_test: bool = True,
     prompt: str | Sequence[str] | None = None,
     adapters: object = ...,
+    skeleton: Skeleton | None = None,
 ) -> Tensor:
     """Heatmaps (B, K, h, w) of pictures (B, 3, H, W), averaged with those of the mirrored pictures.
 
@@ -34,7 +36,7 @@ def predict_heatmaps(
     with torch.inference_mode(), use_adapter(base, adapters, prompt=prompt):
         heatmaps = base(pixel_values)
         if flip_test:
-            index = torch.as_tensor(base.skeleton.flip_index, device=pixel_values.device)
+            index = torch.as_tensor((skeleton or base.skeleton).flip_index, device=pixel_values.device)
             mirrored = base(pixel_values.flip(-1)).flip(-1)[:, index]
             heatmaps = (heatmaps + mirrored) / 2
     return heatmaps
@@ -48,6 +50,7 @@ def predict_split(
     flip_test: bool = True,
     prompt: str | None = "category",
     adapters: object = ...,
+    skeleton: Skeleton | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Key points of every person of a split.
 
@@ -58,6 +61,7 @@ def predict_split(
         flip_test: average with the mirrored picture.
         prompt: ``category`` reads each person's own; another name is used for all; None: the mean sentence.
         adapters: as for :func:`lvtune.use_adapter`.
+        skeleton: the key points predicted, where an adapter's differ from the base's.
 
     Returns:
         (N, K, 2) in picture pixels and (N, K) scores.
@@ -67,7 +71,9 @@ def predict_split(
     for batch in DataLoader(data, batch_size=batch_size, collate_fn=collate):
         asked = batch["category"] if prompt == "category" else prompt
         pixel_values = batch["pixel_values"].to(base.device)
-        maps = predict_heatmaps(base, pixel_values, flip_test=flip_test, prompt=asked, adapters=adapters)
+        maps = predict_heatmaps(
+            base, pixel_values, flip_test=flip_test, prompt=asked, adapters=adapters, skeleton=skeleton
+        )
         keypoints, score = base.codec.decode(maps.float().cpu())
         points.append(to_image(keypoints.numpy(), batch["center"].numpy(), batch["scale"].numpy(), base.input_size))
         scores.append(score.numpy())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,8 @@ from lvtune.errors import LvtuneError
 from lvtune.hub import adapter_file
 from lvtune.hub.fingerprint import fingerprints
 from lvtune.language.bank import PromptBank
-from lvtune.options import build
+from lvtune.recipe import method_config
+from lvtune.schema import plain
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -35,7 +35,7 @@ def adapter_config(adapter: nn.Module, base: Base, **more: Any) -> dict[str, Any
         "format_version": adapter_file.FORMAT_VERSION,
         "lvtune_version": __version__,
         "method": adapter.method,
-        "method_config": _plain(dataclasses.asdict(adapter.config)),
+        "method_config": plain(adapter.config),
         "base": {
             "name": base.name,
             "hub_id": base.spec.hub_id,
@@ -106,7 +106,7 @@ def load_adapter(source: str | Path, base: nn.Module) -> nn.Module:
 def from_config(config: dict[str, Any], view: Base, tensors: dict[str, Tensor]) -> nn.Module:
     """The adapter that a config describes, with its embedded prompts and untuned weights."""
     cls = METHODS.get(config["method"])
-    options = build(cls.Config, config["method_config"], f"option of method {config['method']}")
+    options = method_config(config["method"], config["method_config"])
     skeleton, bank = Skeleton.from_dict(config["skeleton"]), None
     if config["prompts"] is not None:
         stored = {name[len(_BANK) :]: value for name, value in tensors.items() if name.startswith(_BANK)}
@@ -116,9 +116,3 @@ def from_config(config: dict[str, Any], view: Base, tensors: dict[str, Tensor]) 
         adapter = cls(options, view, bank=bank, skeleton=skeleton)
     adapter.saved_with = {key: config.get(key) for key in ("training", "metrics")}
     return adopt(adapter, view, config["domain"], skeleton)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

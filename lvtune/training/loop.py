@@ -10,20 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from lvtune.data.dataset import collate
+from lvtune.data.dataset import collate, worker_init
 from lvtune.errors import LvtuneError
 from lvtune.patcher import attach
 from lvtune.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from lvtune.training.engine import make_accelerator
 from lvtune.training.optim import lr_factor, make_optimizer, param_groups, set_lr
 from lvtune.training.progress import ProgressBar
 from lvtune.training.sampler import EpochSampler
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
+
     from lvtune.bases.base import Base
     from lvtune.recipe import TrainOptions
 
@@ -60,10 +62,11 @@ def tune(
     options: TrainOptions,
     *,
     seed: int = 0,
+    device: str = "auto",
     validate: Callable[[], float] | None = None,
+    validate_every: int = 1,
     checkpoint: Path | None = None,
     key: str = "",
-    accelerator: Accelerator | None = None,
 ) -> History:
     """Tunes ``adapter`` on ``data``; it is attached while this runs and detached afterwards, whatever happens.
 
@@ -72,19 +75,20 @@ def tune(
         adapter: its trainable parameters are updated in place.
         data: items of :class:`lvtune.data.dataset.PoseDataset`; ``set_epoch`` is called before each epoch.
         objective: (base, batch) to a scalar loss.
-        options: see :class:`lvtune.recipe.TrainOptions`.
+        options: resolved, see :meth:`lvtune.recipe.Recipe.resolved`.
         seed: of order, augmentation and dropout.
-        validate: called after every ``validate_every`` epochs with the (averaged) adapter on; a score.
+        device: see :func:`lvtune.training.engine.make_accelerator`.
+        validate: called with the (averaged) adapter on; a score.
+        validate_every: epochs between two calls; it is called after the last one in any case.
         checkpoint: file to resume from and to write after every ``checkpoint_every`` epochs.
         key: identifies the run; a checkpoint of another run is not resumed.
-        accelerator: one made by the caller, else made from ``options``.
 
     Raises:
         LvtuneError: nothing to train on, or the loss is no longer finite.
     """
     if len(data) == 0:
         raise LvtuneError("no pictures to tune on", "at least one annotated person", "check --data")
-    accelerator = accelerator or Accelerator(mixed_precision=options.precision, cpu=options.cpu)
+    accelerator = make_accelerator(device, options.precision)
     set_seed(seed)
     with attach(base, adapter, name="tuning"):
         run = _Run(base, adapter, data, objective, options, seed, accelerator)
@@ -92,7 +96,7 @@ def tune(
             run.resume(checkpoint, key)
         started = time.perf_counter()
         try:
-            run.train(validate, checkpoint, key)
+            run.train(validate, validate_every, checkpoint, key)
             run.use_average()
         finally:
             base.train(False)
@@ -127,11 +131,11 @@ class _Run:
             batch_sampler=self.sampler,
             collate_fn=collate,
             num_workers=options.workers,
-            persistent_workers=False,
+            worker_init_fn=worker_init,
         )
         self.tunable, self.optimizer, self.loader = accelerator.prepare(tunable, optimizer, loader)
         per_epoch = len(self.loader)
-        self.total = options.steps or options.epochs * per_epoch
+        self.total = options.steps if options.steps is not None else round(options.epochs * per_epoch)
         self.epochs = -(-self.total // per_epoch)
         self.progress, self.average, self.history = Progress(), None, History()
         self.bar = ProgressBar(self.total, "tuning", accelerator.is_main_process)
@@ -143,13 +147,14 @@ class _Run:
             self.history = History(**self.progress.history)
             self.bar.update(self.progress.step, None)
 
-    def train(self, validate: Callable[[], float] | None, checkpoint: Path | None, key: str) -> None:
+    def train(
+        self, validate: Callable[[], float] | None, validate_every: int, checkpoint: Path | None, key: str
+    ) -> None:
         for epoch in range(self.progress.epoch, self.epochs):
             self.epoch(epoch)
             self.progress.epoch = epoch + 1
             is_last = epoch + 1 == self.epochs
-            every = self.options.validate_every
-            if validate is not None and every and ((epoch + 1) % every == 0 or is_last):
+            if validate is not None and ((epoch + 1) % validate_every == 0 or is_last):
                 self.validate(validate)
             every = self.options.checkpoint_every
             if checkpoint is not None and every and ((epoch + 1) % every == 0 or is_last):

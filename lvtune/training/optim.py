@@ -37,18 +37,28 @@ def make_optimizer(groups: list[dict], lr: float) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.999))
 
 
-def lr_factor(step: int, total: int, warmup: int, schedule: str = "cosine") -> float:
+def lr_factor(step: int, total: int, warmup: float, schedule: str) -> float:
     """Factor on the learning rate at ``step`` of ``total``.
 
-    ``cosine`` falls to 1 % of the peak; ``step`` is the published schedule: a tenth at 170/210 and a hundredth
-    at 200/210 of the way. Both warm up linearly from 0.001.
+    Args:
+        step: from 0.
+        total: number of steps.
+        warmup: share of the steps in which it rises linearly from 0.001.
+        schedule: ``cosine`` falls to 1 % of the peak; ``step`` is the published one, a tenth at 170/210 and a
+            hundredth at 200/210 of the way; ``constant`` stays.
     """
-    if step < warmup:
-        return 0.001 + (1 - 0.001) * step / max(1, warmup)
-    done = (step - warmup) / max(1, total - warmup)
-    if schedule == "step":
-        return 0.1 ** ((step >= total * 170 / 210) + (step >= total * 200 / 210))
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    rising = round(warmup * total)
+    if step < rising:
+        return 0.001 + (1 - 0.001) * step / rising
+    return SCHEDULES[schedule](step / max(1, total), (step - rising) / max(1, total - rising))
+
+
+SCHEDULES: dict[str, Callable[[float, float], float]] = {
+    "cosine": lambda whole, done: 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))),
+    "step": lambda whole, done: 0.1 ** ((whole >= 170 / 210) + (whole >= 200 / 210)),
+    "constant": lambda whole, done: 1.0,
+}
+"""Name to (share of all steps, share of the steps behind the warm-up) -> factor."""
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -13,9 +13,11 @@ class EpochSampler(Sampler[list[int]]):
 
     Args:
         count: number of items.
-        batch_size: per process.
+        batch_size: over all processes together; Accelerate splits each batch among them.
         seed: of the order.
     """
+
+    drop_last = True
 
     def __init__(self, count: int, batch_size: int, seed: int) -> None:
         self.count, self.batch_size, self.seed, self.epoch = count, min(batch_size, count), seed, 0
