@@ -131,6 +131,13 @@ def test_half_precision_maps_decode_in_float32(golden):
     assert inner.sum() > 15 and (keypoints - expected)[inner].abs().max() < 0.05
 
 
+def test_results_stay_on_the_device_of_the_input():
+    """`meta` stands in for an accelerator: any tensor left on the CPU would raise."""
+    heatmaps, weights = UDPHeatmap().encode(torch.ones(2, 3, 2, device="meta"), torch.ones(2, 3))
+    keypoints, scores = UDPHeatmap().decode(heatmaps)
+    assert {t.device.type for t in (heatmaps, weights, keypoints, scores)} == {"meta"}
+
+
 def test_wrong_shapes_and_sizes_are_refused():
     with pytest.raises(LvtuneError, match=r"expected heatmaps of shape \(B, K, 64, 48\)"):
         UDPHeatmap().decode(torch.zeros(1, 17, 48, 64))

@@ -184,8 +184,8 @@ def test_a_full_cache_still_reads(table, monkeypatch):
 def test_reduced_decoding_keeps_the_picture_in_place(tmp_path):
     """A crop from a JPEG at an eighth of its size is the crop from the whole, not a shifted one."""
     y, x = np.mgrid[:901, :703]
-    waves = [127 + 100 * np.sin(x / 40 + c) * np.cos(y / 50) for c in range(3)]
-    cv2.imwrite(str(tmp_path / "large.jpg"), np.dstack(waves).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 98])
+    waves = np.dstack([127 + 100 * np.sin(x / 40 + c) * np.cos(y / 50) for c in range(3)])
+    cv2.imwrite(str(tmp_path / "large.jpg"), waves.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 98])
     person = Person(0, "large.jpg", np.array([80.0, 60, 500, 760]), np.zeros((17, 3)))
     table = Table(tmp_path, [person])
     small, whole = (PoseDataset(table, reduced=r, input_size=(64, 48), mean=(0, 0, 0), std=(1, 1, 1))[0]
