@@ -37,8 +37,6 @@ class DataOptions:
     """How the detector boxes are written; auto decides by which reading stays inside the pictures."""
     skeleton: str | None = None
     """Name of a known skeleton for own data; None: read from the annotation file's category."""
-    sentences: dict[str, str] | None = None
-    """Category to the sentence that describes it, in place of the domain's own; sketch=a pencil sketch."""
     limit: int | None = field(default=None, metadata={"at_least": 1})
     """Use at most this many persons of each part, for a quick try; None: all."""
 
@@ -69,19 +67,19 @@ class AugmentOptions:
 class TrainOptions:
     """How the adapter is tuned. None: what the method says, else the fallback."""
 
-    epochs: int | None = field(default=None, metadata={"at_least": 1})
+    epochs: float | None = field(default=None, metadata={"above": 0})
     """Passes over the training data; fallback 10. Left aside when `steps` is given."""
-    steps: int | None = field(default=None, metadata={"at_least": 1})
-    """Optimiser steps, in place of `epochs`."""
+    steps: int | None = field(default=None, metadata={"at_least": 0})
+    """Optimiser steps, in place of `epochs`; 0 saves the adapter as created."""
     batch_size: int | None = field(default=None, metadata={"at_least": 1})
     """Pictures per step, over all processes together; fallback 32."""
     lr: float | None = field(default=None, metadata={"above": 0})
     """Peak learning rate of AdamW; fallback 0.0005."""
     weight_decay: float | None = field(default=None, metadata={"at_least": 0})
     """AdamW's weight decay, on weight matrices only; fallback 0.1."""
-    warmup: int | None = field(default=None, metadata={"at_least": 0})
-    """Steps in which the learning rate rises from 0.001 of its peak; fallback 20."""
-    schedule: Literal["cosine", "step"] | None = None
+    warmup: float | None = field(default=None, metadata={"at_least": 0, "at_most": 1})
+    """Share of the steps in which the learning rate rises from 0.001 of its peak; fallback 0.05."""
+    schedule: Literal["cosine", "step", "constant"] | None = None
     """How the learning rate falls; step: tenfold at 81 and 95 % of the steps; fallback cosine."""
     clip: float | None = field(default=None, metadata={"above": 0})
     """Largest norm of the gradient; fallback 1.0."""
@@ -93,12 +91,8 @@ class TrainOptions:
     """Random changes of the training pictures."""
     workers: int = field(default=0, metadata={"at_least": 0})
     """Processes that read pictures; 0 reads in the main one."""
-    precision: Literal["no", "bf16", "fp16"] = "no"
-    """Mixed precision; no: float32 throughout."""
-    cpu: bool = False
-    """Compute on the processor even where an accelerator is there."""
-    validate_every: int | None = field(default=None, metadata={"at_least": 1})
-    """Score the validation part every so many epochs; None: never."""
+    precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
+    """Mixed precision; auto: bf16 where the device is fast at it, else none."""
     checkpoint_every: int | None = field(default=None, metadata={"at_least": 1})
     """Write a checkpoint to resume from every so many epochs; None: never."""
 
@@ -111,8 +105,18 @@ class EvaluateOptions:
     """Average over the picture and its mirror image."""
     batch_size: int = field(default=64, metadata={"at_least": 1})
     """Pictures per forward pass."""
-    prompt: str | None = "category"
-    """Sentence the adapter reads: category (each picture's own), a category by name, auto; None: the mean."""
+    prompt: str | None = None
+    """Category whose sentence the adapter reads, or auto, or own (as annotated); None: the mean of all."""
+
+
+@dataclass(frozen=True)
+class LanguageOptions:
+    """What the adapter is told about the domain."""
+
+    encoder: str = "minilm"
+    """Text encoder of the sentences; the built-in sentences ship embedded and need none."""
+    sentences: dict[str, str] | None = None
+    """Category to sentence, in place of the domain's own sentences."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,8 @@ class Recipe:
     """How to adapt; `lvtune list methods`."""
     method_options: dict[str, Any] = field(default_factory=dict)
     """Options of the method; on the command line `--method.NAME VALUE`."""
+    language: LanguageOptions = LanguageOptions()
+    """What the adapter is told about the domain."""
     data: DataOptions = DataOptions()
     """Where the pictures and their key points lie."""
     train: TrainOptions = TrainOptions()
@@ -139,6 +145,8 @@ class Recipe:
     """Folder to write into; None: ./lvtune-out/<base>-<domain>-<method>."""
     seed: int = field(default=0, metadata={"at_least": 0})
     """Seed of everything random."""
+    device: str = "auto"
+    """Where to compute: auto, cpu, cuda, cuda:1, mps."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
@@ -149,13 +157,15 @@ class Recipe:
                 method does not have; all of them in one error.
         """
         recipe, problems = build(cls, values)
-        if recipe is not None and recipe.data.annotations and "domain" not in values:
-            recipe = replace(recipe, domain="custom")
-        method = values.get("method", cls.method)
         options = values.get("method_options")
         if options and isinstance(options, Mapping):
-            problems += _method_problems(method, options)
+            typed, more = _typed(values.get("method", cls.method), options)
+            problems += more
         raise_problems(problems)
+        if options:
+            recipe = replace(recipe, method_options=typed)
+        if recipe.data.annotations and "domain" not in values:
+            recipe = replace(recipe, domain="custom")
         return recipe
 
     @classmethod
@@ -201,11 +211,11 @@ class Recipe:
 
 
 TRAIN_FALLBACK = TrainOptions(
-    epochs=10,
+    epochs=10.0,
     batch_size=32,
     lr=5e-4,
     weight_decay=0.1,
-    warmup=20,
+    warmup=0.05,
     schedule="cosine",
     clip=1.0,
     layer_decay=1.0,
@@ -226,25 +236,15 @@ def _fill(options: Any, *others: Any) -> Any:
     return replace(options, **{name: found[0] for name, found in values.items() if found})
 
 
-def method_config(method: str, options: Mapping[str, Any]) -> Any:
-    """The config of a method, an instance of its own dataclass.
-
-    Raises:
-        LvtuneError: unknown method or options, wrong types or ranges.
-    """
+def _typed(method: Any, options: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    """``options`` as the method's config dataclass types them, and what is wrong with them."""
     from lvtune.adapters import METHODS
 
-    config, problems = build(METHODS.get(method).Config, options, "method.")
-    raise_problems(problems)
-    return config
-
-
-def _method_problems(method: Any, options: Mapping[str, Any]) -> list[Problem]:
     try:
-        method_config(str(method), options)
+        config, problems = build(METHODS.get(str(method)).Config, options, "method.")
     except LvtuneError as error:
-        return [(error.given, error.expected, error.fix)]
-    return []
+        return {}, [(error.given, error.expected, error.fix)]
+    return {name: plain(getattr(config, name)) for name in options if config is not None}, problems
 
 
 def recipe_folders() -> list[Path]:

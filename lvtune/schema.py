@@ -260,7 +260,7 @@ def _out_of_range(cls: type, name: str, value: Any, where: str) -> list[Problem]
 
 
 def _unknown(key: Any, where: str, known: list[str]) -> Problem:
-    listing = f"known: {', '.join(where + k for k in known)}"
+    listing = f"one of {', '.join(where + k for k in known)}"
     close = suggest(str(key), known, "")
     fix = close.replace("'", f"'{where}", 1) if close else "remove it"
     return f"unknown option '{where}{key}'", listing, fix
