@@ -1,0 +1,1 @@
+"""Domains, one a file: what they are called, where they come from, what they hold."""
