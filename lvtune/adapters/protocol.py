@@ -46,13 +46,10 @@ class Defaults:
     bank: PromptBank | None = None
     trains_predictor: ClassVar[bool] = False
     """Whether the adapter brings a predictor of its own, and so may predict other key points than the base."""
+    reads_language: ClassVar[bool] = False
+    """Whether it needs a bank of embedded sentences."""
     defaults: ClassVar[dict[str, Any]] = {}
     """Training options that suit the method (fields of ``TrainOptions``)."""
-
-    @staticmethod
-    def make_bank(config: Any, domain: str | None) -> PromptBank | None:
-        """Embeds the sentences it will read; None where the method reads none."""
-        return None
 
     def lr_scale(self, name: str, options: TrainOptions) -> float:
         """Factor on the learning rate of the parameter ``name``."""

@@ -53,8 +53,6 @@ class VLPoseConfig:
     """Heads of the matcher's attention."""
     dropout: float = 0.1
     """Dropout on the matcher's attention map."""
-    text_encoder: str = "minilm"
-    """Encoder of the domain's sentences; used once, the embedded sentences are stored in the adapter."""
     prompt_lr_scale: float = 10.0
     """Factor on the learning rate of visual prompts and gates."""
 
@@ -65,6 +63,7 @@ class VLPose(Defaults, nn.Module):
 
     Config = VLPoseConfig
     trains_predictor = True
+    reads_language = True
     defaults: ClassVar[dict[str, Any]] = {"lr": 5e-4, "weight_decay": 0.1}
 
     def __init__(
@@ -103,13 +102,6 @@ class VLPose(Defaults, nn.Module):
         # not persistent: the bank is saved beside the adapter's own tensors
         self.register_buffer("text_tokens", bank.tokens.float().clone(), persistent=False)  # (C, T, text_dim)
         self.register_buffer("text_mask", bank.mask.clone(), persistent=False)  # (C, T)
-
-    @staticmethod
-    def make_bank(config: VLPoseConfig, domain: str | None) -> PromptBank | None:
-        """The domain's embedded sentences."""
-        from lvtune.language import get_bank
-
-        return None if domain is None else get_bank(domain, config.text_encoder)
 
     def lr_scale(self, name: str, options: TrainOptions) -> float:
         """Prompts and gates start small and need larger steps than the matrices."""

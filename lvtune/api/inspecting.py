@@ -1,0 +1,65 @@
+"""What a recipe would do, and what an adapter file holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lvtune.recipe import Recipe
+
+
+def dry_run(recipe: Recipe) -> dict[str, Any]:
+    """Everything that :func:`lvtune.adapt` would do, short of doing it.
+
+    Returns:
+        ``recipe`` (resolved), ``tree`` (name, shape and parameters of each trainable tensor), ``trainable``,
+        ``share_of_base``, ``memory_mb`` (expected, float32), ``attaches`` (changes to the base), ``persons``.
+    """
+    from lvtune.api.job import prepare
+
+    job = prepare(recipe)
+    tree = [
+        {"name": name, "shape": list(p.shape), "parameters": p.numel()}
+        for name, p in job.adapter.named_parameters()
+        if p.requires_grad
+    ]
+    trainable = sum(row["parameters"] for row in tree)
+    whole = sum(p.numel() for p in job.base.model.parameters())
+    return {
+        "recipe": job.recipe.to_dict(),
+        "tree": tree,
+        "trainable": trainable,
+        "share_of_base": trainable / whole,
+        "memory_mb": round(_expected_memory(job, whole, trainable)),
+        "attaches": len(list(job.adapter.changes(job.base))),
+        "persons": {"train": len(job.train.table), "test": len(job.test.table)},
+    }
+
+
+def _expected_memory(job: Any, whole: int, trainable: int) -> float:
+    """MB of weights, gradients, AdamW moments and activations; the last by rule of thumb.
+
+    Each block keeps about 20 activations of (B, N, D) for the backward pass, the head 8 maps of (B, C, h, w);
+    the interpreter with its libraries takes about 700 MB.
+    """
+    base, batch = job.base, job.recipe.train.batch_size
+    tokens = base.input_size[0] * base.input_size[1] // 256
+    encoder = len(base.blocks) * 20 * batch * tokens * base.width
+    h, w = base.heatmap_size
+    head = 8 * batch * h * w * max(stage.channels for stage in base.stages)
+    return 700 + 4 * (whole + 4 * trainable + encoder + head) / 1e6
+
+
+def inspect_adapter(source: str | Path) -> dict[str, Any]:
+    """What an adapter file holds, without its base: config, tensors with shapes, size, share by part."""
+    from lvtune.hub.adapter_file import read
+
+    tensors, config = read(source)
+    rows = [
+        {"name": name, "shape": list(value.shape), "dtype": str(value.dtype).removeprefix("torch.")}
+        for name, value in sorted(tensors.items())
+    ]
+    total = sum(value.numel() for value in tensors.values())
+    size = sum(value.numel() * value.element_size() for value in tensors.values())
+    return {"source": str(source), "config": config, "tensors": rows, "numbers": total, "bytes": size}

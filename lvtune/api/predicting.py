@@ -1,0 +1,251 @@
+"""Key points of pictures that nobody annotated."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from lvtune.api.evaluating import open_adapter, raise_auto
+from lvtune.bases import load_base
+from lvtune.bases.base import Base, as_base
+from lvtune.data.crop import box_to_center_scale, fix_aspect, to_image, udp_matrix, warp
+from lvtune.data.images import read_image
+from lvtune.errors import LvtuneError
+from lvtune.evaluation.inference import predict_heatmaps
+from lvtune.patcher import attach, attached
+from lvtune.training.engine import resolve_device
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from lvtune.data.skeletons import Skeleton
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+Boxes = "str | Path | dict[str, Sequence[Sequence[float]]] | None"
+
+
+@dataclass(frozen=True)
+class Pose:
+    """One person found in one picture; pixels, x to the right, y down."""
+
+    image: str
+    """Path of the picture."""
+    bbox: tuple[float, float, float, float]
+    """x, y, width, height that was looked at."""
+    keypoints: np.ndarray
+    """(K, 2) x, y."""
+    scores: np.ndarray
+    """(K,) maxima of the heatmaps."""
+    skeleton: Skeleton
+    """Names and links of the key points."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        points = [
+            {"name": name, "x": round(float(x), 2), "y": round(float(y), 2), "score": round(float(score), 4)}
+            for name, (x, y), score in zip(self.skeleton.keypoints, self.keypoints, self.scores, strict=True)
+        ]
+        return {"image": self.image, "bbox": [round(v, 2) for v in self.bbox], "keypoints": points}
+
+
+def predict(
+    images: str | Path | Sequence[str | Path],
+    *,
+    base: nn.Module | str = "vitpose-ti",
+    adapter: nn.Module | str | Path | None = None,
+    boxes: Any = None,
+    prompt: str | None = None,
+    out: str | Path | None = None,
+    weights: str = "pretrained",
+    flip_test: bool = True,
+    batch_size: int = 32,
+    device: str = "auto",
+) -> list[Pose]:
+    """Key points of every person in pictures.
+
+    Args:
+        images: a picture, a folder of pictures, or several of these.
+        base: a name, a base or a plain VitPose.
+        adapter: attached meanwhile; a folder, a Hub id, or an adapter. None: whatever is attached already.
+        boxes: None or ``whole`` looks at the whole picture as one person; else a dict from file name to boxes
+            (x, y, width, height in pixels), or a JSON file of that or of COCO's detection results.
+        prompt: category whose sentence the adapter reads; None: the mean of its sentences.
+        out: folder for the pictures with the skeletons drawn, and ``poses.json``.
+        weights: of a base given by name.
+        flip_test: average with the mirrored picture.
+        batch_size: persons at a time.
+        device: see :class:`lvtune.Recipe`.
+
+    Raises:
+        LvtuneError: no such picture, a broken one, boxes that do not fit.
+    """
+    view = load_base(base, weights) if isinstance(base, str) else as_base(base)
+    view.model.to(resolve_device(device))
+    if prompt == "auto":
+        raise_auto()
+    files = find_images(images)
+    known = read_boxes(boxes, files)
+    adapter = open_adapter(adapter, view)
+    on = adapter or next(reversed(attached(view).values()), None)
+    skeleton = view.skeleton if on is None else on.skeleton
+    if prompt is not None:
+        check_prompt(prompt, on)
+    options = {"prompt": prompt, "flip_test": flip_test, "skeleton": skeleton}
+    if adapter is None:
+        poses = _run(view, files, known, batch_size, options)
+    else:
+        with attach(view, adapter, name="predicting"):
+            poses = _run(view, files, known, batch_size, options)
+    if out is not None:
+        write_pictures(poses, Path(out))
+    return poses
+
+
+def check_prompt(prompt: str, adapter: nn.Module | None) -> None:
+    """Raises a LvtuneError unless the adapter has a sentence for ``prompt``."""
+    if adapter is None or adapter.bank is None:
+        raise LvtuneError(
+            f"prompt '{prompt}' without an adapter that reads sentences", "an adapter such as vlpose",
+            "give --adapter, or leave --prompt out",
+        )  # fmt: skip
+    adapter.bank.index(prompt)
+
+
+def find_images(images: str | Path | Sequence[str | Path]) -> list[Path]:
+    """The picture files, those of folders in the order of their names."""
+    given = [images] if isinstance(images, str | Path) else list(images)
+    found: list[Path] = []
+    for item in map(Path, given):
+        if item.is_dir():
+            inside = sorted(p for p in item.rglob("*") if p.suffix.lower() in SUFFIXES)
+            if not inside:
+                raise LvtuneError(f"folder {item} without pictures", f"files ending in {', '.join(SUFFIXES)}",
+                                  "check the path")  # fmt: skip
+            found += inside
+        elif item.is_file():
+            found.append(item)
+        else:
+            raise LvtuneError(f"no picture or folder at {item}", "an existing picture or folder", "check the path")
+    if not found:
+        raise LvtuneError("no pictures", "at least one picture or folder", "name one: lvtune predict PICTURE")
+    return found
+
+
+def read_boxes(boxes: Any, files: list[Path]) -> dict[Path, np.ndarray | None]:
+    """File to (M, 4) boxes; None stands for the whole picture."""
+    if boxes is None or boxes == "whole":
+        return dict.fromkeys(files)
+    if isinstance(boxes, str | Path):
+        boxes = _read_box_file(Path(boxes))
+    known: dict[Path, np.ndarray | None] = {}
+    for file in files:
+        found = next((boxes[k] for k in (str(file), file.name, file.stem) if k in boxes), None)
+        if found is None:
+            raise LvtuneError(
+                f"no boxes for {file.name}", f"a box for each picture (the file names {len(boxes)})",
+                "add it, or give --boxes whole",
+            )  # fmt: skip
+        known[file] = _check_boxes(found, file)
+    return known
+
+
+def _check_boxes(found: Any, file: Path) -> np.ndarray:
+    try:
+        array = np.asarray(found, dtype=np.float64)
+    except (TypeError, ValueError):
+        array = np.empty(0)
+    array = array[None] if array.shape == (4,) else array
+    if array.ndim != 2 or array.shape[1:] != (4,) or not np.isfinite(array).all() or (array[:, 2:] <= 0).any():
+        raise LvtuneError(
+            f"boxes {str(found)[:80]} for {file.name}", "a list of [x, y, width, height] in pixels, width and "
+            "height above 0", "mend the box file",
+        )  # fmt: skip
+    return array
+
+
+def _read_box_file(path: Path) -> dict[str, Any]:
+    """``{"picture.jpg": [[x, y, w, h], ...]}``, or COCO results whose ``image_id`` is the file's stem."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise LvtuneError(
+            f"box file {path} ({error})", 'JSON such as {"picture.jpg": [[x, y, width, height]]}', "check the path"
+        ) from error
+    if isinstance(values, list):
+        grouped: dict[str, Any] = {}
+        for row in values:
+            if not isinstance(row, dict) or "bbox" not in row or "image_id" not in row:
+                raise LvtuneError(
+                    f"box file {path} with an entry {str(row)[:60]}", "entries with image_id and bbox",
+                    "give COCO detection results, or a table from file name to boxes",
+                )  # fmt: skip
+            for key in (str(row["image_id"]), f"{row['image_id']:012d}" if isinstance(row["image_id"], int) else ""):
+                grouped.setdefault(key, []).append(row["bbox"])
+        return grouped
+    if not isinstance(values, dict):
+        raise LvtuneError(f"box file {path}", 'a table {"picture.jpg": [[x, y, width, height]]}', "mend the file")
+    return values
+
+
+def _run(
+    base: Base, files: list[Path], known: dict[Path, np.ndarray | None], batch_size: int, options: dict[str, Any]
+) -> list[Pose]:
+    mean, std = np.float32(base.mean) * 255, np.float32(base.std) * 255
+    crops, places = [], []
+    poses: list[Pose] = []
+
+    def flush() -> None:
+        if not crops:
+            return
+        pixels = torch.from_numpy(np.stack(crops)).to(base.device)
+        points, scores = base.codec.decode(predict_heatmaps(base, pixels, **options).float().cpu())
+        centers, scales = (np.stack([place[i] for place in places]) for i in (2, 3))
+        found = to_image(points.numpy(), centers, scales, base.input_size)
+        for (file, box, _, _), xy, score in zip(places, found, scores.numpy(), strict=True):
+            poses.append(Pose(str(file), tuple(map(float, box)), xy, score, options["skeleton"]))
+        crops.clear()
+        places.clear()
+
+    for file in files:
+        image = read_image(file)
+        whole = np.array([[0.0, 0.0, image.shape[1], image.shape[0]]])
+        boxes = known[file]
+        for box in whole if boxes is None else boxes:
+            # the whole picture needs no margin: it is all there is
+            center, scale = box_to_center_scale(box, padding=1.0 if boxes is None else 1.25)
+            scale = fix_aspect(scale, base.input_size)
+            crop = warp(image, udp_matrix(center, scale, 0.0, base.input_size), base.input_size)
+            crops.append(((crop - mean) / std).transpose(2, 0, 1).astype(np.float32))
+            places.append((file, box, center, scale))
+            if len(crops) == batch_size:
+                flush()
+    flush()
+    return poses
+
+
+def write_pictures(poses: list[Pose], folder: Path) -> None:
+    """Each picture with its skeletons drawn, and ``poses.json``."""
+    import cv2
+
+    from lvtune.viz.overlay import draw_pose
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in dict.fromkeys(pose.image for pose in poses):
+            image = read_image(file)
+            for pose in (p for p in poses if p.image == file):
+                image = draw_pose(image, pose.keypoints, pose.scores, pose.skeleton)
+            target = folder / f"{Path(file).stem}.png"
+            target.write_bytes(cv2.imencode(".png", image[:, :, ::-1])[1].tobytes())
+        (folder / "poses.json").write_text(json.dumps([pose.to_dict() for pose in poses], indent=1))
+    except OSError as error:
+        raise LvtuneError(
+            f"output folder {folder} ({error.strerror or error})", "a folder that can be written",
+            "choose another with --out DIR",
+        ) from error  # fmt: skip
