@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from lvtune.errors import LvtuneError
 from lvtune.registry import suggest
-from lvtune.schema import Problem, build, plain, raise_problems
+from lvtune.schema import Problem, build, make, plain, raise_problems
 
 
 @dataclass(frozen=True)
@@ -236,15 +236,24 @@ def _fill(options: Any, *others: Any) -> Any:
     return replace(options, **{name: found[0] for name, found in values.items() if found})
 
 
-def _typed(method: Any, options: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
-    """``options`` as the method's config dataclass types them, and what is wrong with them."""
+def method_config(method: str, options: Mapping[str, Any]) -> Any:
+    """The config of a method, an instance of its own dataclass.
+
+    Raises:
+        LvtuneError: unknown method or options, wrong types or ranges.
+    """
     from lvtune.adapters import METHODS
 
+    return make(METHODS.get(method).Config, options, "method.")
+
+
+def _typed(method: Any, options: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    """``options`` as the method's config dataclass types them, and what is wrong with them."""
     try:
-        config, problems = build(METHODS.get(str(method)).Config, options, "method.")
+        config = method_config(str(method), options)
     except LvtuneError as error:
         return {}, [(error.given, error.expected, error.fix)]
-    return {name: plain(getattr(config, name)) for name in options if config is not None}, problems
+    return {name: plain(getattr(config, name)) for name in options}, []
 
 
 def recipe_folders() -> list[Path]:
