@@ -46,21 +46,21 @@ class AugmentOptions:
     """Random changes of the training pictures. None: what the method says, else the fallback."""
 
     flip: float | None = field(default=None, metadata={"at_least": 0, "at_most": 1})
-    """Probability of a left-right flip; fallback 0.5."""
+    """Probability of a left-right flip."""
     half_body: float | None = field(default=None, metadata={"at_least": 0, "at_most": 1})
-    """Probability of a crop on the upper or lower body only; fallback 0.3."""
+    """Probability of a crop on the upper or lower body only."""
     shift: float | None = field(default=None, metadata={"at_least": 0})
-    """Largest shift of the box, as a share of its size; fallback 0.16."""
+    """Largest shift of the box, as a share of its size."""
     shift_p: float | None = field(default=None, metadata={"at_least": 0, "at_most": 1})
-    """Probability of a shift; fallback 0.3."""
+    """Probability of a shift."""
     scale: tuple[float, float] | None = field(default=None, metadata={"above": 0})
-    """Smallest and largest factor on the box; fallback 0.5,1.5."""
+    """Smallest and largest factor on the box."""
     rotate: float | None = field(default=None, metadata={"at_least": 0})
-    """Largest rotation, in degrees; fallback 80."""
+    """Largest rotation, in degrees."""
     rotate_p: float | None = field(default=None, metadata={"at_least": 0, "at_most": 1})
-    """Probability of a rotation; fallback 0.6."""
+    """Probability of a rotation."""
     color: float | None = field(default=None, metadata={"at_least": 0, "at_most": 1})
-    """Strength of brightness, contrast and saturation jitter; 0 is off; fallback 0."""
+    """Strength of brightness, contrast and saturation jitter; 0 is off."""
 
 
 @dataclass(frozen=True)
@@ -68,25 +68,25 @@ class TrainOptions:
     """How the adapter is tuned. None: what the method says, else the fallback."""
 
     epochs: float | None = field(default=None, metadata={"above": 0})
-    """Passes over the training data; fallback 10. Left aside when `steps` is given."""
+    """Passes over the training data."""
     steps: int | None = field(default=None, metadata={"at_least": 0})
     """Optimiser steps, in place of `epochs`; 0 saves the adapter as created."""
     batch_size: int | None = field(default=None, metadata={"at_least": 1})
-    """Pictures per step, over all processes together; fallback 32."""
+    """Pictures per step, over all processes together."""
     lr: float | None = field(default=None, metadata={"above": 0})
-    """Peak learning rate of AdamW; fallback 0.0005."""
+    """Peak learning rate of AdamW."""
     weight_decay: float | None = field(default=None, metadata={"at_least": 0})
-    """AdamW's weight decay, on weight matrices only; fallback 0.1."""
+    """AdamW's weight decay, on weight matrices only."""
     warmup: float | None = field(default=None, metadata={"at_least": 0, "at_most": 1})
-    """Share of the steps in which the learning rate rises from 0.001 of its peak; fallback 0.05."""
+    """Share of the steps in which the learning rate rises from 0.001 of its peak."""
     schedule: Literal["cosine", "step", "constant"] | None = None
-    """How the learning rate falls; step: tenfold at 81 and 95 % of the steps; fallback cosine."""
+    """How the learning rate falls; step: tenfold at 81 and 95 % of the steps."""
     clip: float | None = field(default=None, metadata={"above": 0})
-    """Largest norm of the gradient; fallback 1.0."""
+    """Largest norm of the gradient."""
     layer_decay: float | None = field(default=None, metadata={"above": 0, "at_most": 1})
-    """Factor on the learning rate per block down from the head, where base weights train; fallback 1."""
+    """Factor on the learning rate per block down from the head, where base weights train."""
     ema: float | None = field(default=None, metadata={"at_least": 0, "at_most": 1})
-    """Decay of a running mean of the weights, which is then saved; 0 is off; fallback 0."""
+    """Decay of a running mean of the weights, which is then saved; 0 is off."""
     augment: AugmentOptions = AugmentOptions()
     """Random changes of the training pictures."""
     workers: int = field(default=0, metadata={"at_least": 0})

@@ -67,6 +67,14 @@ def hints_of(cls: type) -> dict[str, Any]:
     return {f.name: hints[f.name] for f in dataclasses.fields(cls) if f.init}
 
 
+def doc_of(cls: type, path: str) -> str:
+    """The docstring of the field at a dotted path."""
+    *rooms, leaf = path.split(".")
+    for room in rooms:
+        cls = hints_of(cls)[room]
+    return field_docs(cls).get(leaf, "")
+
+
 def default_of(cls: type, name: str) -> Any:
     """The default of a field, or ``dataclasses.MISSING``."""
     (field,) = (f for f in dataclasses.fields(cls) if f.name == name)
@@ -254,9 +262,11 @@ def _out_of_range(cls: type, name: str, value: Any, where: str) -> list[Problem]
     numbers = [n for n in numbers if isinstance(n, int | float)]
     if all(low <= n <= high and n > above for n in numbers):
         return []
+    near = show(min(max(numbers[0], low), high))
     limits = {f"at least {low:g}": low, f"more than {above:g}": above, f"at most {high:g}": high}
     words = [text for text, limit in limits.items() if math.isfinite(limit)]
-    return [(f"{where}{name} = {show(value)}", " and ".join(words), f"change {where}{name}")]
+    fix = f"give a larger {where}{name}" if math.isfinite(above) else f"such as {where}{name} = {near}"
+    return [(f"{where}{name} = {show(value)}", " and ".join(words), fix)]
 
 
 def _unknown(key: Any, where: str, known: list[str]) -> Problem:

@@ -1,0 +1,143 @@
+"""``lvtune adapt``: the main job."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lvtune.cli.outcome import Outcome, say
+from lvtune.cli.output import number, outline, table
+from lvtune.cli.parser import Parser, UsageError, add_options, nested
+from lvtune.errors import LvtuneError
+from lvtune.recipe import AUGMENT_FALLBACK, TRAIN_FALLBACK, Recipe, read_yaml
+from lvtune.schema import options_of
+
+
+def parser(argv: Sequence[str], summary: str) -> Parser:
+    """Options of the recipe and, where they are used or asked for, of the method."""
+    result = Parser("adapt", summary)
+    result.add_argument("--config", metavar="YAML", help="recipe file, or the name of a shipped recipe")
+    result.add_argument("--dry-run", action="store_true", help="print what would be tuned, and stop")
+    asks_help = any(token in ("-h", "--help") for token in argv)
+    method = _method(argv) if asks_help or any(t.startswith("--method.") for t in argv) else None
+    defaults = _defaults(method.defaults if method else {}) if asks_help else {}
+    hide = ("method_options",)
+    add_options(result, Recipe, title="what to adapt", hide=hide, defaults=defaults)
+    if method is not None:
+        add_options(result, method.Config, prefix="method.", title=f"options of method {method.method}")
+    return result
+
+
+def _method(argv: Sequence[str]) -> Any:
+    """The method's class named on the command line, in the recipe file, or by default."""
+    from lvtune.adapters import METHODS
+
+    scan = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    scan.add_argument("--config")
+    scan.add_argument("--method")
+    try:
+        known, _ = scan.parse_known_args(argv)
+    except argparse.ArgumentError:
+        # a value is missing; the full parser tells so
+        return METHODS.get(Recipe.method)
+    values = read_yaml(known.config) if known.config else {}
+    return METHODS.get(str(known.method or values.get("method", Recipe.method)))
+
+
+def _defaults(of_method: Mapping[str, Any]) -> dict[str, Any]:
+    """Option path to the default shown in the help: the method's, else the fallback."""
+    shown: dict[str, Any] = {}
+    for prefix, fallback in (("train.", TRAIN_FALLBACK), ("train.augment.", AUGMENT_FALLBACK)):
+        own = of_method if prefix == "train." else of_method.get("augment") or {}
+        for option in options_of(type(fallback)):
+            if "." not in option.path:
+                value = own.get(option.path, getattr(fallback, option.path))
+                shown[prefix + option.path] = option.default if value is None else value
+    return shown
+
+
+def recipe_of(args: argparse.Namespace) -> Recipe:
+    """The recipe: the file, then the options over it.
+
+    Raises:
+        UsageError: unknown options or wrong values, in either.
+    """
+    values = read_yaml(args.config) if args.config else {}
+    over = nested(args, Recipe)
+    prefix = "method."
+    options = {n.removeprefix(prefix): v for n, v in vars(args).items() if n.startswith(prefix)}
+    if options:
+        over["method_options"] = options
+    try:
+        return Recipe.from_dict(_merge(values, over))
+    except LvtuneError as error:
+        raise UsageError(error.given, error.expected, error.fix) from error
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for name, value in above.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(name), Mapping)
+        merged[name] = _merge(merged[name], value) if both else value
+    return merged
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Adapts, or with ``--dry-run`` tells what would be done."""
+    recipe = recipe_of(args)
+    if args.dry_run:
+        from lvtune.api import dry_run
+
+        values = dry_run(recipe)
+        return Outcome(values, _plan(values))
+    import lvtune
+
+    report = lvtune.adapt(recipe, say=say)
+    values = report.to_dict()
+    return Outcome(values, f"{summary_of(values)}\n\n{_next(report.folder, values)}")
+
+
+def _plan(values: Mapping[str, Any]) -> str:
+    tree = [[t["name"], "x".join(map(str, t["shape"])), t["parameters"]] for t in values["tree"]]
+    share = 100 * values["share_of_base"]
+    return "\n\n".join(
+        [
+            outline(values["recipe"]),
+            table(["trainable", "shape", "parameters"], tree),
+            f"{values['trainable']:,} trainable parameters, {share:.1f} % of the base; "
+            f"about {values['memory_mb']:.0f} MB of memory",
+        ]
+    )
+
+
+def summary_of(values: Mapping[str, Any]) -> str:
+    """The report in a few lines: scores before and after, what is kept, what it cost."""
+    rows = []
+    for where in ("target", "source"):
+        for metric in ("pck@0.2", "pck@0.5", "ap"):
+            scores = [((values.get(where) or {}).get(when) or {}).get(metric) for when in _WHEN]
+            rows.append([f"{where} {metric.upper()}", *scores])
+    adapter, seconds = values["adapter"], values["seconds"]
+    same = values["base"]["fingerprint_before"] == values["base"]["fingerprint_after"]
+    lines = [table(["percent", "before", "adapter on", "adapter off"], rows), ""]
+    if values.get("gap_closed") is not None:
+        lines.append(f"gap closed: {100 * values['gap_closed']:.1f} %")
+    lines += [
+        f"adapter: {adapter['parameters']:,} parameters, {100 * adapter['share_of_base']:.1f} % of the base, "
+        f"{adapter['bytes'] / 1e6:.1f} MB",
+        f"base: {'unchanged, bit for bit' if same else 'CHANGED'}",
+        f"seconds: {', '.join(f'{name} {number(float(value))}' for name, value in seconds.items())}",
+    ]
+    return "\n".join(lines)
+
+
+_WHEN = ("before", "after_on", "after_off")
+
+
+def _next(folder: Any, values: Mapping[str, Any]) -> str:
+    base = values["base"]["name"]
+    return (
+        f"written to {folder}; open {folder}/report.html\n"
+        f"try: lvtune predict PICTURE --base {base} --adapter {folder}"
+    )

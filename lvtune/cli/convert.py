@@ -1,0 +1,71 @@
+"""``lvtune convert``: checkpoints of other projects in our form."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lvtune.cli.outcome import Outcome
+from lvtune.cli.output import outline
+from lvtune.cli.parser import Parser, UsageError
+from lvtune.registry import suggest
+
+KINDS = ("vitpose", "vlpose")
+
+
+def parser(argv: Sequence[str], summary: str) -> Parser:
+    """The kind, the file, and where to write."""
+    result = Parser("convert", summary)
+    result.add_argument("kind", metavar="KIND", help="vitpose (a base) or vlpose (a base and its adapter)")
+    result.add_argument("file", metavar="FILE", help=".pth or .safetensors file")
+    result.add_argument("--out", metavar="DIR", help="folder to write into (default: ./lvtune-out/KIND-FILE)")
+    result.add_argument(
+        "--name", metavar="BASE", help="name of a vitpose base, such as vitpose-b (default: by size)"
+    )
+    return result
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Converts and writes.
+
+    Raises:
+        UsageError: unknown kind.
+    """
+    if args.kind not in KINDS:
+        raise UsageError(
+            f"unknown kind of checkpoint '{args.kind}'",
+            " or ".join(KINDS),
+            suggest(args.kind, list(KINDS), "choose one"),
+        )
+    from lvtune import convert
+
+    out = Path(args.out or Path("lvtune-out") / f"{args.kind}-{Path(args.file).stem}")
+    state = convert.read_checkpoint(args.file)
+    values: dict[str, Any] = {"kind": args.kind, "file": args.file}
+    if args.kind == "vitpose":
+        base = convert.convert_vitpose(state, args.name)
+        values |= _base(base, out)
+        usage = f"use it: lvtune evaluate --base {base.name} --weights {out}"
+    else:
+        from lvtune.hub.store import save_adapter
+
+        base, adapter = convert.convert_vlpose(state)
+        values |= _base(base, out / "base")
+        values["adapter"] = str(save_adapter(adapter, out / "adapter", base))
+        usage = (
+            f"use it: lvtune predict PICTURE --base {base.name} --weights {out}/base --adapter {out}/adapter"
+        )
+    return Outcome(values, f"{outline(values)}\n\n{usage}")
+
+
+def _base(base: Any, folder: Path) -> dict[str, Any]:
+    """Writes the base as transformers does, which ``--weights`` reads."""
+    base.model.save_pretrained(folder)
+    return {
+        "base": base.name,
+        "weights": str(folder),
+        "input_size": list(base.input_size),
+        "keypoints": len(base.skeleton.keypoints),
+    }

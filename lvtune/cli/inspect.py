@@ -1,0 +1,54 @@
+"""``lvtune inspect``: what an adapter file holds, without loading its base."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from lvtune.cli.outcome import Outcome
+from lvtune.cli.output import outline, table
+from lvtune.cli.parser import Parser
+
+
+def parser(argv: Sequence[str], summary: str) -> Parser:
+    """The adapter's place."""
+    result = Parser("inspect", summary)
+    result.add_argument(
+        "adapter", metavar="ADAPTER", help="folder of an adapter, or its adapter_model.safetensors"
+    )
+    return result
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Reads and checks the file."""
+    from lvtune.api import inspect_adapter
+
+    values = inspect_adapter(args.adapter)
+    return Outcome(values, _text(values))
+
+
+def _text(values: dict[str, Any]) -> str:
+    config = dict(values["config"])
+    training, metrics = config.pop("training", None) or {}, config.pop("metrics", None) or {}
+    rows = [[t["name"], "x".join(map(str, t["shape"])) or "1", t["dtype"]] for t in values["tensors"]]
+    facts = {**config, "training": {n: training.get(n) for n in ("seed", "steps")}, "metrics": metrics}
+    return "\n\n".join(
+        [
+            outline(_short(facts)),
+            table(["tensor", "shape", "type"], rows),
+            f"{values['numbers']:,} numbers, {values['bytes'] / 1e6:.1f} MB",
+        ]
+    )
+
+
+def _short(value: Any) -> Any:
+    """Fingerprints by their first characters, details by key point left to ``--json``."""
+    if isinstance(value, dict):
+        return {
+            name: _short(inner)
+            for name, inner in value.items()
+            if name not in ("per_joint", "sigmas", "links")
+        }
+    is_hash = isinstance(value, str) and len(value) == 64
+    return f"{value[:12]}…" if is_hash else value

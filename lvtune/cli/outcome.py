@@ -1,0 +1,38 @@
+"""What a command hands back to :func:`lvtune.cli.main.main`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lvtune.errors import LvtuneError
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An answer for programs and for people."""
+
+    values: dict[str, Any]
+    """What ``--json`` prints."""
+    text: str
+    """What is printed otherwise."""
+    failure: LvtuneError | None = None
+    """What was found wrong, if the answer is given all the same; exit code 1."""
+
+
+def say(text: str) -> None:
+    """A line about what is being done, on stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def made_for(adapter: str | None) -> dict[str, Any]:
+    """``base`` and ``domain`` that a local adapter was made for; {} for none and for one on the Hub."""
+    if adapter is None or not Path(adapter).expanduser().exists():
+        return {}
+    from lvtune.api import inspect_adapter
+
+    config = inspect_adapter(adapter)["config"]
+    found = {"base": (config.get("base") or {}).get("name"), "domain": config.get("domain")}
+    return {name: value for name, value in found.items() if value}

@@ -1,0 +1,61 @@
+"""What commands print: JSON for programs, tables for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lvtune.schema import plain
+
+
+def to_json(values: Mapping[str, Any]) -> str:
+    """One JSON object; numbers of numpy become plain ones, what is not finite becomes null."""
+    return json.dumps(_finite(plain(values)), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
+    if hasattr(value, "tolist"):
+        return _finite(value.tolist())
+    return None if isinstance(value, float) and value - value != 0 else value
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Aligned columns: the first to the left, the others to the right; None is a dash."""
+    cells = [list(header)] + [[number(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    lines = []
+    for row in cells:
+        first, *others = row
+        padded = [f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True)]
+        lines.append("  ".join([f"{first:<{widths[0]}}", *padded]).rstrip())
+    return "\n".join(lines)
+
+
+def number(value: Any) -> str:
+    """A cell: two decimals for fractions, thousands separated, a dash for None."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.2f}"
+
+
+def outline(values: Mapping[str, Any], indent: str = "") -> str:
+    """Nested tables as indented ``name: value`` lines."""
+    lines = []
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            lines += [f"{indent}{name}:", outline(value, indent + "  ")]
+        elif isinstance(value, list | tuple) and any(isinstance(inner, Mapping) for inner in value):
+            rows = [", ".join(f"{k} {number(v)}" for k, v in inner.items()) for inner in value]
+            lines += [f"{indent}{name}:", *(f"{indent}  {row}" for row in rows)]
+        elif isinstance(value, list | tuple):
+            lines.append(f"{indent}{name}: {', '.join(number(inner) for inner in value) or '-'}")
+        else:
+            lines.append(f"{indent}{name}: {number(value) if value != {} else '-'}")
+    return "\n".join(lines)

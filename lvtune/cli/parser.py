@@ -1,0 +1,163 @@
+"""Argument parsers made from dataclasses, with errors in three parts.
+
+Values stay text here; :func:`lvtune.schema.build` gives them their types, so that a recipe and a command line
+are checked by the same code and all mistakes are told together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NoReturn
+
+from lvtune.errors import LvtuneError
+from lvtune.registry import suggest
+from lvtune.schema import Option, describe, doc_of, make, options_of, show
+
+_METAVARS = {"a whole number": "N", "a number": "X", "text": "TEXT", "true or false": "BOOL"}
+
+
+class UsageError(LvtuneError):
+    """A command line that cannot be understood; exit code 2."""
+
+
+class Parser(argparse.ArgumentParser):
+    """``lvtune COMMAND``; every command takes ``--json`` and ``--debug``."""
+
+    def __init__(self, command: str, summary: str) -> None:
+        super().__init__(
+            prog=f"lvtune {command}",
+            description=summary,
+            allow_abbrev=False,
+            formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=30, width=100),
+        )
+        self.leaves: dict[str, list[str]] = {}
+        self.typed: list[str] = []
+        self.add_argument(
+            "--json", action="store_true", help="print one JSON object on stdout, and nothing else"
+        )
+        self.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+    def parse(self, argv: Sequence[str]) -> argparse.Namespace:
+        """The options in ``argv``.
+
+        Raises:
+            UsageError: an unknown option (the closest is named), a missing value or argument.
+        """
+        self.usage = self.usage_line()
+        self.typed = [_normal(token) for token in argv]
+        known, rest = self.parse_known_args(self.typed)
+        if rest:
+            raise self._unknown(rest[0])
+        return known
+
+    def _unknown(self, token: str) -> UsageError:
+        if not token.startswith("-"):
+            return UsageError(f"'{token}'", self.usage_line(), f"see `{self.prog} --help`")
+        name = token.partition("=")[0]
+        homes = self.leaves.get(name.removeprefix("--"), [])
+        if len(homes) > 1:
+            listing = " or ".join(f"--{home}" for home in homes)
+            return UsageError(f"'{name}', which could be several options", listing, f"type --{homes[0]}")
+        names = [string for action in self._actions for string in action.option_strings]
+        fix = suggest(name, names, f"see `{self.prog} --help`")
+        return UsageError(f"unknown option '{name}'", f"an option of `{self.prog}`", fix)
+
+    def usage_line(self) -> str:
+        """The command with its positional arguments."""
+        places = [a.metavar or a.dest for a in self._get_positional_actions()]
+        return " ".join([self.prog, *(str(place) for place in places), "[options]"])
+
+    def error(self, message: str) -> NoReturn:
+        """argparse's own complaints, in three parts."""
+        where, _, what = message.partition(": ")
+        if "required" in where:
+            raise UsageError(f"no {what}", self.usage_line(), f"type `{self.prog} {what}`")
+        strings = where.removeprefix("argument ").split("/")
+        option = next((string for string in strings if string in self.typed), strings[0])
+        if what.startswith("expected"):
+            raise UsageError(f"'{option}' without a value", "a value after it", f"type `{option} VALUE`")
+        raise UsageError(message, self.usage_line(), f"see `{self.prog} --help`")
+
+
+def _normal(token: str) -> str:
+    """``--train.batch_size=4`` as ``--train.batch-size=4``."""
+    name, equals, value = token.partition("=")
+    return name.replace("_", "-") + equals + value if name.startswith("--") else token
+
+
+def add_options(
+    parser: Parser,
+    cls: type,
+    *,
+    prefix: str = "",
+    title: str = "options",
+    hide: Collection[str] = (),
+    defaults: Mapping[str, Any] | None = None,
+) -> None:
+    """Adds an option for each field of a dataclass, nested ones dotted and grouped.
+
+    Args:
+        parser: gets the options.
+        cls: a dataclass with docstrings under its fields.
+        prefix: what stands before the names, such as "method.".
+        title: heading of the fields that are not nested.
+        hide: paths left out.
+        defaults: path to the value that is shown as the default in place of the field's own.
+    """
+    options = [o for o in options_of(cls) if o.path not in hide]
+    leaves = Counter(o.path.rpartition(".")[2] for o in options)
+    taken = {string for action in parser._actions for string in action.option_strings}
+    groups: dict[str, Any] = {}
+    for option in options:
+        room, _, leaf = option.path.rpartition(".")
+        heading = f"{room}: {doc_of(cls, room).rstrip('.')}" if room else title
+        group = groups.setdefault(heading, parser.add_argument_group(heading))
+        name = (prefix + option.path).replace("_", "-")
+        strings = [f"--{name}"]
+        parser.leaves.setdefault(leaf.replace("_", "-"), []).append(name)
+        short = f"--{leaf.replace('_', '-')}"
+        if room and leaves[leaf] == 1 and not prefix and short not in taken:
+            strings.append(short)
+        _add(group, strings, option, prefix, (defaults or {}).get(option.path, option.default))
+
+
+def _add(group: Any, strings: list[str], option: Option, prefix: str, default: Any) -> None:
+    shown = "" if default in (None, {}, dataclasses.MISSING) else f" (default: {show(default)})"
+    text = (option.help + shown).replace("``", "`").replace("%", "%%")
+    common = {"dest": prefix + option.path, "default": argparse.SUPPRESS}
+    if option.is_flag:
+        group.add_argument(*strings, nargs="?", const="true", metavar="BOOL", help=text, **common)
+        negative = [f"--no-{string[2:]}" for string in strings]
+        group.add_argument(*negative, action="store_const", const="false", help=argparse.SUPPRESS, **common)
+        return
+    kind = describe(option.hint)
+    metavar = "|".join(kind.removeprefix("one of ").split(", ")) if kind.startswith("one of") else ""
+    group.add_argument(*strings, metavar=metavar or _METAVARS.get(kind, "TEXT"), help=text, **common)
+
+
+def nested(args: argparse.Namespace, cls: type, prefix: str = "") -> dict[str, Any]:
+    """The given options of ``cls`` as nested tables; what was not typed is not there."""
+    values: dict[str, Any] = {}
+    for option in options_of(cls):
+        if hasattr(args, prefix + option.path):
+            table = values
+            *rooms, leaf = option.path.split(".")
+            for room in rooms:
+                table = table.setdefault(room, {})
+            table[leaf] = getattr(args, prefix + option.path)
+    return values
+
+
+def from_args(args: argparse.Namespace, cls: type) -> Any:
+    """An instance of the dataclass ``cls`` from the given options.
+
+    Raises:
+        UsageError: values of the wrong type or range.
+    """
+    try:
+        return make(cls, nested(args, cls))
+    except LvtuneError as error:
+        raise UsageError(error.given, error.expected, error.fix) from error

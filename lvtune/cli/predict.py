@@ -1,0 +1,75 @@
+"""``lvtune predict``: pictures that nobody annotated."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lvtune.cli.outcome import Outcome, made_for
+from lvtune.cli.output import table
+from lvtune.cli.parser import Parser, add_options, from_args
+from lvtune.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class PredictCommand:
+    """Options of ``lvtune predict``."""
+
+    base: str | None = None
+    """The frozen pose estimator; None: the one the adapter was made for, else vitpose-ti."""
+    weights: str = "pretrained"
+    """Weights of the base: pretrained, random, a path or a Hub id."""
+    adapter: str | None = None
+    """Folder or Hub id of an adapter; None: the base alone."""
+    boxes: str = "whole"
+    """JSON {"picture.jpg": [[x, y, width, height]]} in pixels, or whole: each picture is one person."""
+    prompt: str | None = None
+    """Category whose sentence the adapter reads, or auto; None: the mean of all."""
+    out: str | None = None
+    """Folder for the drawn pictures and poses.json; None: ./lvtune-out/predict, or nothing with --json."""
+    flip_test: bool = True
+    """Average over the picture and its mirror image."""
+    batch_size: int = field(default=32, metadata={"at_least": 1})
+    """Persons per forward pass."""
+    device: str = "auto"
+    """Where to compute: auto, cpu, cuda, cuda:1, mps."""
+
+
+def parser(argv: Sequence[str], summary: str) -> Parser:
+    """Pictures, and options of :class:`PredictCommand`."""
+    result = Parser("predict", summary)
+    result.add_argument("pictures", nargs="+", metavar="PICTURE", help="picture, or folder of pictures")
+    add_options(result, PredictCommand)
+    return result
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Predicts and draws."""
+    command: PredictCommand = from_args(args, PredictCommand)
+    base = command.base or made_for(command.adapter).get("base", Recipe.base)
+    out = command.out or (None if args.json else str(Path("lvtune-out") / "predict"))
+    import lvtune
+
+    poses = lvtune.predict(
+        args.pictures,
+        base=base,
+        adapter=command.adapter,
+        boxes=command.boxes,
+        prompt=command.prompt,
+        out=out,
+        weights=command.weights,
+        flip_test=command.flip_test,
+        batch_size=command.batch_size,
+        device=command.device,
+    )
+    found = [pose.to_dict() for pose in poses]
+    rows = [[pose["image"], ",".join(f"{v:g}" for v in pose["bbox"]), _mean(pose)] for pose in found]
+    text = table(["picture", "box", "mean score"], rows)
+    return Outcome({"poses": found, "out": out}, f"{text}\n\nwritten to {out}" if out else text)
+
+
+def _mean(pose: dict) -> float:
+    scores = [point["score"] for point in pose["keypoints"]]
+    return sum(scores) / max(1, len(scores))
