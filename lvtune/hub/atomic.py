@@ -74,3 +74,8 @@ def sweep(folder: Path) -> None:
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > _ABANDONED_AFTER:
                 left.unlink()
+
+
+def write_text(path: Path | str, text: str) -> Path:
+    """`write_atomically` for text."""
+    return write_atomically(path, text)

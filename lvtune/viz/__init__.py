@@ -1,0 +1,1 @@
+"""What a user looks at: skeletons drawn over pictures, curves, the report page."""

@@ -1,0 +1,204 @@
+"""Skeletons drawn over pictures, and pictures side by side."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from lvtune.data.skeletons import Skeleton
+from lvtune.errors import LvtuneError
+
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont
+
+LEFT, RIGHT, MIDDLE = (242, 142, 43), (64, 156, 255), (120, 200, 80)
+"""RGB of the body's left, right and middle; told apart by colour-blind eyes too."""
+_CASING = (16, 16, 20)  # a dark rim keeps lines visible on any picture
+_SHIFT = 4  # cv2 draws at 1/16 pixel
+_FAR = 10  # a point further off than ten pictures is no place to draw a line to
+
+
+def sides(skeleton: Skeleton) -> tuple[str, ...]:
+    """``left``, ``right`` or ``middle`` for each of the K key points."""
+    found = []
+    for index, (name, mirror) in enumerate(zip(skeleton.keypoints, skeleton.flip_index, strict=True)):
+        has_side = mirror != index
+        is_left = re.search(r"^left|(?:^|[_\s-])(?:left|l)(?:$|[_\s-])", name, re.IGNORECASE)
+        found.append("middle" if not has_side else "left" if is_left else "right")
+    return tuple(found)
+
+
+def enlarge(image: np.ndarray, keypoints: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Picture and key points grown until the longer side has ``longest`` pixels; never shrunk.
+
+    Args:
+        image: (H, W, 3) uint8.
+        keypoints: (..., 2) x, y in its pixels; whole numbers are the centres of pixels.
+    """
+    factor = longest / max(image.shape[:2])
+    if factor <= 1:
+        return image, keypoints
+    height, width = (max(1, round(side * factor)) for side in image.shape[:2])
+    grown = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
+    return grown, (np.asarray(keypoints, float) + 0.5) * [
+        width / image.shape[1],
+        height / image.shape[0],
+    ] - 0.5
+
+
+def draw_pose(
+    image: np.ndarray,
+    keypoints: np.ndarray,
+    scores: np.ndarray | None,
+    skeleton: Skeleton,
+    threshold: float = 0.2,
+    *,
+    bbox: Sequence[float] | None = None,
+    longest: int | None = None,
+) -> np.ndarray:
+    """The picture with one person's skeleton over it; the picture given stays as it is.
+
+    Args:
+        image: (H, W, 3) RGB uint8.
+        keypoints: (K, 2) x, y in pixels; what is no number is left out.
+        scores: (K,), or None to draw every key point.
+        skeleton: of the K key points; without links only points are drawn.
+        threshold: key points with a lower score are left out, and the links to them.
+        bbox: x, y, width, height of the person, which decides the width of the lines; None: of the points.
+        longest: a smaller picture is enlarged to this many pixels first, so that the lines are fine.
+
+    Returns:
+        (H, W, 3) RGB uint8, larger where ``longest`` asks for it.
+
+    Raises:
+        LvtuneError: shapes that do not fit.
+    """
+    points = _checked(image, keypoints, scores, skeleton)
+    size = float(max(bbox[2:])) if bbox is not None else _extent(points)
+    if longest is not None:
+        before = max(image.shape[:2])
+        image, points = enlarge(image, points, longest)
+        size *= max(image.shape[:2]) / before
+    canvas = np.ascontiguousarray(image).copy()
+    reach = _FAR * max(canvas.shape[:2])
+    with np.errstate(invalid="ignore"):
+        shown = np.isfinite(points).all(1) & (np.abs(points) < reach).all(1)
+        if scores is not None:
+            shown &= np.asarray(scores, float) >= threshold
+    size = min(size, float(max(canvas.shape[:2]))) or float(max(canvas.shape[:2]))
+    _draw(canvas, points, shown, skeleton, max(2, round(size / 90)))
+    return canvas
+
+
+def _checked(
+    image: np.ndarray, keypoints: np.ndarray, scores: np.ndarray | None, skeleton: Skeleton
+) -> np.ndarray:
+    points, count = np.asarray(keypoints, float), len(skeleton.keypoints)
+    fits = image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8 and image.size
+    if not fits or points.shape != (count, 2) or (scores is not None and np.shape(scores) != (count,)):
+        raise LvtuneError(
+            f"picture {image.shape} {image.dtype}, key points {points.shape}, scores {np.shape(scores)}",
+            f"(H, W, 3) uint8, ({count}, 2) and ({count},) for skeleton '{skeleton.name}'",
+            "draw with the skeleton that was predicted",
+        )
+    return points
+
+
+def _extent(points: np.ndarray) -> float:
+    finite = points[np.isfinite(points).all(1)]
+    return float(np.ptp(finite, axis=0).max()) if len(finite) else 0.0
+
+
+def _draw(canvas: np.ndarray, points: np.ndarray, shown: np.ndarray, skeleton: Skeleton, width: int) -> None:
+    colours = {"left": LEFT, "right": RIGHT, "middle": MIDDLE}
+    side = sides(skeleton)
+    place = [
+        tuple(int(v) for v in np.round(p * 2**_SHIFT)) if ok else None
+        for p, ok in zip(points, shown, strict=True)
+    ]
+    links = [(a, b) for a, b in skeleton.links if shown[a] and shown[b]]
+    style, rim = {"lineType": cv2.LINE_AA, "shift": _SHIFT}, max(1, round(width / 3))
+    for a, b in links:
+        cv2.line(canvas, place[a], place[b], _CASING, width + 2 * rim, **style)
+    for a, b in links:
+        colour = colours[side[a] if side[a] == side[b] else "middle"]
+        # a limb that starts at the neck or nose belongs to the side it leads to
+        if side[a] != side[b] and "middle" in (side[a], side[b]):
+            colour = colours[side[a] if side[b] == "middle" else side[b]]
+        cv2.line(canvas, place[a], place[b], colour, width, **style)
+    radius = int((0.9 * width + 0.8) * 2**_SHIFT)
+    for at, kind in zip(place, side, strict=True):
+        if at is not None:
+            cv2.circle(canvas, at, radius + rim * 2**_SHIFT, _CASING, -1, **style)
+            cv2.circle(canvas, at, radius, colours[kind], -1, **style)
+
+
+def contact_sheet(
+    rows: Sequence[Sequence[np.ndarray]],
+    captions: Sequence[Sequence[str]] | None = None,
+    *,
+    cell: int = 320,
+    gap: int = 12,
+    background: tuple[int, int, int] = (255, 255, 255),
+) -> np.ndarray:
+    """Pictures in rows, each with its words below it.
+
+    Args:
+        rows: of (H, W, 3) RGB uint8 pictures, of any sizes.
+        captions: as many words as pictures, row by row; an empty one leaves its place empty.
+        cell: pixels that the longer side of each picture is brought to.
+        gap: pixels between them.
+        background: RGB; the words are black or white, whichever shows.
+
+    Raises:
+        LvtuneError: no pictures, or captions that are not as many.
+    """
+    words = [[""] * len(row) for row in rows] if captions is None else captions
+    if not any(len(row) for row in rows) or [len(row) for row in rows] != [len(row) for row in words]:
+        raise LvtuneError(
+            f"{[len(row) for row in rows]} pictures in rows with {[len(row) for row in words]} captions",
+            "at least one picture, and a caption for each or none at all",
+            "give one caption a picture",
+        )
+    from PIL import Image, ImageDraw
+
+    font, line = _font(15), 24 if any(any(row) for row in words) else 0
+    fitted = [[_fit(image, cell) for image in row] for row in rows]
+    heights = [max((image.shape[0] for image in row), default=0) + line for row in fitted]
+    columns = max(len(row) for row in fitted)
+    sheet = Image.new("RGB", (columns * (cell + gap) + gap, sum(heights) + gap * (len(rows) + 1)), background)
+    pen, ink = ImageDraw.Draw(sheet), (0, 0, 0) if sum(background) > 384 else (255, 255, 255)
+    top = gap
+    for row, row_words, height in zip(fitted, words, heights, strict=True):
+        for j, (image, word) in enumerate(zip(row, row_words, strict=True)):
+            left = gap + j * (cell + gap) + (cell - image.shape[1]) // 2
+            sheet.paste(Image.fromarray(image), (left, top))
+            middle = (gap + j * (cell + gap) + cell // 2, top + image.shape[0] + 4)
+            pen.text(middle, _cut(word, pen, font, cell), fill=ink, font=font, anchor="ma")
+        top += height + gap
+    return np.asarray(sheet)
+
+
+def _fit(image: np.ndarray, cell: int) -> np.ndarray:
+    factor = cell / max(image.shape[:2])
+    size = tuple(max(1, round(side * factor)) for side in (image.shape[1], image.shape[0]))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC)
+
+
+def _font(size: int) -> FreeTypeFont:
+    """The one that comes with matplotlib: it knows more letters than cv2's, and is there on every machine."""
+    from matplotlib import get_data_path
+    from PIL import ImageFont
+
+    return ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", size)
+
+
+def _cut(word: str, pen: object, font: FreeTypeFont, room: int) -> str:
+    word = " ".join(word.split())
+    while word and pen.textlength(word, font=font) > room:
+        word = word[:-2] + "…" if len(word) > 2 else ""
+    return word
