@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
+from lvtune.coerce import describe
 from lvtune.errors import LvtuneError
 from lvtune.registry import suggest
-from lvtune.schema import Option, describe, doc_of, make, options_of, show
+from lvtune.schema import Option, doc_of, make, options_of, show
 
 _METAVARS = {"a whole number": "N", "a number": "X", "text": "TEXT", "true or false": "BOOL"}
 
