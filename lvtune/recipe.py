@@ -128,7 +128,7 @@ class Recipe:
     weights: str = "pretrained"
     """Weights of the base: pretrained, random, a path or a Hub id."""
     domain: str = "demo-art"
-    """The domain to adapt to; `lvtune list domains`. With `annotations` alone it is custom, your own data."""
+    """The domain to adapt to; `lvtune list domains`. With `data` or `annotations` alone: custom, your own."""
     method: str = "vlpose"
     """How to adapt; `lvtune list methods`."""
     method_options: dict[str, Any] = field(default_factory=dict)
@@ -164,7 +164,7 @@ class Recipe:
         raise_problems(problems)
         if options:
             recipe = replace(recipe, method_options=typed)
-        if recipe.data.annotations and "domain" not in values:
+        if (recipe.data.annotations or recipe.data.data) and "domain" not in values:
             recipe = replace(recipe, domain="custom")
         return recipe
 

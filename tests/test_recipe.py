@@ -49,8 +49,8 @@ def test_all_mistakes_in_one_error():
         assert f"did you mean {part}?" in caught.value.fix
 
 
-def test_annotations_alone_make_the_domain_the_users_own():
-    data = {"annotations": "mine.json"}
+@pytest.mark.parametrize("data", [{"annotations": "mine.json"}, {"data": "pictures"}])
+def test_data_alone_make_the_domain_the_users_own(data):
     assert Recipe.from_dict({"data": data}).domain == "custom"
     assert Recipe.from_dict({"data": data, "domain": "humanart"}).domain == "humanart"
 

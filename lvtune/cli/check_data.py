@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from lvtune.cli.outcome import Outcome
+from lvtune.cli.outcome import Outcome, choose_domain
 from lvtune.cli.output import outline
 from lvtune.cli.parser import Parser, add_options, from_args
 from lvtune.errors import LvtuneError
-from lvtune.recipe import DataOptions, Recipe
+from lvtune.recipe import DataOptions
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class CheckDataCommand:
     """Options of ``lvtune check-data``."""
 
     domain: str | None = None
-    """A domain; None: your own pictures where `annotations` is given, else demo-art."""
+    """A domain; None: your own pictures where `data` or `annotations` is given, else demo-art."""
     split: Literal["all", "train", "val", "test"] = "all"
     """Which part; all: train and test."""
     data: DataOptions = field(default_factory=DataOptions)
@@ -39,9 +39,7 @@ def run(args: argparse.Namespace) -> Outcome:
     from lvtune.api.job import limited, open_domain
     from lvtune.data.check import check_data
 
-    domain = open_domain(
-        command.domain or ("custom" if command.data.annotations else Recipe.domain), command.data
-    )
+    domain = open_domain(choose_domain(command.domain, command.data, {}), command.data)
     values: dict[str, Any] = {"domain": domain.name}
     for part in ("train", "test") if command.split == "all" else (command.split,):
         split = limited(domain.open(part, command.data), command.data)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from lvtune.cli.outcome import Outcome, made_for, say
+from lvtune.cli.outcome import Outcome, choose_domain, made_for, say
 from lvtune.cli.output import table
 from lvtune.cli.parser import Parser, add_options, from_args
 from lvtune.recipe import DataOptions, EvaluateOptions, Recipe
@@ -46,14 +46,13 @@ def run(args: argparse.Namespace) -> Outcome:
     """Scores the base, with the adapter if there is one."""
     command: EvaluateCommand = from_args(args, EvaluateCommand)
     found = made_for(command.adapter)
-    own = "custom" if command.data.annotations else None
     import lvtune
 
     say("scoring")
     values = lvtune.evaluate(
         command.base or found.get("base", Recipe.base),
         command.adapter,
-        command.domain or own or found.get("domain", Recipe.domain),
+        choose_domain(command.domain, command.data, found),
         split=command.split,
         data=command.data,
         weights=command.weights,

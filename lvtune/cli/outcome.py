@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lvtune.errors import LvtuneError
+from lvtune.recipe import DataOptions, Recipe
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,17 @@ class Outcome:
 def say(text: str) -> None:
     """A line about what is being done, on stderr."""
     print(text, file=sys.stderr, flush=True)
+
+
+def choose_domain(given: str | None, data: DataOptions, found: dict[str, Any]) -> str:
+    """The domain typed; else own data where annotations are given; else the adapter's; else the default.
+
+    The default domain ships with the package, so ``--data`` alone means own data there.
+    """
+    adapters = found.get("domain", Recipe.domain)
+    if given is None and (data.annotations or (data.data and adapters == Recipe.domain)):
+        return "custom"
+    return given or adapters
 
 
 def made_for(adapter: str | None) -> dict[str, Any]:
