@@ -1,0 +1,205 @@
+"""The model card: ``README.md`` of an adapter, with the metadata that the Hub reads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCardData
+
+from lvtune.hub.config import shareable
+
+METRICS = {"pck@0.2": "PCK@0.2", "pck@0.5": "PCK@0.5", "ap": "OKS-AP"}
+_STATES = {"before": "before", "after_on": "adapter on", "after_off": "adapter off"}
+_MARKUP = re.compile(r"([\\`*_{}\[\]<>|#~&])")
+
+
+def model_card(config: Mapping[str, Any], report: Mapping[str, Any]) -> str:
+    """The card of an adapter.
+
+    Args:
+        config: of the adapter file.
+        report: ``report.json``; what it lacks is left out.
+
+    Returns:
+        Markdown with a YAML head.
+    """
+    parts = [
+        f"---\n{_metadata(config, report).to_yaml()}\n---",
+        f"# {plain_text(_title(config))}",
+        _summary(config, report),
+        _scores(report),
+        _usage(config),
+        _prompts(config),
+        _tuning(config, report),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _metadata(config: Mapping[str, Any], report: Mapping[str, Any]) -> ModelCardData:
+    base, domain = config["base"], config.get("domain")
+    after = (report.get("target") or {}).get("after_on") or {}
+    results = [
+        EvalResult(
+            task_type="keypoint-detection",
+            task_name="Pose estimation",
+            dataset_type=_slug(domain or "custom"),
+            dataset_name=str(report.get("target_name") or domain or "custom"),
+            metric_type=key,
+            metric_name=name,
+            metric_value=round(after[key], 2),
+        )
+        for key, name in METRICS.items()
+        if after.get(key) is not None
+    ]
+    return ModelCardData(
+        base_model=base.get("hub_id"),
+        library_name="lvtune",
+        pipeline_tag="keypoint-detection",
+        tags=["lvtune", "pose-estimation", "adapter", config["method"], *([_slug(domain)] if domain else [])],
+        model_name=_title(config) if results else None,
+        eval_results=results or None,
+    )
+
+
+def _title(config: Mapping[str, Any]) -> str:
+    domain = f" on {config['domain']}" if config.get("domain") else ""
+    return f"{config['method']} adapter for {config['base']['name']}{domain}"
+
+
+def _summary(config: Mapping[str, Any], report: Mapping[str, Any]) -> str:
+    base, adapter = config["base"], report.get("adapter") or {}
+    height, width = base["input_size"]
+    size = ""
+    if adapter.get("parameters") is not None:
+        size = f" It has {adapter['parameters']:,} parameters"
+        share = adapter.get("share_of_base")
+        size += f", {100 * share:.1f} % of the base." if share is not None else "."
+    text = (
+        "An lvtune adapter: it is attached to the frozen pose estimator "
+        f"`{code(base['name'])}` ({height}×{width} pixels) and taken off again without a trace.{size}"
+    )
+    if is_filtered(report):
+        text += f"\n\n> **Filtered photographs.** {FILTERED_NOTE}"
+    return text
+
+
+FILTERED_NOTE = (
+    "The target pictures are photographs drawn over by filters, not works of art: the figures show that "
+    "adapting works, not how well this adapter does on real drawings and paintings."
+)
+
+
+def is_filtered(report: Mapping[str, Any]) -> bool:
+    """Whether the target is an imitation of its domain: the name of the data says so."""
+    return "filter" in str(report.get("target_name") or "").lower()
+
+
+def _scores(report: Mapping[str, Any]) -> str:
+    rows = []
+    for where in ("target", "source"):
+        sides = report.get(where) or {}
+        name = report.get(f"{where}_name")
+        for key, metric in METRICS.items():
+            values = [(sides.get(state) or {}).get(key) for state in _STATES]
+            if any(value is not None for value in values):
+                label = f"{where}: {plain_text(name)}" if name else where
+                rows.append([label, metric, *("–" if value is None else f"{value:.1f}" for value in values)])
+    if not rows:
+        return ""
+    lines = [
+        "## Scores",
+        "",
+        "In percent, on the test split. PCK@0.2: key points within 0.2 of the torso's length.",
+        "",
+    ]
+    lines += table(["data", "metric", *_STATES.values()], rows)
+    gap = report.get("gap_closed")
+    if gap is not None:
+        lines += ["", f"{100 * gap:.1f} % of the gap between target and source PCK@0.2 is closed."]
+    return "\n".join(lines)
+
+
+def _usage(config: Mapping[str, Any]) -> str:
+    name = code(config["base"]["name"])
+    prompts = list(config.get("prompts") or {})
+    prompt = f', prompt="{code(prompts[0])}"' if prompts else ""
+    hint = "  # left out: the mean of all sentences" if prompts else ""
+    return f"""## Use
+
+```python
+import lvtune
+
+base = lvtune.load_base("{name}")
+adapter = lvtune.load_adapter("path/to/this/folder", base)  # or "user/repo"
+with lvtune.attach(base, adapter, name="art"):
+    heatmaps = base(pixel_values{prompt}){hint}
+```
+
+```sh
+lvtune predict PICTURE --base {name} --adapter path/to/this/folder
+```"""
+
+
+def _prompts(config: Mapping[str, Any]) -> str:
+    prompts = config.get("prompts")
+    if not prompts:
+        return ""
+    rows = [[plain_text(category), plain_text(sentence)] for category, sentence in prompts.items()]
+    encoder = code(config.get("text_encoder") or "unknown")
+    lines = [
+        "## Prompts",
+        "",
+        f"Embedded by `{encoder}` and stored in the file; no text encoder is needed.",
+        "",
+    ]
+    return "\n".join([*lines, *table(["category", "sentence"], rows)])
+
+
+def _tuning(config: Mapping[str, Any], report: Mapping[str, Any]) -> str:
+    import yaml
+
+    training = config.get("training") or {}
+    recipe = shareable(training.get("recipe") or report.get("recipe") or {})
+    lines = ["## How it was made", ""]
+    prints = config["base"].get("fingerprint") or {}
+    lines += [f"- base fingerprint ({code(name)}): `{code(value)}`" for name, value in sorted(prints.items())]
+    if training.get("data_fingerprint"):
+        lines.append(f"- data fingerprint: `{code(training['data_fingerprint'])}`")
+    versions = report.get("versions") or {}
+    if versions:
+        lines.append(
+            "- versions: " + ", ".join(f"{code(name)} {code(value)}" for name, value in versions.items())
+        )
+    if recipe:
+        text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=100).replace("```", "'''")
+        lines += [
+            "",
+            "The recipe (`lvtune adapt --config recipe.yaml`):",
+            "",
+            "```yaml",
+            text.rstrip(),
+            "```",
+        ]
+    return "\n".join(lines)
+
+
+def table(head: list[str], rows: list[list[str]]) -> list[str]:
+    """Lines of a Markdown table; the cells must be escaped already."""
+    lines = [head, ["---"] * len(head), *rows]
+    return [f"| {' | '.join(cells)} |" for cells in lines]
+
+
+def plain_text(text: object) -> str:
+    """Foreign words for Markdown: on one line, with no markup of their own."""
+    return _MARKUP.sub(r"\\\1", " ".join(str(text).split()))
+
+
+def code(text: object) -> str:
+    """Foreign words for code spans and blocks: on one line, without back ticks and quotes."""
+    return re.sub(r"[`\"\\]", "'", " ".join(str(text).split()))
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "custom"
