@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lvtune.schema import plain
+from lvtune.schema import plain, show
 
 
 def to_json(values: Mapping[str, Any]) -> str:
@@ -46,16 +46,13 @@ def number(value: Any) -> str:
 
 
 def outline(values: Mapping[str, Any], indent: str = "") -> str:
-    """Nested tables as indented ``name: value`` lines."""
+    """Nested tables as indented ``name: value`` lines, values as one would type them."""
     lines = []
     for name, value in values.items():
         if isinstance(value, Mapping) and value:
             lines += [f"{indent}{name}:", outline(value, indent + "  ")]
         elif isinstance(value, list | tuple) and any(isinstance(inner, Mapping) for inner in value):
-            rows = [", ".join(f"{k} {number(v)}" for k, v in inner.items()) for inner in value]
-            lines += [f"{indent}{name}:", *(f"{indent}  {row}" for row in rows)]
-        elif isinstance(value, list | tuple):
-            lines.append(f"{indent}{name}: {', '.join(number(inner) for inner in value) or '-'}")
+            lines += [f"{indent}{name}:", *(f"{indent}  {show(inner)}" for inner in value)]
         else:
-            lines.append(f"{indent}{name}: {number(value) if value != {} else '-'}")
+            lines.append(f"{indent}{name}: {show(value) or '-'}")
     return "\n".join(lines)
