@@ -1,1 +1,29 @@
-"""Domains, one a file: what they are called, where they come from, what they hold."""
+"""Domains, one a file: what they are called, where their data come from, what sentences describe them."""
+
+from lvtune.domains import coco, demo_art, humanart
+from lvtune.domains.base import (
+    DOMAINS,
+    Domain,
+    Split,
+    get_domain,
+    list_domains,
+    register_domain,
+)
+from lvtune.domains.custom import custom_domain
+from lvtune.domains.filters import apply_filter, list_filters, register_filter
+
+__all__ = [
+    "DOMAINS",
+    "Domain",
+    "Split",
+    "apply_filter",
+    "coco",
+    "custom_domain",
+    "demo_art",
+    "get_domain",
+    "humanart",
+    "list_domains",
+    "list_filters",
+    "register_domain",
+    "register_filter",
+]

@@ -1,0 +1,41 @@
+"""Sentences about domains, text encoders, and the bank of embedded sentences.
+
+The bank's names are loaded when first used: listing encoders or sentences brings in no torch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lvtune.language.encoders import (
+    TextEncoder,
+    list_text_encoders,
+    load_text_encoder,
+    register_text_encoder,
+)
+from lvtune.language.prompts import prompts_of, register_prompts, sentence_for
+
+_BANK = ("PromptBank", "built_in_bank", "embed_prompts", "get_bank", "random_bank")
+
+__all__ = [
+    "PromptBank",
+    "TextEncoder",
+    "built_in_bank",
+    "embed_prompts",
+    "get_bank",
+    "list_text_encoders",
+    "load_text_encoder",
+    "prompts_of",
+    "random_bank",
+    "register_prompts",
+    "register_text_encoder",
+    "sentence_for",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _BANK:
+        from lvtune.language import bank
+
+        return getattr(bank, name)
+    raise AttributeError(f"module 'lvtune.language' has no attribute '{name}'")

@@ -1,0 +1,45 @@
+"""``coco``: COCO key points, what most bases were trained on.
+
+Lin et al., Microsoft COCO: Common Objects in Context, ECCV 2014.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lvtune.data.skeletons import COCO_17
+from lvtune.data.table import read_coco
+from lvtune.domains.base import Domain, Split, missing, need_folder, register_domain
+from lvtune.language.prompts import prompts_of
+from lvtune.recipe import DataOptions
+
+_YEAR = {"train": "train2017", "val": "val2017", "test": "val2017"}  # the test set's labels are not public
+
+
+def _read(domain: Domain, split: str, data: DataOptions) -> Split:
+    root, year = need_folder(domain, data), _YEAR[split]
+    asked = data.test_annotations if split == "test" and data.test_annotations else data.annotations
+    file = Path(asked) if asked else root / "annotations" / f"person_keypoints_{year}.json"
+    if not file.is_file():
+        raise missing(domain, f"no annotation file {file}")
+    folders = [folder for folder in (root / year, root / "images" / year) if folder.is_dir()]
+    if not folders:
+        raise missing(domain, f"no folder of pictures {root / year}")
+    table = read_coco(file, folders[0], skeleton=COCO_17, category_of=lambda image: "photo")
+    return Split(table, f"COCO {year}")
+
+
+@register_domain("coco")
+def coco() -> Domain:
+    """Photographs of people in context."""
+    prompts = prompts_of("coco")
+    return Domain(
+        name="coco",
+        title="COCO 2017 key points: photographs",
+        skeleton=COCO_17.name,
+        categories=tuple(prompts),
+        prompts=prompts,
+        reader=_read,
+        source="COCO 2017 (Lin et al., ECCV 2014) from https://cocodataset.org/#download",
+        layout="FOLDER/annotations/person_keypoints_{train,val}2017.json and FOLDER/{train,val}2017/*.jpg",
+    )

@@ -1,0 +1,200 @@
+"""The bank: sentences embedded once, as token states, so that nothing later needs the text encoder."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from lvtune.errors import LvtuneError
+from lvtune.language.encoders import TextEncoder, load_text_encoder
+from lvtune.language.prompts import apply_mode, prompts_of
+from lvtune.registry import suggest
+
+SHIPPED = Path(__file__).parent / "bank.safetensors"
+SHIPPED_ENCODER = "minilm"
+
+
+@dataclass(frozen=True, eq=False)
+class PromptBank:
+    """C categories, each with the T token states of its sentence."""
+
+    categories: tuple[str, ...]
+    sentences: tuple[str, ...]
+    tokens: Tensor
+    """(C, T, dim) float32, zero where masked."""
+    mask: Tensor
+    """(C, T) bool, False on padding."""
+    encoder: str
+    """Text encoder that made it."""
+
+    def __post_init__(self) -> None:
+        count = len(self.categories)
+        fits = self.tokens.ndim == 3 and self.tokens.shape[:2] == self.mask.shape
+        if not count or not fits or not len(self.tokens) == count == len(self.sentences):
+            raise LvtuneError(
+                f"embedded prompts of shape {tuple(self.tokens.shape)} with a mask of "
+                f"{tuple(self.mask.shape)} for {count} categories and {len(self.sentences)} sentences",
+                "tokens (C, T, dim), mask (C, T), and C categories and sentences, C at least 1",
+                "make the bank with get_bank",
+            )
+
+    @property
+    def dim(self) -> int:
+        """Width of the token states."""
+        return self.tokens.shape[-1]
+
+    def index(self, category: str) -> int:
+        """Place of a category; spaces and underscores are the same.
+
+        Raises:
+            LvtuneError: no such category.
+        """
+        name = category.strip().replace(" ", "_")
+        if name not in self.categories:
+            raise LvtuneError(
+                f"no sentence for '{category}' among the embedded prompts",
+                f"one of {', '.join(self.categories)}",
+                suggest(name, list(self.categories), "leave the prompt out to read the mean of all"),
+            )
+        return self.categories.index(name)
+
+    def mean(self) -> tuple[Tensor, Tensor]:
+        """The mean sentence: tokens (T, dim) over the categories that have a token there, and mask (T,)."""
+        weight = self.mask[..., None].to(self.tokens.dtype)
+        return (self.tokens * weight).sum(0) / weight.sum(0).clamp(min=1), self.mask.any(0)
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """``tokens`` and ``mask``, for a file; categories, sentences and encoder go into its config."""
+        return {"tokens": self.tokens.clone(), "mask": self.mask.clone()}
+
+    @classmethod
+    def from_tensors(
+        cls, tensors: Mapping[str, Tensor], categories: Sequence[str], sentences: Sequence[str], encoder: str
+    ) -> PromptBank:
+        """Inverse of :meth:`to_tensors`.
+
+        Raises:
+            LvtuneError: a tensor is missing or the shapes do not go together.
+        """
+        lacking = [name for name in ("tokens", "mask") if name not in tensors]
+        if lacking:
+            raise LvtuneError(f"embedded prompts without {', '.join(lacking)}", "tokens and mask",
+                              "get the adapter file again")  # fmt: skip
+        return cls(
+            tuple(categories), tuple(sentences), tensors["tokens"].float(), tensors["mask"].bool(), encoder
+        )
+
+
+def get_bank(
+    domain: str | Mapping[str, str] | Any,
+    encoder: str | TextEncoder = SHIPPED_ENCODER,
+    sentences: Mapping[str, str] | None = None,
+    *,
+    mode: str = "category",
+    keypoints: Sequence[str] = (),
+) -> PromptBank:
+    """The embedded sentences of a domain. Sentences that ship embedded need no text encoder.
+
+    Args:
+        domain: its name (``humanart``, ``humanart/sketch``), anything with ``prompts``, or a dict from
+            category to sentence.
+        encoder: name of a text encoder, see :func:`lvtune.language.load_text_encoder`, or the encoder itself.
+        sentences: category -> sentence, in place of the domain's own for these categories.
+        mode: keyword mode, see :func:`lvtune.language.prompts.apply_mode`.
+        keypoints: names, for mode ``keypoints``.
+
+    Raises:
+        LvtuneError: no such domain, mode or encoder; the encoder's weights are not at hand.
+    """
+    own = prompts_of(domain) if isinstance(domain, str) else getattr(domain, "prompts", domain)
+    prompts = {**own, **(sentences or {})}
+    return embed_prompts(apply_mode(prompts, mode, keypoints), encoder)
+
+
+def built_in_bank(domain: str) -> PromptBank:
+    """What ships with the package for a domain.
+
+    Raises:
+        LvtuneError: the domain has sentences that do not ship embedded.
+    """
+    prompts = prompts_of(domain)
+    lacking = [sentence for sentence in prompts.values() if sentence not in _shipped()]
+    if lacking:
+        raise LvtuneError(f"sentence '{lacking[0]}', which does not ship embedded", "a built-in domain",
+                          "use get_bank, which embeds it")  # fmt: skip
+    return embed_prompts(prompts, SHIPPED_ENCODER)
+
+
+def embed_prompts(
+    prompts: Mapping[str, str | Sequence[str]], encoder: str | TextEncoder = SHIPPED_ENCODER
+) -> PromptBank:
+    """Embeds sentences; several of one category stand one after the other along the tokens.
+
+    Args:
+        prompts: category -> sentence or sentences.
+        encoder: name of a text encoder, or the encoder itself. Given by name, the encoder that the shipped
+            sentences were embedded with is loaded only for others.
+
+    Raises:
+        LvtuneError: no sentence; no such encoder, or its weights are not at hand.
+    """
+    texts = {name: (one,) if isinstance(one, str) else tuple(one) for name, one in prompts.items()}
+    if not texts or not all(all(t.strip() for t in several) and several for several in texts.values()):
+        raise LvtuneError("a category without a sentence", "at least one category, each with a sentence",
+                          'give {"sketch": "a sketch of a human"}')  # fmt: skip
+    name = encoder if isinstance(encoder, str) else encoder.name
+    states: dict[str, np.ndarray] = dict(_shipped()) if encoder == SHIPPED_ENCODER else {}
+    new = list(dict.fromkeys(t for several in texts.values() for t in several if t not in states))
+    if new:
+        loaded = load_text_encoder(encoder) if isinstance(encoder, str) else encoder
+        tokens, mask = loaded.encode(new)
+        states |= {text: tokens[i][mask[i]] for i, text in enumerate(new)}
+    rows = [np.concatenate([states[t] for t in several]) for several in texts.values()]
+    tokens = torch.zeros(len(rows), max(map(len, rows)), rows[0].shape[-1])
+    mask = torch.zeros(tokens.shape[:2], dtype=torch.bool)
+    for i, row in enumerate(rows):
+        tokens[i, : len(row)] = torch.from_numpy(row.astype(np.float32))
+        mask[i, : len(row)] = True
+    return PromptBank(tuple(texts), tuple("; ".join(t) for t in texts.values()), tokens, mask, name)
+
+
+def random_bank(
+    categories: Sequence[str], *, dim: int = 384, length: int = 10, seed: int = 0, per_category: bool = False
+) -> PromptBank:
+    """Fixed random token states, a control that says nothing (keyword mode −3 of the released loader).
+
+    Args:
+        categories: C names.
+        dim: width.
+        length: tokens of each.
+        seed: of the numbers.
+        per_category: other numbers for each category; False, as released, the same for all.
+    """
+    rng = np.random.default_rng(seed)
+    tokens = rng.standard_normal((len(categories) if per_category else 1, length, dim), dtype=np.float32)
+    tokens = torch.from_numpy(tokens).expand(len(categories), -1, -1).clone()
+    mask = torch.ones(tokens.shape[:2], dtype=torch.bool)
+    return PromptBank(tuple(categories), ("",) * len(categories), tokens, mask, "random")
+
+
+@functools.cache
+def _shipped() -> dict[str, np.ndarray]:
+    """Sentence -> token states (T, dim) float16, as shipped."""
+    return read_shipped(SHIPPED)
+
+
+def read_shipped(path: Path) -> dict[str, np.ndarray]:
+    """Sentence -> token states (T, dim) float16 of a file that `lvtune.language.make_bank` wrote."""
+    with safe_open(str(path), framework="np") as file:
+        sentences = json.loads(file.metadata()["sentences"])
+        tokens, lengths = file.get_tensor("tokens"), file.get_tensor("lengths")
+    return dict(zip(sentences, np.split(tokens, np.cumsum(lengths)[:-1]), strict=True))

