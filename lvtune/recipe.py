@@ -6,7 +6,6 @@ see :meth:`Recipe.resolved`.
 
 from __future__ import annotations
 
-import importlib.resources
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -258,8 +257,10 @@ def _typed(method: Any, options: Mapping[str, Any]) -> tuple[dict[str, Any], lis
 
 def recipe_folders() -> list[Path]:
     """Where shipped recipes lie: in the wheel, and in a source tree."""
-    inside = Path(str(importlib.resources.files("lvtune"))) / "recipes"
-    return [folder for folder in (inside, Path(__file__).parents[1] / "recipes") if folder.is_dir()]
+    inside, tree = Path(__file__).parent / "recipes", Path(__file__).parents[1]
+    # beside an installed package, a folder "recipes" would be somebody else's
+    folders = [inside, tree / "recipes"] if (tree / "pyproject.toml").is_file() else [inside]
+    return [folder for folder in folders if folder.is_dir()]
 
 
 def list_recipes() -> list[str]:
