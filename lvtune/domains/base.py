@@ -111,7 +111,8 @@ class Domain:
                 suggest(split, list(self.splits), f"choose {self.splits[-1]}"),
             )
         opened = self.reader(self, split, options)
-        table = _only(opened.table, self) if self.is_subset else opened.table
+        # With views the category is the view's, and the reader takes those of the subset.
+        table = _only(opened.table, self) if self.is_subset and not opened.views else opened.table
         if options.boxes and split != "train":
             table = with_boxes(table, options.boxes, options.box_format)
         return replace(opened, table=table)

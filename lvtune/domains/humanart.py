@@ -42,7 +42,7 @@ def _root(domain: Domain, data: DataOptions) -> Path:
         return folder
     if folder.resolve().name == "HumanArt":
         return folder.resolve().parent
-    if (folder / "annotations").is_dir():
+    if any(folder.glob("annotations/*humanart*.json")):
         raise missing(domain, f"Human-Art in a folder named {folder.name} (file names begin with HumanArt/)")
     raise missing(domain, f"no folder HumanArt in {folder}")
 

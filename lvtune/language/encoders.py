@@ -228,9 +228,7 @@ def siglip(source: str | None = None) -> TextEncoder:
     def forward(model: Any, tokens: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         return _one_token(model(input_ids=tokens["input_ids"]).pooler_output)
 
-    return HubEncoder(
-        "siglip", model, tokenizer, forward, fixed_length=model.config.max_position_embeddings
-    )
+    return HubEncoder("siglip", model, tokenizer, forward, fixed_length=model.config.max_position_embeddings)
 
 
 def _one_token(vector: Tensor) -> tuple[Tensor, Tensor]:

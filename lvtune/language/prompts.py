@@ -43,10 +43,12 @@ PROMPTS: Registry[Mapping[str, str]] = Registry("set of sentences", listing="lvt
 register_prompts = PROMPTS.register
 register_prompts("humanart")(HUMAN_ART)
 register_prompts("coco")({"photo": PHOTO})
-register_prompts("demo-art")({
-    name: HUMAN_ART[name]
-    for name in ("sketch", "ink_painting", "oil_painting", "watercolor", "cartoon", "stained_glass")
-})
+register_prompts("demo-art")(
+    {
+        name: HUMAN_ART[name]
+        for name in ("sketch", "ink_painting", "oil_painting", "watercolor", "cartoon", "stained_glass")
+    }
+)
 register_prompts("custom")({"default": PICTURE})
 
 
