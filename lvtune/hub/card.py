@@ -157,11 +157,17 @@ def _prompts(config: Mapping[str, Any]) -> str:
     return "\n".join([*lines, *table(["category", "sentence"], rows)])
 
 
+def without_nulls(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe without the options that are None, which is what they are when they are not given."""
+    nested = {key: without_nulls(v) if isinstance(v, Mapping) else v for key, v in recipe.items()}
+    return {key: value for key, value in nested.items() if value is not None and value != {}}
+
+
 def _tuning(config: Mapping[str, Any], report: Mapping[str, Any]) -> str:
     import yaml
 
     training = config.get("training") or {}
-    recipe = shareable(training.get("recipe") or report.get("recipe") or {})
+    recipe = without_nulls(shareable(training.get("recipe") or report.get("recipe") or {}))
     lines = ["## How it was made", ""]
     prints = config["base"].get("fingerprint") or {}
     lines += [f"- base fingerprint ({code(name)}): `{code(value)}`" for name, value in sorted(prints.items())]

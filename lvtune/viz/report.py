@@ -1,0 +1,256 @@
+"""``report.html``: what an adaptation did, on one page that needs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lvtune.hub.atomic import write_text
+from lvtune.hub.card import FILTERED_NOTE, METRICS, is_filtered, without_nulls
+from lvtune.viz import page
+from lvtune.viz.curves import Level, Series, gap_bar, line_chart, pair_of_bars, smooth
+from lvtune.viz.page import cell, change, escape, number, percent, row
+
+Pictures = Sequence[tuple[str, np.ndarray, np.ndarray]]
+_MAIN = "pck@0.2"
+
+
+def write_report(report: Mapping[str, Any], path: Path | str, pictures: Pictures = ()) -> Path:
+    """Writes the page in one step.
+
+    Args:
+        report: ``report.json``, with ``curves`` (``steps``, ``loss``, ``val_steps``, ``val``); what it lacks
+            or holds as None is left out or shown as a dash.
+        path: of the page.
+        pictures: (caption, RGB uint8 before, RGB uint8 after), skeletons drawn.
+
+    Raises:
+        LvtuneError: the place cannot be written.
+    """
+    return write_text(path, render(report, pictures))
+
+
+def render(report: Mapping[str, Any], pictures: Pictures = ()) -> str:
+    """The page as text; see `write_report`."""
+    recipe = report.get("recipe") or {}
+    method, base = (
+        (report.get("adapter") or {}).get("method") or recipe.get("method"),
+        report.get("base") or {},
+    )
+    title = f"{method or 'adapter'} on {base.get('name') or recipe.get('base') or 'a base'}"
+    title += f" for {recipe['domain']}" if recipe.get("domain") else ""
+    body = [
+        _head(report, title),
+        _tiles(report),
+        _gap(report),
+        _scores(report),
+        _pictures(report, pictures),
+        _curves(report),
+        _joints(report),
+        _adapter(report),
+        _base(report),
+        _recipe(recipe),
+        _notes(report.get("notes") or []),
+    ]
+    return page.page(f"lvtune: {title}", body)
+
+
+def _score(report: Mapping[str, Any], where: str, when: str, metric: str = _MAIN) -> float | None:
+    return ((report.get(where) or {}).get(when) or {}).get(metric)
+
+
+def _head(report: Mapping[str, Any], title: str) -> str:
+    names = [
+        f"{where}: {escape(report[f'{where}_name'])}"
+        for where in ("target", "source")
+        if report.get(f"{where}_name")
+    ]
+    note = (
+        f'<p class="note"><b>Filtered photographs.</b> {escape(FILTERED_NOTE)}</p>'
+        if is_filtered(report)
+        else ""
+    )
+    return (
+        f'<header><p class="eyebrow">lvtune report</p><h1>{escape(title)}</h1>'
+        f"<p>{' · '.join(names)}</p></header>{note}"
+    )
+
+
+def _tiles(report: Mapping[str, Any]) -> str:
+    before, after = _score(report, "target", "before"), _score(report, "target", "after_on")
+    kept, adapter = report.get("retention") or {}, report.get("adapter") or {}
+    gap = report.get("gap_closed")
+    identical = " · bit-identical" if report.get("source_off_identical") else ""
+    tiles = [
+        ("Points gained", change(before, after), f"target PCK@0.2, {number(before)} → {number(after)} %"),
+        ("Gap closed", percent(gap), "between target and source PCK@0.2") if gap is not None else None,
+        ("Kept, adapter on", percent(kept.get("on")), "of source PCK@0.2")
+        if kept.get("on") is not None
+        else None,
+        ("Kept, adapter off", percent(kept.get("off")), f"of source PCK@0.2{identical}")
+        if kept.get("off") is not None
+        else None,
+        (
+            "Adapter",
+            number(adapter.get("parameters"), 0),
+            f"parameters, {percent(adapter.get('share_of_base'))} of the base",
+        ),
+    ]
+    shown = [
+        f'<div class="tile"><span class="name">{name}</span><b>{value}</b><span>{words}</span></div>'
+        for name, value, words in filter(None, tiles)
+    ]
+    return f'<div class="tiles">{"".join(shown)}</div>'
+
+
+def _gap(report: Mapping[str, Any]) -> str:
+    scores = [
+        _score(report, *at) for at in (("target", "before"), ("target", "after_on"), ("source", "before"))
+    ]
+    svg = "" if None in scores else gap_bar(*scores)
+    svg = f'<div class="wide gap">{svg}</div>' if svg else ""
+    return page.section("The gap", "PCK@0.2 in percent, on the test split.", svg)
+
+
+def _scores(report: Mapping[str, Any]) -> str:
+    head = ["", "before", "adapter on", "change", "adapter off", "kept, on", "kept, off"]
+    rows: list[str] = []
+    for where in ("target", "source"):
+        found = [
+            (name, [_score(report, where, when, key) for when in ("before", "after_on", "after_off")])
+            for key, name in METRICS.items()
+        ]
+        found = [(name, values) for name, values in found if any(value is not None for value in values)]
+        title = report.get(f"{where}_name")
+        words = f"{where.capitalize()}: {title}" if title else where.capitalize()
+        rows.append(page.group(words if found else f"{words} – not scored", len(head)))
+        for name, (before, on, off) in found:
+            kept = [
+                percent(value / before) if where == "source" and before and value is not None else ""
+                for value in (on, off)
+            ]
+            cells = [cell(name), cell(number(before)), cell(number(on), "strong"), cell(change(before, on))]
+            rows.append(row([*cells, cell(number(off)), *map(cell, kept)]))
+    words = (
+        "In percent, on the test split. PCK: key points within 0.2 or 0.5 of the torso's length. "
+        "Kept: source score after adapting over the score before, with the adapter on and taken off again."
+    )
+    return page.section("Scores", words, page.table(head, rows))
+
+
+def _pictures(report: Mapping[str, Any], pictures: Pictures) -> str:
+    shown = []
+    for caption, before, after in pictures:
+        sides = "".join(
+            f"<div>{page.picture(image, f'{caption}, {words}')}{words}</div>"
+            for image, words in ((before, "before"), (after, "adapter on"))
+        )
+        shown.append(
+            f'<figure><figcaption>{escape(caption)}</figcaption><div class="pair">{sides}</div></figure>'
+        )
+    words = "Test pictures with the predicted skeletons: left side orange, right side blue, middle green."
+    words += " The pictures are filtered photographs." if is_filtered(report) else ""
+    inside = f'<div class="pairs">{"".join(shown)}</div>' if shown else ""
+    return page.section("Before and after", words, inside)
+
+
+def _curves(report: Mapping[str, Any]) -> str:
+    curves = report.get("curves") or {}
+    loss = curves.get("loss") or []
+    steps = curves.get("steps") or list(range(1, len(loss) + 1))
+    smoothed = smooth(loss, max(1, len(loss) // 40))
+    charts = [line_chart("Loss", [Series(steps, loss, "faint"), Series(steps, smoothed)])]
+    val = curves.get("val") or []
+    val_steps = curves.get("val_steps") or list(range(1, len(val) + 1))
+    before = _score(report, "target", "before")
+    levels = [] if before is None else [Level(before, "test score before")]
+    charts.append(line_chart("Validation PCK@0.2, %", [Series(val_steps, val, "dots")], levels=levels))
+    inside = "".join(f"<div>{chart}</div>" for chart in charts if chart)
+    return page.section("While tuning", "", f'<div class="charts">{inside}</div>' if inside else "")
+
+
+def _joints(report: Mapping[str, Any]) -> str:
+    target = report.get("target") or {}
+    before, on = (
+        (target.get("per_joint") or {}).get(when) or (target.get(when) or {}).get("per_joint") or {}
+        for when in ("before", "after_on")
+    )
+    rows = []
+    for name in dict.fromkeys([*before, *on]):
+        old, new = before.get(name), on.get(name)
+        cells = [cell(escape(name.replace("_", " "))), cell(pair_of_bars(old, new), "bar"), cell(number(old))]
+        rows.append(row([*cells, cell(number(new), "strong"), cell(change(old, new))]))
+    words = "Target PCK@0.2 in percent; grey before, blue with the adapter on."
+    head = ["key point", "", "before", "adapter on", "change"]
+    return page.section("Key points", words, page.table(head, rows) if rows else "")
+
+
+def _adapter(report: Mapping[str, Any]) -> str:
+    adapter, seconds = report.get("adapter") or {}, report.get("seconds") or {}
+    pairs = []
+    if adapter.get("method"):
+        pairs.append(("method", escape(adapter["method"])))
+    if adapter.get("parameters") is not None:
+        share = percent(adapter.get("share_of_base"))
+        pairs.append(("parameters", f"{number(adapter['parameters'], 0)} ({share} of the base)"))
+    if adapter.get("bytes") is not None:
+        pairs.append(("file", f"{number(adapter['bytes'] / 1e6, 2)} MB"))
+    if seconds:
+        known = {name: value for name, value in seconds.items() if value is not None}
+        parts = ", ".join(f"{escape(name)} {number(value)}" for name, value in known.items())
+        pairs.append(("seconds", f"{parts}; together {number(sum(known.values()))}"))
+    if report.get("peak_memory_mb") is not None:
+        pairs.append(("peak memory", f"{number(report['peak_memory_mb'], 0)} MB"))
+    return page.section("Adapter and cost", "", page.facts(pairs))
+
+
+def _base(report: Mapping[str, Any]) -> str:
+    base = report.get("base") or {}
+    versions = {name: value for name, value in (report.get("versions") or {}).items() if value is not None}
+    before, after = base.get("fingerprint_before"), base.get("fingerprint_after")
+    pairs = [("name", escape(base["name"]))] if base.get("name") else []
+    for when, value in (("fingerprint before", before), ("fingerprint after", after)):
+        if value:
+            pairs.append((when, f"<code>{escape(value)}</code>"))
+    if before and after:
+        same = before == after
+        words = "✓ identical, bit for bit" if same else "✗ the base has changed"
+        pairs.append(("verdict", f'<span class="badge {"up" if same else "down"}">{words}</span>'))
+    identical = report.get("source_off_identical")
+    if identical is not None:
+        pairs.append(
+            (
+                "source predictions, adapter off",
+                "bit-identical to before" if identical else "NOT those of before",
+            )
+        )
+    if report.get("seed") is not None:
+        pairs.append(("seed", escape(report["seed"])))
+    if versions:
+        pairs.append(
+            ("versions", ", ".join(f"{escape(name)} {escape(value)}" for name, value in versions.items()))
+        )
+    words = (
+        "sha256 over names, types, shapes and bytes of all parameters and buffers of the frozen estimator."
+    )
+    return page.section("Base", words, page.facts(pairs))
+
+
+def _recipe(recipe: Mapping[str, Any]) -> str:
+    if not recipe:
+        return ""
+    import yaml
+
+    text = yaml.safe_dump(without_nulls(recipe), sort_keys=False, allow_unicode=True, width=100)
+    words = (
+        "Without options left to their defaults. In a file, <code>lvtune adapt --config FILE</code> runs it."
+    )
+    return page.section("Recipe", words, f"<pre>{escape(text)}</pre>")
+
+
+def _notes(notes: Iterable[str]) -> str:
+    inside = "".join(f"<li>{escape(note)}</li>" for note in notes)
+    return page.section("Notes on the data", "", f"<ul>{inside}</ul>" if inside else "")
