@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -39,6 +39,9 @@ class BaseSpec:
     revision: str | None = None
     size: str = ""
     trained_on: str = ""
+    """Domain that the base was trained on."""
+    source: str = ""
+    """Domain whose unfiltered test pictures ship with the package and are like what the base was trained on."""
 
     @property
     def heatmap_size(self) -> tuple[int, int]:
@@ -91,6 +94,9 @@ class Base(nn.Module, ABC):
     modules stay in ``eval()`` and without gradients; ``train()`` reaches attached adapters only.
     """
 
+    batched: ClassVar[tuple[str, ...]] = ("pixel_values",)
+    """Arguments of the model's own forward that hold one row per sample; the pictures first."""
+
     def __init__(self, model: nn.Module, spec: BaseSpec) -> None:
         super().__init__()
         self.model = model
@@ -132,6 +138,11 @@ class Base(nn.Module, ABC):
     def device(self) -> torch.device:
         """Where the weights lie."""
         return next(self.model.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating type of the weights."""
+        return self.predictor.weight.dtype
 
     @property
     @abstractmethod
@@ -192,7 +203,7 @@ class Base(nn.Module, ABC):
         self,
         pixel_values: Tensor,
         adapters: str | None | Sequence[str | None] | object = ...,
-        prompt: str | Sequence[str] | None = None,
+        prompt: str | Sequence[str | None] | None | object = ...,
     ) -> Tensor | list[Tensor]:
         """Heatmaps of a batch.
 
@@ -200,7 +211,8 @@ class Base(nn.Module, ABC):
             pixel_values: (B, 3, H, W), normalised with ``mean`` and ``std``.
             adapters: name of an attached adapter, None for the bare base, or one of these per sample. Left
                 out: the selection of :func:`lvtune.use_adapter`, else the adapter attached last.
-            prompt: category whose sentence the adapter reads, or one per sample; None: the mean of all.
+            prompt: category whose sentence the adapter reads, or one per sample; None: the mean of all. Left
+                out: as :func:`lvtune.use_adapter` has it, else the mean.
 
         Returns:
             (B, K, h, w); a list of (K_i, h, w) where the chosen adapters predict different key points.
@@ -208,7 +220,7 @@ class Base(nn.Module, ABC):
         from lvtune.patcher import use_adapter
 
         kwargs = self.forward_kwargs(pixel_values)
-        if adapters is ... and prompt is None:
+        if adapters is ... and prompt is ...:
             return self.heatmaps_of(self.model(pixel_values, **kwargs))
         with use_adapter(self, adapters, prompt=prompt):
             return self.heatmaps_of(self.model(pixel_values, **kwargs))

@@ -6,7 +6,7 @@ Paper: ViTPose, arXiv 2204.12484. Sizes and training facts: ViTPose's released c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -35,6 +35,7 @@ SPECS: dict[str, BaseSpec] = {
         skeleton=LSP_14,
         size="ti",
         trained_on="lspet",
+        source="demo-art",
     ),
     "vitpose-s": BaseSpec("vitpose-s", size="s", trained_on="coco"),
     "vitpose-b": BaseSpec("vitpose-b", hub_id="usyd-community/vitpose-base", size="b", trained_on="coco"),
@@ -51,6 +52,8 @@ TI_DECONV_CHANNELS = (96, 96)
 
 class VitPoseBase(Base):
     """A base around ``transformers.VitPoseForPoseEstimation``."""
+
+    batched = ("pixel_values", "dataset_index")
 
     @property
     def width(self) -> int:
@@ -100,7 +103,9 @@ class VitPoseBase(Base):
 
             def auxiliary() -> nn.Module:
                 conv = nn.Conv2d(width, width, 3, padding=1, bias=False)
-                return nn.Sequential(head.upsampling, conv, nn.BatchNorm2d(width), nn.ReLU())
+                # its own module: one that the base owns would follow the adapter's mode
+            up = nn.Upsample(scale_factor=head.upsampling.scale_factor, mode="bilinear", align_corners=False)
+            return nn.Sequential(up, conv, nn.BatchNorm2d(width), nn.ReLU())
 
             return [Stage(lambda x: head.upsampling(head.activation(x)), auxiliary, width)]
         pairs = ((head.deconv1, head.batchnorm1), (head.deconv2, head.batchnorm2))
@@ -129,13 +134,22 @@ class VitPoseBase(Base):
         return output.heatmaps if hasattr(output, "heatmaps") else output[0]
 
     def merge_outputs(self, outputs: Sequence[object], indices: Sequence[Tensor]) -> object:
-        """Heatmaps back in the order of the batch; a list where the numbers of key points differ."""
-        maps = [self.heatmaps_of(output) for output in outputs]
-        rows = [(int(i), row) for index, part in zip(indices, maps, strict=True) for i, row in zip(index, part)]
-        ordered = [row for _, row in sorted(rows, key=lambda pair: pair[0])]
-        same = len({tuple(row.shape) for row in ordered}) == 1
-        merged = torch.stack(ordered) if same else ordered
-        return type(outputs[0])(heatmaps=merged) if hasattr(outputs[0], "heatmaps") else (merged,)
+        """Every output back in the order of the batch; a list of rows where shapes (key points) differ."""
+        order = torch.cat(list(indices)).argsort()
+        first = outputs[0]
+        if isinstance(first, tuple) and not hasattr(first, "heatmaps"):
+            return tuple(_merged(parts, order) for parts in zip(*outputs, strict=True))
+        return type(first)(**{name: _merged([output[name] for output in outputs], order) for name in first.keys()})
+
+
+def _merged(parts: Sequence[Any], order: Tensor) -> Any:
+    """Rows of several groups in the order of the batch; a list of rows where their shapes differ."""
+    if isinstance(parts[0], tuple):
+        return tuple(_merged(inner, order) for inner in zip(*parts, strict=True))
+    if len({part.shape[1:] for part in parts}) == 1:
+        return torch.cat(list(parts))[order.to(parts[0].device)]
+    rows = [row for part in parts for row in part]
+    return [rows[i] for i in order.tolist()]
 
 
 def _deconv_stage(conv: nn.ConvTranspose2d, norm: nn.BatchNorm2d) -> Stage:
@@ -188,7 +202,7 @@ def build_model(
     from transformers import VitPoseForPoseEstimation
 
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed GPUs too
         model = VitPoseForPoseEstimation(config)
         head, width = model.head, config.backbone_config.hidden_size
         if channels is not None and channels != (256, 256):
