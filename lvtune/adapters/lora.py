@@ -131,7 +131,8 @@ class Lora(Defaults, nn.Module):
 
 
 def _name_of(base: Base, module: nn.Module) -> str:
-    return next(name for name, other in base.model.named_modules() if other is module)
+    name = next(name for name, other in base.model.named_modules() if other is module)
+    return name.replace("_orig_mod.", "")  # a part that is compiled in place has a wrapper in its name
 
 
 def _instead(copy_: nn.Module) -> Callable[..., Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
@@ -74,18 +73,18 @@ def make_predictor(base: Base, skeleton: Skeleton) -> nn.Conv2d:
     The other rows start as the mean of the base's, which is a blob wherever the base sees any key point.
     """
     old = base.predictor
-    new = copy.deepcopy(old).requires_grad_(True)
-    if skeleton.keypoints == base.skeleton.keypoints:
-        return new
     known = {name: i for i, name in enumerate(base.skeleton.keypoints)}
-    rows = [known.get(name) for name in skeleton.keypoints]
+    same = skeleton.keypoints == base.skeleton.keypoints
+    rows = [i if same else known.get(name) for i, name in enumerate(skeleton.keypoints)]
+    # a new module, since a copy of the old one would carry the hooks of adapters that are attached
+    new = nn.utils.skip_init(
+        nn.Conv2d, old.in_channels, len(rows), old.kernel_size, stride=old.stride, padding=old.padding,
+        bias=old.bias is not None, device=old.weight.device, dtype=old.weight.dtype,
+    )  # fmt: skip
     with torch.no_grad():
-        for kind in ("weight", "bias"):
-            value = getattr(old, kind)
+        for kind, value in old.named_parameters():
             mean = value.mean(0)
-            picked = torch.stack([mean if row is None else value[row] for row in rows])
-            setattr(new, kind, nn.Parameter(picked.clone()))
-    new.out_channels = len(rows)
+            getattr(new, kind).copy_(torch.stack([mean if row is None else value[row] for row in rows]))
     return new
 
 
@@ -93,4 +92,5 @@ def modules_by_key(base: Base, kinds: tuple[type, ...]) -> Iterator[tuple[str, n
     """The base's modules of these classes under keys that a ``ModuleDict`` accepts (dots become slashes)."""
     for name, module in base.model.named_modules():
         if isinstance(module, kinds):
-            yield name.replace(".", "/"), module
+            # a part that is compiled in place has a wrapper in its name
+            yield name.replace("_orig_mod.", "").replace(".", "/"), module
