@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
+
+from lvtune.errors import LvtuneError
+from lvtune.hub.atomic import write_atomically
 
 
 @dataclass
@@ -36,23 +38,31 @@ def save_checkpoint(
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
     meta = {"progress": json.dumps(vars(progress)), "key": key}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    save_file({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}, temporary, meta)
-    os.replace(temporary, path)
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    write_atomically(path, to_safetensors(tensors, meta))
 
 
 def load_checkpoint(
     path: Path, adapter: nn.Module, optimizer: torch.optim.Optimizer, key: str
 ) -> tuple[Progress, dict[str, Tensor] | None] | None:
-    """Restores what :func:`save_checkpoint` wrote; None where there is no checkpoint of this very run."""
+    """Restores what :func:`save_checkpoint` wrote; None where there is no checkpoint of this very run.
+
+    Raises:
+        LvtuneError: the file is damaged.
+    """
     if not path.is_file():
         return None
-    with safe_open(path, "pt") as file:
-        meta = file.metadata() or {}
-        if meta.get("key") != key:
-            return None
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    try:
+        with safe_open(path, "pt") as file:
+            meta = file.metadata() or {}
+            if meta.get("key") != key:
+                return None
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise LvtuneError(
+            f"checkpoint {path} that cannot be read ({error})", "an undamaged checkpoint",
+            "delete it to start the run anew",
+        ) from error  # fmt: skip
     part = lambda prefix: {  # noqa: E731
         name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)
     }
@@ -62,4 +72,6 @@ def load_checkpoint(
         index, field_name = name.split(".", 1)
         state.setdefault(int(index), {})[field_name] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
-    return Progress(**json.loads(meta["progress"])), part("average.") or None
+    own = adapter.state_dict()
+    average = {name: value.to(own[name].device) for name, value in part("average.").items()}
+    return Progress(**json.loads(meta["progress"])), average or None

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lvtune.data.dataset import collate, worker_init
 from lvtune.errors import LvtuneError
-from lvtune.patcher import attach
+from lvtune.patcher import attach, use_adapter
 from lvtune.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from lvtune.training.engine import make_accelerator
 from lvtune.training.optim import lr_factor, make_optimizer, param_groups, set_lr
@@ -90,7 +90,8 @@ def tune(
         raise LvtuneError("no pictures to tune on", "at least one annotated person", "check --data")
     accelerator = make_accelerator(device, options.precision)
     set_seed(seed)
-    with attach(base, adapter, name="tuning"):
+    mode = base.training
+    with attach(base, adapter, name="tuning"), use_adapter(base, "tuning"):
         run = _Run(base, adapter, data, objective, options, seed, accelerator)
         if checkpoint is not None:
             run.resume(checkpoint, key)
@@ -98,8 +99,10 @@ def tune(
         try:
             run.train(validate, validate_every, checkpoint, key)
             run.use_average()
+            run.optimizer.zero_grad(set_to_none=True)
         finally:
-            base.train(False)
+            base.train(mode)
+            adapter.eval()
             run.bar.close()
         run.history.seconds = time.perf_counter() - started
     return run.history
@@ -192,11 +195,11 @@ class _Run:
                 f"a loss of {value} at step {self.progress.step}", "a finite loss",
                 f"lower the learning rate (--train.lr, now {options.lr:g})",
             )  # fmt: skip
+        self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
         if options.clip:
             self.accelerator.clip_grad_norm_(self.adapter.parameters(), options.clip)
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
         self.update_average()
         return value
 
