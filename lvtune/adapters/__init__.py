@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from lvtune.bases.base import Base
     from lvtune.data.skeletons import Skeleton
+    from lvtune.language.bank import PromptBank
 
 METHODS: Registry[type] = Registry("method")
 """Name to adapter class, see :class:`lvtune.adapters.protocol.Adapter`."""
@@ -40,7 +41,8 @@ def create_adapter(
     domain: str | None = None,
     *,
     skeleton: Skeleton | None = None,
-    bank: Any = None,
+    bank: PromptBank | None = None,
+    text_encoder: str = "minilm",
     seed: int = 0,
     **options: Any,
 ) -> nn.Module:
@@ -52,6 +54,7 @@ def create_adapter(
         domain: whose sentences the adapter reads, where its method reads any.
         skeleton: key points to predict where they differ from the base's; the new predictor is the adapter's.
         bank: embedded prompts in place of the domain's (a :class:`lvtune.language.bank.PromptBank`).
+        text_encoder: of the domain's sentences; the built-in ones ship embedded by ``minilm``.
         seed: of the adapter's initial weights; the global random state is kept.
         **options: fields of the method's config.
 
@@ -73,8 +76,11 @@ def create_adapter(
             f"{len(view.skeleton.keypoints)} others",
             "a method that trains a predictor of its own", f"choose --method {' or '.join(able)}",
         )  # fmt: skip
-    if bank is None:
-        bank = cls.make_bank(config, domain)
+    if bank is None and cls.reads_language and domain is not None:
+        from lvtune.domains import get_domain
+        from lvtune.language import get_bank
+
+        bank = get_bank(get_domain(domain).prompts, text_encoder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         adapter = cls(config, view, bank=bank, skeleton=skeleton)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvtune.api.job import limited, open_domain
+from lvtune.api.job import limited, open_domain, open_source
 from lvtune.bases import load_base
 from lvtune.bases.base import Base, as_base
 from lvtune.errors import LvtuneError
@@ -56,7 +56,7 @@ def evaluate(
     view.model.to(resolve_device(device))
     opened = open_domain("custom" if data.annotations and domain == "demo-art" else domain, data)
     target = limited(opened.open(split, data), data)
-    source = opened.open_source(split, data, view.spec.trained_on)
+    source = open_source(opened, view, data, split)
     adapter = open_adapter(adapter, view)
     skeleton = view.skeleton if adapter is None else adapter.skeleton
     options = {"skeleton": skeleton, "flip_test": flip_test, "batch_size": batch_size}
@@ -67,7 +67,7 @@ def evaluate(
         asked = "category" if prompt == "own" else prompt
         scored = {"target": score_split(view, target, prompt=asked, **options).values, "source": None}
         if source is not None and source.table.skeleton.keypoints == skeleton.keypoints:
-            scored["source"] = score_split(view, limited(source, data), prompt=None, **options).values
+            scored["source"] = score_split(view, source, prompt=None, **options).values
         return scored
 
     if adapter is None:

@@ -47,9 +47,7 @@ def prepare(recipe: Recipe) -> Job:
     base = load_base(recipe.base, recipe.weights, seed=recipe.seed)
     base.model.to(device)
     train, test = (limited(domain.open(part, recipe.data), recipe.data) for part in ("train", "test"))
-    source = domain.open_source("test", recipe.data, base.spec.trained_on)
-    if source is not None:
-        source = limited(source, recipe.data)
+    source = open_source(domain, base, recipe.data)
     adapter = create_adapter(
         recipe.method,
         base,
@@ -65,6 +63,14 @@ def prepare(recipe: Recipe) -> Job:
 def open_domain(name: str, data: DataOptions) -> Domain:
     """A registered domain, or the user's own pictures where annotations are given."""
     return custom_domain(data) if name == "custom" else get_domain(name)
+
+
+def open_source(domain: Domain, base: Base, data: DataOptions, split: str = "test") -> Split | None:
+    """What the base comes from: the user's source data, the domain's own, or what ships with the base."""
+    source = domain.open_source(split, data, base.spec.trained_on)
+    if source is None and base.spec.source:
+        source = get_domain(base.spec.source).open_source("test")
+    return None if source is None else limited(source, data)
 
 
 def embed(recipe: Recipe, domain: Domain) -> PromptBank:

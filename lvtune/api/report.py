@@ -80,7 +80,8 @@ def pictures(job: Job, before: Scores | None, after: Scores | None) -> list[tupl
         if job.test.render is not None:
             image = job.test.render(image, person.category, person.index)
         drawn = [
-            draw_pose(image, scores.keypoints[i], scores.scores[i], job.adapter.skeleton) for scores in (before, after)
+            draw_pose(image, scores.keypoints[i], scores.scores[i], job.adapter.skeleton, longest=420)
+            for scores in (before, after)
         ]
         pairs.append((person.category.replace("_", " "), drawn[0], drawn[1]))
     return pairs

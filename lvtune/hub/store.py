@@ -75,10 +75,7 @@ def save_adapter(adapter: nn.Module, folder: str | Path, base: nn.Module | None 
     tensors = adapter.tensors()
     if adapter.bank is not None:
         tensors |= {_BANK + name: value for name, value in adapter.bank.to_tensors().items()}
-    adapter_file.save(tensors, config, folder)
-    if adapter.peft_config(view) is not None:
-        adapter_file.write_json(folder / "adapter_config.json", adapter.peft_config(view))
-    return folder
+    return adapter_file.save(tensors, config, folder, peft_config=adapter.peft_config(view))
 
 
 def load_adapter(source: str | Path, base: nn.Module) -> nn.Module:

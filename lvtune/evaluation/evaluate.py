@@ -1,0 +1,90 @@
+"""Scores of a base, with or without an adapter, on a split; and what an adapter keeps of the source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lvtune.errors import LvtuneError
+from lvtune.evaluation.inference import predict_split
+from lvtune.evaluation.scores import score_predictions
+
+if TYPE_CHECKING:
+    from lvtune.bases.base import Base
+    from lvtune.data.skeletons import Skeleton
+    from lvtune.domains import Split
+
+HEADLINE = ("pck@0.2", "pck@0.5", "ap")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Predictions on a split and what they score."""
+
+    keypoints: np.ndarray
+    """(N, K, 2) in picture pixels."""
+    scores: np.ndarray
+    """(N, K) maxima of the heatmaps."""
+    values: dict[str, Any]
+    """What :func:`lvtune.evaluation.scores.score_predictions` gives, in percent."""
+
+    def headline(self) -> dict[str, float | None]:
+        """``pck@0.2``, ``pck@0.5`` and ``ap``."""
+        return {name: self.values.get(name) for name in HEADLINE}
+
+
+def score_split(
+    base: Base,
+    split: Split,
+    *,
+    adapters: object = ...,
+    skeleton: Skeleton | None = None,
+    prompt: str | None = "category",
+    flip_test: bool = True,
+    batch_size: int = 32,
+) -> Scores:
+    """Predicts every person of a split and scores the predictions.
+
+    Args:
+        base: with or without an adapter attached.
+        split: what :meth:`lvtune.domains.Domain.open` gives.
+        adapters: as for :func:`lvtune.use_adapter`.
+        skeleton: the key points predicted, where an adapter's differ from the base's.
+        prompt: ``category`` reads each person's own sentence; a name is used for all; None: the mean sentence.
+        flip_test: average with the mirrored picture.
+        batch_size: pictures at a time.
+
+    Raises:
+        LvtuneError: the split's key points are not the predicted ones.
+    """
+    skeleton = skeleton or base.skeleton
+    if split.table.skeleton.keypoints != skeleton.keypoints:
+        theirs = split.table.skeleton
+        raise LvtuneError(
+            f"data with {len(theirs.keypoints)} key points ({', '.join(theirs.keypoints[:3])}, ...)",
+            f"the {len(skeleton.keypoints)} that are predicted ({', '.join(skeleton.keypoints[:3])}, ...)",
+            "adapt with a method that trains a predictor for this skeleton, or choose another base",
+        )
+    keypoints, scores = predict_split(
+        base,
+        split,
+        skeleton=skeleton,
+        adapters=adapters,
+        prompt=prompt,
+        flip_test=flip_test,
+        batch_size=batch_size,
+    )
+    return Scores(keypoints, scores, score_predictions(split.table, keypoints, scores))
+
+
+def gap_closed(target_before: float, target_after: float, source_before: float) -> float | None:
+    """Share of the gap between target and source that was closed; None where there is no gap."""
+    gap = source_before - target_before
+    return None if gap <= 0 else (target_after - target_before) / gap
+
+
+def retention(before: float | None, after: float | None) -> float | None:
+    """Source score after adapting over source score before."""
+    return None if not before or after is None else after / before
