@@ -32,7 +32,9 @@ def _text(values: dict[str, Any]) -> str:
     config = dict(values["config"])
     training, metrics = config.pop("training", None) or {}, config.pop("metrics", None) or {}
     rows = [[t["name"], "x".join(map(str, t["shape"])) or "1", t["dtype"]] for t in values["tensors"]]
-    facts = {**config, "training": {n: training.get(n) for n in ("seed", "steps")}, "metrics": metrics}
+    first = {name: config[name] for name in ("method", "base", "domain", "method_config") if name in config}
+    run = {name: training.get(name) for name in ("seed", "steps")}
+    facts = {**first, **config, "training": run, "metrics": metrics}
     return "\n\n".join(
         [
             outline(_short(facts)),
