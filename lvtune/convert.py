@@ -117,7 +117,7 @@ VLPOSE_ARCH = (
     "embed_dims", "num_layers", "num_heads", "ffn", "prompt_tokens", "deep", "text_tokens", "text_dim", "img_size",
     "patch", "patch_padding", "matcher_heads", "deconv_channels", "keypoints", "ln_eps",
 )  # fmt: skip
-"""What may be told of a released model; only ``num_heads``, ``matcher_heads`` and ``img_size`` are not in the shapes."""
+"""What may be told of a released model; ``num_heads``, ``matcher_heads`` and ``img_size`` are not in the shapes."""
 
 _PROMPTS = ("image_encoder.prompt_embed", "image_encoder.deep_prompt_embed")
 _NORM = ("weight", "bias", "running_mean", "running_var")

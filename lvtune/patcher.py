@@ -128,7 +128,12 @@ class Ledger:
         return merged
 
     def _run(
-        self, resolved: Resolved, original: Callable[..., Any], args: Sequence, kwargs: dict, groups: Groups | None = None
+        self,
+        resolved: Resolved,
+        original: Callable[..., Any],
+        args: Sequence,
+        kwargs: dict,
+        groups: Groups | None = None,
     ) -> Any:
         token = running.set({**running.get(), id(self.model): resolved})
         try:
@@ -196,6 +201,7 @@ class Ledger:
 
     def add(self, name: str, adapter: nn.Module, base: Base) -> None:
         """Attaches, all or nothing."""
+        _check_fit(adapter, base)
         changes = list(adapter.changes(base))
         first = not self.adapters
         try:
@@ -228,6 +234,23 @@ def _ledger(model: nn.Module) -> Ledger | None:
 
 def _sum(first: Callable[[Tensor], Tensor], second: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     return lambda x: first(x) + second(x)
+
+
+def shapes_of(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a model's parameters, compiled or not."""
+    return {name.replace("_orig_mod.", ""): tuple(value.shape) for name, value in model.named_parameters()}
+
+
+def _check_fit(adapter: nn.Module, base: Base) -> None:
+    """Raises a LvtuneError if the adapter was made for a base of other shapes; where it does not say, it may try."""
+    wanted, found = vars(adapter).get("base_shapes"), shapes_of(base.model)
+    if wanted is not None and wanted != found:
+        name = next(n for n in {**wanted, **found} if wanted.get(n) != found.get(n))
+        raise LvtuneError(
+            f"an adapter for a base whose {name} is {wanted.get(name, 'not there')}",
+            f"one for {base.name}, whose {name} is {found.get(name, 'not there')}",
+            "load the base that the adapter was made for",
+        )
 
 
 def _forget_compiled() -> None:
@@ -316,9 +339,9 @@ def set_mode(model: nn.Module, mode: bool) -> None:
 @contextlib.contextmanager
 def use_adapter(
     model: nn.Module,
-    adapters: str | None | Sequence[str | None] | Any = ...,
+    adapters: str | Sequence[str | None] | Any | None = ...,
     *,
-    prompt: str | None | Sequence[str | None] | Any = ...,
+    prompt: str | Sequence[str | None] | Any | None = ...,
 ) -> Iterator[None]:
     """Selects adapters for the calls inside the block, in this thread or task only.
 
@@ -358,5 +381,6 @@ __all__ = [
     "attached",
     "detach",
     "set_mode",
+    "shapes_of",
     "use_adapter",
 ]

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from lvtune.adapters import METHODS, create_adapter
 from lvtune.bases.base import BaseSpec
 from lvtune.bases.vitpose import VitPoseBase, build_model, make_config
-from lvtune.data.skeletons import COCO_17, LSP_14, Skeleton
+from lvtune.data.skeletons import COCO_17, Skeleton
 from lvtune.language.bank import PromptBank
 
 ARCH = {"hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4, "mlp_ratio": 2}
@@ -56,10 +57,25 @@ def tiny_pixels(count: int = 4, seed: int = 0) -> Tensor:
     return torch.randn(count, 3, *SIZE, generator=torch.Generator().manual_seed(seed))
 
 
+def make_adapter(method: str, base: nn.Module, *, stirred: float = 0.0, seed: int = 0, **options: object) -> nn.Module:
+    """An adapter with the tiny bank; ``stirred`` adds noise to its weights, so that it changes answers."""
+    bank = options.pop("bank", tiny_bank() if METHODS.get(method).reads_language else None)
+    if method == "vlpose":
+        options.setdefault("prompts", 3)
+    adapter = create_adapter(method, base, bank=bank, seed=seed, **options)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for value in adapter.parameters():
+            value.add_(stirred * torch.randn(value.shape, generator=generator))
+    return adapter.eval()
+
+
 class TinyPictures(Dataset):
     """Items as of a PoseDataset, a function of (seed, epoch, index)."""
 
-    def __init__(self, count: int = 12, skeleton: Skeleton = COCO_17, categories: tuple[str, ...] = ("sketch", "mural")):
+    def __init__(
+        self, count: int = 12, skeleton: Skeleton = COCO_17, categories: tuple[str, ...] = ("sketch", "mural")
+    ):
         self.count, self.skeleton, self.categories, self.epoch = count, skeleton, categories, 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -90,12 +106,16 @@ def snapshot(model: nn.Module) -> dict[str, object]:
     """
     tensors = dict(model.named_parameters()) | dict(model.named_buffers())
     return {
-        "bytes": {n: (t.dtype, t.shape, t.detach().reshape(-1).view(torch.uint8).numpy().tobytes()) for n, t in tensors.items()},
+        "bytes": {n: (t.dtype, t.shape, _bytes(t)) for n, t in tensors.items()},
         "tensors": {n: (_Same(t), t.requires_grad, t.grad is None) for n, t in tensors.items()},
         "modes": {n: m.training for n, m in model.named_modules()},
         "classes": {n: type(m) for n, m in model.named_modules()},
         "attributes": {n: {k: _frozen(v) for k, v in vars(m).items()} for n, m in model.named_modules()},
     }  # fmt: skip
+
+
+def _bytes(value: Tensor) -> bytes:
+    return value.detach().reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 class _Same:
@@ -117,6 +137,3 @@ def _frozen(value: object) -> object:
     if isinstance(value, dict):
         return [(key, _Same(entry)) for key, entry in value.items()]
     return value if isinstance(value, bool | int | float | str | None) else _Same(value)
-
-
-__all__ = ["COCO_17", "LSP_14", "TinyPictures", "snapshot", "tiny_bank", "tiny_base", "tiny_model", "tiny_pixels"]

@@ -82,15 +82,18 @@ def create_adapter(
 
         bank = get_bank(get_domain(domain).prompts, text_encoder)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed GPUs too
         adapter = cls(config, view, bank=bank, skeleton=skeleton)
     return adopt(adapter, view, domain, skeleton)
 
 
 def adopt(adapter: nn.Module, view: Base, domain: str | None, skeleton: Skeleton) -> nn.Module:
     """Notes on a fresh adapter what it was made for; the base itself is not kept alive."""
+    from lvtune.patcher import shapes_of
+
     adapter.domain, adapter.skeleton = domain, skeleton
     adapter.made_for = (weakref.ref(view.model), type(view), view.spec)
+    adapter.base_shapes = shapes_of(view.model)
     return adapter
 
 
