@@ -16,7 +16,7 @@ recipe = lvtune.Recipe.from_dict(
         "domain": "custom",
         "data": {"data": pictures, "annotations": annotations},
         "language": {"sentences": {"default": sentence}},
-        "train": {"epochs": 5},
+        "train": {"steps": 100},
         "out": "lvtune-out/own",
     }
 )
