@@ -103,6 +103,8 @@ class Ledger:
             adapter._apply(fn, *args)
         return original(fn, *args)
 
+    # read in plain Python, so that the compiled part begins behind it, whole
+    @torch.compiler.disable(recursive=False)
     def _route(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """The outermost call: resolves the selection once and runs each group of samples under its own."""
         selection, remembered = chosen.get().get(id(self.model)), self._recomputation.groups

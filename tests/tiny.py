@@ -16,9 +16,12 @@ ARCH = {"hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4, "ml
 SIZE = (64, 48)
 
 
-def tiny_model(seed: int = 0, *, width: int = 48, keypoints: int = 17, simple: bool = False) -> nn.Module:
+def tiny_model(
+    seed: int = 0, *, width: int = 48, keypoints: int = 17, simple: bool = False, layers: int = 3
+) -> nn.Module:
     """A transformers VitPose whose every part matters: weights of order 1, BatchNorm statistics that are not 0, 1."""
-    config = make_config(ARCH | {"hidden_size": width}, keypoints=keypoints, input_size=SIZE, simple=simple)
+    arch = ARCH | {"hidden_size": width, "num_hidden_layers": layers}
+    config = make_config(arch, keypoints=keypoints, input_size=SIZE, simple=simple)
     model = build_model(config, None if simple else (32, 24), keypoints, seed)
     generator = torch.Generator().manual_seed(1000 + seed)
     draw = lambda like: torch.randn(like.shape, generator=generator)  # noqa: E731
@@ -33,9 +36,9 @@ def tiny_model(seed: int = 0, *, width: int = 48, keypoints: int = 17, simple: b
     return model.eval()
 
 
-def tiny_base(seed: int = 0, *, simple: bool = False, width: int = 48, skeleton: Skeleton = COCO_17) -> VitPoseBase:
+def tiny_base(seed: int = 0, *, skeleton: Skeleton = COCO_17, **options: object) -> VitPoseBase:
     """The same as one of our bases."""
-    model = tiny_model(seed, simple=simple, width=width, keypoints=len(skeleton.keypoints))
+    model = tiny_model(seed, keypoints=len(skeleton.keypoints), **options)
     return VitPoseBase(model, BaseSpec("vitpose-tiny", input_size=SIZE, skeleton=skeleton)).freeze()
 
 
