@@ -42,7 +42,7 @@ _HOMES = {
     "use_adapter": "lvtune.patcher",
 }
 
-__all__ = ["LvtuneError", "__version__", *_HOMES]
+__all__ = ["LvtuneError", "__version__", *_HOMES]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:

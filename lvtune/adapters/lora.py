@@ -62,7 +62,9 @@ class Lora(Defaults, nn.Module):
     trains_predictor = True
     defaults: ClassVar[dict[str, Any]] = {"lr": 2e-3, "weight_decay": 0.0}
 
-    def __init__(self, config: LoraConfig, base: Base, *, bank: object = None, skeleton: Skeleton | None = None) -> None:
+    def __init__(
+        self, config: LoraConfig, base: Base, *, bank: object = None, skeleton: Skeleton | None = None
+    ) -> None:
         super().__init__()
         known = ("query", "key", "value", "out", "fc1", "fc2")
         wrong = sorted(set(config.targets) - set(known))

@@ -5,7 +5,9 @@ encoder; a relation matcher relates its feature map E to the embedded sentence T
 trained auxiliary stages injects the relation R beside the frozen head; the predictor is a trained copy.
 
 Deep prompts are appended as key and value rows: their outputs are dropped after each block, so the rows
-Linear(LN(p)) are all they do.
+Linear(LN(p)) are all they do. With ``zero_init`` they get a softmax of their own behind a gate per head that starts
+at zero (LLaMA-Adapter, arXiv 2303.16199): random rows inside the base's softmax take attention away from the
+picture at once, and a short tuning does not recover it.
 """
 
 from __future__ import annotations
@@ -25,12 +27,13 @@ from lvtune.adapters.vlpose_matchers import MATCHERS
 from lvtune.bases.base import Base, Block
 from lvtune.data.skeletons import Skeleton
 from lvtune.errors import LvtuneError
-from lvtune.patcher import Call, Change, ExtendKeyValue, InsertTokens, StandIn
+from lvtune.patcher import AddToOutput, Call, Change, ExtendKeyValue, InsertTokens, StandIn
 
 if TYPE_CHECKING:
     from lvtune.language.bank import PromptBank
     from lvtune.recipe import TrainOptions
 
+_GATES = ("decoder.relation", "decoder.gates")
 PUBLISHED_PROMPTS = {"ti": 50, "s": 50, "b": 20, "l": 10, "h": 5}
 """Visual prompts by the base's size; the paper's for S to H, and S's for ``vitpose-ti``."""
 
@@ -48,13 +51,17 @@ class VLPoseConfig:
     decoder: str = "dual-released"
     """Decoder: ``dual-released``, ``dual`` (as drawn), ``injector``, ``baseline``."""
     zero_init: bool = True
-    """Gate the injected branches from zero, so that tuning starts at the base's answer; False is as released."""
+    """Gate what is added from zero, so that tuning starts at the base's answer; False is as published."""
     heads: int = 8
     """Heads of the matcher's attention."""
     dropout: float = 0.1
     """Dropout on the matcher's attention map."""
-    prompt_lr_scale: float = 10.0
-    """Factor on the learning rate of visual prompts and gates."""
+    prompt_lr_scale: float = 1.0
+    """Factor on the learning rate of visual prompts."""
+    gate_lr_scale: float = 10.0
+    """Factor on the learning rate of gates."""
+    prompt_dropout: float = 0.5
+    """Share of training samples that read the mean sentence, as pictures of unknown category will."""
 
 
 @register_method("vlpose")
@@ -95,6 +102,8 @@ class VLPose(Defaults, nn.Module):
             )
         self.prompts = nn.Parameter(torch.empty(layers, self.count, width))
         nn.init.trunc_normal_(self.prompts, std=0.02)
+        gated = config.zero_init and self.count and config.placement == "deep"
+        self.prompt_gates = nn.Parameter(torch.zeros(layers, blocks[0].heads)) if gated else None
         self.text_proj = nn.Identity() if bank.dim == width else nn.Linear(bank.dim, width)
         self.matcher = MATCHERS.get(config.matcher)(width, config.heads, config.dropout)
         self.decoder = DECODERS.get(config.decoder)(base.stages, width, config.zero_init)
@@ -105,7 +114,9 @@ class VLPose(Defaults, nn.Module):
 
     def lr_scale(self, name: str, options: TrainOptions) -> float:
         """Prompts and gates start small and need larger steps than the matrices."""
-        return self.config.prompt_lr_scale if name == "prompts" or "gate" in name or "relation" in name else 1.0
+        if name == "prompts":
+            return self.config.prompt_lr_scale
+        return self.config.gate_lr_scale if name == "prompt_gates" or name.startswith(_GATES) else 1.0
 
     def changes(self, base: Base) -> Iterator[Change]:
         """Prompt rows in the blocks (or tokens in front of the first) and a stand-in for the head."""
@@ -117,7 +128,7 @@ class VLPose(Defaults, nn.Module):
             )  # fmt: skip
         if self.count and self.config.placement == "deep":
             for layer, block in enumerate(blocks):
-                yield self._rows(layer, block)
+                yield self._rows(layer, block) if self.prompt_gates is None else self._gated(layer, block)
         elif self.count:
             yield InsertTokens(blocks[0].layer, base.final_norm, lambda: self.prompts[0])
         stages = base.stages
@@ -127,13 +138,30 @@ class VLPose(Defaults, nn.Module):
 
         yield StandIn(base.head, head)
 
-    def _rows(self, layer: int, block: Block) -> Change:
-        def rows(linear: nn.Linear) -> Tensor:
-            norm = block.norm
-            normed = F.layer_norm(self.prompts[layer], norm.normalized_shape, norm.weight, norm.bias, norm.eps)
-            return F.linear(normed, linear.weight, linear.bias)
+    def _row(self, layer: int, norm: nn.LayerNorm, linear: nn.Linear) -> Tensor:
+        """Linear(LN(p)) of one layer's prompts, (P, D)."""
+        normed = F.layer_norm(self.prompts[layer], norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+        return F.linear(normed, linear.weight, linear.bias)
 
+    def _rows(self, layer: int, block: Block) -> Change:
+        """As published: the rows share the softmax with the picture's tokens."""
+        rows = lambda linear: self._row(layer, block.norm, linear)  # noqa: E731
         return ExtendKeyValue(block.key, block.value, lambda: rows(block.key), lambda: rows(block.value))
+
+    def _gated(self, layer: int, block: Block) -> Change:
+        """Attention to the prompts alone, times a gate per head, added to the base's own attention."""
+
+        def delta(normed: Tensor) -> Tensor:  # (B, N, D) -> (B, N, D)
+            split = lambda x: x.unflatten(-1, (block.heads, -1)).transpose(-3, -2)  # noqa: E731
+            query = split(F.linear(normed, block.query.weight, block.query.bias))  # (B, heads, N, D / heads)
+            rows = (split(self._row(layer, block.norm, linear)) for linear in (block.key, block.value))
+            key, value = (row.expand(len(normed), -1, -1, -1) for row in rows)
+            seen = F.scaled_dot_product_attention(query, key, value)
+            seen = seen * self.prompt_gates[layer][:, None, None]
+            # without the projection's bias: a gate of zero adds nothing
+            return F.linear(seen.transpose(1, 2).flatten(2), block.out.weight)
+
+        return AddToOutput(block.attention, delta)
 
     def text(self, prompts: tuple[str | None, ...] | None, batch: int) -> tuple[Tensor, Tensor]:
         """Projected sentence (B, T, D) and its mask (B, T); where nobody asked, the mean of all sentences."""
@@ -144,6 +172,9 @@ class VLPose(Defaults, nn.Module):
         mask = torch.cat([self.text_mask, self.text_mask.any(0, keepdim=True)])
         asked = prompts if prompts is not None else (None,) * batch
         index = torch.tensor([len(every) if p is None else self.bank.index(p) for p in asked], device=mask.device)
+        if self.training and self.config.prompt_dropout:
+            dropped = torch.rand(len(index), device=index.device) < self.config.prompt_dropout
+            index = torch.where(dropped, len(every), index)
         return tokens[index], mask[index]
 
     def relation(self, features: Tensor, prompts: tuple[str | None, ...] | None) -> Tensor:

@@ -60,10 +60,16 @@ def adapt(recipe: Recipe | dict[str, Any] | None = None, *, say: Say = lambda te
         LvtuneError: anything in the recipe that does not exist or does not fit; an unwritable folder.
     """
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.from_dict(recipe or {})
+    existed = recipe.folder.exists()
     folder = _writable(recipe.folder)
     started = time.perf_counter()
     say(f"loading {recipe.base} and {recipe.domain}")
-    job = prepare(recipe)
+    try:
+        job = prepare(recipe)
+    except BaseException:
+        if not existed:
+            folder.rmdir()
+        raise
     seconds = {"load": time.perf_counter() - started, "tune": 0.0, "evaluate": 0.0}
     print_before = fingerprint(job.base)
     target, source = _Measured(), _Measured()

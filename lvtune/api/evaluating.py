@@ -62,6 +62,8 @@ def evaluate(
     options = {"skeleton": skeleton, "flip_test": flip_test, "batch_size": batch_size}
     if prompt == "auto":
         raise_auto()
+    if prompt not in (None, "own"):
+        check_prompt(prompt, adapter)
 
     def run() -> dict[str, Any]:
         asked = "category" if prompt == "own" else prompt
@@ -92,6 +94,17 @@ def open_adapter(adapter: nn.Module | str | Path | None, base: Base) -> nn.Modul
     from lvtune.hub.store import load_adapter
 
     return load_adapter(adapter, base) if isinstance(adapter, str | Path) else adapter
+
+
+def check_prompt(prompt: str, adapter: nn.Module | None) -> None:
+    """Raises a LvtuneError unless the adapter has a sentence for ``prompt``."""
+    if adapter is None or adapter.bank is None:
+        raise LvtuneError(
+            f"prompt '{prompt}' without an adapter that reads sentences",
+            "an adapter such as vlpose",
+            "give --adapter, or leave --prompt out",
+        )
+    adapter.bank.index(prompt)
 
 
 def raise_auto() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from lvtune.api.evaluating import open_adapter, raise_auto
+from lvtune.api.evaluating import check_prompt, open_adapter, raise_auto
 from lvtune.bases import load_base
 from lvtune.bases.base import Base, as_base
 from lvtune.data.crop import box_to_center_scale, fix_aspect, to_image, udp_matrix, warp
@@ -105,16 +105,6 @@ def predict(
     if out is not None:
         write_pictures(poses, Path(out))
     return poses
-
-
-def check_prompt(prompt: str, adapter: nn.Module | None) -> None:
-    """Raises a LvtuneError unless the adapter has a sentence for ``prompt``."""
-    if adapter is None or adapter.bank is None:
-        raise LvtuneError(
-            f"prompt '{prompt}' without an adapter that reads sentences", "an adapter such as vlpose",
-            "give --adapter, or leave --prompt out",
-        )  # fmt: skip
-    adapter.bank.index(prompt)
 
 
 def find_images(images: str | Path | Sequence[str | Path]) -> list[Path]:

@@ -54,7 +54,8 @@ def scores_table(target: dict[str, Scores | None], source: dict[str, Scores | No
     table["gap_closed"] = None if None in (on, before, source_before) else gap_closed(before, on, source_before)
     table["gained"] = None if None in (on, before) else on - before
     table["retention"] = {
-        name: retention(source_before, pick("source", when)) for name, when in (("on", "after_on"), ("off", "after_off"))
+        "on": retention(source_before, pick("source", "after_on")),
+        "off": retention(source_before, pick("source", "after_off")),
     }
     return table
 

@@ -58,11 +58,13 @@ class Block:
     """The parts of one transformer block that methods attach to; all of them are modules of the base.
 
     ``key`` and ``value`` map (B, N, D) to (B, N, D), so that prompt rows can be appended to what they return.
+    ``attention`` ends with the projection ``out``; it sees what ``norm`` gives.
     """
 
     layer: Module
     norm: Module
     attention: Module
+    heads: int
     query: Module
     key: Module
     value: Module
@@ -202,7 +204,7 @@ class Base(nn.Module, ABC):
     def forward(
         self,
         pixel_values: Tensor,
-        adapters: str | None | Sequence[str | None] | object = ...,
+        adapters: str | Sequence[str | None] | object | None = ...,
         prompt: str | Sequence[str | None] | None | object = ...,
     ) -> Tensor | list[Tensor]:
         """Heatmaps of a batch.

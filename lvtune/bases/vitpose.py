@@ -67,7 +67,8 @@ class VitPoseBase(Base):
             Block(
                 layer=layer,
                 norm=layer.layernorm_before,
-                attention=layer.attention.attention,
+                attention=layer.attention,
+                heads=layer.attention.attention.num_attention_heads,
                 query=layer.attention.attention.query,
                 key=layer.attention.attention.key,
                 value=layer.attention.attention.value,
@@ -104,8 +105,8 @@ class VitPoseBase(Base):
             def auxiliary() -> nn.Module:
                 conv = nn.Conv2d(width, width, 3, padding=1, bias=False)
                 # its own module: one that the base owns would follow the adapter's mode
-            up = nn.Upsample(scale_factor=head.upsampling.scale_factor, mode="bilinear", align_corners=False)
-            return nn.Sequential(up, conv, nn.BatchNorm2d(width), nn.ReLU())
+                up = nn.Upsample(scale_factor=head.upsampling.scale_factor, mode="bilinear", align_corners=False)
+                return nn.Sequential(up, conv, nn.BatchNorm2d(width), nn.ReLU())
 
             return [Stage(lambda x: head.upsampling(head.activation(x)), auxiliary, width)]
         pairs = ((head.deconv1, head.batchnorm1), (head.deconv2, head.batchnorm2))
@@ -139,7 +140,7 @@ class VitPoseBase(Base):
         first = outputs[0]
         if isinstance(first, tuple) and not hasattr(first, "heatmaps"):
             return tuple(_merged(parts, order) for parts in zip(*outputs, strict=True))
-        return type(first)(**{name: _merged([output[name] for output in outputs], order) for name in first.keys()})
+        return type(first)(**{name: _merged([output[name] for output in outputs], order) for name in first})
 
 
 def _merged(parts: Sequence[Any], order: Tensor) -> Any:

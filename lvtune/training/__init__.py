@@ -1,0 +1,1 @@
+"""The tuning loop, objectives, optimiser and checkpoints."""

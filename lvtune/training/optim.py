@@ -37,6 +37,11 @@ def make_optimizer(groups: list[dict], lr: float) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.999))
 
 
+MIN_WARMUP = 20
+"""Steps of warm-up at the least: Adam's first steps have the full size whatever the gradient, and a run of a few
+steps at the peak rate would leave a wreck."""
+
+
 def lr_factor(step: int, total: int, warmup: float, schedule: str) -> float:
     """Factor on the learning rate at ``step`` of ``total``.
 
@@ -47,7 +52,7 @@ def lr_factor(step: int, total: int, warmup: float, schedule: str) -> float:
         schedule: ``cosine`` falls to 1 % of the peak; ``step`` is the published one, a tenth at 170/210 and a
             hundredth at 200/210 of the way; ``constant`` stays.
     """
-    rising = round(warmup * total)
+    rising = max(round(warmup * total), MIN_WARMUP if warmup else 0)
     if step < rising:
         return 0.001 + (1 - 0.001) * step / rising
     return SCHEDULES[schedule](step / max(1, total), (step - rising) / max(1, total - rising))
