@@ -64,6 +64,7 @@ class Registry(Generic[T]):
 
 
 def suggest(name: str, known: list[str], otherwise: str) -> str:
-    """"did you mean ..." for the closest known name, else ``otherwise``."""
-    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-    return f"did you mean '{close[0]}'?" if close else otherwise
+    """"did you mean ..." for the closest known name in whatever case, else ``otherwise``."""
+    by_lower = {other.lower(): other for other in known}
+    close = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.5)
+    return f"did you mean '{by_lower[close[0]]}'?" if close else otherwise
