@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -29,11 +29,11 @@ _PREFIX = "base_model.model."
 class LoraConfig:
     """Options of ``lora``."""
 
-    r: int = 8
+    r: int = field(default=8, metadata={"at_least": 1})
     """Rank."""
     alpha: float = 16.0
     """Scale; the difference is multiplied by alpha / r."""
-    dropout: float = 0.0
+    dropout: float = field(default=0.0, metadata={"at_least": 0, "at_most": 1})
     """Dropout on the input of the low-rank path."""
     targets: tuple[str, ...] = ("query", "value")
     """Layers of each block: any of query, key, value, out, fc1, fc2."""

@@ -13,8 +13,8 @@ picture at once, and a short tuning does not recover it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -42,9 +42,9 @@ PUBLISHED_PROMPTS = {"ti": 50, "s": 50, "b": 20, "l": 10, "h": 5}
 class VLPoseConfig:
     """Options of ``vlpose``."""
 
-    prompts: int = -1
+    prompts: int = field(default=-1, metadata={"at_least": -1})
     """Visual prompts per block; -1 takes the published count for the base's size (S 50, B 20, L 10, H 5)."""
-    placement: str = "deep"
+    placement: Literal["deep", "shallow", "none"] = "deep"
     """Where visual prompts enter: ``deep`` (every block), ``shallow`` (the first, carried through), ``none``."""
     matcher: str = "concat"
     """Relation matcher: ``concat`` (published), ``attn``, ``cosmax``, ``cosmean``, ``coscat``."""
@@ -52,15 +52,15 @@ class VLPoseConfig:
     """Decoder: ``dual-released``, ``dual`` (as drawn), ``injector``, ``baseline``."""
     zero_init: bool = True
     """Gate what is added from zero, so that tuning starts at the base's answer; False is as published."""
-    heads: int = 8
+    heads: int = field(default=8, metadata={"at_least": 1})
     """Heads of the matcher's attention."""
-    dropout: float = 0.1
+    dropout: float = field(default=0.1, metadata={"at_least": 0, "at_most": 1})
     """Dropout on the matcher's attention map."""
-    prompt_lr_scale: float = 1.0
+    prompt_lr_scale: float = field(default=1.0, metadata={"at_least": 0})
     """Factor on the learning rate of visual prompts."""
-    gate_lr_scale: float = 10.0
+    gate_lr_scale: float = field(default=10.0, metadata={"at_least": 0})
     """Factor on the learning rate of gates."""
-    prompt_dropout: float = 0.5
+    prompt_dropout: float = field(default=0.5, metadata={"at_least": 0, "at_most": 1})
     """Share of training samples that read the mean sentence, as pictures of unknown category will."""
 
 
@@ -95,11 +95,7 @@ class VLPose(Defaults, nn.Module):
             )
         count = config.prompts if config.prompts >= 0 else PUBLISHED_PROMPTS.get(base.spec.size, 20)
         self.count = count if config.placement != "none" else 0
-        layers = {"deep": len(blocks), "shallow": 1, "none": 0}.get(config.placement)
-        if layers is None:
-            raise LvtuneError(
-                f"placement '{config.placement}'", "deep, shallow or none", "set --method.placement deep"
-            )
+        layers = {"deep": len(blocks), "shallow": 1, "none": 0}[config.placement]
         self.prompts = nn.Parameter(torch.empty(layers, self.count, width))
         nn.init.trunc_normal_(self.prompts, std=0.02)
         gated = config.zero_init and self.count and config.placement == "deep"
