@@ -67,10 +67,9 @@ class Lora(Defaults, nn.Module):
     ) -> None:
         super().__init__()
         known = ("query", "key", "value", "out", "fc1", "fc2")
-        wrong = sorted(set(config.targets) - set(known))
-        if wrong or not config.targets:
+        if not 0 < len(config.targets) == len(set(config.targets) & set(known)):
             raise LvtuneError(
-                f"LoRA targets {', '.join(wrong) or '(none)'}", f"some of {', '.join(known)}",
+                f"LoRA targets '{','.join(config.targets)}'", f"some of {', '.join(known)}, each once",
                 "set --method.targets query,value",
             )  # fmt: skip
         if not config.predictor and skeleton is not None and skeleton.keypoints != base.skeleton.keypoints:
