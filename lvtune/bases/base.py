@@ -205,7 +205,7 @@ class Base(nn.Module, ABC):
         self,
         pixel_values: Tensor,
         adapters: str | Sequence[str | None] | object | None = ...,
-        prompt: str | Sequence[str | None] | None | object = ...,
+        prompt: str | Sequence[str | None] | object | None = ...,
     ) -> Tensor | list[Tensor]:
         """Heatmaps of a batch.
 

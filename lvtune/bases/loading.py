@@ -65,7 +65,9 @@ def _from_hub(spec: BaseSpec, hub_id: str, revision: str | None) -> Base:
     from transformers import VitPoseForPoseEstimation
 
     try:
-        model = VitPoseForPoseEstimation.from_pretrained(hub_id, revision=revision)
+        model, found = VitPoseForPoseEstimation.from_pretrained(
+            hub_id, revision=revision, dtype=torch.float32, output_loading_info=True
+        )
     except (OSError, ValueError) as error:
         raise LvtuneError(
             f"weights '{hub_id}' could not be loaded ({str(error).splitlines()[0][:160]})",
@@ -73,7 +75,28 @@ def _from_hub(spec: BaseSpec, hub_id: str, revision: str | None) -> Base:
             f"connect and try again, or pass --weights DIR with a downloaded copy of {hub_id} "
             "(config.json, model.safetensors), or --weights random to try the path",
         ) from error
-    return VitPoseBase(model, spec.with_(hub_id=hub_id, revision=getattr(model.config, "_commit_hash", revision)))
+    wrong = sorted(map(str, [*found["missing_keys"], *found["mismatched_keys"], *found["unexpected_keys"]]))
+    if wrong:
+        raise LvtuneError(
+            f"weights '{hub_id}' with {len(wrong)} tensors missing, unknown or of another shape (first: {wrong[0]})",
+            "a VitPoseForPoseEstimation", "choose another repository",
+        )  # fmt: skip
+    commit = getattr(model.config, "_commit_hash", None) or revision
+    return VitPoseBase(model, _spec_with(model, spec, hub_id).with_(hub_id=hub_id, revision=commit))
+
+
+def _spec_with(model: torch.nn.Module, spec: BaseSpec, source: object) -> BaseSpec:
+    """``spec`` with the sizes and key points of foreign weights, which must be of the size that was asked for."""
+    own = spec_of(model)
+    if own.size != spec.size:
+        config = model.config.backbone_config
+        raise LvtuneError(
+            f"{source}, a ViTPose of width {config.hidden_size} with {config.num_hidden_layers} layers, "
+            f"as weights of {spec.name}",
+            f"weights of {spec.name}",
+            f"choose --base vitpose-{own.size}" if own.size else "check --base and --weights",
+        )  # fmt: skip
+    return spec.with_(input_size=own.input_size, stride=own.stride, skeleton=own.skeleton)
 
 
 def _from_folder(spec: BaseSpec, folder: Path) -> Base:
@@ -92,10 +115,7 @@ def _from_folder(spec: BaseSpec, folder: Path) -> Base:
         channels = (state["head.deconv1.weight"].shape[1], state["head.deconv2.weight"].shape[1])
     model = build_model(config, channels, state["head.conv.weight"].shape[0])
     _load(model, state, folder)
-    own = spec_of(model)
-    return VitPoseBase(
-        model, spec.with_(input_size=own.input_size, stride=own.stride, skeleton=own.skeleton, hub_id=None)
-    )
+    return VitPoseBase(model, _spec_with(model, spec, folder).with_(hub_id=None))
 
 
 def _from_file(spec: BaseSpec, path: Path, seed: int) -> Base:
