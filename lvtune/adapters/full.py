@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from torch import nn
 
 from lvtune.adapters import register_method
-from lvtune.adapters.protocol import Defaults, make_predictor
+from lvtune.adapters.protocol import Defaults, freeze_batchnorm, instead, make_predictor
 from lvtune.bases.base import Base
 from lvtune.data.skeletons import Skeleton
-from lvtune.patcher import Call, Change, StandIn
+from lvtune.patcher import Change, StandIn
 from lvtune.training.optim import layer_scale
 
 if TYPE_CHECKING:
@@ -56,9 +56,7 @@ class Full(Defaults, nn.Module):
         """As usual; BatchNorm stays in eval if the config says so."""
         super().train(mode)
         if self.config.freeze_batchnorm:
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
+            freeze_batchnorm(self)
         return self
 
     def lr_scale(self, name: str, options: TrainOptions) -> float:
@@ -73,11 +71,4 @@ class Full(Defaults, nn.Module):
     def changes(self, base: Base) -> Iterator[Change]:
         """The copies in place of encoder and head."""
         for module, copy in ((base.encoder, self.encoder), (base.head, self.head)):
-            yield StandIn(module, _forward_of(copy))
-
-
-def _forward_of(copy: nn.Module) -> Any:
-    def replace(call: Call, *args: Any, **kwargs: Any) -> Any:
-        return copy(*args, **kwargs)
-
-    return replace
+            yield StandIn(module, instead(copy))

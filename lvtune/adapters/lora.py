@@ -7,7 +7,7 @@ so that plain ``PeftModel.from_pretrained`` loads the folder.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lvtune.adapters import register_method
-from lvtune.adapters.protocol import Defaults, make_predictor
+from lvtune.adapters.protocol import Defaults, instead, own_predictor
 from lvtune.bases.base import Base
 from lvtune.data.skeletons import Skeleton
 from lvtune.errors import LvtuneError
-from lvtune.patcher import AddToOutput, Call, Change, StandIn
+from lvtune.patcher import AddToOutput, Change, StandIn
 
 _PREFIX = "base_model.model."
 
@@ -72,16 +72,11 @@ class Lora(Defaults, nn.Module):
                 f"LoRA targets '{','.join(config.targets)}'", f"some of {', '.join(known)}, each once",
                 "set --method.targets query,value",
             )  # fmt: skip
-        if not config.predictor and skeleton is not None and skeleton.keypoints != base.skeleton.keypoints:
-            raise LvtuneError(
-                "lora without a predictor for key points that the base does not predict", "predictor true",
-                "set --method.predictor true",
-            )  # fmt: skip
         self.config = config
         self.layers = nn.ModuleDict(
             {name.replace(".", "/"): _LowRank(linear, config) for name, linear in self._sites(base)}
         )
-        self.predictor = make_predictor(base, skeleton or base.skeleton) if config.predictor else None
+        self.predictor = own_predictor("lora", base, skeleton, config.predictor)
         self._predictor_name = _name_of(base, base.predictor)
 
     def _sites(self, base: Base) -> Iterator[tuple[str, nn.Module]]:
@@ -95,7 +90,7 @@ class Lora(Defaults, nn.Module):
         for name, module in self._sites(base):
             yield AddToOutput(module, self.layers[name.replace(".", "/")])
         if self.predictor is not None:
-            yield StandIn(base.predictor, _instead(self.predictor))
+            yield StandIn(base.predictor, instead(self.predictor))
 
     def tensors(self) -> dict[str, Tensor]:
         """In peft's names."""
@@ -134,12 +129,5 @@ class Lora(Defaults, nn.Module):
 def _name_of(base: Base, module: nn.Module) -> str:
     name = next(name for name, other in base.model.named_modules() if other is module)
     return name.replace("_orig_mod.", "")  # a part that is compiled in place has a wrapper in its name
-
-
-def _instead(copy_: nn.Module) -> Callable[..., Tensor]:
-    def replace(call: Call, x: Tensor) -> Tensor:
-        return copy_(x)
-
-    return replace
 
 

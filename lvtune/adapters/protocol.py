@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from lvtune.errors import LvtuneError
+
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
     from lvtune.data.skeletons import Skeleton
     from lvtune.language.bank import PromptBank
-    from lvtune.patcher import Change
+    from lvtune.patcher import Call, Change
     from lvtune.recipe import TrainOptions
 
 
@@ -86,6 +88,38 @@ def make_predictor(base: Base, skeleton: Skeleton) -> nn.Conv2d:
             mean = value.mean(0)
             getattr(new, kind).copy_(torch.stack([mean if row is None else value[row] for row in rows]))
     return new
+
+
+def own_predictor(method: str, base: Base, skeleton: Skeleton | None, wanted: bool) -> nn.Conv2d | None:
+    """:func:`make_predictor` for a method whose predictor is an option; None where it is not wanted.
+
+    Raises:
+        LvtuneError: not wanted, but the base does not predict these key points.
+    """
+    if wanted:
+        return make_predictor(base, skeleton or base.skeleton)
+    if skeleton is not None and skeleton.keypoints != base.skeleton.keypoints:
+        raise LvtuneError(
+            f"{method} without a predictor for key points that the base does not predict", "predictor true",
+            "set --method.predictor true",
+        )  # fmt: skip
+    return None
+
+
+def instead(module: nn.Module) -> Callable[..., Any]:
+    """What a ``StandIn`` computes where ``module`` takes the place of one of the base's."""
+
+    def replace(call: Call, *args: Any, **kwargs: Any) -> Any:
+        return module(*args, **kwargs)
+
+    return replace
+
+
+def freeze_batchnorm(module: nn.Module) -> None:
+    """Puts all BatchNorm inside in eval, so that its statistics stay."""
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            part.eval()
 
 
 def modules_by_key(base: Base, kinds: tuple[type, ...]) -> Iterator[tuple[str, nn.Module]]:
