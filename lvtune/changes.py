@@ -33,7 +33,8 @@ class AddToOutput:
 class ExtendKeyValue:
     """Appends rows (P, D) to what an attention's ``key`` and ``value`` give, (B, N, D) -> (B, N+P, D).
 
-    The queries, and so the number of tokens, stay as they are.
+    The queries, and so the number of tokens, stay as they are. Where one matrix gives both (``key is value``), its
+    output is (B, N, 2D), the keys first.
     """
 
     key: nn.Module
@@ -156,7 +157,10 @@ def hooks_of(change: Change) -> list[tuple[str, nn.Module, Any]]:
         case AddToOutput(module, delta):
             found = [("add", module, delta)]
         case ExtendKeyValue(key, value, key_rows, value_rows):
-            found = [("extend", key, key_rows), ("extend", value, value_rows)]
+            if key is value:
+                found = [("extend", key, lambda: torch.cat([key_rows(), value_rows()], dim=-1))]
+            else:
+                found = [("extend", key, key_rows), ("extend", value, value_rows)]
         case InsertTokens(first, last, tokens):
             found = [("insert", first, tokens), ("drop", last, lambda: tokens().shape[-2])]
         case StandIn(module, replace):

@@ -9,16 +9,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from lvtune.bases.parts import Block, Stage
 from lvtune.data.codec import UDPHeatmap
 from lvtune.data.skeletons import COCO_17, Skeleton
-
-if TYPE_CHECKING:
-    from torch.nn import Module
+from lvtune.errors import LvtuneError
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,8 @@ class BaseSpec:
     """Domain that the base was trained on."""
     source: str = ""
     """Domain whose unfiltered test pictures ship with the package and are like what the base was trained on."""
+    expert: str = ""
+    """Expert that a mixture of experts routes pictures to; empty where there is none."""
 
     @property
     def heatmap_size(self) -> tuple[int, int]:
@@ -51,42 +52,6 @@ class BaseSpec:
     def with_(self, **changes: object) -> BaseSpec:
         """A copy with some facts changed."""
         return replace(self, **changes)
-
-
-@dataclass(frozen=True)
-class Block:
-    """The parts of one transformer block that methods attach to; all of them are modules of the base.
-
-    ``key`` and ``value`` map (B, N, D) to (B, N, D), so that prompt rows can be appended to what they return.
-    ``attention`` ends with the projection ``out``; it sees what ``norm`` gives.
-    """
-
-    layer: Module
-    norm: Module
-    attention: Module
-    heads: int
-    query: Module
-    key: Module
-    value: Module
-    out: Module
-    norm2: Module
-    fc1: Module
-    fc2: Module
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One up-sampling stage of the head.
-
-    Attributes:
-        forward: the base's own frozen computation, (B, C, h, w) -> (B, C', s·h, s·w).
-        auxiliary: makes a fresh trainable stage of the same shapes (VLPose's auxiliary branch).
-        channels: C' of the output.
-    """
-
-    forward: Callable[[Tensor], Tensor]
-    auxiliary: Callable[[], Module]
-    channels: int
 
 
 class Base(nn.Module, ABC):
@@ -197,6 +162,49 @@ class Base(nn.Module, ABC):
     def merge_outputs(self, outputs: Sequence[object], indices: Sequence[Tensor]) -> object:
         """One output for a batch that was run in groups; ``indices[i]`` are the places of group i."""
 
+    @property
+    def carries_tokens(self) -> bool:
+        """Whether one sequence of tokens of one width runs from the first block to ``final_norm``.
+
+        If so, tokens put in front of the first block can be dropped behind ``final_norm``. Windows and pyramids
+        merge patches on a grid, in which an added token has no place.
+        """
+        return True
+
+    def check_prompts(self, placement: str) -> None:
+        """Whether visual prompts can enter here.
+
+        Args:
+            placement: ``deep`` (rows of keys and values in every block), ``shallow`` (tokens carried through all
+                blocks) or ``none``.
+
+        Raises:
+            LvtuneError: they cannot; why, and what to choose.
+        """
+        if placement != "none" and not self.blocks:
+            raise LvtuneError(
+                f"visual prompts for {self.name}, which has no attention blocks that are known here",
+                "an encoder with attention (ViT, Swin, PVT)", "set --method.placement none, or choose another base",
+            )  # fmt: skip
+        if placement == "shallow" and not self.carries_tokens:
+            raise LvtuneError(
+                f"shallow prompts for {self.name}, whose stages merge patches on a grid",
+                "deep prompts, which are rows of keys and values and need no place in a grid",
+                "set --method.placement deep (or none)",
+            )  # fmt: skip
+
+    def is_plain(self, layer: nn.Module) -> bool:
+        """Whether a layer computes what its torch class does, tokens or maps laid out alike."""
+        return True
+
+    def variant(self, name: str) -> Base:
+        """The same model under another setting, as in ``load_base("vitpose-plus-b/ap10k")``.
+
+        Raises:
+            LvtuneError: no such variant.
+        """
+        raise LvtuneError(f"{self.name}/{name}", f"{self.name}, which has no variants", f"say {self.name}")
+
     def forward_kwargs(self, pixel_values: Tensor) -> dict[str, object]:
         """Further arguments of the model's forward (a mixture of experts wants its data set's index)."""
         return {}
@@ -253,8 +261,6 @@ def as_base(model: nn.Module) -> Base:
     Raises:
         LvtuneError: no family knows the model.
     """
-    from lvtune.errors import LvtuneError
-
     model = getattr(model, "_orig_mod", model)
     if isinstance(model, Base):
         return model
@@ -267,3 +273,13 @@ def as_base(model: nn.Module) -> Base:
         "a base from lvtune.load_base or a transformers VitPoseForPoseEstimation",
         "load the model with lvtune.load_base, or register a family that recognises it",
     )
+
+
+def merged(parts: Sequence[Any], order: Tensor) -> Any:
+    """Rows of several groups in the order of the batch; a list of rows where their shapes differ."""
+    if isinstance(parts[0], tuple):
+        return tuple(merged(inner, order) for inner in zip(*parts, strict=True))
+    if len({part.shape[1:] for part in parts}) == 1:
+        return torch.cat(list(parts))[order.to(parts[0].device)]
+    rows = [row for part in parts for row in part]
+    return [rows[i] for i in order.tolist()]

@@ -6,12 +6,12 @@ Paper: ViTPose, arXiv 2204.12484. Sizes and training facts: ViTPose's released c
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from lvtune.bases.base import FAMILIES, Base, BaseSpec, Block, Stage
+from lvtune.bases.base import FAMILIES, Base, BaseSpec, Block, Stage, merged
 from lvtune.data.skeletons import COCO_17, LSP_14, Skeleton
 
 if TYPE_CHECKING:
@@ -139,18 +139,8 @@ class VitPoseBase(Base):
         order = torch.cat(list(indices)).argsort()
         first = outputs[0]
         if isinstance(first, tuple) and not hasattr(first, "heatmaps"):
-            return tuple(_merged(parts, order) for parts in zip(*outputs, strict=True))
-        return type(first)(**{name: _merged([output[name] for output in outputs], order) for name in first})
-
-
-def _merged(parts: Sequence[Any], order: Tensor) -> Any:
-    """Rows of several groups in the order of the batch; a list of rows where their shapes differ."""
-    if isinstance(parts[0], tuple):
-        return tuple(_merged(inner, order) for inner in zip(*parts, strict=True))
-    if len({part.shape[1:] for part in parts}) == 1:
-        return torch.cat(list(parts))[order.to(parts[0].device)]
-    rows = [row for part in parts for row in part]
-    return [rows[i] for i in order.tolist()]
+            return tuple(merged(parts, order) for parts in zip(*outputs, strict=True))
+        return type(first)(**{name: merged([output[name] for output in outputs], order) for name in first})
 
 
 def _deconv_stage(conv: nn.ConvTranspose2d, norm: nn.BatchNorm2d) -> Stage:
@@ -189,9 +179,7 @@ def make_config(
     return VitPoseConfig(backbone_config=backbone, use_simple_decoder=simple, num_labels=keypoints)
 
 
-def build_model(
-    config: VitPoseConfig, channels: tuple[int, int] | None, keypoints: int, seed: int = 0
-) -> nn.Module:
+def build_model(config: VitPoseConfig, channels: tuple[int, int] | None, keypoints: int, seed: int = 0) -> nn.Module:
     """A VitPose with random weights drawn from ``seed``; the global random state is kept.
 
     Args:

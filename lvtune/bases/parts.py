@@ -1,0 +1,76 @@
+"""The parts of a base that methods attach to: a transformer block of the encoder, an up-sampling stage of the head."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+from torch.nn import Module
+from torch.nn import functional as F
+
+from lvtune.changes import Change, ExtendKeyValue
+
+
+@dataclass(frozen=True)
+class Block:
+    """The parts of one transformer block that methods attach to; all of them are modules of the base.
+
+    ``key`` and ``value`` map (B, N, D) to (B, N, D), so that prompt rows can be appended to what they return.
+    ``attention`` ends with the projection ``out``; it sees what ``norm`` gives. D may differ from block to block
+    (pyramids), and B may count the windows of all pictures (Swin).
+
+    One matrix may hold two or three of ``query``, ``key`` and ``value`` (timm): these fields are then one module,
+    whose rows ``rows`` tells apart.
+    """
+
+    layer: Module
+    norm: Module
+    attention: Module
+    heads: int
+    query: Module
+    key: Module
+    value: Module
+    out: Module
+    norm2: Module
+    fc1: Module
+    fc2: Module
+    key_norm: Module | None = None
+    """Normalisation in front of ``key`` and ``value`` where it is another than ``norm``."""
+    rows: Mapping[str, slice] = field(default_factory=dict)
+    """Rows of ``query``, ``key``, ``value`` in a matrix that they share; all rows where a name is not there."""
+
+    @property
+    def width(self) -> int:
+        """D of the block."""
+        return self.query.in_features
+
+    def linear(self, part: str) -> tuple[Tensor, Tensor | None]:
+        """Weight (D, D) and bias (D,) of ``query``, ``key`` or ``value``."""
+        module, rows = getattr(self, part), self.rows.get(part, slice(None))
+        return module.weight[rows], None if module.bias is None else module.bias[rows]
+
+    def row(self, part: str, tokens: Tensor) -> Tensor:
+        """Linear(LN(p)): what ``key`` or ``value`` makes of tokens (P, D) that stand in front of the block."""
+        norm = self.key_norm or self.norm
+        tokens = F.layer_norm(tokens, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+        return F.linear(tokens, *self.linear(part))
+
+    def extend(self, key_rows: Callable[[], Tensor], value_rows: Callable[[], Tensor]) -> Change:
+        """The change that lets every query of the block see further rows (P, D) of keys and values."""
+        return ExtendKeyValue(self.key, self.value, key_rows, value_rows)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One up-sampling stage of the head.
+
+    Attributes:
+        forward: the base's own frozen computation, (B, C, h, w) -> (B, C', s·h, s·w).
+        auxiliary: makes a fresh trainable stage of the same shapes (VLPose's auxiliary branch).
+        channels: C' of the output.
+    """
+
+    forward: Callable[[Tensor], Tensor]
+    auxiliary: Callable[[], Module]
+    channels: int
