@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from torch import nn
 
 from lvtune.adapters import register_method
-from lvtune.adapters.protocol import Defaults, freeze_batchnorm, instead, make_predictor
+from lvtune.adapters.protocol import Defaults, copy_of_head, freeze_batchnorm, instead
 from lvtune.bases.base import Base
 from lvtune.data.skeletons import Skeleton
 from lvtune.patcher import Change, StandIn
@@ -46,11 +46,10 @@ class Full(Defaults, nn.Module):
         super().__init__()
         self.config = config
         model = base.copy_model()
-        encoder, head = base.parts_of(model)
-        name = next(n for n, m in base.head.named_modules() if m is base.predictor)
-        head.set_submodule(name, make_predictor(base, skeleton or base.skeleton))
         self.layers = len(base.blocks)
-        self.encoder, self.head = encoder.requires_grad_(True), head.requires_grad_(True)
+        self.encoder, _ = base.parts_of(model)
+        self.encoder.requires_grad_(True)
+        self.head = copy_of_head(base, model, skeleton)
 
     def train(self, mode: bool = True) -> Full:
         """As usual; BatchNorm stays in eval if the config says so."""
@@ -60,12 +59,12 @@ class Full(Defaults, nn.Module):
         return self
 
     def lr_scale(self, name: str, options: TrainOptions) -> float:
-        """Layer-wise decay: early layers of a pretrained encoder move less than the head."""
+        """Layer-wise decay as in ViTPose's recipe: early layers of a pretrained encoder move less than the head."""
         if name.startswith("head."):
             return 1.0
         found = re.search(r"\.(\d+)\.", name)
         if found is None:
-            return layer_scale(0 if "embed" in name else self.layers, self.layers, options.layer_decay)
+            return layer_scale(0 if "embed" in name else self.layers + 1, self.layers, options.layer_decay)
         return layer_scale(int(found[1]) + 1, self.layers, options.layer_decay)
 
     def changes(self, base: Base) -> Iterator[Change]:

@@ -29,6 +29,7 @@ def save_checkpoint(
     adapter: nn.Module,
     optimizer: torch.optim.Optimizer,
     average: dict[str, Tensor] | None,
+    *,
     progress: Progress,
     key: str,
 ) -> None:

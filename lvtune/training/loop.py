@@ -92,10 +92,9 @@ def tune(
     set_seed(seed)
     mode = base.training
     with attach(base, adapter, name="tuning"), use_adapter(base, "tuning"):
-        run = _Run(base, adapter, data, objective, options, seed, accelerator)
+        run = _Run(base, adapter, data, objective, options, seed=seed, accelerator=accelerator)
         if checkpoint is not None:
             run.resume(checkpoint, key)
-        started = time.perf_counter()
         try:
             run.train(validate, validate_every, checkpoint, key)
             run.use_average()
@@ -104,7 +103,7 @@ def tune(
             base.train(mode)
             adapter.eval()
             run.bar.close()
-        run.history.seconds = time.perf_counter() - started
+        run.history.seconds = run.seconds()
     return run.history
 
 
@@ -118,6 +117,7 @@ class _Run:
         data: Dataset,
         objective: Callable[[Base, dict], Tensor],
         options: TrainOptions,
+        *,
         seed: int,
         accelerator: Accelerator,
     ) -> None:
@@ -138,16 +138,22 @@ class _Run:
         )
         self.tunable, self.optimizer, self.loader = accelerator.prepare(tunable, optimizer, loader)
         per_epoch = len(self.loader)
-        self.total = options.steps if options.steps is not None else round(options.epochs * per_epoch)
+        self.total = options.steps if options.steps is not None else max(1, round(options.epochs * per_epoch))
         self.epochs = -(-self.total // per_epoch)
         self.progress, self.average, self.history = Progress(), None, History()
         self.bar = ProgressBar(self.total, "tuning", accelerator.is_main_process)
+        self.started, self.seconds_before = time.perf_counter(), 0.0
+
+    def seconds(self) -> float:
+        """Time of this run, parts before a resumption included."""
+        return self.seconds_before + time.perf_counter() - self.started
 
     def resume(self, path: Path, key: str) -> None:
         found = load_checkpoint(path, self.adapter, self.optimizer.optimizer, key)
         if found is not None:
             self.progress, self.average = found
             self.history = History(**self.progress.history)
+            self.seconds_before = self.history.seconds
             self.bar.update(self.progress.step, None)
 
     def train(
@@ -161,16 +167,20 @@ class _Run:
                 self.validate(validate)
             every = self.options.checkpoint_every
             if checkpoint is not None and every and ((epoch + 1) % every == 0 or is_last):
+                self.history.seconds = self.seconds()
                 self.progress.history = vars(self.history)
                 if self.accelerator.is_main_process:
+                    optimizer = self.optimizer.optimizer
                     save_checkpoint(
-                        checkpoint, self.adapter, self.optimizer.optimizer, self.average, self.progress, key
+                        checkpoint, self.adapter, optimizer, self.average, progress=self.progress, key=key
                     )
 
     def epoch(self, epoch: int) -> None:
         self.base.train(True)
         self.data.set_epoch(epoch)
         self.sampler.set_epoch(epoch)
+        # Accelerate counts epochs from 0 in each process and would set the sampler back after a resumption
+        self.loader.set_epoch(epoch)
         # dropout is reseeded each epoch, so a resumed run draws what an unbroken one would
         torch.manual_seed(self.seed * 1_000_003 + epoch)
         for batch in self.loader:
