@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from lvtune.adapters import create_adapter
-from lvtune.bases.base import Base, BaseSpec
+from lvtune.bases.base import Base
 from lvtune.bases.names import to_transformers
-from lvtune.bases.vitpose import ARCH, SPECS, VitPoseBase, build_model, make_config, skeleton_of
+from lvtune.bases.vitpose import ARCH, VitPoseBase, build_model, known_spec, make_config, skeleton_of
 from lvtune.errors import LvtuneError
 from lvtune.registry import suggest
 
@@ -286,14 +286,15 @@ def _build(
         count = _require(state, _POSITIONS).shape[1] - 1
         w = round((count * 3 / 4) ** 0.5)
         input_size = (count // w * 16, w * 16)
-    config = make_config(arch, keypoints=keypoints, input_size=input_size, simple=simple)
+    first = "backbone.encoder.layer.0.mlp.experts."
+    experts = sum(name.startswith(first) and name.endswith(".weight") for name in state) or 1
+    config = make_config(arch, keypoints=keypoints, input_size=input_size, simple=simple, experts=experts)
     model = build_model(config, channels, keypoints)
     _check(model.state_dict(), state)
     model.load_state_dict(state, strict=False)
     sizes = {(a["hidden_size"], a["num_hidden_layers"]): s for s, a in ARCH.items()}
     size = sizes.get((arch["hidden_size"], arch["num_hidden_layers"]), "")
-    known = SPECS.get(f"vitpose-{size}") if size != "ti" else None
-    spec = (known or BaseSpec("vitpose")).with_(
+    spec = known_spec(size if size != "ti" else "", experts).with_(
         input_size=input_size, skeleton=skeleton_of(keypoints), size=size, hub_id=None
     )
     return VitPoseBase(model, spec.with_(name=name) if name else spec).freeze()

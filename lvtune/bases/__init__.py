@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from lvtune.bases.base import Base, BaseSpec, Block, Stage, as_base
 from lvtune.registry import Registry
 
 BASES: Registry[Callable[..., Base]] = Registry("base")
-"""Name to ``loader(weights, revision=None, seed=0) -> Base``."""
+"""Name to ``loader(weights, revision=None, seed=0) -> Base``; of a family ``<family>:<name>``, the loader takes the
+name first."""
 
 
 def register_base(name: str) -> Callable[[Callable[..., Base]], Callable[..., Base]]:
@@ -20,7 +22,8 @@ def load_base(name: str, weights: str = "pretrained", *, revision: str | None = 
     """A frozen base, in eval, without gradients.
 
     Args:
-        name: one of :func:`list_bases`.
+        name: one of :func:`list_bases`, ``<name>`` filled in (``timm:resnet50``); behind a slash a variant of it,
+            such as an expert (``vitpose-plus-b/ap10k``).
         weights: ``pretrained`` (shipped with the package, else the Hub), ``random``, a path, or a Hub id.
         revision: of the Hub repository.
         seed: of ``random`` weights.
@@ -28,7 +31,22 @@ def load_base(name: str, weights: str = "pretrained", *, revision: str | None = 
     Raises:
         LvtuneError: unknown name; weights that are not there or do not fit.
     """
-    return BASES.get(name)(weights, revision=revision, seed=seed).freeze()
+    loader, variant = find_loader(name)
+    base = loader(weights, revision=revision, seed=seed)
+    return (base.variant(variant) if variant else base).freeze()
+
+
+def find_loader(name: str) -> tuple[Callable[..., Base], str]:
+    """The loader behind a name, and the variant that the name asks for ("" for none).
+
+    Raises:
+        LvtuneError: no such base.
+    """
+    family, colon, rest = name.partition(":")
+    if colon and f"{family}:<name>" in BASES and rest != "<name>":
+        return partial(BASES.get(f"{family}:<name>"), rest), ""
+    whole, _, variant = name.partition("/")
+    return BASES.get(whole if whole in BASES else name), variant if whole in BASES else ""
 
 
 def list_bases() -> list[str]:

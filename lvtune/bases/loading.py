@@ -6,12 +6,13 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from lvtune.bases import BASES
 from lvtune.bases.base import Base, BaseSpec
+from lvtune.bases.files import load_strict, read_safetensors
 from lvtune.bases.names import is_foreign, resize_positions, to_transformers
 from lvtune.bases.vitpose import (
+    EXPERTS,
     SPECS,
     TI_DECONV_CHANNELS,
     VitPoseBase,
@@ -56,7 +57,8 @@ def load_vitpose(spec: BaseSpec, weights: str, *, revision: str | None = None, s
 def _random(spec: BaseSpec, seed: int) -> Base:
     simple = spec.name.endswith("-simple")
     keypoints = len(spec.skeleton.keypoints)
-    config = make_config(spec.size, keypoints=keypoints, input_size=spec.input_size, simple=simple)
+    experts = len(EXPERTS) if spec.expert else 1
+    config = make_config(spec.size, keypoints=keypoints, input_size=spec.input_size, simple=simple, experts=experts)
     channels = TI_DECONV_CHANNELS if spec.size == "ti" else None
     return VitPoseBase(build_model(config, channels, keypoints, seed), spec)
 
@@ -88,13 +90,13 @@ def _from_hub(spec: BaseSpec, hub_id: str, revision: str | None) -> Base:
 def _spec_with(model: torch.nn.Module, spec: BaseSpec, source: object) -> BaseSpec:
     """``spec`` with the sizes and key points of foreign weights, which must be of the size that was asked for."""
     own = spec_of(model)
-    if own.size != spec.size:
+    if own.size != spec.size or bool(own.expert) != bool(spec.expert):
         config = model.config.backbone_config
         raise LvtuneError(
             f"{source}, a ViTPose of width {config.hidden_size} with {config.num_hidden_layers} layers, "
             f"as weights of {spec.name}",
             f"weights of {spec.name}",
-            f"choose --base vitpose-{own.size}" if own.size else "check --base and --weights",
+            f"choose --base {own.name}" if own.size else "check --base and --weights",
         )  # fmt: skip
     return spec.with_(input_size=own.input_size, stride=own.stride, skeleton=own.skeleton)
 
@@ -114,7 +116,7 @@ def _from_folder(spec: BaseSpec, folder: Path) -> Base:
     if "head.deconv1.weight" in state:
         channels = (state["head.deconv1.weight"].shape[1], state["head.deconv2.weight"].shape[1])
     model = build_model(config, channels, state["head.conv.weight"].shape[0])
-    _load(model, state, folder)
+    load_strict(model, state, folder)
     return VitPoseBase(model, _spec_with(model, spec, folder).with_(hub_id=None))
 
 
@@ -138,45 +140,8 @@ def _from_file(spec: BaseSpec, path: Path, seed: int) -> Base:
         state[_POSITIONS] = resize_positions(state[_POSITIONS], grid)
     if not any(name.startswith("head.") for name in state):
         state |= {k: v for k, v in base.model.state_dict().items() if k.startswith("head.")}
-    _load(base.model, state, path)
+    load_strict(base.model, state, path)
     return base
-
-
-def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file.
-
-    Raises:
-        LvtuneError: the file is broken or of another format.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise LvtuneError(
-            f"{path}: {error}", "an undamaged .safetensors file", "download or copy the file again"
-        ) from error
-
-
-def _load(model: torch.nn.Module, state: dict[str, Tensor], source: Path) -> None:
-    """Strict loading; BatchNorm's step counters may be missing."""
-    own = model.state_dict()
-    missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
-    extra = [k for k in state if k not in own]
-    shapes = [
-        f"{k} {tuple(state[k].shape)} for {tuple(v.shape)}"
-        for k, v in own.items()
-        if k in state and v.shape != state[k].shape
-    ]
-    if missing or extra or shapes:
-        found = [f"{len(group)} {word} (first: {group[0]})"
-                 for group, word in ((missing, "missing"), (extra, "unknown"), (shapes, "of another shape"))
-                 if group]  # fmt: skip
-        raise LvtuneError(
-            f"{source} with tensors {', '.join(found)}", "the tensors of this base", "check --base and --weights"
-        )
-    model.load_state_dict(state, strict=False)
 
 
 for _name, _spec in SPECS.items():

@@ -1,6 +1,9 @@
-"""ViTPose S/B/L/H and ``vitpose-ti`` through transformers' VitPose.
+"""ViTPose S/B/L/H, ViTPose++ S/B/L/H and ``vitpose-ti`` through transformers' VitPose.
 
-Paper: ViTPose, arXiv 2204.12484. Sizes and training facts: ViTPose's released configurations.
+Papers: ViTPose, arXiv 2204.12484; ViTPose++, arXiv 2212.04246. Sizes and training facts: ViTPose's released
+configurations. In ViTPose++ a quarter of each MLP's outputs comes from one of six experts, each trained on a data set
+of its own; the published checkpoints hold the COCO head, and so the expert is COCO's unless another is named
+(``vitpose-plus-b/ap10k``: the features suit animals, and a method must bring a predictor for their key points).
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ from torch import Tensor, nn
 
 from lvtune.bases.base import FAMILIES, Base, BaseSpec, Block, Stage, merged
 from lvtune.data.skeletons import COCO_17, LSP_14, Skeleton
+from lvtune.errors import LvtuneError
+from lvtune.registry import suggest
 
 if TYPE_CHECKING:
     from transformers import VitPoseConfig
@@ -44,7 +49,19 @@ SPECS: dict[str, BaseSpec] = {
     ),
     "vitpose-l": BaseSpec("vitpose-l", size="l", trained_on="coco"),
     "vitpose-h": BaseSpec("vitpose-h", size="h", trained_on="coco"),
+} | {
+    f"vitpose-plus-{size}": BaseSpec(
+        f"vitpose-plus-{size}",
+        hub_id=f"usyd-community/vitpose-plus-{word}",
+        size=size,
+        trained_on="coco",
+        expert="coco",
+    )
+    for size, word in (("s", "small"), ("b", "base"), ("l", "large"), ("h", "huge"))
 }
+
+EXPERTS = ("coco", "aic", "mpii", "ap10k", "apt36k", "coco-wholebody")
+"""Data sets of ViTPose++'s experts, in the order of ``dataset_index``."""
 
 TI_DECONV_CHANNELS = (96, 96)
 """Narrower than the published 256: with 256 the float16 file would be 14.7 MB, and it ships in the package."""
@@ -59,6 +76,40 @@ class VitPoseBase(Base):
     def width(self) -> int:
         """D of the encoder."""
         return self.model.backbone.config.hidden_size
+
+    @property
+    def experts(self) -> tuple[str, ...]:
+        """Names of the experts in the order of ``dataset_index``; none where there is no mixture."""
+        count = self.model.backbone.config.num_experts
+        if count == len(EXPERTS):
+            return EXPERTS
+        return tuple(str(i) for i in range(count)) if count > 1 else ()
+
+    def variant(self, name: str) -> VitPoseBase:
+        """The same model with its pictures routed to another expert (ViTPose++).
+
+        Raises:
+            LvtuneError: no such expert, or no experts at all.
+        """
+        if not self.experts:
+            return super().variant(name)
+        if name not in self.experts:
+            raise LvtuneError(
+                f"unknown expert '{name}' of {self.name}", f"one of {', '.join(self.experts)}",
+                suggest(name, list(self.experts), f"say {self.name} for {self.spec.expert}"),
+            )  # fmt: skip
+        whole = self.name.partition("/")[0]
+        if name == self.experts[0]:
+            return VitPoseBase(self.model, self.spec.with_(name=whole, expert=name, trained_on="coco"))
+        # the head stays COCO's: together with another expert it has been trained on nothing
+        return VitPoseBase(self.model, self.spec.with_(name=f"{whole}/{name}", expert=name, trained_on=""))
+
+    def forward_kwargs(self, pixel_values: Tensor) -> dict[str, object]:
+        """The expert's index for each picture, where there are experts."""
+        if not self.experts:
+            return {}
+        index = self.experts.index(self.spec.expert) if self.spec.expert else 0
+        return {"dataset_index": torch.full((len(pixel_values),), index, device=pixel_values.device)}
 
     @property
     def blocks(self) -> Sequence[Block]:
@@ -157,6 +208,7 @@ def make_config(
     keypoints: int,
     input_size: tuple[int, int],
     simple: bool = False,
+    experts: int = 1,
 ) -> VitPoseConfig:
     """transformers' configuration of a ViTPose; LayerNorm eps is the published 1e-6, not transformers' 1e-12.
 
@@ -165,6 +217,7 @@ def make_config(
         keypoints: K.
         input_size: (H, W) in pixels.
         simple: the simple head in place of the classic one.
+        experts: of a mixture (ViTPose++ has 6), each for a quarter of the MLP's outputs; 1 for none.
     """
     from transformers import VitPoseBackboneConfig, VitPoseConfig
 
@@ -174,6 +227,8 @@ def make_config(
         patch_size=[16, 16],
         layer_norm_eps=1e-6,
         out_indices=[arch["num_hidden_layers"]],
+        num_experts=experts,
+        part_features=arch["hidden_size"] // 4 if experts > 1 else 0,
         **arch,
     )
     return VitPoseConfig(backbone_config=backbone, use_simple_decoder=simple, num_labels=keypoints)
@@ -220,13 +275,19 @@ def spec_of(model: nn.Module) -> BaseSpec:
     backbone = model.config.backbone_config
     known = {(arch["hidden_size"], arch["num_hidden_layers"]): size for size, arch in ARCH.items()}
     size = known.get((backbone.hidden_size, backbone.num_hidden_layers), "")
-    spec = SPECS.get(f"vitpose-{size}", BaseSpec("vitpose"))
+    spec = known_spec(size, backbone.num_experts)
     keypoints = model.head.conv.out_channels
     skeleton = spec.skeleton if len(spec.skeleton.keypoints) == keypoints else skeleton_of(keypoints)
     patch = backbone.patch_size[0] if isinstance(backbone.patch_size, list | tuple) else backbone.patch_size
     return spec.with_(
         input_size=tuple(backbone.image_size), stride=patch // 4, skeleton=skeleton, hub_id=_hub_id(model)
     )
+
+
+def known_spec(size: str, experts: int = 1) -> BaseSpec:
+    """The facts of the published ViTPose of a size, or of an unnamed one."""
+    family = "vitpose" if experts == 1 else "vitpose-plus"
+    return SPECS.get(f"{family}-{size}", BaseSpec(family, expert="" if experts == 1 else EXPERTS[0]))
 
 
 def _hub_id(model: nn.Module) -> str | None:
