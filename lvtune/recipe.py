@@ -68,6 +68,8 @@ class TrainOptions:
 
     epochs: float | None = field(default=None, metadata={"above": 0})
     """Passes over the training data."""
+    stop_after: int | None = field(default=None, metadata={"at_least": 1})
+    """Stop after so many epochs, the learning rate falling as if to run on; None: run to the end."""
     steps: int | None = field(default=None, metadata={"at_least": 0})
     """Optimiser steps, in place of `epochs`; 0 saves the adapter as created."""
     batch_size: int | None = field(default=None, metadata={"at_least": 1})

@@ -139,7 +139,7 @@ class _Run:
         self.tunable, self.optimizer, self.loader = accelerator.prepare(tunable, optimizer, loader)
         per_epoch = len(self.loader)
         self.total = options.steps if options.steps is not None else max(1, round(options.epochs * per_epoch))
-        self.epochs = -(-self.total // per_epoch)
+        self.epochs = min(-(-self.total // per_epoch), options.stop_after or self.total)
         self.progress, self.average, self.history = Progress(), None, History()
         self.bar = ProgressBar(self.total, "tuning", accelerator.is_main_process)
         self.started, self.seconds_before = time.perf_counter(), 0.0
@@ -171,9 +171,7 @@ class _Run:
                 self.progress.history = vars(self.history)
                 if self.accelerator.is_main_process:
                     optimizer = self.optimizer.optimizer
-                    save_checkpoint(
-                        checkpoint, self.adapter, optimizer, self.average, progress=self.progress, key=key
-                    )
+                    save_checkpoint(checkpoint, self.adapter, optimizer, self.average, progress=self.progress, key=key)
 
     def epoch(self, epoch: int) -> None:
         self.base.train(True)
