@@ -64,15 +64,16 @@ def load_checkpoint(
             f"checkpoint {path} that cannot be read ({error})", "an undamaged checkpoint",
             "delete it to start the run anew",
         ) from error  # fmt: skip
-    part = lambda prefix: {  # noqa: E731
-        name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)
-    }
-    adapter.load_state_dict(part("adapter."))
+    adapter.load_state_dict(_part(tensors, "adapter."))
     state: dict[int, dict[str, Tensor]] = {}
-    for name, value in part("optimizer.").items():
+    for name, value in _part(tensors, "optimizer.").items():
         index, field_name = name.split(".", 1)
         state.setdefault(int(index), {})[field_name] = value
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
     own = adapter.state_dict()
-    average = {name: value.to(own[name].device) for name, value in part("average.").items()}
+    average = {name: value.to(own[name].device) for name, value in _part(tensors, "average.").items()}
     return Progress(**json.loads(meta["progress"])), average or None
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
