@@ -104,7 +104,7 @@ def base_of(adapter: nn.Module) -> Base | None:
     return None if model is None else family(model, spec)
 
 
-from lvtune.adapters import bitfit, full, lora, norm, vlpose  # noqa: E402
+from lvtune.adapters import bitfit, full, head, last_blocks, lora, norm, vlpose  # noqa: E402
 
 __all__ = [
     "METHODS",
@@ -113,6 +113,8 @@ __all__ = [
     "bitfit",
     "create_adapter",
     "full",
+    "head",
+    "last_blocks",
     "list_methods",
     "lora",
     "norm",

@@ -106,11 +106,19 @@ def own_predictor(method: str, base: Base, skeleton: Skeleton | None, wanted: bo
     return None
 
 
-def instead(module: nn.Module) -> Callable[..., Any]:
-    """What a ``StandIn`` computes where ``module`` takes the place of one of the base's."""
+def copy_of_head(base: Base, model: nn.Module, skeleton: Skeleton | None) -> nn.Module:
+    """The trainable head of ``model``, which is a copy of the base's, with a predictor for ``skeleton``."""
+    _, head = base.parts_of(model)
+    name = next(n for n, m in base.head.named_modules() if m is base.predictor)
+    head.set_submodule(name, make_predictor(base, skeleton or base.skeleton))
+    return head.requires_grad_(True)
+
+
+def instead(compute: Callable[..., Any]) -> Callable[..., Any]:
+    """What a ``StandIn`` takes where ``compute`` (a module, or its forward) is run in place of one of the base's."""
 
     def replace(call: Call, *args: Any, **kwargs: Any) -> Any:
-        return module(*args, **kwargs)
+        return compute(*args, **kwargs)
 
     return replace
 

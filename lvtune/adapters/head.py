@@ -1,0 +1,59 @@
+"""``head``: a trained copy of the head on the frozen encoder.
+
+The plainest transfer there is (linear probing, here with the whole decoder); it shows what can be had without
+touching the features. The copy starts as the base's head, so tuning starts from the base's own answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from torch import nn
+
+from lvtune.adapters import register_method
+from lvtune.adapters.protocol import Defaults, copy_of_head, freeze_batchnorm, instead, make_predictor
+from lvtune.bases.base import Base
+from lvtune.data.skeletons import Skeleton
+from lvtune.patcher import Change, StandIn
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    """Options of ``head``."""
+
+    part: Literal["head", "predictor"] = "head"
+    """What is tuned: the whole ``head``, or the ``predictor`` alone (its last convolution)."""
+    freeze_batchnorm: bool = False
+    """Keep the BatchNorm statistics of the copy as they are (True) or let them follow the new pictures."""
+
+
+@register_method("head")
+class Head(Defaults, nn.Module):
+    """A trainable copy of the head, or of the predictor at its end."""
+
+    Config = HeadConfig
+    trains_predictor = True
+    defaults: ClassVar[dict[str, Any]] = {"lr": 1e-3, "weight_decay": 0.1}
+
+    def __init__(
+        self, config: HeadConfig, base: Base, *, bank: object = None, skeleton: Skeleton | None = None
+    ) -> None:
+        super().__init__()
+        self.config = config
+        if config.part == "head":
+            self.copy = copy_of_head(base, base.copy_model(), skeleton)
+        else:
+            self.copy = make_predictor(base, skeleton or base.skeleton)
+
+    def train(self, mode: bool = True) -> Head:
+        """As usual; BatchNorm stays in eval if the config says so."""
+        super().train(mode)
+        if self.config.freeze_batchnorm:
+            freeze_batchnorm(self)
+        return self
+
+    def changes(self, base: Base) -> Iterator[Change]:
+        """The copy in place of the head or the predictor."""
+        yield StandIn(base.head if self.config.part == "head" else base.predictor, instead(self.copy))

@@ -1,0 +1,82 @@
+"""``last-blocks``: trained copies of the encoder's last blocks and of the head; all before them stays frozen.
+
+Source: Yosinski et al., How transferable are features in deep neural networks?, arXiv 1411.1792, for which layers
+to keep. The copies start as the base's own, and nothing is computed backwards through what lies before them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from torch import nn
+
+from lvtune.adapters import register_method
+from lvtune.adapters.protocol import Defaults, copy_of_head, freeze_batchnorm, instead
+from lvtune.bases.base import Base
+from lvtune.data.skeletons import Skeleton
+from lvtune.errors import LvtuneError
+from lvtune.patcher import Change, StandIn
+from lvtune.training.optim import layer_scale
+
+if TYPE_CHECKING:
+    from lvtune.recipe import TrainOptions
+
+
+@dataclass(frozen=True)
+class LastBlocksConfig:
+    """Options of ``last-blocks``."""
+
+    blocks: int = field(default=2, metadata={"at_least": 1})
+    """How many of the encoder's blocks, counted from the end."""
+    freeze_batchnorm: bool = False
+    """Keep the BatchNorm statistics of the copied head as they are (True) or let them follow the new pictures."""
+
+
+@register_method("last-blocks")
+class LastBlocks(Defaults, nn.Module):
+    """Trainable copies of the last blocks, the norm behind them and the head."""
+
+    Config = LastBlocksConfig
+    trains_predictor = True
+    defaults: ClassVar[dict[str, Any]] = {"lr": 2e-4, "weight_decay": 0.1, "layer_decay": 0.8}
+
+    def __init__(
+        self, config: LastBlocksConfig, base: Base, *, bank: object = None, skeleton: Skeleton | None = None
+    ) -> None:
+        super().__init__()
+        self.config, self.layers = config, len(base.blocks)
+        if config.blocks > self.layers:
+            raise LvtuneError(
+                f"the last {config.blocks} blocks of {base.name}", f"at most {self.layers}",
+                f"set --method.blocks {self.layers} or choose --method full" if self.layers else "choose --method full",
+            )  # fmt: skip
+        model = base.copy_model()
+        twin = type(base)(model, base.spec)
+        self.head = copy_of_head(base, model, skeleton)
+        self.blocks = nn.ModuleList(block.layer for block in twin.blocks[-config.blocks :])
+        self.norm = twin.final_norm
+        self.requires_grad_(True)
+
+    def train(self, mode: bool = True) -> LastBlocks:
+        """As usual; BatchNorm stays in eval if the config says so."""
+        super().train(mode)
+        if self.config.freeze_batchnorm:
+            freeze_batchnorm(self)
+        return self
+
+    def lr_scale(self, name: str, options: TrainOptions) -> float:
+        """Layer-wise decay: the head moves most, the norm as the last block."""
+        if name.startswith("head."):
+            return 1.0
+        behind = int(name.split(".")[1]) if name.startswith("blocks.") else self.config.blocks - 1
+        return layer_scale(self.layers - self.config.blocks + behind + 1, self.layers, options.layer_decay)
+
+    def changes(self, base: Base) -> Iterator[Change]:
+        """The copies in place of the base's own."""
+        for block, copy in zip(base.blocks[-self.config.blocks :], self.blocks, strict=True):
+            # its forward alone: transformers' output-capturing hooks are on the copy as well, and would count twice
+            yield StandIn(block.layer, instead(copy.forward))
+        yield StandIn(base.final_norm, instead(self.norm))
+        yield StandIn(base.head, instead(self.head))
