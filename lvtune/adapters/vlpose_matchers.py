@@ -45,7 +45,7 @@ class ConcatMatcher(nn.Module):
             split(self.q(image)),
             split(self.k(source)),
             split(self.v(source)),
-            attn_mask=None if bool(mask.all()) else mask[:, None, None],
+            attn_mask=mask[:, None, None],
             dropout_p=self.dropout if self.training else 0.0,
         )
         return self.norm(self.proj(out.transpose(1, 2).flatten(2)) + image)
