@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from lvtune.adapters import register_method
 from lvtune.adapters.protocol import Defaults, make_predictor
+from lvtune.adapters.visual_prompts import gated_prompts, prompt_rows
 from lvtune.adapters.vlpose_decoders import DECODERS
 from lvtune.adapters.vlpose_matchers import MATCHERS
 from lvtune.bases.base import Base, Block
 from lvtune.data.skeletons import Skeleton
 from lvtune.errors import LvtuneError
-from lvtune.patcher import AddToOutput, Call, Change, ExtendKeyValue, InsertTokens, StandIn
+from lvtune.patcher import Call, Change, InsertTokens, StandIn
 
 if TYPE_CHECKING:
     from lvtune.language.bank import PromptBank
@@ -124,7 +124,7 @@ class VLPose(Defaults, nn.Module):
             )  # fmt: skip
         if self.count and self.config.placement == "deep":
             for layer, block in enumerate(blocks):
-                yield self._rows(layer, block) if self.prompt_gates is None else self._gated(layer, block)
+                yield self._prompted(layer, block)
         elif self.count:
             yield InsertTokens(blocks[0].layer, base.final_norm, lambda: self.prompts[0])
         stages = base.stages
@@ -134,30 +134,11 @@ class VLPose(Defaults, nn.Module):
 
         yield StandIn(base.head, head)
 
-    def _row(self, layer: int, norm: nn.LayerNorm, linear: nn.Linear) -> Tensor:
-        """Linear(LN(p)) of one layer's prompts, (P, D)."""
-        normed = F.layer_norm(self.prompts[layer], norm.normalized_shape, norm.weight, norm.bias, norm.eps)
-        return F.linear(normed, linear.weight, linear.bias)
-
-    def _rows(self, layer: int, block: Block) -> Change:
-        """As published: the rows share the softmax with the picture's tokens."""
-        rows = lambda linear: self._row(layer, block.norm, linear)  # noqa: E731
-        return ExtendKeyValue(block.key, block.value, lambda: rows(block.key), lambda: rows(block.value))
-
-    def _gated(self, layer: int, block: Block) -> Change:
-        """Attention to the prompts alone, times a gate per head, added to the base's own attention."""
-
-        def delta(normed: Tensor) -> Tensor:  # (B, N, D) -> (B, N, D)
-            split = lambda x: x.unflatten(-1, (block.heads, -1)).transpose(-3, -2)  # noqa: E731
-            query = split(F.linear(normed, block.query.weight, block.query.bias))  # (B, heads, N, D / heads)
-            rows = (split(self._row(layer, block.norm, linear)) for linear in (block.key, block.value))
-            key, value = (row.expand(len(normed), -1, -1, -1) for row in rows)
-            seen = F.scaled_dot_product_attention(query, key, value)
-            seen = seen * self.prompt_gates[layer][:, None, None]
-            # without the projection's bias: a gate of zero adds nothing
-            return F.linear(seen.transpose(1, 2).flatten(2), block.out.weight)
-
-        return AddToOutput(block.attention, delta)
+    def _prompted(self, layer: int, block: Block) -> Change:
+        prompts = lambda: self.prompts[layer]  # noqa: E731
+        if self.prompt_gates is None:
+            return prompt_rows(block, prompts)
+        return gated_prompts(block, prompts, lambda: self.prompt_gates[layer])
 
     def text(self, prompts: tuple[str | None, ...] | None, batch: int) -> tuple[Tensor, Tensor]:
         """Projected sentence (B, T, D) and its mask (B, T); where nobody asked, the mean of all sentences."""

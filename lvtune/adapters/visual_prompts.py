@@ -1,0 +1,35 @@
+"""Deep visual prompts as primitive changes; ``vlpose`` and ``vpt`` share them.
+
+The outputs of deep prompt tokens are dropped behind each block, so all that they do there is to add rows
+Linear_k(LN(p)) and Linear_v(LN(p)) to the keys and values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from lvtune.bases.base import Block
+from lvtune.patcher import AddToOutput, Change
+
+
+def prompt_rows(block: Block, prompts: Callable[[], Tensor]) -> Change:
+    """As published: rows of prompts (P, D) share the softmax with the picture's tokens."""
+    return block.extend(lambda: block.row("key", prompts()), lambda: block.row("value", prompts()))
+
+
+def gated_prompts(block: Block, prompts: Callable[[], Tensor], gates: Callable[[], Tensor]) -> Change:
+    """Attention to prompts (P, D) alone, times a gate per head (heads,), added to the base's own attention."""
+
+    def delta(normed: Tensor) -> Tensor:  # (B, N, D) -> (B, N, D)
+        split = lambda x: x.unflatten(-1, (block.heads, -1)).transpose(-3, -2)  # noqa: E731
+        query = split(F.linear(normed, *block.linear("query")))  # (B, heads, N, D / heads)
+        rows = (split(block.row(part, prompts())) for part in ("key", "value"))
+        key, value = (row.expand(len(normed), -1, -1, -1) for row in rows)
+        seen = F.scaled_dot_product_attention(query, key, value) * gates()[:, None, None]
+        # without the projection's bias: a gate of zero adds nothing
+        return F.linear(seen.transpose(1, 2).flatten(2), block.out.weight)
+
+    return AddToOutput(block.attention, delta)
