@@ -91,24 +91,20 @@ def shadow(module: nn.Module, name: str, replacement: Callable[..., Any]) -> Cal
     return undo
 
 
-def _add_hook(ledger: Ledger, module: nn.Module) -> Callable[[], None]:
+def _output_hook(ledger: Ledger, module: nn.Module) -> Callable[[], None]:
     def hook(module: nn.Module, args: tuple, output: Tensor) -> Tensor:
-        delta = ledger.acting("add", module)
-        return output if delta is None else output + delta(args[0])
+        delta, rows, count = (ledger.acting(kind, module) for kind in ("add", "extend", "drop"))
+        if delta is not None:
+            output = output + delta(args[0])
+        if rows is not None:
+            output = torch.cat([output, rows().expand(len(output), -1, -1)], dim=1)
+        return output if count is None else output[:, count() :]
 
-    # in front of appended rows: the delta has the tokens' shape
+    # in front of transformers' own output-capturing hook, which must see what comes of the changes
     return module.register_forward_hook(hook, prepend=True).remove
 
 
-def _extend_hook(ledger: Ledger, module: nn.Module) -> Callable[[], None]:
-    def hook(module: nn.Module, args: tuple, output: Tensor) -> Tensor:
-        rows = ledger.acting("extend", module)
-        return output if rows is None else torch.cat([output, rows().expand(len(output), -1, -1)], dim=1)
-
-    return module.register_forward_hook(hook).remove
-
-
-def _insert_hook(ledger: Ledger, module: nn.Module) -> Callable[[], None]:
+def _input_hook(ledger: Ledger, module: nn.Module) -> Callable[[], None]:
     def hook(module: nn.Module, args: tuple) -> tuple | None:
         tokens = ledger.acting("insert", module)
         if tokens is None:
@@ -116,15 +112,6 @@ def _insert_hook(ledger: Ledger, module: nn.Module) -> Callable[[], None]:
         return (torch.cat([tokens().expand(len(args[0]), -1, -1), args[0]], dim=1), *args[1:])
 
     return module.register_forward_pre_hook(hook).remove
-
-
-def _drop_hook(ledger: Ledger, module: nn.Module) -> Callable[[], None]:
-    def hook(module: nn.Module, args: tuple, output: Tensor) -> Tensor:
-        count = ledger.acting("drop", module)
-        return output if count is None else output[:, count() :]
-
-    # in front of transformers' own output-capturing hook, which must see the patch tokens alone
-    return module.register_forward_hook(hook, prepend=True).remove
 
 
 def _stand_in(ledger: Ledger, module: nn.Module) -> Callable[[], None]:
@@ -137,18 +124,20 @@ def _stand_in(ledger: Ledger, module: nn.Module) -> Callable[[], None]:
     return shadow(module, "forward", replacement)
 
 
-HOOKS: dict[str, Callable[[Ledger, nn.Module], Callable[[], None]]] = {
-    "add": _add_hook,
-    "extend": _extend_hook,
-    "insert": _insert_hook,
-    "drop": _drop_hook,
+Hook = Callable[["Ledger", nn.Module], Callable[[], None]]
+"""Puts itself on a module; what it returns takes it off."""
+HOOKS: dict[str, Hook] = {
+    "add": _output_hook,
+    "extend": _output_hook,
+    "drop": _output_hook,
+    "insert": _input_hook,
     "stand-in": _stand_in,
 }
-"""Kind of hook to what puts it on a module; that returns what takes it off."""
+"""What an adapter does at a module to the hook that lets it."""
 
 
 def hooks_of(change: Change) -> list[tuple[str, nn.Module, Any]]:
-    """(kind of hook, module, what the adapter does there) for each hook that a change needs.
+    """(key of ``HOOKS``, module, what the adapter does there) for each hook that a change needs.
 
     Raises:
         TypeError: none of the four changes.

@@ -26,6 +26,7 @@ from lvtune.changes import (
     Call,
     Change,
     ExtendKeyValue,
+    Hook,
     InsertTokens,
     StandIn,
     hooks_of,
@@ -40,10 +41,10 @@ _LEDGER = "_lvtune_ledger"
 
 @dataclass
 class _Dispatcher:
-    """One kind of hook on one module: who acts, and how to take the hook off again."""
+    """A hook on a module: who does what there, and how to take the hook off again."""
 
     remove: Callable[[], None]
-    acts: dict[str, Any] = field(default_factory=dict)
+    acts: dict[tuple[str | None, str], Any] = field(default_factory=dict)
 
 
 class Ledger:
@@ -52,7 +53,7 @@ class Ledger:
     def __init__(self, base: Base) -> None:
         self.base, self.model = base, base.model
         self.adapters: dict[str, nn.Module] = {}
-        self._dispatchers: dict[tuple[str, nn.Module], _Dispatcher] = {}
+        self._dispatchers: dict[tuple[Hook, nn.Module], _Dispatcher] = {}
         self._recomputation = Recomputation()
         self._undo: list[Callable[[], None]] = []
 
@@ -175,8 +176,8 @@ class Ledger:
 
     def acting(self, kind: str, module: nn.Module) -> Any:
         """What the selected adapter does here, or None."""
-        dispatcher = self._dispatchers.get((kind, module))
-        return None if dispatcher is None else dispatcher.acts.get(self.current().owner)
+        dispatcher = self._dispatchers.get((HOOKS[kind], module))
+        return None if dispatcher is None else dispatcher.acts.get((self.current().owner, kind))
 
     def install(self, owner: str, change: Change) -> None:
         """Lets ``owner`` make a change; the first owner brings the hook, the last takes it away.
@@ -185,18 +186,19 @@ class Ledger:
             TypeError: not a change, or one that the owner makes to this module already.
         """
         for kind, module, act in hooks_of(change):
-            dispatcher = self._dispatchers.get((kind, module))
-            if dispatcher is None:
-                dispatcher = self._dispatchers[kind, module] = _Dispatcher(HOOKS[kind](self, module))
-            before = dispatcher.acts.get(owner)
+            hook = HOOKS[kind]
+            if (hook, module) not in self._dispatchers:
+                self._dispatchers[hook, module] = _Dispatcher(hook(self, module))
+            acts = self._dispatchers[hook, module].acts
+            before = acts.get((owner, kind))
             if before is not None and kind != "add":
                 raise TypeError(f"a second change '{kind}' of one adapter to one {type(module).__name__}")
-            dispatcher.acts[owner] = act if before is None else _sum(before, act)
+            acts[owner, kind] = act if before is None else _sum(before, act)
 
     def uninstall(self, owner: str) -> None:
         """Takes back all that ``owner`` changed."""
         for key, dispatcher in list(self._dispatchers.items()):
-            dispatcher.acts.pop(owner, None)
+            dispatcher.acts = {who: act for who, act in dispatcher.acts.items() if who[0] != owner}
             if not dispatcher.acts:
                 dispatcher.remove()
                 del self._dispatchers[key]

@@ -1,6 +1,7 @@
 """The base is never written: attaching, tuning, failing and detaching leave it as it was."""
 
 import copy
+import inspect
 import itertools
 
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 
 from lvtune.adapters import METHODS
 from lvtune.adapters.protocol import Defaults
-from lvtune.changes import AddToOutput, StandIn
+from lvtune.changes import AddToOutput, ExtendKeyValue, InsertTokens, StandIn
 from lvtune.data.dataset import collate
 from lvtune.data.skeletons import LSP_14
 from lvtune.errors import LvtuneError
@@ -357,6 +358,79 @@ def test_two_additions_of_one_adapter_add_up():
         expected = heatmaps(base)
     with attach(base, Twice("none")):
         torch.testing.assert_close(heatmaps(base), expected, atol=1e-5, rtol=0)
+
+
+class Changing(Faulty):
+    """An adapter of given changes."""
+
+    def __init__(self, changes):
+        super().__init__("none")
+        self.make = changes
+
+    def changes(self, base):
+        return self.make(base)
+
+
+@pytest.mark.parametrize("called_before", [False, True])
+def test_changes_to_a_block_act_before_transformers_captures_its_output(called_before):
+    """VitPose takes its feature map from what transformers' own hooks captured."""
+    base, plain, tokens = tiny_base(), tiny_model(), torch.randn(5, 48)
+    if called_before:
+        base(PIXELS)
+
+    def add(base):
+        yield from (AddToOutput(block.layer, lambda x: 0.5 * x) for block in base.blocks)
+
+    def insert(base):
+        yield from (InsertTokens(block.layer, block.layer, lambda: tokens) for block in base.blocks)
+
+    def both(base):
+        yield from [*add(base), *insert(base)]
+
+    for changes, added, count in ((add, 0.5, 0), (insert, 0, 5), (both, 0.5, 5)):
+        hidden = plain.backbone.embeddings(PIXELS)
+        for layer in plain.backbone.encoder.layer:
+            hidden = torch.cat([tokens[:count].expand(len(hidden), -1, -1), hidden], 1)
+            hidden = (layer(hidden) + added * hidden)[:, count:]
+        features = plain.backbone.layernorm(hidden).transpose(1, 2).unflatten(2, (4, 3))
+        with attach(base, Changing(changes)):
+            torch.testing.assert_close(base(PIXELS), plain.head(features), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_changes_of_one_module_act_in_one_order_whichever_came_first(turned):
+    """What is added has the tokens' shape; appended rows come behind it, inserted tokens are dropped last."""
+    base, rows, tokens = tiny_base(), torch.randn(2, 48), torch.randn(3, 48)
+    block = base.blocks[0]
+    hidden = torch.randn(4, 12, 48)
+    expected = torch.cat([1.5 * block.key(hidden), rows.expand(4, -1, -1)], 1)
+    norm = 1.5 * base.final_norm(torch.cat([tokens.expand(4, -1, -1), hidden], 1))[:, 3:]
+
+    def changes(base):
+        found = [
+            AddToOutput(block.key, lambda x: 0.5 * nn.functional.linear(x, block.key.weight, block.key.bias)),
+            ExtendKeyValue(block.key, block.value, lambda: rows, lambda: rows),
+            AddToOutput(base.final_norm, lambda x: 0.5 * nn.functional.layer_norm(
+                x, (48,), base.final_norm.weight, base.final_norm.bias, 1e-6)),
+            InsertTokens(base.final_norm, base.final_norm, lambda: tokens),
+        ]  # fmt: skip
+        return found[::-1] if turned else found
+
+    with attach(base, Changing(changes)):
+        torch.testing.assert_close(block.key(hidden), expected, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(base.final_norm(hidden), norm, atol=1e-6, rtol=1e-5)
+
+
+def test_signatures_and_further_outputs_stay_while_attached(target):
+    model = model_of(target)
+    for method in ("full", "vlpose"):
+        before = {m: inspect.signature(m.forward) for m in (model, model.backbone, model.head)}
+        expected = model(PIXELS, output_hidden_states=True)
+        with attach(target, make_adapter(method, target)):
+            assert {m: inspect.signature(m.forward) for m in before} == before
+            found = model(PIXELS, output_hidden_states=True)
+        assert len(found.hidden_states) == len(expected.hidden_states) == 4
+        assert all(torch.equal(a, b) for a, b in zip(found.hidden_states, expected.hidden_states, strict=True))
 
 
 def test_the_gradient_of_a_batch_reaches_the_adapter_and_no_one_else(target):
