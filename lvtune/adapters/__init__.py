@@ -104,13 +104,14 @@ def base_of(adapter: nn.Module) -> Base | None:
     return None if model is None else family(model, spec)
 
 
-from lvtune.adapters import bitfit, full, head, last_blocks, lora, norm, vlpose  # noqa: E402
+from lvtune.adapters import bitfit, bottleneck, full, head, last_blocks, lora, norm, ssf, vlpose, vpt  # noqa: E402
 
 __all__ = [
     "METHODS",
     "adopt",
     "base_of",
     "bitfit",
+    "bottleneck",
     "create_adapter",
     "full",
     "head",
@@ -119,5 +120,7 @@ __all__ = [
     "lora",
     "norm",
     "register_method",
+    "ssf",
     "vlpose",
+    "vpt",
 ]

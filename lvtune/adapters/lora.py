@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lvtune.adapters import register_method
-from lvtune.adapters.protocol import Defaults, instead, own_predictor
+from lvtune.adapters.protocol import Defaults, instead, layers_of_blocks, name_of, own_predictor
 from lvtune.bases.base import Base
 from lvtune.data.skeletons import Skeleton
 from lvtune.errors import LvtuneError
@@ -36,7 +36,7 @@ class LoraConfig:
     dropout: float = field(default=0.0, metadata={"at_least": 0, "at_most": 1})
     """Dropout on the input of the low-rank path."""
     targets: tuple[str, ...] = ("query", "value")
-    """Layers of each block: any of query, key, value, out, fc1, fc2."""
+    """Layers of each block: any of query, key, value, out, fc1, fc2; a matrix that holds several of them is one."""
     predictor: bool = True
     """Train a copy of the predictor (the head's last convolution) as well."""
 
@@ -77,13 +77,11 @@ class Lora(Defaults, nn.Module):
             {name.replace(".", "/"): _LowRank(linear, config) for name, linear in self._sites(base)}
         )
         self.predictor = own_predictor("lora", base, skeleton, config.predictor)
-        self._predictor_name = _name_of(base, base.predictor)
+        self._predictor_name = name_of(base, base.predictor)
 
     def _sites(self, base: Base) -> Iterator[tuple[str, nn.Module]]:
-        for block in base.blocks:
-            for target in self.config.targets:
-                module = getattr(block, target)
-                yield _name_of(base, module), module
+        for module in layers_of_blocks("lora", base, self.config.targets):
+            yield name_of(base, module), module
 
     def changes(self, base: Base) -> Iterator[Change]:
         """An addition behind each target, and a stand-in for the predictor."""
@@ -124,10 +122,3 @@ class Lora(Defaults, nn.Module):
             "modules_to_save": [self._predictor_name] if self.predictor is not None else None,
             "bias": "none",
         }
-
-
-def _name_of(base: Base, module: nn.Module) -> str:
-    name = next(name for name, other in base.model.named_modules() if other is module)
-    return name.replace("_orig_mod.", "")  # a part that is compiled in place has a wrapper in its name
-
-

@@ -130,6 +130,35 @@ def freeze_batchnorm(module: nn.Module) -> None:
             part.eval()
 
 
+BLOCK_LAYERS = ("norm", "query", "key", "value", "out", "norm2", "fc1", "fc2")
+"""The layers of a block, first to last."""
+
+
+def layers_of_blocks(method: str, base: Base, parts: Iterable[str]) -> list[nn.Module]:
+    """These parts of all blocks, block by block; a matrix that several parts share comes once.
+
+    Args:
+        method: for the error.
+        base: whose blocks.
+        parts: of ``BLOCK_LAYERS``.
+
+    Raises:
+        LvtuneError: the base has no blocks.
+    """
+    if not base.blocks:
+        raise LvtuneError(
+            f"{method} for {base.name}, which has no attention blocks that are known here",
+            "an encoder with attention (ViT, Swin, PVT)", "choose --method head, norm, bitfit or full",
+        )  # fmt: skip
+    return list(dict.fromkeys(getattr(block, part) for block in base.blocks for part in parts))
+
+
+def name_of(base: Base, module: nn.Module) -> str:
+    """The name of one of the base's modules; of a part that is compiled in place, without the wrapper's."""
+    name = next(name for name, other in base.model.named_modules() if other is module)
+    return name.replace("_orig_mod.", "")
+
+
 def modules_by_key(base: Base, kinds: tuple[type, ...]) -> Iterator[tuple[str, nn.Module]]:
     """The base's modules of these classes under keys that a ``ModuleDict`` accepts (dots become slashes)."""
     for name, module in base.model.named_modules():

@@ -1,0 +1,74 @@
+"""``ssf``: scales and shifts what every layer of a block gives.
+
+Paper: Scaling and Shifting Your Features, arXiv 2210.08823. y = (1 + s) ⊙ layer(x) + b behind the layers of each
+block and behind the final norm; s and b (D,) start at zero, where the paper draws them with std 0.02, so that
+tuning starts from the base's own answer. The patch embedding is left alone: not every family of bases has one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from lvtune.adapters import register_method
+from lvtune.adapters.protocol import BLOCK_LAYERS, Defaults, instead, layers_of_blocks, name_of, own_predictor
+from lvtune.bases.base import Base
+from lvtune.data.skeletons import Skeleton
+from lvtune.patcher import Call, Change, StandIn
+
+
+@dataclass(frozen=True)
+class SSFConfig:
+    """Options of ``ssf``."""
+
+    predictor: bool = True
+    """Train a copy of the predictor (the head's last convolution) as well."""
+
+
+class _Affine(nn.Module):
+    """(…, D) -> (…, D): x + s ⊙ x + b."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.zeros(width))
+        self.shift = nn.Parameter(torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.addcmul(x + self.shift, x, self.scale)
+
+
+@register_method("ssf")
+class SSF(Defaults, nn.Module):
+    """A scale and a shift behind each layer of the blocks and, by default, a trained predictor."""
+
+    Config = SSFConfig
+    trains_predictor = True
+    defaults: ClassVar[dict[str, Any]] = {"lr": 2e-3, "weight_decay": 0.0}
+
+    def __init__(self, config: SSFConfig, base: Base, *, bank: object = None, skeleton: Skeleton | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.affines = nn.ModuleDict({key: _Affine(len(module.weight)) for key, module in self._sites(base)})
+        self.predictor = own_predictor("ssf", base, skeleton, config.predictor)
+
+    def _sites(self, base: Base) -> Iterator[tuple[str, nn.Module]]:
+        for module in (*layers_of_blocks("ssf", base, BLOCK_LAYERS), base.final_norm):
+            yield name_of(base, module).replace(".", "/"), module
+
+    def changes(self, base: Base) -> Iterator[Change]:
+        """The affine map behind each layer, and a stand-in for the predictor."""
+        for key, module in self._sites(base):
+            yield StandIn(module, _behind(self.affines[key]))
+        if self.predictor is not None:
+            yield StandIn(base.predictor, instead(self.predictor))
+
+
+def _behind(affine: _Affine) -> Callable[..., Tensor]:
+    def replace(call: Call, *args: Any, **kwargs: Any) -> Tensor:
+        return affine(call.original(*args, **kwargs))
+
+    return replace

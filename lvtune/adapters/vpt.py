@@ -1,0 +1,87 @@
+"""``vpt``: learnable tokens among those of the picture; encoder frozen, no language.
+
+Paper: Visual Prompt Tuning, arXiv 2203.12119. ``shallow``: P tokens join in front of the first block and are carried
+through. ``deep``: every block has P of its own, dropped behind it. Published tokens share the base's softmax and so
+change its answer before any tuning. With ``zero_init`` deep ones get a softmax of their own behind a gate per head
+that starts at zero (LLaMA-Adapter, arXiv 2303.16199).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+from torch import nn
+
+from lvtune.adapters import register_method
+from lvtune.adapters.protocol import Defaults, instead, own_predictor
+from lvtune.adapters.visual_prompts import gated_prompts, prompt_rows
+from lvtune.bases.base import Base, Block
+from lvtune.data.skeletons import Skeleton
+from lvtune.patcher import Change, InsertTokens, StandIn
+
+if TYPE_CHECKING:
+    from lvtune.recipe import TrainOptions
+
+_PATCH = 3 * 16 * 16
+"""Numbers in a patch; with the width it decides how wide the published code draws tokens (Xavier's rule)."""
+
+
+@dataclass(frozen=True)
+class VPTConfig:
+    """Options of ``vpt``."""
+
+    prompts: int = field(default=20, metadata={"at_least": 1})
+    """Visual prompts, per block where they are deep."""
+    placement: Literal["deep", "shallow"] = "deep"
+    """Where they enter: ``deep`` (every block) or ``shallow`` (the first, carried through)."""
+    zero_init: bool = True
+    """Gate deep prompts from zero, so that tuning starts at the base's answer; False is as published."""
+    gate_lr_scale: float = field(default=10.0, metadata={"at_least": 0})
+    """Factor on the learning rate of gates."""
+    predictor: bool = True
+    """Train a copy of the predictor (the head's last convolution) as well."""
+
+
+@register_method("vpt")
+class VPT(Defaults, nn.Module):
+    """Visual prompts and, by default, a trained predictor."""
+
+    Config = VPTConfig
+    trains_predictor = True
+    defaults: ClassVar[dict[str, Any]] = {"lr": 2e-3, "weight_decay": 0.0}
+
+    def __init__(self, config: VPTConfig, base: Base, *, bank: object = None, skeleton: Skeleton | None = None) -> None:
+        super().__init__()
+        base.check_prompts(config.placement)
+        self.config = config
+        blocks = base.blocks if config.placement == "deep" else base.blocks[:1]
+        self.prompts = nn.ParameterList(torch.empty(config.prompts, block.width) for block in blocks)
+        for tokens in self.prompts:
+            bound = (6 / (_PATCH + tokens.shape[1])) ** 0.5
+            nn.init.uniform_(tokens, -bound, bound)
+        gated = config.zero_init and config.placement == "deep"
+        self.gates = nn.ParameterList(torch.zeros(block.heads) for block in blocks) if gated else None
+        self.predictor = own_predictor("vpt", base, skeleton, config.predictor)
+
+    def lr_scale(self, name: str, options: TrainOptions) -> float:
+        """Gates are few and start at zero: they need larger steps."""
+        return self.config.gate_lr_scale if name.startswith("gates.") else 1.0
+
+    def changes(self, base: Base) -> Iterator[Change]:
+        """Prompts in the blocks (or tokens in front of the first), and a stand-in for the predictor."""
+        if self.config.placement == "deep":
+            for layer, block in enumerate(base.blocks):
+                yield self._prompted(layer, block)
+        else:
+            yield InsertTokens(base.blocks[0].layer, base.final_norm, lambda: self.prompts[0])
+        if self.predictor is not None:
+            yield StandIn(base.predictor, instead(self.predictor))
+
+    def _prompted(self, layer: int, block: Block) -> Change:
+        prompts = lambda: self.prompts[layer]  # noqa: E731
+        if self.gates is None:
+            return prompt_rows(block, prompts)
+        return gated_prompts(block, prompts, lambda: self.gates[layer])
