@@ -275,6 +275,34 @@ def test_blocks_recomputed_after_the_call_act_as_they_did_in_it(target, names):
         take_off()
 
 
+def test_two_threads_recompute_each_its_own(target):
+    model = getattr(target, "model", target)
+    expected = {}
+    for name in ("a", "b"):
+        with use_adapter(target, name):
+            heatmaps(target).square().mean().backward()
+        expected[name] = gradients(target)
+        forget_gradients(target)
+    undo = [recomputing(layer) for layer in model.backbone.encoder.layer]
+    gate = threading.Barrier(2)
+
+    def work(name):
+        with use_adapter(target, name):
+            out = heatmaps(target)
+        out.register_hook(lambda gradient: (gate.wait(10), None)[1])  # both backward passes are under way
+        out.square().mean().backward()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(work, ["a", "b"]))
+    found = gradients(target)
+    for name in ("a", "b"):  # each thread's gradient went to its own adapter
+        own = {n: v for n, v in expected[name].items() if n.startswith(f"{name}.")}
+        assert_same_gradients({n: found[n] for n in own}, own)
+    assert all(v is None for n, v in found.items() if n.startswith("c."))
+    for take_off in undo:
+        take_off()
+
+
 def test_a_whole_call_recomputed_after_the_block_acts_as_it_did_in_it(target):
     names = ["a", "c", "b", "a"]
     with use_adapter(target, names):
