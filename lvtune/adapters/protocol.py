@@ -160,8 +160,11 @@ def name_of(base: Base, module: nn.Module) -> str:
 
 
 def modules_by_key(base: Base, kinds: tuple[type, ...]) -> Iterator[tuple[str, nn.Module]]:
-    """The base's modules of these classes under keys that a ``ModuleDict`` accepts (dots become slashes)."""
+    """The base's modules of these classes under keys that a ``ModuleDict`` accepts (dots become slashes).
+
+    Layers that do more than their class (a normalisation with an activation inside) are left out.
+    """
     for name, module in base.model.named_modules():
-        if isinstance(module, kinds):
+        if isinstance(module, kinds) and base.is_plain(module):
             # a part that is compiled in place has a wrapper in its name
             yield name.replace("_orig_mod.", "").replace(".", "/"), module

@@ -6,13 +6,26 @@ Linear_k(LN(p)) and Linear_v(LN(p)) to the keys and values.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lvtune.bases.base import Block
 from lvtune.patcher import AddToOutput, Change
+
+
+def per_block(shapes: Sequence[tuple[int, ...]], none: tuple[int, ...] = ()) -> nn.Parameter | nn.ParameterList:
+    """Zeros for each block: (L, *shape) where the blocks are alike, else (pyramids) a list of L parameters.
+
+    Args:
+        shapes: one a block.
+        none: the shape where there are no blocks.
+    """
+    if len(set(shapes)) > 1:
+        return nn.ParameterList(nn.Parameter(torch.zeros(shape)) for shape in shapes)
+    return nn.Parameter(torch.zeros(len(shapes), *(shapes[0] if shapes else none)))
 
 
 def prompt_rows(block: Block, prompts: Callable[[], Tensor]) -> Change:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from lvtune.adapters import register_method
 from lvtune.adapters.protocol import Defaults, make_predictor
-from lvtune.adapters.visual_prompts import gated_prompts, prompt_rows
+from lvtune.adapters.visual_prompts import gated_prompts, per_block, prompt_rows
 from lvtune.adapters.vlpose_decoders import DECODERS
 from lvtune.adapters.vlpose_matchers import MATCHERS
 from lvtune.bases.base import Base, Block
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from lvtune.language.bank import PromptBank
     from lvtune.recipe import TrainOptions
 
-_GATES = ("decoder.relation", "decoder.gates")
+_GATES = ("prompt_gates", "decoder.relation", "decoder.gates")
 PUBLISHED_PROMPTS = {"ti": 50, "s": 50, "b": 20, "l": 10, "h": 5}
 """Visual prompts by the base's size; the paper's for S to H, and S's for ``vitpose-ti``."""
 
@@ -45,7 +45,8 @@ class VLPoseConfig:
     prompts: int = field(default=-1, metadata={"at_least": -1})
     """Visual prompts per block; -1 takes the published count for the base's size (S 50, B 20, L 10, H 5)."""
     placement: Literal["deep", "shallow", "none"] = "deep"
-    """Where visual prompts enter: ``deep`` (every block), ``shallow`` (the first, carried through), ``none``."""
+    """Where visual prompts enter: ``deep`` (every block), ``shallow`` (the first, carried through), ``none``.
+    Windows (Swin) and pyramids (PVT) refuse ``shallow``; their deep prompts have each block's own width."""
     matcher: str = "concat"
     """Relation matcher: ``concat`` (published), ``attn``, ``cosmax``, ``cosmean``, ``coscat``."""
     decoder: str = "dual-released"
@@ -93,13 +94,15 @@ class VLPose(Defaults, nn.Module):
             raise LvtuneError(
                 f"{config.heads} heads for a width of {width}", "a divisor of the width", "choose --method.heads"
             )
+        base.check_prompts(config.placement)
         count = config.prompts if config.prompts >= 0 else PUBLISHED_PROMPTS.get(base.spec.size, 20)
         self.count = count if config.placement != "none" else 0
-        layers = {"deep": len(blocks), "shallow": 1, "none": 0}[config.placement]
-        self.prompts = nn.Parameter(torch.empty(layers, self.count, width))
-        nn.init.trunc_normal_(self.prompts, std=0.02)
+        widths = {"deep": [block.width for block in blocks], "shallow": [width], "none": []}[config.placement]
+        self.prompts = per_block([(self.count, w) for w in widths], (0, width))
+        for prompts in [self.prompts] if isinstance(self.prompts, nn.Parameter) else self.prompts:
+            nn.init.trunc_normal_(prompts, std=0.02)
         gated = config.zero_init and self.count and config.placement == "deep"
-        self.prompt_gates = nn.Parameter(torch.zeros(layers, blocks[0].heads)) if gated else None
+        self.prompt_gates = per_block([(block.heads,) for block in blocks]) if gated else None
         self.text_proj = nn.Identity() if bank.dim == width else nn.Linear(bank.dim, width)
         self.matcher = MATCHERS.get(config.matcher)(width, config.heads, config.dropout)
         self.decoder = DECODERS.get(config.decoder)(base.stages, width, config.zero_init)
@@ -110,9 +113,9 @@ class VLPose(Defaults, nn.Module):
 
     def lr_scale(self, name: str, options: TrainOptions) -> float:
         """Prompts and gates start small and need larger steps than the matrices."""
-        if name == "prompts":
+        if name.partition(".")[0] == "prompts":
             return self.config.prompt_lr_scale
-        return self.config.gate_lr_scale if name == "prompt_gates" or name.startswith(_GATES) else 1.0
+        return self.config.gate_lr_scale if name.startswith(_GATES) else 1.0
 
     def changes(self, base: Base) -> Iterator[Change]:
         """Prompt rows in the blocks (or tokens in front of the first) and a stand-in for the head."""

@@ -43,7 +43,7 @@ def find_loader(name: str) -> tuple[Callable[..., Base], str]:
         LvtuneError: no such base.
     """
     family, colon, rest = name.partition(":")
-    if colon and f"{family}:<name>" in BASES and rest != "<name>":
+    if colon and f"{family}:<name>" in BASES:
         return partial(BASES.get(f"{family}:<name>"), rest), ""
     whole, _, variant = name.partition("/")
     return BASES.get(whole if whole in BASES else name), variant if whole in BASES else ""
@@ -54,6 +54,7 @@ def list_bases() -> list[str]:
     return BASES.names()
 
 
-from lvtune.bases import loading as _loading  # noqa: E402, F401  (files the families' loaders under their names)
+# each files its loaders under their names
+from lvtune.bases import loading, pvtpose, swinpose, timmpose  # noqa: E402, F401
 
 __all__ = ["BASES", "Base", "BaseSpec", "Block", "Stage", "as_base", "list_bases", "load_base", "register_base"]

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from lvtune.bases.base import FAMILIES, Base, BaseSpec, Block, Stage, merged
+from lvtune.bases.deconv_head import deconv_stage
 from lvtune.data.skeletons import COCO_17, LSP_14, Skeleton
 from lvtune.errors import LvtuneError
 from lvtune.registry import suggest
@@ -161,7 +162,7 @@ class VitPoseBase(Base):
 
             return [Stage(lambda x: head.upsampling(head.activation(x)), auxiliary, width)]
         pairs = ((head.deconv1, head.batchnorm1), (head.deconv2, head.batchnorm2))
-        return [_deconv_stage(conv, norm) for conv, norm in pairs]
+        return [deconv_stage(conv, norm) for conv, norm in pairs]
 
     @property
     def predictor(self) -> nn.Conv2d:
@@ -192,14 +193,6 @@ class VitPoseBase(Base):
         if isinstance(first, tuple) and not hasattr(first, "heatmaps"):
             return tuple(merged(parts, order) for parts in zip(*outputs, strict=True))
         return type(first)(**{name: merged([output[name] for output in outputs], order) for name in first})
-
-
-def _deconv_stage(conv: nn.ConvTranspose2d, norm: nn.BatchNorm2d) -> Stage:
-    def auxiliary() -> nn.Module:
-        twin = nn.ConvTranspose2d(conv.in_channels, conv.out_channels, 4, stride=2, padding=1, bias=False)
-        return nn.Sequential(twin, nn.BatchNorm2d(conv.out_channels), nn.ReLU())
-
-    return Stage(lambda x: torch.relu(norm(conv(x))), auxiliary, conv.out_channels)
 
 
 def make_config(
