@@ -100,7 +100,7 @@ def refused(capsys, line: str) -> str:
         ("adapt --weights photo.jpg", "photo.jpg"),
         ("adapt --weights random --device cuda:77", "cuda:77"),
         ("adapt --weights random --encoder clipp --sentences sketch=lines", "did you mean 'clip'?"),
-        ("adapt --weights random --method.placement deeep", "deep"),
+        ("adapt --weights random --method.matcher concatt", "did you mean 'concat'?"),
         ("adapt --weights random --method lora --method.targets quary", "query"),
         (f"{OWN} --skeleton coco17", "did you mean 'coco-17'?"),
         (f"{ADAPT} --data pictures", "--annotations"),
