@@ -6,7 +6,6 @@ head, so the base itself is not written and the comparison runs through the same
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -50,6 +49,8 @@ class Full(Defaults, nn.Module):
         self.encoder, _ = base.parts_of(model)
         self.encoder.requires_grad_(True)
         self.head = copy_of_head(base, model, skeleton)
+        names = (name for name, _ in self.encoder.named_parameters())
+        self._depths = dict(zip(names, base.depths(), strict=True))
 
     def train(self, mode: bool = True) -> Full:
         """As usual; BatchNorm stays in eval if the config says so."""
@@ -60,12 +61,8 @@ class Full(Defaults, nn.Module):
 
     def lr_scale(self, name: str, options: TrainOptions) -> float:
         """Layer-wise decay as in ViTPose's recipe: early layers of a pretrained encoder move less than the head."""
-        if name.startswith("head."):
-            return 1.0
-        found = re.search(r"\.(\d+)\.", name)
-        if found is None:
-            return layer_scale(0 if "embed" in name else self.layers + 1, self.layers, options.layer_decay)
-        return layer_scale(int(found[1]) + 1, self.layers, options.layer_decay)
+        depth = self._depths.get(name.removeprefix("encoder."), self.layers + 1)
+        return layer_scale(depth, self.layers, options.layer_decay)
 
     def changes(self, base: Base) -> Iterator[Change]:
         """The copies in place of encoder and head."""

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from lvtune.bases.parts import Block, Stage
+from lvtune.bases.parts import Block, Stage, depths_of
 from lvtune.data.codec import UDPHeatmap
 from lvtune.data.skeletons import COCO_17, Skeleton
 from lvtune.errors import LvtuneError
@@ -170,6 +170,10 @@ class Base(nn.Module, ABC):
         merge patches on a grid, in which an added token has no place.
         """
         return True
+
+    def depths(self) -> list[int]:
+        """How deep each of the encoder's parameters lies, in their order: see :func:`lvtune.bases.parts.depths_of`."""
+        return depths_of(self.encoder, self.blocks)
 
     def check_prompts(self, placement: str) -> None:
         """Whether visual prompts can enter here.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -59,6 +59,20 @@ class Block:
     def extend(self, key_rows: Callable[[], Tensor], value_rows: Callable[[], Tensor]) -> Change:
         """The change that lets every query of the block see further rows (P, D) of keys and values."""
         return ExtendKeyValue(self.key, self.value, key_rows, value_rows)
+
+
+def depths_of(encoder: Module, blocks: Sequence[Block]) -> list[int]:
+    """How deep each of an encoder's parameters lies, in their order.
+
+    0 in front of the first block, i + 1 in block i, L + 1 behind the last; between two blocks (patch merging) as the
+    one before. Without blocks all lie behind the last.
+    """
+    inside = {id(p): i + 1 for i, block in enumerate(blocks) for p in block.layer.parameters()}
+    depths, last = [], 0
+    for parameter in encoder.parameters():
+        last = inside.get(id(parameter), last if last < len(blocks) else len(blocks) + 1)
+        depths.append(last)
+    return depths
 
 
 @dataclass(frozen=True)

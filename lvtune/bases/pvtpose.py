@@ -180,6 +180,12 @@ class PvtPoseBase(DeconvBase):
         """LayerNorm behind the last block."""
         return self.encoder.layer_norm
 
+    def depths(self) -> list[int]:
+        """As elsewhere; the embedding in front of a stage lies where the stage before ends, not where it is listed."""
+        before = [sum(len(layers) for layers in self.encoder.block[:i]) for i in range(len(self.encoder.block))]
+        own = {id(p): n for n, e in zip(before, self.encoder.patch_embeddings, strict=True) for p in e.parameters()}
+        return [own.get(id(p), d) for p, d in zip(self.encoder.parameters(), super().depths(), strict=True)]
+
     @property
     def carries_tokens(self) -> bool:
         """False: stages differ in width, and patches are merged between them."""

@@ -1,5 +1,7 @@
 """What every base with the classic head must do, whatever its encoder."""
 
+from math import log2
+
 import pytest
 import torch
 from pyramids import FAMILIES, SIZE, WINDOWED_AND_PYRAMIDS, WITH_ATTENTION, load, pixels, tiny
@@ -15,6 +17,7 @@ from lvtune.bases.parts import Block
 from lvtune.errors import LvtuneError
 from lvtune.hub.fingerprint import fingerprint
 from lvtune.patcher import attach
+from lvtune.recipe import TrainOptions
 
 PIXELS = pixels()
 BY_FAMILY = pytest.mark.parametrize("family", FAMILIES)
@@ -299,3 +302,26 @@ def test_a_few_steps_lower_the_loss_and_leave_the_base_as_it_was(family, method)
         base.train(False)
     assert losses[-1] < losses[0]
     assert snapshot(base) == before and torch.equal(base(PIXELS), plain)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_early_layers_of_a_copy_move_less_than_late_ones(family):
+    base = tiny(family)
+    adapter = make_adapter("full", base)
+    options = TrainOptions(layer_decay=0.5)
+    scales = {name: adapter.lr_scale(name, options) for name, _ in adapter.named_parameters()}
+    assert all(scale == 1 for name, scale in scales.items() if name.startswith("head."))
+    places = [log2(1 / scale) for name, scale in scales.items() if name.startswith("encoder.")]
+    count = len(base.blocks)
+    if family == "resnet":
+        assert set(places) == {0}
+        return
+    for i, block in enumerate(base.blocks):
+        own = {id(p) for p in block.layer.parameters()}
+        assert {p for p, q in zip(places, base.encoder.parameters(), strict=True) if id(q) in own} == {count - i}
+    assert places[0] == count + 1 and places[-1] == 0
+    if family == "pvt":
+        found = {i: scales[f"encoder.patch_embeddings.{i}.projection.weight"] for i in range(4)}
+        assert found == {0: 2**-6, 1: 2**-5, 2: 2**-3, 3: 2**-2}
+    if family == "swin":
+        assert scales["encoder.backbone.layers.1.downsample.norm.weight"] == 2**-7
