@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import random
+import shutil
 import tempfile
 
 # before anything of Hugging Face is imported, which reads them once
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["LVTUNE_CACHE"] = tempfile.mkdtemp(prefix="lvtune-test-")
+atexit.register(shutil.rmtree, os.environ["LVTUNE_CACHE"], ignore_errors=True)
 
 import numpy as np
 import pytest

@@ -113,9 +113,11 @@ def test_a_checkpoint_of_another_run_is_passed_over_and_a_damaged_one_told(tmp_p
 SCRIPT = """
 import sys, time
 sys.path[:0] = sys.argv[2:]
-import conftest
+import torch
 from pathlib import Path
 from test_loop import HeatmapObjective, run
+
+torch.set_num_threads(1)
 
 class Slow(HeatmapObjective):
     def __call__(self, base, batch):
