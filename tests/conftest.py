@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import random
 import shutil
@@ -12,7 +11,6 @@ import tempfile
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["LVTUNE_CACHE"] = tempfile.mkdtemp(prefix="lvtune-test-")
-atexit.register(shutil.rmtree, os.environ["LVTUNE_CACHE"], ignore_errors=True)
 
 import numpy as np
 import pytest
@@ -26,3 +24,9 @@ def _fixed_seeds():
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_cache_is_left():
+    yield
+    shutil.rmtree(os.environ["LVTUNE_CACHE"], ignore_errors=True)
