@@ -22,6 +22,9 @@ PVT = PvtArch(widths=(8, 16, 24, 32), depths=(1, 2, 1, 1), heads=(1, 2, 3, 4), m
 PVT_V2 = {"embed_dims": (8, 16, 24, 32), "depths": (1, 2, 1, 1), "num_heads": (1, 2, 3, 4)}
 VIT = {"img_size": SIZE, "embed_dim": 32, "depth": 2, "num_heads": 4}
 
+METHODS = ("vlpose", "full", "head", "last-blocks", "bitfit", "norm", "ssf", "vpt", "bottleneck", "lora")
+"""Methods built from the patcher's own changes; those of peft have their own tests."""
+
 WINDOWED_AND_PYRAMIDS = ("swin", "pvt", "pvtv2")
 WITH_ATTENTION = (*WINDOWED_AND_PYRAMIDS, "vit")
 FAMILIES = (*WITH_ATTENTION, "resnet")

@@ -4,13 +4,12 @@ from math import log2
 
 import pytest
 import torch
-from pyramids import FAMILIES, SIZE, WINDOWED_AND_PYRAMIDS, WITH_ATTENTION, load, pixels, tiny
+from pyramids import FAMILIES, METHODS, SIZE, WINDOWED_AND_PYRAMIDS, WITH_ATTENTION, load, pixels, tiny
 from safetensors.torch import save_file
 from tiny import make_adapter, snapshot
 from torch import nn
 from torch.nn import functional as F
 
-from lvtune.adapters import METHODS
 from lvtune.bases import as_base
 from lvtune.bases.deconv_head import DeconvHead
 from lvtune.bases.parts import Block
@@ -259,7 +258,7 @@ def options_of(method, family):
     return {"placement": "none"} if method == "vlpose" and family == "resnet" else {}
 
 
-@pytest.mark.parametrize("method", METHODS.names())
+@pytest.mark.parametrize("method", METHODS)
 @BY_FAMILY
 def test_methods_attach_and_leave_all_as_it_was(family, method):
     base = tiny(family)

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from pyramids import METHODS
 from tiny import ARCH, SIZE, make_adapter, snapshot, tiny_pixels
 
-from lvtune.adapters import METHODS, create_adapter
+from lvtune.adapters import create_adapter
 from lvtune.bases import as_base, find_loader, list_bases, load_base
 from lvtune.bases.vitpose import ARCH as ARCH_OF
 from lvtune.bases.vitpose import EXPERTS, SPECS, VitPoseBase, build_model, make_config
@@ -83,7 +84,7 @@ def test_a_copy_has_the_same_weights_and_no_hooks():
     assert torch.equal(VitPoseBase(copy.eval(), base.spec)(PIXELS), base(PIXELS))
 
 
-@pytest.mark.parametrize("method", METHODS.names())
+@pytest.mark.parametrize("method", METHODS)
 def test_methods_attach_and_leave_all_as_it_was(method):
     base = plus_base()
     with torch.no_grad():
