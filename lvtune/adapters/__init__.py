@@ -104,7 +104,7 @@ def base_of(adapter: nn.Module) -> Base | None:
     return None if model is None else family(model, spec)
 
 
-from lvtune.adapters import bitfit, bottleneck, full, head, last_blocks, lora, norm, ssf, vlpose, vpt  # noqa: E402
+from lvtune.adapters import bitfit, bottleneck, full, head, last_blocks, lora, norm, peft_tuners, ssf, vlpose, vpt  # noqa: E402
 
 __all__ = [
     "METHODS",
@@ -119,6 +119,7 @@ __all__ = [
     "list_methods",
     "lora",
     "norm",
+    "peft_tuners",
     "register_method",
     "ssf",
     "vlpose",

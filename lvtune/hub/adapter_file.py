@@ -24,7 +24,8 @@ from lvtune.hub.fingerprint import hash_tensors
 TENSORS_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "lvtune_config.json"
 PEFT_FILE = "adapter_config.json"
-_HEADER_KEY = "lvtune_config"
+HEADER_KEY = "lvtune_config"
+"""Where the config stands in the metadata of the tensors' file."""
 _RETRIES = 20
 
 
@@ -53,11 +54,11 @@ def save(
     """
     folder = Path(folder)
     _check_names(tensors)
-    _check_finite(tensors, "tune again with a lower --lr, or from a --seed that does not diverge")
+    check_finite(tensors, "tune again with a lower --lr, or from a --seed that does not diverge")
     full = complete_config(config, hash_tensors(tensors.items()))
     check_config(full, "the config")
     header = canonical_json(full, "the adapter's config")
-    data = pack(tensors, {_HEADER_KEY: header, "format": "pt"})
+    data = pack(tensors, {HEADER_KEY: header, "format": "pt"})
     copies = {CONFIG_FILE: full} | ({PEFT_FILE: dict(peft_config)} if peft_config is not None else {})
     texts = {name: canonical_json(value, name, indent=2) + "\n" for name, value in copies.items()}
     with user_errors(folder):
@@ -142,13 +143,13 @@ def _read(file: Path, copy: Path | None) -> tuple[dict[str, Tensor], dict[str, A
         raise LvtuneError(
             f"adapter '{file}' that may not be read", "a readable file", "mend permissions"
         ) from error
-    if _HEADER_KEY not in packed.metadata:
+    if HEADER_KEY not in packed.metadata:
         raise LvtuneError(
             f"'{file}', a safetensors file without lvtune's config in its header",
             "an adapter that lvtune wrote (a plain peft adapter or a model's weights are not one)",
             "tune one with `lvtune adapt`",
         )
-    config = strict_json(packed.metadata[_HEADER_KEY], f"the config in '{file}'")
+    config = strict_json(packed.metadata[HEADER_KEY], f"the config in '{file}'")
     check_config(config, f"the config in '{file}'")
     if text is not None:
         _check_copy(config, strict_json(text, f"'{copy}'"), copy)
@@ -158,7 +159,7 @@ def _read(file: Path, copy: Path | None) -> tuple[dict[str, Tensor], dict[str, A
             f"tensors with sha256 {short(config['tensors_sha256'][:12], quote=False)}…",
             "copy or download the adapter again",
         )
-    _check_finite(packed.tensors, "tune the adapter again")
+    check_finite(packed.tensors, "tune the adapter again")
     return packed.tensors, in_memory(config)
 
 
@@ -184,7 +185,8 @@ def _check_names(tensors: Mapping[str, Tensor]) -> None:
             )
 
 
-def _check_finite(tensors: Mapping[str, Tensor], fix: str) -> None:
+def check_finite(tensors: Mapping[str, Tensor], fix: str) -> None:
+    """Raises a LvtuneError naming the first tensor with infinities or NaN; ``fix`` says what to do about it."""
     for name, value in tensors.items():
         if not (value.is_floating_point() or value.is_complex()):
             continue
@@ -237,6 +239,7 @@ __all__ = [
     "PEFT_FILE",
     "TENSORS_FILE",
     "check_base",
+    "check_finite",
     "compare",
     "read",
     "save",

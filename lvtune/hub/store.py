@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lvtune.adapters import METHODS, adopt, base_of
+from lvtune.adapters import METHODS, adopt, base_of, peft_options
 from lvtune.bases.base import as_base
 from lvtune.data.skeletons import Skeleton
 from lvtune.errors import LvtuneError
-from lvtune.hub import adapter_file
+from lvtune.hub import adapter_file, peft_folder
 from lvtune.hub.fingerprint import fingerprints
 from lvtune.language.bank import PromptBank
 from lvtune.recipe import method_config
@@ -81,6 +81,9 @@ def save_adapter(adapter: nn.Module, folder: str | Path, base: nn.Module | None 
 def load_adapter(source: str | Path, base: nn.Module) -> nn.Module:
     """An adapter from a folder, a ``.safetensors`` file or a Hub repository (``user/repo`` or ``user/repo@rev``).
 
+    A folder that plain peft wrote becomes an adapter of the method ``peft``. It does not say which base it is for,
+    so its tensors' names and shapes alone are compared.
+
     Args:
         source: where it lies.
         base: a base or plain model; must be the one that the adapter was made for.
@@ -89,9 +92,14 @@ def load_adapter(source: str | Path, base: nn.Module) -> nn.Module:
         LvtuneError: no such adapter; a damaged file; another base, skeleton or format.
     """
     view = as_base(base)
-    tensors, config = adapter_file.read(source)
-    adapter_file.check_base(config, view)
-    adapter = from_config(config, view, tensors)
+    foreign = peft_folder.read(source)
+    if foreign is not None:
+        tensors, config = foreign
+        adapter = from_peft(config, view)
+    else:
+        tensors, config = adapter_file.read(source)
+        adapter_file.check_base(config, view)
+        adapter = from_config(config, view, tensors)
     tensors = {name: value for name, value in tensors.items() if not name.startswith(_BANK)}
     expected = {name: tuple(value.shape) for name, value in adapter.tensors().items()}
     adapter_file.compare(expected, tensors)
@@ -113,3 +121,11 @@ def from_config(config: dict[str, Any], view: Base, tensors: dict[str, Tensor]) 
         adapter = cls(options, view, bank=bank, skeleton=skeleton)
     adapter.saved_with = {key: config.get(key) for key in ("training", "metrics")}
     return adopt(adapter, view, config["domain"], skeleton)
+
+
+def from_peft(config: dict[str, Any], view: Base) -> nn.Module:
+    """The adapter that an ``adapter_config.json`` of plain peft describes, with untuned weights."""
+    options = method_config("peft", peft_options.options_of(config))
+    with torch.random.fork_rng(devices=[]):
+        adapter = METHODS.get("peft")(options, view, skeleton=view.skeleton)
+    return adopt(adapter, view, None, view.skeleton)

@@ -24,6 +24,7 @@ from lvtune.training.objectives import HeatmapObjective
 PIXELS = tiny_pixels()
 EVERY = pytest.mark.parametrize("method", METHODS.names())
 COPIES_AND_ZEROS = {"full", "head", "last-blocks", "norm", "bitfit", "ssf"}
+COPIES_AND_ZEROS |= {"ia3", "oft", "boft", "vera", "fourierft", "randlora", "c3a", "road", "miss"}
 """Methods whose start is the base's own weights, or zero, whatever the seed."""
 WITH_PREDICTOR = [name for name in METHODS.names() if METHODS.get(name).trains_predictor]
 WITHOUT_PREDICTOR = [name for name in METHODS.names() if not METHODS.get(name).trains_predictor]
