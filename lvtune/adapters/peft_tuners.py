@@ -64,7 +64,7 @@ TUNERS: dict[str, tuple[Tuner, str, Mapping[str, Any]]] = {
         {"lr": 2e-3},
     ),
     "fourierft": (
-        Tuner("FOURIERFT", preset={"init_weights": True}),
+        Tuner("FOURIERFT", preset={"init_weights": True}, fit=lambda width: {"n_frequency": min(1000, width * width)}),
         "Few entries of the difference's spectrum. Paper: FourierFT, arXiv 2405.03003.",
         {"lr": 5e-3},
     ),

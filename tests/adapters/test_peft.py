@@ -10,7 +10,9 @@ import pytest
 import torch
 from peft import IA3Config, LoHaConfig, LoraConfig, PeftModel, get_peft_model
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+from pyramids import WITH_ATTENTION, load, pixels
 from tiny import make_adapter, snapshot, tiny_base, tiny_model, tiny_pixels
+from torch import nn
 
 from lvtune.adapters import METHODS, list_methods
 from lvtune.adapters.peft_bridge import PeftAdapter
@@ -102,6 +104,41 @@ def test_it_goes_to_the_layers_of_the_blocks_and_nowhere_else(method):
     assert changed == wanted | {id(base.predictor)}
     listed = set(adapter.peft_config(base)["target_modules"])
     assert listed == {key.replace("/", ".") for key in adapter.layers}
+
+
+@pytest.mark.parametrize("family", WITH_ATTENTION)
+def test_targets_are_curated_for_every_family(family):
+    base = load(family)
+    before, answered = snapshot(base), base(pixels(2))
+    for method in PEFT_METHODS:
+        adapter = make_adapter(method, base, stirred=0.1)
+        parts = METHODS.get(method).tuner.targets if method in TUNERS else ("query", "value")
+        # one matrix may be query, key and value at once
+        wanted = {id(getattr(block, part)) for block in base.blocks for part in parts}
+        with attach(base, adapter):
+            assert not torch.equal(base(pixels(2)), answered)
+        modules = dict(base.model.named_modules())
+        assert {id(modules[key.replace("/", ".")]) for key in adapter.layers} == wanted
+        assert all(isinstance(modules[key.replace("/", ".")], nn.Linear) for key in adapter.layers)
+    assert snapshot(base) == before
+
+
+def test_compiled_bases_run_them_and_do_not_compile_again_when_they_are_swapped():
+    torch.compiler.reset()
+    base, graphs = tiny_base(layers=1), []
+    adapters = {name: make_adapter(name, base, stirred=0.1) for name in ("dora", "oft")}
+    expected = {name: answer(base, adapter) for name, adapter in adapters.items()}
+    compiled = torch.compile(base, backend=lambda graph, inputs: graphs.append(graph) or graph.forward)
+    for name, adapter in adapters.items():
+        attach(compiled, adapter, name)
+    for turn in range(2):
+        for name, other in expected.items():
+            with use_adapter(compiled, name):
+                torch.testing.assert_close(bare(compiled), other, atol=1e-6, rtol=0)
+        if turn == 0:
+            so_far = len(graphs)
+    assert len(graphs) == so_far > 0
+    torch.compiler.reset()
 
 
 @EVERY
