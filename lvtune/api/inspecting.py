@@ -5,7 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lvtune.changes import hooks_of
+
 if TYPE_CHECKING:
+    from lvtune.bases.base import Base
+    from lvtune.changes import Change
     from lvtune.recipe import Recipe
 
 
@@ -14,7 +18,8 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
 
     Returns:
         ``recipe`` (resolved), ``tree`` (name, shape and parameters of each trainable tensor), ``trainable``,
-        ``share_of_base``, ``memory_mb`` (expected, float32), ``attaches`` (changes to the base), ``persons``.
+        ``share_of_base``, ``memory_mb`` (expected, float32), ``attaches`` (changes to the base), ``targets`` (names
+        of the base's modules that they change), ``persons``.
     """
     from lvtune.api.job import prepare
 
@@ -26,15 +31,22 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
     ]
     trainable = sum(row["parameters"] for row in tree)
     whole = sum(p.numel() for p in job.base.model.parameters())
+    changes = list(job.adapter.changes(job.base))
     return {
         "recipe": job.recipe.to_dict(),
         "tree": tree,
         "trainable": trainable,
         "share_of_base": trainable / whole,
         "memory_mb": round(_expected_memory(job, whole, trainable)),
-        "attaches": len(list(job.adapter.changes(job.base))),
+        "attaches": len(changes),
+        "targets": _names_of_changed(changes, job.base),
         "persons": {"train": len(job.train.table), "test": len(job.test.table)},
     }
+
+
+def _names_of_changed(changes: list[Change], base: Base) -> list[str]:
+    changed = {module for change in changes for _, module, _ in hooks_of(change)}
+    return [name for name, module in base.model.named_modules() if module in changed]
 
 
 def _expected_memory(job: Any, whole: int, trainable: int) -> float:

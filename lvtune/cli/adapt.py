@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -105,10 +107,16 @@ def _plan(values: Mapping[str, Any]) -> str:
         [
             outline(values["recipe"]),
             table(["trainable", "shape", "parameters"], tree),
+            table(["attaches to", "times"], [[name, count] for name, count in _alike(values["targets"]).items()]),
             f"{values['trainable']:,} trainable parameters, {share:.1f} % of the base; "
             f"about {values['memory_mb']:.0f} MB of memory",
         ]
     )
+
+
+def _alike(names: Sequence[str]) -> Counter[str]:
+    """Names that differ in numbers alone, such as those of blocks, as one with stars."""
+    return Counter(re.sub(r"(?<=\.)\d+(?=\.|$)", "*", name) for name in names)
 
 
 def summary_of(values: Mapping[str, Any]) -> str:

@@ -97,6 +97,7 @@ def test_dry_run_prints_recipe_tree_and_memory_and_stops(adapted, monkeypatch, c
         "trainable": 115200,
         "share_of_base": 0.02,
         "memory_mb": 1234.4,
+        "targets": ["backbone.layer.0.mlp.fc1", "backbone.layer.11.mlp.fc1", "head.conv"],
     }
     monkeypatch.setattr("lvtune.api.dry_run", lambda recipe: plan)
     assert main(["adapt", "--dry-run"]) == 0
@@ -104,5 +105,6 @@ def test_dry_run_prints_recipe_tree_and_memory_and_stops(adapted, monkeypatch, c
     assert "base: vitpose-ti" in out
     assert "lr: 0.0005" in out
     assert "prompts    12x50x192     115,200" in out
+    assert "backbone.layer.*.mlp.fc1      2\n" in out and "head.conv                     1\n" in out
     assert "about 1234 MB" in out
     assert adapted == []

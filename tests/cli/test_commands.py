@@ -126,6 +126,8 @@ def test_dry_run_writes_nothing(own, capsys):
     values = answer(capsys, "adapt", *given, "--dry-run", "--method.r", "2")
     assert values["recipe"]["method_options"]["r"] == 2
     assert values["trainable"] == sum(row["parameters"] for row in values["tree"])
+    assert len(values["targets"]) == 25 and "head.conv" in values["targets"]
+    assert not any("embeddings" in name for name in values["targets"])
     assert not Path("lvtune-out").exists()
 
 
