@@ -66,5 +66,8 @@ class Registry(Generic[T]):
 def suggest(name: str, known: list[str], otherwise: str) -> str:
     """"did you mean ..." for the closest known name in whatever case, else ``otherwise``."""
     by_lower = {other.lower(): other for other in known}
-    close = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.5)
+    typed = str(name).lower()
+    close = difflib.get_close_matches(typed, by_lower, n=3, cutoff=0.5)
+    # two letters swapped come before anything else: "lroa" is "lora", not "road"
+    close.sort(key=lambda other: sorted(other) != sorted(typed))
     return f"did you mean '{by_lower[close[0]]}'?" if close else otherwise

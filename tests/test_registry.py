@@ -51,6 +51,11 @@ def test_an_unknown_name_is_told_in_three_parts(registry, name, fix):
     assert str(error.value) == f"{error.value.given}; {'expected '}{error.value.expected}; {fix}"
 
 
+def test_swapped_letters_are_seen_before_other_likenesses():
+    assert suggest("lroa", ["road", "lora"], "no") == "did you mean 'lora'?"
+    assert suggest("roadd", ["lora", "road"], "no") == "did you mean 'road'?"
+
+
 def test_suggestions_do_not_mind_case():
     assert suggest("LORA", ["lora"], "no") == "did you mean 'lora'?"
     assert suggest("anything", [], "no") == "no"
