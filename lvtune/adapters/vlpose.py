@@ -57,7 +57,7 @@ class VLPoseConfig:
     """Heads of the matcher's attention."""
     dropout: float = field(default=0.1, metadata={"at_least": 0, "at_most": 1})
     """Dropout on the matcher's attention map."""
-    prompt_lr_scale: float = field(default=1.0, metadata={"at_least": 0})
+    prompt_lr_scale: float = field(default=10.0, metadata={"at_least": 0})
     """Factor on the learning rate of visual prompts."""
     gate_lr_scale: float = field(default=10.0, metadata={"at_least": 0})
     """Factor on the learning rate of gates."""
@@ -72,7 +72,13 @@ class VLPose(Defaults, nn.Module):
     Config = VLPoseConfig
     trains_predictor = True
     reads_language = True
-    defaults: ClassVar[dict[str, Any]] = {"lr": 5e-4, "weight_decay": 0.1}
+    # a short tuning of a base that knows poses: light augmentation measured better than the published one
+    defaults: ClassVar[dict[str, Any]] = {
+        "lr": 1e-3,
+        "weight_decay": 0.1,
+        "epochs": 3,
+        "augment": {"half_body": 0.0, "shift_p": 0.0, "scale": (0.9, 1.1), "rotate": 15.0},
+    }
 
     def __init__(
         self,
