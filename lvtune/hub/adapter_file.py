@@ -61,25 +61,35 @@ def save(
     data = pack(tensors, {HEADER_KEY: header, "format": "pt"})
     copies = {CONFIG_FILE: full} | ({PEFT_FILE: dict(peft_config)} if peft_config is not None else {})
     texts = {name: canonical_json(value, name, indent=2) + "\n" for name, value in copies.items()}
+    return install(folder, data, texts)
+
+
+def install(folder: Path, data: bytes, texts: Mapping[str, str]) -> Path:
+    """Puts the bytes of an adapter into a folder such that a whole one, old or new, is there at any moment.
+
+    Args:
+        folder: made where it is not there.
+        data: of the tensors' file.
+        texts: name to text of the other files.
+
+    Raises:
+        LvtuneError: the folder cannot be written.
+    """
     with user_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         sweep(folder)
-        _replace(folder, data, texts)
+        with staged(folder, data) as tensors_file:
+            # The order is the guarantee: old tensors alone are the old adapter, new tensors alone the new one.
+            for name in (CONFIG_FILE, PEFT_FILE):
+                (folder / name).unlink(missing_ok=True)
+            sync_folder(folder)
+            os.replace(tensors_file, folder / TENSORS_FILE)
+            sync_folder(folder)
+        for name, text in texts.items():
+            with staged(folder, text) as copy:
+                os.replace(copy, folder / name)
+        sync_folder(folder)
     return folder
-
-
-def _replace(folder: Path, data: bytes, texts: Mapping[str, str]) -> None:
-    with staged(folder, data) as tensors_file:
-        # The order is the guarantee: old tensors alone are the old adapter, new tensors alone the new one.
-        for name in (CONFIG_FILE, PEFT_FILE):
-            (folder / name).unlink(missing_ok=True)
-        sync_folder(folder)
-        os.replace(tensors_file, folder / TENSORS_FILE)
-        sync_folder(folder)
-    for name, text in texts.items():
-        with staged(folder, text) as copy:
-            os.replace(copy, folder / name)
-    sync_folder(folder)
 
 
 def write_json(path: Path | str, value: Any) -> Path:
@@ -241,6 +251,7 @@ __all__ = [
     "check_base",
     "check_finite",
     "compare",
+    "install",
     "read",
     "save",
     "write_json",

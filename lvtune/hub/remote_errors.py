@@ -1,0 +1,157 @@
+"""What can go wrong between here and the Hub, each in a sentence of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from huggingface_hub import constants, get_token
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    HTTPError,
+    LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+from lvtune.errors import LvtuneError
+
+if TYPE_CHECKING:
+    from lvtune.hub.remote import Address
+
+CLIENT_ERRORS = (HTTPError, OSError, ValueError)
+"""What the Hub client raises; ``HTTPError`` is that of the HTTP library it was built on, httpx or its successor."""
+_LOGIN = "type `hf auth login`, or set HF_TOKEN"
+
+
+def status_of(error: Exception) -> int | None:
+    """The HTTP status that an error came with, or None."""
+    return error.response.status_code if isinstance(error, HfHubHTTPError) else None
+
+
+def is_unreachable(error: Exception) -> bool:
+    """Whether the Hub did not answer, or answered that it is out of order."""
+    if isinstance(error, OfflineModeIsEnabled):
+        return True
+    status = status_of(error)
+    return isinstance(error, HTTPError) if status is None else status >= 500
+
+
+def explain(error: Exception, address: Address, *, writing: bool = False, started: bool = False) -> LvtuneError:
+    """An error of the Hub client in three parts; no token is ever in it.
+
+    Args:
+        error: what was raised.
+        address: what was asked for.
+        writing: it was to be pushed.
+        started: the Hub had answered before.
+    """
+    if isinstance(error, OfflineModeIsEnabled):
+        return _offline(address, writing)
+    if isinstance(error, GatedRepoError):
+        return LvtuneError(
+            f"{address}, whose author lets in only those who asked", "leave to read it",
+            f"ask for it at {constants.ENDPOINT}/{address.repo}, and {_LOGIN}",
+        )  # fmt: skip
+    if isinstance(error, RevisionNotFoundError):
+        return _no_revision(address)
+    if isinstance(error, RepositoryNotFoundError):
+        return _no_repository(address, writing)
+    if isinstance(error, LocalTokenNotFoundError):
+        return no_token(address)
+    if isinstance(error, EntryNotFoundError) and status_of(error) is not None:
+        return LvtuneError(f"a file of {address} that is gone", "the files that the Hub told of", "try again")
+    if isinstance(error, HFValidationError):
+        return LvtuneError(f"'{address}', which is no repository's name", "user/repo or user/repo@revision",
+                           "check the name")  # fmt: skip
+    status = status_of(error)
+    if status is not None:
+        return _refused(status, address, writing)
+    return _transport(error, address, writing, started)
+
+
+def _offline(address: Address, writing: bool) -> LvtuneError:
+    if writing:
+        return LvtuneError(f"pushing to {address} with HF_HUB_OFFLINE set", "the network", "unset HF_HUB_OFFLINE")
+    return LvtuneError(
+        f"{address}, of which the Hub cache has no copy, with HF_HUB_OFFLINE set", "a copy that was downloaded before",
+        f"unset HF_HUB_OFFLINE and type `lvtune pull {address}` once",
+    )  # fmt: skip
+
+
+def no_token(address: Address) -> LvtuneError:
+    """Nobody is logged in, and somebody must be."""
+    return LvtuneError(f"pushing to {address} without being logged in to the Hub", "a token that may write", _LOGIN)
+
+
+def _no_revision(address: Address) -> LvtuneError:
+    return LvtuneError(
+        f"revision '{address.revision or 'main'}', which {address.repo} does not have",
+        f"one of {', '.join(_revisions(address)) or 'its branches, tags and commits'}",
+        f"leave out what stands behind @, or see {constants.ENDPOINT}/{address.repo}/commits/main",
+    )
+
+
+def _revisions(address: Address) -> list[str]:
+    """Branches and tags, as far as the Hub tells them."""
+    from lvtune.hub.remote import client
+
+    try:
+        refs = client().list_repo_refs(address.repo)
+    except CLIENT_ERRORS:
+        return []  # the error that is being told is worth more than this one
+    return [ref.name for ref in [*refs.branches, *refs.tags]][:10]
+
+
+def _no_repository(address: Address, writing: bool) -> LvtuneError:
+    if not get_token():
+        return LvtuneError(
+            f"{address.repo}, neither a folder here nor a repository that the Hub shows to everyone (401)",
+            "an adapter's folder, or a public repository user/repo",
+            f"check the name; if it is private, {_LOGIN}",
+        )  # fmt: skip
+    return LvtuneError(
+        f"{address.repo}, neither a folder here nor a repository that the Hub shows to you (404)",
+        "a repository that exists and that your token may " + ("write to" if writing else "read"),
+        "check the name; `hf auth whoami` tells who you are",
+    )  # fmt: skip
+
+
+def _refused(status: int, address: Address, writing: bool) -> LvtuneError:
+    if status == 401:
+        return LvtuneError(f"a token that the Hub does not know (401), for {address}", "one that is still valid",
+                           "type `hf auth login` for a new one; HF_TOKEN goes before it")  # fmt: skip
+    if status == 403:
+        right = "write to" if writing else "read"
+        return LvtuneError(f"a token that may not {right} {address.repo} (403)", f"one that may {right} it",
+                           "make one at https://huggingface.co/settings/tokens, and type `hf auth login`")  # fmt: skip
+    if status == 429:
+        return LvtuneError(f"too many requests to the Hub (429), for {address}", "fewer", "wait some minutes")
+    if status >= 500:
+        return LvtuneError(f"the Hub at {constants.ENDPOINT}, which is out of order ({status}), for {address}",
+                           "an answer", "try again later; nothing was changed")  # fmt: skip
+    return LvtuneError(f"{address}, which the Hub refuses ({status})", "a request that it takes",
+                       "upgrade: pip install --upgrade huggingface_hub lvtune")  # fmt: skip
+
+
+def _transport(error: Exception, address: Address, writing: bool, started: bool) -> LvtuneError:
+    kind = type(error).__name__
+    if isinstance(error, HTTPError) and not started:
+        return LvtuneError(
+            f"{address}: the Hub at {constants.ENDPOINT} cannot be reached ({kind})", "a network connection",
+            "check it, and HF_ENDPOINT and proxies if you set them",
+        )  # fmt: skip
+    if isinstance(error, OSError) and error.filename is not None:
+        return LvtuneError(f"{error.filename}: {error.strerror}", "a Hub cache that can be written, with room",
+                           "set HF_HOME to another place")  # fmt: skip
+    if not started:
+        return LvtuneError(f"{address}: an answer from {constants.ENDPOINT} that is not the Hub's ({kind})",
+                           "the Hub", "check HF_ENDPOINT, and whether the network wants a login")  # fmt: skip
+    if writing:
+        return LvtuneError(f"pushing to {address}, which broke off ({kind})", "a connection that lasts",
+                           "push again; the repository holds what it held before")  # fmt: skip
+    return LvtuneError(f"a download of {address} that broke off ({kind})", "a connection that lasts",
+                       "try again; what has arrived whole is kept")  # fmt: skip
