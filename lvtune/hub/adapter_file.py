@@ -64,7 +64,7 @@ def save(
     return install(folder, data, texts)
 
 
-def install(folder: Path, data: bytes, texts: Mapping[str, str]) -> Path:
+def install(folder: Path, data: bytes, texts: Mapping[str, str | bytes]) -> Path:
     """Puts the bytes of an adapter into a folder such that a whole one, old or new, is there at any moment.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
@@ -15,30 +16,53 @@ _STATES = {"before": "before", "after_on": "adapter on", "after_off": "adapter o
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|#~&])")
 
 
-def model_card(config: Mapping[str, Any], report: Mapping[str, Any]) -> str:
+@dataclass(frozen=True)
+class Publication:
+    """What a card says of the place where the adapter is given away."""
+
+    repo: str | None = None
+    """``user/repo``, or ``user/repo@branch``; None: a folder on disk."""
+    license: str | None = None
+    """The Hub's name of a licence, such as ``apache-2.0``."""
+    base_model: str | None = None
+    """The base's Hub id where it differs from the one in the config."""
+    picture: str | None = None
+    """File beside the card that shows the base alone and with the adapter."""
+    tags: tuple[str, ...] = ()
+    """Further tags."""
+
+
+LOCAL = Publication()
+
+
+def model_card(config: Mapping[str, Any], report: Mapping[str, Any], at: Publication = LOCAL) -> str:
     """The card of an adapter.
 
     Args:
         config: of the adapter file.
         report: ``report.json``; what it lacks is left out.
+        at: where it is published.
 
     Returns:
         Markdown with a YAML head.
     """
     parts = [
-        f"---\n{_metadata(config, report).to_yaml()}\n---",
+        f"---\n{card_data(config, report, at).to_yaml()}\n---",
         f"# {plain_text(_title(config))}",
         _summary(config, report),
+        _picture(at),
+        _usage(config, at),
         _scores(report),
-        _usage(config),
         _prompts(config),
         _tuning(config, report),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _metadata(config: Mapping[str, Any], report: Mapping[str, Any]) -> ModelCardData:
+def card_data(config: Mapping[str, Any], report: Mapping[str, Any], at: Publication = LOCAL) -> ModelCardData:
+    """The metadata of the card; see :func:`model_card`."""
     base, domain = config["base"], config.get("domain")
+    base_model = at.base_model or base.get("hub_id")
     after = (report.get("target") or {}).get("after_on") or {}
     results = [
         EvalResult(
@@ -53,11 +77,15 @@ def _metadata(config: Mapping[str, Any], report: Mapping[str, Any]) -> ModelCard
         for key, name in METRICS.items()
         if after.get(key) is not None
     ]
+    tags = ["lvtune", "pose-estimation", "adapter", config["method"], *([_slug(domain)] if domain else []), *at.tags]
     return ModelCardData(
-        base_model=base.get("hub_id"),
+        license=at.license,
+        base_model=base_model,
+        # said outright: the Hub itself guesses it for peft's adapters alone
+        **({"base_model_relation": "adapter"} if base_model else {}),
         library_name="lvtune",
         pipeline_tag="keypoint-detection",
-        tags=["lvtune", "pose-estimation", "adapter", config["method"], *([_slug(domain)] if domain else [])],
+        tags=list(dict.fromkeys(tags)),
         model_name=_title(config) if results else None,
         eval_results=results or None,
     )
@@ -121,24 +149,31 @@ def _scores(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _usage(config: Mapping[str, Any]) -> str:
+def _picture(at: Publication) -> str:
+    if at.picture is None:
+        return ""
+    words = "Test pictures, picked by how far the key points moved, not by how well they fit."
+    return f"![The base alone (left) and with the adapter (right)]({at.picture})\n\n{words}"
+
+
+def _usage(config: Mapping[str, Any], at: Publication) -> str:
     name = code(config["base"]["name"])
     prompts = list(config.get("prompts") or {})
     prompt = f', prompt="{code(prompts[0])}"' if prompts else ""
-    hint = "  # left out: the mean of all sentences" if prompts else ""
+    hint = "  # prompt left out: the mean of all sentences" if prompts else ""
+    source = code(at.repo or "path/to/this/folder")
     return f"""## Use
 
 ```python
 import lvtune
-
 base = lvtune.load_base("{name}")
-adapter = lvtune.load_adapter("path/to/this/folder", base)  # or "user/repo"
-with lvtune.attach(base, adapter, name="art"):
+adapter = lvtune.load_adapter("{source}", base)
+with lvtune.attach(base, adapter):
     heatmaps = base(pixel_values{prompt}){hint}
 ```
 
 ```sh
-lvtune predict PICTURE --base {name} --adapter path/to/this/folder
+lvtune predict PICTURE --adapter {source}
 ```"""
 
 

@@ -228,8 +228,10 @@ def pull_adapter(source: str, folder: str | Path | None = None, *, overwrite: bo
         if not overwrite and there.exists() and there.read_bytes() != data:
             raise LvtuneError(f"folder {folder}, which holds another adapter", "a new folder, or leave to replace it",
                               f"type --out DIR, or --overwrite to lose what is in {folder}")  # fmt: skip
-    texts = [name for name in (*FILES[1:], REPORT_FILE) if (snapshot / name).is_file()]
-    adapter_file.install(folder, data, {name: (snapshot / name).read_text(encoding="utf-8") for name in texts})
+    names = [name for name in (*FILES[1:], REPORT_FILE) if (snapshot / name).is_file()]
+    adapter_file.install(folder, data, {name: (snapshot / name).read_bytes() for name in names})
+    if REPORT_FILE not in names:  # what is there tells of another adapter
+        (folder / REPORT_FILE).unlink(missing_ok=True)
     return Pulled(folder, address, snapshot.name)
 
 

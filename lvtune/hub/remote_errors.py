@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 from huggingface_hub import constants, get_token
 from huggingface_hub.errors import (
-    EntryNotFoundError,
+    FileMetadataError,
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
     HTTPError,
+    LocalEntryNotFoundError,
     LocalTokenNotFoundError,
     OfflineModeIsEnabled,
+    RemoteEntryNotFoundError,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -49,24 +51,11 @@ def explain(error: Exception, address: Address, *, writing: bool = False, starte
         writing: it was to be pushed.
         started: the Hub had answered before.
     """
-    if isinstance(error, OfflineModeIsEnabled):
-        return _offline(address, writing)
-    if isinstance(error, GatedRepoError):
-        return LvtuneError(
-            f"{address}, whose author lets in only those who asked", "leave to read it",
-            f"ask for it at {constants.ENDPOINT}/{address.repo}, and {_LOGIN}",
-        )  # fmt: skip
-    if isinstance(error, RevisionNotFoundError):
-        return _no_revision(address)
-    if isinstance(error, RepositoryNotFoundError):
-        return _no_repository(address, writing)
-    if isinstance(error, LocalTokenNotFoundError):
-        return no_token(address)
-    if isinstance(error, EntryNotFoundError) and status_of(error) is not None:
-        return LvtuneError(f"a file of {address} that is gone", "the files that the Hub told of", "try again")
-    if isinstance(error, HFValidationError):
-        return LvtuneError(f"'{address}', which is no repository's name", "user/repo or user/repo@revision",
-                           "check the name")  # fmt: skip
+    if isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, CLIENT_ERRORS):
+        error = error.__cause__
+    for kind, tell in _CAUSES.items():
+        if isinstance(error, kind):
+            return tell(address, writing)
     status = status_of(error)
     if status is not None:
         return _refused(status, address, writing)
@@ -82,12 +71,36 @@ def _offline(address: Address, writing: bool) -> LvtuneError:
     )  # fmt: skip
 
 
-def no_token(address: Address) -> LvtuneError:
+def _gated(address: Address, writing: bool) -> LvtuneError:
+    return LvtuneError(
+        f"{address}, whose author lets in only those who asked", "leave to read it",
+        f"ask for it at {constants.ENDPOINT}/{address.repo}, and {_LOGIN}",
+    )  # fmt: skip
+
+
+def _bad_name(address: Address, writing: bool) -> LvtuneError:
+    return LvtuneError(
+        f"'{address}', which is no repository's name", "user/repo or user/repo@revision", "check the name"
+    )
+
+
+def _gone(address: Address, writing: bool) -> LvtuneError:
+    return LvtuneError(f"a file of {address} that is gone", "the files that the Hub told of", "try again")
+
+
+def _no_hub(address: Address, writing: bool) -> LvtuneError:
+    return LvtuneError(
+        f"{address}: an answer from {constants.ENDPOINT} that is not the Hub's", "the Hub",
+        "check HF_ENDPOINT, and whether the network wants a login",
+    )  # fmt: skip
+
+
+def no_token(address: Address, writing: bool = True) -> LvtuneError:
     """Nobody is logged in, and somebody must be."""
     return LvtuneError(f"pushing to {address} without being logged in to the Hub", "a token that may write", _LOGIN)
 
 
-def _no_revision(address: Address) -> LvtuneError:
+def _no_revision(address: Address, writing: bool) -> LvtuneError:
     return LvtuneError(
         f"revision '{address.revision or 'main'}', which {address.repo} does not have",
         f"one of {', '.join(_revisions(address)) or 'its branches, tags and commits'}",
@@ -148,10 +161,22 @@ def _transport(error: Exception, address: Address, writing: bool, started: bool)
         return LvtuneError(f"{error.filename}: {error.strerror}", "a Hub cache that can be written, with room",
                            "set HF_HOME to another place")  # fmt: skip
     if not started:
-        return LvtuneError(f"{address}: an answer from {constants.ENDPOINT} that is not the Hub's ({kind})",
-                           "the Hub", "check HF_ENDPOINT, and whether the network wants a login")  # fmt: skip
+        return _no_hub(address, writing)
     if writing:
         return LvtuneError(f"pushing to {address}, which broke off ({kind})", "a connection that lasts",
                            "push again; the repository holds what it held before")  # fmt: skip
     return LvtuneError(f"a download of {address} that broke off ({kind})", "a connection that lasts",
                        "try again; what has arrived whole is kept")  # fmt: skip
+
+
+_CAUSES = {
+    OfflineModeIsEnabled: _offline,
+    GatedRepoError: _gated,
+    RevisionNotFoundError: _no_revision,
+    RepositoryNotFoundError: _no_repository,
+    RemoteEntryNotFoundError: _gone,
+    LocalTokenNotFoundError: no_token,
+    FileMetadataError: _no_hub,
+    HFValidationError: _bad_name,
+}
+"""What the Hub client raises to who tells it; a gated repository is, to the client, one that is not found."""

@@ -48,6 +48,8 @@ class Hub:
         self.faults: list[Fault] = []
         self.log: list[tuple[str, str, str | None]] = []
         self.url = ""
+        self.store = ""
+        """Where large files lie: another host, which is sent no token."""
 
     def fail(self, method: str, path: str, status: int = 0, **how: object) -> None:
         """Makes requests fail whose path contains a match of ``path``; see :class:`Fault`."""

@@ -145,7 +145,7 @@ def resolve(http: Handler, name: str, revision: str, path: str) -> None:
     if blob.large:
         http.hub.large.setdefault(blob.sha256, blob.data)
         linked = {"X-Linked-Etag": f'"{blob.sha256}"', "X-Linked-Size": str(len(blob.data))}
-        http.answer(b"", 302, {**headers, **linked, "Location": f"{http.hub.url}/lfs/{blob.sha256}"})
+        http.answer(b"", 302, {**headers, **linked, "Location": f"{http.hub.store}/lfs/{blob.sha256}"})
     else:
         send_file(http, blob.data, headers)
 
@@ -193,6 +193,7 @@ def serve() -> Iterator[Hub]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"hub": hub, "routes": ROUTES}))
     server.daemon_threads = True
     hub.url = f"http://127.0.0.1:{server.server_port}"
+    hub.store = f"http://localhost:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
