@@ -60,6 +60,12 @@ class Defaults:
         """``adapter_config.json`` for peft, where peft can load the tensors; else None."""
         return None
 
+    def push_to_hub(self: nn.Module, repo: str, **options: Any) -> Any:
+        """Puts the adapter on the Hub with a model card; see :func:`lvtune.push_adapter` for the options."""
+        from lvtune.hub.publish import push_adapter
+
+        return push_adapter(self, repo, **options)
+
     def tensors(self: nn.Module) -> dict[str, Tensor]:
         """The state dict."""
         return {name: value.detach() for name, value in self.state_dict().items()}

@@ -187,8 +187,9 @@ def _values(
 
 def _write(job: Job, folder: Path, values: dict[str, Any], target: _Measured) -> None:
     from lvtune.hub.atomic import write_text
-    from lvtune.hub.card import model_card
+    from lvtune.hub.card import Publication, model_card
     from lvtune.hub.store import adapter_config
+    from lvtune.viz.before_after import write_before_after
     from lvtune.viz.report import write_report
 
     training = {
@@ -197,10 +198,14 @@ def _write(job: Job, folder: Path, values: dict[str, Any], target: _Measured) ->
         "steps": len(values["curves"]["steps"]),
         "data_fingerprint": job.train.table.fingerprint,
     }
-    metrics = {name: values[name] for name in ("source", "target", "gap_closed", "retention")}
+    scored = ("source", "target", "source_name", "target_name", "gap_closed", "retention")
+    metrics = {name: values[name] for name in scored}
     save_adapter(job.adapter, folder, job.base, training=training, metrics=metrics)
     values["adapter"]["bytes"] = (folder / "adapter_model.safetensors").stat().st_size
     config = adapter_config(job.adapter, job.base, training=training, metrics=metrics)
-    write_text(folder / "README.md", model_card(config, values))
+    pairs = pictures(job, target.before, target.after_on)
+    shown = write_before_after(pairs, folder)
+    at = Publication(picture=None if shown is None else shown.name)
+    write_text(folder / "README.md", model_card(config, values, at))
     write_text(folder / "report.json", json.dumps(values, indent=1))
-    write_report(values, folder / "report.html", pictures(job, target.before, target.after_on))
+    write_report(values, folder / "report.html", pairs)

@@ -64,10 +64,14 @@ def _expected_memory(job: Any, whole: int, trainable: int) -> float:
 
 
 def inspect_adapter(source: str | Path) -> dict[str, Any]:
-    """What an adapter file holds, without its base: config, tensors with shapes, size, share by part."""
-    from lvtune.hub.adapter_file import read
+    """What an adapter file holds, without its base: config, tensors with shapes, size, share by part.
 
-    tensors, config = read(source)
+    ``source`` is a folder, a file, or ``user/repo@revision`` on the Hub.
+    """
+    from lvtune.hub.adapter_file import read
+    from lvtune.hub.remote import locate
+
+    tensors, config = read(locate(source))
     rows = [
         {"name": name, "shape": list(value.shape), "dtype": str(value.dtype).removeprefix("torch.")}
         for name, value in sorted(tensors.items())

@@ -15,7 +15,7 @@ def parser(argv: Sequence[str], summary: str) -> Parser:
     """The adapter's place."""
     result = Parser("inspect", summary)
     result.add_argument(
-        "adapter", metavar="ADAPTER", help="folder of an adapter, or its adapter_model.safetensors"
+        "adapter", metavar="ADAPTER", help="folder of an adapter, its adapter_model.safetensors, or user/repo@revision"
     )
     return result
 

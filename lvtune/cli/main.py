@@ -23,6 +23,8 @@ COMMANDS = {
     "list": "names of bases, methods, domains, text encoders, recipes and skeletons",
     "check-data": "what a data set holds and what is wrong with it",
     "convert": "released VLPose and original ViTPose checkpoints in our form",
+    "push": "give an adapter away: to the Hub, with a model card",
+    "pull": "get an adapter from the Hub into a folder",
 }
 
 _QUIET = {

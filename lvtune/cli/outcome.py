@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from lvtune.errors import LvtuneError
@@ -40,11 +39,15 @@ def choose_domain(given: str | None, data: DataOptions, found: dict[str, Any]) -
 
 
 def made_for(adapter: str | None) -> dict[str, Any]:
-    """``base`` and ``domain`` that a local adapter was made for; {} for none and for one on the Hub."""
-    if adapter is None or not Path(adapter).expanduser().exists():
+    """``base`` and ``domain`` that an adapter was made for; {} for none and for one that plain peft saved."""
+    if adapter is None:
         return {}
-    from lvtune.api import inspect_adapter
+    from lvtune.hub import adapter_file, peft_folder
+    from lvtune.hub.remote import locate
 
-    config = inspect_adapter(adapter)["config"]
+    folder = locate(adapter)
+    if peft_folder.read(folder) is not None:
+        return {}
+    _, config = adapter_file.read(folder)
     found = {"base": (config.get("base") or {}).get("name"), "domain": config.get("domain")}
     return {name: value for name, value in found.items() if value}

@@ -13,6 +13,7 @@ from lvtune.data.skeletons import Skeleton
 from lvtune.errors import LvtuneError
 from lvtune.hub import adapter_file, peft_folder
 from lvtune.hub.fingerprint import fingerprints
+from lvtune.hub.remote import locate
 from lvtune.language.bank import PromptBank
 from lvtune.recipe import method_config
 from lvtune.schema import plain
@@ -81,6 +82,7 @@ def save_adapter(adapter: nn.Module, folder: str | Path, base: nn.Module | None 
 def load_adapter(source: str | Path, base: nn.Module) -> nn.Module:
     """An adapter from a folder, a ``.safetensors`` file or a Hub repository (``user/repo`` or ``user/repo@rev``).
 
+    From the Hub only safetensors and JSON are downloaded, into the Hub client's cache; nothing in them is run.
     A folder that plain peft wrote becomes an adapter of the method ``peft``. It does not say which base it is for,
     so its tensors' names and shapes alone are compared.
 
@@ -89,9 +91,10 @@ def load_adapter(source: str | Path, base: nn.Module) -> nn.Module:
         base: a base or plain model; must be the one that the adapter was made for.
 
     Raises:
-        LvtuneError: no such adapter; a damaged file; another base, skeleton or format.
+        LvtuneError: no such adapter; a damaged file; another base, skeleton or format; whatever keeps it from
+            being downloaded (:func:`lvtune.hub.remote.fetch`).
     """
-    view = as_base(base)
+    view, source = as_base(base), locate(source)
     foreign = peft_folder.read(source)
     if foreign is not None:
         tensors, config = foreign

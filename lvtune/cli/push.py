@@ -1,0 +1,67 @@
+"""``lvtune push``: an adapter to the Hub."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lvtune.cli.outcome import Outcome, say
+from lvtune.cli.parser import Parser, add_options, from_args
+
+
+@dataclass(frozen=True)
+class PushCommand:
+    """Options of ``lvtune push``."""
+
+    license: str | None = None
+    """Terms on which others may use it, by the Hub's name, such as apache-2.0; needed unless the card has them."""
+    private: bool = False
+    """Only you, and those you let in, may see it."""
+    revision: str | None = None
+    """Branch to push to, made if it does not exist; None: main."""
+    message: str | None = None
+    """What the commit says."""
+    base_model: str | None = None
+    """Hub id of the base, for the card, where the adapter does not know it."""
+    picture: str | None = None
+    """Picture of before and after for the card; None: the one in the folder, if any."""
+    with_picture: bool = True
+    """Whether the card shows a picture; pictures of a data set may not be yours to give away."""
+
+
+def parser(argv: Sequence[str], summary: str) -> Parser:
+    """The folder, the repository, and options of :class:`PushCommand`."""
+    result = Parser("push", summary)
+    result.add_argument("folder", metavar="FOLDER", help="folder of an adapter, as `lvtune adapt` wrote it")
+    result.add_argument("repo", metavar="REPO", help="user/repo on the Hub; made if it does not exist")
+    add_options(result, PushCommand)
+    return result
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Pushes folder and card in one commit."""
+    command: PushCommand = from_args(args, PushCommand)
+    from lvtune.hub.publish import push_adapter
+
+    say(f"pushing {args.folder} to {args.repo}")
+    pushed = push_adapter(
+        Path(args.folder),
+        args.repo,
+        license=command.license,
+        private=command.private,
+        revision=command.revision,
+        message=command.message,
+        base_model=command.base_model,
+        picture=(command.picture or True) if command.with_picture else False,
+    )
+    lines = [f"{pushed.url}, commit {pushed.commit[:8]}", f"files: {', '.join(pushed.files)}"]
+    if pushed.base_model is None:
+        lines.append("the card names no base_model: the base has no repository that is known (--base-model ID)")
+    lines += ["", f"use it: lvtune predict PICTURE --adapter {_short(pushed.repo, pushed.revision)}"]
+    return Outcome({**asdict(pushed), "source": pushed.source}, "\n".join(lines))
+
+
+def _short(repo: str, revision: str | None) -> str:
+    return repo if revision is None else f"{repo}@{revision}"
