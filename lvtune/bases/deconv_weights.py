@@ -11,6 +11,7 @@ from torch import Tensor
 from lvtune.bases.deconv_head import DeconvBase
 from lvtune.bases.files import load_strict, read_safetensors
 from lvtune.errors import LvtuneError
+from lvtune.network import quick_failure
 
 Fetch = Callable[[str | None], dict[str, Tensor]]
 """Revision -> the state of the encoder that ``pretrained`` means, ready for ``base.encoder``."""
@@ -59,9 +60,10 @@ def _downloaded(name: str, hub_id: str, revision: str | None) -> Path:
     from huggingface_hub import hf_hub_download
 
     try:
-        return Path(hf_hub_download(hub_id, "model.safetensors", revision=revision))
+        with quick_failure(hub_id) as why:
+            return Path(hf_hub_download(hub_id, "model.safetensors", revision=revision))
     except (OSError, ValueError) as error:
-        raise not_loaded(name, hub_id, error) from error
+        raise not_loaded(name, hub_id, why or error) from error
 
 
 def _from_file(base: DeconvBase, path: Path, adopt: Adopt) -> DeconvBase:
@@ -87,7 +89,7 @@ def _tell_new_head(base: DeconvBase, source: str) -> None:
     )  # fmt: skip
 
 
-def not_loaded(name: str, source: str, error: Exception) -> LvtuneError:
+def not_loaded(name: str, source: str, error: Exception | str) -> LvtuneError:
     """The error for weights that could not be fetched."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return LvtuneError(

@@ -22,6 +22,7 @@ from lvtune.bases.vitpose import (
     spec_of,
 )
 from lvtune.errors import LvtuneError
+from lvtune.network import quick_failure
 
 SHIPPED = Path(__file__).parent / "weights"
 _POSITIONS = "backbone.embeddings.position_embeddings"
@@ -67,12 +68,13 @@ def _from_hub(spec: BaseSpec, hub_id: str, revision: str | None) -> Base:
     from transformers import VitPoseForPoseEstimation
 
     try:
-        model, found = VitPoseForPoseEstimation.from_pretrained(
-            hub_id, revision=revision, dtype=torch.float32, output_loading_info=True
-        )
+        with quick_failure(hub_id) as why:
+            model, found = VitPoseForPoseEstimation.from_pretrained(
+                hub_id, revision=revision, dtype=torch.float32, output_loading_info=True
+            )
     except (OSError, ValueError) as error:
         raise LvtuneError(
-            f"weights '{hub_id}' could not be loaded ({str(error).splitlines()[0][:160]})",
+            f"weights '{hub_id}' could not be loaded ({why or str(error).splitlines()[0][:160]})",
             "network access to the Hugging Face Hub, or the repository in the local Hub cache",
             f"connect and try again, or pass --weights DIR with a downloaded copy of {hub_id} "
             "(config.json, model.safetensors), or --weights random to try the path",

@@ -26,6 +26,7 @@ from lvtune.bases.base import FAMILIES, Base, BaseSpec, Block
 from lvtune.bases.deconv_head import DeconvBase, DeconvPose, build_pose
 from lvtune.bases.deconv_weights import fill, not_loaded
 from lvtune.bases.timmpose import load_timm
+from lvtune.network import quick_failure
 
 Grid = tuple[int, int]
 """(h, w) of a stage's tokens."""
@@ -234,9 +235,10 @@ def load_pvt(spec: BaseSpec, arch: PvtArch, weights: str, *, revision: str | Non
         from transformers import PvtModel
 
         try:
-            state = PvtModel.from_pretrained(spec.hub_id, revision=revision, dtype=torch.float32).state_dict()
+            with quick_failure(str(spec.hub_id)) as why:
+                state = PvtModel.from_pretrained(spec.hub_id, revision=revision, dtype=torch.float32).state_dict()
         except (OSError, ValueError, RuntimeError) as error:
-            raise not_loaded(spec.name, spec.hub_id, error) from error
+            raise not_loaded(spec.name, spec.hub_id, why or error) from error
         return fit_encoder(state, base.encoder)
 
     return fill(base, weights, revision, fetch, partial(fit_encoder, encoder=base.encoder))

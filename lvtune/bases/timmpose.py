@@ -20,6 +20,7 @@ from lvtune.bases.deconv_head import DeconvBase, DeconvPose, build_pose
 from lvtune.bases.deconv_weights import fill, not_adopted, not_loaded
 from lvtune.bases.timm_blocks import FusedBlock, describe
 from lvtune.errors import LvtuneError
+from lvtune.network import quick_failure
 from lvtune.registry import suggest
 
 
@@ -116,9 +117,10 @@ def load_timm(
 
         hub_id = timm.get_pretrained_cfg(name).hf_hub_id
         try:
-            return load(**({"hf_hub_id": f"{hub_id}@{revision}"} if revision else {}))
+            with quick_failure(str(hub_id)) as why:
+                return load(**({"hf_hub_id": f"{hub_id}@{revision}"} if revision else {}))
         except (OSError, RuntimeError, ValueError) as error:
-            raise not_loaded(spec.name, hub_id or f"timm's {name}", error) from error
+            raise not_loaded(spec.name, hub_id or f"timm's {name}", why or error) from error
 
     def adopt(state: dict[str, Tensor]) -> dict[str, Tensor]:
         # an encoder of ours has timm's names behind a prefix

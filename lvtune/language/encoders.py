@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from lvtune.errors import LvtuneError
+from lvtune.network import quick_failure
 from lvtune.registry import Registry
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def _load(name: str, source: str, model_class: str, hint: str = "") -> tuple[Any
         raise LvtuneError(f"no folder {source} for text encoder '{name}'", "a model saved by transformers",
                           "check the path")  # fmt: skip
     try:
-        with _quiet():
+        with quiet(), quick_failure(source) as why:
             model, report = getattr(transformers, model_class).from_pretrained(
                 source, dtype="float32", output_loading_info=True
             )
@@ -125,7 +126,7 @@ def _load(name: str, source: str, model_class: str, hint: str = "") -> tuple[Any
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         first = str(error).strip().split("\n", maxsplit=1)[0][:160]
         raise LvtuneError(
-            f"text encoder '{name}' from {source}: {first}", f"a {model_class} on the Hub or in a folder",
+            f"text encoder '{name}' from {source}: {why or first}", f"a {model_class} on the Hub or in a folder",
             hint or f"go online once, or download {source} and give '{name}:FOLDER'",
         ) from None  # fmt: skip
     if report["missing_keys"]:
@@ -138,7 +139,7 @@ def _load(name: str, source: str, model_class: str, hint: str = "") -> tuple[Any
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without transformers' bars and list of the image tower's weights, left aside on purpose."""
     from transformers.utils import logging
 

@@ -1,0 +1,101 @@
+"""Which sentence says best what a picture looks like: the image side of CLIP or SigLIP against sentences.
+
+Radford et al., Learning Transferable Visual Models From Natural Language Supervision, ICML 2021, arXiv 2103.00020;
+SigLIP: Zhai et al., ICCV 2023, arXiv 2303.15343.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lvtune.errors import LvtuneError
+from lvtune.language.encoders import quiet
+from lvtune.network import quick_failure
+
+RANKER = "openai/clip-vit-base-patch32"
+_BATCH = 32
+
+
+class ImageRanker:
+    """Cosine similarity of pictures and sentences.
+
+    Args:
+        model: folder or Hub id of a CLIP or SigLIP (both towers, image processor and tokenizer) as transformers
+            saves it.
+        device: where to compute.
+
+    Raises:
+        LvtuneError: weights neither in the folder nor reachable, or of another kind of model.
+    """
+
+    def __init__(self, model: str | Path = RANKER, device: str | torch.device = "cpu") -> None:
+        self.source, self.device = str(model), torch.device(device)
+        self._model, self._processor, self._tokenizer = _load(self.source)
+        self._model.to(self.device)
+        self._known: dict[str, Tensor] = {}
+
+    @torch.inference_mode()
+    def scores(self, images: Sequence[np.ndarray], sentences: Sequence[str]) -> Tensor:
+        """Cosines (N, S) on the CPU of N pictures, (H, W, 3) uint8 RGB of any sizes, and S sentences."""
+        text = torch.stack([self._sentence(sentence) for sentence in sentences])
+        rows = [self._images(images[start : start + _BATCH]) @ text.T for start in range(0, len(images), _BATCH)]
+        return torch.cat(rows).cpu() if rows else torch.empty(0, len(sentences))
+
+    def best(self, images: Sequence[np.ndarray], sentences: Sequence[str]) -> list[int]:
+        """For each picture the place of the sentence that fits it best."""
+        return self.scores(images, sentences).argmax(1).tolist()
+
+    def _images(self, images: Sequence[np.ndarray]) -> Tensor:
+        """(n, D), of length 1."""
+        pixels = self._processor(images=list(images), return_tensors="pt")["pixel_values"]
+        return F.normalize(_vectors(self._model.get_image_features(pixel_values=pixels.to(self.device))), dim=-1)
+
+    def _sentence(self, sentence: str) -> Tensor:
+        """(D,), of length 1; each sentence is embedded once.
+
+        Padding to full length suits both kinds: SigLIP was trained to look at it, and in CLIP's causal text tower
+        what follows the end of the sentence changes nothing before it.
+        """
+        if sentence not in self._known:
+            length = self._model.config.text_config.max_position_embeddings
+            tokens = self._tokenizer(
+                [sentence], padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+            )["input_ids"]
+            vector = _vectors(self._model.get_text_features(input_ids=tokens.to(self.device)))[0]
+            self._known[sentence] = F.normalize(vector, dim=-1)
+        return self._known[sentence]
+
+
+def _vectors(output: Any) -> Tensor:
+    """The pooled vectors (n, D), in whichever form transformers' version gives them."""
+    return output if isinstance(output, Tensor) else output.pooler_output
+
+
+def _load(source: str) -> tuple[Any, Any, Any]:
+    """Model (float32, eval), image processor and tokenizer."""
+    import transformers
+
+    fix = f"go online once, or download {source} and name its folder (--ranker FOLDER), or leave 'auto' out"
+    wanted = "a CLIP or SigLIP saved by transformers, in a folder or on the Hub"
+    if not Path(source).is_dir() and (Path(source).is_absolute() or source.startswith((".", "~"))):
+        raise LvtuneError(f"no folder {source} to rank pictures with", wanted, "check the path (--ranker)")
+    with quiet(), quick_failure(source) as why:
+        try:
+            model, report = transformers.AutoModel.from_pretrained(source, dtype="float32", output_loading_info=True)
+            processor = transformers.AutoImageProcessor.from_pretrained(source)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+            raise LvtuneError(f"{source}, to rank pictures with: {why or reason}", wanted, fix) from None
+    if report["missing_keys"] or not hasattr(model, "get_image_features") or not hasattr(model, "get_text_features"):
+        raise LvtuneError(
+            f"{source}, a {type(model).__name__}, to rank pictures with", wanted, f"choose another, such as {RANKER}"
+        )
+    return model.eval().requires_grad_(False), processor, tokenizer
