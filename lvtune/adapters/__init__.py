@@ -64,6 +64,7 @@ def create_adapter(
     import torch
 
     from lvtune.bases.base import as_base
+    from lvtune.language.sharing import shared
     from lvtune.recipe import method_config
 
     cls, view = METHODS.get(method), as_base(base)
@@ -81,6 +82,7 @@ def create_adapter(
         from lvtune.language import get_bank
 
         bank = get_bank(get_domain(domain).prompts, text_encoder)
+    bank = shared(bank) if bank is not None else None
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed GPUs too
         adapter = cls(config, view, bank=bank, skeleton=skeleton)

@@ -12,7 +12,7 @@ picture at once, and a short tuning does not recover it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -27,6 +27,7 @@ from lvtune.adapters.vlpose_matchers import MATCHERS
 from lvtune.bases.base import Base, Block
 from lvtune.data.skeletons import Skeleton
 from lvtune.errors import LvtuneError
+from lvtune.language.sharing import placed
 from lvtune.patcher import Call, Change, InsertTokens, StandIn
 
 if TYPE_CHECKING:
@@ -113,9 +114,15 @@ class VLPose(Defaults, nn.Module):
         self.matcher = MATCHERS.get(config.matcher)(width, config.heads, config.dropout)
         self.decoder = DECODERS.get(config.decoder)(base.stages, width, config.zero_init)
         self.predictor = make_predictor(base, skeleton or base.skeleton)
-        # not persistent: the bank is saved beside the adapter's own tensors
-        self.register_buffer("text_tokens", bank.tokens.float().clone(), persistent=False)  # (C, T, text_dim)
-        self.register_buffer("text_mask", bank.mask.clone(), persistent=False)  # (C, T)
+        # not persistent: the bank is saved beside the adapter's own tensors, and they are the bank's own
+        self.register_buffer("text_tokens", bank.tokens.float(), persistent=False)  # (C, T, text_dim)
+        self.register_buffer("text_mask", bank.mask, persistent=False)  # (C, T)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> VLPose:
+        """Moves and casts; the sentences stay one copy for all adapters that read them."""
+        super()._apply(fn, recurse)
+        self.text_tokens, self.text_mask = placed(self.bank, self.text_tokens)
+        return self
 
     def lr_scale(self, name: str, options: TrainOptions) -> float:
         """Prompts and gates start small and need larger steps than the matrices."""

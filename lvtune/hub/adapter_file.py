@@ -141,8 +141,14 @@ def _locate(path: Path) -> tuple[Path, Path | None]:
 
 
 def _identity(*files: Path | None) -> list[tuple[int, ...] | None]:
-    stats = [file.stat() if file and file.is_file() else None for file in files]
-    return [(s.st_ino, s.st_size, s.st_mtime_ns) if s else None for s in stats]
+    found: list[tuple[int, ...] | None] = []
+    for file in files:
+        try:
+            stat = file.stat() if file else None
+        except FileNotFoundError:  # asking whether it is there first would leave time for it to go
+            stat = None
+        found.append((stat.st_ino, stat.st_size, stat.st_mtime_ns) if stat else None)
+    return found
 
 
 def _read(file: Path, copy: Path | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
