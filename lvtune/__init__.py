@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AdaptReport": "lvtune.api",
+    "AdapterPool": "lvtune.hub.pool",
     "Attachment": "lvtune.patcher",
     "Pose": "lvtune.api",
     "Recipe": "lvtune.recipe",
@@ -34,6 +35,8 @@ _HOMES = {
     "load_adapter": "lvtune.hub.store",
     "load_base": "lvtune.bases",
     "predict": "lvtune.api",
+    "pull_adapter": "lvtune.hub.remote",
+    "push_adapter": "lvtune.hub.publish",
     "register_base": "lvtune.bases",
     "register_domain": "lvtune.domains",
     "register_method": "lvtune.adapters",

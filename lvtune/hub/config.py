@@ -171,7 +171,7 @@ def _check_fields(values: Mapping[str, Any], fields: Mapping[str, tuple[type, ..
             )  # fmt: skip
 
 
-def check_base(config: Mapping[str, Any], base: nn.Module) -> None:
+def check_base(config: Mapping[str, Any], base: nn.Module, prints: dict[str, str] | None = None) -> None:
     """The base at hand is the one that the adapter was tuned on, compared in the dtype at hand.
 
     A float32 base is compared in half precision where the adapter was tuned on a half-precision base.
@@ -179,6 +179,7 @@ def check_base(config: Mapping[str, Any], base: nn.Module) -> None:
     Args:
         config: of the adapter file.
         base: a base or a plain model that some family knows.
+        prints: the base's fingerprints by precision, as far as they are known; the one needed is added.
 
     Raises:
         LvtuneError: other weights, or another input size.
@@ -196,7 +197,10 @@ def check_base(config: Mapping[str, Any], base: nn.Module) -> None:
             f"the base in float32 or {tuned_in}",
             "load the base in that dtype",
         )
-    actual = fingerprint(view, PRECISIONS[usable[0]])
+    prints = {} if prints is None else prints
+    if usable[0] not in prints:
+        prints[usable[0]] = fingerprint(view, PRECISIONS[usable[0]])
+    actual = prints[usable[0]]
     if actual != recorded[usable[0]]:
         source = f" ({short(wanted['hub_id'])})" if wanted["hub_id"] else ""
         name, sha = (short(text, quote=False) for text in (wanted["name"], recorded[usable[0]][:12]))

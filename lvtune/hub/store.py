@@ -80,7 +80,7 @@ def save_adapter(adapter: nn.Module, folder: str | Path, base: nn.Module | None 
     return adapter_file.save(tensors, config, folder, peft_config=adapter.peft_config(view))
 
 
-def load_adapter(source: str | Path, base: nn.Module) -> nn.Module:
+def load_adapter(source: str | Path, base: nn.Module, *, prints: dict[str, str] | None = None) -> nn.Module:
     """An adapter from a folder, a ``.safetensors`` file or a Hub repository (``user/repo`` or ``user/repo@rev``).
 
     From the Hub only safetensors and JSON are downloaded, into the Hub client's cache; nothing in them is run.
@@ -90,6 +90,8 @@ def load_adapter(source: str | Path, base: nn.Module) -> nn.Module:
     Args:
         source: where it lies.
         base: a base or plain model; must be the one that the adapter was made for.
+        prints: the base's fingerprints by precision; what is missing is computed and put there, which spares
+            whoever loads many adapters for one base from hashing it each time.
 
     Raises:
         LvtuneError: no such adapter; a damaged file; another base, skeleton or format; whatever keeps it from
@@ -102,7 +104,7 @@ def load_adapter(source: str | Path, base: nn.Module) -> nn.Module:
         adapter = from_peft(config, view)
     else:
         tensors, config = adapter_file.read(source)
-        adapter_file.check_base(config, view)
+        adapter_file.check_base(config, view, prints)
         adapter = from_config(config, view, tensors)
     tensors = {name: value for name, value in tensors.items() if not name.startswith(_BANK)}
     expected = {name: tuple(value.shape) for name, value in adapter.tensors().items()}
