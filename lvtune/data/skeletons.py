@@ -217,3 +217,15 @@ LSP_14 = _known(
     ((1, 2), (2, 3), (3, 13), (4, 13), (4, 5), (5, 6), (7, 8), (8, 9), (9, 13), (10, 13), (10, 11),
      (11, 12), (13, 14)),
 )
+# FreiHAND's order, wrist first and each finger from base to tip. Names and sigmas as in COCO-WholeBody (Jin et al.,
+# ECCV 2020); hands are mirrored as a whole, so no key point has a side.
+_FINGERS = ("thumb", "forefinger", "middle_finger", "ring_finger", "pinky_finger")
+HAND_21 = SKELETONS.register("hand-21")(
+    Skeleton(
+        "hand-21",
+        ("wrist", *(f"{finger}{joint}" for finger in _FINGERS for joint in range(1, 5))),
+        (0.029, 0.022, 0.035, 0.037, 0.047, 0.026, 0.025, 0.024, 0.035, 0.018, 0.024,
+         0.022, 0.026, 0.017, 0.021, 0.021, 0.032, 0.020, 0.019, 0.022, 0.031),
+        tuple((0 if joint % 4 == 1 else joint - 1, joint) for joint in range(1, 21)),
+    )
+)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from lvtune.data.skeletons import COCO_17, HUMANART_21, LSP_14, Skeleton, get_skeleton, list_skeletons
+from lvtune.data.skeletons import COCO_17, HAND_21, HUMANART_21, LSP_14, Skeleton, get_skeleton, list_skeletons
 from lvtune.errors import LvtuneError
 
 
@@ -35,6 +35,18 @@ def test_humanart_adds_fingers_and_toes():
     assert HUMANART_21.keypoints[:17] == COCO_17.keypoints
     assert ("left_toe", "right_toe") in pairs(HUMANART_21)
     assert HUMANART_21.sigmas[17:] == (0.089,) * 4
+
+
+def test_hand_is_a_tree_of_five_fingers_from_the_wrist():
+    tips = ("thumb4", "forefinger4", "middle_finger4", "ring_finger4", "pinky_finger4")
+    assert HAND_21.keypoints[::4] == ("wrist", *tips)
+    assert sorted(end for _, end in HAND_21.links) == list(range(1, 21))  # each key point but the wrist has one parent
+    assert [start for start, end in HAND_21.links if end % 4 == 1] == [0] * 5
+    assert all(start == end - 1 for start, end in HAND_21.links if end % 4 != 1)
+    assert HAND_21.flip_index == tuple(range(21))  # a mirrored hand is a hand of the other side, in the same order
+    assert HAND_21.torso is None
+    published = [29, 22, 35, 37, 47, 26, 25, 24, 35, 18, 24, 22, 26, 17, 21, 21, 32, 20, 19, 22, 31]
+    assert HAND_21.sigmas == tuple(s / 1000 for s in published)  # COCO-WholeBody
 
 
 @pytest.mark.parametrize("name", list_skeletons())
