@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from lvtune.errors import LvtuneError
 from lvtune.language.prompts import PROMPTS, register_prompts
 from lvtune.recipe import DataOptions
 from lvtune.registry import Registry, suggest
+
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
 
 Render = Callable[[np.ndarray, str, int], np.ndarray]
 
@@ -29,6 +33,11 @@ class Split:
     """``render(image, view, index)`` draws a picture over; None: as it is."""
     views: tuple[str, ...] | None = None
     """Each person is seen through each of these; None: once, as the table's category says."""
+    samples: Callable[..., Dataset] | None = field(default=None, repr=False)
+    """``samples(table, input_size=, mean=, std=, augment=, seed=, cache=)`` makes what is trained and tested on, such
+    as hands in 3D; None: a :class:`lvtune.data.dataset.PoseDataset`."""
+    task: str = "pose2d"
+    """What is predicted and how it is scored; one of :data:`lvtune.evaluation.tasks.TASKS`."""
 
 
 Reader = Callable[["Domain", str, DataOptions], Split]
