@@ -267,11 +267,29 @@ def recipe_folders() -> list[Path]:
 
 def list_recipes() -> list[str]:
     """Names of the shipped recipes."""
-    return sorted({file.stem for folder in recipe_folders() for file in folder.glob("*.yaml")})
+    alone = {file.stem for folder in recipe_folders() for file in folder.glob("*.yaml")}
+    rows = {f"{f.parent.name}/{f.stem}" for folder in recipe_folders() for f in folder.glob("*/*.yaml")}
+    return sorted(alone) + sorted(name for name in rows if not name.endswith("/table"))
+
+
+ROW_KEYS = ("row", "reference")
+"""Keys of a recipe that is a row of a table; they say nothing about the run itself (:mod:`lvtune.tables`)."""
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The values in a YAML recipe.
+    """The options in a YAML recipe.
+
+    Args:
+        path: a file, or the name of a shipped recipe; a row of a table is ``TABLE/ROW``.
+
+    Raises:
+        LvtuneError: no such file, not YAML, or not a table.
+    """
+    return {name: value for name, value in read_whole_yaml(path).items() if name not in ROW_KEYS}
+
+
+def read_whole_yaml(path: str | Path) -> dict[str, Any]:
+    """All that a YAML file of :func:`read_yaml` holds, the facts of a table's row included.
 
     Args:
         path: a file, or the name of a shipped recipe.
