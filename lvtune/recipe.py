@@ -30,8 +30,13 @@ class DataOptions:
     """Folder of pictures of the source domain, to measure what is kept there."""
     source_annotations: str | None = None
     """COCO-style JSON of the source pictures; None: the domain's own source, if it has one."""
+    source_domain: str | None = None
+    """Domain whose layout `source_data` has; None: the one that the base was trained on."""
+    mix: str | None = None
+    """Share of each part of a mixture such as coco+humanart, 1:1 for as many of each; None: all persons of each."""
     boxes: str | None = None
-    """JSON of detector boxes to test with; None: the annotated boxes."""
+    """Detector boxes to test with besides the annotated ones: a JSON file, or published: that of the data set's
+    own layout, of the source too; None: the annotated boxes alone."""
     box_format: Literal["auto", "xywh", "xyxy"] = "auto"
     """How the detector boxes are written; auto decides by which reading stays inside the pictures."""
     skeleton: str | None = None
@@ -80,6 +85,8 @@ class TrainOptions:
     """AdamW's weight decay, on weight matrices only."""
     warmup: float | None = field(default=None, metadata={"at_least": 0, "at_most": 1})
     """Share of the steps in which the learning rate rises from 0.001 of its peak."""
+    warmup_steps: int | None = field(default=None, metadata={"at_least": 0})
+    """The same as a number of steps, in place of `warmup`."""
     schedule: Literal["cosine", "step", "constant"] | None = None
     """How the learning rate falls; step: tenfold at 81 and 95 % of the steps."""
     clip: float | None = field(default=None, metadata={"above": 0})

@@ -206,7 +206,7 @@ def reports_of(runs: Path, table: str, row: str) -> list[dict[str, Any]]:
         try:
             found.append(json.loads(file.read_text(encoding="utf-8")))
         except ValueError as error:
-            raise LvtuneError(f"{file}, which is not JSON ({error})", "a report of lvtune adapt", "remove it") from error
+            raise LvtuneError(f"{file}, which is not JSON ({error})", "a report of a run", "remove it") from error
     return found
 
 

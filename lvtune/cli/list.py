@@ -40,6 +40,12 @@ def _recipes() -> list[str]:
     return list_recipes()
 
 
+def _tables() -> list[str]:
+    from lvtune.tables import list_tables
+
+    return list_tables()
+
+
 def _skeletons() -> list[str]:
     from lvtune.data.skeletons import list_skeletons
 
@@ -52,6 +58,7 @@ LISTS: dict[str, Callable[[], list[str]]] = {
     "domains": _domains,
     "text-encoders": _encoders,
     "recipes": _recipes,
+    "tables": _tables,
     "skeletons": _skeletons,
 }
 

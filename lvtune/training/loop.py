@@ -193,7 +193,8 @@ class _Run:
 
     def step(self, batch: dict[str, Any]) -> float:
         options = self.options
-        factor = lr_factor(self.progress.step, self.total, options.warmup, options.schedule)
+        rise = (options.warmup, options.schedule, options.warmup_steps)
+        factor = lr_factor(self.progress.step, self.total, *rise)
         set_lr(self.optimizer.optimizer, options.lr * factor)
         with self.accelerator.autocast():
             loss = self.tunable(batch)

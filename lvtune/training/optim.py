@@ -42,7 +42,7 @@ MIN_WARMUP = 20
 steps at the peak rate would leave a wreck."""
 
 
-def lr_factor(step: int, total: int, warmup: float, schedule: str) -> float:
+def lr_factor(step: int, total: int, warmup: float, schedule: str, warmup_steps: int | None = None) -> float:
     """Factor on the learning rate at ``step`` of ``total``.
 
     Args:
@@ -51,8 +51,9 @@ def lr_factor(step: int, total: int, warmup: float, schedule: str) -> float:
         warmup: share of the steps in which it rises linearly from 0.001.
         schedule: ``cosine`` falls to 1 % of the peak; ``step`` is the published one, a tenth at 170/210 and a
             hundredth at 200/210 of the way; ``constant`` stays.
+        warmup_steps: number of steps in which it rises, in place of ``warmup``.
     """
-    rising = max(round(warmup * total), MIN_WARMUP if warmup else 0)
+    rising = warmup_steps if warmup_steps is not None else max(round(warmup * total), MIN_WARMUP if warmup else 0)
     if step < rising:
         return 0.001 + (1 - 0.001) * step / rising
     return SCHEDULES[schedule](step / max(1, total), (step - rising) / max(1, total - rising))

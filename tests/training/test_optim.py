@@ -95,6 +95,7 @@ def test_warm_up_takes_twenty_steps_at_the_least_or_none():
     assert [lr_factor(step, 100, 0.01, "constant") for step in (0, 10, 19, 20)] == pytest.approx(
         [0.001, 0.5005, 0.001 + 0.999 * 0.95, 1.0]
     )
+    assert [lr_factor(step, 100, 0.5, "constant", 4) for step in (0, 2, 4)] == pytest.approx([0.001, 0.5005, 1.0])
     assert lr_factor(0, 100, 0.0, "constant") == 1.0
     assert lr_factor(0, 0, 0.0, "cosine") == 1.0
 

@@ -1,0 +1,107 @@
+"""``lvtune reproduce``: a publication's table, its figures beside ours."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lvtune.cli.outcome import Outcome, say
+from lvtune.cli.output import number, table
+from lvtune.cli.parser import Parser, add_options, from_args
+from lvtune.errors import LvtuneError
+
+
+@dataclass(frozen=True)
+class ReproduceCommand:
+    """Options of ``lvtune reproduce``."""
+
+    rows: tuple[str, ...] = ()
+    """Rows wanted, by name, with commas; none: all."""
+    runs: str = "lvtune-out/reproduce"
+    """Folder of the runs: ours is read from RUNS/<table>/<row>/report.json."""
+    run: bool = False
+    """Run the rows that have no finished run there, then print."""
+    data: dict[str, str] | None = None
+    """Folder of each domain's data, such as humanart=HumanArt/,coco=coco/."""
+    weights: dict[str, str] | None = None
+    """Weights of your own for a base, such as vitpose-s=converted/."""
+    seeds: tuple[int, ...] = (0,)
+    """Seeds of the runs; of several, mean and standard deviation are printed."""
+    set: dict[str, str] | None = None
+    """Options over every row's for a trial, such as train.steps=2,data.limit=8; such runs are marked."""
+    device: str = "auto"
+    """Where to compute: auto, cpu, cuda, cuda:1, mps."""
+    figures: str | None = None
+    """Folder to draw into: target against source score, and pictures by category; needs finished runs."""
+
+
+def parser(argv: Sequence[str], summary: str) -> Parser:
+    """The table, and options of :class:`ReproduceCommand`."""
+    result = Parser("reproduce", summary)
+    result.add_argument("table", metavar="TABLE", help="name of a table (lvtune list tables), or its folder")
+    add_options(result, ReproduceCommand, title="what to show and run")
+    return result
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Runs what was asked for, and prints the table."""
+    command: ReproduceCommand = from_args(args, ReproduceCommand)
+    from lvtune.api.reproducing import reproduce
+
+    values = reproduce(
+        args.table,
+        rows=command.rows,
+        runs=command.runs,
+        run=command.run,
+        data=command.data,
+        weights=command.weights,
+        seeds=command.seeds,
+        changes={"device": command.device, **(command.set or {})},
+        say=say,
+    )
+    text = text_of(values)
+    if command.figures is not None:
+        from lvtune.viz.figures import write_figures
+
+        values["figures"] = [str(file) for file in write_figures(values, command.figures)]
+        text += "\n\n" + "\n".join(f"drawn: {file}" for file in values["figures"])
+    failed = [row["problem"] for row in values["rows"] if row["problem"]]
+    return Outcome(values, text, LvtuneError(**failed[0]) if failed else None)
+
+
+def text_of(values: Mapping[str, Any]) -> str:
+    """The table for people: "paper / ours" in each cell."""
+    columns = values["columns"]
+    rows = [
+        [row["label"], _count(row), *(_cell(row, name) for name in columns), _here(row)] for row in values["rows"]
+    ]
+    parts = [
+        f"{values['title']} ({values['source']}); each cell: published / ours",
+        table(["", "trainable", *columns.values(), ""], rows, left=(0, len(columns) + 2)),
+        values["note"],
+        *(f"{row['name']}: {'; '.join(row['problem'].values())}" for row in values["rows"] if row["problem"]),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _count(row: Mapping[str, Any]) -> str:
+    return "-" if row["trainable"] is None else f"{row['trainable']:,}"
+
+
+def _cell(row: Mapping[str, Any], column: str) -> str:
+    ours, deviation = row["ours"][column], row["spread"][column]
+    shown = number(ours) + ("" if deviation is None else f"±{deviation:.2f}")
+    return f"{number(row['reference'][column])} / {shown}"
+
+
+def _here(row: Mapping[str, Any]) -> str:
+    """What there is of the row here, and what is not as in the paper."""
+    if row["problem"]:
+        return "failed (see below)"
+    if not row["runs"]:
+        return f"not run here: needs {row['needs']}"
+    words = [f"{row['runs']} runs"] if row["runs"] > 1 else []
+    words += [f"not the row's settings: {', '.join(row['differs'])}"] if row["differs"] else []
+    return "; ".join(words)
