@@ -78,6 +78,8 @@ def _run(argv: list[str], debug: bool) -> int:
         raise UsageError(f"unknown command '{words[0]}'", f"one of {', '.join(COMMANDS)}", fix)
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     with warnings.catch_warnings():
         if not debug:
             warnings.simplefilter("ignore")
