@@ -100,7 +100,7 @@ def push_adapter(
         tags=("peft",) if (folder / adapter_file.PEFT_FILE).is_file() else (),
     )
     report = _report(folder)
-    card = _card(folder, config, report, at)
+    card = _card(folder, config, report or _scores_of(config), at)
     files = _files(folder, card, report, at.picture, shown)
     _check_card(api, card, address)
     with _explained(address, started=True):
@@ -170,6 +170,12 @@ def _report(folder: Path) -> dict[str, Any]:
     return kept
 
 
+def _scores_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The report as far as the adapter itself tells it; {} where it does not say what it was scored on."""
+    metrics = config.get("metrics") or {}
+    return dict(metrics) if metrics.get("target_name") else {}
+
+
 def _card(folder: Path, config: Mapping[str, Any], report: Mapping[str, Any], at: Publication) -> ModelCard:
     """The folder's card where somebody wrote in it, else a fresh one; with a licence.
 
@@ -180,7 +186,7 @@ def _card(folder: Path, config: Mapping[str, Any], report: Mapping[str, Any], at
 
     file = folder / CARD_FILE
     text = file.read_text(encoding="utf-8") if file.is_file() else None
-    if text is None or _is_generated(text, config, report, at):
+    if text is None or _is_generated(text, config, report, _picture_of(folder, True)):
         card = ModelCard(model_card(config, report, at))
     else:
         try:
@@ -200,9 +206,10 @@ def _card(folder: Path, config: Mapping[str, Any], report: Mapping[str, Any], at
     return card
 
 
-def _is_generated(text: str, config: Mapping[str, Any], report: Mapping[str, Any], at: Publication) -> bool:
+def _is_generated(text: str, config: Mapping[str, Any], report: Mapping[str, Any], picture: Path | None) -> bool:
     """Whether a card is as `lvtune adapt` wrote it."""
-    return text in (model_card(config, report, Publication(picture=name)) for name in (at.picture, None))
+    name = None if picture is None else picture.name
+    return text in (model_card(config, report, Publication(picture=shown)) for shown in (name, None))
 
 
 def _files(

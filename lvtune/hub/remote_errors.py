@@ -20,12 +20,15 @@ from huggingface_hub.errors import (
 )
 
 from lvtune.errors import LvtuneError
+from lvtune.hub.container import short
 
 if TYPE_CHECKING:
     from lvtune.hub.remote import Address
 
-CLIENT_ERRORS = (HTTPError, OSError, ValueError)
+CLIENT_ERRORS = (HTTPError, OSError, ValueError, RuntimeError)
 """What the Hub client raises; ``HTTPError`` is that of the HTTP library it was built on, httpx or its successor."""
+_WRAPPERS = (LocalEntryNotFoundError, RuntimeError)
+"""What the client wraps the error in that tells more."""
 _LOGIN = "type `hf auth login`, or set HF_TOKEN"
 
 
@@ -51,7 +54,7 @@ def explain(error: Exception, address: Address, *, writing: bool = False, starte
         writing: it was to be pushed.
         started: the Hub had answered before.
     """
-    if isinstance(error, LocalEntryNotFoundError) and isinstance(error.__cause__, CLIENT_ERRORS):
+    while isinstance(error, _WRAPPERS) and isinstance(error.__cause__, CLIENT_ERRORS):
         error = error.__cause__
     for kind, tell in _CAUSES.items():
         if isinstance(error, kind):
@@ -145,13 +148,14 @@ def _refused(status: int, address: Address, writing: bool) -> LvtuneError:
         return LvtuneError(f"too many requests to the Hub (429), for {address}", "fewer", "wait some minutes")
     if status >= 500:
         return LvtuneError(f"the Hub at {constants.ENDPOINT}, which is out of order ({status}), for {address}",
-                           "an answer", "try again later; nothing was changed")  # fmt: skip
+                           "an answer", "try again later")  # fmt: skip
     return LvtuneError(f"{address}, which the Hub refuses ({status})", "a request that it takes",
                        "upgrade: pip install --upgrade huggingface_hub lvtune")  # fmt: skip
 
 
 def _transport(error: Exception, address: Address, writing: bool, started: bool) -> LvtuneError:
-    kind = type(error).__name__
+    first, *_ = [*str(error).splitlines(), ""]
+    kind = f"{type(error).__name__}: {short(first, quote=False)}".rstrip(": ")
     if isinstance(error, HTTPError) and not started:
         return LvtuneError(
             f"{address}: the Hub at {constants.ENDPOINT} cannot be reached ({kind})", "a network connection",
@@ -164,7 +168,7 @@ def _transport(error: Exception, address: Address, writing: bool, started: bool)
         return _no_hub(address, writing)
     if writing:
         return LvtuneError(f"pushing to {address}, which broke off ({kind})", "a connection that lasts",
-                           "push again; the repository holds what it held before")  # fmt: skip
+                           "push again; the files go in one commit, whole or not at all")  # fmt: skip
     return LvtuneError(f"a download of {address} that broke off ({kind})", "a connection that lasts",
                        "try again; what has arrived whole is kept")  # fmt: skip
 

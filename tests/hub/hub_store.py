@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import yaml
 
@@ -140,3 +141,12 @@ def _check_index(index: object) -> list[str]:
     except (KeyError, TypeError) as error:
         return [f'"model-index" without {error}']
     return []
+
+
+def put(hub: object, name: str, folder: Path, branch: str = "main", **options: bool) -> str:
+    """Puts a folder into a repository without the client; returns the commit."""
+    repo = hub.repos.setdefault(name, Repo(name, **options))
+    large = lambda file: file.suffix in (".safetensors", ".jpg", ".bin")  # noqa: E731
+    files = {file.name: Blob(file.read_bytes(), large(file)) for file in sorted(folder.iterdir())}
+    repo.branches.setdefault(branch, repo.branches["main"])
+    return repo.commit(branch, files, [])
