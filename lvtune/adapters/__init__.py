@@ -70,6 +70,7 @@ def create_adapter(
     cls, view = METHODS.get(method), as_base(base)
     config = method_config(method, options)
     skeleton = skeleton or view.skeleton
+    view.check_skeleton(skeleton)
     if skeleton.keypoints != view.skeleton.keypoints and not cls.trains_predictor:
         able = [name for name in METHODS.names() if METHODS.get(name).trains_predictor]
         raise LvtuneError(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from torch import nn
 
 from lvtune.adapters import register_method
-from lvtune.adapters.protocol import Defaults, copy_of_head, freeze_batchnorm, instead
+from lvtune.adapters.protocol import Defaults, copy_of_head, copy_of_tail, freeze_batchnorm, instead, tail_changes
 from lvtune.bases.base import Base
 from lvtune.data.skeletons import Skeleton
 from lvtune.patcher import Change, StandIn
@@ -49,6 +49,7 @@ class Full(Defaults, nn.Module):
         self.encoder, _ = base.parts_of(model)
         self.encoder.requires_grad_(True)
         self.head = copy_of_head(base, model, skeleton)
+        self.tail = copy_of_tail(base, model)
         names = (name for name, _ in self.encoder.named_parameters())
         self._depths = dict(zip(names, base.depths(), strict=True))
 
@@ -65,6 +66,7 @@ class Full(Defaults, nn.Module):
         return layer_scale(depth, self.layers, options.layer_decay)
 
     def changes(self, base: Base) -> Iterator[Change]:
-        """The copies in place of encoder and head."""
+        """The copies in place of encoder, head and what stands behind it."""
         for module, copy in ((base.encoder, self.encoder), (base.head, self.head)):
             yield StandIn(module, instead(copy))
+        yield from tail_changes(base, self.tail)

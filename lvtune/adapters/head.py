@@ -13,7 +13,15 @@ from typing import Any, ClassVar, Literal
 from torch import nn
 
 from lvtune.adapters import register_method
-from lvtune.adapters.protocol import Defaults, copy_of_head, freeze_batchnorm, instead, make_predictor
+from lvtune.adapters.protocol import (
+    Defaults,
+    copy_of_head,
+    copy_of_tail,
+    freeze_batchnorm,
+    instead,
+    make_predictor,
+    tail_changes,
+)
 from lvtune.bases.base import Base
 from lvtune.data.skeletons import Skeleton
 from lvtune.patcher import Change, StandIn
@@ -43,9 +51,10 @@ class Head(Defaults, nn.Module):
         super().__init__()
         self.config = config
         if config.part == "head":
-            self.copy = copy_of_head(base, base.copy_model(), skeleton)
+            model = base.copy_model()
+            self.copy, self.tail = copy_of_head(base, model, skeleton), copy_of_tail(base, model)
         else:
-            self.copy = make_predictor(base, skeleton or base.skeleton)
+            self.copy, self.tail = make_predictor(base, skeleton or base.skeleton), None
 
     def train(self, mode: bool = True) -> Head:
         """As usual; BatchNorm stays in eval if the config says so."""
@@ -56,4 +65,8 @@ class Head(Defaults, nn.Module):
 
     def changes(self, base: Base) -> Iterator[Change]:
         """The copy in place of the head or the predictor."""
-        yield StandIn(base.head if self.config.part == "head" else base.predictor, instead(self.copy))
+        if self.tail is None:
+            yield StandIn(base.predictor, instead(self.copy))
+            return
+        yield StandIn(base.head, instead(self.copy))
+        yield from tail_changes(base, self.tail)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from torch import nn
 
 from lvtune.adapters import register_method
-from lvtune.adapters.protocol import Defaults, copy_of_head, freeze_batchnorm, instead
+from lvtune.adapters.protocol import Defaults, copy_of_head, copy_of_tail, freeze_batchnorm, instead, tail_changes
 from lvtune.bases.base import Base
 from lvtune.data.skeletons import Skeleton
 from lvtune.errors import LvtuneError
@@ -55,6 +55,7 @@ class LastBlocks(Defaults, nn.Module):
         model = base.copy_model()
         twin = type(base)(model, base.spec)
         self.head = copy_of_head(base, model, skeleton)
+        self.tail = copy_of_tail(base, model)
         self.blocks = nn.ModuleList(block.layer for block in twin.blocks[-config.blocks :])
         self.norm = twin.final_norm
         self.requires_grad_(True)
@@ -68,7 +69,7 @@ class LastBlocks(Defaults, nn.Module):
 
     def lr_scale(self, name: str, options: TrainOptions) -> float:
         """Layer-wise decay: the head moves most, the norm as the last block."""
-        if name.startswith("head."):
+        if name.startswith(("head.", "tail.")):
             return 1.0
         behind = int(name.split(".")[1]) if name.startswith("blocks.") else self.config.blocks - 1
         return layer_scale(self.layers - self.config.blocks + behind + 1, self.layers, options.layer_decay)
@@ -80,3 +81,4 @@ class LastBlocks(Defaults, nn.Module):
             yield StandIn(block.layer, instead(copy.forward))
         yield StandIn(base.final_norm, instead(self.norm))
         yield StandIn(base.head, instead(self.head))
+        yield from tail_changes(base, self.tail)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from lvtune.changes import StandIn
 from lvtune.errors import LvtuneError
 
 if TYPE_CHECKING:
@@ -118,6 +119,17 @@ def copy_of_head(base: Base, model: nn.Module, skeleton: Skeleton | None) -> nn.
     name = next(n for n, m in base.head.named_modules() if m is base.predictor)
     head.set_submodule(name, make_predictor(base, skeleton or base.skeleton))
     return head.requires_grad_(True)
+
+
+def copy_of_tail(base: Base, model: nn.Module) -> nn.ModuleList:
+    """Trainable modules for those that stand behind the base's head; ``model`` is a copy of the base's."""
+    return nn.ModuleList(base.tail_of(model)).requires_grad_(True)
+
+
+def tail_changes(base: Base, copies: nn.ModuleList) -> Iterator[Change]:
+    """The copies in place of the modules behind the head."""
+    for module, copy in zip(base.tail, copies, strict=True):
+        yield StandIn(module, instead(copy))
 
 
 def instead(compute: Callable[..., Any]) -> Callable[..., Any]:

@@ -55,6 +55,6 @@ def list_bases() -> list[str]:
 
 
 # each files its loaders under their names
-from lvtune.bases import loading, pvtpose, swinpose, timmpose  # noqa: E402, F401
+from lvtune.bases import hand3d, hand3d_vit, loading, pvtpose, swinpose, timmpose  # noqa: E402, F401
 
 __all__ = ["BASES", "Base", "BaseSpec", "Block", "Stage", "as_base", "list_bases", "load_base", "register_base"]

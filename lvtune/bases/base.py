@@ -63,6 +63,8 @@ class Base(nn.Module, ABC):
 
     batched: ClassVar[tuple[str, ...]] = ("pixel_values",)
     """Arguments of the model's own forward that hold one row per sample; the pictures first."""
+    objective: ClassVar[str] = "heatmap"
+    """What it is tuned by unless the recipe says otherwise."""
 
     def __init__(self, model: nn.Module, spec: BaseSpec) -> None:
         super().__init__()
@@ -170,6 +172,22 @@ class Base(nn.Module, ABC):
         merge patches on a grid, in which an added token has no place.
         """
         return True
+
+    @property
+    def tail(self) -> Sequence[nn.Module]:
+        """Modules behind the head that are trained with it, such as a lifting from heatmaps to 3D; mostly none."""
+        return ()
+
+    def tail_of(self, model: nn.Module) -> Sequence[nn.Module]:
+        """``tail`` of a model made by :meth:`copy_model`."""
+        return ()
+
+    def check_skeleton(self, skeleton: Skeleton) -> None:
+        """Whether an adapter may predict these key points in place of the base's own.
+
+        Raises:
+            LvtuneError: it may not; why, and what to choose.
+        """
 
     def depths(self) -> list[int]:
         """How deep each of the encoder's parameters lies, in their order: see :func:`lvtune.bases.parts.depths_of`."""

@@ -115,22 +115,7 @@ class VitPoseBase(Base):
     @property
     def blocks(self) -> Sequence[Block]:
         """The encoder's layers."""
-        return [
-            Block(
-                layer=layer,
-                norm=layer.layernorm_before,
-                attention=layer.attention,
-                heads=layer.attention.attention.num_attention_heads,
-                query=layer.attention.attention.query,
-                key=layer.attention.attention.key,
-                value=layer.attention.attention.value,
-                out=layer.attention.output.dense,
-                norm2=layer.layernorm_after,
-                fc1=layer.mlp.fc1,
-                fc2=layer.mlp.fc2,
-            )
-            for layer in self.model.backbone.encoder.layer
-        ]
+        return layers_as_blocks(self.model.backbone)
 
     @property
     def encoder(self) -> nn.Module:
@@ -193,6 +178,26 @@ class VitPoseBase(Base):
         if isinstance(first, tuple) and not hasattr(first, "heatmaps"):
             return tuple(merged(parts, order) for parts in zip(*outputs, strict=True))
         return type(first)(**{name: merged([output[name] for output in outputs], order) for name in first})
+
+
+def layers_as_blocks(backbone: nn.Module) -> list[Block]:
+    """The layers of a VitPose backbone as methods see them."""
+    return [
+        Block(
+            layer=layer,
+            norm=layer.layernorm_before,
+            attention=layer.attention,
+            heads=layer.attention.attention.num_attention_heads,
+            query=layer.attention.attention.query,
+            key=layer.attention.attention.key,
+            value=layer.attention.attention.value,
+            out=layer.attention.output.dense,
+            norm2=layer.layernorm_after,
+            fc1=layer.mlp.fc1,
+            fc2=layer.mlp.fc2,
+        )
+        for layer in backbone.encoder.layer
+    ]
 
 
 def make_config(
