@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lvtune.adapters import METHODS, create_adapter
@@ -85,7 +85,7 @@ def limited(split: Split, data: DataOptions) -> Split:
     """The first ``data.limit`` persons of a split."""
     if data.limit is None or data.limit >= len(split.table):
         return split
-    return replace(split, table=split.table.select(range(data.limit)))
+    return split.select(range(data.limit))
 
 
 def training_data(job: Job) -> PoseDataset:

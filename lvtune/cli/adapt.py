@@ -123,9 +123,11 @@ def summary_of(values: Mapping[str, Any]) -> str:
     """The report in a few lines: scores before and after, what is kept, what it cost."""
     rows = []
     for where in ("target", "source"):
-        for metric in ("pck@0.2", "pck@0.5", "ap"):
-            scores = [((values.get(where) or {}).get(when) or {}).get(metric) for when in _WHEN]
-            rows.append([f"{where} {metric.upper()}", *scores])
+        sides = [(values.get(where) or {}).get(when) or {} for when in _WHEN]
+        by_boxes = dict.fromkeys(metric for side in sides for metric in side if metric.startswith("ap ("))
+        for metric in ("pck@0.2", "pck@0.5", "ap", *by_boxes):
+            name = metric.replace("pck", "PCK").replace("ap", "AP")
+            rows.append([f"{where} {name}", *(side.get(metric) for side in sides)])
     adapter, seconds = values["adapter"], values["seconds"]
     same = values["base"]["fingerprint_before"] == values["base"]["fingerprint_after"]
     lines = [table(["percent", "before", "adapter on", "adapter off"], rows), ""]

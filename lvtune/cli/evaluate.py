@@ -70,12 +70,16 @@ _METRICS = ("pck@0.2", "pck@0.5", "ap", "persons")
 def _text(values: dict[str, Any]) -> str:
     sides = [(name, values[name]) for name in ("target", "source") if values.get(name)]
     rows = [[name, *(side.get(metric) for metric in _METRICS)] for name, side in sides]
+    boxes = [
+        [f"{name}, {boxes}", part["ap"]] for name, side in sides for boxes, part in side.get("protocols", {}).items()
+    ]
     joints = sides[0][1].get("per_joint") or {}
     with_adapter = f" with a {values['adapter']} adapter" if values["adapter"] else ""
     names = [f"{name}: {values[f'{name}_name']}" for name, _ in sides]
     parts = [
         "\n".join([f"{values['base']}{with_adapter}", *names]),
         table(["percent", *(metric.upper() for metric in _METRICS[:3]), "persons"], rows),
+        table(["percent", "AP"], boxes) if boxes else "",
         table(["key point", "PCK@0.2"], [[name, _joint(value)] for name, value in joints.items()]),
         *values.get("notes", []),
     ]

@@ -74,9 +74,7 @@ def run(args: argparse.Namespace) -> Outcome:
 def text_of(values: Mapping[str, Any]) -> str:
     """The table for people: "paper / ours" in each cell."""
     columns = values["columns"]
-    rows = [
-        [row["label"], _count(row), *(_cell(row, name) for name in columns), _here(row)] for row in values["rows"]
-    ]
+    rows = [[row["label"], _count(row), *(_cell(row, name) for name in columns), _here(row)] for row in values["rows"]]
     parts = [
         f"{values['title']} ({values['source']}); each cell: published / ours",
         table(["", "trainable", *columns.values(), ""], rows, left=(0, len(columns) + 2)),

@@ -151,6 +151,11 @@ class PoseTable:
         mark = hashlib.sha256(self.fingerprint.encode() + chosen.tobytes()).hexdigest()
         return self._with(rows=self._rows[chosen], boxes=boxes, fingerprint=mark, images=images)
 
+    def in_pictures_of(self, other: PoseTable) -> PoseTable:
+        """The persons (or detector boxes) in the pictures of ``other``; pictures without any are still scored."""
+        pictures = np.unique(other.column("image_id"))
+        return self.select(np.flatnonzero(np.isin(self.column("image_id"), pictures)))._with(images=pictures)
+
     def _with(self, **changes: Any) -> PoseTable:
         given = dict(
             columns=self._columns, rows=self._rows, categories=self._categories, skeleton=self.skeleton,

@@ -38,6 +38,15 @@ class Split:
     as hands in 3D; None: a :class:`lvtune.data.dataset.PoseDataset`."""
     task: str = "pose2d"
     """What is predicted and how it is scored; one of :data:`lvtune.evaluation.tasks.TASKS`."""
+    published_boxes: Path | None = None
+    """Detector boxes in the data set's own layout; None: it has none."""
+    detected: PoseTable | None = None
+    """The same pictures with a detector's boxes, to be scored as well; None: with the annotated boxes alone."""
+
+    def select(self, rows: Sequence[int] | np.ndarray) -> Split:
+        """The persons at ``rows``, and the detector's boxes in their pictures."""
+        table = self.table.select(rows)
+        return replace(self, table=table, detected=self.detected and self.detected.in_pictures_of(table))
 
 
 Reader = Callable[["Domain", str, DataOptions], Split]
@@ -123,7 +132,7 @@ class Domain:
         # With views the category is the view's, and the reader takes those of the subset.
         table = _only(opened.table, self) if self.is_subset and not opened.views else opened.table
         if options.boxes and split != "train":
-            table = with_boxes(table, options.boxes, options.box_format)
+            opened = replace(opened, detected=with_boxes(table, _boxes(self, opened, options), options.box_format))
         return replace(opened, table=table)
 
     def open_source(
@@ -145,8 +154,10 @@ class Domain:
             from lvtune.domains.custom import custom_domain
 
             own = DataOptions(data=options.source_data, annotations=options.source_annotations)
-            if trained_on in DOMAINS and not options.source_annotations:
-                return get_domain(trained_on).open(split, own)
+            known = options.source_domain or (trained_on if trained_on in DOMAINS else "")
+            if known and not options.source_annotations:
+                published = options.boxes if options.boxes == PUBLISHED else None
+                return get_domain(known).open(split, replace(own, boxes=published))
             own = replace(own, test_annotations=own.annotations) if _is_file(own.annotations) else own
             return custom_domain(own).open(split, own)
         return None if self.source_reader is None else self.source_reader(self, split, options)
@@ -157,6 +168,23 @@ def to_options(data: DataOptions | str | Path | None) -> DataOptions:
     if isinstance(data, DataOptions):
         return data
     return DataOptions(data=None if data is None else str(data))
+
+
+PUBLISHED = "published"
+"""``DataOptions.boxes`` for those in the data set's own layout."""
+
+
+def _boxes(domain: Domain, split: Split, options: DataOptions) -> str | Path:
+    if options.boxes != PUBLISHED:
+        return str(options.boxes)
+    if split.published_boxes is None:
+        raise LvtuneError(
+            f"boxes '{PUBLISHED}' of domain '{domain.name}', which has none", "a JSON file of detector boxes",
+            "give --data.boxes FILE, or leave it out",
+        )  # fmt: skip
+    if not split.published_boxes.is_file():
+        raise missing(domain, f"no detector boxes {split.published_boxes}")
+    return split.published_boxes
 
 
 def _is_file(path: str | None) -> bool:

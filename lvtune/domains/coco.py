@@ -26,7 +26,8 @@ def _read(domain: Domain, split: str, data: DataOptions) -> Split:
     if not folders:
         raise missing(domain, f"no folder of pictures {root / year}")
     table = read_coco(file, folders[0], skeleton=COCO_17, category_of=lambda image: "photo")
-    return Split(table, f"COCO {year}")
+    boxes = root / "person_detection_results" / "COCO_val2017_detections_AP_H_56_person.json"
+    return Split(table, f"COCO {year}", published_boxes=boxes)
 
 
 @register_domain("coco")
@@ -41,5 +42,6 @@ def coco() -> Domain:
         prompts=prompts,
         reader=_read,
         source="COCO 2017 (Lin et al., ECCV 2014) from https://cocodataset.org/#download",
-        layout="FOLDER/annotations/person_keypoints_{train,val}2017.json and FOLDER/{train,val}2017/*.jpg",
+        layout="FOLDER/annotations/person_keypoints_{train,val}2017.json and FOLDER/{train,val}2017/*.jpg; detector "
+        "boxes FOLDER/person_detection_results/COCO_val2017_detections_AP_H_56_person.json",
     )

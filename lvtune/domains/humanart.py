@@ -29,10 +29,9 @@ _FILE = {"train": "training", "val": "validation", "test": "validation"}
 
 
 def category_of(image: dict[str, Any]) -> str:
-    """Category of an image: its ``category`` ("digital art"), else its folder; "" for none of the 19."""
+    """Category of an image as annotated ("digital art"), never from its path; "" for none of the 19."""
     named = str(image.get("category") or "").strip().replace(" ", "_")
-    folder = Path(image["file_name"]).parent.name
-    return next((name for name in (named, folder) if name in CATEGORIES), "")
+    return named if named in CATEGORIES else ""
 
 
 def _root(domain: Domain, data: DataOptions) -> Path:
@@ -64,7 +63,8 @@ def _read(domain: Domain, split: str, data: DataOptions) -> Split:
         file, root, skeleton=HUMANART_21 if is_21 else COCO_17, category_of=category_of,
         keypoints_field="keypoints_21" if is_21 else "keypoints",
     )  # fmt: skip
-    return Split(table, f"Human-Art {_FILE[split]}")
+    boxes = root / "HumanArt" / "person_detection_results" / "HumanArt_validation_detections_AP_H_56_person.json"
+    return Split(table, f"Human-Art {_FILE[split]}", published_boxes=boxes)
 
 
 @register_domain("humanart")
@@ -81,5 +81,6 @@ def humanart() -> Domain:
         source="the Human-Art data set (IDEA-Research, CVPR 2023; request form at "
         "https://idea-research.github.io/HumanArt)",
         layout="FOLDER/HumanArt/annotations/{training,validation}_humanart.json and "
-        "FOLDER/HumanArt/images/<group>/<category>/<12 digits>.jpg",
+        "FOLDER/HumanArt/images/<group>/<category>/<12 digits>.jpg; detector boxes FOLDER/HumanArt/"
+        "person_detection_results/HumanArt_validation_detections_AP_H_56_person.json",
     )

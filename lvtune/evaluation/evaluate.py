@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,8 +31,9 @@ class Scores:
     """What :func:`lvtune.evaluation.scores.score_predictions` gives, in percent."""
 
     def headline(self) -> dict[str, float | None]:
-        """``pck@0.2``, ``pck@0.5`` and ``ap``."""
-        return {name: self.values.get(name) for name in HEADLINE}
+        """``pck@0.2``, ``pck@0.5`` and ``ap``; where a detector's boxes were scored too, AP under both names."""
+        by_boxes = {f"ap ({name})": part["ap"] for name, part in self.values.get("protocols", {}).items()}
+        return {name: self.values.get(name) for name in HEADLINE} | by_boxes
 
 
 def score_split(
@@ -49,7 +50,8 @@ def score_split(
 
     Args:
         base: with or without an adapter attached.
-        split: what :meth:`lvtune.domains.Domain.open` gives.
+        split: what :meth:`lvtune.domains.Domain.open` gives; where it has a detector's boxes, both protocols are
+            scored, and ``values["protocols"]`` holds AP under the name of each.
         adapters: as for :func:`lvtune.use_adapter`.
         skeleton: the key points predicted, where an adapter's differ from the base's.
         prompt: ``category`` reads each person's own sentence; a name is used for all; None: the mean sentence.
@@ -76,7 +78,15 @@ def score_split(
         flip_test=flip_test,
         batch_size=batch_size,
     )
-    return Scores(keypoints, scores, score_predictions(split.table, keypoints, scores))
+    values = score_predictions(split.table, keypoints, scores)
+    if split.detected is not None:
+        found = replace(split, table=split.detected, detected=None)
+        asked = {"skeleton": skeleton, "adapters": adapters, "prompt": prompt, "flip_test": flip_test}
+        detected = score_predictions(found.table, *predict_split(base, found, batch_size=batch_size, **asked), ("ap",))
+        parts = (values, detected | {"box_format": found.table.box_format})
+        kept = ("ap", "ap_details", "box_format")
+        values["protocols"] = {part["boxes"]: {k: part[k] for k in kept if k in part} for part in parts}
+    return Scores(keypoints, scores, values)
 
 
 def gap_closed(target_before: float, target_after: float, source_before: float) -> float | None:

@@ -79,15 +79,36 @@ def test_a_part_that_the_file_lacks():
 
 def test_detector_boxes_are_for_testing():
     data = DataOptions(data=str(SAMPLES), boxes=str(DETECTIONS))
-    table = get_domain("humanart").open("test", data).table
+    split = get_domain("humanart").open("test", data)
+    assert split.table.box_format is None and len(split.table) == 4
+    table = split.detected
     assert table.box_format.startswith("xyxy")
-    assert np.all(table.column("score") <= 1) and len(table) > 4
+    assert np.all(table.column("score") <= 1) and len(table) == 13
+    # of a person's picture all boxes are kept, and of a picture without any the persons still count
+    part = split.select([1])
+    assert set(part.detected.column("image_id")) == {12000000005603} == set(part.table.column("image_id"))
+    assert len(part.detected.select([]).in_pictures_of(part.table).coco_ground_truth()["annotations"]) == 1
+    assert get_domain("humanart").open("test", str(SAMPLES)).detected is None
 
 
-def test_category_from_the_field_else_from_the_folder():
+def test_published_boxes_are_found_in_the_layout(tmp_path):
+    data = DataOptions(data=str(SAMPLES), source_data=str(SAMPLES / "coco"), boxes="published")
+    assert len(get_domain("humanart").open("test", data).detected) == 13
+    source = get_domain("humanart").open_source("test", data, trained_on="coco")
+    assert source.detected.box_format.startswith("xywh") and len(source.detected) == 118
+    with pytest.raises(LvtuneError, match="boxes 'published' of domain 'demo-art', which has none"):
+        get_domain("demo-art").open("test", DataOptions(boxes="published"))
+    shutil.copytree(SAMPLES / "coco", tmp_path / "coco")
+    shutil.rmtree(tmp_path / "coco/person_detection_results")
+    with pytest.raises(LvtuneError, match=r"no detector boxes .*COCO_val2017") as error:
+        get_domain("coco").open("test", DataOptions(data=str(tmp_path / "coco"), boxes="published"))
+    assert "FOLDER/person_detection_results/" in error.value.expected
+
+
+def test_category_is_as_annotated_never_from_the_path():
     where = "HumanArt/images/2D_virtual_human/sketch/000000000001.jpg"
     assert category_of({"file_name": where, "category": "digital art"}) == "digital_art"
-    assert category_of({"file_name": where, "category": ""}) == "sketch"
+    assert category_of({"file_name": where, "category": ""}) == ""
     assert category_of({"file_name": "coco/train2017/000000000785.jpg", "category": None}) == ""
 
 
@@ -137,6 +158,8 @@ def test_source_data_are_read_in_the_layout_of_what_the_base_was_trained_on():
     source = get_domain("humanart").open_source("test", data, trained_on="coco")
     assert source.name == "COCO val2017" and len(source.table) == 12
     assert get_domain("humanart").open_source("test", SAMPLES, trained_on="coco") is None
+    named = DataOptions(data=str(SAMPLES), source_data=str(SAMPLES / "coco"), source_domain="coco")
+    assert get_domain("humanart").open_source("test", named).name == "COCO val2017"
 
 
 def test_source_annotations_of_ones_own():
