@@ -14,7 +14,7 @@ from lvtune.hub import adapter_file
 from lvtune.hub.card import Publication, card_data, model_card
 from lvtune.hub.config import shareable
 from lvtune.hub.container import canonical_json, strict_json
-from lvtune.hub.remote import REPORT_FILE, Address, address_of, client
+from lvtune.hub.remote import REPORT_FILE, Address, client, repository
 from lvtune.hub.remote_errors import CLIENT_ERRORS, explain, no_token
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def push_adapter(
 
 
 def _target(repo: str, revision: str | None) -> Address:
-    address = address_of(f"hf://{repo if '/' in repo else f'me/{repo}'}")
+    address = repository(repo if "/" in repo else f"me/{repo}")
     if address.revision is not None:
         raise LvtuneError(f"'{repo}' to push to", "user/repo, and the branch by itself",
                           f"type --revision {address.revision}")  # fmt: skip

@@ -62,10 +62,19 @@ def address_of(source: str | Path) -> Address | None:
         Path(source).expanduser().exists() or source.endswith((".safetensors", ".json"))
     ):
         return None
-    match = _ADDRESS.fullmatch(source.removeprefix(_SCHEME))
-    if match is None and source.startswith(_SCHEME):
-        raise LvtuneError(f"'{source}'", "hf://user/repo or hf://user/repo@revision", "check the name")
-    return None if match is None else Address(match["repo"], match["revision"])
+    return repository(source) if source.startswith(_SCHEME) or _ADDRESS.fullmatch(source) else None
+
+
+def repository(text: str) -> Address:
+    """The repository that ``user/repo`` or ``user/repo@revision`` means, whatever lies on disk.
+
+    Raises:
+        LvtuneError: it is none.
+    """
+    match = _ADDRESS.fullmatch(text.removeprefix(_SCHEME))
+    if match is None:
+        raise LvtuneError(f"'{text}'", "user/repo or user/repo@revision, as on the Hub", "check the name")
+    return Address(match["repo"], match["revision"])
 
 
 def client() -> HfApi:
@@ -217,8 +226,7 @@ def pull_adapter(source: str, folder: str | Path | None = None, *, overwrite: bo
     Raises:
         LvtuneError: what :func:`fetch` raises; a damaged adapter; another adapter is in the folder.
     """
-    text = str(source)
-    address = address_of(text if text.startswith((_SCHEME, "http")) else _SCHEME + text)
+    address = repository(str(source))
     snapshot = fetch(address, [REPORT_FILE])
     check(snapshot)
     folder = Path("lvtune-out") / address.repo.partition("/")[2] if folder is None else Path(folder).expanduser()
