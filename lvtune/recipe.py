@@ -6,7 +6,7 @@ see :meth:`Recipe.resolved`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -79,10 +79,12 @@ class TrainOptions:
     """Optimiser steps, in place of `epochs`; 0 saves the adapter as created."""
     batch_size: int | None = field(default=None, metadata={"at_least": 1})
     """Pictures per step, over all processes together."""
+    optimizer: Literal["adamw", "adam"] | None = None
+    """Optimiser, with betas 0.9 and 0.999; adam adds the weight decay to the gradient, adamw does not."""
     lr: float | None = field(default=None, metadata={"above": 0})
-    """Peak learning rate of AdamW."""
+    """Peak learning rate."""
     weight_decay: float | None = field(default=None, metadata={"at_least": 0})
-    """AdamW's weight decay, on weight matrices only."""
+    """Weight decay, on weight matrices only."""
     warmup: float | None = field(default=None, metadata={"at_least": 0, "at_most": 1})
     """Share of the steps in which the learning rate rises from 0.001 of its peak."""
     warmup_steps: int | None = field(default=None, metadata={"at_least": 0})
@@ -141,6 +143,10 @@ class Recipe:
     """How to adapt; `lvtune list methods`."""
     method_options: dict[str, Any] = field(default_factory=dict)
     """Options of the method; on the command line `--method.NAME VALUE`."""
+    objective: str | None = None
+    """What is minimised: heatmap, hand; None: what suits the base."""
+    objective_options: dict[str, Any] = field(default_factory=dict)
+    """Options of the objective named; on the command line `--objective.NAME VALUE`."""
     language: LanguageOptions = LanguageOptions()
     """What the adapter is told about the domain."""
     data: DataOptions = DataOptions()
@@ -165,13 +171,14 @@ class Recipe:
                 method does not have; all of them in one error.
         """
         recipe, problems = build(cls, values)
-        options = values.get("method_options")
-        if options and isinstance(options, Mapping):
-            typed, more = _typed(values.get("method", cls.method), options)
-            problems += more
+        typed: dict[str, Any] = {}
+        for kind, config_of in (("method", method_config), ("objective", objective_config)):
+            options = values.get(f"{kind}_options")
+            if options and isinstance(options, Mapping):
+                typed[f"{kind}_options"], more = _typed(config_of, values.get(kind, getattr(cls, kind)), options)
+                problems += more
         raise_problems(problems)
-        if options:
-            recipe = replace(recipe, method_options=typed)
+        recipe = replace(recipe, **typed)
         if (recipe.data.annotations or recipe.data.data) and "domain" not in values:
             recipe = replace(recipe, domain="custom")
         return recipe
@@ -221,6 +228,7 @@ class Recipe:
 TRAIN_FALLBACK = TrainOptions(
     epochs=10.0,
     batch_size=32,
+    optimizer="adamw",
     lr=5e-4,
     weight_decay=0.1,
     warmup=0.05,
@@ -255,10 +263,28 @@ def method_config(method: str, options: Mapping[str, Any]) -> Any:
     return make(METHODS.get(method).Config, options, "method.")
 
 
-def _typed(method: Any, options: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
-    """``options`` as the method's config dataclass types them, and what is wrong with them."""
+def objective_config(objective: str | None, options: Mapping[str, Any]) -> Any:
+    """The config of an objective, an instance of its own dataclass.
+
+    Raises:
+        LvtuneError: no objective is named; unknown objective or options, wrong types or ranges.
+    """
+    from lvtune.training.objectives import OBJECTIVES
+
+    if objective is None:
+        raise LvtuneError(
+            f"option 'objective.{next(iter(options))}' without an objective",
+            f"its name: {', '.join(OBJECTIVES.names())}", "give --objective NAME too",
+        )  # fmt: skip
+    return make(OBJECTIVES.get(objective).Config, options, "objective.")
+
+
+def _typed(
+    config_of: Callable[[Any, Mapping[str, Any]], Any], name: Any, options: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[Problem]]:
+    """``options`` as the dataclass of their owner types them, and what is wrong with them."""
     try:
-        config = method_config(str(method), options)
+        config = config_of(None if name is None else str(name), options)
     except LvtuneError as error:
         return {}, [(error.given, error.expected, error.fix)]
     return {name: plain(getattr(config, name)) for name in options}, []

@@ -19,7 +19,6 @@ from lvtune.hub.store import save_adapter
 from lvtune.patcher import attach
 from lvtune.recipe import Recipe
 from lvtune.training.loop import History, tune
-from lvtune.training.objectives import HeatmapObjective
 
 if TYPE_CHECKING:
     from lvtune.domains import Split
@@ -123,7 +122,7 @@ def _tune(job: Job, folder: Path) -> History:
         job.base,
         job.adapter,
         training_data(job),
-        HeatmapObjective(),
+        job.objective,
         options,
         seed=job.recipe.seed,
         device=job.recipe.device,

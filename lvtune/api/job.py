@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lvtune.adapters import METHODS, create_adapter
 from lvtune.bases import load_base
 from lvtune.data.augment import Augment
 from lvtune.domains import Split, custom_domain, get_domain
+from lvtune.recipe import objective_config
 from lvtune.training.engine import resolve_device
+from lvtune.training.objectives import OBJECTIVES
 
 if TYPE_CHECKING:
-    from torch import nn
+    from collections.abc import Callable
+
+    from torch import Tensor, nn
 
     from lvtune.bases.base import Base
     from lvtune.data.dataset import PoseDataset
@@ -32,6 +36,7 @@ class Job:
     test: Split
     source: Split | None
     adapter: nn.Module
+    objective: Callable[[Base, dict], Tensor]
 
 
 def prepare(recipe: Recipe) -> Job:
@@ -46,6 +51,8 @@ def prepare(recipe: Recipe) -> Job:
     domain = open_domain(recipe.domain, recipe.data)
     base = load_base(recipe.base, recipe.weights, seed=recipe.seed)
     base.model.to(device)
+    recipe = replace(recipe, objective=recipe.objective or base.objective)
+    objective = OBJECTIVES.get(recipe.objective)(objective_config(recipe.objective, recipe.objective_options))
     train, test = (limited(domain.open(part, recipe.data), recipe.data) for part in ("train", "test"))
     source = open_source(domain, base, recipe.data)
     adapter = create_adapter(
@@ -57,7 +64,7 @@ def prepare(recipe: Recipe) -> Job:
         seed=recipe.seed,
         **recipe.method_options,
     )
-    return Job(recipe, base, domain, train, test, source, adapter)
+    return Job(recipe, base, domain, train, test, source, adapter, objective)
 
 
 def open_domain(name: str, data: DataOptions) -> Domain:

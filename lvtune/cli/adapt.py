@@ -22,29 +22,36 @@ def parser(argv: Sequence[str], summary: str) -> Parser:
     result.add_argument("--config", metavar="YAML", help="recipe file, or the name of a shipped recipe")
     result.add_argument("--dry-run", action="store_true", help="print what would be tuned, and stop")
     asks_help = any(token in ("-h", "--help") for token in argv)
-    method = _method(argv) if asks_help or any(t.startswith("--method.") for t in argv) else None
+    method = _named("method", argv) if asks_help or any(t.startswith("--method.") for t in argv) else None
+    objective = _named("objective", argv) if any(t.startswith("--objective.") for t in argv) or asks_help else None
     defaults = _defaults(method.defaults if method else {}) if asks_help else {}
-    hide = ("method_options",)
+    hide = ("method_options", "objective_options")
     add_options(result, Recipe, title="what to adapt", hide=hide, defaults=defaults)
     if method is not None:
         add_options(result, method.Config, prefix="method.", title=f"options of method {method.method}")
+    if objective is not None:
+        title = f"options of objective {objective.objective}"
+        add_options(result, objective.Config, prefix="objective.", title=title)
     return result
 
 
-def _method(argv: Sequence[str]) -> Any:
-    """The method's class named on the command line, in the recipe file, or by default."""
+def _named(kind: str, argv: Sequence[str]) -> Any:
+    """The class of the method or objective named on the command line, in the recipe file, or by default."""
     from lvtune.adapters import METHODS
+    from lvtune.training.objectives import OBJECTIVES
 
+    known, default = {"method": METHODS, "objective": OBJECTIVES}[kind], getattr(Recipe, kind)
     scan = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     scan.add_argument("--config")
-    scan.add_argument("--method")
+    scan.add_argument(f"--{kind}")
     try:
-        known, _ = scan.parse_known_args(argv)
+        found, _ = scan.parse_known_args(argv)
     except argparse.ArgumentError:
         # a value is missing; the full parser tells so
-        return METHODS.get(Recipe.method)
-    values = read_yaml(known.config) if known.config else {}
-    return METHODS.get(str(known.method or values.get("method", Recipe.method)))
+        found = argparse.Namespace(config=None, **{kind: default})
+    values = read_yaml(found.config) if found.config else {}
+    name = getattr(found, kind) or values.get(kind, default)
+    return None if name is None else known.get(str(name))
 
 
 def _defaults(of_method: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,10 +74,11 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
     """
     values = read_yaml(args.config) if args.config else {}
     over = nested(args, Recipe)
-    prefix = "method."
-    options = {n.removeprefix(prefix): v for n, v in vars(args).items() if n.startswith(prefix)}
-    if options:
-        over["method_options"] = options
+    for kind in ("method", "objective"):
+        prefix = f"{kind}."
+        options = {n.removeprefix(prefix): v for n, v in vars(args).items() if n.startswith(prefix)}
+        if options:
+            over[f"{kind}_options"] = options
     try:
         return Recipe.from_dict(_merge(values, over))
     except LvtuneError as error:

@@ -125,9 +125,8 @@ class _Run:
         self.accelerator = accelerator
         base.to(accelerator.device)
         tunable = _Tunable(base, adapter, objective)
-        optimizer = make_optimizer(
-            param_groups(adapter, options.weight_decay, lambda name: adapter.lr_scale(name, options)), options.lr
-        )
+        groups = param_groups(adapter, options.weight_decay, lambda name: adapter.lr_scale(name, options))
+        optimizer = make_optimizer(groups, options.lr, options.optimizer)
         self.sampler = EpochSampler(len(data), options.batch_size, seed)
         loader = DataLoader(
             data,

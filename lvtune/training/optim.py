@@ -1,4 +1,4 @@
-"""AdamW with the field's usual groups, and the learning-rate schedules."""
+"""AdamW or Adam with the field's usual groups, and the learning-rate schedules."""
 
 from __future__ import annotations
 
@@ -32,9 +32,13 @@ def param_groups(
     return list(groups.values())
 
 
-def make_optimizer(groups: list[dict], lr: float) -> torch.optim.AdamW:
-    """AdamW (0.9, 0.999) over :func:`param_groups`."""
-    return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.999))
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
+"""Name to class; their states are saved alike."""
+
+
+def make_optimizer(groups: list[dict], lr: float, name: str = "adamw") -> torch.optim.Optimizer:
+    """One of ``OPTIMIZERS`` (0.9, 0.999) over :func:`param_groups`."""
+    return OPTIMIZERS[name](groups, lr=lr, betas=(0.9, 0.999))
 
 
 MIN_WARMUP = 20

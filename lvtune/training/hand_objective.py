@@ -1,0 +1,88 @@
+"""``hand``: heatmaps and 3D joints of hands.
+
+Source: Lee et al., Image-free Domain Generalization via CLIP for 3D Hand Pose Estimation, WACV 2023, equations 2 and 3
+(mean squared errors of maps and of joints, both with weight 1; Adam with a constant 1e-4). Joints are relative to the
+root, in lengths of the reference bone. That every stage's maps count is how pose machines are trained (arXiv
+1602.00134), and that canonical joints and rotation may be compared each by itself is Zimmermann & Brox (arXiv
+1705.01389).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+
+from lvtune.data.hand_frame import normalise, to_canonical
+from lvtune.errors import LvtuneError
+from lvtune.patcher import use_adapter
+from lvtune.training.losses import keypoint_mse
+from lvtune.training.objectives import register_objective
+
+if TYPE_CHECKING:
+    from lvtune.bases.hand_nets import HandOutput
+    from lvtune.bases.hand_pose import HandBase
+
+
+@dataclass(frozen=True)
+class HandConfig:
+    """Options of ``hand``."""
+
+    heat: float = field(default=1.0, metadata={"at_least": 0})
+    """Weight of the heatmaps' error."""
+    pose: float = field(default=1.0, metadata={"at_least": 0})
+    """Weight of the 3D error, in squared lengths of the reference bone."""
+    stages: Literal["all", "last"] = "all"
+    """Heatmaps that count: those of all stages, added up, or of the last one."""
+    target: Literal["xyz", "canonical"] = "xyz"
+    """What is compared in 3D: xyz, the joints as the camera sees them; canonical, shape and rotation apart."""
+
+
+@register_objective("hand")
+class HandObjective:
+    """Mean squared errors of heatmaps and of 3D joints; hands without 3D labels count by their heatmaps alone."""
+
+    Config = HandConfig
+
+    def __init__(self, config: HandConfig | None = None) -> None:
+        self.config = config or HandConfig()
+
+    def __call__(self, base: HandBase, batch: dict) -> Tensor:
+        """Loss of one batch of hands, a scalar; see :class:`lvtune.data.hand_dataset.HandDataset` for its entries.
+
+        Raises:
+            LvtuneError: the base predicts no hands, or the samples hold none.
+        """
+        if base.objective != self.objective or "xyz" not in batch:
+            fault = f"base {base.name}" if base.objective != self.objective else "samples without 3D joints"
+            raise LvtuneError(
+                f"objective hand with {fault}", "a base such as hand3d-vit and a domain such as hand-figures",
+                "choose --objective heatmap",
+            )  # fmt: skip
+        with use_adapter(base, prompt=batch["category"]):
+            output = base.hands(batch["pixel_values"], batch["side"])
+        return self.config.heat * self.heat(base, output, batch) + self.config.pose * self.pose(output, batch)
+
+    def heat(self, base: HandBase, output: HandOutput, batch: dict) -> Tensor:
+        """Error of the heatmaps (equation 2)."""
+        target, weight = base.codec.encode(batch["keypoints"], batch["visible"])
+        stages = output.stages if self.config.stages == "all" else output.stages[-1:]
+        return torch.stack([keypoint_mse(maps, target, weight) for maps in stages]).sum()
+
+    def pose(self, output: HandOutput, batch: dict) -> Tensor:
+        """Error of the joints (equation 3); 0 where no hand has 3D labels."""
+        known = batch["xyz"].isfinite().flatten(1).all(1)
+        if not known.any():
+            return output.xyz.sum() * 0.0
+        side = batch["side"][known]
+        target, _ = normalise(batch["xyz"][known].float(), batch["scale"][known].float())
+        if self.config.target == "xyz":
+            return _mse(output.xyz[known], target)
+        canonical, rotation = to_canonical(target, side)
+        return _mse(output.canonical[known], canonical) + _mse(output.rotation[known], rotation)
+
+
+def _mse(found: Tensor, target: Tensor) -> Tensor:
+    return torch.nn.functional.mse_loss(found.float(), target)
