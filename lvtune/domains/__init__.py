@@ -1,6 +1,6 @@
 """Domains, one a file: what they are called, where their data come from, what sentences describe them."""
 
-from lvtune.domains import coco, demo_art, humanart
+from lvtune.domains import coco, demo_art, hand_figures, humanart
 from lvtune.domains.base import (
     DOMAINS,
     Domain,
@@ -21,6 +21,7 @@ __all__ = [
     "custom_domain",
     "demo_art",
     "get_domain",
+    "hand_figures",
     "humanart",
     "list_domains",
     "list_filters",

@@ -1,0 +1,84 @@
+"""Joints of a hand in one order, whatever data set they come from: gather maps, palm and wrist, boxes, projection.
+
+The order is FreiHAND's, of skeleton ``hand-21``: wrist (or palm), then thumb, index, middle, ring and little
+finger, each from base to tip. Numbers of this file: spec of the data sets (RHD, STB, FreiHAND papers and readers).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from lvtune.data.skeletons import HAND_21
+
+Root = Literal["palm", "wrist"]
+
+MIDDLE_MCP, MIDDLE_PIP, RING_MCP = 9, 10, 13
+#: Joint i of the common order is joint RHD_ORDER[i] of one hand of RHD (which lists fingers from tip to base).
+RHD_ORDER = (0, 4, 3, 2, 1, 8, 7, 6, 5, 12, 11, 10, 9, 16, 15, 14, 13, 20, 19, 18, 17)
+#: Joint i of the common order is joint STB_ORDER[i] of STB (palm, then little finger to thumb, base to tip).
+STB_ORDER = (0, 17, 18, 19, 20, 13, 14, 15, 16, 9, 10, 11, 12, 5, 6, 7, 8, 1, 2, 3, 4)
+#: STB's palm is on the way from the ring finger's base to the wrist, half-way.
+PALM_TO_WRIST = 2.0
+#: Parent of joints 1 to 20.
+PARENTS = tuple(start for start, _ in HAND_21.links)
+
+SMALLEST_CROP, LARGEST_CROP = 50.0, 500.0
+
+
+def palm_from_wrist(points: np.ndarray) -> np.ndarray:
+    """(..., 21, D) with the wrist as joint 0 -> the same with the palm: half-way to the middle finger's base."""
+    moved = np.array(points, copy=True)
+    moved[..., 0, :] = (moved[..., 0, :] + moved[..., MIDDLE_MCP, :]) / 2
+    return moved
+
+
+def wrist_from_palm(points: np.ndarray) -> np.ndarray:
+    """(..., 21, D) with STB's palm centre as joint 0 -> the same with the wrist, extrapolated from the ring finger."""
+    moved = np.array(points, copy=True)
+    base = moved[..., RING_MCP, :]
+    moved[..., 0, :] = base + PALM_TO_WRIST * (moved[..., 0, :] - base)
+    return moved
+
+
+def with_root(points: np.ndarray, native: Root, wanted: Root) -> np.ndarray:
+    """(..., 21, D) with joint 0 as ``wanted``, where the data set gives ``native``."""
+    if native == wanted:
+        return points
+    return palm_from_wrist(points) if wanted == "palm" else wrist_from_palm(points)
+
+
+def reference_bone(xyz: np.ndarray) -> np.ndarray:
+    """(..., 21, 3) -> (...,) length of the bone that hands are normalised by: middle finger, base to next joint."""
+    return np.linalg.norm(xyz[..., MIDDLE_PIP, :] - xyz[..., MIDDLE_MCP, :], axis=-1)
+
+
+def bone_lengths(xyz: np.ndarray) -> np.ndarray:
+    """(..., 21, D) -> (..., 20) length of the bone that ends in each of joints 1 to 20."""
+    return np.linalg.norm(xyz[..., 1:, :] - xyz[..., PARENTS, :], axis=-1)
+
+
+def project(xyz: np.ndarray, camera: np.ndarray) -> np.ndarray:
+    """(..., K, 3) camera coordinates and (..., 3, 3) intrinsics -> (..., K, 2) pixels."""
+    image = xyz @ np.swapaxes(camera, -1, -2)
+    return image[..., :2] / image[..., 2:]
+
+
+def hand_box(keypoints: np.ndarray) -> np.ndarray:
+    """The square that a hand is cropped to.
+
+    Centred on the middle finger's base, twice as wide as the farthest visible key point is away along x or y, from
+    50 to 500 pixels (Zimmermann & Brox, ICCV 2017).
+
+    Args:
+        keypoints: (..., 21, 3) x, y, visibility.
+
+    Returns:
+        (..., 4) x, y, width, height.
+    """
+    centre = keypoints[..., MIDDLE_MCP, :2]
+    away = np.abs(keypoints[..., :2] - centre[..., None, :]).max(-1)
+    half = np.where(keypoints[..., 2] > 0, away, 0.0).max(-1)
+    side = np.clip(2 * half, SMALLEST_CROP, LARGEST_CROP)[..., None]
+    return np.concatenate([centre - side / 2, side, side], -1)

@@ -1,0 +1,50 @@
+"""The settings that figures are rendered in: a plain one, single changes of it, and all changes at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a picture's surroundings are drawn from."""
+
+    background: str = "green"
+    """``green``, a screen; ``clutter``, shapes and textures."""
+    skin: tuple[float, float] = (0.0, 0.45)
+    """Least and largest tone, 0 the lightest, 1 the darkest."""
+    hue: float = 0.03
+    """Spread of the skin's colour about its tone."""
+    light: tuple[float, float] = (0.75, 1.0)
+    """Least and largest strength of the lamp."""
+    ambient: tuple[float, float] = (0.45, 0.6)
+    """Light from everywhere, as a share of the lamp's."""
+    low_angle: float = 35.0
+    """How far the lamp may stand off the camera, in degrees."""
+    tint: float = 0.03
+    """Spread of the lamp's colour."""
+    blur: float = 0.4
+    """Largest standard deviation of the lens's blur, in 1/128 of the picture; above 1 some of it is motion blur."""
+    noise: tuple[float, float] = (1.0, 4.0)
+    """Least and largest standard deviation of the camera's noise, of 255."""
+
+
+SOURCE = Setting()
+SETTINGS: dict[str, Setting] = {
+    "green_screen": SOURCE,
+    "clutter": replace(SOURCE, background="clutter"),
+    "skin": replace(SOURCE, skin=(0.4, 1.0), hue=0.12),
+    "light": replace(SOURCE, light=(0.35, 1.3), ambient=(0.08, 0.35), low_angle=85.0, tint=0.25),
+    "blur": replace(SOURCE, blur=2.2, noise=(4.0, 14.0)),
+    "wild": Setting("clutter", (0.0, 1.0), 0.12, (0.35, 1.3), (0.08, 0.5), 85.0, 0.25, 2.2, (2.0, 14.0)),
+}
+"""Category to setting; the first is the source, ``wild`` the target: everything else changed at once."""
+SENTENCES = {
+    "green_screen": "a computer rendering of a hand before a green screen",
+    "clutter": "a computer rendering of a hand before a cluttered background",
+    "skin": "a computer rendering of a hand with another colour of skin before a green screen",
+    "light": "a computer rendering of a hand in harsh light before a green screen",
+    "blur": "a blurred and noisy computer rendering of a hand before a green screen",
+    "wild": "a blurred computer rendering of a hand in harsh light before a cluttered background",
+}
+GROUPS = {"source": ("green_screen",), "target": ("wild",), "single_shifts": ("clutter", "skin", "light", "blur")}
