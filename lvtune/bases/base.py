@@ -65,6 +65,8 @@ class Base(nn.Module, ABC):
     """Arguments of the model's own forward that hold one row per sample; the pictures first."""
     objective: ClassVar[str] = "heatmap"
     """What it is tuned by unless the recipe says otherwise."""
+    task: ClassVar[str] = "pose2d"
+    """What it predicts: key points in the picture; ``hand3d``: joints of a hand in space too."""
 
     def __init__(self, model: nn.Module, spec: BaseSpec) -> None:
         super().__init__()

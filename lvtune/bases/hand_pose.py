@@ -62,6 +62,7 @@ class HandBase(Base):
 
     batched = ("pixel_values", "side")
     objective: ClassVar[str] = "hand"
+    task: ClassVar[str] = "hand3d"
 
     @property
     def width(self) -> int:

@@ -37,7 +37,7 @@ class Split:
     """``samples(table, input_size=, mean=, std=, augment=, seed=, cache=)`` makes what is trained and tested on, such
     as hands in 3D; None: a :class:`lvtune.data.dataset.PoseDataset`."""
     task: str = "pose2d"
-    """What is predicted and how it is scored; one of :data:`lvtune.evaluation.tasks.TASKS`."""
+    """What is predicted and how it is scored; one of :data:`lvtune.evaluation.evaluate.SCORERS`."""
     published_boxes: Path | None = None
     """Detector boxes in the data set's own layout; None: it has none."""
     detected: PoseTable | None = None

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from lvtune.errors import LvtuneError
 from lvtune.evaluation.inference import predict_split
 from lvtune.evaluation.scores import score_predictions
+from lvtune.registry import Registry
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
     from lvtune.domains import Split
 
 HEADLINE = ("pck@0.2", "pck@0.5", "ap")
+
+SCORERS: Registry[Callable[..., Scores]] = Registry("task", "lvtune list domains")
+"""Task of a split to what predicts and scores it: ``function(base, split, *, adapters, skeleton, prompt, flip_test,
+batch_size) -> Scores``."""
 
 
 @dataclass(frozen=True)
@@ -30,13 +36,22 @@ class Scores:
     values: dict[str, Any]
     """What :func:`lvtune.evaluation.scores.score_predictions` gives, in percent."""
 
+    main: ClassVar[str] = "pck@0.2"
+    """The score that gap and retention are told in: in percent, the more the better."""
+
     def headline(self) -> dict[str, float | None]:
         """``pck@0.2``, ``pck@0.5`` and ``ap``; where a detector's boxes were scored too, AP under both names."""
         by_boxes = {f"ap ({name})": part["ap"] for name, part in self.values.get("protocols", {}).items()}
         return {name: self.values.get(name) for name in HEADLINE} | by_boxes
 
 
-def score_split(
+def score_split(base: Base, split: Split, **options: Any) -> Scores:
+    """Predicts a split and scores the predictions as its task says; ``options`` as for :func:`score_poses`."""
+    return SCORERS.get(split.task)(base, split, **options)
+
+
+@SCORERS.register("pose2d")
+def score_poses(
     base: Base,
     split: Split,
     *,
@@ -98,3 +113,7 @@ def gap_closed(target_before: float, target_after: float, source_before: float) 
 def retention(before: float | None, after: float | None) -> float | None:
     """Source score after adapting over source score before."""
     return None if not before or after is None else after / before
+
+
+# files itself under its task
+from lvtune.evaluation import hand_scoring  # noqa: E402, F401

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from lvtune.data.crop import to_image
 from lvtune.data.dataset import PoseDataset, collate
@@ -80,14 +80,9 @@ def predict_split(
     return np.concatenate(points), np.concatenate(scores)
 
 
-def split_dataset(base: Base, split: Split, **options: object) -> PoseDataset:
+def split_dataset(base: Base, split: Split, **options: object) -> Dataset:
     """A split as pictures of the base's size; ``options`` as for :class:`lvtune.data.dataset.PoseDataset`."""
-    return PoseDataset(
-        split.table,
-        input_size=base.input_size,
-        mean=base.mean,
-        std=base.std,
-        render=split.render,
-        views=split.views,
-        **options,
-    )
+    options |= {"input_size": base.input_size, "mean": base.mean, "std": base.std}
+    if split.samples is not None:
+        return split.samples(split.table, **options)
+    return PoseDataset(split.table, render=split.render, views=split.views, **options)

@@ -55,8 +55,9 @@ class HandObjective:
         Raises:
             LvtuneError: the base predicts no hands, or the samples hold none.
         """
-        if base.objective != self.objective or "xyz" not in batch:
-            fault = f"base {base.name}" if base.objective != self.objective else "samples without 3D joints"
+        is_hand = base.task == "hand3d"
+        if not is_hand or "xyz" not in batch:
+            fault = "samples without 3D joints" if is_hand else f"base {base.name}"
             raise LvtuneError(
                 f"objective hand with {fault}", "a base such as hand3d-vit and a domain such as hand-figures",
                 "choose --objective heatmap",
