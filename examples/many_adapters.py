@@ -21,7 +21,7 @@ with tempfile.TemporaryDirectory() as folder:
         adapter = lvtune.create_adapter("lora", base, seed=seed)
         sources[f"domain-{seed}"] = lvtune.save_adapter(adapter, f"{folder}/{seed}")
 
-    pool = lvtune.AdapterPool(base, sources, budget="500 kB")
+    pool = lvtune.AdapterPool(base, sources, budget="1 MB")
     for step in range(8):
         names = [f"domain-{step}", None, f"domain-{(step + 1) % 8}"]  # one adapter, or none, per sample
         heatmaps = pool(pixel_values, adapters=names)

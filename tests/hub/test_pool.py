@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import random
+import runpy
 import threading
 import weakref
+from pathlib import Path
 
 import pytest
 import torch
@@ -285,3 +287,10 @@ def test_budgets_that_are_none(text):
 def test_created_adapters_share_their_sentences_too(base):
     first, second = (create_adapter("vlpose", base, domain="demo-art", prompts=1) for _ in range(2))
     assert first.bank is second.bank
+
+
+def test_the_example_runs(capsys):
+    runpy.run_path(str(Path(__file__).parents[2] / "examples/many_adapters.py"), run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("loaded: domain-0, domain-1; 601 kB")
+    assert lines[-1].endswith("loaded: domain-6, domain-7, domain-0; 901 kB")
