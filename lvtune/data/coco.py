@@ -184,7 +184,9 @@ class _Builder:
         elif required and not seen:
             kind = INVISIBLE
         number = _integer(item.get("id", len(self.rows) + 1), f"id of an annotation in {self.path}")
-        self.rows.append((kind, image["id"], number, crowd, self._area(item, box, where), box, points))
+        # the name of the only category says nothing that the data set does not
+        label = str(self.posed[category].get("name") or "") if len(self.posed) > 1 else ""
+        self.rows.append((kind, image["id"], number, crowd, self._area(item, box, where), box, points, label))
 
     def _area(self, item: dict[str, Any], box: np.ndarray, where: str) -> float:
         if item.get("area") is None:
@@ -215,7 +217,8 @@ def parse_coco(
     """Columns and meta of a COCO-style file; persons first, then ignored annotations, then empty images.
 
     Columns (n rows): kind, image_id, annotation_id, width, height, crowd, area, bbox (n, 4) xywh clipped to
-    the image, keypoints (n, K, 3), image, tag (the image's `category`), description.
+    the image, keypoints (n, K, 3), image, tag (the image's `category`), label (name of the annotation's category
+    where the file has several), description.
 
     Raises:
         LvtuneError: any fault of the file.
@@ -247,7 +250,7 @@ def parse_coco(
 
 def _columns(rows: list[tuple[Any, ...]], images: Mapping[Any, dict[str, Any]], count: int) -> dict[str, Any]:
     used = {row[1] for row in rows}
-    nothing = (-1, False, 0.0, np.zeros(4), np.zeros((count, 3)))
+    nothing = (-1, False, 0.0, np.zeros(4), np.zeros((count, 3)), "")
     rows = [*rows, *((EMPTY_IMAGE, i, *nothing) for i in images if i not in used)]
     of = [images[row[1]] for row in rows]
     return {
@@ -262,5 +265,6 @@ def _columns(rows: list[tuple[Any, ...]], images: Mapping[Any, dict[str, Any]], 
         "height": np.array([image["height"] for image in of], np.int64),
         "image": [str(image["file_name"]) for image in of],
         "tag": [str(image.get("category") or "") for image in of],
+        "label": [row[7] for row in rows],
         "description": [str(image.get("description") or "") for image in of],
     }

@@ -190,9 +190,11 @@ def list_skeletons() -> list[str]:
     return SKELETONS.names()
 
 
-def _known(name: str, keypoints: str, links: Sequence[tuple[int, int]]) -> Skeleton:
+def _known(
+    name: str, keypoints: str, links: Sequence[tuple[int, int]], sigma: Mapping[str, float] = _SIGMA
+) -> Skeleton:
     names = tuple(keypoints.split())
-    sigmas = tuple(_SIGMA[_sideless(point)] for point in names)
+    sigmas = tuple(sigma[_sideless(point)] for point in names)
     return SKELETONS.register(name)(Skeleton(name, names, sigmas, tuple((a - 1, b - 1) for a, b in links)))
 
 
@@ -228,4 +230,14 @@ HAND_21 = SKELETONS.register("hand-21")(
          0.022, 0.026, 0.017, 0.021, 0.021, 0.032, 0.020, 0.019, 0.022, 0.031),
         tuple((0 if joint % 4 == 1 else joint - 1, joint) for joint in range(1, 21)),
     )
+)
+# Key points and links as in AP-10K's annotations (arXiv:2108.12617). The paper gives no sigmas; these are those of
+# MMPose 1.x, with which figures are published (MMPose 0.x has the same numbers in another order of the limbs).
+AP10K_17 = _known(
+    "ap10k-17",
+    "left_eye right_eye nose neck root_of_tail left_shoulder left_elbow left_front_paw right_shoulder right_elbow "
+    "right_front_paw left_hip left_knee left_back_paw right_hip right_knee right_back_paw",
+    ((1, 2), (1, 3), (2, 3), (3, 4), (4, 5), (4, 6), (6, 7), (7, 8), (4, 9), (9, 10), (10, 11), (5, 12), (12, 13),
+     (13, 14), (5, 15), (15, 16), (16, 17)),
+    _SIGMA | {"neck": 0.035, "root_of_tail": 0.035, "front_paw": 0.062, "back_paw": 0.089},
 )

@@ -19,7 +19,7 @@ from lvtune.data.coco import EMPTY_IMAGE, IGNORED, PERSON, parse_coco
 from lvtune.data.skeletons import Skeleton
 from lvtune.errors import LvtuneError
 
-_VERSION = 2  # of the cached columns; raise it when parse_coco changes
+_VERSION = 3  # of the cached columns; raise it when parse_coco changes
 Strings = Sequence[str]
 
 
@@ -200,21 +200,23 @@ class PoseTable:
 
 
 def _category_field(image: Mapping[str, Any]) -> str:
-    return str(image["category"]).strip().replace(" ", "_")
+    return str(image["category"] or image["label"]).strip().replace(" ", "_")
 
 
 def _categories(columns: Mapping[str, Any], category_of: Callable[[dict[str, Any]], str]) -> list[str]:
-    """The category of every row; each image is asked once."""
-    known: dict[int, str] = {}
+    """The category of every row; each image is asked once, or once for each kind that is annotated in it."""
+    known: dict[tuple[int, str], str] = {}
     result = []
-    names, tags, texts = (columns[name].to_pylist() for name in ("image", "tag", "description"))
+    names, tags, texts, labels = (columns[name].to_pylist() for name in ("image", "tag", "description", "label"))
     for row, image_id in enumerate(columns["image_id"].tolist()):
-        if image_id not in known:
-            known[image_id] = str(category_of({
-                "id": image_id, "file_name": names[row], "category": tags[row], "description": texts[row],
+        key = (image_id, labels[row])
+        if key not in known:
+            known[key] = str(category_of({
+                "id": image_id, "file_name": names[row], "category": tags[row], "label": labels[row],
+                "description": texts[row],
                 "width": int(columns["width"][row]), "height": int(columns["height"][row]),
             }))
-        result.append(known[image_id])
+        result.append(known[key])
     return result
 
 
@@ -238,8 +240,9 @@ def read_coco(
         annotations: the JSON file.
         images: the folder that ``file_name`` is relative to.
         skeleton: the key points wanted, found in the file by name; None takes the file's own.
-        category_of: domain category from an image's dict (id, file_name, category, description, width,
-            height); by default its ``category`` with underscores for spaces, or "".
+        category_of: domain category from an image's dict (id, file_name, category, description, width, height,
+            and label: the name of the annotation's own category, where the file has several with key points); by
+            default its ``category``, else the label, with underscores for spaces, or "".
         keypoints_field: field of the annotations to read (Human-Art has ``keypoints_21`` too).
         require_keypoints: False also takes persons without visible key points, for predicting.
         cache_dir: folder of the cache; ``$LVTUNE_CACHE`` or ``~/.cache/lvtune`` by default.

@@ -1,6 +1,6 @@
 """Domains, one a file: what they are called, where their data come from, what sentences describe them."""
 
-from lvtune.domains import coco, demo_art, hand_figures, humanart
+from lvtune.domains import ap10k, coco, demo_art, hand_figures, humanart
 from lvtune.domains.base import (
     DOMAINS,
     Domain,
@@ -16,6 +16,7 @@ __all__ = [
     "DOMAINS",
     "Domain",
     "Split",
+    "ap10k",
     "apply_filter",
     "coco",
     "custom_domain",

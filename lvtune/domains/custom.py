@@ -24,7 +24,8 @@ def custom_domain(data: DataOptions | str | Path, *, name: str = "custom") -> Do
     """A domain of the user's own pictures.
 
     Skeleton and categories are read from the annotations: the key points of the file's category, and each
-    image's ``category`` field, or the one category ``default``. A single annotation file is split by picture,
+    image's ``category`` field, else the annotation's category where the file has several, else the one category
+    ``default``. A single annotation file is split by picture,
     80 % to tune and 20 % to test: those of the smallest SHA-256 of ``file_name``.
 
     Args:
@@ -90,7 +91,7 @@ def _files(data: DataOptions) -> dict[str, Path]:
 
 
 def _category(image: dict[str, Any]) -> str:
-    return str(image.get("category") or "").strip().replace(" ", "_") or "default"
+    return str(image["category"] or image["label"]).strip().replace(" ", "_") or "default"
 
 
 def _read(file: Path, data: DataOptions) -> PoseTable:

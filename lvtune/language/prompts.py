@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from lvtune.errors import LvtuneError
+from lvtune.language.animals import AP10K
 from lvtune.registry import Registry, suggest
 
 PHOTO = "a photo of a human"
@@ -49,6 +50,7 @@ register_prompts("demo-art")(
         for name in ("sketch", "ink_painting", "oil_painting", "watercolor", "cartoon", "stained_glass")
     }
 )
+register_prompts("ap10k")(AP10K)
 register_prompts("custom")({"default": PICTURE})
 
 
