@@ -9,9 +9,9 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from lvtune.evaluation.names import MEANING, METRICS
 from lvtune.hub.config import shareable
 
-METRICS = {"pck@0.2": "PCK@0.2", "pck@0.5": "PCK@0.5", "ap": "OKS-AP"}
 _STATES = {"before": "before", "after_on": "adapter on", "after_off": "adapter off"}
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|#~&])")
 
@@ -28,6 +28,8 @@ class Publication:
     """The base's Hub id where it differs from the one in the config."""
     picture: str | None = None
     """File beside the card that shows the base alone and with the adapter."""
+    own_picture: bool = False
+    """Whether the publisher chose it, and not `lvtune adapt`, which picks by how much changed."""
     tags: tuple[str, ...] = ()
     """Further tags."""
 
@@ -124,8 +126,13 @@ def is_filtered(report: Mapping[str, Any]) -> bool:
     return "filter" in str(report.get("target_name") or "").lower()
 
 
+def main_of(report: Mapping[str, Any]) -> str:
+    """Key of the score that a report tells gap and retention in."""
+    return report.get("main") or "pck@0.2"
+
+
 def _scores(report: Mapping[str, Any]) -> str:
-    rows = []
+    rows, main = [], main_of(report)
     for where in ("target", "source"):
         sides = report.get(where) or {}
         name = report.get(f"{where}_name")
@@ -139,19 +146,21 @@ def _scores(report: Mapping[str, Any]) -> str:
     lines = [
         "## Scores",
         "",
-        "In percent, on the test split. PCK@0.2: key points within 0.2 of the torso's length.",
+        f"In percent or mm, on the test split. {MEANING[main]}",
         "",
     ]
     lines += table(["data", "metric", *_STATES.values()], rows)
     gap = report.get("gap_closed")
     if gap is not None:
-        lines += ["", f"{100 * gap:.1f} % of the gap between target and source PCK@0.2 is closed."]
+        lines += ["", f"{100 * gap:.1f} % of the gap between target and source {METRICS[main]} is closed."]
     return "\n".join(lines)
 
 
 def _picture(at: Publication) -> str:
     if at.picture is None:
         return ""
+    if at.own_picture:
+        return f"![Without and with the adapter]({at.picture})"
     words = "Test pictures, picked by how far the key points moved, not by how well they fit."
     return f"![The base alone (left) and with the adapter (right)]({at.picture})\n\n{words}"
 

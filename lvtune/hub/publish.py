@@ -97,6 +97,7 @@ def push_adapter(
         license=license,
         base_model=base_model,
         picture=None if shown is None else f"{PICTURE_STEM}{shown.suffix.lower()}",
+        own_picture=picture is not True,
         tags=("peft",) if (folder / adapter_file.PEFT_FILE).is_file() else (),
     )
     report = _report(folder)
