@@ -1,0 +1,153 @@
+"""End-point error of 3D hands in each of the ways it is published, and PCK curves over it. Millimetres.
+
+Sources: Zimmermann & Brox, ICCV 2017 (arXiv:1705.01389; medians and curves are taken joint by joint, then averaged),
+FreiHAND, ICCV 2019 (arXiv:1909.04349; Procrustes).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lvtune.errors import LvtuneError
+from lvtune.evaluation.procrustes import align
+from lvtune.registry import suggest
+
+THRESHOLDS = np.linspace(0.0, 50.0, 100)
+"""Of PCK curves and the area under them: 100 steps from 0 to 50 mm."""
+
+
+@dataclass(frozen=True)
+class HandResult:
+    """Predicted and true hands, N of them with K joints.
+
+    Raises:
+        LvtuneError: shapes that do not fit, or predictions that are no numbers.
+    """
+
+    truth: np.ndarray
+    """(N, K, 3) mm in camera coordinates."""
+    relative: np.ndarray
+    """(N, K, 3) mm predicted relative to joint 0: what a network gives times the true length of the reference bone."""
+    absolute: np.ndarray | None = None
+    """(N, K, 3) mm predicted in camera coordinates, where the method gives it."""
+    visible: np.ndarray | None = None
+    """(N, K), above 0 where a joint counts; None: all."""
+
+    def __post_init__(self) -> None:
+        shape = np.shape(self.truth)
+        given = [np.shape(v) for v in (self.relative, self.absolute) if v is not None]
+        fits = len(shape) == 3 and shape[2] == 3 and all(s == shape for s in given)
+        if not fits or (self.visible is not None and np.shape(self.visible) != shape[:2]):
+            raise LvtuneError(
+                f"predictions {given} with truth {shape} and visibility {np.shape(self.visible)}",
+                "(N, K, 3) each, and (N, K) for the visibility", "predict every hand of the split once, in its order",
+            )  # fmt: skip
+        if not all(np.isfinite(v).all() for v in (self.relative, self.absolute) if v is not None):
+            raise LvtuneError(
+                "predictions that are not finite numbers", "finite joints",
+                "look for a training that diverged (try a lower --train.lr)",
+            )  # fmt: skip
+
+    @property
+    def counted(self) -> np.ndarray:
+        """(N, K) whether a joint counts."""
+        known = np.isfinite(self.truth).all(-1)
+        return known if self.visible is None else known & (np.asarray(self.visible) > 0)
+
+
+def _distance(pred: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(pred - truth, axis=-1)
+
+
+def root_gtscale(result: HandResult) -> np.ndarray:
+    """(N, K) error of the prediction in its true size against the truth relative to its joint 0.
+
+    Joint 0 counts like the others: its error is how far the prediction's is from the origin.
+    """
+    return _distance(result.relative, result.truth - result.truth[:, :1])
+
+
+def absolute(result: HandResult) -> np.ndarray | None:
+    """(N, K) error in camera coordinates, nothing aligned."""
+    return None if result.absolute is None else _distance(result.absolute, result.truth)
+
+
+def root(result: HandResult) -> np.ndarray | None:
+    """(N, K) error of the absolute joints with both relative to their own joint 0, so that this has none."""
+    if result.absolute is None:
+        return None
+    pred = result.absolute - result.absolute[:, :1]
+    return _distance(pred, result.truth - result.truth[:, :1])
+
+
+def procrustes(result: HandResult) -> np.ndarray:
+    """(N, K) error after the best shift, rotation and size of each hand (no mirroring).
+
+    All of a hand's joints take part, so hands without all of them have no error (not a number).
+    """
+    whole = np.isfinite(result.truth).all((1, 2))
+    errors = np.full(result.truth.shape[:2], np.nan)
+    errors[whole] = _distance(align(result.relative[whole], result.truth[whole]), result.truth[whole])
+    return errors
+
+
+VARIANTS: dict[str, Callable[[HandResult], np.ndarray | None]] = {
+    "root_gtscale": root_gtscale,
+    "absolute": absolute,
+    "root": root,
+    "procrustes": procrustes,
+}
+"""Name to errors (N, K), None where the prediction does not give what is compared. The first is the default."""
+
+
+def epe(result: HandResult, variant: str = "root_gtscale") -> dict[str, Any] | None:
+    """Summary of one variant's errors; see :func:`summary`.
+
+    Raises:
+        LvtuneError: no such variant.
+    """
+    if variant not in VARIANTS:
+        raise LvtuneError(
+            f"EPE variant '{variant}'", f"one of {', '.join(VARIANTS)}",
+            suggest(variant, list(VARIANTS), "choose one of these"),
+        )  # fmt: skip
+    errors = VARIANTS[variant](result)
+    return None if errors is None else summary(errors, result.counted)
+
+
+def summary(errors: np.ndarray, counted: np.ndarray, thresholds: np.ndarray = THRESHOLDS) -> dict[str, Any]:
+    """Mean, median and PCK curve of errors (N, K) in mm, of those that are ``counted`` (N, K).
+
+    Returns:
+        ``epe``, mean over all counted joints; ``epe_median``, the mean over joints of each joint's median;
+        ``auc``, the area under the mean PCK curve over ``thresholds``, in percent; ``pck``, that curve, in percent;
+        ``per_joint``, each joint's mean error (None where it never counts). All None over nothing.
+    """
+    counted = counted & np.isfinite(errors)
+    joints = [errors[counted[:, k], k] for k in range(errors.shape[1])]
+    seen = [found for found in joints if len(found)]
+    if not seen:
+        return {"epe": None, "epe_median": None, "auc": None, "pck": None, "per_joint": [None] * len(joints)}
+    curve = np.mean([pck_curve(found, thresholds) for found in seen], 0)
+    return {
+        "epe": float(errors[counted].mean()),
+        "epe_median": float(np.mean([np.median(found) for found in seen])),
+        "auc": auc(curve, thresholds),
+        "pck": curve,
+        "per_joint": [float(found.mean()) if len(found) else None for found in joints],
+    }
+
+
+def pck_curve(errors: np.ndarray, thresholds: np.ndarray = THRESHOLDS) -> np.ndarray:
+    """(M,) errors -> (T,) percent that are at most each threshold."""
+    return 100 * np.searchsorted(np.sort(errors), thresholds, side="right") / len(errors)
+
+
+def auc(curve: np.ndarray, thresholds: np.ndarray = THRESHOLDS) -> float:
+    """Area under a curve by trapezia, over the width of its thresholds: in percent, as the curve."""
+    steps = np.diff(thresholds)
+    return float(((curve[1:] + curve[:-1]) / 2 * steps).sum() / steps.sum())
