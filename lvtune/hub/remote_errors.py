@@ -69,7 +69,8 @@ def _offline(address: Address, writing: bool) -> LvtuneError:
     if writing:
         return LvtuneError(f"pushing to {address} with HF_HUB_OFFLINE set", "the network", "unset HF_HUB_OFFLINE")
     return LvtuneError(
-        f"{address}, of which the Hub cache has no copy, with HF_HUB_OFFLINE set", "a copy that was downloaded before",
+        f"{address}, neither a folder here nor in the Hub cache, with HF_HUB_OFFLINE set",
+        "an adapter's folder, or a copy that was downloaded before",
         f"unset HF_HUB_OFFLINE and type `lvtune pull {address}` once",
     )  # fmt: skip
 
@@ -157,8 +158,9 @@ def _transport(error: Exception, address: Address, writing: bool, started: bool)
     first, *_ = [*str(error).splitlines(), ""]
     kind = f"{type(error).__name__}: {short(first, quote=False)}".rstrip(": ")
     if isinstance(error, HTTPError) and not started:
+        place = "" if writing else ", which is no folder here"
         return LvtuneError(
-            f"{address}: the Hub at {constants.ENDPOINT} cannot be reached ({kind})", "a network connection",
+            f"{address}{place}: the Hub at {constants.ENDPOINT} cannot be reached ({kind})", "a network connection",
             "check it, and HF_ENDPOINT and proxies if you set them",
         )  # fmt: skip
     if isinstance(error, OSError) and error.filename is not None:

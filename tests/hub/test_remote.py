@@ -114,7 +114,7 @@ def test_offline_takes_the_cache_and_asks_nobody(hub, folder, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert fetch(Address("ann/art")) == online
     assert fetch(Address("ann/art", online.name)) == online
-    with pytest.raises(LvtuneError, match=r"no copy, with HF_HUB_OFFLINE set.*lvtune pull ann/other@v1"):
+    with pytest.raises(LvtuneError, match=r"nor in the Hub cache, with HF_HUB_OFFLINE set.*lvtune pull ann/other@v1"):
         fetch(Address("ann/other", "v1"))
     assert hub.log == []
 
