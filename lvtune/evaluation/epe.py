@@ -31,7 +31,9 @@ class HandResult:
     truth: np.ndarray
     """(N, K, 3) mm in camera coordinates."""
     relative: np.ndarray
-    """(N, K, 3) mm predicted relative to joint 0: what a network gives times the true length of the reference bone."""
+    """(N, K, 3) predicted, relative to joint 0, in lengths of the reference bone."""
+    scale: np.ndarray
+    """(N,) mm, true length of the reference bone."""
     absolute: np.ndarray | None = None
     """(N, K, 3) mm predicted in camera coordinates, where the method gives it."""
     visible: np.ndarray | None = None
@@ -41,16 +43,22 @@ class HandResult:
         shape = np.shape(self.truth)
         given = [np.shape(v) for v in (self.relative, self.absolute) if v is not None]
         fits = len(shape) == 3 and shape[2] == 3 and all(s == shape for s in given)
+        fits = fits and np.shape(self.scale) == shape[:1]
         if not fits or (self.visible is not None and np.shape(self.visible) != shape[:2]):
             raise LvtuneError(
-                f"predictions {given} with truth {shape} and visibility {np.shape(self.visible)}",
-                "(N, K, 3) each, and (N, K) for the visibility", "predict every hand of the split once, in its order",
+                f"predictions {given} with truth {shape} and {np.shape(self.scale)} scales",
+                "(N, K, 3) each, N scales, (N, K) for visibility", "predict every hand of the split once, in order",
             )  # fmt: skip
         if not all(np.isfinite(v).all() for v in (self.relative, self.absolute) if v is not None):
             raise LvtuneError(
                 "predictions that are not finite numbers", "finite joints",
                 "look for a training that diverged (try a lower --train.lr)",
             )  # fmt: skip
+
+    @property
+    def sized(self) -> np.ndarray:
+        """(N, K, 3) mm relative to joint 0: the prediction in its true size."""
+        return self.relative * self.scale[:, None, None]
 
     @property
     def counted(self) -> np.ndarray:
@@ -64,11 +72,11 @@ def _distance(pred: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def root_gtscale(result: HandResult) -> np.ndarray:
-    """(N, K) error of the prediction in its true size against the truth relative to its joint 0.
+    """(N, K) error of the prediction times the true scale against the truth relative to its joint 0.
 
     Joint 0 counts like the others: its error is how far the prediction's is from the origin.
     """
-    return _distance(result.relative, result.truth - result.truth[:, :1])
+    return _distance(result.sized, result.truth - result.truth[:, :1])
 
 
 def absolute(result: HandResult) -> np.ndarray | None:
@@ -124,7 +132,7 @@ def summary(errors: np.ndarray, counted: np.ndarray, thresholds: np.ndarray = TH
 
     Returns:
         ``epe``, mean over all counted joints; ``epe_median``, the mean over joints of each joint's median;
-        ``auc``, the area under the mean PCK curve over ``thresholds``, in percent; ``pck``, that curve, in percent;
+        ``auc``, the area under the mean PCK curve over ``thresholds``, 0 to 1; ``pck``, that curve, 0 to 1;
         ``per_joint``, each joint's mean error (None where it never counts). All None over nothing.
     """
     counted = counted & np.isfinite(errors)
@@ -143,11 +151,11 @@ def summary(errors: np.ndarray, counted: np.ndarray, thresholds: np.ndarray = TH
 
 
 def pck_curve(errors: np.ndarray, thresholds: np.ndarray = THRESHOLDS) -> np.ndarray:
-    """(M,) errors -> (T,) percent that are at most each threshold."""
-    return 100 * np.searchsorted(np.sort(errors), thresholds, side="right") / len(errors)
+    """(M,) errors -> (T,) share that is at most each threshold."""
+    return np.searchsorted(np.sort(errors), thresholds, side="right") / len(errors)
 
 
 def auc(curve: np.ndarray, thresholds: np.ndarray = THRESHOLDS) -> float:
-    """Area under a curve by trapezia, over the width of its thresholds: in percent, as the curve."""
+    """Area under a curve by trapezia, over the width of its thresholds: 0 to 1."""
     steps = np.diff(thresholds)
     return float(((curve[1:] + curve[:-1]) / 2 * steps).sum() / steps.sum())

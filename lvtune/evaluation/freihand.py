@@ -36,7 +36,7 @@ def f_scores(
         thresholds: in mm.
 
     Returns:
-        Threshold -> percent.
+        Threshold -> 0 to 1.
     """
     scores: dict[float, list[float]] = {t: [] for t in thresholds}
     for found, true in zip(pred, truth, strict=True):
@@ -45,7 +45,7 @@ def f_scores(
         for t in thresholds:
             precision, recall = (to_truth < t).mean(), (to_pred < t).mean()
             scores[t].append(2 * precision * recall / (precision + recall) if precision + recall else 0.0)
-    return {t: 100 * float(np.mean(values)) for t, values in scores.items()}
+    return {t: float(np.mean(values)) for t, values in scores.items()}
 
 
 def freihand_scores(pred: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
