@@ -46,7 +46,8 @@ def evaluate(
         device: see :class:`lvtune.Recipe`.
 
     Returns:
-        ``target`` and ``source`` (or None), each with scores in percent, and what was scored.
+        ``target`` and ``source`` (or None), each with its scores (names and units: :mod:`lvtune.evaluation.names`);
+        ``main``, the one to look at first, ``per_joint`` of the target, and what was scored.
 
     Raises:
         LvtuneError: anything that does not exist or does not fit.
@@ -67,10 +68,13 @@ def evaluate(
 
     def run() -> dict[str, Any]:
         asked = "category" if prompt == "own" else prompt
-        scored = {"target": score_split(view, target, prompt=asked, **options).values, "source": None}
+        scores = score_split(view, target, prompt=asked, **options)
+        found = {"main": scores.main, "per_joint": scores.per_joint(), "target": scores.values | scores.headline()}
+        found["source"] = None
         if source is not None and source.table.skeleton.keypoints == skeleton.keypoints:
-            scored["source"] = score_split(view, source, prompt=None, **options).values
-        return scored
+            kept = score_split(view, source, prompt=None, **options)
+            found["source"] = kept.values | kept.headline()
+        return found
 
     if adapter is None:
         values = run()

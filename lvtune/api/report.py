@@ -39,7 +39,7 @@ def environment() -> dict[str, str]:
 
 
 def scores_table(target: dict[str, Scores | None], source: dict[str, Scores | None]) -> dict[str, Any]:
-    """``target``, ``source``, ``gap_closed`` and ``retention`` of the report.
+    """``target``, ``source``, ``main`` (the score that the rest tells), ``gap_closed`` and ``retention`` of the report.
 
     Args:
         target: ``before``, ``after_on``, ``after_off`` to scores or None.
@@ -48,8 +48,10 @@ def scores_table(target: dict[str, Scores | None], source: dict[str, Scores | No
     table: dict[str, Any] = {}
     for name, side in (("target", target), ("source", source)):
         table[name] = {when: None if s is None else s.headline() for when, s in side.items()}
-        table[name]["per_joint"] = {when: s.values["per_joint"] for when, s in side.items() if s is not None}
-    pick = lambda side, when: (table[side][when] or {}).get("pck@0.2")  # noqa: E731
+        table[name]["per_joint"] = {when: s.per_joint() for when, s in side.items() if s is not None}
+    scored = [s for s in (*target.values(), *source.values()) if s is not None]
+    table["main"] = scored[0].main if scored else Scores.main
+    pick = lambda side, when: (table[side][when] or {}).get(table["main"])  # noqa: E731
     on, before, source_before = pick("target", "after_on"), pick("target", "before"), pick("source", "before")
     table["gap_closed"] = None if None in (on, before, source_before) else gap_closed(before, on, source_before)
     table["gained"] = None if None in (on, before) else on - before
@@ -65,9 +67,6 @@ def pictures(job: Job, before: Scores | None, after: Scores | None) -> list[tupl
 
     They are chosen by how far the key points moved, not by how well they fit, so that nothing is shown off.
     """
-    from lvtune.data.images import read_image
-    from lvtune.viz.overlay import draw_pose
-
     if after is None or before is None:
         return []
     size = np.maximum(job.test.table.column("bbox")[:, 2:].max(1), 1)[: len(after.keypoints)]
@@ -76,13 +75,20 @@ def pictures(job: Job, before: Scores | None, after: Scores | None) -> list[tupl
     chosen = order[np.linspace(0, len(order) - 1, min(PICTURES, len(order))).round().astype(int)]
     pairs = []
     for i in dict.fromkeys(chosen.tolist()):
-        person = job.test.table[i]
-        image = read_image(job.test.table.image_path(i))
-        if job.test.render is not None:
-            image = job.test.render(image, person.category, person.index)
-        drawn = [
-            draw_pose(image, scores.keypoints[i], scores.scores[i], job.adapter.skeleton, longest=420)
-            for scores in (before, after)
-        ]
-        pairs.append((person.category.replace("_", " "), drawn[0], drawn[1]))
+        image = job.test.picture(i)
+        drawn = [_drawn(image, scores, i, job) for scores in (before, after)]
+        pairs.append((job.test.table[i].category.replace("_", " "), drawn[0], drawn[1]))
     return pairs
+
+
+def _drawn(image: np.ndarray, scores: Scores, index: int, job: Job) -> np.ndarray:
+    from lvtune.evaluation.hand_scoring import HandScores
+    from lvtune.viz.hands import draw_hand, plot_hand
+    from lvtune.viz.overlay import draw_pose
+
+    points, sure = scores.keypoints[index], scores.scores[index]
+    if not isinstance(scores, HandScores):
+        return draw_pose(image, points, sure, job.adapter.skeleton, longest=420)
+    truth = job.test.table[index].xyz
+    overlay = draw_hand(image, points, longest=420)
+    return np.hstack([overlay, plot_hand(scores.xyz[index], overlay.shape[0], truth=truth - truth[:1])])

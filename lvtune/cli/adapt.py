@@ -12,6 +12,7 @@ from lvtune.cli.outcome import Outcome, say
 from lvtune.cli.output import number, outline, table
 from lvtune.cli.parser import Parser, UsageError, add_options, nested
 from lvtune.errors import LvtuneError
+from lvtune.evaluation.names import main_of, short_name
 from lvtune.recipe import AUGMENT_FALLBACK, TRAIN_FALLBACK, Recipe, read_yaml
 from lvtune.schema import options_of
 
@@ -132,10 +133,8 @@ def summary_of(values: Mapping[str, Any]) -> str:
     rows = []
     for where in ("target", "source"):
         sides = [(values.get(where) or {}).get(when) or {} for when in _WHEN]
-        by_boxes = dict.fromkeys(metric for side in sides for metric in side if metric.startswith("ap ("))
-        for metric in ("pck@0.2", "pck@0.5", "ap", *by_boxes):
-            name = metric.replace("pck", "PCK").replace("ap", "AP")
-            rows.append([f"{where} {name}", *(side.get(metric) for side in sides)])
+        for metric in dict.fromkeys(metric for side in sides for metric in side) or (main_of(values),):
+            rows.append([f"{where} {short_name(metric)}", *(side.get(metric) for side in sides)])
     adapter, seconds = values["adapter"], values["seconds"]
     same = values["base"]["fingerprint_before"] == values["base"]["fingerprint_after"]
     lines = [table(["percent", "before", "adapter on", "adapter off"], rows), ""]

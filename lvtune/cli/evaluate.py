@@ -10,6 +10,7 @@ from typing import Any, Literal
 from lvtune.cli.outcome import Outcome, choose_domain, made_for, say
 from lvtune.cli.output import table
 from lvtune.cli.parser import Parser, add_options, from_args
+from lvtune.evaluation.names import METRICS, PER_JOINT, short_name
 from lvtune.recipe import DataOptions, EvaluateOptions, Recipe
 
 
@@ -64,27 +65,25 @@ def run(args: argparse.Namespace) -> Outcome:
     return Outcome(values, _text(values))
 
 
-_METRICS = ("pck@0.2", "pck@0.5", "ap", "persons")
+_COUNTS = ("persons", "hands")
 
 
 def _text(values: dict[str, Any]) -> str:
     sides = [(name, values[name]) for name in ("target", "source") if values.get(name)]
-    rows = [[name, *(side.get(metric) for metric in _METRICS)] for name, side in sides]
+    metrics = [metric for metric in METRICS if metric in sides[0][1]]
+    counts = [count for count in _COUNTS if count in sides[0][1]]
+    rows = [[name, *(side.get(metric) for metric in (*metrics, *counts))] for name, side in sides]
     boxes = [
         [f"{name}, {boxes}", part["ap"]] for name, side in sides for boxes, part in side.get("protocols", {}).items()
     ]
-    joints = sides[0][1].get("per_joint") or {}
+    joints = values["per_joint"]
     with_adapter = f" with a {values['adapter']} adapter" if values["adapter"] else ""
     names = [f"{name}: {values[f'{name}_name']}" for name, _ in sides]
     parts = [
         "\n".join([f"{values['base']}{with_adapter}", *names]),
-        table(["percent", *(metric.upper() for metric in _METRICS[:3]), "persons"], rows),
+        table(["percent", *map(short_name, metrics), *counts], rows),
         table(["percent", "AP"], boxes) if boxes else "",
-        table(["key point", "PCK@0.2"], [[name, _joint(value)] for name, value in joints.items()]),
+        table(["key point", PER_JOINT[values["main"]][0]], [[name, value] for name, value in joints.items()]),
         *values.get("notes", []),
     ]
     return "\n\n".join(part for part in parts if part)
-
-
-def _joint(value: Any) -> Any:
-    return value.get("pck@0.2") if isinstance(value, dict) else value

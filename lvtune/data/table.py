@@ -16,6 +16,7 @@ import numpy as np
 from lvtune.data.arrow import cached_columns
 from lvtune.data.boxes import decide_box_format, read_detections, to_xywh
 from lvtune.data.coco import EMPTY_IMAGE, IGNORED, PERSON, parse_coco
+from lvtune.data.images import read_image
 from lvtune.data.skeletons import Skeleton
 from lvtune.errors import LvtuneError
 
@@ -129,6 +130,14 @@ class PoseTable:
     def image_path(self, index: int) -> Path:
         """Where the picture of person ``index`` lies (it may be missing; reading it then says so)."""
         return self.root / self._columns["image"][self._rows[index]].as_py()
+
+    def picture(self, index: int) -> np.ndarray:
+        """(H, W, 3) uint8 RGB of person ``index``.
+
+        Raises:
+            LvtuneError: as :func:`lvtune.data.images.read_image`.
+        """
+        return read_image(self.image_path(index))
 
     @property
     def dataset(self) -> Any:

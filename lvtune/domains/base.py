@@ -43,6 +43,11 @@ class Split:
     detected: PoseTable | None = None
     """The same pictures with a detector's boxes, to be scored as well; None: with the annotated boxes alone."""
 
+    def picture(self, index: int) -> np.ndarray:
+        """(H, W, 3) uint8 RGB: the whole picture of the person at ``index``, as it is seen where no view is chosen."""
+        image, person = self.table.picture(index), self.table[index]
+        return image if self.render is None else self.render(image, person.category, person.index)
+
     def select(self, rows: Sequence[int] | np.ndarray) -> Split:
         """The persons at ``rows``, and the detector's boxes in their pictures."""
         table = self.table.select(rows)

@@ -44,6 +44,10 @@ class Scores:
         by_boxes = {f"ap ({name})": part["ap"] for name, part in self.values.get("protocols", {}).items()}
         return {name: self.values.get(name) for name in HEADLINE} | by_boxes
 
+    def per_joint(self) -> dict[str, float | None]:
+        """PCK@0.2 of each key point."""
+        return self.values["per_joint"]
+
 
 def score_split(base: Base, split: Split, **options: Any) -> Scores:
     """Predicts a split and scores the predictions as its task says; ``options`` as for :func:`score_poses`."""

@@ -8,29 +8,41 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from lvtune.errors import LvtuneError
+from lvtune.evaluation.epe import HandResult
 from lvtune.evaluation.evaluate import SCORERS, Scores
 from lvtune.evaluation.hand_inference import absolute, predict_hands
+from lvtune.evaluation.hand_scores import score_hands as score_result
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
     from lvtune.data.skeletons import Skeleton
     from lvtune.domains import Split
 
-HEADLINE = ("epe", "epe_procrustes", "auc", "auc_procrustes", "f@5", "f@15")
-
-
 @dataclass(frozen=True)
 class HandScores(Scores):
-    """Predictions of hands on a split and what they score."""
+    """Predictions of hands on a split and what they score; ``values`` holds :meth:`headline` too."""
 
     xyz: np.ndarray
     """(N, 21, 3) mm relative to the root: what was predicted, times the true scale."""
 
-    main: ClassVar[str] = "auc"
+    main: ClassVar[str] = "auc@50"
 
     def headline(self) -> dict[str, float | None]:
-        """Mean errors in mm, and what is in percent: areas under the curve and F-scores."""
-        return {name: self.values.get(name) for name in HEADLINE}
+        """Mean errors in mm; areas under the PCK curve and F-scores in percent."""
+        variants, aligned = self.values["variants"], (self.values["freihand"] or {}).get("aligned") or {}
+        percent = lambda share: None if share is None else 100 * share  # noqa: E731
+        return {
+            "auc@50": percent(self.values["auc"]),
+            "epe": self.values["epe"],
+            "epe_procrustes": variants["procrustes"]["epe"],
+            "auc@50_procrustes": percent(variants["procrustes"]["auc"]),
+            "f@5": percent(aligned.get("f@5")),
+            "f@15": percent(aligned.get("f@15")),
+        }
+
+    def per_joint(self) -> dict[str, float | None]:
+        """Mean error in mm of each joint."""
+        return self.values["per_joint"]["root_gtscale"]
 
 
 @SCORERS.register("hand3d")
@@ -52,8 +64,6 @@ def score_hands(
     Raises:
         LvtuneError: the base predicts no hands.
     """
-    from lvtune.evaluation.hand_metrics import hand_scores
-
     if base.task != split.task:
         raise LvtuneError(
             f"base {base.name} on hands in 3D", "a base that lifts to 3D, such as hand3d-vit",
@@ -61,7 +71,5 @@ def score_hands(
         )  # fmt: skip
     hands = predict_hands(base, split, adapters=adapters, prompt=prompt, batch_size=batch_size)
     scale, camera, truth = (split.table.column(name) for name in ("scale", "camera", "xyz"))
-    relative = hands.xyz * scale[:, None, None]
-    placed = absolute(hands, scale, camera)
-    values = hand_scores(relative, truth, placed, split.table.skeleton.keypoints)
-    return HandScores(hands.keypoints, hands.scores, values, relative)
+    values = score_result(HandResult(truth, hands.xyz, scale, absolute(hands, scale, camera)))
+    return HandScores(hands.keypoints, hands.scores, values, hands.xyz * scale[:, None, None])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,10 +10,11 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from lvtune.evaluation.names import MEANING, METRICS
+from lvtune.evaluation.names import MEANING, METRICS, main_of
 from lvtune.hub.config import shareable
 
 _STATES = {"before": "before", "after_on": "adapter on", "after_off": "adapter off"}
+_MADE = re.compile(r"(.*\n)\n<!-- made by lvtune ([0-9a-f]{16}) -->\n", re.DOTALL)
 _MARKUP = re.compile(r"([\\`*_{}\[\]<>|#~&])")
 
 
@@ -58,7 +60,18 @@ def model_card(config: Mapping[str, Any], report: Mapping[str, Any], at: Publica
         _prompts(config),
         _tuning(config, report),
     ]
-    return "\n\n".join(part for part in parts if part) + "\n"
+    text = "\n\n".join(part for part in parts if part) + "\n"
+    return f"{text}\n<!-- made by lvtune {_digest(text)} -->\n"
+
+
+def is_untouched(card: str) -> bool:
+    """Whether nobody wrote in a card since :func:`model_card`, of whatever version, made it."""
+    match = _MADE.fullmatch(card)
+    return match is not None and match[2] == _digest(match[1])
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def card_data(config: Mapping[str, Any], report: Mapping[str, Any], at: Publication = LOCAL) -> ModelCardData:
@@ -124,11 +137,6 @@ FILTERED_NOTE = (
 def is_filtered(report: Mapping[str, Any]) -> bool:
     """Whether the target is an imitation of its domain: the name of the data says so."""
     return "filter" in str(report.get("target_name") or "").lower()
-
-
-def main_of(report: Mapping[str, Any]) -> str:
-    """Key of the score that a report tells gap and retention in."""
-    return report.get("main") or "pck@0.2"
 
 
 def _scores(report: Mapping[str, Any]) -> str:
@@ -211,7 +219,8 @@ def _tuning(config: Mapping[str, Any], report: Mapping[str, Any]) -> str:
     import yaml
 
     training = config.get("training") or {}
-    recipe = without_nulls(shareable(training.get("recipe") or report.get("recipe") or {}))
+    # the report's stands in the order in which options are explained, the config's in that of the alphabet
+    recipe = without_nulls(shareable(report.get("recipe") or training.get("recipe") or {}))
     lines = ["## How it was made", ""]
     prints = config["base"].get("fingerprint") or {}
     lines += [f"- base fingerprint ({code(name)}): `{code(value)}`" for name, value in sorted(prints.items())]

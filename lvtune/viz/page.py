@@ -77,12 +77,13 @@ def percent(share: float | None, digits: int = 1) -> str:
     return f"{number(100 * share, digits)} %" if _is_number(share) else NONE
 
 
-def change(before: float | None, after: float | None) -> str:
-    """The signed difference, green where it grew and red where it fell."""
+def change(before: float | None, after: float | None, less_is_better: bool = False) -> str:
+    """The signed difference, green where it grew and red where it fell; the other way round for errors."""
     if not (_is_number(before) and _is_number(after)):
         return NONE
     difference = round(after - before, 1)
-    kind = "up" if difference > 0 else "down" if difference < 0 else "dim"
+    better = -difference if less_is_better else difference
+    kind = "up" if better > 0 else "down" if better < 0 else "dim"
     return f'<span class="{kind}">{"+" if difference > 0 else ""}{number(difference + 0.0)}</span>'
 
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from lvtune.evaluation.names import LESS_IS_BETTER, MEANING, METRICS, PER_JOINT, main_of
 from lvtune.hub.atomic import write_text
-from lvtune.hub.card import FILTERED_NOTE, METRICS, is_filtered, without_nulls
+from lvtune.hub.card import FILTERED_NOTE, is_filtered, without_nulls
 from lvtune.viz import page
 from lvtune.viz.curves import Level, Series, gap_bar, line_chart, pair_of_bars, smooth
 from lvtune.viz.page import cell, change, escape, number, percent, row
 
 Pictures = Sequence[tuple[str, np.ndarray, np.ndarray]]
-_MAIN = "pck@0.2"
 
 
 def write_report(report: Mapping[str, Any], path: Path | str, pictures: Pictures = ()) -> Path:
@@ -58,8 +58,8 @@ def render(report: Mapping[str, Any], pictures: Pictures = ()) -> str:
     return page.page(f"lvtune: {title}", body)
 
 
-def _score(report: Mapping[str, Any], where: str, when: str, metric: str = _MAIN) -> float | None:
-    return ((report.get(where) or {}).get(when) or {}).get(metric)
+def _score(report: Mapping[str, Any], where: str, when: str, metric: str | None = None) -> float | None:
+    return ((report.get(where) or {}).get(when) or {}).get(metric or main_of(report))
 
 
 def _head(report: Mapping[str, Any], title: str) -> str:
@@ -82,15 +82,15 @@ def _head(report: Mapping[str, Any], title: str) -> str:
 def _tiles(report: Mapping[str, Any]) -> str:
     before, after = _score(report, "target", "before"), _score(report, "target", "after_on")
     kept, adapter = report.get("retention") or {}, report.get("adapter") or {}
-    gap = report.get("gap_closed")
+    gap, name = report.get("gap_closed"), METRICS[main_of(report)]
     identical = " · bit-identical" if report.get("source_off_identical") else ""
     tiles = [
-        ("Points gained", change(before, after), f"target PCK@0.2, {number(before)} → {number(after)} %"),
-        ("Gap closed", percent(gap), "between target and source PCK@0.2") if gap is not None else None,
-        ("Kept, adapter on", percent(kept.get("on")), "of source PCK@0.2")
+        ("Points gained", change(before, after), f"target {name}, {number(before)} → {number(after)} %"),
+        ("Gap closed", percent(gap), f"between target and source {name}") if gap is not None else None,
+        ("Kept, adapter on", percent(kept.get("on")), f"of source {name}")
         if kept.get("on") is not None
         else None,
-        ("Kept, adapter off", percent(kept.get("off")), f"of source PCK@0.2{identical}")
+        ("Kept, adapter off", percent(kept.get("off")), f"of source {name}{identical}")
         if kept.get("off") is not None
         else None,
         (
@@ -100,8 +100,8 @@ def _tiles(report: Mapping[str, Any]) -> str:
         ),
     ]
     shown = [
-        f'<div class="tile"><span class="name">{name}</span><b>{value}</b><span>{words}</span></div>'
-        for name, value, words in filter(None, tiles)
+        f'<div class="tile"><span class="name">{title}</span><b>{value}</b><span>{words}</span></div>'
+        for title, value, words in filter(None, tiles)
     ]
     return f'<div class="tiles">{"".join(shown)}</div>'
 
@@ -112,7 +112,7 @@ def _gap(report: Mapping[str, Any]) -> str:
     ]
     svg = "" if None in scores else gap_bar(*scores)
     svg = f'<div class="wide gap">{svg}</div>' if svg else ""
-    return page.section("The gap", "PCK@0.2 in percent, on the test split.", svg)
+    return page.section("The gap", f"{METRICS[main_of(report)]} in percent, on the test split.", svg)
 
 
 def _scores(report: Mapping[str, Any]) -> str:
@@ -120,22 +120,24 @@ def _scores(report: Mapping[str, Any]) -> str:
     rows: list[str] = []
     for where in ("target", "source"):
         found = [
-            (name, [_score(report, where, when, key) for when in ("before", "after_on", "after_off")])
-            for key, name in METRICS.items()
+            (key, [_score(report, where, when, key) for when in ("before", "after_on", "after_off")])
+            for key in METRICS
         ]
-        found = [(name, values) for name, values in found if any(value is not None for value in values)]
+        found = [(key, values) for key, values in found if any(value is not None for value in values)]
         title = report.get(f"{where}_name")
         words = f"{where.capitalize()}: {title}" if title else where.capitalize()
         rows.append(page.group(words if found else f"{words} – not scored", len(head)))
-        for name, (before, on, off) in found:
+        for key, (before, on, off) in found:
+            less = key in LESS_IS_BETTER
             kept = [
-                percent(value / before) if where == "source" and before and value is not None else ""
+                percent(value / before) if where == "source" and before and value is not None and not less else ""
                 for value in (on, off)
             ]
-            cells = [cell(name), cell(number(before)), cell(number(on), "strong"), cell(change(before, on))]
+            cells = [cell(METRICS[key]), cell(number(before)), cell(number(on), "strong")]
+            cells.append(cell(change(before, on, less)))
             rows.append(row([*cells, cell(number(off)), *map(cell, kept)]))
     words = (
-        "In percent, on the test split. PCK: key points within 0.2 or 0.5 of the torso's length. "
+        f"In percent or mm, on the test split. {MEANING[main_of(report)]} "
         "Kept: source score after adapting over the score before, with the adapter on and taken off again."
     )
     return page.section("Scores", words, page.table(head, rows))
@@ -167,13 +169,14 @@ def _curves(report: Mapping[str, Any]) -> str:
     val_steps = curves.get("val_steps") or list(range(1, len(val) + 1))
     before = _score(report, "target", "before")
     levels = [] if before is None else [Level(before, "test score before")]
-    charts.append(line_chart("Validation PCK@0.2, %", [Series(val_steps, val, "dots")], levels=levels))
+    title = f"Validation {METRICS[main_of(report)]}, %"
+    charts.append(line_chart(title, [Series(val_steps, val, "dots")], levels=levels))
     inside = "".join(f"<div>{chart}</div>" for chart in charts if chart)
     return page.section("While tuning", "", f'<div class="charts">{inside}</div>' if inside else "")
 
 
 def _joints(report: Mapping[str, Any]) -> str:
-    target = report.get("target") or {}
+    target, (told, less) = report.get("target") or {}, PER_JOINT[main_of(report)]
     before, on = (
         (target.get("per_joint") or {}).get(when) or (target.get(when) or {}).get("per_joint") or {}
         for when in ("before", "after_on")
@@ -182,8 +185,8 @@ def _joints(report: Mapping[str, Any]) -> str:
     for name in dict.fromkeys([*before, *on]):
         old, new = before.get(name), on.get(name)
         cells = [cell(escape(name.replace("_", " "))), cell(pair_of_bars(old, new), "bar"), cell(number(old))]
-        rows.append(row([*cells, cell(number(new), "strong"), cell(change(old, new))]))
-    words = "Target PCK@0.2 in percent; grey before, blue with the adapter on."
+        rows.append(row([*cells, cell(number(new), "strong"), cell(change(old, new, less))]))
+    words = f"Target {told}; grey before, blue with the adapter on."
     head = ["key point", "", "before", "adapter on", "change"]
     return page.section("Key points", words, page.table(head, rows) if rows else "")
 

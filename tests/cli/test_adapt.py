@@ -86,7 +86,7 @@ def test_help_shows_the_options_and_defaults_of_the_chosen_method(capsys):
     assert done.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "--method.r N Rank. (default: 8)" in text
-    assert "Peak learning rate of AdamW. (default: 0.002)" in text
+    assert "Peak learning rate. (default: 0.002)" in text
     assert "--method.prompts" not in text
 
 
