@@ -43,6 +43,12 @@ class DataOptions:
     """Name of a known skeleton for own data; None: read from the annotation file's category."""
     limit: int | None = field(default=None, metadata={"at_least": 1})
     """Use at most this many persons of each part, for a quick try; None: all."""
+    hand_root: Literal["palm", "wrist"] = "palm"
+    """Joint 0 of hands: the palm, half-way from the wrist to the middle finger's base, or the wrist itself."""
+    mirror_left: bool = True
+    """Show left hands mirrored, as right ones; else a base of hands is told the side."""
+    hand_crop: Literal["joints", "picture"] = "joints"
+    """Crop hands to their labelled joints, or take whole pictures; rendered figures come whole."""
 
 
 @dataclass(frozen=True)
