@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lvtune.errors import LvtuneError
 from lvtune.hub import adapter_file
-from lvtune.hub.card import Publication, card_data, model_card
+from lvtune.hub.card import Publication, card_data, is_untouched, model_card
 from lvtune.hub.config import shareable
 from lvtune.hub.container import canonical_json, strict_json
 from lvtune.hub.remote import REPORT_FILE, Address, client, repository
@@ -187,7 +187,7 @@ def _card(folder: Path, config: Mapping[str, Any], report: Mapping[str, Any], at
 
     file = folder / CARD_FILE
     text = file.read_text(encoding="utf-8") if file.is_file() else None
-    if text is None or _is_generated(text, config, report, _picture_of(folder, True)):
+    if text is None or is_untouched(text):
         card = ModelCard(model_card(config, report, at))
     else:
         try:
@@ -205,12 +205,6 @@ def _card(folder: Path, config: Mapping[str, Any], report: Mapping[str, Any], at
             "type --license apache-2.0, or another of https://huggingface.co/docs/hub/repositories-licenses",
         )
     return card
-
-
-def _is_generated(text: str, config: Mapping[str, Any], report: Mapping[str, Any], picture: Path | None) -> bool:
-    """Whether a card is as `lvtune adapt` wrote it."""
-    name = None if picture is None else picture.name
-    return text in (model_card(config, report, Publication(picture=shown)) for shown in (name, None))
 
 
 def _files(

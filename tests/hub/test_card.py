@@ -8,7 +8,7 @@ import yaml
 from adapter_samples import CONFIG
 from huggingface_hub import ModelCard
 
-from lvtune.hub.card import model_card
+from lvtune.hub.card import is_untouched, model_card
 from lvtune.recipe import Recipe
 
 REPORT = {
@@ -64,6 +64,15 @@ def test_recipe_can_be_run_again_and_tells_nothing_of_this_machine():
     text = card.split("```yaml\n")[1].split("```")[0]
     again = Recipe.from_dict(yaml.safe_load(text))
     assert (again.method, again.data.data, again.train) == ("lora", "art", recipe.train)
+
+
+def test_a_card_shows_whether_somebody_wrote_in_it():
+    card = model_card(CONFIG, REPORT)
+    assert is_untouched(card)
+    assert not is_untouched(card.replace("Use", "Usage"))
+    assert not is_untouched(card + "\nMore.\n")
+    assert not is_untouched("# Mine\n")
+    assert not is_untouched("")
 
 
 def test_without_a_report():
