@@ -89,10 +89,10 @@ def embed(recipe: Recipe, domain: Domain) -> PromptBank:
 
 
 def limited(split: Split, data: DataOptions) -> Split:
-    """The first ``data.limit`` persons of a split."""
+    """The first ``data.limit`` persons of a split, of each part where it is a mixture."""
     if data.limit is None or data.limit >= len(split.table):
         return split
-    return split.select(range(data.limit))
+    return split.first(data.limit)
 
 
 def training_data(job: Job) -> PoseDataset:

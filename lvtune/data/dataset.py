@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from lvtune.data.augment import Augment, Color, Halves, Sampled, jitter
 from lvtune.data.crop import Size, box_to_center_scale, fix_aspect, to_input, udp_matrix, warp
 from lvtune.data.images import read_image, read_reduced
+from lvtune.data.mixed import Group, MixedTable
 from lvtune.errors import LvtuneError
 
 Render = Callable[[np.ndarray, str, int], np.ndarray]
@@ -100,6 +101,11 @@ class PoseDataset(Dataset):
 
     def __len__(self) -> int:
         return len(self.table) * (len(self.views) if self.views else 1)
+
+    @property
+    def groups(self) -> list[Group] | None:
+        """What an epoch is to be drawn from, of a mixture with shares; None: every sample once."""
+        return self.table.groups if isinstance(self.table, MixedTable) else None
 
     def set_epoch(self, epoch: int) -> None:
         """Take the random numbers of another epoch; call before the loader is iterated."""

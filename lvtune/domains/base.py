@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lvtune.data.mixed import MixedTable
 from lvtune.data.skeletons import Skeleton, get_skeleton
 from lvtune.data.table import PoseTable, with_boxes
 from lvtune.errors import LvtuneError
@@ -26,7 +27,7 @@ Render = Callable[[np.ndarray, str, int], np.ndarray]
 class Split:
     """Persons of one part of a domain and how their pictures are to be seen."""
 
-    table: PoseTable
+    table: PoseTable | MixedTable
     name: str
     """How it is called in reports, such as "LSPET photographs under filters (demo-art)"."""
     render: Render | None = None
@@ -40,7 +41,7 @@ class Split:
     """What is predicted and how it is scored; one of :data:`lvtune.evaluation.evaluate.SCORERS`."""
     published_boxes: Path | None = None
     """Detector boxes in the data set's own layout; None: it has none."""
-    detected: PoseTable | None = None
+    detected: PoseTable | MixedTable | None = None
     """The same pictures with a detector's boxes, to be scored as well; None: with the annotated boxes alone."""
 
     def picture(self, index: int) -> np.ndarray:
@@ -48,9 +49,13 @@ class Split:
         image, person = self.table.picture(index), self.table[index]
         return image if self.render is None else self.render(image, person.category, person.index)
 
-    def select(self, rows: Sequence[int] | np.ndarray) -> Split:
-        """The persons at ``rows``, and the detector's boxes in their pictures."""
-        table = self.table.select(rows)
+    def first(self, count: int) -> Split:
+        """The first ``count`` persons (of each part of a mixture), and the detector's boxes in their pictures."""
+        whole = self.table
+        return self.with_table(whole.first(count) if isinstance(whole, MixedTable) else whole.select(range(count)))
+
+    def with_table(self, table: PoseTable | MixedTable) -> Split:
+        """Persons selected from ``table``, and the detector's boxes in their pictures."""
         return replace(self, table=table, detected=self.detected and self.detected.in_pictures_of(table))
 
 
@@ -133,10 +138,13 @@ class Domain:
                 f"one of {', '.join(self.splits)}",
                 suggest(split, list(self.splits), f"choose {self.splits[-1]}"),
             )
+        if options.mix is not None and "+" not in self.name:
+            raise LvtuneError(f"mix '{options.mix}' of domain '{self.name}'", "a mixture such as coco+humanart",
+                              "leave --mix out")  # fmt: skip
         opened = self.reader(self, split, options)
         # With views the category is the view's, and the reader takes those of the subset.
         table = _only(opened.table, self) if self.is_subset and not opened.views else opened.table
-        if options.boxes and split != "train":
+        if options.boxes and split != "train" and opened.detected is None:
             opened = replace(opened, detected=with_boxes(table, _boxes(self, opened, options), options.box_format))
         return replace(opened, table=table)
 
@@ -246,11 +254,16 @@ def list_domains() -> list[str]:
 
 
 def get_domain(name: str) -> Domain:
-    """A domain by name; ``humanart/sketch`` or ``humanart/real_human,cartoon`` is a part of it.
+    """A domain by name; ``humanart/sketch`` or ``humanart/real_human,cartoon`` is a part of it, ``coco+humanart``
+    a mixture.
 
     Raises:
-        LvtuneError: no such domain, category or group.
+        LvtuneError: no such domain, category or group; domains that do not mix.
     """
+    if "+" in name:
+        from lvtune.domains.mixture import mixture
+
+        return mixture(name)
     whole, _, part = name.partition("/")
     domain = DOMAINS.get(whole)()
     return domain.subset(part) if part else domain

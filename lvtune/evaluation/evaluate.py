@@ -40,9 +40,15 @@ class Scores:
     """The score that gap and retention are told in: in percent, the more the better."""
 
     def headline(self) -> dict[str, float | None]:
-        """``pck@0.2``, ``pck@0.5`` and ``ap``; where a detector's boxes were scored too, AP under both names."""
-        by_boxes = {f"ap ({name})": part["ap"] for name, part in self.values.get("protocols", {}).items()}
-        return {name: self.values.get(name) for name in HEADLINE} | by_boxes
+        """``pck@0.2``, ``pck@0.5`` and ``ap``; where a detector's boxes were scored too, AP under both names; of a
+        mixture the means, and AP of each part under its name.
+        """
+        protocols = self.values.get("protocols", {})
+        named = {f"ap ({boxes})": scored["ap"] for boxes, scored in protocols.items()}
+        named |= {f"ap ({part})": scored["ap"] for part, scored in self.values.get("parts", {}).items()}
+        for boxes, scored in protocols.items():
+            named |= {f"ap ({part}, {boxes})": one["ap"] for part, one in scored.get("parts", {}).items()}
+        return {name: self.values.get(name) for name in HEADLINE} | named
 
     def per_joint(self) -> dict[str, float | None]:
         """PCK@0.2 of each key point."""
@@ -103,7 +109,7 @@ def score_poses(
         asked = {"skeleton": skeleton, "adapters": adapters, "prompt": prompt, "flip_test": flip_test}
         detected = score_predictions(found.table, *predict_split(base, found, batch_size=batch_size, **asked), ("ap",))
         parts = (values, detected | {"box_format": found.table.box_format})
-        kept = ("ap", "ap_details", "box_format")
+        kept = ("ap", "ap_details", "box_format", "parts")
         values["protocols"] = {part["boxes"]: {k: part[k] for k in kept if k in part} for part in parts}
     return Scores(keypoints, scores, values)
 

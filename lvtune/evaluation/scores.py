@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lvtune.data.mixed import MixedTable
 from lvtune.data.table import PoseTable
 from lvtune.errors import LvtuneError
 from lvtune.evaluation.oks import oks_ap
@@ -25,7 +26,7 @@ def _predictions(table: PoseTable, keypoints: np.ndarray, scores: np.ndarray) ->
 
 
 def score_predictions(
-    table: PoseTable,
+    table: PoseTable | MixedTable,
     keypoints: np.ndarray,
     scores: np.ndarray,
     protocols: Sequence[str] = PROTOCOLS,
@@ -43,12 +44,15 @@ def score_predictions(
     Returns:
         ``pck@0.2``, ``pck@0.5``, ``ap`` in percent; ``per_joint`` {name: percent}; ``persons`` and
         ``skipped`` of PCK; ``ap_details`` (all ten COCO numbers in percent); ``boxes``, the protocol's name.
+        Of a mixture the means over its parts, which stand in ``parts`` by name.
         None where a score cannot be had: PCK with detector boxes (they belong to nobody) or without a
         torso in the skeleton, AP without ground truth of that size.
 
     Raises:
         LvtuneError: unknown protocol, shapes that do not fit, predictions that are not finite.
     """
+    if isinstance(table, MixedTable):
+        return _by_part(table, np.asarray(keypoints), np.asarray(scores), protocols, thresholds)
     unknown = [name for name in protocols if name not in PROTOCOLS]
     if unknown:
         raise LvtuneError(f"protocol '{unknown[0]}'", f"of {', '.join(PROTOCOLS)}",
@@ -76,3 +80,27 @@ def score_predictions(
         result["ap_details"] = {name: None if v < 0 else 100 * v for name, v in details.items()}
         result["ap"] = result["ap_details"]["AP"]
     return result
+
+
+def _by_part(
+    table: MixedTable, keypoints: np.ndarray, scores: np.ndarray, protocols: Sequence[str], thresholds: Sequence[float]
+) -> dict[str, Any]:
+    """Each part scored by itself: a mean over the parts says more than one figure over data sets of unlike sizes."""
+    parts = {
+        name: score_predictions(part, keypoints[places], scores[places], protocols, thresholds)
+        for name, (part, places) in table.parts.items()
+    }
+    first, *_ = parts.values()
+    values: dict[str, Any] = {"boxes": first["boxes"]}
+    for name in [name for name in first if name == "ap" or name.startswith("pck@")]:
+        values[name] = _mean([part[name] for part in parts.values()])
+    if "per_joint" in first:
+        joints = {key for part in parts.values() for key in part["per_joint"]}
+        ordered = [name for name in table.skeleton.keypoints if name in joints]
+        values["per_joint"] = {k: _mean([p["per_joint"].get(k) for p in parts.values()]) for k in ordered}
+        values |= {count: sum(part[count] for part in parts.values()) for count in ("persons", "skipped")}
+    return values | {"parts": parts}
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    return None if None in values else float(np.mean(values))

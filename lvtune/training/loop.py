@@ -21,7 +21,7 @@ from lvtune.training.checkpoint import Progress, load_checkpoint, save_checkpoin
 from lvtune.training.engine import make_accelerator
 from lvtune.training.optim import lr_factor, make_optimizer, param_groups, set_lr
 from lvtune.training.progress import ProgressBar
-from lvtune.training.sampler import EpochSampler
+from lvtune.training.sampler import make_sampler
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -127,7 +127,7 @@ class _Run:
         tunable = _Tunable(base, adapter, objective)
         groups = param_groups(adapter, options.weight_decay, lambda name: adapter.lr_scale(name, options))
         optimizer = make_optimizer(groups, options.lr, options.optimizer)
-        self.sampler = EpochSampler(len(data), options.batch_size, seed)
+        self.sampler = make_sampler(data, options.batch_size, seed)
         loader = DataLoader(
             data,
             batch_sampler=self.sampler,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Sized
 
 import torch
 from torch.utils.data import Sampler
@@ -29,8 +29,57 @@ class EpochSampler(Sampler[list[int]]):
     def __len__(self) -> int:
         return self.count // self.batch_size
 
+    def order(self) -> list[int]:
+        """The ``count`` items of the epoch."""
+        return _shuffled(self.count, self.seed * 7_919 + self.epoch).tolist()
+
     def __iter__(self) -> Iterator[list[int]]:
-        generator = torch.Generator().manual_seed(self.seed * 7_919 + self.epoch)
-        order = torch.randperm(self.count, generator=generator).tolist()
+        order = self.order()
         for start in range(0, len(self) * self.batch_size, self.batch_size):
             yield order[start : start + self.batch_size]
+
+
+class MixSampler(EpochSampler):
+    """Epochs in which each group has its share; as many items as there are in all.
+
+    A group is gone through in passes, each in an order of its own, and an epoch goes on where the one before stopped:
+    of a group that is too large for its share all are seen in time, of one that is too small none more than once
+    oftener than another. The order is a function of seed and epoch alone.
+
+    Args:
+        groups: (share, items) each.
+        batch_size: as for :class:`EpochSampler`.
+        seed: of the order.
+    """
+
+    def __init__(self, groups: Sequence[tuple[float, Sequence[int]]], batch_size: int, seed: int) -> None:
+        self.groups = [(share, torch.as_tensor(items)) for share, items in groups]
+        super().__init__(sum(len(items) for _, items in self.groups), batch_size, seed)
+
+    def counts(self) -> list[int]:
+        """How many of each group are in an epoch; they add up to ``count``."""
+        whole = sum(share for share, _ in self.groups)
+        ends = [round(self.count * sum(s for s, _ in self.groups[: i + 1]) / whole) for i in range(len(self.groups))]
+        return [end - start for start, end in zip([0, *ends], ends, strict=False)]
+
+    def order(self) -> list[int]:
+        """The ``count`` items of the epoch."""
+        drawn = []
+        for number, ((_, items), count) in enumerate(zip(self.groups, self.counts(), strict=True)):
+            start, size = self.epoch * count, len(items)
+            first, last = start // size, (start + count - 1) // size
+            seeds = ((self.seed * 7_919 + one) * 104_729 + number for one in range(first, last + 1))
+            passes = torch.cat([items[_shuffled(size, seed)] for seed in seeds])
+            drawn.append(passes[start - first * size :][:count])
+        mixed = torch.cat(drawn)
+        return mixed[_shuffled(len(mixed), self.seed * 7_919 + self.epoch)].tolist()
+
+
+def _shuffled(count: int, seed: int) -> torch.Tensor:
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+
+
+def make_sampler(data: Sized, batch_size: int, seed: int) -> EpochSampler:
+    """The sampler that suits a data set: where it has ``groups`` with shares, epochs are drawn from these."""
+    groups = getattr(data, "groups", None)
+    return EpochSampler(len(data), batch_size, seed) if groups is None else MixSampler(groups, batch_size, seed)

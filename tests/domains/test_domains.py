@@ -85,7 +85,7 @@ def test_detector_boxes_are_for_testing():
     assert table.box_format.startswith("xyxy")
     assert np.all(table.column("score") <= 1) and len(table) == 13
     # of a person's picture all boxes are kept, and of a picture without any the persons still count
-    part = split.select([1])
+    part = split.with_table(split.table.select([1]))
     assert set(part.detected.column("image_id")) == {12000000005603} == set(part.table.column("image_id"))
     assert len(part.detected.select([]).in_pictures_of(part.table).coco_ground_truth()["annotations"]) == 1
     assert get_domain("humanart").open("test", str(SAMPLES)).detected is None
