@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +12,17 @@ import numpy as np
 import torch
 
 from lvtune.api.evaluating import check_prompt, open_adapter, raise_auto
+from lvtune.api.hands import draw_all, in_space
 from lvtune.bases import load_base
 from lvtune.bases.base import Base, as_base
 from lvtune.data.crop import box_to_center_scale, fix_aspect, to_image, udp_matrix, warp
+from lvtune.data.hand_frame import RIGHT
+from lvtune.data.hand_space import HandSpace
 from lvtune.data.images import read_image
 from lvtune.errors import LvtuneError
+from lvtune.evaluation.hand_inference import Hands, look
 from lvtune.evaluation.inference import predict_heatmaps
-from lvtune.patcher import attach, attached
+from lvtune.patcher import attach, attached, use_adapter
 from lvtune.training.engine import resolve_device
 
 if TYPE_CHECKING:
@@ -44,14 +48,23 @@ class Pose:
     """(K,) maxima of the heatmaps."""
     skeleton: Skeleton
     """Names and links of the key points."""
+    xyz: np.ndarray | None = None
+    """(K, 3) x, y, depth in space, of hands; see ``unit``."""
+    unit: str = ""
+    """What ``xyz`` is told in: lengths of the reference bone or mm, relative to the root or to the camera."""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
-        points = [
+        points: list[dict[str, Any]] = [
             {"name": name, "x": round(float(x), 2), "y": round(float(y), 2), "score": round(float(score), 4)}
             for name, (x, y), score in zip(self.skeleton.keypoints, self.keypoints, self.scores, strict=True)
         ]
-        return {"image": self.image, "bbox": [round(v, 2) for v in self.bbox], "keypoints": points}
+        found = {"image": self.image, "bbox": [round(v, 2) for v in self.bbox], "keypoints": points}
+        if self.xyz is None:
+            return found
+        for point, joint in zip(points, self.xyz, strict=True):
+            point["xyz"] = [round(float(v), 4) for v in joint]
+        return {**found, "unit": self.unit}
 
 
 def predict(
@@ -66,8 +79,9 @@ def predict(
     flip_test: bool = True,
     batch_size: int = 32,
     device: str = "auto",
+    space: HandSpace | None = None,
 ) -> list[Pose]:
-    """Key points of every person in pictures.
+    """Key points of every person, or hand, in pictures.
 
     Args:
         images: a picture, a folder of pictures, or several of these.
@@ -81,6 +95,7 @@ def predict(
         flip_test: average with the mirrored picture.
         batch_size: persons at a time.
         device: see :class:`lvtune.Recipe`.
+        space: which hands they are, how large, and seen by what camera; None: right ones, in lengths of a bone.
 
     Raises:
         LvtuneError: no such picture, a broken one, boxes that do not fit.
@@ -96,7 +111,7 @@ def predict(
     skeleton = view.skeleton if on is None else on.skeleton
     if prompt is not None:
         check_prompt(prompt, on)
-    options = {"prompt": prompt, "flip_test": flip_test, "skeleton": skeleton}
+    options = {"prompt": prompt, "flip_test": flip_test, "skeleton": skeleton, "space": space or HandSpace()}
     if adapter is None:
         poses = _run(view, files, known, batch_size, options)
     else:
@@ -191,14 +206,9 @@ def _run(
     poses: list[Pose] = []
 
     def flush() -> None:
-        if not crops:
-            return
-        pixels = torch.from_numpy(np.stack(crops)).to(base.device)
-        points, scores = base.codec.decode(predict_heatmaps(base, pixels, **options).float().cpu())
-        centers, scales = (np.stack([place[i] for place in places]) for i in (2, 3))
-        found = to_image(points.numpy(), centers, scales, base.input_size)
-        for (file, box, _, _), xy, score in zip(places, found, scores.numpy(), strict=True):
-            poses.append(Pose(str(file), tuple(map(float, box)), xy, score, options["skeleton"]))
+        if crops:
+            looked = _look(base, torch.from_numpy(np.stack(crops)), options)
+            poses.extend(_poses(base, places, looked, options))
         crops.clear()
         places.clear()
 
@@ -212,25 +222,44 @@ def _run(
             scale = fix_aspect(scale, base.input_size)
             crop = warp(image, udp_matrix(center, scale, 0.0, base.input_size), base.input_size)
             crops.append(((crop - mean) / std).transpose(2, 0, 1).astype(np.float32))
-            places.append((file, box, center, scale))
+            places.append((file, box, center, scale, image.shape[:2]))
             if len(crops) == batch_size:
                 flush()
     flush()
     return poses
 
 
-def write_pictures(poses: list[Pose], folder: Path) -> None:
-    """Each picture with its skeletons drawn, and ``poses.json``."""
-    import cv2
+def _look(base: Base, pixels: torch.Tensor, options: dict[str, Any]) -> Hands:
+    """What the base, with what is attached, sees in crops (B, 3, H, W), in the codec's measure."""
+    asked = {name: options[name] for name in ("prompt", "flip_test", "skeleton")}
+    if base.task != "hand3d":
+        points, scores = base.codec.decode(predict_heatmaps(base, pixels.to(base.device), **asked).float().cpu())
+        return Hands(points.numpy(), scores.numpy(), None)
+    # as in training, where left hands are shown mirrored
+    left = torch.full((len(pixels),), options["space"].side == "left")
+    with use_adapter(base, prompt=options["prompt"]):
+        return look(base, pixels.flip(-1) if left.any() else pixels, torch.full_like(left, RIGHT, dtype=int), left)
 
-    from lvtune.viz.overlay import draw_pose
+
+def _poses(base: Base, places: list[tuple], looked: Hands, options: dict[str, Any]) -> list[Pose]:
+    centers, scales = (np.stack([place[i] for place in places]) for i in (2, 3))
+    looked = replace(looked, keypoints=to_image(looked.keypoints, centers, scales, base.input_size))
+    xyz, unit = in_space(looked, np.array([place[4] for place in places]), options["space"])
+    rows = zip(places, looked.keypoints, looked.scores, xyz, strict=True)
+    return [
+        Pose(str(place[0]), tuple(map(float, place[1])), points, scores, options["skeleton"], joints, unit)
+        for place, points, scores, joints in rows
+    ]
+
+
+def write_pictures(poses: list[Pose], folder: Path) -> None:
+    """Each picture with its skeletons drawn, hands in space beside it, and ``poses.json``."""
+    import cv2
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for file in dict.fromkeys(pose.image for pose in poses):
-            image = read_image(file)
-            for pose in (p for p in poses if p.image == file):
-                image = draw_pose(image, pose.keypoints, pose.scores, pose.skeleton)
+            image = draw_all(read_image(file), [pose for pose in poses if pose.image == file])
             target = folder / f"{Path(file).stem}.png"
             target.write_bytes(cv2.imencode(".png", image[:, :, ::-1])[1].tobytes())
         (folder / "poses.json").write_text(json.dumps([pose.to_dict() for pose in poses], indent=1))

@@ -10,6 +10,7 @@ from pathlib import Path
 from lvtune.cli.outcome import Outcome, made_for
 from lvtune.cli.output import table
 from lvtune.cli.parser import Parser, add_options, from_args
+from lvtune.data.hand_space import HandSpace
 from lvtune.recipe import Recipe
 
 
@@ -35,6 +36,8 @@ class PredictCommand:
     """Persons per forward pass."""
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, cuda:1, mps."""
+    hand: HandSpace = field(default_factory=HandSpace)
+    """What is known of hands in 3D."""
 
 
 def parser(argv: Sequence[str], summary: str) -> Parser:
@@ -63,6 +66,7 @@ def run(args: argparse.Namespace) -> Outcome:
         flip_test=command.flip_test,
         batch_size=command.batch_size,
         device=command.device,
+        space=command.hand,
     )
     found = [pose.to_dict() for pose in poses]
     rows = [[pose["image"], ",".join(f"{v:g}" for v in pose["bbox"]), _mean(pose)] for pose in found]

@@ -30,8 +30,8 @@ class Hands:
     """(N, 21, 2) in picture pixels."""
     scores: np.ndarray
     """(N, 21) maxima of the heatmaps."""
-    xyz: np.ndarray
-    """(N, 21, 3) relative to the root, in lengths of the reference bone."""
+    xyz: np.ndarray | None
+    """(N, 21, 3) relative to the root, in lengths of the reference bone; None of bodies."""
 
 
 def predict_hands(
