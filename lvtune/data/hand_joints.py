@@ -82,3 +82,29 @@ def hand_box(keypoints: np.ndarray) -> np.ndarray:
     half = np.where(keypoints[..., 2] > 0, away, 0.0).max(-1)
     side = np.clip(2 * half, SMALLEST_CROP, LARGEST_CROP)[..., None]
     return np.concatenate([centre - side / 2, side, side], -1)
+
+
+def order_fault(xyz: np.ndarray) -> str | None:
+    """What is wrong with the order of joints, judged by what no pose changes; None where it is sound.
+
+    The bones of a finger grow shorter to its tip, the bases of the four fingers lie side by side, and the thumb starts
+    near the wrist on the index finger's side.
+
+    Args:
+        xyz: (N, 21, 3) hands said to be in the common order; medians over them decide.
+    """
+
+    def apart(first: int, second: int) -> float:
+        return float(np.median(np.linalg.norm(xyz[:, first] - xyz[:, second], axis=-1)))
+
+    for name, base in zip(("thumb", "index", "middle", "ring", "little"), range(1, 21, 4), strict=True):
+        bones = [apart(joint, joint + 1) for joint in range(base, base + 3)]
+        if bones[0] <= bones[2]:
+            return f"the bones of the {name} finger grow longer to its tip"
+        if max(bones) > 2 * apart(MIDDLE_MCP, MIDDLE_PIP):
+            return f"the joints of the {name} finger are not next to one another"
+    if not (apart(5, 9) < apart(5, 13) < apart(5, 17) and apart(17, 13) < apart(17, 9) < apart(17, 5)):
+        return "the four fingers are not side by side from index to little finger"
+    if apart(0, 1) > apart(0, 17) or apart(2, 5) > apart(2, 17):
+        return "the thumb does not start near the wrist on the index finger's side"
+    return None

@@ -1,6 +1,6 @@
 """Domains, one a file: what they are called, where their data come from, what sentences describe them."""
 
-from lvtune.domains import ap10k, coco, demo_art, hand_figures, humanart
+from lvtune.domains import ap10k, coco, demo_art, freihand, hand_figures, humanart, rhd, stb
 from lvtune.domains.base import (
     DOMAINS,
     Domain,
@@ -21,6 +21,7 @@ __all__ = [
     "coco",
     "custom_domain",
     "demo_art",
+    "freihand",
     "get_domain",
     "hand_figures",
     "humanart",
@@ -28,4 +29,6 @@ __all__ = [
     "list_filters",
     "register_domain",
     "register_filter",
+    "rhd",
+    "stb",
 ]

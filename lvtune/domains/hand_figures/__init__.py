@@ -8,14 +8,15 @@ cells of pose space that no training pose is in, and figure i has the same pose 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
-from lvtune.data.hand_dataset import HandDataset
 from lvtune.data.hands import HandTable
 from lvtune.data.skeletons import HAND_21
 from lvtune.domains.base import Domain, Split, register_domain
 from lvtune.domains.hand_figures.figures import Figures
 from lvtune.domains.hand_figures.settings import GROUPS, SENTENCES, SETTINGS
+from lvtune.domains.hands import samples
 from lvtune.recipe import DataOptions
 
 COUNT = {"train": 20_000, "test": 1_000}
@@ -23,13 +24,13 @@ SIZE = 128
 SOURCE, TARGET = "green_screen", "wild"
 
 
-def samples(table: HandTable, *, input_size: tuple[int, int], **options: Any) -> HandDataset:
+def figure_samples(table: HandTable, *, input_size: tuple[int, int], **options: Any) -> Any:
     """The figures drawn at the size of the network's input, not enlarged to it."""
     drawn = table.draw
     if isinstance(drawn, Figures) and drawn.size != max(input_size):
         factor, larger = max(input_size) / drawn.size, drawn.at(max(input_size))
         table = _enlarged(table, larger, factor)
-    return HandDataset(table, input_size=input_size, **options)
+    return samples(table, input_size=input_size, **options)
 
 
 def _enlarged(table: HandTable, drawn: Figures, factor: float) -> HandTable:
@@ -46,7 +47,8 @@ def _split(split: str, categories: tuple[str, ...], data: DataOptions) -> Split:
     count = min(COUNT[split], data.limit or COUNT[split])
     figures = Figures(count, split, categories, SIZE)
     name = f"rendered hand figures, {', '.join(categories)} ({split})"
-    return Split(figures.table(), name, samples=samples, task="hand3d")
+    made = partial(figure_samples, mirror_left=data.mirror_left)
+    return Split(figures.table(data.hand_root), name, samples=made, task="hand3d")
 
 
 def _read(domain: Domain, split: str, data: DataOptions) -> Split:

@@ -1,0 +1,130 @@
+"""``rhd``: the Rendered Hand Pose data set, both hands of rendered people, in its published layout.
+
+Zimmermann & Brox, Learning to Estimate 3D Hand Pose from Single RGB Images, ICCV 2017, arXiv:1705.01389. Of the two
+hands in a picture the one that more pixels of the mask belong to is taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from lvtune.data.arrow import default_cache_dir
+from lvtune.data.hand_joints import RHD_ORDER
+from lvtune.data.hands import LEFT, RIGHT
+from lvtune.data.safe_pickle import load_numbers
+from lvtune.data.skeletons import HAND_21
+from lvtune.domains.base import Domain, Split, missing, need_folder, register_domain
+from lvtune.domains.hands import SENTENCES, check_metres, checked, hand_split, hand_table
+from lvtune.errors import LvtuneError
+from lvtune.recipe import DataOptions
+
+SIZE = (320, 320)
+#: Ids of the mask: person 1, left hand 2 to 17, right hand 18 to 33.
+LEFT_IDS, RIGHT_IDS = (2, 17), (18, 33)
+_PART = {"train": "training", "test": "evaluation"}
+_FIELDS = {"xyz": (42, 3), "uv_vis": (42, 3), "K": (3, 3)}
+
+
+def _read(domain: Domain, split: str, data: DataOptions) -> Split:
+    folder, part = need_folder(domain, data), _PART[split]
+    file = folder / part / f"anno_{part}.pickle"
+    if not file.is_file():
+        raise missing(domain, f"no annotation file {file}")
+    ids, fields = _annotations(file)
+    check_metres(fields["xyz"][:, :21], file)
+    side, notes = _sides(folder / part / "mask", file, ids, fields["uv_vis"][..., 2] > 0)
+    hand = np.arange(len(ids))[:, None], 21 * side[:, None] + np.array(RHD_ORDER)
+    table = hand_table(
+        folder,
+        [f"{part}/color/{i:05d}.png" for i in ids],
+        xyz=1000 * fields["xyz"][hand],
+        camera=fields["K"],
+        side=side,
+        size=SIZE,
+        categories=np.full(len(ids), "rendered"),
+        native="wrist",
+        data=data,
+        visible=fields["uv_vis"][..., 2][hand] > 0,
+        image_ids=ids,
+        notes=notes,
+    )
+    seen = np.flatnonzero((table.column("keypoints")[..., 2] > 0).any(1))
+    if len(seen) < len(table):
+        table.notes.append(f"{len(table) - len(seen)} hands without a visible joint: skipped")
+        table = table.select(seen)
+    return hand_split(table, f"Rendered Hand Pose {part}", data)
+
+
+def _annotations(file: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """(N,) numbers of the pictures and each field (N, ...), from a dict of number -> fields."""
+    found = load_numbers(file)
+    try:
+        ids = np.array(sorted(int(number) for number in found), np.int64)
+        fields = {name: np.stack([np.asarray(found[i][name], float) for i in ids.tolist()]) for name in _FIELDS}
+    except (TypeError, KeyError, ValueError, IndexError) as error:
+        raise LvtuneError(
+            f"{file}: no annotations of RHD ({type(error).__name__}: {error})",
+            "a dict of picture number -> xyz (42, 3), uv_vis (42, 3), K (3, 3)", "download the data set again",
+        ) from None  # fmt: skip
+    return ids, {name: checked(fields[name], file, shape) for name, shape in _FIELDS.items()}
+
+
+def _sides(masks: Path, file: Path, ids: np.ndarray, visible: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """(N,) 0 where the left hand is larger, 1 where the right one is; and what is to be said of it.
+
+    The masks are read once, which takes a minute for all of them, and the result kept in the cache.
+    """
+    by_joints = (visible[:, 21:].sum(1) > visible[:, :21].sum(1)).astype(np.int64)
+    if not masks.is_dir():
+        return by_joints, [f"no folder {masks}: of two hands the one with more visible joints is taken"]
+    key = hashlib.sha256(b"rhd masks 1" + file.read_bytes()).hexdigest()
+    kept = default_cache_dir() / f"rhd-{key[:32]}.npy"
+    if kept.is_file():
+        side = np.load(kept, allow_pickle=False)
+        if side.shape == ids.shape:
+            return side.astype(np.int64), []
+    with ThreadPoolExecutor(4) as pool:
+        counts = np.array(list(pool.map(count_pixels, (masks / f"{i:05d}.png" for i in ids))))
+    unread = (counts < 0).any(1)
+    side = np.where(unread, by_joints, np.where(counts[:, 1] > counts[:, 0], RIGHT, LEFT))
+    if unread.any():
+        return side, [f"{unread.sum()} masks are missing: there the hand with more visible joints is taken"]
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    part = kept.with_suffix(".part.npy")
+    np.save(part, side.astype(np.uint8), allow_pickle=False)
+    part.replace(kept)
+    return side, []
+
+
+def count_pixels(mask: Path) -> tuple[int, int]:
+    """Pixels of the left and of the right hand in a mask; (-1, -1) where there is none to read."""
+    if not mask.is_file():
+        return -1, -1
+    ids = cv2.imread(str(mask), cv2.IMREAD_GRAYSCALE)
+    if ids is None:
+        return -1, -1
+    low = np.bincount(ids.ravel(), minlength=RIGHT_IDS[1] + 1)
+    return int(low[LEFT_IDS[0] : LEFT_IDS[1] + 1].sum()), int(low[RIGHT_IDS[0] : RIGHT_IDS[1] + 1].sum())
+
+
+@register_domain("rhd")
+def rhd() -> Domain:
+    """Hands of rendered people."""
+    return Domain(
+        name="rhd",
+        title="Rendered Hand Pose: both hands of rendered people with 3D joints",
+        skeleton=HAND_21.name,
+        categories=("rendered",),
+        prompts=SENTENCES["rhd"],
+        reader=_read,
+        source="the Rendered Handpose Dataset (University of Freiburg, ICCV 2017) from "
+        "https://lmb.informatik.uni-freiburg.de/resources/datasets/RenderedHandposeDataset.en.html",
+        layout="FOLDER/{training,evaluation}/anno_{training,evaluation}.pickle and "
+        "FOLDER/{training,evaluation}/{color,mask}/<5 digits>.png",
+        splits=("train", "test"),
+    )
