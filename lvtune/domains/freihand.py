@@ -13,7 +13,16 @@ import numpy as np
 from lvtune.data.hands import RIGHT
 from lvtune.data.skeletons import HAND_21
 from lvtune.domains.base import Domain, Split, missing, need_folder, register_domain
-from lvtune.domains.hands import SENTENCES, check_metres, hand_split, hand_table, of_categories, read_array
+from lvtune.domains.hands import (
+    SENTENCES,
+    check_metres,
+    hand_split,
+    hand_table,
+    named_annotations,
+    of_categories,
+    read_array,
+)
+from lvtune.domains.hands_coco import read_coco_hands
 from lvtune.errors import LvtuneError
 from lvtune.recipe import DataOptions
 
@@ -21,10 +30,15 @@ VERSIONS = ("green_screen", "homogenized", "colored_by_samples", "colored_at_wil
 """Category of version v of the training pictures."""
 EVALUATION = "photo"
 SIZE = (224, 224)
+TRAINING_HANDS = 32_560
 _PART = {"train": "training", "test": "evaluation"}
 
 
 def _read(domain: Domain, split: str, data: DataOptions) -> Split:
+    asked = named_annotations(data, split)
+    if asked is not None:
+        table = read_coco_hands(asked, data, lambda i: VERSIONS[min(i // TRAINING_HANDS, len(VERSIONS) - 1)])
+        return hand_split(table, f"FreiHAND in COCO's form ({asked.name})", data)
     folder, part = need_folder(domain, data), _PART[split]
     notes: list[str] = []
     camera = read_array(folder / f"{part}_K.json", domain, (3, 3))

@@ -52,11 +52,12 @@ def hand_table(
     xyz: np.ndarray,
     camera: np.ndarray,
     side: np.ndarray,
-    size: tuple[int, int],
+    size: tuple[int, int] | np.ndarray,
     categories: Sequence[str] | np.ndarray,
     native: Root,
     data: DataOptions,
     visible: np.ndarray | None = None,
+    flat: np.ndarray | None = None,
     image_ids: np.ndarray | None = None,
     notes: Sequence[str] = (),
 ) -> HandTable:
@@ -68,11 +69,12 @@ def hand_table(
         xyz: (N, 21, 3) mm in camera coordinates and in the common order; not a number where unknown.
         camera: (N, 3, 3) intrinsics.
         side: (N,) 0 left, 1 right.
-        size: (width, height) of every picture.
+        size: (2,) or (N, 2), width and height of the pictures.
         categories: (N,).
         native: what joint 0 is in ``xyz``.
         data: which joint 0 and which crop are wanted.
         visible: (N, 21) whether a joint is seen; None: those inside the picture.
+        flat: (N, 21, 2) pixels, for the hands whose ``xyz`` is unknown; None: these have no key points.
         image_ids: (N,); None: their order.
         notes: for the user's eyes.
 
@@ -87,20 +89,24 @@ def hand_table(
     with np.errstate(invalid="ignore", divide="ignore"):
         wanted = with_root(np.asarray(xyz, float), native, data.hand_root)
         points = project(wanted, np.asarray(camera, float))
-        inside = ((points >= 0) & (points <= np.array(size) - 1)).all(-1)
+        if flat is not None:
+            points = np.where(known[:, None, None], points, with_root(flat, native, data.hand_root))
+        sizes = np.broadcast_to(np.asarray(size), (count, 2))
+        inside = ((points >= 0) & (points <= sizes[:, None] - 1)).all(-1)
     if visible is None:
         visible = inside
     elif data.hand_root != native:
         visible = visible.copy()
         visible[:, 0] &= visible[:, MIDDLE_MCP]
     keypoints = np.concatenate([np.nan_to_num(points), 2.0 * visible[..., None]], -1)
-    whole = np.broadcast_to([0.0, 0.0, size[0] - 1.0, size[1] - 1.0], (count, 4))
-    boxes = np.where(known[:, None], hand_box(keypoints), whole) if data.hand_crop == "joints" else whole
+    boxes = np.concatenate([np.zeros((count, 2)), sizes - 1.0], -1)
+    if data.hand_crop == "joints":
+        boxes = np.where(visible.any(1)[:, None], hand_box(keypoints), boxes)
     columns = {
         "image": np.asarray(images),
         "image_id": np.arange(count) if image_ids is None else image_ids,
-        "width": np.full(count, size[0]),
-        "height": np.full(count, size[1]),
+        "width": sizes[:, 0],
+        "height": sizes[:, 1],
         "side": np.asarray(side),
         "bbox": boxes,
         "keypoints": keypoints,
@@ -109,6 +115,12 @@ def hand_table(
         "category": np.asarray(categories),
     }
     return HandTable(columns, root=root, notes=notes)
+
+
+def named_annotations(data: DataOptions, split: str) -> Path | None:
+    """The COCO-style file that the user names in place of the data set's own layout."""
+    named = data.test_annotations if split != "train" and data.test_annotations else data.annotations
+    return None if named is None else Path(named)
 
 
 def of_categories(domain: Domain, found: Sequence[str]) -> tuple[str, ...]:

@@ -19,7 +19,8 @@ from lvtune.data.hands import LEFT, RIGHT
 from lvtune.data.safe_pickle import load_numbers
 from lvtune.data.skeletons import HAND_21
 from lvtune.domains.base import Domain, Split, missing, need_folder, register_domain
-from lvtune.domains.hands import SENTENCES, check_metres, checked, hand_split, hand_table
+from lvtune.domains.hands import SENTENCES, check_metres, checked, hand_split, hand_table, named_annotations
+from lvtune.domains.hands_coco import read_coco_hands
 from lvtune.errors import LvtuneError
 from lvtune.recipe import DataOptions
 
@@ -31,12 +32,16 @@ _FIELDS = {"xyz": (42, 3), "uv_vis": (42, 3), "K": (3, 3)}
 
 
 def _read(domain: Domain, split: str, data: DataOptions) -> Split:
+    asked = named_annotations(data, split)
+    if asked is not None:
+        table = read_coco_hands(asked, data, lambda _: "rendered")
+        return hand_split(table, f"Rendered Hand Pose in COCO's form ({asked.name})", data)
     folder, part = need_folder(domain, data), _PART[split]
     file = folder / part / f"anno_{part}.pickle"
     if not file.is_file():
         raise missing(domain, f"no annotation file {file}")
     ids, fields = _annotations(file)
-    check_metres(fields["xyz"][:, :21], file)
+    check_metres(fields["xyz"][:, RHD_ORDER], file)
     side, notes = _sides(folder / part / "mask", file, ids, fields["uv_vis"][..., 2] > 0)
     hand = np.arange(len(ids))[:, None], 21 * side[:, None] + np.array(RHD_ORDER)
     table = hand_table(

@@ -49,7 +49,10 @@ class HandResult:
                 f"predictions {given} with truth {shape} and {np.shape(self.scale)} scales",
                 "(N, K, 3) each, N scales, (N, K) for visibility", "predict every hand of the split once, in order",
             )  # fmt: skip
-        if not all(np.isfinite(v).all() for v in (self.relative, self.absolute) if v is not None):
+        # where a hand's size is not known, nor can be where it is
+        labelled = np.isfinite(self.truth).all((1, 2))
+        placed = self.absolute is None or np.isfinite(self.absolute[labelled]).all()
+        if not (placed and np.isfinite(self.relative).all()):
             raise LvtuneError(
                 "predictions that are not finite numbers", "finite joints",
                 "look for a training that diverged (try a lower --train.lr)",
