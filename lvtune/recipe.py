@@ -122,7 +122,10 @@ class EvaluateOptions:
     batch_size: int = field(default=64, metadata={"at_least": 1})
     """Pictures per forward pass."""
     prompt: str | None = None
-    """Category whose sentence the adapter reads, or auto, or own (as annotated); None: the mean of all."""
+    """Whose sentence the adapter reads: a category, own (as annotated), auto (CLIP ranks them for each picture),
+    shuffled (as annotated, permuted over the persons: an ablation), or mean; None: the mean of all."""
+    ranker: str = "openai/clip-vit-base-patch32"
+    """CLIP or SigLIP for the prompt auto: a Hub id or a folder."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from lvtune.errors import LvtuneError
 from lvtune.evaluation.evaluate import Scores, score_split
 from lvtune.hub.fingerprint import fingerprint
 from lvtune.hub.store import save_adapter
-from lvtune.patcher import attach
+from lvtune.patcher import attach, attached
 from lvtune.recipe import Recipe
 from lvtune.training.loop import History, tune
 
@@ -147,12 +147,12 @@ def _measure(job: Job, target: _Measured, source: _Measured, when: str) -> None:
 def _score(job: Job, split: Split, skeleton: Any, on_source: bool) -> Scores:
     options = job.recipe.evaluate
     # the source is no category of the target domain: it is read with the mean sentence
-    prompt = None if on_source else options.prompt
+    is_read = attached(job.base) and not on_source
     return score_split(
         job.base,
         split,
         skeleton=skeleton,
-        prompt="category" if prompt == "own" else prompt,
+        prompt=job.prompt if is_read else None,
         flip_test=options.flip_test,
         batch_size=options.batch_size,
     )

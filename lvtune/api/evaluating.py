@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from lvtune.api.job import limited, open_domain, open_source
 from lvtune.bases import load_base
 from lvtune.bases.base import Base, as_base
-from lvtune.errors import LvtuneError
+from lvtune.evaluation.choosing import Auto, choose
 from lvtune.evaluation.evaluate import score_split
+from lvtune.language.ranking import RANKER
 from lvtune.patcher import attach
 from lvtune.recipe import DataOptions
 from lvtune.training.engine import resolve_device
@@ -27,6 +28,8 @@ def evaluate(
     data: DataOptions | None = None,
     weights: str = "pretrained",
     prompt: str | None = None,
+    ranker: str = RANKER,
+    seed: int = 0,
     flip_test: bool = True,
     batch_size: int = 64,
     device: str = "auto",
@@ -40,7 +43,11 @@ def evaluate(
         split: ``test``, ``val`` or ``train``.
         data: where the pictures lie.
         weights: of a base given by name.
-        prompt: a category, ``own`` (each picture's, as annotated), ``auto``, or None for the mean sentence.
+        prompt: a category; ``own``, each picture's, as annotated; ``auto``, whose sentence CLIP finds to fit the
+            picture best; ``shuffled``, the annotated ones permuted over the persons; None or ``mean``, the mean
+            sentence.
+        ranker: CLIP or SigLIP for ``auto``, a Hub id or a folder.
+        seed: of ``shuffled``.
         flip_test: average with the mirrored picture.
         batch_size: pictures at a time.
         device: see :class:`lvtune.Recipe`.
@@ -61,13 +68,9 @@ def evaluate(
     adapter = open_adapter(adapter, view)
     skeleton = view.skeleton if adapter is None else adapter.skeleton
     options = {"skeleton": skeleton, "flip_test": flip_test, "batch_size": batch_size}
-    if prompt == "auto":
-        raise_auto()
-    if prompt not in (None, "own"):
-        check_prompt(prompt, adapter)
+    asked = choose(prompt, adapter, ranker=ranker, seed=seed, device=view.device)
 
     def run() -> dict[str, Any]:
-        asked = "category" if prompt == "own" else prompt
         scores = score_split(view, target, prompt=asked, **options)
         found = {"main": scores.main, "per_joint": scores.per_joint(), "target": scores.values | scores.headline()}
         found["source"] = None
@@ -89,6 +92,8 @@ def evaluate(
         "target_name": target.name,
         "source_name": None if source is None else source.name,
         **values,
+        "prompt": prompt or "mean",
+        **({"auto": asked.summary()} if isinstance(asked, Auto) else {}),
         "notes": list(target.table.notes),
     }
 
@@ -98,22 +103,3 @@ def open_adapter(adapter: nn.Module | str | Path | None, base: Base) -> nn.Modul
     from lvtune.hub.store import load_adapter
 
     return load_adapter(adapter, base) if isinstance(adapter, str | Path) else adapter
-
-
-def check_prompt(prompt: str, adapter: nn.Module | None) -> None:
-    """Raises a LvtuneError unless the adapter has a sentence for ``prompt``."""
-    if adapter is None or adapter.bank is None:
-        raise LvtuneError(
-            f"prompt '{prompt}' without an adapter that reads sentences",
-            "an adapter such as vlpose",
-            "give --adapter, or leave --prompt out",
-        )
-    adapter.bank.index(prompt)
-
-
-def raise_auto() -> None:
-    """``auto`` ranks categories with the image side of CLIP; said plainly where that is not to be had."""
-    raise LvtuneError(
-        "prompt 'auto', which needs the image side of CLIP", "a category's name, 'own', or no prompt",
-        "leave --prompt out to read the mean of the adapter's sentences",
-    )  # fmt: skip

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lvtune.adapters import METHODS, create_adapter
 from lvtune.bases import load_base
 from lvtune.data.augment import Augment
 from lvtune.domains import Split, custom_domain, get_domain
+from lvtune.evaluation.choosing import choose
 from lvtune.recipe import objective_config
 from lvtune.training.engine import resolve_device
 from lvtune.training.objectives import OBJECTIVES
@@ -37,6 +38,8 @@ class Job:
     source: Split | None
     adapter: nn.Module
     objective: Callable[[Base, dict], Tensor]
+    prompt: Any = None
+    """What the target is read with, see :mod:`lvtune.evaluation.choosing`."""
 
 
 def prepare(recipe: Recipe) -> Job:
@@ -64,7 +67,10 @@ def prepare(recipe: Recipe) -> Job:
         seed=recipe.seed,
         **recipe.method_options,
     )
-    return Job(recipe, base, domain, train, test, source, adapter, objective)
+    # now: a prompt that cannot be had must not be told after the tuning
+    options = recipe.evaluate
+    prompt = choose(options.prompt, adapter, ranker=options.ranker, seed=recipe.seed, device=device)
+    return Job(recipe, base, domain, train, test, source, adapter, objective, prompt)
 
 
 def open_domain(name: str, data: DataOptions) -> Domain:

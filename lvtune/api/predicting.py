@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from lvtune.api.evaluating import check_prompt, open_adapter, raise_auto
+from lvtune.api.evaluating import open_adapter
 from lvtune.api.hands import draw_all, in_space
 from lvtune.bases import load_base
 from lvtune.bases.base import Base, as_base
@@ -20,8 +20,10 @@ from lvtune.data.hand_frame import RIGHT
 from lvtune.data.hand_space import HandSpace
 from lvtune.data.images import read_image
 from lvtune.errors import LvtuneError
+from lvtune.evaluation.choosing import Auto, choose
 from lvtune.evaluation.hand_inference import Hands, look
 from lvtune.evaluation.inference import predict_heatmaps
+from lvtune.language.ranking import RANKER
 from lvtune.patcher import attach, attached, use_adapter
 from lvtune.training.engine import resolve_device
 
@@ -50,6 +52,8 @@ class Pose:
     """Names and links of the key points."""
     xyz: np.ndarray | None = None
     """(K, 3) x, y, depth in space, of hands; see ``unit``."""
+    prompt: str | None = None
+    """Category whose sentence was read; None: the mean of all, or none."""
     unit: str = ""
     """What ``xyz`` is told in: lengths of the reference bone or mm, relative to the root or to the camera."""
 
@@ -60,6 +64,8 @@ class Pose:
             for name, (x, y), score in zip(self.skeleton.keypoints, self.keypoints, self.scores, strict=True)
         ]
         found = {"image": self.image, "bbox": [round(v, 2) for v in self.bbox], "keypoints": points}
+        if self.prompt is not None:
+            found["prompt"] = self.prompt
         if self.xyz is None:
             return found
         for point, joint in zip(points, self.xyz, strict=True):
@@ -74,6 +80,7 @@ def predict(
     adapter: nn.Module | str | Path | None = None,
     boxes: Any = None,
     prompt: str | None = None,
+    ranker: str = RANKER,
     out: str | Path | None = None,
     weights: str = "pretrained",
     flip_test: bool = True,
@@ -89,7 +96,9 @@ def predict(
         adapter: attached meanwhile; a folder, a Hub id, or an adapter. None: whatever is attached already.
         boxes: None or ``whole`` looks at the whole picture as one person; else a dict from file name to boxes
             (x, y, width, height in pixels), or a JSON file of that or of COCO's detection results.
-        prompt: category whose sentence the adapter reads; None: the mean of its sentences.
+        prompt: category whose sentence the adapter reads; ``auto``, the one that CLIP finds to fit each picture
+            best; None or ``mean``: the mean of its sentences.
+        ranker: CLIP or SigLIP for ``auto``, a Hub id or a folder.
         out: folder for the pictures with the skeletons drawn, and ``poses.json``.
         weights: of a base given by name.
         flip_test: average with the mirrored picture.
@@ -102,16 +111,16 @@ def predict(
     """
     view = load_base(base, weights) if isinstance(base, str) else as_base(base)
     view.model.to(resolve_device(device))
-    if prompt == "auto":
-        raise_auto()
     files = find_images(images)
     known = read_boxes(boxes, files)
     adapter = open_adapter(adapter, view)
     on = adapter or next(reversed(attached(view).values()), None)
     skeleton = view.skeleton if on is None else on.skeleton
-    if prompt is not None:
-        check_prompt(prompt, on)
-    options = {"prompt": prompt, "flip_test": flip_test, "skeleton": skeleton, "space": space or HandSpace()}
+    if prompt in ("own", "shuffled"):
+        raise LvtuneError(f"prompt '{prompt}' for pictures that nobody annotated", "a category, auto or mean",
+                          "give --prompt auto")  # fmt: skip
+    asked = choose(prompt, on, ranker=ranker, device=view.device)
+    options = {"prompt": asked, "flip_test": flip_test, "skeleton": skeleton, "space": space or HandSpace()}
     if adapter is None:
         poses = _run(view, files, known, batch_size, options)
     else:
@@ -207,7 +216,7 @@ def _run(
 
     def flush() -> None:
         if crops:
-            looked = _look(base, torch.from_numpy(np.stack(crops)), options)
+            looked = _look(base, torch.from_numpy(np.stack(crops)), {**options, "prompt": [p[5] for p in places]})
             poses.extend(_poses(base, places, looked, options))
         crops.clear()
         places.clear()
@@ -215,14 +224,15 @@ def _run(
     for file in files:
         image = read_image(file)
         whole = np.array([[0.0, 0.0, image.shape[1], image.shape[0]]])
-        boxes = known[file]
+        boxes, asked = known[file], options["prompt"]
+        asked = asked.of_pictures([image])[0] if isinstance(asked, Auto) else asked
         for box in whole if boxes is None else boxes:
             # the whole picture needs no margin: it is all there is
             center, scale = box_to_center_scale(box, padding=1.0 if boxes is None else 1.25)
             scale = fix_aspect(scale, base.input_size)
             crop = warp(image, udp_matrix(center, scale, 0.0, base.input_size), base.input_size)
             crops.append(((crop - mean) / std).transpose(2, 0, 1).astype(np.float32))
-            places.append((file, box, center, scale, image.shape[:2]))
+            places.append((file, box, center, scale, image.shape[:2], asked))
             if len(crops) == batch_size:
                 flush()
     flush()
@@ -247,7 +257,7 @@ def _poses(base: Base, places: list[tuple], looked: Hands, options: dict[str, An
     xyz, unit = in_space(looked, np.array([place[4] for place in places]), options["space"])
     rows = zip(places, looked.keypoints, looked.scores, xyz, strict=True)
     return [
-        Pose(str(place[0]), tuple(map(float, place[1])), points, scores, options["skeleton"], joints, unit)
+        Pose(str(place[0]), tuple(map(float, place[1])), points, scores, options["skeleton"], joints, place[5], unit)
         for place, points, scores, joints in rows
     ]
 

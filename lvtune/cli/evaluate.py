@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lvtune.cli.outcome import Outcome, choose_domain, made_for, say
-from lvtune.cli.output import table
+from lvtune.cli.output import number, table
 from lvtune.cli.parser import Parser, add_options, from_args
 from lvtune.evaluation.names import METRICS, PER_JOINT, short_name
 from lvtune.recipe import DataOptions, EvaluateOptions, Recipe
@@ -32,6 +32,8 @@ class EvaluateCommand:
     """Where the pictures and their key points lie."""
     evaluate: EvaluateOptions = field(default_factory=EvaluateOptions)
     """How predictions are made and scored."""
+    seed: int = field(default=0, metadata={"at_least": 0})
+    """Seed of shuffled prompts."""
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, cuda:1, mps."""
 
@@ -58,6 +60,8 @@ def run(args: argparse.Namespace) -> Outcome:
         data=command.data,
         weights=command.weights,
         prompt=command.evaluate.prompt,
+        ranker=command.evaluate.ranker,
+        seed=command.seed,
         flip_test=command.evaluate.flip_test,
         batch_size=command.evaluate.batch_size,
         device=command.device,
@@ -84,6 +88,15 @@ def _text(values: dict[str, Any]) -> str:
         table(["percent", *map(short_name, metrics), *counts], rows),
         table(["percent", "AP"], boxes) if boxes else "",
         table(["key point", PER_JOINT[values["main"]][0]], [[name, value] for name, value in joints.items()]),
+        _chosen(values.get("auto")),
         *values.get("notes", []),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _chosen(auto: dict[str, Any] | None) -> str:
+    """How often the prompt auto chose each category."""
+    if not auto:
+        return ""
+    rows = [[name, count] for name, count in auto["chosen"].items()]
+    return f"{table(['read as', 'persons'], rows)}\n\n{number(auto['as_annotated'])} % as annotated ({auto['ranker']})"

@@ -27,7 +27,9 @@ class PredictCommand:
     boxes: str = "whole"
     """JSON {"picture.jpg": [[x, y, width, height]]} in pixels, or whole: each picture is one person."""
     prompt: str | None = None
-    """Category whose sentence the adapter reads, or auto; None: the mean of all."""
+    """Category whose sentence the adapter reads, auto (CLIP ranks them for each picture) or mean; None: the mean."""
+    ranker: str = "openai/clip-vit-base-patch32"
+    """CLIP or SigLIP for the prompt auto: a Hub id or a folder."""
     out: str | None = None
     """Folder for the drawn pictures and poses.json; None: ./lvtune-out/predict, or nothing with --json."""
     flip_test: bool = True
@@ -61,6 +63,7 @@ def run(args: argparse.Namespace) -> Outcome:
         adapter=command.adapter,
         boxes=command.boxes,
         prompt=command.prompt,
+        ranker=command.ranker,
         out=out,
         weights=command.weights,
         flip_test=command.flip_test,
@@ -69,8 +72,12 @@ def run(args: argparse.Namespace) -> Outcome:
         space=command.hand,
     )
     found = [pose.to_dict() for pose in poses]
-    rows = [[pose["image"], ",".join(f"{v:g}" for v in pose["bbox"]), _mean(pose)] for pose in found]
-    text = table(["picture", "box", "mean score"], rows)
+    asked = ["prompt"] if any("prompt" in pose for pose in found) else []
+    rows = [
+        [pose["image"], ",".join(f"{v:g}" for v in pose["bbox"]), *(pose.get(a) for a in asked), _mean(pose)]
+        for pose in found
+    ]
+    text = table(["picture", "box", *asked, "mean score"], rows)
     return Outcome({"poses": found, "out": out}, f"{text}\n\nwritten to {out}" if out else text)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from lvtune.data.crop import to_image
 from lvtune.data.dataset import collate
 from lvtune.data.hand_frame import place
+from lvtune.evaluation.choosing import per_batch
 from lvtune.evaluation.inference import split_dataset
 from lvtune.patcher import use_adapter
 
@@ -39,7 +40,7 @@ def predict_hands(
     split: Split,
     *,
     batch_size: int = 32,
-    prompt: str | None = "category",
+    prompt: Any = "category",
     adapters: object = ...,
 ) -> Hands:
     """2D and 3D joints of every hand of a split.
@@ -51,9 +52,9 @@ def predict_hands(
         prompt: ``category`` reads each hand's own; another name is used for all; None: the mean sentence.
         adapters: as for :func:`lvtune.use_adapter`.
     """
-    parts = []
+    parts, asked_of = [], per_batch(prompt, split)
     for batch in DataLoader(split_dataset(base, split), batch_size=batch_size, collate_fn=collate):
-        with use_adapter(base, adapters, prompt=batch["category"] if prompt == "category" else prompt):
+        with use_adapter(base, adapters, prompt=asked_of(batch)):
             found = look(base, batch["pixel_values"], batch["side"], batch["mirrored"].bool())
         points = to_image(found.keypoints, batch["center"].numpy(), batch["scale2d"].numpy(), base.input_size)
         parts.append((points, found.scores, found.xyz))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lvtune.data.crop import to_image
 from lvtune.data.dataset import PoseDataset, collate
+from lvtune.evaluation.choosing import per_batch
 from lvtune.patcher import use_adapter
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def predict_split(
     *,
     batch_size: int = 32,
     flip_test: bool = True,
-    prompt: str | None = "category",
+    prompt: Any = "category",
     adapters: object = ...,
     skeleton: Skeleton | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -59,7 +60,8 @@ def predict_split(
         split: what :meth:`lvtune.domains.Domain.open` gives.
         batch_size: pictures at a time.
         flip_test: average with the mirrored picture.
-        prompt: ``category`` reads each person's own; another name is used for all; None: the mean sentence.
+        prompt: ``category`` reads each person's own; another name is used for all; None: the mean sentence; or a
+            function of the split, see :mod:`lvtune.evaluation.choosing`.
         adapters: as for :func:`lvtune.use_adapter`.
         skeleton: the key points predicted, where an adapter's differ from the base's.
 
@@ -68,11 +70,11 @@ def predict_split(
     """
     data = split_dataset(base, split)
     points, scores = [], []
+    asked_of = per_batch(prompt, split)
     for batch in DataLoader(data, batch_size=batch_size, collate_fn=collate):
-        asked = batch["category"] if prompt == "category" else prompt
         pixel_values = batch["pixel_values"].to(base.device)
         maps = predict_heatmaps(
-            base, pixel_values, flip_test=flip_test, prompt=asked, adapters=adapters, skeleton=skeleton
+            base, pixel_values, flip_test=flip_test, prompt=asked_of(batch), adapters=adapters, skeleton=skeleton
         )
         keypoints, score = base.codec.decode(maps.float().cpu())
         points.append(to_image(keypoints.numpy(), batch["center"].numpy(), batch["scale"].numpy(), base.input_size))
