@@ -1,0 +1,128 @@
+"""Contrast of two encodings of the same pictures, as pure functions; no base, no language.
+
+Source: Lee et al., Image-free Domain Generalization via CLIP for 3D Hand Pose Estimation, WACV 2023, section 3.4.
+Letters here: B samples, E width of an encoding.
+
+As printed, equation 4 is ``d⁺ − max(0.5, d⁻)``: it has no lower bound, because d⁻ may grow for ever, and it does
+not push where it should, because negatives nearer than 0.5 get no gradient. ``clamped`` is the margin loss that it is
+evidently meant to be and the default; ``paper`` is kept as printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lvtune.errors import LvtuneError
+
+Form = Literal["clamped", "paper", "triplet", "ntxent"]
+Reduce = Literal["sum", "mean"]
+MARGIN, TEMPERATURE = 0.5, 0.5
+
+
+def farthest(predicted: Tensor, true: Tensor) -> Tensor:
+    """For each sample the one of the batch whose true heatmaps are farthest from its predicted ones.
+
+    Args:
+        predicted: (B, K, h, w).
+        true: (B, K, h, w).
+
+    Returns:
+        (B,) indices, never a sample's own.
+
+    Raises:
+        LvtuneError: a batch of one, which has no other sample.
+    """
+    if len(predicted) < 2:
+        raise LvtuneError(
+            "a contrast within a batch of one picture", "at least two, so that each has a negative",
+            "raise --train.batch-size (per process, where there are several)",
+        )  # fmt: skip
+    with torch.no_grad(), torch.autocast(predicted.device.type, enabled=False):
+        distance = torch.cdist(predicted.flatten(1).float(), true.flatten(1).float())  # (B, B)
+        return distance.fill_diagonal_(-torch.inf).argmax(1)
+
+
+def l1(a: Tensor, b: Tensor, reduce: Reduce = "sum") -> Tensor:
+    """‖a − b‖₁ of each row, (B, E), (B, E) -> (B,); with ``mean`` divided by E."""
+    difference = (a.float() - b.float()).abs()
+    return difference.sum(-1) if reduce == "sum" else difference.mean(-1)
+
+
+def _clamped(near: Tensor, far: Tensor, margin: float) -> Tensor:
+    return near + (margin - far).clamp(min=0)
+
+
+def _paper(near: Tensor, far: Tensor, margin: float) -> Tensor:
+    return near - far.clamp(min=margin)
+
+
+def _triplet(near: Tensor, far: Tensor, margin: float) -> Tensor:
+    return (near - far + margin).clamp(min=0)
+
+
+MARGIN_FORMS: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
+    "clamped": _clamped,
+    "paper": _paper,
+    "triplet": _triplet,
+}
+"""Name to (d⁺ (B,), d⁻ (B,), margin) -> (B,)."""
+
+
+def nt_xent(anchor: Tensor, positive: Tensor, temperature: float = TEMPERATURE) -> Tensor:
+    """SimCLR's loss (arXiv 2002.05709, equation 1): each of the 2B encodings must find its partner among the others.
+
+    Args:
+        anchor: (B, E).
+        positive: (B, E), the partners.
+        temperature: τ, divides the cosines.
+
+    Returns:
+        A scalar, the mean over all 2B.
+    """
+    both = F.normalize(torch.cat([anchor, positive]).float(), dim=-1)
+    cosines = (both @ both.T / temperature).masked_fill(torch.eye(len(both), dtype=torch.bool, device=both.device),
+                                                        -torch.inf)  # fmt: skip
+    partner = torch.arange(len(both), device=both.device).roll(len(anchor))
+    return F.cross_entropy(cosines, partner)
+
+
+def contrastive(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    *,
+    form: Form = "clamped",
+    margin: float = MARGIN,
+    temperature: float = TEMPERATURE,
+    reduce: Reduce = "sum",
+    normalize: bool = False,
+) -> Tensor:
+    """The contrastive loss of a batch, a scalar in float32.
+
+    Args:
+        anchor: (B, E), e1'.
+        positive: (B, E), e2'.
+        negative: (B,) index of each anchor's negative among the anchors, see :func:`farthest`.
+        form: d⁺ + max(0, m − d⁻) ``clamped``; d⁺ − max(m, d⁻) ``paper``; max(0, d⁺ − d⁻ + m) ``triplet``;
+            :func:`nt_xent` ``ntxent``, whose negatives are all others of the batch.
+        margin: m, of the first three.
+        temperature: τ, of the last.
+        reduce: d⁺ and d⁻ are L1 distances, over the E dimensions added up or averaged.
+        normalize: encodings to length 1 first.
+
+    Raises:
+        LvtuneError: no such form.
+    """
+    if form not in get_args(Form):
+        raise LvtuneError(f"contrast of form '{form}'", f"one of {', '.join(get_args(Form))}", "choose clamped")
+    if normalize:
+        anchor, positive = F.normalize(anchor.float(), dim=-1), F.normalize(positive.float(), dim=-1)
+    if form == "ntxent":
+        return nt_xent(anchor, positive, temperature)
+    near, far = l1(anchor, positive, reduce), l1(anchor, anchor[negative], reduce)
+    return MARGIN_FORMS[form](near, far, margin).mean()
