@@ -132,8 +132,15 @@ def test_a_prompt_that_cannot_be_read_is_told(pair, data):
 
 
 def test_adapting_tells_before_it_tunes(data, tmp_path):
-    values = {"base": "timm:resnet10t", "weights": "random", "domain": "humanart", "out": str(tmp_path / "out"),
-              "method_options": {"placement": "none"}, "evaluate": {"prompt": "auto"}, "train": {"steps": 10**6}}  # fmt: skip
+    values = {
+        "base": "timm:resnet10t",
+        "weights": "random",
+        "domain": "humanart",
+        "out": str(tmp_path / "out"),
+        "method_options": {"placement": "none"},
+        "evaluate": {"prompt": "auto"},
+        "train": {"steps": 10**6},
+    }
     with pytest.raises(LvtuneError, match="to rank pictures with"):
         lvtune.adapt(Recipe.from_dict(values | {"data": {"data": data.data}}))
     assert not (tmp_path / "out").exists()
