@@ -1,0 +1,206 @@
+"""Prompt grammars: templates whose slots are filled with words, every combination a sentence.
+
+A grammar is a YAML file; those in the folder `words` ship with the package, and a user's own is named by its path:
+
+    title: drawings of people
+    templates: ["a {tool} drawing of a {age} {category}"]
+    slots:
+      tool: [pencil, charcoal]
+      age: [young, old]
+      category: {dancer: dancer, athlete: "athlete in motion"}
+
+A slot is a list of words, or a table from names to words. The slot called ``category`` tags each sentence with the
+name of its word; ``{sentences of: humanart}`` takes a domain's categories and their sentences. The order of the
+sentences is that of the templates, and within one of its slots from left to right, the last changing fastest.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lvtune.errors import LvtuneError
+from lvtune.language.prompts import prompts_of
+from lvtune.registry import suggest
+
+FOLDER = Path(__file__).parent / "words"
+CATEGORY, OF = "category", "sentences of"
+_SLOT = re.compile(r"\{([^{}]*)\}")
+_KEYS = ("title", "domains", "templates", "slots")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One sentence."""
+
+    sentence: str
+    category: str | None
+    """Name of its word in the slot ``category``; None without such a slot."""
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """Templates and the words for their slots; see this page's head for the order of its sentences."""
+
+    name: str
+    title: str
+    templates: tuple[str, ...]
+    slots: Mapping[str, Mapping[str, str]]
+    """Slot to name to word; of a slot given as a list the names are the places in it."""
+    domains: tuple[str, ...] = ()
+    """Domains whose sentences these are."""
+
+    def counts(self) -> tuple[int, ...]:
+        """Sentences of each template."""
+        sizes = ([len(self.slots[slot]) for slot in _SLOT.findall(template)] for template in self.templates)
+        return tuple(int(np.prod(size, dtype=np.int64)) for size in sizes)
+
+    def __len__(self) -> int:
+        return sum(self.counts())
+
+    def __iter__(self) -> Iterator[Prompt]:
+        for template in self.templates:
+            names = _SLOT.findall(template)
+            for chosen in itertools.product(*(self.slots[name].items() for name in names)):
+                filled = iter(word for _, word in chosen)
+                sentence = _SLOT.sub(lambda match, filled=filled: next(filled), template)
+                tags = (key for name, (key, _) in zip(names, chosen, strict=True) if name == CATEGORY)
+                yield Prompt(sentence, next(tags, None))
+
+    def prompts(self) -> list[Prompt]:
+        """All of them, in order; a sentence that comes of two combinations stands twice."""
+        return list(self)
+
+    def sentences(self) -> list[str]:
+        """The sentences, in order."""
+        return [prompt.sentence for prompt in self]
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Names in the slot ``category``, in order; () without such a slot."""
+        return tuple(self.slots.get(CATEGORY, ()))
+
+    def of(self, categories: Sequence[str]) -> Grammar:
+        """The same with some of its categories.
+
+        Raises:
+            LvtuneError: none of them is in the grammar.
+        """
+        kept = {name: word for name, word in self.slots.get(CATEGORY, {}).items() if name in categories}
+        if not kept:
+            raise LvtuneError(
+                f"grammar '{self.name}' for {', '.join(categories)}", f"among {', '.join(self.categories) or 'none'}",
+                "choose a grammar with these categories",
+            )  # fmt: skip
+        return Grammar(self.name, self.title, self.templates, {**self.slots, CATEGORY: kept}, self.domains)
+
+
+def draw(count: int, items: Sequence[int], step: int, seed: int) -> np.ndarray:
+    """A number below ``count`` for each item, uniform; the same for the same item, step and seed.
+
+    It does not depend on the other items, so that processes which share a batch draw what one alone would.
+
+    Args:
+        count: of prompts.
+        items: (B,) which samples.
+        step: of the training.
+        seed: of the run.
+
+    Returns:
+        (B,) int64.
+    """
+    return np.array([np.random.default_rng([seed, step, int(item)]).integers(count) for item in items], dtype=np.int64)
+
+
+def list_grammars() -> list[str]:
+    """Names of the shipped grammars."""
+    return sorted(file.stem for file in FOLDER.glob("*.yaml"))
+
+
+def load_grammar(name: str | Path) -> Grammar:
+    """A shipped grammar by name, or a YAML file's.
+
+    Raises:
+        LvtuneError: no such grammar, or a fault in the file; what, and how to mend it.
+    """
+    shipped = FOLDER / f"{name}.yaml"
+    is_file = Path(name).suffix in (".yaml", ".yml") or Path(name).is_file()
+    if not is_file and not shipped.is_file():
+        known = list_grammars()
+        raise LvtuneError(f"unknown grammar '{name}'", f"one of {', '.join(known)}, or a YAML file",
+                          suggest(str(name), known, "`lvtune list grammars` shows them"))  # fmt: skip
+    return _read(Path(name) if is_file else shipped)
+
+
+@functools.cache
+def _shipped() -> tuple[Grammar, ...]:
+    return tuple(load_grammar(name) for name in list_grammars())
+
+
+def grammar_of(domain: str, prompts: Mapping[str, str]) -> Grammar:
+    """The grammar that names a domain, its categories alone for a part of it; else the domain's sentences as they are.
+
+    Args:
+        domain: name, such as ``humanart/sketch``.
+        prompts: category to sentence.
+    """
+    whole, _, part = domain.partition("/")
+    found = next((grammar for grammar in _shipped() if whole in grammar.domains), None)
+    if found is not None:
+        return found.of(tuple(prompts)) if part and found.categories else found
+    return Grammar(whole, f"sentences of {whole}", (f"{{{CATEGORY}}}",), {CATEGORY: dict(prompts)}, (whole,))
+
+
+def _read(file: Path) -> Grammar:
+    import yaml
+
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise LvtuneError(f"grammar {file} ({error.strerror or error})", "a YAML file", "check the path") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise LvtuneError(f"grammar {file}: {reason}", "a YAML file", "mend the file there") from error
+    if not isinstance(values, dict) or not {"templates", "slots"} <= set(values):
+        raise _fault(file, "no tables `templates` and `slots`", "both", "see `lvtune list grammars` for an example")
+    unknown = next((key for key in values if key not in _KEYS), None)
+    if unknown is not None:
+        raise _fault(file, f"key '{unknown}'", f"among {', '.join(_KEYS)}",
+                     suggest(str(unknown), list(_KEYS), "remove it"))  # fmt: skip
+    templates = values["templates"]
+    if isinstance(templates, str):
+        templates = [templates]
+    if not isinstance(templates, list) or not templates or not all(isinstance(t, str) and t.strip() for t in templates):
+        raise _fault(file, f"templates {templates!r}", "a list of sentences with {slots}", "write at least one")
+    if not isinstance(values["slots"], dict):
+        raise _fault(file, f"slots {values['slots']!r}", "a table from slot to words", "write `slot: [word, ...]`")
+    slots = {str(name): _words(file, str(name), words) for name, words in values["slots"].items()}
+    lacking = next((slot for t in templates for slot in _SLOT.findall(t) if slot not in slots), None)
+    if lacking is not None:
+        raise _fault(file, f"slot {{{lacking}}} without words", f"slots among {', '.join(slots) or 'none'}",
+                     suggest(lacking, list(slots), "add its words"))  # fmt: skip
+    title, domains = str(values.get("title", file.stem)), tuple(map(str, values.get("domains") or ()))
+    return Grammar(file.stem, title, tuple(templates), slots, domains)
+
+
+def _words(file: Path, slot: str, given: Any) -> dict[str, str]:
+    """Name to word."""
+    if isinstance(given, dict) and set(given) == {OF}:
+        return prompts_of(str(given[OF]))
+    named = given if isinstance(given, dict) else dict(enumerate(given)) if isinstance(given, list) else None
+    # what YAML reads as something else than text (yes, 1) was meant as the word that stands there
+    if not named or any(isinstance(word, dict | list | bool) or word is None for word in named.values()):
+        raise _fault(file, f"slot '{slot}' = {given!r}", "a list of words, or a table from names to words",
+                     'quote words such as "no"')  # fmt: skip
+    return {str(name): str(word).strip() for name, word in named.items()}
+
+
+def _fault(file: Path, given: str, expected: str, fix: str) -> LvtuneError:
+    return LvtuneError(f"grammar {file} with {given}", expected, fix)
