@@ -59,7 +59,8 @@ def create_adapter(
         **options: fields of the method's config.
 
     Raises:
-        LvtuneError: unknown method, domain or option; a new skeleton for a method without a predictor.
+        LvtuneError: unknown method, domain or option; a new skeleton for a method without a predictor; a base without
+            anything that the method tunes.
     """
     import torch
 
@@ -87,6 +88,11 @@ def create_adapter(
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed GPUs too
         adapter = cls(config, view, bank=bank, skeleton=skeleton)
+    if not any(parameter.requires_grad for parameter in adapter.parameters()):
+        raise LvtuneError(
+            f"method {method} on {view.name}, which has nothing that it tunes", "a method that fits the base",
+            "choose --method head or full",
+        )  # fmt: skip
     return adopt(adapter, view, domain, skeleton)
 
 
