@@ -46,6 +46,18 @@ def _tables() -> list[str]:
     return list_tables()
 
 
+def _objectives() -> list[str]:
+    from lvtune.training.objectives import OBJECTIVES
+
+    return OBJECTIVES.names()
+
+
+def _grammars() -> list[str]:
+    from lvtune.language.grammars import list_grammars
+
+    return list_grammars()
+
+
 def _skeletons() -> list[str]:
     from lvtune.data.skeletons import list_skeletons
 
@@ -56,17 +68,23 @@ LISTS: dict[str, Callable[[], list[str]]] = {
     "bases": _bases,
     "methods": _methods,
     "domains": _domains,
+    "objectives": _objectives,
+    "grammars": _grammars,
     "text-encoders": _encoders,
     "recipes": _recipes,
     "tables": _tables,
     "skeletons": _skeletons,
 }
 
+PROMPTS, PREVIEW = "prompts", 10
+
 
 def parser(argv: Sequence[str], summary: str) -> Parser:
     """What to list."""
     result = Parser("list", summary)
-    result.add_argument("what", nargs="?", metavar="WHAT", help=f"one of {', '.join(LISTS)}; all without it")
+    names = f"one of {', '.join(LISTS)}; all without it; or {PROMPTS}, with --grammar"
+    result.add_argument("what", nargs="?", metavar="WHAT", help=names)
+    result.add_argument("--grammar", metavar="NAME", help="grammar whose prompts are listed: a name or a YAML file")
     return result
 
 
@@ -76,10 +94,44 @@ def run(args: argparse.Namespace) -> Outcome:
     Raises:
         UsageError: there is no such list.
     """
+    if args.what == PROMPTS:
+        return _prompts(args.grammar)
+    if args.grammar is not None:
+        raise UsageError("--grammar without its list", f"`lvtune list {PROMPTS}`", f"type `lvtune list {PROMPTS} "
+                         f"--grammar {args.grammar}`")  # fmt: skip
     if args.what is not None and args.what not in LISTS:
-        fix = suggest(args.what, list(LISTS), "type `lvtune list`")
-        raise UsageError(f"unknown list '{args.what}'", f"one of {', '.join(LISTS)}", fix)
+        fix = suggest(args.what, [*LISTS, PROMPTS], "type `lvtune list`")
+        raise UsageError(f"unknown list '{args.what}'", f"one of {', '.join(LISTS)}, {PROMPTS}", fix)
     values = {name: names() for name, names in LISTS.items() if args.what in (None, name)}
     if args.what is not None:
         return Outcome(values, "\n".join(values[args.what]))
     return Outcome(values, "\n\n".join(f"{name}\n  " + "\n  ".join(found) for name, found in values.items()))
+
+
+def _prompts(name: str | None) -> Outcome:
+    """All prompts of a grammar for programs; for people their number and some of them."""
+    from lvtune.cli.output import table
+    from lvtune.language.grammars import list_grammars, load_grammar
+
+    if name is None:
+        raise UsageError(f"'{PROMPTS}' without a grammar", f"one of {', '.join(list_grammars())}, or a YAML file",
+                         f"type `lvtune list {PROMPTS} --grammar hands`")  # fmt: skip
+    grammar = load_grammar(name)
+    prompts = grammar.prompts()
+    values = {
+        "grammar": grammar.name,
+        "title": grammar.title,
+        "count": len(prompts),
+        "distinct": len({prompt.sentence for prompt in prompts}),
+        "categories": list(grammar.categories),
+        "templates": dict(zip(grammar.templates, grammar.counts(), strict=True)),
+        "prompts": [prompt.sentence for prompt in prompts],
+    }
+    spaced = [round(i * (len(prompts) - 1) / max(1, min(PREVIEW, len(prompts)) - 1)) for i in range(PREVIEW)]
+    shown = [
+        [i, prompts[i].category, prompts[i].sentence] for i in dict.fromkeys(j for j in spaced if j < len(prompts))
+    ]
+    head = f"{grammar.name}: {grammar.title}; {values['count']:,} prompts, {values['distinct']:,} of them different"
+    parts = [head, table(["template", "prompts"], list(values["templates"].items()))]
+    parts += [table(["no.", "category", "for example"], shown, left=(1, 2)), "--json prints them all"]
+    return Outcome(values, "\n\n".join(parts))

@@ -57,6 +57,19 @@ def test_list_names_everything(capsys):
     assert answer(capsys, "list", "methods") == {"methods": values["methods"]}
 
 
+def test_list_prompts_prints_all_of_a_grammar(capsys):
+    values = answer(capsys, "list", "prompts", "--grammar", "hands")
+    assert (values["count"], values["distinct"], len(values["prompts"])) == (3920, 3724, 3920)
+    assert values["prompts"][2] == "a cropped image of white hand with lake room"
+    assert main(["list", "prompts", "--grammar", "humanart"]) == 0
+    text = capsys.readouterr().out
+    assert "285 prompts, 285 of them different" in text and "a photo of a human doing acrobatics" in text
+    assert "hands" in answer(capsys, "list", "grammars")["grammars"]
+    for wrong in (["list", "prompts"], ["list", "--grammar", "hands"]):
+        assert main(wrong) == 2
+    assert "lvtune list prompts --grammar hands" in capsys.readouterr().err
+
+
 def test_predict_writes_the_drawn_picture_and_poses(capsys, tmp_path):
     out = tmp_path / "poses"
     assert main(["predict", str(PHOTO), "--weights", "random", "--out", str(out), "--no-flip-test"]) == 0
@@ -114,9 +127,7 @@ def test_own_data_from_adapting_to_predicting(own, capsys):
     inspected = answer(capsys, "inspect", "out")
     assert inspected["config"]["method"] == "lora"
     assert inspected["config"]["skeleton"]["keypoints"] == NAMES
-    poses = answer(capsys, "predict", str(folder / "0.png"), "--weights", "random", "--adapter", "out")[
-        "poses"
-    ]
+    poses = answer(capsys, "predict", str(folder / "0.png"), "--weights", "random", "--adapter", "out")["poses"]
     assert [point["name"] for point in poses[0]["keypoints"]] == NAMES
 
 
