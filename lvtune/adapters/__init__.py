@@ -113,7 +113,20 @@ def base_of(adapter: nn.Module) -> Base | None:
     return None if model is None else family(model, spec)
 
 
-from lvtune.adapters import bitfit, bottleneck, full, head, last_blocks, lora, norm, peft_tuners, ssf, vlpose, vpt  # noqa: E402
+from lvtune.adapters import (  # noqa: E402
+    bitfit,
+    bottleneck,
+    full,
+    head,
+    last_blocks,
+    lora,
+    norm,
+    peft_tuners,
+    ssf,
+    vlpose,
+    vlpose_light,
+    vpt,
+)
 
 __all__ = [
     "METHODS",
@@ -132,5 +145,6 @@ __all__ = [
     "register_method",
     "ssf",
     "vlpose",
+    "vlpose_light",
     "vpt",
 ]

@@ -28,7 +28,7 @@ class NormConfig:
     """Tune the head's BatchNorm too, not the encoder's LayerNorm alone."""
 
 
-class _Shift(nn.Module):
+class Shift(nn.Module):
     """Differences of one normalisation's weight and bias."""
 
     def __init__(self, channels: int) -> None:
@@ -47,19 +47,24 @@ class Norm(Defaults, nn.Module):
     def __init__(self, config: NormConfig, base: Base, *, bank: object = None, skeleton: object = None) -> None:
         super().__init__()
         self.config = config
-        self.shifts = nn.ModuleDict({key: _Shift(len(module.weight)) for key, module in self._sites(base)})
+        self.shifts = nn.ModuleDict({key: Shift(len(module.weight)) for key, module in self._sites(base)})
 
     def _sites(self, base: Base) -> Iterator[tuple[str, nn.Module]]:
-        kinds = (nn.LayerNorm, nn.BatchNorm2d) if self.config.batchnorm else (nn.LayerNorm,)
-        return modules_by_key(base, kinds)
+        return norms_of(base, self.config.batchnorm)
 
     def changes(self, base: Base) -> Iterator[Change]:
         """One addition behind each normalisation."""
         for key, module in self._sites(base):
-            yield AddToOutput(module, _delta(module, self.shifts[key]))
+            yield AddToOutput(module, norm_delta(module, self.shifts[key]))
 
 
-def _delta(module: nn.Module, shift: _Shift) -> Callable[[Tensor], Tensor]:
+def norms_of(base: Base, batchnorm: bool = True) -> Iterator[tuple[str, nn.Module]]:
+    """The normalisations of a base under keys for a ``ModuleDict``; ``batchnorm``: the head's too."""
+    return modules_by_key(base, (nn.LayerNorm, nn.BatchNorm2d) if batchnorm else (nn.LayerNorm,))
+
+
+def norm_delta(module: nn.Module, shift: Shift) -> Callable[[Tensor], Tensor]:
+    """What ``shift`` adds to the output of a normalisation, given its input."""
     if isinstance(module, nn.LayerNorm):
         return lambda x: F.layer_norm(x, module.normalized_shape, shift.weight, shift.bias, module.eps)
     return lambda x: F.batch_norm(

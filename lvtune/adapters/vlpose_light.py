@@ -1,0 +1,171 @@
+"""``vlpose-light``: low-rank differences of the encoder whose ranks the domain's sentence weighs.
+
+Ours; a lighter relation of language and vision than ``vlpose``, after what was measured (benchmarks/README.md):
+what adapts to a drawn style sits in all of the encoder's linear layers, not beside the head; early blocks count;
+few ranks are enough. Each linear layer of each block becomes
+
+    y = W x + b + c + s · B ((1 + U P e) ⊙ A x)        s = alpha / r
+
+with A (r, D), B (D', r) and c (D') per layer as in LoRA (arXiv 2106.09685) and bias tuning (arXiv 2106.10199), and U
+(r, k) per layer, P (k, text_dim) shared: e is the sentence of the sample's category, so that each category weighs
+the ranks in its own way (feature-wise modulation, arXiv 1709.07871). B, c and U start at zero: the first step starts
+from the base's own answer. Normalisations get differences of scale and shift, the predictor is a trained copy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lvtune.adapters import register_method
+from lvtune.adapters.norm import Shift, norm_delta, norms_of
+from lvtune.adapters.protocol import Defaults, instead, layers_of_blocks, make_predictor, name_of
+from lvtune.bases.base import Base
+from lvtune.data.skeletons import Skeleton
+from lvtune.errors import LvtuneError
+from lvtune.patcher import AddToOutput, Call, Change, StandIn
+
+if TYPE_CHECKING:
+    from lvtune.language.bank import PromptBank
+    from lvtune.recipe import TrainOptions
+
+_LINEAR = ("query", "key", "value", "out", "fc1", "fc2")
+_VECTOR_LR = 3.0
+"""Factor on the learning rate of biases, norms and U, which multiply nothing that is trained beside them."""
+
+
+@dataclass(frozen=True)
+class VLPoseLightConfig:
+    """Options of ``vlpose-light``."""
+
+    r: int = field(default=3, metadata={"at_least": 1})
+    """Rank of each layer's difference."""
+    alpha: float = 6.0
+    """Scale; the difference is multiplied by alpha / r."""
+    language: int = field(default=16, metadata={"at_least": 0})
+    """Width k that sentences are projected to before they weigh the ranks; 0: no language."""
+    bias: bool = True
+    """A difference of every linear layer's bias."""
+    norms: bool = True
+    """Differences of scale and shift of LayerNorm and the head's BatchNorm."""
+    prompt_dropout: float = field(default=0.3, metadata={"at_least": 0, "at_most": 1})
+    """Share of training samples that read the mean sentence, as pictures of unknown category will."""
+
+
+class _Layer(nn.Module):
+    """The difference of one linear layer."""
+
+    def __init__(self, linear: nn.Linear, config: VLPoseLightConfig) -> None:
+        super().__init__()
+        out, width = linear.weight.shape
+        self.A = nn.Parameter(torch.empty(config.r, width))
+        self.B = nn.Parameter(torch.zeros(out, config.r))
+        self.U = nn.Parameter(torch.zeros(config.r, config.language)) if config.language else None
+        self.bias = nn.Parameter(torch.zeros(out)) if config.bias else None
+        nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))  # as LoRA
+        self.scale = config.alpha / config.r
+
+    def forward(self, x: Tensor, sentence: Tensor | None) -> Tensor:
+        """(B, …, D) and (B, k) -> (B, …, D')."""
+        low = F.linear(x, self.A)
+        if sentence is not None:
+            weights = 1 + F.linear(sentence, self.U)  # (B, r)
+            # windows (Swin) come as (B · windows, …), a picture's own next to each other
+            weights = weights.repeat_interleave(len(x) // len(weights), dim=0)
+            low = low * weights.view(len(x), *[1] * (low.dim() - 2), -1)
+        return F.linear(low * self.scale, self.B, self.bias)
+
+
+@register_method("vlpose-light")
+class VLPoseLight(Defaults, nn.Module):
+    """Low-rank differences weighed by the sentence, tuned norms and a trained predictor."""
+
+    Config = VLPoseLightConfig
+    trains_predictor = True
+    reads_language = True
+    # a short tuning of a base that knows poses: colours vary more than geometry (measured; benchmarks/README.md)
+    defaults: ClassVar[dict[str, Any]] = {
+        "lr": 1e-3,
+        "weight_decay": 0.0,
+        "epochs": 3,
+        "augment": {"half_body": 0.0, "shift_p": 0.0, "scale": (0.95, 1.05), "rotate": 10.0, "color": 0.5},
+    }
+
+    def __init__(
+        self,
+        config: VLPoseLightConfig,
+        base: Base,
+        *,
+        bank: PromptBank | None = None,
+        skeleton: Skeleton | None = None,
+    ) -> None:
+        super().__init__()
+        if bank is None and config.language:
+            raise LvtuneError(
+                "vlpose-light without sentences", "a domain (or a bank of embedded prompts), or no language",
+                'create_adapter("vlpose-light", base, domain="demo-art"), or language=0',
+            )  # fmt: skip
+        self.config, self.bank = config, bank if config.language else None
+        self.layers = nn.ModuleDict({key: _Layer(layer, config) for key, layer in self._linears(base)})
+        norms = norms_of(base) if config.norms else ()
+        self.shifts = nn.ModuleDict({key: Shift(len(module.weight)) for key, module in norms})
+        self.predictor = make_predictor(base, skeleton or base.skeleton)
+        if self.bank is not None:
+            self.text_proj = nn.Linear(bank.dim, config.language, bias=False)
+            # not persistent: made of the bank, which is saved beside the adapter's own tensors
+            self.register_buffer("sentences", _distinct(bank), persistent=False)  # (C + 1, text_dim)
+
+    def _linears(self, base: Base) -> Iterator[tuple[str, nn.Linear]]:
+        for module in layers_of_blocks("vlpose-light", base, _LINEAR):
+            yield name_of(base, module).replace(".", "/"), module
+
+    def lr_scale(self, name: str, options: TrainOptions) -> float:
+        """Vectors and the language's weights start at zero behind nothing and take larger steps than A and B."""
+        room, _, rest = name.partition(".")
+        is_vector = room == "shifts" or (room == "layers" and rest.endswith((".bias", ".U")))
+        return _VECTOR_LR if is_vector else 1.0
+
+    def changes(self, base: Base) -> Iterator[Change]:
+        """A difference behind each linear layer and each normalisation, and a stand-in for the predictor."""
+        for key, linear in self._linears(base):
+            yield StandIn(linear, self._beside(self.layers[key]))
+        for key, module in norms_of(base) if self.config.norms else ():
+            yield AddToOutput(module, norm_delta(module, self.shifts[key]))
+        yield StandIn(base.predictor, instead(self.predictor))
+
+    def _beside(self, layer: _Layer) -> Callable[..., Tensor]:
+        def replace(call: Call, x: Tensor) -> Tensor:
+            return call.original(x) + layer(x, self.sentence(call.prompts))
+
+        return replace
+
+    def sentence(self, prompts: tuple[str | None, ...] | None) -> Tensor | None:
+        """P e for each sample (B, k), (1, k) where nobody asked; None without language."""
+        if self.bank is None:
+            return None
+        mean = len(self.sentences) - 1
+        asked = prompts if prompts is not None else (None,)
+        index = torch.tensor([mean if p is None else self.bank.index(p) for p in asked], device=self.sentences.device)
+        if self.training and self.config.prompt_dropout:
+            # each layer draws for itself: the layers' weights must not rely on each other
+            dropped = torch.rand(len(index), device=index.device) < self.config.prompt_dropout
+            index = torch.where(dropped, mean, index)
+        return self.text_proj(self.sentences[index])
+
+
+def _distinct(bank: PromptBank) -> Tensor:
+    """What tells the sentences apart (C + 1, text_dim): pooled, less their mean, of norm sqrt(text_dim).
+
+    The last row is the mean sentence: zero. A single sentence is its own mean and is taken as it is.
+    """
+    weight = bank.mask[..., None].float()
+    pooled = (bank.tokens.float() * weight).sum(1) / weight.sum(1).clamp(min=1)  # (C, text_dim)
+    is_alone = len(pooled) == 1
+    apart = F.normalize(pooled if is_alone else pooled - pooled.mean(0), dim=-1) * math.sqrt(pooled.shape[-1])
+    return torch.cat([apart, apart if is_alone else torch.zeros_like(apart[:1])])
