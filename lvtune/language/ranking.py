@@ -37,7 +37,9 @@ class ImageRanker:
 
     def __init__(self, model: str | Path = RANKER, device: str | torch.device = "cpu") -> None:
         self.source, self.device = str(model), torch.device(device)
-        self._model, self._processor, self._tokenizer = _load(self.source)
+        self._model, self._processor, self._tokenizer = load_towers(
+            self.source, "to rank pictures with", "--ranker FOLDER"
+        )
         self._model.to(self.device)
         self._known: dict[str, Tensor] = {}
 
@@ -55,37 +57,49 @@ class ImageRanker:
     def _images(self, images: Sequence[np.ndarray]) -> Tensor:
         """(n, D), of length 1."""
         pixels = self._processor(images=list(images), return_tensors="pt")["pixel_values"]
-        return F.normalize(_vectors(self._model.get_image_features(pixel_values=pixels.to(self.device))), dim=-1)
+        return F.normalize(vectors(self._model.get_image_features(pixel_values=pixels.to(self.device))), dim=-1)
 
     def _sentence(self, sentence: str) -> Tensor:
-        """(D,), of length 1; each sentence is embedded once.
-
-        Padding to full length suits both kinds: SigLIP was trained to look at it, and in CLIP's causal text tower
-        what follows the end of the sentence changes nothing before it.
-        """
+        """(D,), of length 1; each sentence is embedded once."""
         if sentence not in self._known:
-            length = self._model.config.text_config.max_position_embeddings
-            tokens = self._tokenizer(
-                [sentence], padding="max_length", max_length=length, truncation=True, return_tensors="pt"
-            )["input_ids"]
-            vector = _vectors(self._model.get_text_features(input_ids=tokens.to(self.device)))[0]
-            self._known[sentence] = F.normalize(vector, dim=-1)
+            self._known[sentence] = F.normalize(sentence_vector(self._model, self._tokenizer, sentence), dim=-1)
         return self._known[sentence]
 
 
-def _vectors(output: Any) -> Tensor:
+@torch.no_grad()
+def sentence_vector(model: Any, tokenizer: Any, sentence: str) -> Tensor:
+    """(D,) of a sentence, as it comes.
+
+    Padding to full length suits both kinds: SigLIP was trained to look at it, and in CLIP's causal text tower
+    what follows the end of the sentence changes nothing before it.
+    """
+    length = model.config.text_config.max_position_embeddings
+    tokens = tokenizer([sentence], padding="max_length", max_length=length, truncation=True, return_tensors="pt")
+    return vectors(model.get_text_features(input_ids=tokens["input_ids"].to(model.device)))[0]
+
+
+def vectors(output: Any) -> Tensor:
     """The pooled vectors (n, D), in whichever form transformers' version gives them."""
     return output if isinstance(output, Tensor) else output.pooler_output
 
 
-def _load(source: str) -> tuple[Any, Any, Any]:
-    """Model (float32, eval), image processor and tokenizer."""
+def load_towers(source: str, purpose: str, hint: str) -> tuple[Any, Any, Any]:
+    """Model (float32, eval, frozen), image processor and tokenizer.
+
+    Args:
+        source: folder or Hub id.
+        purpose: what it is wanted for, such as "to rank pictures with".
+        hint: what to type to name a folder.
+
+    Raises:
+        LvtuneError: weights neither in the folder nor reachable, or of another kind of model.
+    """
     import transformers
 
-    fix = f"go online once, or download {source} and name its folder (--ranker FOLDER), or leave 'auto' out"
+    fix = f"go online once, or download {source} and name its folder ({hint}), or do without"
     wanted = "a CLIP or SigLIP saved by transformers, in a folder or on the Hub"
     if not Path(source).is_dir() and (Path(source).is_absolute() or source.startswith((".", "~"))):
-        raise LvtuneError(f"no folder {source} to rank pictures with", wanted, "check the path (--ranker)")
+        raise LvtuneError(f"no folder {source} {purpose}", wanted, f"check the path ({hint})")
     with quiet(), quick_failure(source) as why:
         try:
             model, report = transformers.AutoModel.from_pretrained(source, dtype="float32", output_loading_info=True)
@@ -93,9 +107,7 @@ def _load(source: str) -> tuple[Any, Any, Any]:
             tokenizer = transformers.AutoTokenizer.from_pretrained(source)
         except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-            raise LvtuneError(f"{source}, to rank pictures with: {why or reason}", wanted, fix) from None
+            raise LvtuneError(f"{source}, {purpose}: {why or reason}", wanted, fix) from None
     if report["missing_keys"] or not hasattr(model, "get_image_features") or not hasattr(model, "get_text_features"):
-        raise LvtuneError(
-            f"{source}, a {type(model).__name__}, to rank pictures with", wanted, f"choose another, such as {RANKER}"
-        )
+        raise LvtuneError(f"{source}, a {type(model).__name__}, {purpose}", wanted, f"choose another, such as {RANKER}")
     return model.eval().requires_grad_(False), processor, tokenizer
