@@ -192,8 +192,10 @@ def _front(
     """Depth of one capsule's front in a window, `FAR` beside it, and how far along the capsule that is."""
     rows, columns = window
     (ax, ay, ra, za), (bx, by, rb, zb) = start, change
-    length = max((bx * bx + by * by) ** 0.5, 1e-3)
-    ux, uy = bx / length, by / length
+    length = (bx * bx + by * by) ** 0.5
+    # one that points at the camera has any direction in the picture
+    ux, uy = (bx / length, by / length) if length > 1e-3 else (1.0, 0.0)
+    length = max(length, 1e-3)
     x = np.arange(columns.start, columns.stop, dtype=np.float32) - np.float32(ax)
     y = (np.arange(rows.start, rows.stop, dtype=np.float32) - np.float32(ay))[:, None]
     s = x * np.float32(ux) + y * np.float32(uy)
