@@ -41,6 +41,8 @@ class RowFacts:
     """First cell."""
     group: str = ""
     """Rows of one group are compared with one another."""
+    series: str = ""
+    """Rows of one series have one colour in figures."""
     run: str = "adapt"
     """Name of the runner."""
     trainable: int | None = None
@@ -71,6 +73,8 @@ class TableFacts:
     """What a run of any row takes."""
     scores: dict[str, str] = field(default_factory=dict)
     """Name to place in report.json, for the columns' ``report``."""
+    figure: dict[str, str] = field(default_factory=dict)
+    """``source`` and ``target``: the columns that a figure has as its axes."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,9 @@ def load_table(name: str) -> Table:
     lacking = [part for column in columns.values() for part in column.mean if part not in columns]
     if lacking:
         raise LvtuneError(f"{file} with a mean of '{lacking[0]}'", f"columns among {', '.join(columns)}", "mend it")
+    strange = [name for name in facts.figure.values() if name not in columns]
+    if strange:
+        raise LvtuneError(f"{file} with a figure of '{strange[0]}'", f"columns among {', '.join(columns)}", "mend it")
     rows = tuple(_row(folder / f"{row}.yaml", columns) for row in facts.rows)
     return Table(folder.name, facts, columns, rows)
 
@@ -194,17 +201,17 @@ def _required(cls: type, values: Mapping[str, Any]) -> list[str]:
     return [name for name in empty if name not in values]
 
 
-def reports_of(runs: Path, table: str, row: str) -> list[dict[str, Any]]:
-    """Every finished run of a row: ``RUNS/<table>/<row>/report.json`` and those one folder deeper (seeds).
+def reports_of(runs: Path, table: str, row: str) -> dict[Path, dict[str, Any]]:
+    """Folder to report of every finished run of a row: ``RUNS/<table>/<row>/report.json`` and those one folder deeper.
 
     Raises:
         LvtuneError: a report that is not JSON.
     """
     folder = runs / table / row
-    found = []
+    found = {}
     for file in sorted([*folder.glob("report.json"), *folder.glob("*/report.json")]):
         try:
-            found.append(json.loads(file.read_text(encoding="utf-8")))
+            found[file.parent] = json.loads(file.read_text(encoding="utf-8"))
         except ValueError as error:
             raise LvtuneError(f"{file}, which is not JSON ({error})", "a report of a run", "remove it") from error
     return found

@@ -95,10 +95,10 @@ def reproduce(
         say: told what is being done.
 
     Returns:
-        ``table``, ``title``, ``source``, ``note``, ``columns`` (name to title) and ``rows``: each with ``name``,
-        ``label``, ``group``, ``trainable``, ``needs``, ``reference`` (column to figure), ``ours`` (column to mean),
-        ``spread`` (column to standard deviation), ``runs`` (how many), ``differs`` (options that are not the row's),
-        ``parameters`` and ``problem`` (why a run failed, else None).
+        ``table``, ``title``, ``source``, ``note``, ``figure`` (its axes), ``columns`` (name to title) and ``rows``:
+        each with ``name``, ``label``, ``group``, ``series``, ``trainable``, ``needs``, ``reference`` (column to
+        figure), ``ours`` (column to mean), ``spread`` (column to standard deviation), ``runs`` (how many), their
+        ``folders``, ``differs`` (options that are not the row's), ``parameters`` and ``problem`` (why a run failed).
 
     Raises:
         LvtuneError: no such table or row.
@@ -125,6 +125,7 @@ def reproduce(
         "title": read.facts.title,
         "source": read.facts.source,
         "note": read.facts.note,
+        "figure": read.facts.figure,
         "columns": {name: column.title for name, column in read.columns.items()},
         "rows": [_line(read, row, Path(runs), problems.get(row.name)) for row in chosen],
     }
@@ -187,13 +188,15 @@ def _with(values: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
 
 def _line(table: Table, row: Row, runs: Path, problem: LvtuneError | None) -> dict[str, Any]:
     """A row as printed and as found here."""
-    reports = reports_of(runs, table.name, row.name)
+    runs_of_row = reports_of(runs, table.name, row.name)
+    reports = list(runs_of_row.values())
     found = {name: spread([table.ours(row, name, report) for report in reports]) for name in table.columns}
     adapters = [(report.get("adapter") or {}) for report in reports if isinstance(report.get("adapter"), Mapping)]
     return {
         "name": row.name,
         "label": row.facts.label,
         "group": row.facts.group,
+        "series": row.facts.series,
         "base": row.recipe.get("base", Recipe.base),
         "method": row.recipe.get("method", Recipe.method) if row.facts.run != "evaluate" else None,
         "trainable": row.facts.trainable,
@@ -202,6 +205,7 @@ def _line(table: Table, row: Row, runs: Path, problem: LvtuneError | None) -> di
         "ours": {name: value and value[0] for name, value in found.items()},
         "spread": {name: value and value[1] for name, value in found.items()},
         "runs": len(reports),
+        "folders": [str(folder) for folder in runs_of_row],
         "differs": sorted({name for report in reports for name in differences(row, report)}),
         "parameters": next((a["parameters"] for a in adapters if "parameters" in a), None),
         "problem": None if problem is None else {n: getattr(problem, n) for n in ("given", "expected", "fix")},

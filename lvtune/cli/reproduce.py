@@ -34,7 +34,7 @@ class ReproduceCommand:
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, cuda:1, mps."""
     figures: str | None = None
-    """Folder to draw into: target against source score, and pictures by category; needs finished runs."""
+    """Folder to draw into: target against source score, and for each row that was run pictures by category."""
 
 
 def parser(argv: Sequence[str], summary: str) -> Parser:
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> Outcome:
     )
     text = text_of(values)
     if command.figures is not None:
-        from lvtune.viz.figures import write_figures
+        from lvtune.api.sheets import write_figures
 
         values["figures"] = [str(file) for file in write_figures(values, command.figures)]
         text += "\n\n" + "\n".join(f"drawn: {file}" for file in values["figures"])

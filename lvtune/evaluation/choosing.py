@@ -123,7 +123,7 @@ class Auto:
         waiting = [key for key in first if key not in self._known]
         for start in range(0, len(waiting), _AT_ONCE):
             some = waiting[start : start + _AT_ONCE]
-            self._known |= zip(some, self.of_pictures([_picture(split, first[key]) for key in some]), strict=True)
+            self._known |= zip(some, self.of_pictures([picture_of(split, first[key]) for key in some]), strict=True)
         names = [self._known[key] for key in keys]
         if not self.chosen:  # a detector's boxes of the same pictures are not counted again
             self.chosen.update(names)
@@ -137,7 +137,7 @@ class Auto:
         return {"ranker": self.ranker, "chosen": dict(self.chosen.most_common()), "as_annotated": share}
 
 
-def _picture(split: Split, index: int) -> np.ndarray:
+def picture_of(split: Split, index: int) -> np.ndarray:
     """The whole picture of a sample, as the split shows it."""
     image = read_image(split.table.image_path(index))
     if split.render is None:
