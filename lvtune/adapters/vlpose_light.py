@@ -29,6 +29,7 @@ from lvtune.adapters.protocol import Defaults, instead, layers_of_blocks, make_p
 from lvtune.bases.base import Base
 from lvtune.data.skeletons import Skeleton
 from lvtune.errors import LvtuneError
+from lvtune.language.sharing import held
 from lvtune.patcher import AddToOutput, Call, Change, StandIn
 
 if TYPE_CHECKING:
@@ -119,7 +120,14 @@ class VLPoseLight(Defaults, nn.Module):
         if self.bank is not None:
             self.text_proj = nn.Linear(bank.dim, config.language, bias=False)
             # not persistent: made of the bank, which is saved beside the adapter's own tensors
-            self.register_buffer("sentences", _distinct(bank), persistent=False)  # (C + 1, text_dim)
+            self.register_buffer("sentences", held(bank, _distinct), persistent=False)  # (C + 1, text_dim)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> VLPoseLight:
+        """Moves and casts; the sentences stay one copy for all adapters that read them."""
+        super()._apply(fn, recurse)
+        if self.bank is not None:
+            self.sentences = held(self.bank, _distinct, self.sentences)
+        return self
 
     def _linears(self, base: Base) -> Iterator[tuple[str, nn.Linear]]:
         for module in layers_of_blocks("vlpose-light", base, _LINEAR):

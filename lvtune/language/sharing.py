@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from lvtune.language.bank import PromptBank
 
 _BANKS: WeakValueDictionary[tuple, PromptBank] = WeakValueDictionary()
-_PLACED: WeakKeyDictionary[PromptBank, WeakValueDictionary[tuple, Tensor]] = WeakKeyDictionary()
+_HELD: WeakKeyDictionary[PromptBank, WeakValueDictionary[tuple, Tensor]] = WeakKeyDictionary()
 
 
 def shared(bank: PromptBank) -> PromptBank:
@@ -30,13 +31,30 @@ def shared(bank: PromptBank) -> PromptBank:
 
 def placed(bank: PromptBank, like: Tensor) -> tuple[Tensor, Tensor]:
     """Tokens (C, T, dim) in the device and dtype of ``like``, and mask (C, T) there; one copy for all who ask."""
-    copies = _PLACED.setdefault(bank, WeakValueDictionary())
+    mask = held(bank, _mask, torch.empty(0, dtype=bank.mask.dtype, device=like.device))
+    return held(bank, _tokens, like), mask
 
-    def on(value: Tensor, dtype: torch.dtype) -> Tensor:
-        if value.device == like.device and value.dtype == dtype:
-            return value
-        key = (value is bank.mask, like.device, dtype)
-        found = copies.get(key)
-        return copies.setdefault(key, value.to(device=like.device, dtype=dtype)) if found is None else found
 
-    return on(bank.tokens, like.dtype), on(bank.mask, bank.mask.dtype)
+def held(bank: PromptBank, make: Callable[[PromptBank], Tensor], like: Tensor | None = None) -> Tensor:
+    """What ``make`` makes of a bank, in the device and dtype of ``like``; one copy for all who ask for the same.
+
+    Args:
+        bank: from :func:`shared`.
+        make: a function of the bank alone, the same object each time.
+        like: None: as ``make`` gives it.
+    """
+    copies = _HELD.setdefault(bank, WeakValueDictionary())
+    key = (make, None, None) if like is None else (make, like.device, like.dtype)
+    found = copies.get(key)
+    if found is None:
+        value = make(bank) if like is None else held(bank, make).to(device=like.device, dtype=like.dtype)
+        found = copies.setdefault(key, value)
+    return found
+
+
+def _tokens(bank: PromptBank) -> Tensor:
+    return bank.tokens
+
+
+def _mask(bank: PromptBank) -> Tensor:
+    return bank.mask

@@ -209,6 +209,17 @@ def test_prompts_are_held_once_in_every_precision(base):
     assert made[0].text_tokens is made[0].bank.tokens
 
 
+def test_what_vlpose_light_makes_of_its_prompts_is_held_once(base):
+    made = [make_adapter("vlpose-light", base, bank=tiny_bank()) for _ in range(3)]
+    exact = made[0].sentences.clone()
+    for precision in (torch.bfloat16, torch.float32):
+        for one in made:
+            one.to(precision)
+        assert len({one.sentences.data_ptr() for one in made}) == 1
+        assert made[0].sentences.dtype == precision
+    assert torch.equal(made[0].sentences, exact), "back from half precision without loss"
+
+
 def test_banks_that_differ_in_anything_are_two():
     bank = tiny_bank()
     assert shared(tiny_bank()) is shared(bank)
