@@ -7,8 +7,11 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from lvtune.bases.base import BaseSpec
+from lvtune.bases.hand3d import SPEC as CPM_SPEC
+from lvtune.bases.hand3d import Hand3dBase
 from lvtune.bases.hand3d_vit import HandVitBase, make_hand_vit
-from lvtune.bases.hand_pose import SIGMA
+from lvtune.bases.hand_nets import CpmEncoder, CpmHead
+from lvtune.bases.hand_pose import SIGMA, build_hand
 from lvtune.data.hand_frame import project
 from lvtune.data.skeletons import HAND_21
 
@@ -30,6 +33,12 @@ def tiny_hand_base(seed: int = 0) -> HandVitBase:
                 module.running_mean.normal_(0, 0.3, generator=generator)
                 module.running_var.uniform_(0.5, 2, generator=generator)
     return base.freeze()
+
+
+def small_cpm_base(seed: int = 0) -> Hand3dBase:
+    """hand3d with its published layers, on pictures of 64 pixels."""
+    spec = CPM_SPEC.with_(input_size=SIZE)
+    return Hand3dBase(build_hand(CpmEncoder, CpmHead, spec, seed=seed), spec).freeze()
 
 
 def tiny_hands(count: int = 4, seed: int = 0, size: int = 64) -> dict:

@@ -99,6 +99,12 @@ def recognise(model: nn.Module) -> Base | None:
 FAMILIES.append(recognise)
 
 
+def _portrait(positions: int) -> tuple[int, int] | None:
+    """The grid of a ViTPose, whose pictures are 4:3, by its number of positions; None where it cannot be one."""
+    unit = round((positions / 12) ** 0.5)
+    return (4 * unit, 3 * unit) if 12 * unit**2 == positions else None
+
+
 @BASES.register("hand3d-vit")
 def load_hand3d_vit(weights: str, *, revision: str | None = None, seed: int = 0) -> Base:
     """ViT-Tiny at 128x128; see :func:`lvtune.load_base` for the arguments.
@@ -111,7 +117,8 @@ def load_hand3d_vit(weights: str, *, revision: str | None = None, seed: int = 0)
         named = to_transformers(state) if is_foreign(state) else state
         found = {name: value for name, value in named.items() if name.startswith("backbone.")}
         if _POSITIONS in found:
-            found[_POSITIONS] = resize_positions(found[_POSITIONS], base.encoder.grid)
+            positions = found[_POSITIONS]
+            found[_POSITIONS] = resize_positions(positions, base.encoder.grid, _portrait(positions.shape[1] - 1))
         return found
 
     return load_hand(base, weights, revision, adopt, " --weights VIT_TINY.safetensors")

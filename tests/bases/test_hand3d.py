@@ -4,15 +4,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from tiny import make_adapter, snapshot
-from tiny_hands import tiny_hands
+from tiny_hands import small_cpm_base, tiny_hands
 
 import lvtune
 from lvtune.adapters import create_adapter
 from lvtune.bases import load_base
 from lvtune.bases.base import as_base
-from lvtune.bases.hand3d import SPEC, Hand3dBase
-from lvtune.bases.hand_nets import CpmEncoder, CpmHead, HandOutput
-from lvtune.bases.hand_pose import build_hand
+from lvtune.bases.hand3d import Hand3dBase
+from lvtune.bases.hand_nets import HandOutput
 from lvtune.data.skeletons import COCO_17
 from lvtune.errors import LvtuneError
 from lvtune.patcher import attach
@@ -23,12 +22,6 @@ from lvtune.training.objectives import OBJECTIVES
 def published():
     """The whole network."""
     return load_base("hand3d", "random")
-
-
-def small_base(seed=0):
-    """The same layers on pictures of 64 pixels."""
-    spec = SPEC.with_(input_size=(64, 64))
-    return Hand3dBase(build_hand(CpmEncoder, CpmHead, spec, seed=seed), spec).freeze()
 
 
 def test_sizes_and_counts(published):
@@ -54,7 +47,7 @@ def test_targets_are_the_published_gaussians_at_an_eighth(published):
 
 
 def test_heatmaps_are_those_of_the_last_stage():
-    base, pixels = small_base(), torch.randn(2, 3, 64, 64)
+    base, pixels = small_cpm_base(), torch.randn(2, 3, 64, 64)
     output = base.hands(pixels)
     assert torch.equal(base(pixels), output.heatmaps)
     assert torch.equal(output.heatmaps, output.stages[-1])
@@ -83,7 +76,7 @@ def test_joints_in_bones_in_millimetres_and_from_the_camera(published):
 
 
 def test_the_side_is_heard():
-    base, pixels = small_base(), torch.randn(2, 3, 64, 64)
+    base, pixels = small_cpm_base(), torch.randn(2, 3, 64, 64)
     left, right = (base.hands(pixels, torch.full((2,), side)) for side in (0, 1))
     assert torch.equal(left.heatmaps, right.heatmaps)
     assert (left.xyz - right.xyz).abs().max() > 1e-3
@@ -108,7 +101,7 @@ def test_weights_go_through_a_file(tmp_path, published):
 
 
 def test_a_plain_model_is_recognised_and_copied():
-    base = small_base()
+    base = small_cpm_base()
     assert isinstance(as_base(base.model), Hand3dBase)
     copy = base.copy_model()
     assert copy is not base.model
@@ -118,12 +111,12 @@ def test_a_plain_model_is_recognised_and_copied():
 
 def test_other_key_points_are_refused():
     with pytest.raises(LvtuneError, match="21 joints"):
-        create_adapter("full", small_base(), skeleton=COCO_17)
+        create_adapter("full", small_cpm_base(), skeleton=COCO_17)
 
 
 @pytest.mark.parametrize("method", ["full", "head", "bitfit", "vlpose"])
 def test_methods_for_convolutions_start_at_the_base_and_leave_it_alone(method):
-    base = small_base()
+    base = small_cpm_base()
     batch, before = tiny_hands(2), snapshot(base)
     bare = base.hands(batch["pixel_values"], batch["side"])
     adapter = make_adapter(method, base, **({"placement": "none"} if method == "vlpose" else {}))
@@ -144,7 +137,7 @@ def test_methods_for_convolutions_start_at_the_base_and_leave_it_alone(method):
 
 
 def test_methods_without_anything_to_tune_are_refused():
-    base = small_base()
+    base = small_cpm_base()
     with pytest.raises(LvtuneError, match="no attention blocks"):
         create_adapter("lora", base)
     with pytest.raises(LvtuneError, match="nothing that it tunes"):
