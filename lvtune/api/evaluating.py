@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ def evaluate(
     flip_test: bool = True,
     batch_size: int = 64,
     device: str = "auto",
+    out: str | Path | None = None,
 ) -> dict[str, Any]:
     """PCK and OKS-AP on a split of a domain, and on its source where it has one.
 
@@ -51,6 +53,7 @@ def evaluate(
         flip_test: average with the mirrored picture.
         batch_size: pictures at a time.
         device: see :class:`lvtune.Recipe`.
+        out: folder for ``scores.json`` and, of hands, PCK curves, a table of joints and FreiHAND's ``pred.json``.
 
     Returns:
         ``target`` and ``source`` (or None), each with its scores (names and units: :mod:`lvtune.evaluation.names`);
@@ -74,6 +77,9 @@ def evaluate(
         scores = score_split(view, target, prompt=asked, **options)
         found = {"main": scores.main, "per_joint": scores.per_joint(), "target": scores.values | scores.headline()}
         found["source"] = None
+        if out is not None:
+            Path(out).mkdir(parents=True, exist_ok=True)
+            scores.write(Path(out), target.name)
         if source is not None and source.table.skeleton.keypoints == skeleton.keypoints:
             kept = score_split(view, source, prompt=None, **options)
             found["source"] = kept.values | kept.headline()
@@ -84,7 +90,7 @@ def evaluate(
     else:
         with attach(view, adapter, name="evaluated"):
             values = run()
-    return {
+    values = {
         "base": view.name,
         "adapter": None if adapter is None else adapter.method,
         "domain": opened.name,
@@ -96,6 +102,9 @@ def evaluate(
         **({"auto": asked.summary()} if isinstance(asked, Auto) else {}),
         "notes": list(target.table.notes),
     }
+    if out is not None:
+        (Path(out) / "scores.json").write_text(json.dumps(values, indent=2), encoding="utf-8")
+    return values
 
 
 def open_adapter(adapter: nn.Module | str | Path | None, base: Base) -> nn.Module | None:

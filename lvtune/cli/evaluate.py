@@ -36,6 +36,8 @@ class EvaluateCommand:
     """Seed of shuffled prompts."""
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, cuda:1, mps."""
+    out: str | None = None
+    """Folder to write scores.json into and, of hands, pck.png, joints.csv and FreiHAND's pred.json; None: none."""
 
 
 def parser(argv: Sequence[str], summary: str) -> Parser:
@@ -65,6 +67,7 @@ def run(args: argparse.Namespace) -> Outcome:
         flip_test=command.evaluate.flip_test,
         batch_size=command.evaluate.batch_size,
         device=command.device,
+        out=command.out,
     )
     return Outcome(values, _text(values))
 

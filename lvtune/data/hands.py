@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lvtune.data.hand_joints import reference_bone
+from lvtune.data.hand_joints import Root, reference_bone
 from lvtune.data.images import read_image
 from lvtune.data.skeletons import HAND_21, Skeleton
 from lvtune.errors import LvtuneError
@@ -54,10 +54,11 @@ class HandTable:
     Args:
         columns: ``image`` (N,) str; ``image_id``, ``width``, ``height``, ``side`` (N,) int; ``bbox`` (N, 4);
             ``keypoints`` (N, 21, 3) pixels and visibility; ``xyz`` (N, 21, 3) mm; ``camera`` (N, 3, 3);
-            ``category`` (N,) str.
+            ``category`` (N,) str; ``scale`` (N,) mm, by default measured.
         root: the folder that ``image`` is relative to.
         draw: makes the pictures; None: they are files.
         notes: what was skipped or taken for granted on reading, for the user's eyes.
+        joint0: what joint 0 is.
 
     Attributes:
         skeleton: ``hand-21``.
@@ -74,11 +75,13 @@ class HandTable:
         root: str | Path = ".",
         draw: Draw | None = None,
         notes: Sequence[str] = (),
-        skeleton: Skeleton = HAND_21,
+        joint0: Root = "palm",
     ) -> None:
         self._columns = {name: np.asarray(values) for name, values in columns.items()}
-        self.root, self.draw, self.notes, self.skeleton = Path(root), draw, list(notes), skeleton
-        self._columns["scale"] = reference_bone(self._columns["xyz"])
+        self.root, self.draw, self.notes, self.joint0 = Path(root), draw, list(notes), joint0
+        self.skeleton: Skeleton = HAND_21
+        if "scale" not in self._columns:
+            self._columns["scale"] = reference_bone(self._columns["xyz"])
         self._fingerprint: str | None = None
 
     def __len__(self) -> int:
@@ -156,7 +159,7 @@ class HandTable:
         """The same with other columns, or with another way to draw."""
         kept = {**self._columns, **columns}
         return HandTable(
-            kept, root=self.root, draw=draw or self.draw, notes=self.notes, skeleton=self.skeleton
+            kept, root=self.root, draw=draw or self.draw, notes=self.notes, joint0=self.joint0
         )
 
     def coco_ground_truth(self) -> dict[str, Any]:

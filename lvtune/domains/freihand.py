@@ -41,6 +41,7 @@ def _read(domain: Domain, split: str, data: DataOptions) -> Split:
         return hand_split(table, f"FreiHAND in COCO's form ({asked.name})", data)
     folder, part = need_folder(domain, data), _PART[split]
     notes: list[str] = []
+    scale: np.ndarray | None = None
     camera = read_array(folder / f"{part}_K.json", domain, (3, 3))
     file = folder / f"{part}_xyz.json"
     if file.is_file() or split == "train":
@@ -50,6 +51,8 @@ def _read(domain: Domain, split: str, data: DataOptions) -> Split:
         # the first release kept the evaluation set's joints back
         xyz = np.full((len(camera), 21, 3), np.nan)
         notes.append(f"no {file.name}: pictures are whole and nothing is scored")
+        lengths = folder / f"{part}_scale.json"
+        scale = read_array(lengths, domain, ()) if lengths.is_file() else None
     if len(xyz) != len(camera):
         raise LvtuneError(f"{file}: {len(xyz)} hands for {len(camera)} cameras", "as many of both",
                           "copy or download both files again")  # fmt: skip
@@ -72,6 +75,7 @@ def _read(domain: Domain, split: str, data: DataOptions) -> Split:
         categories=np.repeat(kinds, len(xyz)),
         native="wrist",
         data=data,
+        scale=None if scale is None else 1000 * scale[hand],
         image_ids=ids,
         notes=notes,
     )

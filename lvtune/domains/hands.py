@@ -58,6 +58,7 @@ def hand_table(
     data: DataOptions,
     visible: np.ndarray | None = None,
     flat: np.ndarray | None = None,
+    scale: np.ndarray | None = None,
     image_ids: np.ndarray | None = None,
     notes: Sequence[str] = (),
 ) -> HandTable:
@@ -75,6 +76,7 @@ def hand_table(
         data: which joint 0 and which crop are wanted.
         visible: (N, 21) whether a joint is seen; None: those inside the picture.
         flat: (N, 21, 2) pixels, for the hands whose ``xyz`` is unknown; None: these have no key points.
+        scale: (N,) mm, length of the reference bone; None: measured.
         image_ids: (N,); None: their order.
         notes: for the user's eyes.
 
@@ -114,7 +116,9 @@ def hand_table(
         "camera": np.asarray(camera, float),
         "category": np.asarray(categories),
     }
-    return HandTable(columns, root=root, notes=notes)
+    if scale is not None:
+        columns["scale"] = scale
+    return HandTable(columns, root=root, notes=notes, joint0=data.hand_root)
 
 
 def named_annotations(data: DataOptions, split: str) -> Path | None:

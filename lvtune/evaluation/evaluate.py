@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -53,6 +54,10 @@ class Scores:
     def per_joint(self) -> dict[str, float | None]:
         """PCK@0.2 of each key point."""
         return self.values["per_joint"]
+
+    def write(self, folder: Path, title: str = "") -> list[Path]:
+        """Writes what a task leaves behind besides its scores (here nothing) into an existing folder."""
+        return []
 
 
 def score_split(base: Base, split: Split, **options: Any) -> Scores:

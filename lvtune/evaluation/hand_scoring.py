@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -10,13 +11,16 @@ import numpy as np
 from lvtune.errors import LvtuneError
 from lvtune.evaluation.epe import HandResult
 from lvtune.evaluation.evaluate import SCORERS, Scores
+from lvtune.evaluation.hand_files import write_hand_files
 from lvtune.evaluation.hand_inference import absolute, predict_hands
 from lvtune.evaluation.hand_scores import score_hands as score_result
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
+    from lvtune.data.hand_joints import Root
     from lvtune.data.skeletons import Skeleton
     from lvtune.domains import Split
+
 
 @dataclass(frozen=True)
 class HandScores(Scores):
@@ -24,6 +28,10 @@ class HandScores(Scores):
 
     xyz: np.ndarray
     """(N, 21, 3) mm relative to the root: what was predicted, times the true scale."""
+    placed: np.ndarray
+    """(N, 21, 3) mm predicted in camera coordinates."""
+    joint0: Root
+    """What joint 0 is."""
 
     main: ClassVar[str] = "auc@50"
 
@@ -43,6 +51,10 @@ class HandScores(Scores):
     def per_joint(self) -> dict[str, float | None]:
         """Mean error in mm of each joint."""
         return self.values["per_joint"]["root_gtscale"]
+
+    def write(self, folder: Path, title: str = "") -> list[Path]:
+        """PCK curves, a table of joints, and FreiHAND's ``pred.json``."""
+        return write_hand_files(folder, self.values, self.placed, joint0=self.joint0, title=title)
 
 
 @SCORERS.register("hand3d")
@@ -71,5 +83,7 @@ def score_hands(
         )  # fmt: skip
     hands = predict_hands(base, split, adapters=adapters, prompt=prompt, batch_size=batch_size)
     scale, camera, truth = (split.table.column(name) for name in ("scale", "camera", "xyz"))
-    values = score_result(HandResult(truth, hands.xyz, scale, absolute(hands, scale, camera)))
-    return HandScores(hands.keypoints, hands.scores, values, hands.xyz * scale[:, None, None])
+    placed = absolute(hands, scale, camera)
+    values = score_result(HandResult(truth, hands.xyz, scale, placed))
+    relative = hands.xyz * scale[:, None, None]
+    return HandScores(hands.keypoints, hands.scores, values, relative, placed, split.table.joint0)

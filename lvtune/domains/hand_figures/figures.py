@@ -65,6 +65,7 @@ class Figures:
                 "category": names,
             },
             draw=self,
+            joint0=root,
         )
 
     def at(self, size: int) -> Figures:
