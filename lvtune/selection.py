@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lvtune.errors import LvtuneError
+from lvtune.routing import Routing
+
+if TYPE_CHECKING:
+    from lvtune.bases.base import Base
+
+AUTO = "auto"
+"""In place of a name: the pictures decide, see :mod:`lvtune.automatic`."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What a caller chose: ``...`` for the adapter attached last, a name, None, or one of these per sample."""
+    """What a caller chose: ``...`` for the adapter attached last, a name, None, or one of these per sample.
+
+    Or ``AUTO``, or a function of (base, attached adapters by name, pixel values) that gives one per sample.
+    """
 
     adapters: Any = ...
     prompt: str | tuple[str | None, ...] | None = None
@@ -26,8 +36,21 @@ class Selection:
         """Whether one adapter is chosen for all samples."""
         return is_single(self.adapters)
 
-    def resolve(self, active: str | None, batch: int) -> Groups:
-        """Owner and prompts of each group of samples, with the places of its samples in the batch.
+    @property
+    def is_automatic(self) -> bool:
+        """Whether the pictures decide."""
+        return self.adapters == AUTO or callable(self.adapters)
+
+    def chosen_for(self, base: Base, attached: Mapping[str, nn.Module], pixel_values: Tensor) -> Selection:
+        """The same with the adapter that the pictures decided on, for each."""
+        if self.adapters == AUTO:
+            from lvtune.automatic import usual
+
+            return Selection(tuple(usual()(base, attached, pixel_values)), self.prompt)
+        return Selection(tuple(self.adapters(base, attached, pixel_values)), self.prompt)
+
+    def groups(self, active: str | None, batch: int) -> list[Group]:
+        """The samples under each adapter, in the order in which the adapters first come.
 
         Raises:
             LvtuneError: a list of another length than the batch.
@@ -37,38 +60,36 @@ class Selection:
         for what, given in (("adapters", names), ("prompts", prompts)):
             if len(given) != batch:
                 raise LvtuneError(f"{len(given)} {what} for a batch of {batch}", "one per sample", "give as many")
-        groups = []
-        for name in [self.adapters] if self.is_single else dict.fromkeys(names):
-            where = [i for i, other in enumerate(names) if other == name]
-            asked = tuple(prompts[i] or None for i in where)
-            owner = active if name is ... else name
-            groups.append((Resolved(owner, asked if any(asked) else None), torch.tensor(where)))
-        return groups
+        places: dict[str | None, list[int]] = {}
+        for place, name in enumerate(names):
+            places.setdefault(active if name is ... else name, []).append(place)
+        return [Group(owner, own, tuple(prompts[i] or None for i in own)) for owner, own in places.items()]
 
 
 @dataclass(frozen=True)
-class Resolved:
-    """The selection of one outermost call, for one group of its samples; ``prompts`` None where nobody asked."""
+class Group:
+    """The samples of a batch that go under one adapter."""
 
     owner: str | None
-    prompts: str | tuple[str | None, ...] | None = None
+    places: list[int]
+    asked: tuple[str | None, ...]
+    """The category asked for, for each."""
 
-    def prompts_of(self, batch: int) -> tuple[str | None, ...] | None:
-        """One prompt per sample, or None."""
-        return (self.prompts,) * batch if isinstance(self.prompts, str) else self.prompts
+    @property
+    def prompts(self) -> tuple[str | None, ...] | None:
+        """One category per sample, or None where nobody asked."""
+        return self.asked if any(self.asked) else None
 
-
-Groups = list[tuple[Resolved, Tensor]]
 
 chosen: ContextVar[dict[int, Selection]] = ContextVar("lvtune_chosen", default={})  # noqa: B039
 """id of a model to what its caller chose; never changed in place."""
-running: ContextVar[dict[int, Resolved]] = ContextVar("lvtune_running", default={})  # noqa: B039
+running: ContextVar[dict[int, Routing]] = ContextVar("lvtune_running", default={})  # noqa: B039
 """id of a model to what the call that is under way resolved; never changed in place."""
 
 
 def is_single(adapters: object) -> bool:
     """Whether a choice is one adapter, not a list of one per sample."""
-    return adapters is ... or adapters is None or isinstance(adapters, str)
+    return adapters is ... or adapters is None or isinstance(adapters, str) or callable(adapters)
 
 
 def as_choice(adapters: Any, prompt: Any, outer: Selection) -> Selection:
@@ -82,6 +103,11 @@ def _is_list(prompt: object) -> bool:
     return isinstance(prompt, Sequence) and not isinstance(prompt, str)
 
 
+Runs = list[tuple[Routing, Tensor | None]]
+"""What each call of a model's forward that one batch needs has resolved, and the places of its samples in the batch;
+None: all as they are."""
+
+
 class Recomputation(threading.local):
     """What was resolved by the call whose backward pass is under way in this thread.
 
@@ -91,15 +117,15 @@ class Recomputation(threading.local):
     """
 
     def __init__(self) -> None:
-        self._task, self._groups, self._resolved = -1, None, None
+        self._task, self._runs, self._routing = -1, None, None
 
-    def note(self, output: object, resolved: Resolved | None, groups: Groups | None = None) -> None:
-        """Will remember both when the gradient of ``output`` arrives; no ``groups`` keeps those noted before."""
+    def note(self, output: object, routing: Routing | None, runs: Runs | None = None) -> None:
+        """Will remember both when the gradient of ``output`` arrives; no ``runs`` keeps those noted before."""
         if isinstance(output, Tensor) and output.requires_grad:
-            output.register_hook(lambda gradient: self._set(resolved, groups or self.groups))
+            output.register_hook(lambda gradient: self._set(routing, runs or self.runs))
 
-    def _set(self, resolved: Resolved | None, groups: Groups | None) -> None:
-        self._task, self._groups, self._resolved = torch._C._current_graph_task_id(), groups, resolved
+    def _set(self, routing: Routing | None, runs: Runs | None) -> None:
+        self._task, self._runs, self._routing = torch._C._current_graph_task_id(), runs, routing
 
     @property
     def is_on(self) -> bool:
@@ -107,11 +133,11 @@ class Recomputation(threading.local):
         return self._task != -1 and self._task == torch._C._current_graph_task_id()
 
     @property
-    def groups(self) -> Groups | None:
+    def runs(self) -> Runs | None:
         """What the whole call had resolved, or None."""
-        return self._groups if self.is_on else None
+        return self._runs if self.is_on else None
 
     @property
-    def resolved(self) -> Resolved | None:
-        """What the group of samples had resolved whose gradient is under way, or None."""
-        return self._resolved if self.is_on else None
+    def routing(self) -> Routing | None:
+        """What the samples had resolved whose gradient is under way, or None."""
+        return self._routing if self.is_on else None

@@ -45,7 +45,7 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
 
 
 def _names_of_changed(changes: list[Change], base: Base) -> list[str]:
-    changed = {module for change in changes for _, module, _ in hooks_of(change)}
+    changed = {module for change in changes for kind, module, _ in hooks_of(change) if kind != "apart"}
     return [name for name, module in base.model.named_modules() if module in changed]
 
 

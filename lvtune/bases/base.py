@@ -176,6 +176,15 @@ class Base(nn.Module, ABC):
         return True
 
     @property
+    def batch_major(self) -> bool:
+        """Whether every module inside lays a batch out sample by sample along the first dimension of what it sees.
+
+        Then a batch of several adapters goes through the model once. A family that is not sure says False, and each
+        adapter's samples go through by themselves.
+        """
+        return False
+
+    @property
     def tail(self) -> Sequence[nn.Module]:
         """Modules behind the head that are trained with it, such as a lifting from heatmaps to 3D; mostly none."""
         return ()
@@ -243,8 +252,9 @@ class Base(nn.Module, ABC):
 
         Args:
             pixel_values: (B, 3, H, W), normalised with ``mean`` and ``std``.
-            adapters: name of an attached adapter, None for the bare base, or one of these per sample. Left
-                out: the selection of :func:`lvtune.use_adapter`, else the adapter attached last.
+            adapters: name of an attached adapter, None for the bare base, or one of these per sample; ``"auto"``
+                chooses by the looks of each picture. Left out: the selection of :func:`lvtune.use_adapter`, else
+                the adapter attached last.
             prompt: category whose sentence the adapter reads, or one per sample; None: the mean of all. Left
                 out: as :func:`lvtune.use_adapter` has it, else the mean.
 
@@ -303,7 +313,8 @@ def merged(parts: Sequence[Any], order: Tensor) -> Any:
     """Rows of several groups in the order of the batch; a list of rows where their shapes differ."""
     if isinstance(parts[0], tuple):
         return tuple(merged(inner, order) for inner in zip(*parts, strict=True))
-    if len({part.shape[1:] for part in parts}) == 1:
+    alike = all(isinstance(part, Tensor) for part in parts)
+    if alike and len({part.shape[1:] for part in parts}) == 1:
         return torch.cat(list(parts))[order.to(parts[0].device)]
     rows = [row for part in parts for row in part]
     return [rows[i] for i in order.tolist()]

@@ -58,7 +58,7 @@ class Block:
 
     def extend(self, key_rows: Callable[[], Tensor], value_rows: Callable[[], Tensor]) -> Change:
         """The change that lets every query of the block see further rows (P, D) of keys and values."""
-        return ExtendKeyValue(self.key, self.value, key_rows, value_rows)
+        return ExtendKeyValue(self.key, self.value, key_rows, value_rows, self.attention)
 
 
 def depths_of(encoder: Module, blocks: Sequence[Block]) -> list[int]:

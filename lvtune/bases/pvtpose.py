@@ -177,6 +177,11 @@ class PvtPoseBase(DeconvBase):
         return [_describe(layer) for layers in self.encoder.block for layer in layers]
 
     @property
+    def batch_major(self) -> bool:
+        """True: tokens and maps, a sample each."""
+        return True
+
+    @property
     def final_norm(self) -> nn.Module:
         """LayerNorm behind the last block."""
         return self.encoder.layer_norm

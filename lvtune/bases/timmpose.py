@@ -55,6 +55,14 @@ class TimmPoseBase(DeconvBase):
         return [block for module in self.model.encoder.modules() if (block := describe(module)) is not None]
 
     @property
+    def batch_major(self) -> bool:
+        """True for the backbones that were looked at; Swin's windows of one picture lie side by side."""
+        from timm.models import pvt_v2, resnet, swin_transformer, vision_transformer
+
+        known = (vision_transformer.VisionTransformer, swin_transformer.SwinTransformer, resnet.ResNet)
+        return type(self.encoder.backbone) in (*known, pvt_v2.PyramidVisionTransformerV2)
+
+    @property
     def final_norm(self) -> nn.Module:
         """The normalisation behind the last block that is known here; where there is none, the encoder."""
         inside = {module for block in self.blocks for module in block.layer.modules()}

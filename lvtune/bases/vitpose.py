@@ -118,6 +118,11 @@ class VitPoseBase(Base):
         return layers_as_blocks(self.model.backbone)
 
     @property
+    def batch_major(self) -> bool:
+        """True: tokens and maps, a sample each."""
+        return True
+
+    @property
     def encoder(self) -> nn.Module:
         """The VitPose backbone."""
         return self.model.backbone
