@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lvtune.data.hands import HandTable
 from lvtune.data.images import read_image, read_reduced
 from lvtune.data.table import PoseTable
 from lvtune.errors import LvtuneError
@@ -15,10 +16,12 @@ _SHOWN = 5
 _FAULTS = ("missing", "broken", "of_other_size")
 
 
-def _pictures(table: PoseTable, limit: int | None) -> dict[str, Any]:
+def _pictures(table: PoseTable | HandTable, limit: int | None) -> dict[str, Any]:
     """Read each picture once: which are missing, broken, or of another size than annotated."""
     names = table.column("image")
     first = np.sort(np.unique(names, return_index=True)[1])[:limit]
+    if isinstance(table, HandTable) and table.draw is not None:
+        first = first[:0]  # drawn pictures lie in no file that could be missing or broken
     missing, broken, resized = [], [], []
     for row in first:
         path, person = table.image_path(int(row)), table[int(row)]
@@ -72,6 +75,8 @@ def _boxes(table: PoseTable) -> dict[str, Any]:
 
 def _warnings(found: dict[str, Any], table: PoseTable) -> list[str]:
     texts = list(table.notes)
+    if found["pictures"] and not found["pictures_read"]:
+        texts.append("the pictures are drawn when they are asked for: none lies in a file")
     for name, text in (
         ("missing", "pictures are missing"),
         ("broken", "pictures cannot be read"),
@@ -91,7 +96,7 @@ def _warnings(found: dict[str, Any], table: PoseTable) -> list[str]:
     return texts
 
 
-def check_data(table: PoseTable, limit: int | None = None) -> dict[str, Any]:
+def check_data(table: PoseTable | HandTable, limit: int | None = None) -> dict[str, Any]:
     """Counts, statistics and faults of a data set, in JSON types.
 
     Args:

@@ -41,7 +41,7 @@ def draw_pck(
     axes.set(xlim=(mm[0], mm[-1]), ylim=(0, 100), xlabel="error threshold (mm)", ylabel="joints within (%)")
     axes.grid(alpha=0.3, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8, loc="lower right")
+    axes.legend(frameon=False, fontsize=8, loc="best")
     if title:
         axes.set_title(title, fontsize=9, loc="left")
     target = Path(path)
