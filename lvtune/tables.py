@@ -237,7 +237,9 @@ def differences(row: Row, report: Mapping[str, Any]) -> list[str]:
     recipe = Recipe.from_dict(row.recipe)
     wanted = _flat(recipe.resolved(METHODS.get(recipe.method).defaults).to_dict())
     given = _flat(report.get("recipe") or {})
-    names = [name for name in dict.fromkeys([*wanted, *given]) if name not in _FREE]
+    # what is minimised is written into a run's recipe even where the row leaves it to the base
+    free = _FREE if recipe.objective else (*_FREE, "objective")
+    names = [name for name in dict.fromkeys([*wanted, *given]) if name not in free]
     return [name for name in names if wanted.get(name) != given.get(name)]
 
 

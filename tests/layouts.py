@@ -1,4 +1,7 @@
-"""Published data sets in their real layouts, made of the few entries in samples/ whose pictures are there."""
+"""Published data sets in their real layouts, made of the few entries in samples/ whose pictures are there.
+
+Of the detections the three best of each picture are kept.
+"""
 
 from __future__ import annotations
 
@@ -47,9 +50,10 @@ def _present(whole: dict, folder: Path) -> dict:
 
 
 def _detections(source: Path, target: Path, whole: dict) -> None:
-    ids = {image["id"] for image in whole["images"]}
+    every = sorted(json.loads(source.read_text()), key=lambda detection: -detection["score"])
+    best = [[d for d in every if d["image_id"] == image["id"]][:3] for image in whole["images"]]
     target.parent.mkdir(parents=True)
-    target.write_text(json.dumps([d for d in json.loads(source.read_text()) if d["image_id"] in ids]))
+    target.write_text(json.dumps([detection for some in best for detection in some]))
 
 
 def _copy(source: Path, target: Path) -> None:
