@@ -148,7 +148,7 @@ class Recipe:
     """Weights of the base: pretrained, random, a path or a Hub id."""
     domain: str = "demo-art"
     """The domain to adapt to; `lvtune list domains`. With `data` or `annotations` alone: custom, your own."""
-    method: str = "vlpose"
+    method: str = "vlpose-light"
     """How to adapt; `lvtune list methods`."""
     method_options: dict[str, Any] = field(default_factory=dict)
     """Options of the method; on the command line `--method.NAME VALUE`."""

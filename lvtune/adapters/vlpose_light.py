@@ -4,12 +4,12 @@ Ours; a lighter relation of language and vision than ``vlpose``, after what was 
 what adapts to a drawn style sits in all of the encoder's linear layers, not beside the head; early blocks count;
 few ranks are enough. Each linear layer of each block becomes
 
-    y = W x + b + c + s · B ((1 + U P e) ⊙ A x)        s = alpha / r
+    y = W x + b + s · B ((1 + U P e) ⊙ A x)        s = alpha / r
 
-with A (r, D), B (D', r) and c (D') per layer as in LoRA (arXiv 2106.09685) and bias tuning (arXiv 2106.10199), and U
-(r, k) per layer, P (k, text_dim) shared: e is the sentence of the sample's category, so that each category weighs
-the ranks in its own way (feature-wise modulation, arXiv 1709.07871). B, c and U start at zero: the first step starts
-from the base's own answer. Normalisations get differences of scale and shift, the predictor is a trained copy.
+with A (r, D) and B (D', r) per layer as in LoRA (arXiv 2106.09685), U (r, k) per layer and P (k, text_dim) shared: e
+is the sentence of the sample's category, so that each category weighs the ranks in its own way (feature-wise
+modulation, arXiv 1709.07871). B and U start at zero: the first step starts from the base's own answer. The
+predictor is a trained copy.
 """
 
 from __future__ import annotations
@@ -24,38 +24,33 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lvtune.adapters import register_method
-from lvtune.adapters.norm import Shift, norm_delta, norms_of
 from lvtune.adapters.protocol import Defaults, instead, layers_of_blocks, make_predictor, name_of
 from lvtune.bases.base import Base
 from lvtune.data.skeletons import Skeleton
 from lvtune.errors import LvtuneError
 from lvtune.language.sharing import held
-from lvtune.patcher import AddToOutput, Call, Change, StandIn
+from lvtune.patcher import Call, Change, StandIn
 
 if TYPE_CHECKING:
     from lvtune.language.bank import PromptBank
     from lvtune.recipe import TrainOptions
 
 _LINEAR = ("query", "key", "value", "out", "fc1", "fc2")
-_VECTOR_LR = 3.0
-"""Factor on the learning rate of biases, norms and U, which multiply nothing that is trained beside them."""
+_LANGUAGE_LR = 3.0
+"""Factor on the learning rate of U, a few numbers that start at zero."""
 
 
 @dataclass(frozen=True)
 class VLPoseLightConfig:
     """Options of ``vlpose-light``."""
 
-    r: int = field(default=3, metadata={"at_least": 1})
+    r: int = field(default=4, metadata={"at_least": 1})
     """Rank of each layer's difference."""
-    alpha: float = 6.0
+    alpha: float = 16.0
     """Scale; the difference is multiplied by alpha / r."""
     language: int = field(default=16, metadata={"at_least": 0})
     """Width k that sentences are projected to before they weigh the ranks; 0: no language."""
-    bias: bool = True
-    """A difference of every linear layer's bias."""
-    norms: bool = True
-    """Differences of scale and shift of LayerNorm and the head's BatchNorm."""
-    prompt_dropout: float = field(default=0.3, metadata={"at_least": 0, "at_most": 1})
+    prompt_dropout: float = field(default=0.5, metadata={"at_least": 0, "at_most": 1})
     """Share of training samples that read the mean sentence, as pictures of unknown category will."""
 
 
@@ -68,7 +63,6 @@ class _Layer(nn.Module):
         self.A = nn.Parameter(torch.empty(config.r, width))
         self.B = nn.Parameter(torch.zeros(out, config.r))
         self.U = nn.Parameter(torch.zeros(config.r, config.language)) if config.language else None
-        self.bias = nn.Parameter(torch.zeros(out)) if config.bias else None
         nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))  # as LoRA
         self.scale = config.alpha / config.r
 
@@ -80,12 +74,12 @@ class _Layer(nn.Module):
             # windows (Swin) come as (B · windows, …), a picture's own next to each other
             weights = weights.repeat_interleave(len(x) // len(weights), dim=0)
             low = low * weights.view(len(x), *[1] * (low.dim() - 2), -1)
-        return F.linear(low * self.scale, self.B, self.bias)
+        return F.linear(low * self.scale, self.B)
 
 
 @register_method("vlpose-light")
 class VLPoseLight(Defaults, nn.Module):
-    """Low-rank differences weighed by the sentence, tuned norms and a trained predictor."""
+    """Low-rank differences weighed by the sentence, and a trained predictor."""
 
     Config = VLPoseLightConfig
     trains_predictor = True
@@ -114,8 +108,6 @@ class VLPoseLight(Defaults, nn.Module):
             )  # fmt: skip
         self.config, self.bank = config, bank if config.language else None
         self.layers = nn.ModuleDict({key: _Layer(layer, config) for key, layer in self._linears(base)})
-        norms = norms_of(base) if config.norms else ()
-        self.shifts = nn.ModuleDict({key: Shift(len(module.weight)) for key, module in norms})
         self.predictor = make_predictor(base, skeleton or base.skeleton)
         if self.bank is not None:
             self.text_proj = nn.Linear(bank.dim, config.language, bias=False)
@@ -134,17 +126,13 @@ class VLPoseLight(Defaults, nn.Module):
             yield name_of(base, module).replace(".", "/"), module
 
     def lr_scale(self, name: str, options: TrainOptions) -> float:
-        """Vectors and the language's weights start at zero behind nothing and take larger steps than A and B."""
-        room, _, rest = name.partition(".")
-        is_vector = room == "shifts" or (room == "layers" and rest.endswith((".bias", ".U")))
-        return _VECTOR_LR if is_vector else 1.0
+        """U takes larger steps than A and B."""
+        return _LANGUAGE_LR if name.endswith(".U") else 1.0
 
     def changes(self, base: Base) -> Iterator[Change]:
-        """A difference behind each linear layer and each normalisation, and a stand-in for the predictor."""
+        """A difference beside each linear layer, and a stand-in for the predictor."""
         for key, linear in self._linears(base):
             yield StandIn(linear, self._beside(self.layers[key]))
-        for key, module in norms_of(base) if self.config.norms else ():
-            yield AddToOutput(module, norm_delta(module, self.shifts[key]))
         yield StandIn(base.predictor, instead(self.predictor))
 
     def _beside(self, layer: _Layer) -> Callable[..., Tensor]:
@@ -162,7 +150,8 @@ class VLPoseLight(Defaults, nn.Module):
         index = torch.tensor([mean if p is None else self.bank.index(p) for p in asked], device=self.sentences.device)
         if self.training and self.config.prompt_dropout:
             # each layer draws for itself: the layers' weights must not rely on each other
-            dropped = torch.rand(len(index), device=index.device) < self.config.prompt_dropout
+            order = torch.rand(len(index), device=index.device).argsort()
+            dropped = order < round(self.config.prompt_dropout * len(index))
             index = torch.where(dropped, mean, index)
         return self.text_proj(self.sentences[index])
 
