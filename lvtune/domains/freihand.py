@@ -14,7 +14,6 @@ from lvtune.data.hands import RIGHT
 from lvtune.data.skeletons import HAND_21
 from lvtune.domains.base import Domain, Split, missing, need_folder, register_domain
 from lvtune.domains.hands import (
-    SENTENCES,
     check_metres,
     hand_split,
     hand_table,
@@ -24,6 +23,7 @@ from lvtune.domains.hands import (
 )
 from lvtune.domains.hands_coco import read_coco_hands
 from lvtune.errors import LvtuneError
+from lvtune.language.prompts import prompts_of
 from lvtune.recipe import DataOptions
 
 VERSIONS = ("green_screen", "homogenized", "colored_by_samples", "colored_at_will")
@@ -96,7 +96,7 @@ def freihand() -> Domain:
         skeleton=HAND_21.name,
         categories=(*VERSIONS, EVALUATION),
         groups={"training": VERSIONS, "evaluation": (EVALUATION,)},
-        prompts=SENTENCES["freihand"],
+        prompts=prompts_of("freihand"),
         reader=_read,
         source="FreiHAND (University of Freiburg, ICCV 2019) from https://lmb.informatik.uni-freiburg.de/resources/datasets/"
         "FreihandDataset.en.html",

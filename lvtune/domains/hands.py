@@ -16,20 +16,6 @@ from lvtune.domains.base import Domain, Split, missing
 from lvtune.errors import LvtuneError
 from lvtune.recipe import DataOptions
 
-SENTENCES = {
-    "freihand": {
-        "green_screen": "a photo of a hand before a green screen",
-        "homogenized": "a photo of a hand in front of a background blended in to match its colours",
-        "colored_by_samples": "a photo of a hand coloured anew in front of a new background",
-        "colored_at_will": "a photo of a hand coloured at will in front of a new background",
-        "photo": "a photo of a hand",
-    },
-    "rhd": {"rendered": "a computer rendering of a person's hand"},
-    "stb": {"sk": "a photo of a left hand in a room", "bb": "a grainy photo of a left hand in a room"},
-}
-"""Domain to the sentences of its categories."""
-
-
 _JUDGED = 1000  # hands that the order of joints is judged by
 
 

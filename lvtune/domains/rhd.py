@@ -19,9 +19,10 @@ from lvtune.data.hands import LEFT, RIGHT
 from lvtune.data.safe_pickle import load_numbers
 from lvtune.data.skeletons import HAND_21
 from lvtune.domains.base import Domain, Split, missing, need_folder, register_domain
-from lvtune.domains.hands import SENTENCES, check_metres, checked, hand_split, hand_table, named_annotations
+from lvtune.domains.hands import check_metres, checked, hand_split, hand_table, named_annotations
 from lvtune.domains.hands_coco import read_coco_hands
 from lvtune.errors import LvtuneError
+from lvtune.language.prompts import prompts_of
 from lvtune.recipe import DataOptions
 
 SIZE = (320, 320)
@@ -125,7 +126,7 @@ def rhd() -> Domain:
         title="Rendered Hand Pose: both hands of rendered people with 3D joints",
         skeleton=HAND_21.name,
         categories=("rendered",),
-        prompts=SENTENCES["rhd"],
+        prompts=prompts_of("rhd"),
         reader=_read,
         source="the Rendered Handpose Dataset (University of Freiburg, ICCV 2017) from "
         "https://lmb.informatik.uni-freiburg.de/resources/datasets/RenderedHandposeDataset.en.html",

@@ -17,8 +17,9 @@ from lvtune.data.hand_joints import STB_ORDER
 from lvtune.data.hands import LEFT
 from lvtune.data.skeletons import HAND_21
 from lvtune.domains.base import Domain, Split, missing, need_folder, register_domain
-from lvtune.domains.hands import SENTENCES, hand_split, hand_table, of_categories
+from lvtune.domains.hands import hand_split, hand_table, of_categories
 from lvtune.errors import LvtuneError
+from lvtune.language.prompts import prompts_of
 from lvtune.recipe import DataOptions
 
 SIZE = (640, 480)
@@ -132,7 +133,7 @@ def stb() -> Domain:
         title="STB: a left hand that counts and moves, before a stereo and a depth camera, with 3D joints",
         skeleton=HAND_21.name,
         categories=tuple(CAMERAS),
-        prompts=SENTENCES["stb"],
+        prompts=prompts_of("stb"),
         reader=_read,
         source="the Stereo Tracking Benchmark (Zhang et al., ICIP 2017) from "
         "https://github.com/zhjwustc/icip17_stereo_hand_pose_dataset",

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from lvtune.errors import LvtuneError
 from lvtune.language.animals import AP10K
+from lvtune.language.hand_pictures import HANDS
 from lvtune.registry import Registry, suggest
 
 PHOTO = "a photo of a human"
@@ -51,6 +52,8 @@ register_prompts("demo-art")(
     }
 )
 register_prompts("ap10k")(AP10K)
+for _domain, _sentences in HANDS.items():
+    register_prompts(_domain)(_sentences)
 register_prompts("custom")({"default": PICTURE})
 
 

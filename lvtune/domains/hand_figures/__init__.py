@@ -15,8 +15,9 @@ from lvtune.data.hands import HandTable
 from lvtune.data.skeletons import HAND_21
 from lvtune.domains.base import Domain, Split, register_domain
 from lvtune.domains.hand_figures.figures import Figures
-from lvtune.domains.hand_figures.settings import GROUPS, SENTENCES, SETTINGS
+from lvtune.domains.hand_figures.settings import GROUPS, SETTINGS
 from lvtune.domains.hands import samples
+from lvtune.language.prompts import prompts_of
 from lvtune.recipe import DataOptions
 
 COUNT = {"train": 20_000, "test": 1_000}
@@ -70,7 +71,7 @@ def hand_figures() -> Domain:
         skeleton=HAND_21.name,
         categories=tuple(SETTINGS),
         groups=GROUPS,
-        prompts=SENTENCES,
+        prompts=prompts_of("hand-figures"),
         reader=_read,
         source_reader=_read_source,
         source="figures rendered by this package (no photographs); anatomy from the sources named in anatomy.py",

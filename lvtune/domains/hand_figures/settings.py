@@ -39,12 +39,4 @@ SETTINGS: dict[str, Setting] = {
     "wild": Setting("clutter", (0.0, 1.0), 0.12, (0.35, 1.3), (0.08, 0.5), 85.0, 0.25, 2.2, (2.0, 14.0)),
 }
 """Category to setting; the first is the source, ``wild`` the target: everything else changed at once."""
-SENTENCES = {
-    "green_screen": "a computer rendering of a hand before a green screen",
-    "clutter": "a computer rendering of a hand before a cluttered background",
-    "skin": "a computer rendering of a hand with another colour of skin before a green screen",
-    "light": "a computer rendering of a hand in harsh light before a green screen",
-    "blur": "a blurred and noisy computer rendering of a hand before a green screen",
-    "wild": "a blurred computer rendering of a hand in harsh light before a cluttered background",
-}
 GROUPS = {"source": ("green_screen",), "target": ("wild",), "single_shifts": ("clutter", "skin", "light", "blur")}
