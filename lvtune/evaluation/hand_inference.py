@@ -73,7 +73,7 @@ def look(base: HandBase, pixel_values: Tensor, side: Tensor, mirrored: Tensor) -
     with torch.inference_mode():
         output = base.hands(pixel_values.to(base.device), side.to(base.device))
         points, scores = base.codec.decode(output.heatmaps.float().cpu())
-    points, xyz = points.numpy().copy(), output.xyz.float().cpu().numpy().copy()
+    points, xyz, mirrored = points.numpy().copy(), output.xyz.float().cpu().numpy().copy(), mirrored.numpy()
     # pixel x of a mirrored picture is W - 1 - x, which is W - x in the codec's measure of W / (W - 1) pixels
     points[mirrored, :, 0] = base.input_size[1] - points[mirrored, :, 0]
     xyz[mirrored, :, 0] *= -1

@@ -123,20 +123,31 @@ def _summary(config: Mapping[str, Any], report: Mapping[str, Any]) -> str:
         "An lvtune adapter: it is attached to the frozen pose estimator "
         f"`{code(base['name'])}` ({height}×{width} pixels) and taken off again without a trace.{size}"
     )
-    if is_filtered(report):
-        text += f"\n\n> **Filtered photographs.** {FILTERED_NOTE}"
+    imitated = imitation(report)
+    if imitated is not None:
+        text += f"\n\n> **{imitated[0]}.** {imitated[1]}"
     return text
 
 
-FILTERED_NOTE = (
-    "The target pictures are photographs drawn over by filters, not works of art: the figures show that "
-    "adapting works, not how well this adapter does on real drawings and paintings."
-)
+IMITATIONS = {
+    "filter": (
+        "Filtered photographs",
+        "The target pictures are photographs drawn over by filters, not works of art: the figures show that "
+        "adapting works, not how well this adapter does on real drawings and paintings.",
+    ),
+    "rendered": (
+        "Rendered figures",
+        "The target pictures are figures drawn by a program, not photographs: the scores show that training and "
+        "adapting work, not how well this adapter does on real hands.",
+    ),
+}
+"""Word in the name of data that imitate their domain to what they are, and what is to be said of them."""
 
 
-def is_filtered(report: Mapping[str, Any]) -> bool:
-    """Whether the target is an imitation of its domain: the name of the data says so."""
-    return "filter" in str(report.get("target_name") or "").lower()
+def imitation(report: Mapping[str, Any]) -> tuple[str, str] | None:
+    """What the target pictures are, and what that means, where they imitate their domain: their name says so."""
+    name = str(report.get("target_name") or "").lower()
+    return next((told for word, told in IMITATIONS.items() if word in name), None)
 
 
 def _scores(report: Mapping[str, Any]) -> str:

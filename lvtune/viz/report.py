@@ -10,7 +10,7 @@ import numpy as np
 
 from lvtune.evaluation.names import LESS_IS_BETTER, MEANING, METRICS, PER_JOINT, main_of
 from lvtune.hub.atomic import write_text
-from lvtune.hub.card import FILTERED_NOTE, is_filtered, without_nulls
+from lvtune.hub.card import imitation, without_nulls
 from lvtune.viz import page
 from lvtune.viz.curves import Level, Series, gap_bar, line_chart, pair_of_bars, smooth
 from lvtune.viz.page import cell, change, escape, number, percent, row
@@ -68,11 +68,8 @@ def _head(report: Mapping[str, Any], title: str) -> str:
         for where in ("target", "source")
         if report.get(f"{where}_name")
     ]
-    note = (
-        f'<p class="note"><b>Filtered photographs.</b> {escape(FILTERED_NOTE)}</p>'
-        if is_filtered(report)
-        else ""
-    )
+    imitated = imitation(report)
+    note = f'<p class="note"><b>{imitated[0]}.</b> {escape(imitated[1])}</p>' if imitated else ""
     return (
         f'<header><p class="eyebrow">lvtune report</p><h1>{escape(title)}</h1>'
         f"<p>{' · '.join(names)}</p></header>{note}"
@@ -153,8 +150,11 @@ def _pictures(report: Mapping[str, Any], pictures: Pictures) -> str:
         shown.append(
             f'<figure><figcaption>{escape(caption)}</figcaption><div class="pair">{sides}</div></figure>'
         )
-    words = "Test pictures with the predicted skeletons: left side orange, right side blue, middle green."
-    words += " The pictures are filtered photographs." if is_filtered(report) else ""
+    sides = "left side orange, right side blue, middle green"
+    if main_of(report) == "auc@50":
+        sides = "each finger in its colour, and in space beside it, in grey the truth"
+    words, imitated = f"Test pictures with the predicted skeletons: {sides}.", imitation(report)
+    words += f" The pictures are {imitated[0].lower()}." if imitated else ""
     inside = f'<div class="pairs">{"".join(shown)}</div>' if shown else ""
     return page.section("Before and after", words, inside)
 

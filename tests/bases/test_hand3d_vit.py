@@ -43,7 +43,7 @@ def test_every_method_tunes_hands(method, tmp_path):
     optimizer = torch.optim.AdamW(adapter.parameters(), lr=5e-4 if method in TRAINS_LIFTING else 1e-2)
     losses = []
     with attach(base, adapter):
-        for _ in range(8):
+        for _ in range(5):
             loss = objective(base, BATCH)
             optimizer.zero_grad()
             loss.backward()
