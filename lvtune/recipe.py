@@ -152,8 +152,10 @@ class Recipe:
     """How to adapt; `lvtune list methods`."""
     method_options: dict[str, Any] = field(default_factory=dict)
     """Options of the method; on the command line `--method.NAME VALUE`."""
+    text_only: bool = False
+    """Tune on the source's pictures; the target is known by its sentences alone, its pictures only test."""
     objective: str | None = None
-    """What is minimised: heatmap, hand; None: what suits the base."""
+    """What is minimised; `lvtune list objectives`. None: what suits the base, text-contrast with `text_only`."""
     objective_options: dict[str, Any] = field(default_factory=dict)
     """Options of the objective named; on the command line `--objective.NAME VALUE`."""
     language: LanguageOptions = LanguageOptions()
@@ -179,6 +181,8 @@ class Recipe:
             LvtuneError: unknown options (the closest is named), wrong types or ranges, options that the
                 method does not have; all of them in one error.
         """
+        if values.get("text_only") in (True, "true") and not values.get("objective"):
+            values = {**values, "objective": TEXT_ONLY}
         recipe, problems = build(cls, values)
         typed: dict[str, Any] = {}
         for kind, config_of in (("method", method_config), ("objective", objective_config)):
@@ -233,6 +237,9 @@ class Recipe:
         train = _fill(self.train, checked, TRAIN_FALLBACK)
         return replace(self, train=replace(train, augment=augment))
 
+
+TEXT_ONLY = "text-contrast"
+"""Objective where the target is known by its sentences alone, unless the recipe says otherwise."""
 
 TRAIN_FALLBACK = TrainOptions(
     epochs=10.0,

@@ -78,6 +78,8 @@ def adapt(recipe: Recipe | dict[str, Any] | None = None, *, say: Say = lambda te
     _measure(job, target, source, "before")
     seconds["evaluate"] += time.perf_counter() - started
 
+    for note in job.objective.notes:
+        say(f"note: {note}")
     say(f"tuning {recipe.method} on {len(job.train.table)} persons: {job.train.name}")
     history = _tune(job, folder)
     seconds["tune"] = history.seconds
@@ -179,7 +181,7 @@ def _values(
         "recipe": job.recipe.to_dict(),
         "seed": job.recipe.seed,
         "versions": environment(),
-        "notes": [*job.train.table.notes, *job.test.table.notes],
+        "notes": [*job.train.table.notes, *job.test.table.notes, *job.objective.notes],
         "curves": {"steps": history.steps, "loss": history.loss, "val_steps": history.val_steps, "val": history.val},
     }
 

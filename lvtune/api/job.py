@@ -9,10 +9,13 @@ from lvtune.adapters import METHODS, create_adapter
 from lvtune.bases import load_base
 from lvtune.data.augment import Augment
 from lvtune.domains import Split, custom_domain, get_domain
+from lvtune.errors import LvtuneError
 from lvtune.evaluation.choosing import choose
-from lvtune.recipe import objective_config
+from lvtune.evaluation.inference import split_dataset
+from lvtune.language.prompts import PROMPTS, prompts_of
+from lvtune.recipe import TEXT_ONLY, objective_config
 from lvtune.training.engine import resolve_device
-from lvtune.training.objectives import OBJECTIVES
+from lvtune.training.objectives import OBJECTIVES, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,9 +57,10 @@ def prepare(recipe: Recipe) -> Job:
     domain = open_domain(recipe.domain, recipe.data)
     base = load_base(recipe.base, recipe.weights, seed=recipe.seed)
     base.model.to(device)
-    recipe = replace(recipe, objective=recipe.objective or base.objective)
+    recipe = replace(recipe, objective=recipe.objective or (TEXT_ONLY if recipe.text_only else base.objective))
     objective = OBJECTIVES.get(recipe.objective)(objective_config(recipe.objective, recipe.objective_options))
-    train, test = (limited(domain.open(part, recipe.data), recipe.data) for part in ("train", "test"))
+    test = limited(domain.open("test", recipe.data), recipe.data)
+    train = open_training(domain, base, recipe, test)
     source = open_source(domain, base, recipe.data)
     adapter = create_adapter(
         recipe.method,
@@ -70,6 +74,7 @@ def prepare(recipe: Recipe) -> Job:
     # now: a prompt that cannot be had must not be told after the tuning
     options = recipe.evaluate
     prompt = choose(options.prompt, adapter, ranker=options.ranker, seed=recipe.seed, device=device)
+    objective.prepare(setting_of(recipe, base, domain, train))
     return Job(recipe, base, domain, train, test, source, adapter, objective, prompt)
 
 
@@ -82,8 +87,52 @@ def open_source(domain: Domain, base: Base, data: DataOptions, split: str = "tes
     """What the base comes from: the user's source data, the domain's own, or what ships with the base."""
     source = domain.open_source(split, data, base.spec.trained_on)
     if source is None and base.spec.source:
-        source = get_domain(base.spec.source).open_source("test")
+        source = get_domain(base.spec.source).open_source("train" if split == "train" else "test")
     return None if source is None else limited(source, data)
+
+
+def open_training(domain: Domain, base: Base, recipe: Recipe, test: Split) -> Split:
+    """The pictures tuned on: the target's, or with ``text_only`` the source's.
+
+    Raises:
+        LvtuneError: there are none, or the source's key points are not the target's.
+    """
+    if not recipe.text_only:
+        return limited(domain.open("train", recipe.data), recipe.data)
+    source = open_source(domain, base, recipe.data, "train")
+    if source is None:
+        raise LvtuneError(
+            f"text-only for {domain.name} and {base.name} without pictures of the source",
+            "the pictures that the base was trained on, or the like",
+            "give --data.source-data FOLDER (and --data.source-domain or --data.source-annotations)",
+        )  # fmt: skip
+    theirs, wanted = source.table.skeleton, test.table.skeleton
+    if theirs.keypoints != wanted.keypoints:
+        raise LvtuneError(
+            f"text-only from {source.name} ({theirs.name}) to {domain.name} ({wanted.name})",
+            "source and target with the same key points", "choose a base or source of the target's key points",
+        )  # fmt: skip
+    return source
+
+
+def setting_of(recipe: Recipe, base: Base, domain: Domain, train: Split) -> Setting:
+    """What the objective may know: the target's sentences, and what the training pictures look like."""
+    sentences = {**domain.prompts, **(recipe.language.sentences or {})}
+    seen = [name for name in (train.views or sorted(set(map(str, train.table.column("category"))))) if name]
+    whole = (recipe.data.source_domain or base.spec.trained_on) if recipe.text_only else ""
+    own = (prompts_of(whole) if whole.partition("/")[0] in PROMPTS else {}) | sentences
+    # where source and target are parts of one domain, the target is what is not trained on
+    target = {name: text for name, text in sentences.items() if name not in seen} or sentences
+    return Setting(
+        base,
+        domain=domain.name,
+        prompts=target,
+        source_prompts=tuple(own[name] for name in seen if name in own),
+        plain=lambda: split_dataset(base, train),
+        data_key=f"{train.table.fingerprint} {train.name} {train.views}",
+        text_only=recipe.text_only,
+        seed=recipe.seed,
+    )
 
 
 def embed(recipe: Recipe, domain: Domain) -> PromptBank:
@@ -103,7 +152,6 @@ def limited(split: Split, data: DataOptions) -> Split:
 
 def training_data(job: Job) -> PoseDataset:
     """The training split, augmented as the recipe says."""
-    from lvtune.evaluation.inference import split_dataset
     from lvtune.schema import plain
 
     augment = plain(job.recipe.train.augment)

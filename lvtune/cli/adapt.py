@@ -13,7 +13,7 @@ from lvtune.cli.output import number, outline, table
 from lvtune.cli.parser import Parser, UsageError, add_options, nested
 from lvtune.errors import LvtuneError
 from lvtune.evaluation.names import main_of, short_name
-from lvtune.recipe import AUGMENT_FALLBACK, TRAIN_FALLBACK, Recipe, read_yaml
+from lvtune.recipe import AUGMENT_FALLBACK, TEXT_ONLY, TRAIN_FALLBACK, Recipe, read_yaml
 from lvtune.schema import options_of
 
 
@@ -51,7 +51,9 @@ def _named(kind: str, argv: Sequence[str]) -> Any:
         # a value is missing; the full parser tells so
         found = argparse.Namespace(config=None, **{kind: default})
     values = read_yaml(found.config) if found.config else {}
-    name = getattr(found, kind) or values.get(kind, default)
+    if kind == "objective" and ("--text-only" in argv or values.get("text_only")):
+        default = TEXT_ONLY
+    name = getattr(found, kind) or values.get(kind) or default
     return None if name is None else known.get(str(name))
 
 

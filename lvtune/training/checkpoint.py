@@ -32,9 +32,14 @@ def save_checkpoint(
     *,
     progress: Progress,
     key: str,
+    trained: nn.Module | None = None,
 ) -> None:
-    """Writes adapter, optimiser moments, averaged weights and progress; ``key`` names the run."""
+    """Writes adapter, optimiser moments, averaged weights and progress; ``key`` names the run.
+
+    ``trained`` is what the objective trains beside the adapter.
+    """
     tensors = {f"adapter.{name}": value for name, value in adapter.state_dict().items()}
+    tensors |= {f"trained.{name}": value for name, value in (trained.state_dict() if trained else {}).items()}
     tensors |= {f"average.{name}": value for name, value in (average or {}).items()}
     for index, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
@@ -44,7 +49,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, adapter: nn.Module, optimizer: torch.optim.Optimizer, key: str
+    path: Path, adapter: nn.Module, optimizer: torch.optim.Optimizer, key: str, trained: nn.Module | None = None
 ) -> tuple[Progress, dict[str, Tensor] | None] | None:
     """Restores what :func:`save_checkpoint` wrote; None where there is no checkpoint of this very run.
 
@@ -65,6 +70,8 @@ def load_checkpoint(
             "delete it to start the run anew",
         ) from error  # fmt: skip
     adapter.load_state_dict(_part(tensors, "adapter."))
+    if trained is not None:
+        trained.load_state_dict(_part(tensors, "trained."))
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in _part(tensors, "optimizer.").items():
         index, field_name = name.split(".", 1)

@@ -19,7 +19,7 @@ from lvtune.data.hand_frame import normalise, to_canonical
 from lvtune.errors import LvtuneError
 from lvtune.patcher import use_adapter
 from lvtune.training.losses import keypoint_mse
-from lvtune.training.objectives import register_objective
+from lvtune.training.objectives import Objective, register_objective
 
 if TYPE_CHECKING:
     from lvtune.bases.hand_nets import HandOutput
@@ -41,7 +41,7 @@ class HandConfig:
 
 
 @register_objective("hand")
-class HandObjective:
+class HandObjective(Objective):
     """Mean squared errors of heatmaps and of 3D joints; hands without 3D labels count by their heatmaps alone."""
 
     Config = HandConfig

@@ -42,11 +42,13 @@ class History:
 
 
 class _Tunable(nn.Module):
-    """Adapter plus objective as one module, so that DDP sees the adapter's parameters and nothing else."""
+    """Adapter plus objective as one module, so that DDP sees what is trained and nothing else."""
 
     def __init__(self, base: Base, adapter: nn.Module, objective: Callable[[Base, dict], Tensor]) -> None:
         super().__init__()
         self.adapter = adapter
+        # what an objective trains beside the adapter, such as a projection head; most have nothing
+        self.trained: nn.Module | None = getattr(objective, "trained", None)
         self._frozen = (base, objective)  # a tuple hides the base from parameters() and state_dict()
 
     def forward(self, batch: dict) -> Tensor:
@@ -74,7 +76,7 @@ def tune(
         base: stays as it is.
         adapter: its trainable parameters are updated in place.
         data: items of :class:`lvtune.data.dataset.PoseDataset`; ``set_epoch`` is called before each epoch.
-        objective: (base, batch) to a scalar loss.
+        objective: (base, batch) to a scalar loss; what its ``trained`` holds is trained along.
         options: resolved, see :meth:`lvtune.recipe.Recipe.resolved`.
         seed: of order, augmentation and dropout.
         device: see :func:`lvtune.training.engine.make_accelerator`.
@@ -126,6 +128,8 @@ class _Run:
         base.to(accelerator.device)
         tunable = _Tunable(base, adapter, objective)
         groups = param_groups(adapter, options.weight_decay, lambda name: adapter.lr_scale(name, options))
+        self.trained = tunable.trained
+        groups += param_groups(self.trained, options.weight_decay) if self.trained is not None else []
         optimizer = make_optimizer(groups, options.lr, options.optimizer)
         self.sampler = make_sampler(data, options.batch_size, seed)
         loader = DataLoader(
@@ -148,7 +152,7 @@ class _Run:
         return self.seconds_before + time.perf_counter() - self.started
 
     def resume(self, path: Path, key: str) -> None:
-        found = load_checkpoint(path, self.adapter, self.optimizer.optimizer, key)
+        found = load_checkpoint(path, self.adapter, self.optimizer.optimizer, key, self.trained)
         if found is not None:
             self.progress, self.average = found
             self.history = History(**self.progress.history)
@@ -170,7 +174,8 @@ class _Run:
                 self.progress.history = vars(self.history)
                 if self.accelerator.is_main_process:
                     optimizer = self.optimizer.optimizer
-                    save_checkpoint(checkpoint, self.adapter, optimizer, self.average, progress=self.progress, key=key)
+                    state = {"progress": self.progress, "key": key, "trained": self.trained}
+                    save_checkpoint(checkpoint, self.adapter, optimizer, self.average, **state)
 
     def epoch(self, epoch: int) -> None:
         self.base.train(True)
@@ -206,7 +211,7 @@ class _Run:
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
         if options.clip:
-            self.accelerator.clip_grad_norm_(self.adapter.parameters(), options.clip)
+            self.accelerator.clip_grad_norm_(self.tunable.parameters(), options.clip)
         self.optimizer.step()
         self.update_average()
         return value

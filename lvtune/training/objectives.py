@@ -1,22 +1,25 @@
 """What is minimised. An objective knows bases and batches, never methods or domains.
 
 An objective is a class with a ``Config`` dataclass (an option a field), registered under a name; an instance maps
-(base, batch) to a scalar loss.
+(base, batch) to a scalar loss. Most derive from :class:`Objective`; those that add to another one from
+:class:`lvtune.training.around.Around`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from lvtune.patcher import use_adapter
 from lvtune.registry import Registry
 from lvtune.training.losses import keypoint_mse
 
 if TYPE_CHECKING:
+    from torch.utils.data import Dataset
+
     from lvtune.bases.base import Base
 
 OBJECTIVES: Registry[type] = Registry("objective", "lvtune adapt --help")
@@ -34,12 +37,49 @@ def register_objective(name: str) -> Callable[[type], type]:
 
 
 @dataclass(frozen=True)
+class Setting:
+    """What an objective may know of the run that it is part of."""
+
+    base: Base
+    """On the device of the run."""
+    domain: str = ""
+    """Name of the target."""
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    """The target's categories and their sentences."""
+    source_prompts: tuple[str, ...] = ()
+    """What the training pictures look like where they are not the target's."""
+    plain: Callable[[], Dataset] | None = None
+    """Makes the training samples without augmentation, in the same order."""
+    data_key: str = ""
+    """Identifies the training samples."""
+    text_only: bool = False
+    """Whether the training pictures are the source's, and the target is known by its sentences alone."""
+    seed: int = 0
+
+
+class Objective:
+    """What most objectives are: nothing to prepare and nothing trained beside the adapter."""
+
+    trained: nn.Module | None = None
+    """Trained along with the adapter; neither saved nor there when the adapter is used."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the report must know."""
+
+    def prepare(self, setting: Setting) -> None:
+        """Called once before the first batch.
+
+        Raises:
+            LvtuneError: it does not fit the run.
+        """
+
+
+@dataclass(frozen=True)
 class HeatmapConfig:
     """Options of ``heatmap``: none."""
 
 
 @register_objective("heatmap")
-class HeatmapObjective:
+class HeatmapObjective(Objective):
     """Mean squared error between predicted and encoded heatmaps, weighted by visibility."""
 
     Config = HeatmapConfig
@@ -55,5 +95,5 @@ class HeatmapObjective:
         return keypoint_mse(heatmaps, target, weight)
 
 
-# files itself under its name
-from lvtune.training import hand_objective  # noqa: E402, F401
+# each files itself under its name
+from lvtune.training import hand_objective, text_contrast  # noqa: E402, F401

@@ -250,8 +250,8 @@ def test_validation_sees_the_average_and_training_goes_on_without_it():
 def watched(monkeypatch, look):
     """Calls ``look(optimizer)`` before each of its steps."""
 
-    def make(groups, lr):
-        optimizer = make_optimizer(groups, lr)
+    def make(groups, lr, name="adamw"):
+        optimizer = make_optimizer(groups, lr, name)
         optimizer.register_step_pre_hook(lambda optimizer, args, kwargs: look(optimizer))
         return optimizer
 

@@ -1,0 +1,72 @@
+"""Branch 2: what is trained beside a pose estimator for the contrast, and thrown away afterwards.
+
+Source: Lee et al., WACV 2023, section 3.3 and figure 2. The paper gives no layers for ConvBlock and ProjectionHead;
+three 3x3 convolutions of stride 2 with BatchNorm and LeakyReLU (128, 256, 512 channels) and a global mean, and
+Linear-BatchNorm-ReLU-Linear, are our reading.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+HIDDEN, ENCODING, SLOPE = 512, 128, 0.01
+WIDTHS = (128, 256, HIDDEN)
+
+
+class ConvBlock(nn.Module):
+    """Feature map (B, D, h, w) -> (B, 512)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for inputs, outputs in itertools.pairwise((width, *WIDTHS)):
+            layers += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(outputs)]
+            layers += [nn.LeakyReLU(SLOPE)]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Convolutions, then the mean over the map."""
+        return self.layers(features).mean((-2, -1))
+
+
+class ProjectionHead(nn.Sequential):
+    """(B, 512) -> (B, 128)."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            nn.Linear(HIDDEN, HIDDEN), nn.BatchNorm1d(HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, ENCODING)
+        )  # fmt: skip
+
+
+class Branch2(nn.Module):
+    """Encodings of a feature map alone, and of the same with a vector of a joint encoder.
+
+    Args:
+        width: D of the feature map.
+        dim: of the vectors.
+        combine: ``concat`` or ``sum`` of ConvBlock's output and the vector; for the sum a vector of another width
+            than 512 is first brought to it by a matrix.
+    """
+
+    def __init__(self, width: int, dim: int, combine: Literal["concat", "sum"] = "concat") -> None:
+        super().__init__()
+        self.combine = combine
+        self.convs = ConvBlock(width)
+        self.fc1 = nn.Linear(HIDDEN, HIDDEN)
+        self.fit = nn.Linear(dim, HIDDEN, bias=False) if combine == "sum" and dim != HIDDEN else nn.Identity()
+        self.fc2 = nn.Linear(HIDDEN + dim if combine == "concat" else HIDDEN, HIDDEN)
+        self.projection = ProjectionHead()
+        # counts the steps of the run, so that a resumed one draws what an unbroken one would
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, features: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, D, h, w) and (B, dim) -> e1' and e2', (B, 128) each."""
+        seen = self.convs(features)
+        vectors = self.fit(vectors.to(seen.dtype))
+        both = torch.cat([seen, vectors], dim=1) if self.combine == "concat" else seen + vectors
+        # each by itself, so that BatchNorm's statistics are those of one kind of encoding
+        return self.projection(self.fc1(seen)), self.projection(self.fc2(both))

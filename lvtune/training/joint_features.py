@@ -1,0 +1,147 @@
+"""Vectors of a joint encoder for an objective: of all prompts, and of the training pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+
+from lvtune.data.dataset import collate
+from lvtune.errors import LvtuneError
+from lvtune.language.grammars import Grammar, grammar_of, load_grammar
+from lvtune.language.joint import JointEncoder, load_joint_encoder, unnormalised
+from lvtune.language.joint_cache import mapped, text_features
+from lvtune.language.prompts import PHOTO
+
+if TYPE_CHECKING:
+    from lvtune.training.objectives import Setting
+
+RANDOM_DIM = 512
+_AT_ONCE = 64
+
+
+class Options(Protocol):
+    """What is read of an objective's options."""
+
+    encoder: str
+    grammar: str | None
+    words: str
+    l2: bool
+    source_sentence: str | None
+    features: str
+
+
+@dataclass(frozen=True, eq=False)
+class PromptVectors:
+    """P prompts and their vectors."""
+
+    grammar: Grammar
+    vectors: np.ndarray
+    """(P, D) float32; of sentences it is mapped from a file."""
+    source: Tensor
+    """(D,) of what the training pictures look like."""
+    tags: tuple[str | None, ...]
+    """Category of each prompt."""
+    encoder: JointEncoder | None
+    """None where nothing needs one: random words and no pictures."""
+    l2: bool = False
+
+    @classmethod
+    def of(cls, setting: Setting, options: Options) -> PromptVectors:
+        """The prompts that an objective's options ask for.
+
+        Raises:
+            LvtuneError: no such encoder or grammar; weights that are not at hand.
+        """
+        grammar = load_grammar(options.grammar) if options.grammar else grammar_of(setting.domain, setting.prompts)
+        prompts, tags = grammar.sentences(), tuple(prompt.category for prompt in grammar)
+        says_nothing = options.words == "random" and options.features == "text"
+        encoder = None if says_nothing else load_joint_encoder(options.encoder)
+        own = (options.source_sentence,) if options.source_sentence else setting.source_prompts or (PHOTO,)
+        if encoder is None:
+            vectors, source = _random(np.ones(len(prompts)), RANDOM_DIM, setting.seed), torch.zeros(RANDOM_DIM)
+        else:
+            vectors, sources = text_features(encoder, prompts), text_features(encoder, own)
+            if options.words == "random":
+                lengths = np.linalg.norm(vectors, axis=1)
+                vectors = _random(lengths, encoder.dim, setting.seed)
+                sources = _random(np.linalg.norm(sources, axis=1), encoder.dim, setting.seed + 1)
+            source = _unit(torch.from_numpy(np.array(sources)), options.l2).mean(0)
+        return cls(grammar, vectors, source, tags, encoder, options.l2)
+
+    @property
+    def dim(self) -> int:
+        """D."""
+        return self.vectors.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def rows(self, drawn: Sequence[int]) -> Tensor:
+        """(B, D) of the prompts at these places."""
+        return _unit(torch.from_numpy(np.array(self.vectors[drawn])), self.l2)
+
+    def categories(self, drawn: Sequence[int]) -> list[str | None]:
+        """Categories of the prompts at these places."""
+        return [self.tags[i] for i in drawn]
+
+
+class PictureVectors:
+    """Vectors of the training pictures, each step or once.
+
+    Args:
+        encoder: a joint encoder.
+        setting: of the run; ``once`` reads its pictures without augmentation.
+        once: encode each picture once, at the first call, and map them from a file.
+        l2: bring vectors to length 1.
+    """
+
+    def __init__(self, encoder: JointEncoder | None, setting: Setting, *, once: bool, l2: bool) -> None:
+        self.encoder, self.setting, self.once, self.l2 = encoder, setting, once, l2
+        self._rows: np.ndarray | None = None
+
+    def __call__(self, batch: Mapping[str, Any]) -> Tensor:
+        """(B, D) of a batch, on its device."""
+        device = batch["pixel_values"].device
+        if not self.once:
+            return _unit(self._encode(batch["pixel_values"]), self.l2)
+        if self._rows is None:
+            self._rows = self.all()
+        return _unit(torch.from_numpy(self._rows[batch["index"].cpu().numpy()]).to(device), self.l2)
+
+    def all(self) -> np.ndarray:
+        """(N, D) of all training pictures, without augmentation.
+
+        Raises:
+            LvtuneError: the run has none to read.
+        """
+        if self.setting.plain is None:
+            raise LvtuneError("images once without training pictures", "a run of lvtune adapt", "choose images step")
+        base = self.setting.base
+        view = (self.setting.data_key, *map(str, (base.input_size, base.mean, base.std)))
+        return mapped((self.encoder.key, "images", *view), self._all)
+
+    def _all(self) -> np.ndarray:
+        loader = DataLoader(self.setting.plain(), batch_size=_AT_ONCE, collate_fn=collate)
+        device = self.setting.base.device
+        return np.concatenate([self._encode(batch["pixel_values"].to(device)).cpu().numpy() for batch in loader])
+
+    def _encode(self, pixel_values: Tensor) -> Tensor:
+        base = self.setting.base
+        return self.encoder.encode_images(unnormalised(pixel_values, base.mean, base.std))
+
+
+def _unit(vectors: Tensor, l2: bool) -> Tensor:
+    return F.normalize(vectors, dim=-1) if l2 else vectors
+
+
+def _random(lengths: np.ndarray, dim: int, seed: int) -> np.ndarray:
+    """Directions without a meaning, of these lengths: (P, dim) float32."""
+    drawn = np.random.default_rng([seed, dim]).standard_normal((len(lengths), dim))
+    return (drawn * (lengths / np.linalg.norm(drawn, axis=1))[:, None]).astype(np.float32)

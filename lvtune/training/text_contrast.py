@@ -1,0 +1,139 @@
+"""``text-contrast``: features are to stay the same, whatever a sentence says the picture looks like.
+
+Source: Lee et al., Image-free Domain Generalization via CLIP for 3D Hand Pose Estimation, WACV 2023. Beside the
+pose's own loss, a second branch encodes the feature map alone (e1) and together with a frozen joint encoder's vector
+of picture and random prompt (e2), and the contrast of :mod:`lvtune.training.contrast` draws the two together. The
+branch is trained along and thrown away: at test time the model is the plain one. Nothing here knows hands.
+
+Published settings: L = L_heat + L_pose + 0.1 L_con, Adam 1e-4, w = 0.6 (STB) and 0.9 (RHD).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lvtune.errors import LvtuneError
+from lvtune.language.grammars import draw
+from lvtune.training.around import Around, stray, watch
+from lvtune.training.branch import Branch2
+from lvtune.training.contrast import Form, Reduce, contrastive, farthest
+from lvtune.training.joint_features import PictureVectors, PromptVectors
+from lvtune.training.objectives import register_objective
+
+if TYPE_CHECKING:
+    from lvtune.bases.base import Base
+    from lvtune.training.objectives import Setting
+
+
+@dataclass(frozen=True)
+class TextContrastConfig:
+    """Options of ``text-contrast``."""
+
+    pose: str | None = None
+    """Objective that the contrast is added to: heatmap, hand; None: what suits the base."""
+    pose_options: dict[str, Any] = field(default_factory=dict)
+    """Options of that objective, such as heat=1,pose=1."""
+    weight: float = field(default=0.1, metadata={"at_least": 0})
+    """Weight of the contrast, the paper's lambda 3."""
+    form: Form = "clamped"
+    """d+ and d- are L1 distances of e1' to e2' and to the negative's e1'. clamped: d+ + max(0, margin - d-); paper:
+    d+ - max(margin, d-), as printed, which has no lower bound; triplet: max(0, d+ - d- + margin); ntxent."""
+    margin: float = field(default=0.5, metadata={"at_least": 0})
+    """Margin of the first three forms."""
+    temperature: float = field(default=0.5, metadata={"above": 0})
+    """Of ntxent."""
+    reduce: Reduce = "sum"
+    """How the 128 dimensions make a distance."""
+    normalize: bool = False
+    """Bring encodings to length 1 first."""
+    features: Literal["both", "image", "text", "steer"] = "both"
+    """Vector beside the feature map: both: w image + (1 - w) text; image or text alone; steer: the image's vector
+    moved by target sentence - source sentence."""
+    w: float = field(default=0.6, metadata={"at_least": 0, "at_most": 1})
+    """Weight of the image's vector in `features` both."""
+    strength: float = field(default=1.0, metadata={"at_least": 0})
+    """Factor on the direction in `features` steer."""
+    words: Literal["text", "random"] = "text"
+    """Vectors of sentences, or random ones of the same lengths in their place: does language matter?"""
+    combine: Literal["concat", "sum"] = "concat"
+    """How the vector joins the feature map's."""
+    l2: bool = False
+    """Bring the joint encoder's vectors to length 1; else they are taken as they come."""
+    encoder: str = "clip"
+    """Joint encoder of pictures and sentences: clip, siglip, with :FOLDER or :owner/model for other weights."""
+    grammar: str | None = None
+    """Grammar of the prompts, by name or as a YAML file; None: that of the domain."""
+    source_sentence: str | None = None
+    """What the training pictures look like, for steer; None: the source's own sentence."""
+    images: Literal["step", "once"] = "step"
+    """When pictures are encoded: each step, as augmented; or once, without augmentation."""
+
+
+@register_objective("text-contrast")
+class TextContrast(Around):
+    """The pose's loss plus the contrast with text; one prompt per picture and step, drawn uniformly."""
+
+    Config = TextContrastConfig
+
+    def __init__(self, config: TextContrastConfig | None = None) -> None:
+        self.config = config or TextContrastConfig()
+
+    def prepare(self, setting: Setting) -> None:
+        """Loads the joint encoder, embeds all prompts once and makes the branch.
+
+        Raises:
+            LvtuneError: no such encoder or grammar; weights that are not at hand.
+        """
+        super().prepare(setting)
+        options = self.config
+        self.prompts = PromptVectors.of(setting, options)
+        self.pictures = PictureVectors(self.prompts.encoder, setting, once=options.images == "once", l2=options.l2)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(setting.seed)
+            self.trained = Branch2(setting.base.width, self.prompts.dim, options.combine).to(setting.base.device)
+        if options.form == "paper":
+            said = "text-contrast with form paper: the loss as printed has no lower bound; clamped is the one to use"
+            self.notes = (*self.notes, said)
+
+    def __call__(self, base: Base, batch: dict) -> Tensor:
+        """Loss of one batch, a scalar; it holds at least two samples."""
+        drawn = draw(len(self.prompts), batch["index"].tolist(), int(self.trained.step), self.setting.seed)
+        if self.setting.text_only:
+            batch = stray(batch, self.prompts.categories(drawn))
+        with watch(base) as seen:
+            loss = self.pose(base, batch)
+        features, heatmaps = seen.one()
+        self.trained.step += 1
+        if torch.is_grad_enabled() and not features.requires_grad:
+            raise LvtuneError(
+                "objective text-contrast with a method that changes nothing in front of the head",
+                "a method that tunes the encoder", "choose --method full, lora or vlpose",
+            )  # fmt: skip
+        true, _ = base.codec.encode(batch["keypoints"], batch["visible"])
+        negative, options = farthest(heatmaps, true.to(heatmaps.device)), self.config
+        anchor, positive = self.trained(features, self.vectors(batch, drawn).to(features.device))
+        contrast = contrastive(
+            anchor, positive, negative, form=options.form, margin=options.margin,
+            temperature=options.temperature, reduce=options.reduce, normalize=options.normalize,
+        )  # fmt: skip
+        return loss + options.weight * contrast
+
+    def vectors(self, batch: dict, drawn: np.ndarray) -> Tensor:
+        """f^CLIP (B, dim) of the batch and its prompts."""
+        device, options = batch["pixel_values"].device, self.config
+        if options.features == "text":
+            return self.prompts.rows(drawn).to(device)
+        seen = self.pictures(batch)
+        if options.features == "image":
+            return seen
+        said = self.prompts.rows(drawn).to(device)
+        if options.features == "both":
+            return options.w * seen + (1 - options.w) * said
+        moved = seen + options.strength * (said - self.prompts.source.to(device))
+        return F.normalize(moved, dim=-1) if options.l2 else moved

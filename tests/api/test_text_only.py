@@ -1,0 +1,71 @@
+"""Adapting with the source's pictures and the target's sentences, from a recipe to an adapter folder."""
+
+import json
+
+import joints
+import pytest
+
+from lvtune.api.job import prepare, training_data
+from lvtune.cli.main import main
+from lvtune.errors import LvtuneError
+from lvtune.language.prompts import PHOTO, prompts_of
+from lvtune.recipe import Recipe
+
+
+def recipe(**given):
+    values = {"domain": "demo-art", "weights": "random", "data": {"limit": 6}, "text_only": True,
+              "objective_options": {"encoder": "toy"}, "device": "cpu"}  # fmt: skip
+    return Recipe.from_dict(values | given)
+
+
+def test_the_source_is_tuned_on_and_the_target_is_tested_on():
+    job = prepare(recipe(method="lora"))
+    assert job.recipe.objective == "text-contrast"
+    assert job.train.name == "the same LSPET photographs, unfiltered" and job.train.render is None
+    assert "filters" in job.test.name
+    setting = job.objective.setting
+    assert setting.text_only and dict(setting.prompts) == prompts_of("demo-art")
+    # where nothing says what the source looks like it is a photograph
+    assert setting.source_prompts == () and len(job.objective.prompts) == 6
+    expected = joints.ToyJoint().encode_text([PHOTO])[0]
+    assert job.objective.prompts.source.tolist() == expected.tolist()
+    assert len(training_data(job)) == 6 == len(setting.plain())
+
+
+def test_without_it_the_target_is_tuned_on():
+    job = prepare(recipe(text_only=False, objective="text-contrast", method="lora"))
+    assert "filters" in job.train.name and not job.objective.setting.text_only
+
+
+def test_on_rendered_hands_the_target_is_what_is_not_trained_on():
+    job = prepare(recipe(domain="hand-figures", base="hand3d-vit", method="lora"))
+    setting = job.objective.setting
+    assert setting.source_prompts == ("a computer rendering of a hand before a green screen",)
+    assert "green_screen" not in setting.prompts and "wild" in setting.prompts
+    assert len(job.objective.prompts) == 3920
+
+
+def test_a_category_from_its_sentence_alone():
+    job = prepare(recipe(domain="demo-art/sketch"))
+    assert job.adapter.bank.categories == ("sketch",) and len(job.objective.prompts) == 1
+    assert job.objective.prompts.categories([0]) == ["sketch"]
+
+
+def test_what_is_missing_is_told(tmp_path):
+    with pytest.raises(LvtuneError, match="same key points"):
+        prepare(recipe(domain="hand-figures", base="hand3d-vit", data={"limit": 4, "source_data": str(tmp_path),
+                       "source_domain": "demo-art"}))  # fmt: skip
+
+
+def test_the_command(tmp_path, capsys):
+    out = tmp_path / "out"
+    argv = ["adapt", "--text-only", "--weights", "random", "--method", "lora", "--data.limit", "4", "--steps", "2",
+            "--train.batch-size", "2", "--objective.encoder", "toy", "--objective.form", "paper", "--out", str(out),
+            "--device", "cpu", "--json"]  # fmt: skip
+    assert main(argv) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert values["recipe"]["text_only"] and values["recipe"]["objective"] == "text-contrast"
+    assert any("no lower bound" in note for note in values["notes"])
+    assert values["base"]["fingerprint_before"] == values["base"]["fingerprint_after"]
+    config = json.loads((out / "lvtune_config.json").read_text())
+    assert config["training"]["recipe"]["objective_options"] == {"encoder": "toy", "form": "paper"}
