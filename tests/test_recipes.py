@@ -163,3 +163,12 @@ def test_rows_are_run_and_compared(small, data, tmp_path):
     stamp = (tmp_path / "vlpose-main/vlpose-b/report.json").stat().st_mtime_ns
     reproduce("vlpose-main", rows=["vlpose-b"], runs=tmp_path, run=True, data=data)
     assert (tmp_path / "vlpose-main/vlpose-b/report.json").stat().st_mtime_ns == stamp  # a finished run is kept
+
+
+def test_a_mixture_row_finds_the_figures_of_each_part(small, data, tmp_path):
+    rows = ["vitpose-b-coco", "vitpose-b-both"]
+    values = reproduce("humanart-vitpose", rows=rows, runs=tmp_path, run=True, data=data,
+                       changes=TRIAL | {"weights": "random"})  # fmt: skip
+    for row in values["rows"]:
+        assert row["problem"] is None and None not in row["ours"].values()
+        assert set(row["reference"]) == {"humanart_det", "humanart_gt", "coco_det"}
