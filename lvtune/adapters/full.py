@@ -6,14 +6,22 @@ head, so the base itself is not written and the comparison runs through the same
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import nn
 
 from lvtune.adapters import register_method
-from lvtune.adapters.protocol import Defaults, copy_of_head, copy_of_tail, freeze_batchnorm, instead, tail_changes
+from lvtune.adapters.protocol import (
+    Defaults,
+    copy_of_head,
+    copy_of_tail,
+    embeddings_of,
+    freeze_batchnorm,
+    instead,
+    tail_changes,
+)
 from lvtune.bases.base import Base
 from lvtune.data.skeletons import Skeleton
 from lvtune.patcher import Change, StandIn
@@ -59,6 +67,10 @@ class Full(Defaults, nn.Module):
         if self.config.freeze_batchnorm:
             freeze_batchnorm(self)
         return self
+
+    def undecayed(self) -> Iterable[nn.Parameter]:
+        """Position embeddings and the like."""
+        return embeddings_of(self.encoder)
 
     def lr_scale(self, name: str, options: TrainOptions) -> float:
         """Layer-wise decay as in ViTPose's recipe: early layers of a pretrained encoder move less than the head."""

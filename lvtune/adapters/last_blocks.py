@@ -6,14 +6,22 @@ to keep. The copies start as the base's own, and nothing is computed backwards t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import nn
 
 from lvtune.adapters import register_method
-from lvtune.adapters.protocol import Defaults, copy_of_head, copy_of_tail, freeze_batchnorm, instead, tail_changes
+from lvtune.adapters.protocol import (
+    Defaults,
+    copy_of_head,
+    copy_of_tail,
+    embeddings_of,
+    freeze_batchnorm,
+    instead,
+    tail_changes,
+)
 from lvtune.bases.base import Base
 from lvtune.data.skeletons import Skeleton
 from lvtune.errors import LvtuneError
@@ -66,6 +74,10 @@ class LastBlocks(Defaults, nn.Module):
         if self.config.freeze_batchnorm:
             freeze_batchnorm(self)
         return self
+
+    def undecayed(self) -> Iterable[nn.Parameter]:
+        """Tables of position biases and the like."""
+        return embeddings_of(self.blocks)
 
     def lr_scale(self, name: str, options: TrainOptions) -> float:
         """Layer-wise decay: the head moves most, the norm as the last block."""

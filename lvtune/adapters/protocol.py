@@ -57,6 +57,10 @@ class Defaults:
         """Factor on the learning rate of the parameter ``name``."""
         return 1.0
 
+    def undecayed(self) -> Iterable[nn.Parameter]:
+        """Parameters that are no weight matrices though they look like some, and so are not decayed."""
+        return ()
+
     def peft_config(self, base: Base) -> dict[str, Any] | None:
         """``adapter_config.json`` for peft, where peft can load the tensors; else None."""
         return None
@@ -139,6 +143,13 @@ def instead(compute: Callable[..., Any]) -> Callable[..., Any]:
         return compute(*args, **kwargs)
 
     return replace
+
+
+def embeddings_of(module: nn.Module) -> Iterator[nn.Parameter]:
+    """Parameters inside that are no layer's weight or bias: positions, class tokens, tables of position biases."""
+    for part in module.modules():
+        if not isinstance(part, nn.Linear | nn.modules.conv._ConvNd):
+            yield from part.parameters(recurse=False)
 
 
 def freeze_batchnorm(module: nn.Module) -> None:

@@ -1,19 +1,20 @@
-"""Deep visual prompts as primitive changes; ``vlpose`` and ``vpt`` share them.
+"""Visual prompts as primitive changes; ``vlpose`` and ``vpt`` share them.
 
 The outputs of deep prompt tokens are dropped behind each block, so all that they do there is to add rows
-Linear_k(LN(p)) and Linear_v(LN(p)) to the keys and values.
+Linear_k(LN(p)) and Linear_v(LN(p)) to the keys and values. Shallow ones are inserted as tokens and carried through.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lvtune.bases.base import Block
-from lvtune.patcher import AddToOutput, Change
+from lvtune.bases.base import Base, Block
+from lvtune.patcher import AddToOutput, Call, Change, InsertTokens, StandIn
 
 
 def per_block(shapes: Sequence[tuple[int, ...]], none: tuple[int, ...] = ()) -> nn.Parameter | nn.ParameterList:
@@ -46,3 +47,13 @@ def gated_prompts(block: Block, prompts: Callable[[], Tensor], gates: Callable[[
         return F.linear(seen.transpose(1, 2).flatten(2), block.out.weight)
 
     return AddToOutput(block.attention, delta)
+
+
+def shallow_prompts(base: Base, prompts: Callable[[], Tensor]) -> Iterator[Change]:
+    """Tokens (P, D) in front of the first block, dropped behind the last, and in what the encoder tells of between."""
+
+    def encode(call: Call, *args: Any, **kwargs: Any) -> Any:
+        return base.without_inserted(call.original(*args, **kwargs))
+
+    yield InsertTokens(base.blocks[0].layer, base.final_norm, prompts)
+    yield StandIn(base.encoder, encode)

@@ -8,11 +8,14 @@ Deep prompts are appended as key and value rows: their outputs are dropped after
 Linear(LN(p)) are all they do. With ``zero_init`` they get a softmax of their own behind a gate per head that starts
 at zero (LLaMA-Adapter, arXiv 2303.16199): random rows inside the base's softmax take attention away from the
 picture at once, and a short tuning does not recover it.
+
+With the decoder ``baseline`` no sentence is read, and what would read it is not made: every trained tensor gets a
+gradient, whichever options are chosen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -20,15 +23,17 @@ import torch
 from torch import Tensor, nn
 
 from lvtune.adapters import register_method
-from lvtune.adapters.protocol import Defaults, make_predictor
-from lvtune.adapters.visual_prompts import gated_prompts, per_block, prompt_rows
-from lvtune.adapters.vlpose_decoders import DECODERS
+from lvtune.adapters.protocol import Defaults, embeddings_of, instead, make_predictor
+from lvtune.adapters.visual_prompts import gated_prompts, per_block, prompt_rows, shallow_prompts
+from lvtune.adapters.vlpose_decoders import DECODERS, Join
 from lvtune.adapters.vlpose_matchers import MATCHERS
+from lvtune.adapters.vlpose_published import FollowingNorm, drop_path, norms_of_head
 from lvtune.bases.base import Base, Block
 from lvtune.data.skeletons import Skeleton
 from lvtune.errors import LvtuneError
 from lvtune.language.sharing import placed
-from lvtune.patcher import Call, Change, InsertTokens, StandIn
+from lvtune.patcher import Call, Change, StandIn
+from lvtune.training.optim import layer_scale
 
 if TYPE_CHECKING:
     from lvtune.language.bank import PromptBank
@@ -37,6 +42,8 @@ if TYPE_CHECKING:
 _GATES = ("prompt_gates", "decoder.relation", "decoder.gates")
 PUBLISHED_PROMPTS = {"ti": 50, "s": 50, "b": 20, "l": 10, "h": 5}
 """Visual prompts by the base's size; the paper's for S to H, and S's for ``vitpose-ti``."""
+_PROJECTED_AT_ONCE = 64
+"""Up to so many sentences all are projected and those read are picked; of more (captions) those read alone."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +52,16 @@ class VLPoseConfig:
 
     prompts: int = field(default=-1, metadata={"at_least": -1})
     """Visual prompts per block; -1 takes the published count for the base's size (S 50, B 20, L 10, H 5)."""
-    placement: Literal["deep", "shallow", "none"] = "deep"
-    """Where visual prompts enter: ``deep`` (every block), ``shallow`` (the first, carried through), ``none``.
-    Windows (Swin) and pyramids (PVT) refuse ``shallow``; their deep prompts have each block's own width."""
+    placement: Literal["deep", "shallow", "none", "ff", "ll"] = "deep"
+    """Where visual prompts enter: ``deep`` (every block), ``shallow`` (the first, carried through), ``none`` or ``ff``
+    (nowhere: the encoder is fully frozen), ``ll`` (nowhere: the last block is trained, on a copy). Windows (Swin) and
+    pyramids (PVT) refuse ``shallow``; their deep prompts have each block's own width."""
     matcher: str = "concat"
-    """Relation matcher: ``concat`` (published), ``attn``, ``cosmax``, ``cosmean``, ``coscat``."""
+    """Relation matcher: ``concat`` (published), ``attn``, ``cosmax``, ``cosmean``, ``coscat``, ``catcat``,
+    ``coscatcat``."""
     decoder: str = "dual-released"
-    """Decoder: ``dual-released``, ``dual`` (as drawn), ``injector``, ``baseline``."""
+    """Decoder: ``dual-released``, ``dual`` (as drawn), ``extractor-injector``, ``extractor-injector-released``,
+    ``injector``, ``baseline``."""
     zero_init: bool = True
     """Gate what is added from zero, so that tuning starts at the base's answer; False is as published."""
     heads: int = field(default=8, metadata={"at_least": 1})
@@ -64,6 +74,15 @@ class VLPoseConfig:
     """Factor on the learning rate of gates."""
     prompt_dropout: float = field(default=0.5, metadata={"at_least": 0, "at_most": 1})
     """Share of training samples that read the mean sentence, as pictures of unknown category will."""
+    frozen_batchnorm: bool = True
+    """Keep the frozen head's BatchNorm statistics; False is as released: in training they follow the batch (in copies
+    that are the adapter's)."""
+    drop_path: float = field(default=0.0, metadata={"at_least": 0, "at_most": 0.99})
+    """Share of branches of the frozen encoder's last block that are left out at random in training, falling to 0 at
+    the first block; 0 is none. Released: 0.1 for S, 0.3 for B, 0.5 for L, 0.55 for H."""
+    layer_count: int = field(default=0, metadata={"at_least": 0})
+    """Blocks that `train.layer_decay` counts, for placement ``ll``; 0: as many as there are. Released: 12 for every
+    size, so that L's and H's last block learns faster than the head."""
 
 
 @register_method("vlpose")
@@ -90,59 +109,91 @@ class VLPose(Defaults, nn.Module):
         skeleton: Skeleton | None = None,
     ) -> None:
         super().__init__()
-        if bank is None:
-            raise LvtuneError(
-                "vlpose without sentences", "a domain (or a bank of embedded prompts)",
-                'create_adapter("vlpose", base, domain="demo-art")',
-            )  # fmt: skip
-        self.config, self.bank = config, bank
-        width, blocks = base.width, base.blocks
+        decoder = DECODERS.get(config.decoder)
+        self.config, self.bank = config, _needed(bank) if decoder.reads_relation else None
+        self.width = width = base.width
         if width % config.heads:
             raise LvtuneError(
                 f"{config.heads} heads for a width of {width}", "a divisor of the width", "choose --method.heads"
             )
-        base.check_prompts(config.placement)
-        count = config.prompts if config.prompts >= 0 else PUBLISHED_PROMPTS.get(base.spec.size, 20)
-        self.count = count if config.placement != "none" else 0
-        widths = {"deep": [block.width for block in blocks], "shallow": [width], "none": []}[config.placement]
-        self.prompts = per_block([(self.count, w) for w in widths], (0, width))
-        for prompts in [self.prompts] if isinstance(self.prompts, nn.Parameter) else self.prompts:
-            nn.init.trunc_normal_(prompts, std=0.02)
-        gated = config.zero_init and self.count and config.placement == "deep"
-        self.prompt_gates = per_block([(block.heads,) for block in blocks]) if gated else None
-        self.text_proj = nn.Identity() if bank.dim == width else nn.Linear(bank.dim, width)
-        self.matcher = MATCHERS.get(config.matcher)(width, config.heads, config.dropout)
-        self.decoder = DECODERS.get(config.decoder)(base.stages, width, config.zero_init)
+        self._make_prompts(base)
+        if self.bank is not None:
+            self.text_proj = nn.Identity() if bank.dim == width else nn.Linear(bank.dim, width)
+            self.matcher = MATCHERS.get(config.matcher)(width, config.heads, config.dropout)
+            self.join = Join(width) if self.matcher.doubles else None
+        self.decoder = decoder(base.stages, width, config.zero_init)
         self.predictor = make_predictor(base, skeleton or base.skeleton)
+        self.following = nn.ModuleList(FollowingNorm(n) for n in norms_of_head(base) if not config.frozen_batchnorm)
+        if self.bank is None:
+            return
         # not persistent: the bank is saved beside the adapter's own tensors, and they are the bank's own
         self.register_buffer("text_tokens", bank.tokens.float(), persistent=False)  # (C, T, text_dim)
         self.register_buffer("text_mask", bank.mask, persistent=False)  # (C, T)
 
+    def _make_prompts(self, base: Base) -> None:
+        """Visual prompts and their gates, or a trained copy of the last block."""
+        config, blocks, width = self.config, base.blocks, base.width
+        takes_prompts = config.placement in ("deep", "shallow")
+        base.check_prompts(config.placement if takes_prompts else "none")
+        count = config.prompts if config.prompts >= 0 else PUBLISHED_PROMPTS.get(base.spec.size, 20)
+        self.count = count if takes_prompts else 0
+        widths = {"deep": [block.width for block in blocks], "shallow": [width]}.get(config.placement, [])
+        self.prompts = per_block([(self.count, w) for w in widths], (0, width))
+        for prompts in self.prompts.parameters() if isinstance(self.prompts, nn.Module) else [self.prompts]:
+            nn.init.trunc_normal_(prompts, std=0.02)
+            prompts.requires_grad_(self.count > 0)  # an empty tensor would wait for a gradient that never comes
+        gated = config.zero_init and self.count and config.placement == "deep"
+        self.prompt_gates = per_block([(block.heads,) for block in blocks]) if gated else None
+        self.layers, self.block = len(blocks), None
+        if config.placement == "ll":
+            self.block = _copy_of_last_block(base).requires_grad_(True)
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> VLPose:
         """Moves and casts; the sentences stay one copy for all adapters that read them."""
         super()._apply(fn, recurse)
-        self.text_tokens, self.text_mask = placed(self.bank, self.text_tokens)
+        if self.bank is not None:
+            self.text_tokens, self.text_mask = placed(self.bank, self.text_tokens)
         return self
 
+    def undecayed(self) -> Iterable[nn.Parameter]:
+        """Visual prompts and their gates, and tables of positions in the trained block."""
+        for part in (self.prompts, self.prompt_gates):
+            if isinstance(part, nn.Parameter):
+                yield part
+            elif part is not None:
+                yield from part.parameters()
+        if self.block is not None:
+            yield from embeddings_of(self.block)
+
     def lr_scale(self, name: str, options: TrainOptions) -> float:
-        """Prompts and gates start small and need larger steps than the matrices."""
-        if name.partition(".")[0] == "prompts":
+        """Prompts and gates start small and need larger steps than the matrices; a trained block is the base's last."""
+        room = name.partition(".")[0]
+        if room == "prompts":
             return self.config.prompt_lr_scale
+        if room == "block":
+            return layer_scale(self.layers, self.config.layer_count or self.layers, options.layer_decay)
         return self.config.gate_lr_scale if name.startswith(_GATES) else 1.0
 
     def changes(self, base: Base) -> Iterator[Change]:
         """Prompt rows in the blocks (or tokens in front of the first) and a stand-in for the head."""
         blocks = base.blocks
-        if self.matcher.q.in_features != base.width or len(self.prompts) not in (0, 1, len(blocks)):
+        if self.width != base.width or len(self.prompts) not in (0, 1, len(blocks)):
             raise LvtuneError(
-                f"a vlpose adapter of width {self.matcher.q.in_features}", f"one of width {base.width}",
+                f"a vlpose adapter of width {self.width}", f"one of width {base.width}",
                 "load the base that it was made for",
             )  # fmt: skip
         if self.count and self.config.placement == "deep":
             for layer, block in enumerate(blocks):
                 yield self._prompted(layer, block)
         elif self.count:
-            yield InsertTokens(blocks[0].layer, base.final_norm, lambda: self.prompts[0])
+            yield from shallow_prompts(base, lambda: self.prompts[0])
+        if self.block is not None:
+            # its forward alone: transformers' output-capturing hooks are on the copy as well, and would count twice
+            yield StandIn(blocks[-1].layer, instead(self.block.forward))
+        frozen = blocks if self.block is None else blocks[:-1]
+        yield from drop_path(frozen, self.config.drop_path, lambda: self.training)
+        for norm, following in zip(norms_of_head(base), self.following, strict=False):
+            yield following.change(norm)
         stages = base.stages
 
         def head(call: Call, features: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -158,24 +209,60 @@ class VLPose(Defaults, nn.Module):
 
     def text(self, prompts: tuple[str | None, ...] | None, batch: int) -> tuple[Tensor, Tensor]:
         """Projected sentence (B, T, D) and its mask (B, T); where nobody asked, the mean of all sentences."""
-        every = self.text_proj(self.text_tokens)  # (C, T, D)
-        weight = self.text_mask[..., None].to(every.dtype)
-        mean = (every * weight).sum(0) / weight.sum(0).clamp(min=1)  # (T, D)
-        tokens = torch.cat([every, mean[None]])
-        mask = torch.cat([self.text_mask, self.text_mask.any(0, keepdim=True)])
+        states, count = self.bank.drawn(self.text_tokens), len(self.text_tokens)  # (C, T, text_dim)
         asked = prompts if prompts is not None else (None,) * batch
-        index = torch.tensor([len(every) if p is None else self.bank.index(p) for p in asked], device=mask.device)
+        index = torch.tensor([count if p is None else self.bank.index(p) for p in asked], device=self.text_mask.device)
         if self.training and self.config.prompt_dropout:
             dropped = torch.rand(len(index), device=index.device) < self.config.prompt_dropout
-            index = torch.where(dropped, len(every), index)
-        return tokens[index], mask[index]
+            index = torch.where(dropped, count, index)
+        mask = torch.cat([self.text_mask, self.text_mask.any(0, keepdim=True)])
+        if count <= _PROJECTED_AT_ONCE:
+            tokens = _with_mean(self.text_proj(states), self.text_mask)
+            return tokens[index], mask[index]
+        read, place = index.unique(return_inverse=True)
+        return self.text_proj(_with_mean(states, self.text_mask)[read])[place], mask[index]
 
     def relation(self, features: Tensor, prompts: tuple[str | None, ...] | None) -> Tensor:
         """R (B, D, h, w) of the feature map E (B, D, h, w) and each sample's sentence."""
         text, mask = self.text(prompts, len(features))
         tokens = features.flatten(2).transpose(1, 2)  # (B, N, D)
-        return self.matcher(tokens, text, mask).transpose(1, 2).unflatten(2, features.shape[2:])
+        found = self.matcher(tokens, text, mask).transpose(1, 2)  # (B, D, N), or (B, D, 2N)
+        if self.join is None:
+            return found.unflatten(2, features.shape[2:])
+        halves = [half.unflatten(2, features.shape[2:]) for half in found.chunk(2, dim=2)]
+        return self.join(torch.cat(halves, dim=1))
 
     def decode(self, stages: Any, features: Tensor, prompts: tuple[str | None, ...] | None) -> Tensor:
         """Heatmaps (B, K, h', w') of the feature map E (B, D, h, w)."""
-        return self.predictor(self.decoder(stages, features, self.relation(features, prompts)))
+        relation = None if self.bank is None else self.relation(features, prompts)
+        return self.predictor(self.decoder(stages, features, relation))
+
+
+def _needed(bank: PromptBank | None) -> PromptBank:
+    if bank is None:
+        raise LvtuneError(
+            "vlpose without sentences", "a domain (or a bank of embedded prompts)",
+            'create_adapter("vlpose", base, domain="demo-art")',
+        )  # fmt: skip
+    return bank
+
+
+def _with_mean(tokens: Tensor, mask: Tensor) -> Tensor:
+    """(C, T, D) and, behind them, their mean over the sentences that reach a token, (C + 1, T, D)."""
+    weight = mask[..., None].to(tokens.dtype)
+    mean = (tokens * weight).sum(0) / weight.sum(0).clamp(min=1)  # (T, D)
+    return torch.cat([tokens, mean[None]])
+
+
+def _copy_of_last_block(base: Base) -> nn.Module:
+    """The last block of a second model: a copy of the layer itself would carry other adapters' hooks.
+
+    Raises:
+        LvtuneError: no block is known in this base.
+    """
+    if not base.blocks:
+        raise LvtuneError(
+            f"a trained last block of {base.name}, which has no attention blocks that are known here",
+            "an encoder with attention (ViT, Swin, PVT)", "set --method.placement none, or choose another base",
+        )  # fmt: skip
+    return type(base)(base.copy_model(), base.spec).blocks[-1].layer

@@ -9,9 +9,11 @@ get no gradient: that is why the gate stands behind it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lvtune.bases.base import Stage
 from lvtune.registry import Registry
@@ -31,15 +33,39 @@ class Gate(nn.Module):
         return x if self.weight is None else x * self.weight[:, None, None]
 
 
-@DECODERS.register("injector")
-class Injector(nn.Module):
-    """(b): the relation is added to the features, Bₙ(…B₁(E + g·R))."""
+class Join(nn.Conv2d):
+    """Lets every decoder take a doubled relation: a trained 1x1 convolution of [E ; R], which starts as R.
 
-    has_auxiliary = False
+    Ours: in the released code nothing takes the map of ``catcat`` and ``coscatcat``.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(2 * width, width, 1)
+        with torch.no_grad():
+            self.weight.zero_()
+            self.weight[:, width:, 0, 0].fill_diagonal_(1)
+            self.bias.zero_()
+
+
+class Decoder(nn.Module):
+    """What decoders share. A subclass says which stages it trains and how they are wired.
+
+    Args:
+        stages: of the base's head.
+        width: D of E and R.
+        zero_init: gates that start at zero.
+    """
+
+    reads_relation: ClassVar[bool] = True
+    """Whether R is read at all."""
+    has_auxiliary: ClassVar[bool] = False
+    """Whether A₁…Aₙ are made."""
+    adds_relation: ClassVar[bool] = False
+    """Whether R is added, behind a gate, to what B₁ sees."""
 
     def __init__(self, stages: Sequence[Stage], width: int, zero_init: bool) -> None:
         super().__init__()
-        self.relation = Gate(width, zero_init)
+        self.relation = Gate(width, zero_init and self.adds_relation)
         self.auxiliary = nn.ModuleList(s.auxiliary() for s in stages if self.has_auxiliary)
         self.gates = nn.ModuleList(self.make_gates(stages, zero_init))
         for module in self.auxiliary.modules():
@@ -48,36 +74,89 @@ class Injector(nn.Module):
 
     def make_gates(self, stages: Sequence[Stage], zero: bool) -> list[Gate]:
         """Gates behind the auxiliary stages."""
-        return []
+        return [Gate(stages[-1].channels, zero)] if self.has_auxiliary else []
 
-    def forward(self, stages: Sequence[Stage], image: Tensor, relation: Tensor) -> Tensor:
-        """Features (B, C, H', W') for the predictor."""
-        main = image + self.relation(relation)
+    def main(self, stages: Sequence[Stage], features: Tensor) -> Tensor:
+        """The base's own stages: Bₙ(…B₁(x))."""
         for stage in stages:
-            main = stage.forward(main)
-        return main
+            features = stage.forward(features)
+        return features
+
+    def forward(self, stages: Sequence[Stage], image: Tensor, relation: Tensor | None) -> Tensor:
+        """Features (B, C, H', W') for the predictor."""
+        raise NotImplementedError
 
 
 @DECODERS.register("baseline")
-class Baseline(Injector):
-    """(a): the base's own stages; only the predictor is trained."""
+class Baseline(Decoder):
+    """(a): the base's own stages; R is not read and only the predictor is trained."""
+
+    reads_relation = False
+
+    def forward(self, stages: Sequence[Stage], image: Tensor, relation: Tensor | None) -> Tensor:
+        """Features (B, C, H', W') for the predictor."""
+        return self.main(stages, image)
+
+
+@DECODERS.register("injector")
+class Injector(Decoder):
+    """(b): the relation is added to the features, Bₙ(…B₁(E + g·R))."""
+
+    adds_relation = True
 
     def forward(self, stages: Sequence[Stage], image: Tensor, relation: Tensor) -> Tensor:
         """Features (B, C, H', W') for the predictor."""
-        for stage in stages:
-            image = stage.forward(image)
-        return image
+        return self.main(stages, image + self.relation(relation))
 
 
-@DECODERS.register("dual")
-class Dual(Injector):
-    """(d) as drawn in figure 2: aᵢ₊₁ = Aᵢ(aᵢ + [i>0]·mᵢ) beside mᵢ₊₁ = Bᵢ(mᵢ + [i=0]·R); out = mₙ + g·aₙ."""
+@DECODERS.register("extractor-injector")
+class ExtractorInjector(Decoder):
+    """(c), a reading of figure 3: a₁ = A₁(E); a₂ = A₂(a₁ + U(R)); out = Bₙ(…B₁(E)) + g·aₙ.
+
+    R and a₁ differ in size and channels, which the paper passes over: U is a trained 1x1 convolution and bilinear
+    up-sampling. With one stage R is added to E, in front of it.
+    """
 
     has_auxiliary = True
 
-    def make_gates(self, stages: Sequence[Stage], zero: bool) -> list[Gate]:
-        """One, behind the last stage."""
-        return [Gate(stages[-1].channels, zero)]
+    def __init__(self, stages: Sequence[Stage], width: int, zero_init: bool) -> None:
+        super().__init__(stages, width, zero_init)
+        self.lift = nn.Conv2d(width, stages[0].channels, 1, bias=False) if len(stages) > 1 else nn.Identity()
+
+    def forward(self, stages: Sequence[Stage], image: Tensor, relation: Tensor) -> Tensor:
+        """Features (B, C, H', W') for the predictor."""
+        aux, enters = image, min(1, len(stages) - 1)
+        for i, auxiliary in enumerate(self.auxiliary):
+            aux = auxiliary(aux + self.lifted(relation, aux) if i == enters else aux)
+        return self.main(stages, image) + self.gates[0](aux)
+
+    def lifted(self, relation: Tensor, like: Tensor) -> Tensor:
+        """U(R) in the shape of ``like``."""
+        relation = self.lift(relation)
+        if relation.shape == like.shape:
+            return relation
+        return F.interpolate(relation, size=like.shape[2:], mode="bilinear", align_corners=False)
+
+
+@DECODERS.register("extractor-injector-released")
+class ExtractorInjectorReleased(Decoder):
+    """(c) as in the released code (``afirst_last_add``): aᵢ₊₁ = Aᵢ(aᵢ + [i=0]·R), a₀ = E; out = Bₙ(…B₁(E)) + g·aₙ."""
+
+    has_auxiliary = True
+
+    def forward(self, stages: Sequence[Stage], image: Tensor, relation: Tensor) -> Tensor:
+        """Features (B, C, H', W') for the predictor."""
+        aux = image + relation
+        for auxiliary in self.auxiliary:
+            aux = auxiliary(aux)
+        return self.main(stages, image) + self.gates[0](aux)
+
+
+@DECODERS.register("dual")
+class Dual(Decoder):
+    """(d) as drawn in figure 2: aᵢ₊₁ = Aᵢ(aᵢ + [i>0]·mᵢ) beside mᵢ₊₁ = Bᵢ(mᵢ + [i=0]·R); out = mₙ + g·aₙ."""
+
+    has_auxiliary = adds_relation = True
 
     def forward(self, stages: Sequence[Stage], image: Tensor, relation: Tensor) -> Tensor:
         """Features (B, C, H', W') for the predictor."""
@@ -89,10 +168,10 @@ class Dual(Injector):
 
 
 @DECODERS.register("dual-released")
-class DualReleased(Injector):
+class DualReleased(Decoder):
     """As released (``first_amiddle_last_add``): mᵢ₊₁ = Bᵢ(mᵢ + [i=0]·R) + g·Aᵢ(mᵢ); out = mₙ."""
 
-    has_auxiliary = True
+    has_auxiliary = adds_relation = True
 
     def make_gates(self, stages: Sequence[Stage], zero: bool) -> list[Gate]:
         """One behind each stage."""

@@ -1,10 +1,12 @@
 """Vision-language relation matchers of VLPose (arXiv 2402.14456, §3; specification in the design's vlpose page).
 
 Each maps image tokens E (B, N, D) and text tokens T (B, T, D) with a mask (B, T) of real tokens to the relation
-R (B, N, D) = LayerNorm(Attention(E, context) + E). They differ in what the attention looks at.
+R (B, N, D) = LayerNorm(Attention(E, context) + E). They differ in what the attention looks at, and two give [E ; R].
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +26,9 @@ class ConcatMatcher(nn.Module):
         heads: attention heads; the scale is (D / heads)^-0.5.
         dropout: on the attention map.
     """
+
+    doubles: ClassVar[bool] = False
+    """Whether it gives 2N tokens [E ; R] instead of R."""
 
     def __init__(self, width: int, heads: int = 8, dropout: float = 0.1) -> None:
         super().__init__()
@@ -95,3 +100,23 @@ class CosCatMatcher(ConcatMatcher):
     def context(self, image: Tensor, text: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Image tokens and the text tokens weighted by the summed image."""
         return super().context(image, image.sum(dim=1, keepdim=True) * text, mask)
+
+
+class _Doubled(ConcatMatcher):
+    """Gives E in front of R along the tokens."""
+
+    doubles = True
+
+    def forward(self, image: Tensor, text: Tensor, mask: Tensor) -> Tensor:
+        """[E ; R] (B, 2N, D)."""
+        return torch.cat([image, super().forward(image, text, mask)], dim=1)
+
+
+@MATCHERS.register("catcat")
+class CatCatMatcher(_Doubled):
+    """``concat``, and E in front of R. Its map has twice the channels; the released decoders cannot take it."""
+
+
+@MATCHERS.register("coscatcat")
+class CosCatCatMatcher(_Doubled, CosCatMatcher):
+    """``coscat``, and E in front of R."""

@@ -8,7 +8,7 @@ that starts at zero (LLaMA-Adapter, arXiv 2303.16199).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -17,10 +17,10 @@ from torch import nn
 
 from lvtune.adapters import register_method
 from lvtune.adapters.protocol import Defaults, instead, own_predictor
-from lvtune.adapters.visual_prompts import gated_prompts, prompt_rows
+from lvtune.adapters.visual_prompts import gated_prompts, prompt_rows, shallow_prompts
 from lvtune.bases.base import Base, Block
 from lvtune.data.skeletons import Skeleton
-from lvtune.patcher import Change, InsertTokens, StandIn
+from lvtune.patcher import Change, StandIn
 
 if TYPE_CHECKING:
     from lvtune.recipe import TrainOptions
@@ -66,6 +66,10 @@ class VPT(Defaults, nn.Module):
         self.gates = nn.ParameterList(torch.zeros(block.heads) for block in blocks) if gated else None
         self.predictor = own_predictor("vpt", base, skeleton, config.predictor)
 
+    def undecayed(self) -> Iterable[nn.Parameter]:
+        """The visual prompts."""
+        return self.prompts.parameters()
+
     def lr_scale(self, name: str, options: TrainOptions) -> float:
         """Gates are few and start at zero: they need larger steps."""
         return self.config.gate_lr_scale if name.startswith("gates.") else 1.0
@@ -76,7 +80,7 @@ class VPT(Defaults, nn.Module):
             for layer, block in enumerate(base.blocks):
                 yield self._prompted(layer, block)
         else:
-            yield InsertTokens(base.blocks[0].layer, base.final_norm, lambda: self.prompts[0])
+            yield from shallow_prompts(base, lambda: self.prompts[0])
         if self.predictor is not None:
             yield StandIn(base.predictor, instead(self.predictor))
 

@@ -226,6 +226,10 @@ class Base(nn.Module, ABC):
                 "set --method.placement deep (or none)",
             )  # fmt: skip
 
+    def without_inserted(self, output: Any) -> Any:
+        """What the encoder returned while tokens stood in front of the picture's, with the picture's tokens alone."""
+        return output
+
     def is_plain(self, layer: nn.Module) -> bool:
         """Whether a layer computes what its torch class does, tokens or maps laid out alike."""
         return True

@@ -22,6 +22,7 @@ from lvtune.registry import suggest
 
 if TYPE_CHECKING:
     from transformers import VitPoseConfig
+    from transformers.modeling_outputs import BackboneOutput
 
 ARCH: dict[str, dict[str, int]] = {
     "ti": {"hidden_size": 192, "num_hidden_layers": 12, "num_attention_heads": 3},
@@ -158,6 +159,13 @@ class VitPoseBase(Base):
     def predictor(self) -> nn.Conv2d:
         """The last convolution."""
         return self.model.head.conv
+
+    def without_inserted(self, output: BackboneOutput) -> BackboneOutput:
+        """Drops them from the ``hidden_states`` of the layers between, where these are asked for."""
+        tokens = output.feature_maps[-1].shape[1]
+        if output.hidden_states is not None:
+            output.hidden_states = tuple(s if s is None else s[:, -tokens:] for s in output.hidden_states)
+        return output
 
     def copy_model(self) -> nn.Module:
         """A second VitPose of the same configuration, head width and weights."""

@@ -21,6 +21,8 @@ from lvtune.registry import suggest
 
 SHIPPED = Path(__file__).parent / "bank.safetensors"
 SHIPPED_ENCODER = "minilm"
+RANDOM, REDRAWN = "random", "random-each-call"
+"""In place of a text encoder's name, for banks that say nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +53,15 @@ class PromptBank:
     def dim(self) -> int:
         """Width of the token states."""
         return self.tokens.shape[-1]
+
+    @property
+    def is_redrawn(self) -> bool:
+        """Whether its tokens are drawn afresh at each call (keyword mode −4 of the released loader)."""
+        return self.encoder == REDRAWN
+
+    def drawn(self, tokens: Tensor) -> Tensor:
+        """``tokens`` (C, T, dim), its own on some device; fresh random ones, alike for all, where it is redrawn."""
+        return torch.rand_like(tokens[:1]).expand_as(tokens) if self.is_redrawn else tokens
 
     def index(self, category: str) -> int:
         """Place of a category; spaces and underscores are the same.

@@ -17,15 +17,17 @@ def param_groups(
     Vectors (biases, norms, gates) and embeddings (positions, prompts) are not decayed, as in ViTPose's recipe.
 
     Args:
-        module: its parameters with ``requires_grad`` are taken.
+        module: its parameters with ``requires_grad`` are taken; an adapter says by ``undecayed`` which of them are
+            embeddings.
         weight_decay: for the others.
         scale: name of a parameter to the factor on its learning rate (``lr_scale`` in the group).
     """
+    embeddings = {id(parameter) for parameter in getattr(module, "undecayed", tuple)()}
     groups: dict[tuple[float, float], dict] = {}
     for name, parameter in module.named_parameters():
         if not parameter.requires_grad:
             continue
-        is_plain = parameter.dim() <= 1 or any(word in name for word in ("position_embeddings", "prompt"))
+        is_plain = parameter.dim() <= 1 or id(parameter) in embeddings
         key = (0.0 if is_plain else weight_decay, float(scale(name)))
         group = groups.setdefault(key, {"params": [], "weight_decay": key[0], "lr_scale": key[1]})
         group["params"].append(parameter)

@@ -1,0 +1,84 @@
+"""What the released VLPose code (commit f312a9f) does to its frozen parts while it trains, as options.
+
+It leaves the frozen encoder's drop-path on and lets the BatchNorm of the frozen head follow the batch. Neither is
+wanted (the design: frozen modules stay as they are); both can be had to reproduce a published run, and then live in
+the adapter: the base's own buffers and flags are not written.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lvtune.adapters.protocol import instead
+from lvtune.bases.base import Base, Block
+from lvtune.patcher import Call, Change, StandIn
+
+
+class FollowingNorm(nn.Module):
+    """Running statistics of a frozen BatchNorm, which follow the batches in training; its weights are the base's."""
+
+    def __init__(self, norm: nn.BatchNorm2d) -> None:
+        super().__init__()
+        for name in ("running_mean", "running_var", "num_batches_tracked"):
+            self.register_buffer(name, getattr(norm, name).detach().clone())
+
+    def forward(self, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
+        """(B, C, h, w) normalised: by its own statistics in training, by those kept here otherwise."""
+        if self.training:
+            self.num_batches_tracked.add_(1)
+        return F.batch_norm(
+            x, self.running_mean, self.running_var, norm.weight, norm.bias, self.training, norm.momentum, norm.eps
+        )
+
+    def change(self, norm: nn.BatchNorm2d) -> Change:
+        """Stands in for the base's ``norm``."""
+        return StandIn(norm, instead(lambda x: self(norm, x)))
+
+
+def norms_of_head(base: Base) -> list[nn.BatchNorm2d]:
+    """The BatchNorms of the base's head, first to last."""
+    return [module for module in base.head.modules() if isinstance(module, nn.BatchNorm2d)]
+
+
+def drop_path(blocks: Sequence[Block], rate: float, is_training: Callable[[], bool]) -> Iterator[Change]:
+    """Stochastic depth (arXiv 1603.09382): in training each branch of a block is left out at random, by picture.
+
+    Args:
+        blocks: first to last; the probability rises linearly from 0 at the first to ``rate`` at the last.
+        rate: as the released configurations have it 0.1 for S, 0.3 for B, 0.5 for L and 0.55 for H.
+        is_training: asked at each call.
+    """
+    for block, probability in zip(blocks, torch.linspace(0, rate, len(blocks)).tolist(), strict=True):
+        if probability:
+            yield from _dropped(block, probability, is_training)
+
+
+def _dropped(block: Block, probability: float, is_training: Callable[[], bool]) -> Iterator[Change]:
+    now = threading.local()  # windows (Swin) hide from a branch how many pictures there are
+
+    def layer(call: Call, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        now.pictures = len(x)
+        return call.original(x, *args, **kwargs)
+
+    def branch(call: Call, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        out = call.original(x, *args, **kwargs)
+        if not is_training():
+            return out
+        kept = (torch.rand(now.pictures, device=out.device) >= probability).to(out.dtype) / (1 - probability)
+        kept = kept.repeat_interleave(len(out) // now.pictures)
+        return out * kept.view(-1, *[1] * (out.dim() - 1))
+
+    yield StandIn(block.layer, layer)
+    yield StandIn(block.out, branch)
+    yield StandIn(_mlp_of(block), branch)
+
+
+def _mlp_of(block: Block) -> nn.Module:
+    """The part of the layer that ends its second branch: a mixture's experts lie beside ``fc2``, in the same part."""
+    return next(part for part in block.layer.children() if any(module is block.fc2 for module in part.modules()))
