@@ -61,8 +61,9 @@ def _read(domain: Domain, split: str, data: DataOptions) -> Split:
     if not pictures.is_dir():
         raise missing(domain, f"no folder {pictures}")
     if not kinds:
-        raise LvtuneError(f"the {split} part of {domain.name}", f"a part of {', '.join(VERSIONS)} to train on and "
-                          f"{EVALUATION} to test on", "choose --domain freihand")  # fmt: skip
+        also = EVALUATION if split == "test" else VERSIONS[0]
+        raise LvtuneError(f"the {split} part of {domain.name}", f"{', '.join(VERSIONS)} to train on and {EVALUATION} "
+                          "to test on", f"choose --domain {domain.name},{also}")  # fmt: skip
     ids = np.concatenate([_ids(kind, len(xyz)) for kind in kinds])
     hand = ids % len(xyz)
     table = hand_table(

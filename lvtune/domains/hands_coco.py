@@ -52,7 +52,7 @@ def read_coco_hands(file: Path, data: DataOptions, category_of: Callable[[int], 
         xyz, flat = xyz[:, list(RHD_ORDER)], flat[:, list(RHD_ORDER)]
         notes.append("fingers are listed from tip to base: turned round")
     return hand_table(
-        Path(data.data or file.parent), names, xyz=xyz, camera=np.nan_to_num(camera), side=side, size=size,
+        Path(data.data or file.parent), names, xyz=xyz, camera=np.where(np.isfinite(camera), camera, np.eye(3)), side=side, size=size,
         categories=[category_of(int(i)) for i in ids], native="wrist", data=data, visible=flat[..., 2] > 0,
         flat=flat[..., :2], image_ids=ids, notes=notes,
     )  # fmt: skip

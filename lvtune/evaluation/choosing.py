@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lvtune.data.images import read_image
 from lvtune.errors import LvtuneError
 from lvtune.language.ranking import RANKER, ImageRanker
 
@@ -139,8 +138,4 @@ class Auto:
 
 def picture_of(split: Split, index: int) -> np.ndarray:
     """The whole picture of a sample, as the split shows it."""
-    image = read_image(split.table.image_path(index))
-    if split.render is None:
-        return image
-    person = split.table[index]
-    return split.render(image, person.category, person.index)
+    return split.picture(index)

@@ -51,6 +51,15 @@ def test_freihand_has_each_hand_before_four_backgrounds(tmp_path):
     assert (len(test), test[0].category, test[0].image) == (1, "photo", "evaluation/rgb/00000000.jpg")
 
 
+def test_some_backgrounds_to_train_on_and_photographs_to_test_on(tmp_path):
+    hand_layouts.freihand(tmp_path)
+    some = get_domain("freihand/green_screen,photo")
+    assert set(some.open("train", tmp_path).table.column("category")) == {"green_screen"}
+    assert set(some.open("test", tmp_path).table.column("category")) == {"photo"}
+    with pytest.raises(LvtuneError, match="--domain freihand/green_screen,photo"):
+        get_domain("freihand/green_screen").open("test", tmp_path)
+
+
 def test_the_published_numbers_of_freihands_versions():
     # the samples of one hand, from MMPose's excerpt: 355, 32915, 65475, 98035
     assert [int(_ids(name, 32560)[355]) for name in VERSIONS] == [355, 32915, 65475, 98035]
@@ -63,6 +72,7 @@ def test_the_published_numbers_of_freihands_versions():
     # one hand: the same 2D labels before each background
     assert np.ptp(table.column("keypoints"), axis=0).max() == 0
     assert np.isnan(table.column("xyz")).all()
+    assert np.linalg.det(table.column("camera")).all()  # one that can be inverted
 
 
 def test_freihand_without_the_evaluation_joints_has_pictures_alone(tmp_path):
