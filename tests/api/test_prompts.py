@@ -137,6 +137,7 @@ def test_adapting_tells_before_it_tunes(data, tmp_path):
         "weights": "random",
         "domain": "humanart",
         "out": str(tmp_path / "out"),
+        "method": "vlpose",
         "method_options": {"placement": "none"},
         "evaluate": {"prompt": "auto"},
         "train": {"steps": 10**6},
@@ -149,7 +150,17 @@ def test_adapting_tells_before_it_tunes(data, tmp_path):
 def test_on_the_command_line(data, ranker, tmp_path, capsys):
     shared = ["--base", "timm:resnet10t", "--weights", "random"]
     given = [*shared, "--domain", "humanart", "--data", data.data]
-    options = ["--method.placement", "none", "--train.steps", "2", "--train.batch-size", "2", "--no-flip-test"]
+    options = [
+        "--method",
+        "vlpose",
+        "--method.placement",
+        "none",
+        "--train.steps",
+        "2",
+        "--train.batch-size",
+        "2",
+        "--no-flip-test",
+    ]
     out = str(tmp_path / "out")
     assert main(["adapt", *given, *options, "--prompt", "shuffled", "--out", out]) == 0
     capsys.readouterr()

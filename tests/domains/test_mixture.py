@@ -121,4 +121,4 @@ def test_tuning_on_a_mixture_from_the_command_line(folder, tmp_path, capsys):
 def test_an_adapter_reads_the_sentences_of_all_parts():
     adapter = create_adapter("vlpose", tiny_base(), domain="coco+humanart", prompts=1)
     assert adapter.bank.categories[0] == "photo" and len(adapter.bank.categories) == 20
-    assert Recipe(domain="coco+humanart").folder.name == "vitpose-ti-coco+humanart-vlpose"
+    assert Recipe(domain="coco+humanart", method="lora").folder.name == "vitpose-ti-coco+humanart-lora"
