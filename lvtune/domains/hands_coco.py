@@ -51,8 +51,9 @@ def read_coco_hands(file: Path, data: DataOptions, category_of: Callable[[int], 
     if known.any() and order_fault(xyz[known]) and not order_fault(xyz[known][:, list(RHD_ORDER)]):
         xyz, flat = xyz[:, list(RHD_ORDER)], flat[:, list(RHD_ORDER)]
         notes.append("fingers are listed from tip to base: turned round")
+    camera = np.where(np.isfinite(camera), camera, np.eye(3))
     return hand_table(
-        Path(data.data or file.parent), names, xyz=xyz, camera=np.where(np.isfinite(camera), camera, np.eye(3)), side=side, size=size,
+        Path(data.data or file.parent), names, xyz=xyz, camera=camera, side=side, size=size,
         categories=[category_of(int(i)) for i in ids], native="wrist", data=data, visible=flat[..., 2] > 0,
         flat=flat[..., :2], image_ids=ids, notes=notes,
     )  # fmt: skip
