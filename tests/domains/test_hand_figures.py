@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from lvtune.data.check import check_data
 from lvtune.data.hand_frame import normalise, to_canonical
 from lvtune.data.hand_joints import bone_lengths, order_fault, project
 from lvtune.data.skeletons import HAND_21
@@ -203,6 +204,13 @@ def test_the_whole_domain_trains_on_source_and_tests_on_target():
         assert split.task == "hand3d"
     # the same hands whatever the setting, so that scores differ by it alone
     np.testing.assert_array_equal(source.table.column("xyz"), whole.open("test", few).table.column("xyz"))
+
+
+def test_check_data_misses_no_files_of_drawn_pictures():
+    found = check_data(get_domain("hand-figures").open("test", DataOptions(limit=5)).table)
+    assert found["ok"]
+    assert (found["persons"], found["pictures"], found["pictures_read"]) == (5, 5, 0)
+    assert any("drawn when they are asked for" in warning for warning in found["warnings"])
 
 
 def test_samples_are_drawn_at_the_networks_size_and_their_camera_fits():
