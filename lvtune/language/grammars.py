@@ -155,7 +155,12 @@ def grammar_of(domain: str, prompts: Mapping[str, str]) -> Grammar:
     found = next((grammar for grammar in _shipped() if whole in grammar.domains), None)
     if found is not None:
         return found.of(tuple(prompts)) if part and found.categories else found
-    return Grammar(whole, f"sentences of {whole}", (f"{{{CATEGORY}}}",), {CATEGORY: dict(prompts)}, (whole,))
+    return sentences_of(whole, prompts)
+
+
+def sentences_of(domain: str, prompts: Mapping[str, str]) -> Grammar:
+    """A grammar that says a domain's sentences (category to sentence) as they are."""
+    return Grammar(domain, f"sentences of {domain}", (f"{{{CATEGORY}}}",), {CATEGORY: dict(prompts)}, (domain,))
 
 
 def _read(file: Path) -> Grammar:

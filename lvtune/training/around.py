@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from lvtune.errors import LvtuneError
-from lvtune.training.objectives import OBJECTIVES, Objective, Setting
+from lvtune.training.objective import OBJECTIVES, Objective, Setting
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
@@ -34,6 +35,20 @@ class Around(Objective):
             raise LvtuneError(f"objective {name} within another", "heatmap or hand", "leave --objective.pose out")
         made.prepare(setting)
         self.pose, self.setting, self.notes = made, setting, (*type(self).notes, *made.notes)
+
+
+class Steps(nn.Module):
+    """Counts the steps of a run; kept in checkpoints, so that a resumed run draws what an unbroken one would."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+
+    def next(self) -> int:
+        """Steps so far; this one is then counted."""
+        step = int(self.step)
+        self.step += 1
+        return step
 
 
 def stray(batch: Mapping[str, Any], categories: list[str | None]) -> dict[str, Any]:

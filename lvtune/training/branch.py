@@ -13,6 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from lvtune.training.around import Steps
+
 HIDDEN, ENCODING, SLOPE = 512, 128, 0.01
 WIDTHS = (128, 256, HIDDEN)
 
@@ -42,7 +44,25 @@ class ProjectionHead(nn.Sequential):
         )  # fmt: skip
 
 
-class Branch2(nn.Module):
+class Branch1(Steps):
+    """Encodings of a feature map alone.
+
+    Args:
+        width: D of the feature map.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.convs = ConvBlock(width)
+        self.fc1 = nn.Linear(HIDDEN, HIDDEN)
+        self.projection = ProjectionHead()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, D, h, w) -> e1' (B, 128)."""
+        return self.projection(self.fc1(self.convs(features)))
+
+
+class Branch2(Steps):
     """Encodings of a feature map alone, and of the same with a vector of a joint encoder.
 
     Args:
@@ -60,8 +80,6 @@ class Branch2(nn.Module):
         self.fit = nn.Linear(dim, HIDDEN, bias=False) if combine == "sum" and dim != HIDDEN else nn.Identity()
         self.fc2 = nn.Linear(HIDDEN + dim if combine == "concat" else HIDDEN, HIDDEN)
         self.projection = ProjectionHead()
-        # counts the steps of the run, so that a resumed one draws what an unbroken one would
-        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
     def forward(self, features: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """(B, D, h, w) and (B, dim) -> e1' and e2', (B, 128) each."""

@@ -19,7 +19,7 @@ from lvtune.data.hand_frame import normalise, to_canonical
 from lvtune.errors import LvtuneError
 from lvtune.patcher import use_adapter
 from lvtune.training.losses import keypoint_mse
-from lvtune.training.objectives import Objective, register_objective
+from lvtune.training.objective import Objective, register_objective
 
 if TYPE_CHECKING:
     from lvtune.bases.hand_nets import HandOutput

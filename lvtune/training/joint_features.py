@@ -14,13 +14,13 @@ from torch.utils.data import DataLoader
 
 from lvtune.data.dataset import collate
 from lvtune.errors import LvtuneError
-from lvtune.language.grammars import Grammar, grammar_of, load_grammar
+from lvtune.language.grammars import Grammar, grammar_of, load_grammar, sentences_of
 from lvtune.language.joint import JointEncoder, load_joint_encoder, unnormalised
 from lvtune.language.joint_cache import mapped, text_features
 from lvtune.language.prompts import PHOTO
 
 if TYPE_CHECKING:
-    from lvtune.training.objectives import Setting
+    from lvtune.training.objective import Setting
 
 RANDOM_DIM = 512
 _AT_ONCE = 64
@@ -34,7 +34,6 @@ class Options(Protocol):
     words: str
     l2: bool
     source_sentence: str | None
-    features: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,15 +52,24 @@ class PromptVectors:
     l2: bool = False
 
     @classmethod
-    def of(cls, setting: Setting, options: Options) -> PromptVectors:
+    def of(cls, setting: Setting, options: Options, *, steered: bool = False, pictures: bool = True) -> PromptVectors:
         """The prompts that an objective's options ask for.
+
+        Args:
+            setting: of the run.
+            options: of the objective.
+            steered: they are to say what the target looks like. A grammar that tags no categories, as that of hands,
+                does not; the target's own sentences are then taken.
+            pictures: whether the encoder is wanted for pictures too.
 
         Raises:
             LvtuneError: no such encoder or grammar; weights that are not at hand.
         """
         grammar = load_grammar(options.grammar) if options.grammar else grammar_of(setting.domain, setting.prompts)
+        if steered and not options.grammar and not grammar.categories:
+            grammar = sentences_of(setting.domain, setting.prompts)
         prompts, tags = grammar.sentences(), tuple(prompt.category for prompt in grammar)
-        says_nothing = options.words == "random" and options.features == "text"
+        says_nothing = options.words == "random" and not pictures
         encoder = None if says_nothing else load_joint_encoder(options.encoder)
         own = (options.source_sentence,) if options.source_sentence else setting.source_prompts or (PHOTO,)
         if encoder is None:

@@ -1,76 +1,20 @@
-"""What is minimised. An objective knows bases and batches, never methods or domains.
-
-An objective is a class with a ``Config`` dataclass (an option a field), registered under a name; an instance maps
-(base, batch) to a scalar loss. Most derive from :class:`Objective`; those that add to another one from
-:class:`lvtune.training.around.Around`.
-"""
+"""Every objective by name, and the plain one: heatmaps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from lvtune.patcher import use_adapter
-from lvtune.registry import Registry
 from lvtune.training.losses import keypoint_mse
+from lvtune.training.objective import OBJECTIVES, Objective, Setting, register_objective
 
 if TYPE_CHECKING:
-    from torch.utils.data import Dataset
-
     from lvtune.bases.base import Base
 
-OBJECTIVES: Registry[type] = Registry("objective", "lvtune adapt --help")
-"""Name to class."""
-
-
-def register_objective(name: str) -> Callable[[type], type]:
-    """Decorator that makes an objective known to recipes under ``name``, from other packages too."""
-
-    def add(cls: type) -> type:
-        cls.objective = name
-        return OBJECTIVES.register(name)(cls)
-
-    return add
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What an objective may know of the run that it is part of."""
-
-    base: Base
-    """On the device of the run."""
-    domain: str = ""
-    """Name of the target."""
-    prompts: Mapping[str, str] = field(default_factory=dict)
-    """The target's categories and their sentences."""
-    source_prompts: tuple[str, ...] = ()
-    """What the training pictures look like where they are not the target's."""
-    plain: Callable[[], Dataset] | None = None
-    """Makes the training samples without augmentation, in the same order."""
-    data_key: str = ""
-    """Identifies the training samples."""
-    text_only: bool = False
-    """Whether the training pictures are the source's, and the target is known by its sentences alone."""
-    seed: int = 0
-
-
-class Objective:
-    """What most objectives are: nothing to prepare and nothing trained beside the adapter."""
-
-    trained: nn.Module | None = None
-    """Trained along with the adapter; neither saved nor there when the adapter is used."""
-    notes: tuple[str, ...] = ()
-    """What a reader of the report must know."""
-
-    def prepare(self, setting: Setting) -> None:
-        """Called once before the first batch.
-
-        Raises:
-            LvtuneError: it does not fit the run.
-        """
+__all__ = ["OBJECTIVES", "HeatmapObjective", "Objective", "Setting", "register_objective"]
 
 
 @dataclass(frozen=True)
@@ -96,4 +40,4 @@ class HeatmapObjective(Objective):
 
 
 # each files itself under its name
-from lvtune.training import hand_objective, text_contrast  # noqa: E402, F401
+from lvtune.training import augmentation, hand_objective, mixstyle, peclr, text_contrast, text_style  # noqa: E402, F401

@@ -24,11 +24,11 @@ from lvtune.training.around import Around, stray, watch
 from lvtune.training.branch import Branch2
 from lvtune.training.contrast import Form, Reduce, contrastive, farthest
 from lvtune.training.joint_features import PictureVectors, PromptVectors
-from lvtune.training.objectives import register_objective
+from lvtune.training.objective import register_objective
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
-    from lvtune.training.objectives import Setting
+    from lvtune.training.objective import Setting
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,8 @@ class TextContrast(Around):
         """
         super().prepare(setting)
         options = self.config
-        self.prompts = PromptVectors.of(setting, options)
+        kind = options.features
+        self.prompts = PromptVectors.of(setting, options, steered=kind == "steer", pictures=kind != "text")
         self.pictures = PictureVectors(self.prompts.encoder, setting, once=options.images == "once", l2=options.l2)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(setting.seed)
@@ -103,13 +104,12 @@ class TextContrast(Around):
 
     def __call__(self, base: Base, batch: dict) -> Tensor:
         """Loss of one batch, a scalar; it holds at least two samples."""
-        drawn = draw(len(self.prompts), batch["index"].tolist(), int(self.trained.step), self.setting.seed)
+        drawn = draw(len(self.prompts), batch["index"].tolist(), self.trained.next(), self.setting.seed)
         if self.setting.text_only:
             batch = stray(batch, self.prompts.categories(drawn))
         with watch(base) as seen:
             loss = self.pose(base, batch)
         features, heatmaps = seen.one()
-        self.trained.step += 1
         if torch.is_grad_enabled() and not features.requires_grad:
             raise LvtuneError(
                 "objective text-contrast with a method that changes nothing in front of the head",

@@ -1,0 +1,71 @@
+"""What is minimised. An objective knows bases and batches, never methods or domains.
+
+An objective is a class with a ``Config`` dataclass (an option a field), registered under a name; an instance maps
+(base, batch) to a scalar loss. Most derive from :class:`Objective`; those that add to another one from
+:class:`lvtune.training.around.Around`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from lvtune.registry import Registry
+
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
+
+    from lvtune.bases.base import Base
+
+OBJECTIVES: Registry[type] = Registry("objective", "lvtune list objectives")
+"""Name to class."""
+
+
+def register_objective(name: str) -> Callable[[type], type]:
+    """Decorator that makes an objective known to recipes under ``name``, from other packages too."""
+
+    def add(cls: type) -> type:
+        cls.objective = name
+        return OBJECTIVES.register(name)(cls)
+
+    return add
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an objective may know of the run that it is part of."""
+
+    base: Base
+    """On the device of the run."""
+    domain: str = ""
+    """Name of the target."""
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    """The target's categories and their sentences."""
+    source_prompts: tuple[str, ...] = ()
+    """What the training pictures look like where they are not the target's."""
+    plain: Callable[[], Dataset] | None = None
+    """Makes the training samples without augmentation, in the same order."""
+    data_key: str = ""
+    """Identifies the training samples."""
+    text_only: bool = False
+    """Whether the training pictures are the source's, and the target is known by its sentences alone."""
+    seed: int = 0
+
+
+class Objective:
+    """What most objectives are: nothing to prepare and nothing trained beside the adapter."""
+
+    trained: nn.Module | None = None
+    """Trained along with the adapter; neither saved nor there when the adapter is used."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the report must know."""
+
+    def prepare(self, setting: Setting) -> None:
+        """Called once before the first batch.
+
+        Raises:
+            LvtuneError: it does not fit the run.
+        """

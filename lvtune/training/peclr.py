@@ -1,0 +1,112 @@
+"""``peclr``: two views of a picture must have encodings that turn and shift as the picture does; source pictures only.
+
+Spurr et al., PeCLR: Self-Supervised 3D Hand Pose Estimation from monocular RGB via Equivariant Contrastive Learning,
+ICCV 2021: NT-Xent with τ 0.5 on projections that were turned and shifted back. Here it stands beside the pose's loss,
+with the same branch and weight as ``text-contrast``. Our reading: a projection is a list of points in the plane, a
+shift is a share of the picture's side and of the points' range, and scale is left to NT-Xent, whose cosines pass over
+it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lvtune.training.around import Around, watch
+from lvtune.training.augmentation import augment_batch
+from lvtune.training.branch import Branch1
+from lvtune.training.contrast import nt_xent
+from lvtune.training.objective import register_objective
+
+if TYPE_CHECKING:
+    from lvtune.bases.base import Base
+    from lvtune.training.objective import Setting
+
+
+@dataclass(frozen=True)
+class PeclrConfig:
+    """Options of ``peclr``."""
+
+    pose: str | None = None
+    """Objective that the contrast is added to: heatmap, hand; None: what suits the base."""
+    pose_options: dict[str, Any] = field(default_factory=dict)
+    """Options of that objective."""
+    weight: float = field(default=0.1, metadata={"at_least": 0})
+    """Weight of the contrast."""
+    temperature: float = field(default=0.5, metadata={"above": 0})
+    """τ of NT-Xent."""
+    rotate: float = field(default=45.0, metadata={"at_least": 0})
+    """Largest turn of the second view, in degrees."""
+    shift: float = field(default=0.1, metadata={"at_least": 0})
+    """Largest shift, as a share of the picture's sides."""
+    scale: float = field(default=0.2, metadata={"at_least": 0, "at_most": 0.9})
+    """Largest change of size."""
+
+
+@register_objective("peclr")
+class Peclr(Around):
+    """The pose's loss plus an equivariant contrast of two views."""
+
+    Config = PeclrConfig
+
+    def __init__(self, config: PeclrConfig | None = None) -> None:
+        self.config = config or PeclrConfig()
+
+    def prepare(self, setting: Setting) -> None:
+        """Makes the branch."""
+        super().prepare(setting)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(setting.seed)
+            self.trained = Branch1(setting.base.width).to(setting.base.device)
+
+    def __call__(self, base: Base, batch: dict) -> Tensor:
+        """Loss of one batch, a scalar; it holds at least two samples."""
+        options, step = self.config, self.trained.next()
+        with watch(base) as seen:
+            loss = self.pose(base, batch)
+        features, _ = seen.one()
+        turn, shift, size = drawn(batch["index"].tolist(), self.setting.seed, step, options)
+        changed = augment_batch(base, batch, self.setting.seed, step)
+        with watch(base) as seen:
+            base(moved(changed, turn, shift, size))
+        again, _ = seen.one()
+        first, second = self.trained(features), self.trained(again)
+        return loss + options.weight * nt_xent(first, moved_back(second, turn, shift), options.temperature)
+
+
+def drawn(items: list[int], seed: int, step: int, options: PeclrConfig) -> tuple[Tensor, Tensor, Tensor]:
+    """Turn (B,) in radians, shift (B, 2) as a share of the sides, size (B,), for the second view."""
+    rngs = [np.random.default_rng([seed, step, item, 1]) for item in items]
+    numbers = torch.tensor(np.array([rng.uniform(-1, 1, 4) for rng in rngs]), dtype=torch.float32)
+    return (
+        math.radians(options.rotate) * numbers[:, 0],
+        options.shift * numbers[:, 1:3],
+        1 + options.scale * numbers[:, 3],
+    )
+
+
+def moved(pixels: Tensor, turn: Tensor, shift: Tensor, size: Tensor) -> Tensor:
+    """Pictures (B, 3, H, W) turned about their centre, scaled and then shifted; the rest is grey."""
+    height, width = pixels.shape[-2:]
+    cos, sin = (turn.cos() / size, turn.sin() / size)
+    # where each pixel of the new picture comes from, in affine_grid's measure: -1 to 1 along each side
+    inverse = torch.stack([cos, sin * height / width, -sin * width / height, cos], -1).view(-1, 2, 2)
+    offset = -(inverse @ (2 * shift)[..., None])
+    grid = F.affine_grid(torch.cat([inverse, offset], -1).to(pixels), list(pixels.shape), align_corners=False)
+    return F.grid_sample(pixels, grid, align_corners=False)
+
+
+def moved_back(projections: Tensor, turn: Tensor, shift: Tensor) -> Tensor:
+    """Projections (B, E) of moved pictures as points in the plane, shifted and turned back, (B, E)."""
+    points = projections.float().unflatten(1, (-1, 2))
+    reach = points.detach().abs().amax((1, 2), keepdim=True)
+    points = points - 2 * shift.to(points)[:, None] * reach
+    cos, sin = turn.cos().to(points), turn.sin().to(points)
+    back = torch.stack([cos, sin, -sin, cos], -1).view(-1, 2, 2)
+    return (points @ back.transpose(1, 2)).flatten(1)

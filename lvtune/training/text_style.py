@@ -1,0 +1,150 @@
+"""``text-style``: features are given the style that the target's sentences ask for; beyond the paper.
+
+The contrast of ``text-contrast`` never changes what the head sees. Here it does. A ridge regression over the source's
+pictures, kept up to date as the run goes on, says how a picture's vector (of a joint encoder) goes with the style of
+its features (mean and standard deviation of each channel), and the direction target sentence - source sentence is put
+through it: the style moves as that of a picture would which moved so. The pose's loss is computed on the restyled
+features, so that the adapter learns to read them. No picture of the target is seen. The idea of styles from sentences
+is that of PODA (arXiv 2212.03241), which needs a CLIP as the backbone; the regression takes its place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lvtune.language.grammars import draw
+from lvtune.training.around import Around, Steps, stray
+from lvtune.training.joint_features import PictureVectors, PromptVectors
+from lvtune.training.objective import register_objective
+from lvtune.training.style import Place, Style, change_at
+
+if TYPE_CHECKING:
+    from lvtune.bases.base import Base
+    from lvtune.training.objective import Setting
+
+
+@dataclass(frozen=True)
+class TextStyleConfig:
+    """Options of ``text-style``."""
+
+    pose: str | None = None
+    """Objective computed on the restyled features: heatmap, hand; None: what suits the base."""
+    pose_options: dict[str, Any] = field(default_factory=dict)
+    """Options of that objective."""
+    p: float = field(default=0.5, metadata={"at_least": 0, "at_most": 1})
+    """Share of the pictures that are restyled."""
+    strength: float = field(default=1.0, metadata={"at_least": 0})
+    """Factor on the direction from the source's sentence to the target's."""
+    after: int = field(default=50, metadata={"at_least": 1})
+    """Steps that the regression learns from before anything is restyled."""
+    memory: float = field(default=0.99, metadata={"at_least": 0, "at_most": 1})
+    """Decay per step of what the regression has seen."""
+    ridge: float = field(default=0.1, metadata={"above": 0})
+    """Penalty of the regression, as a share of the vectors' mean variance."""
+    place: Place = "features"
+    """Where: features, the map that enters the head, of any base and method; blocks, behind some blocks."""
+    blocks: int = field(default=2, metadata={"at_least": 0})
+    """Behind how many of the encoder's blocks, with `place` blocks."""
+    words: Literal["text", "random"] = "text"
+    """Vectors of sentences, or random ones of the same lengths in their place."""
+    l2: bool = True
+    """Bring the joint encoder's vectors to length 1: pictures and sentences differ in length."""
+    encoder: str = "clip"
+    """Joint encoder of pictures and sentences."""
+    grammar: str | None = None
+    """Grammar of the target's sentences; None: that of the domain."""
+    source_sentence: str | None = None
+    """What the training pictures look like; None: the source's own sentence."""
+    images: Literal["step", "once"] = "step"
+    """When pictures are encoded: each step, as augmented; or once, without augmentation."""
+
+
+@register_objective("text-style")
+class TextStyle(Around):
+    """The pose's loss on features whose style follows the target's sentences."""
+
+    Config = TextStyleConfig
+
+    def __init__(self, config: TextStyleConfig | None = None) -> None:
+        self.config = config or TextStyleConfig()
+
+    def prepare(self, setting: Setting) -> None:
+        """Loads the joint encoder and embeds the sentences.
+
+        Raises:
+            LvtuneError: no such encoder or grammar; weights that are not at hand.
+        """
+        super().prepare(setting)
+        options, base = self.config, setting.base
+        self.prompts = PromptVectors.of(setting, options, steered=True)
+        self.pictures = PictureVectors(self.prompts.encoder, setting, once=options.images == "once", l2=options.l2)
+        width = base.width if options.place == "features" or not base.blocks else base.blocks[options.blocks].width
+        self.trained = StyleMap(self.prompts.dim, 2 * width, options.memory).to(base.device)
+
+    def __call__(self, base: Base, batch: dict) -> Tensor:
+        """Loss of one batch, a scalar."""
+        options, step, seed = self.config, self.trained.next(), self.setting.seed
+        items = batch["index"].tolist()
+        drawn = draw(len(self.prompts), items, step, seed)
+        if self.setting.text_only:
+            batch = stray(batch, self.prompts.categories(drawn))
+        vectors = self.pictures(batch)
+        chance = torch.tensor([np.random.default_rng([seed, step, item, 1]).random() for item in items])
+        wanted = (chance < options.p).to(vectors)[:, None]
+        direction = (self.prompts.rows(drawn) - self.prompts.source).to(vectors)
+
+        def change(x: Tensor, channels: int) -> Tensor:
+            style = Style.of(x.detach(), channels)
+            self.trained.learn(vectors, torch.cat([style.mean, style.std.log()], 1))
+            if step < options.after:
+                return x
+            moved = options.strength * wanted * direction @ self.trained.coefficients(options.ridge)
+            return shifted(style, moved).put_on(x, channels)
+
+        with change_at(base, options.place, options.blocks, change):
+            return self.pose(base, batch)
+
+
+class StyleMap(Steps):
+    """Ridge regression of styles on vectors that forgets slowly; nothing in it is trained.
+
+    Args:
+        inputs: length of a vector.
+        outputs: length of a style.
+        memory: decay per batch.
+    """
+
+    def __init__(self, inputs: int, outputs: int, memory: float) -> None:
+        super().__init__()
+        self.memory = memory
+        for name, shape in (("x", (inputs,)), ("y", (outputs,)), ("xx", (inputs, inputs)), ("xy", (inputs, outputs))):
+            self.register_buffer(name, torch.zeros(shape))
+        self.register_buffer("weight", torch.zeros(()))
+
+    @torch.no_grad()
+    def learn(self, x: Tensor, y: Tensor) -> None:
+        """Takes in vectors (B, inputs) and styles (B, outputs)."""
+        x, y = x.float(), y.float()
+        new = {"x": x.mean(0), "y": y.mean(0), "xx": x.T @ x / len(x), "xy": x.T @ y / len(x), "weight": x.new_ones(())}
+        for name, value in new.items():
+            getattr(self, name).mul_(self.memory).add_(value)
+
+    @torch.no_grad()
+    def coefficients(self, ridge: float) -> Tensor:
+        """(inputs, outputs): what a change of a vector changes of a style."""
+        x, y, xx, xy = (value / self.weight for value in (self.x, self.y, self.xx, self.xy))
+        covariance = xx - torch.outer(x, x)
+        penalty = ridge * covariance.diagonal().mean().clamp(min=1e-12)
+        return torch.linalg.solve(covariance + penalty * torch.eye(len(x), device=x.device), xy - torch.outer(x, y))
+
+
+def shifted(style: Style, shift: Tensor) -> Style:
+    """A style moved by (B, 2C): means by addition, standard deviations by the exponential of the rest."""
+    mean, log_std = shift.to(style.mean).chunk(2, dim=1)
+    # a direction far outside of what the source's pictures show must not blow the features up
+    return Style(style.mean + mean, style.std * log_std.clamp(-1.5, 1.5).exp())
