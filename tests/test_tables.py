@@ -183,6 +183,10 @@ def test_names_that_do_not_exist(folder, capsys):
         load_table("vlpose-mian")
     with pytest.raises(LvtuneError, match="did you mean 'ours'"):
         reproduce(folder(), rows=["our"])
+    with pytest.raises(LvtuneError, match=r"--data for 'humanrat'.*did you mean 'humanart'"):
+        reproduce("vlpose-main", data={"humanrat": "x"})
+    with pytest.raises(LvtuneError, match=r"--weights for 'vitpose-b'.*expected one of vitpose-s;"):
+        reproduce("vlpose-main", rows=["vlpose-s"], weights={"vitpose-b": "x"})
     assert main(["reproduce"]) == 2
     assert "lvtune reproduce TABLE" in capsys.readouterr().err
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from lvtune.errors import LvtuneError
 from lvtune.recipe import Recipe
-from lvtune.registry import Registry
+from lvtune.registry import Registry, suggest
 from lvtune.tables import Row, Table, differences, load_table, reports_of, spread
 
 RUNS = Path("lvtune-out") / "reproduce"
@@ -105,6 +105,7 @@ def reproduce(
     """
     read = load_table(table)
     chosen = [read.row(name) for name in rows] or list(read.rows)
+    _check_names(chosen, data or {}, weights or {})
     problems: dict[str, LvtuneError] = {}
     if run:
         for row in chosen:
@@ -129,6 +130,18 @@ def reproduce(
         "columns": {name: column.title for name, column in read.columns.items()},
         "rows": [_line(read, row, Path(runs), problems.get(row.name)) for row in chosen],
     }
+
+
+def _check_names(rows: Sequence[Row], data: Mapping[str, str], weights: Mapping[str, str]) -> None:
+    """Raises a LvtuneError for a folder or weights that no row would ever look at."""
+    from lvtune.domains import list_domains
+
+    bases = list(dict.fromkeys(row.recipe.get("base", Recipe.base) for row in rows))
+    for given, known, option in ((data, list_domains(), "--data"), (weights, bases, "--weights")):
+        for name in given:
+            if name not in known:
+                raise LvtuneError(f"{option} for '{name}'", f"one of {', '.join(known)}",
+                                  suggest(name, known, f"such as {option} {known[0]}=PATH"))  # fmt: skip
 
 
 def recipe_of(
@@ -210,3 +223,7 @@ def _line(table: Table, row: Row, runs: Path, problem: LvtuneError | None) -> di
         "parameters": next((a["parameters"] for a in adapters if "parameters" in a), None),
         "problem": None if problem is None else {n: getattr(problem, n) for n in ("given", "expected", "fix")},
     }
+
+
+# files itself under its name
+from lvtune.api import part_runner  # noqa: E402, F401

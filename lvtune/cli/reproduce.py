@@ -17,7 +17,7 @@ from lvtune.errors import LvtuneError
 class ReproduceCommand:
     """Options of ``lvtune reproduce``."""
 
-    rows: tuple[str, ...] = ()
+    rows: tuple[str, ...] | None = None
     """Rows wanted, by name, with commas; none: all."""
     runs: str = "lvtune-out/reproduce"
     """Folder of the runs: ours is read from RUNS/<table>/<row>/report.json."""
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> Outcome:
 
     values = reproduce(
         args.table,
-        rows=command.rows,
+        rows=command.rows or (),
         runs=command.runs,
         run=command.run,
         data=command.data,
