@@ -210,9 +210,10 @@ def test_branches_that_stay_are_larger_by_as_much():
 def test_learning_rate_of_the_last_block():
     base = tiny_base()
     options = TrainOptions(layer_decay=0.8)
-    scale = lambda **more: make_adapter("vlpose", base, placement="ll", **more).lr_scale(
-        "block.mlp.fc1.weight", options
-    )
+
+    def scale(**more):
+        return make_adapter("vlpose", base, placement="ll", **more).lr_scale("block.mlp.fc1.weight", options)
+
     assert scale() == pytest.approx(0.8)
     # the released code counts 12 blocks whatever the size: in L the 24th learns at 0.8^(13 - 24) of the head's rate
     assert scale(layer_count=2) == pytest.approx(1.0) and scale(layer_count=1) == pytest.approx(0.8**-1)
