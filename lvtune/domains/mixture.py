@@ -58,7 +58,7 @@ def _read(parts: dict[str, Domain], domain: Domain, split: str, data: DataOption
     if given:
         raise LvtuneError(f"data.{given[0]} with the mixture '{domain.name}'", "data sets in their published layouts",
                           f"give {_HOW}")  # fmt: skip
-    folders = _folders(parts, data.data)
+    folders = folders_of(parts, data.data)
     opened = {name: part.open(split, replace(data, data=folders[name], mix=None)) for name, part in parts.items()}
     drawn = [name for name, one in opened.items() if one.render is not None or one.samples is not None]
     if drawn:
@@ -78,7 +78,7 @@ def _read(parts: dict[str, Domain], domain: Domain, split: str, data: DataOption
     )
 
 
-def _folders(parts: dict[str, Domain], data: str | None) -> dict[str, str | None]:
+def folders_of(parts: dict[str, Domain], data: str | None) -> dict[str, str | None]:
     """Part to its folder: named as ``part=DIR,part=DIR``, or by a folder with one for each part."""
     from pathlib import Path
 
