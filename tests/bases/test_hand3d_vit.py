@@ -129,6 +129,27 @@ def test_the_loop_tunes_hands_and_adam_is_to_be_had():
     assert losses["adam"][0] == losses["adamw"][0] and losses["adam"][-1] != losses["adamw"][-1]
 
 
+def test_one_batch_is_learnt_by_heart():
+    base = tiny_hand_base()
+    truth = BATCH["xyz"] - BATCH["xyz"][:, :1]
+
+    def epe():
+        with torch.no_grad():
+            found = base.joints(base.hands(BATCH["pixel_values"], BATCH["side"]), BATCH["scale"])
+        return (found - truth).norm(dim=-1).mean()
+
+    adapter, objective = make_adapter("full", base), OBJECTIVES.get("hand")()
+    optimizer = torch.optim.Adam(adapter.parameters(), lr=3e-3)
+    with attach(base, adapter):
+        before = epe()
+        for _ in range(70):
+            loss = objective(base, BATCH)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        assert before > 60 and epe() < 10  # mm
+
+
 def test_facts_and_sizes():
     base = load_base("hand3d-vit", "random")
     assert (base.input_size, base.heatmap_size, base.width) == ((128, 128), (32, 32), 192)
