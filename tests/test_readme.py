@@ -32,7 +32,7 @@ def test_every_command_line_parses(line):
     module = import_module(f"lvtune.cli.{command.replace('-', '_')}")
     args = module.parser(argv, COMMANDS[command]).parse(argv)
     if command == "adapt":
-        assert module.recipe_of(args).method in ("vlpose", "lora")
+        assert module.recipe_of(args).method in ("vlpose-light", "lora")
 
 
 def test_every_public_name_in_readme_and_examples_exists():

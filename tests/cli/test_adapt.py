@@ -40,7 +40,7 @@ def adapted(monkeypatch):
 def test_no_options_are_the_default_recipe(adapted, capsys):
     assert main(["adapt"]) == 0
     assert adapted == [Recipe()]
-    assert (adapted[0].base, adapted[0].domain, adapted[0].method) == ("vitpose-ti", "demo-art", "vlpose")
+    assert (adapted[0].base, adapted[0].domain, adapted[0].method) == ("vitpose-ti", "demo-art", "vlpose-light")
     out = capsys.readouterr().out
     assert "46.25" in out
     assert "gap closed: 31.2 %" in out
