@@ -17,11 +17,12 @@ from lvtune.recipe import AUGMENT_FALLBACK, TEXT_ONLY, TRAIN_FALLBACK, Recipe, r
 from lvtune.schema import options_of
 
 
-def parser(argv: Sequence[str], summary: str) -> Parser:
-    """Options of the recipe and, where they are used or asked for, of the method."""
-    result = Parser("adapt", summary)
+def parser(argv: Sequence[str], summary: str, command: str = "adapt") -> Parser:
+    """Options of the recipe and, where they are used or asked for, of method and objective."""
+    result = Parser(command, summary)
     result.add_argument("--config", metavar="YAML", help="recipe file, or the name of a shipped recipe")
-    result.add_argument("--dry-run", action="store_true", help="print what would be tuned, and stop")
+    if command == "adapt":
+        result.add_argument("--dry-run", action="store_true", help="print what would be tuned, and stop")
     asks_help = any(token in ("-h", "--help") for token in argv)
     method = _named("method", argv) if asks_help or any(t.startswith("--method.") for t in argv) else None
     objective = _named("objective", argv) if any(t.startswith("--objective.") for t in argv) or asks_help else None

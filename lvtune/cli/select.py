@@ -1,0 +1,46 @@
+"""``lvtune select``: w and lambda 3 of text-contrast by cross-validation on the source alone."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from lvtune.api.selecting import SelectOptions, select
+from lvtune.cli import adapt
+from lvtune.cli.outcome import Outcome, say
+from lvtune.cli.output import table
+from lvtune.cli.parser import Parser, UsageError, add_options, nested
+from lvtune.errors import LvtuneError
+from lvtune.schema import make
+
+
+def parser(argv: Sequence[str], summary: str) -> Parser:
+    """The options of ``adapt`` and of :class:`SelectOptions`."""
+    # so that options of text-contrast are known without naming it
+    result = adapt.parser([*argv, "--text-only"], summary, command="select")
+    add_options(result, SelectOptions, prefix="select.", title="what is tried")
+    return result
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Runs the folds that are not done yet and tells what scores best.
+
+    Raises:
+        UsageError: unknown options or wrong values.
+    """
+    args.text_only = "true"
+    recipe = adapt.recipe_of(args)
+    try:
+        options = make(SelectOptions, nested(args, SelectOptions, "select."), "select.")
+    except LvtuneError as error:
+        raise UsageError(error.given, error.expected, error.fix) from error
+    values = select(recipe, options, say=say)
+    rows = [[row["w"], f"{row['weight']:g}", row["mean"], row["deviation"]] for row in values["tried"]]
+    chosen = values["chosen"]
+    way = "at random" if values["by"] == "random" else "by category"
+    text = [
+        f"{values['folds']} folds {way} of {values['train']}; nothing of the target but its sentences was used",
+        table(["w", "lambda 3", values["main"], "+-"], rows),
+        f"chosen: --objective.w {chosen['w']:g} --objective.weight {chosen['weight']:g}",
+    ]
+    return Outcome(values, "\n\n".join(text))
