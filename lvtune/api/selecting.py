@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lvtune.adapters import METHODS, create_adapter
-from lvtune.api.job import Job, embed, prepare, setting_of, training_data
+from lvtune.adapters import create_adapter
+from lvtune.api.job import Job, prepare, setting_of, training_data
 from lvtune.domains import Split
 from lvtune.errors import LvtuneError
 from lvtune.evaluation.evaluate import score_split
