@@ -157,11 +157,9 @@ class _Runs:
         )
         made = OBJECTIVES.get(recipe.objective)(objective_config(recipe.objective, recipe.objective_options))
         made.prepare(setting_of(recipe, job.base, job.domain, part))
-        method = METHODS.get(recipe.method)
         adapter = create_adapter(
-            recipe.method, job.base, domain=job.domain.name, skeleton=part.table.skeleton,
-            bank=embed(recipe, job.domain, job.base, (part, test)) if method.reads_language else None, seed=recipe.seed,
-            **recipe.method_options,
+            recipe.method, job.base, domain=job.domain.name, skeleton=part.table.skeleton, bank=job.adapter.bank,
+            seed=recipe.seed, **recipe.method_options,
         )  # fmt: skip
         own = replace(job, recipe=recipe, train=part, adapter=adapter, objective=made)
         tune(job.base, adapter, training_data(own), made, recipe.train, seed=recipe.seed, device=recipe.device)
