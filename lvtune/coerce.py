@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -76,7 +77,8 @@ def _coerce_sequence(value: Any, origin: type, args: tuple[Any, ...]) -> Any:
 
 def _coerce_table(value: Any, args: tuple[Any, ...]) -> dict[str, Any]:
     if isinstance(value, str):
-        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        # a comma inside a value (a sentence, say) is no new pair
+        pairs = [part.partition("=") for part in re.split(r",(?=[^,=]*=)", value) if part.strip()]
         if not all(equals for _, equals, _ in pairs):
             raise ValueError(value)
         value = {name.strip(): text.strip() for name, _, text in pairs}

@@ -134,8 +134,11 @@ class LanguageOptions:
 
     encoder: str = "minilm"
     """Text encoder of the sentences; the built-in sentences ship embedded and need none."""
-    sentences: dict[str, str] | None = None
-    """Category to sentence, in place of the domain's own sentences."""
+    mode: Literal["category", "human", "none", "keypoints", "caption", "random", "random-each-call"] = "category"
+    """What is read: a sentence per category; "a photo of a human" or the word "None" for all; a sentence per key point;
+    each picture's caption; or random tokens, fixed or drawn anew each time (for ablations)."""
+    sentences: dict[str, str] | str | None = None
+    """In place of the domain's own: category=sentence,...; a YAML or JSON file of these; one sentence for all."""
 
 
 @dataclass(frozen=True)

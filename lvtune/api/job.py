@@ -12,13 +12,14 @@ from lvtune.domains import Split, custom_domain, get_domain
 from lvtune.errors import LvtuneError
 from lvtune.evaluation.choosing import choose
 from lvtune.evaluation.inference import split_dataset
-from lvtune.language.prompts import PROMPTS, prompts_of
+from lvtune.language.captions import CAPTION, captions_of, read_captions
+from lvtune.language.prompts import PROMPTS, own_sentences, prompts_of
 from lvtune.recipe import TEXT_ONLY, objective_config
 from lvtune.training.engine import resolve_device
 from lvtune.training.objectives import OBJECTIVES, Setting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor, nn
 
@@ -62,12 +63,14 @@ def prepare(recipe: Recipe) -> Job:
     test = limited(domain.open("test", recipe.data), recipe.data)
     train = open_training(domain, base, recipe, test)
     source = open_source(domain, base, recipe.data)
+    bank = embed(recipe, domain, base, (train, test)) if method.reads_language else None
+    train = read_captions(train) if bank is not None and recipe.language.mode == CAPTION else train
     adapter = create_adapter(
         recipe.method,
         base,
         domain=domain.name,
         skeleton=train.table.skeleton,
-        bank=embed(recipe, domain) if method.reads_language else None,
+        bank=bank,
         seed=recipe.seed,
         **recipe.method_options,
     )
@@ -117,7 +120,7 @@ def open_training(domain: Domain, base: Base, recipe: Recipe, test: Split) -> Sp
 
 def setting_of(recipe: Recipe, base: Base, domain: Domain, train: Split) -> Setting:
     """What the objective may know: the target's sentences, and what the training pictures look like."""
-    sentences = {**domain.prompts, **(recipe.language.sentences or {})}
+    sentences = sentences_of(recipe, domain)
     seen = [name for name in (train.views or sorted(set(map(str, train.table.column("category"))))) if name]
     whole = (recipe.data.source_domain or base.spec.trained_on) if recipe.text_only else ""
     own = (prompts_of(whole) if whole.partition("/")[0] in PROMPTS else {}) | sentences
@@ -135,12 +138,29 @@ def setting_of(recipe: Recipe, base: Base, domain: Domain, train: Split) -> Sett
     )
 
 
-def embed(recipe: Recipe, domain: Domain) -> PromptBank:
-    """The domain's sentences (or the recipe's own) as the text encoder's token states."""
+def sentences_of(recipe: Recipe, domain: Domain) -> dict[str, str]:
+    """Category to sentence: the domain's, or the recipe's own."""
+    return own_sentences(domain.prompts, recipe.language.sentences)
+
+
+def embed(recipe: Recipe, domain: Domain, base: Base, splits: Sequence[Split]) -> PromptBank:
+    """What the recipe has the adapter read, as the text encoder's token states.
+
+    Raises:
+        LvtuneError: what :func:`lvtune.language.bank.get_bank` raises; captions wanted of pictures that have none.
+    """
     from lvtune.language import get_bank
 
-    sentences = {**domain.prompts, **(recipe.language.sentences or {})}
-    return get_bank(sentences, recipe.language.encoder)
+    options = recipe.language
+    return get_bank(
+        sentences_of(recipe, domain),
+        options.encoder,
+        mode=options.mode,
+        keypoints=splits[0].table.skeleton.keypoints,
+        captions=captions_of(*splits) if options.mode == CAPTION else (),
+        width=base.width,
+        seed=recipe.seed,
+    )
 
 
 def limited(split: Split, data: DataOptions) -> Split:

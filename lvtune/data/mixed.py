@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -120,6 +120,11 @@ class MixedTable:
     def first(self, count: int) -> MixedTable:
         """The first ``count`` persons of each table."""
         return self.select(np.concatenate([places[:count] for _, places in self.parts.values()]))
+
+    def relabelled(self, category_of: Callable[[str, str], str]) -> MixedTable:
+        """As :meth:`lvtune.data.table.PoseTable.relabelled`."""
+        tables = {name: table.relabelled(category_of) for name, table in self._tables.items()}
+        return MixedTable(tables, self._shares, self._rows)
 
     def in_pictures_of(self, other: MixedTable) -> MixedTable:
         """The persons (or detector boxes) in the pictures of ``other``, part by part."""

@@ -104,13 +104,15 @@ class PoseTable:
     def column(self, name: str) -> np.ndarray:
         """All N values of a field of `Person`: (N,), bbox (N, 4), keypoints (N, K, 3); do not write to it.
 
+        ``description`` gives each picture's caption, "" where it has none.
+
         Raises:
             LvtuneError: no such field.
         """
         if name == "category":
             return np.array([self._categories[row] for row in self._rows], dtype=object)
-        if name == "image":
-            return np.array([self._columns["image"][row].as_py() for row in self._rows], dtype=object)
+        if name in ("image", "description"):
+            return np.array([self._columns[name][row].as_py() for row in self._rows], dtype=object)
         if self._boxes is None and name == "score":
             return np.ones(len(self))
         if self._boxes is not None and name in ("bbox", "score", "area", "keypoints", "annotation_id"):
@@ -164,6 +166,13 @@ class PoseTable:
         """The persons (or detector boxes) in the pictures of ``other``; pictures without any are still scored."""
         pictures = np.unique(other.column("image_id"))
         return self.select(np.flatnonzero(np.isin(self.column("image_id"), pictures)))._with(images=pictures)
+
+    def relabelled(self, category_of: Callable[[str, str], str]) -> PoseTable:
+        """The same persons; ``category_of`` makes each one's category of (category, description of the picture)."""
+        texts = self._columns["description"].to_pylist()
+        names = [category_of(old, text) for old, text in zip(self._categories, texts, strict=True)]
+        mark = hashlib.sha256("\n".join([self.fingerprint, *names]).encode()).hexdigest()
+        return self._with(categories=names, fingerprint=mark)
 
     def _with(self, **changes: Any) -> PoseTable:
         given = dict(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lvtune.errors import LvtuneError
+from lvtune.language.captions import is_key, keys_of
 from lvtune.language.ranking import RANKER, ImageRanker
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def choose(
         return None
     bank = None if adapter is None else adapter.bank
     if prompt == "own":
-        return "category"
+        return Captions(bank) if bank is not None and any(map(is_key, bank.categories)) else "category"
     if bank is None:
         raise LvtuneError(
             f"prompt '{prompt}' without an adapter that reads sentences", "an adapter such as vlpose",
@@ -72,6 +73,17 @@ def per_batch(prompt: Any, split: Split) -> Callable[[dict[str, Any]], Any]:
     if prompt == "category":
         return lambda batch: batch["category"]
     return lambda batch: prompt
+
+
+@dataclass(frozen=True)
+class Captions:
+    """Each picture's caption where it is among the embedded ones, else the annotated category."""
+
+    bank: PromptBank
+
+    def __call__(self, split: Split) -> list[str]:
+        """A name for each of N samples."""
+        return keys_of(split, set(self.bank.categories))
 
 
 @dataclass(frozen=True)

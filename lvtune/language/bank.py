@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import gc
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,16 @@ from safetensors import safe_open
 from torch import Tensor
 
 from lvtune.errors import LvtuneError
+from lvtune.language.captions import CAPTION, is_key, key_of
 from lvtune.language.encoders import TextEncoder, load_text_encoder
-from lvtune.language.prompts import apply_mode, prompts_of
+from lvtune.language.prompts import MODES, apply_mode, own_sentences, prompts_of
 from lvtune.registry import suggest
 
 SHIPPED = Path(__file__).parent / "bank.safetensors"
 SHIPPED_ENCODER = "minilm"
 RANDOM, REDRAWN = "random", "random-each-call"
-"""In place of a text encoder's name, for banks that say nothing."""
+"""Modes, and in place of a text encoder's name, of banks that say nothing."""
+_LISTED = 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,13 +73,18 @@ class PromptBank:
             LvtuneError: no such category.
         """
         name = category.strip().replace(" ", "_")
-        if name not in self.categories:
+        if name not in self._places:
+            known = [c for c in self.categories if not is_key(c)] or list(self.categories)
             raise LvtuneError(
                 f"no sentence for '{category}' among the embedded prompts",
-                f"one of {', '.join(self.categories)}",
-                suggest(name, list(self.categories), "leave the prompt out to read the mean of all"),
+                f"one of {', '.join(known[:_LISTED])}{' …' if len(known) > _LISTED else ''}",
+                suggest(name, known, "leave the prompt out to read the mean of all"),
             )
-        return self.categories.index(name)
+        return self._places[name]
+
+    @functools.cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.categories)}
 
     def mean(self) -> tuple[Tensor, Tensor]:
         """The mean sentence: tokens (T, dim) over the categories that have a token there, and mask (T,)."""
@@ -100,18 +108,19 @@ class PromptBank:
         if lacking:
             raise LvtuneError(f"embedded prompts without {', '.join(lacking)}", "tokens and mask",
                               "get the adapter file again")  # fmt: skip
-        return cls(
-            tuple(categories), tuple(sentences), tensors["tokens"].float(), tensors["mask"].bool(), encoder
-        )
+        return cls(tuple(categories), tuple(sentences), tensors["tokens"].float(), tensors["mask"].bool(), encoder)
 
 
 def get_bank(
     domain: str | Mapping[str, str] | Any,
     encoder: str | TextEncoder = SHIPPED_ENCODER,
-    sentences: Mapping[str, str] | None = None,
+    sentences: Mapping[str, str] | str | None = None,
     *,
     mode: str = "category",
     keypoints: Sequence[str] = (),
+    captions: Sequence[str] = (),
+    width: int = 384,
+    seed: int = 0,
 ) -> PromptBank:
     """The embedded sentences of a domain. Sentences that ship embedded need no text encoder.
 
@@ -119,15 +128,27 @@ def get_bank(
         domain: its name (``humanart``, ``humanart/sketch``), anything with ``prompts``, or a dict from
             category to sentence.
         encoder: name of a text encoder, see :func:`lvtune.language.load_text_encoder`, or the encoder itself.
-        sentences: category -> sentence, in place of the domain's own for these categories.
-        mode: keyword mode, see :func:`lvtune.language.prompts.apply_mode`.
+        sentences: in place of the domain's own, see :func:`lvtune.language.prompts.own_sentences`.
+        mode: keyword mode of the released loader: ``category`` (1), ``human`` (−1), ``none`` (−2), ``keypoints`` (2)
+            (see :func:`lvtune.language.prompts.apply_mode`); ``caption`` (0), each picture's own, beside the
+            categories' sentences; ``random`` (−3) and ``random-each-call`` (−4), tokens that say nothing.
         keypoints: names, for mode ``keypoints``.
+        captions: of the pictures, for mode ``caption``.
+        width: of the tokens of modes ``random`` and ``random-each-call``; as released that of the encoder's features.
+        seed: of mode ``random``.
 
     Raises:
         LvtuneError: no such domain, mode or encoder; the encoder's weights are not at hand.
     """
+    if mode not in MODES:
+        known = list(MODES)
+        raise LvtuneError(f"prompt mode '{mode}'", f"one of {', '.join(known)}", suggest(mode, known, "choose one"))
     own = prompts_of(domain) if isinstance(domain, str) else getattr(domain, "prompts", domain)
-    prompts = {**own, **(sentences or {})}
+    prompts = own_sentences(own, sentences)
+    if mode in (RANDOM, REDRAWN):
+        return replace(random_bank(tuple(prompts), dim=width, seed=seed), encoder=mode)
+    if mode == CAPTION:
+        return embed_prompts({**prompts, **{key_of(text): text for text in captions}}, encoder)
     return embed_prompts(apply_mode(prompts, mode, keypoints), encoder)
 
 
@@ -166,8 +187,7 @@ def embed_prompts(
     states: dict[str, np.ndarray] = dict(_shipped()) if encoder == SHIPPED_ENCODER else {}
     new = list(dict.fromkeys(t for several in texts.values() for t in several if t not in states))
     if new:
-        loaded = load_text_encoder(encoder) if isinstance(encoder, str) else encoder
-        tokens, mask = loaded.encode(new)
+        tokens, mask = _encoded(encoder, new)
         states |= {text: tokens[i][mask[i]] for i, text in enumerate(new)}
     rows = [np.concatenate([states[t] for t in several]) for several in texts.values()]
     tokens = torch.zeros(len(rows), max(map(len, rows)), rows[0].shape[-1])
@@ -178,10 +198,22 @@ def embed_prompts(
     return PromptBank(tuple(texts), tuple("; ".join(t) for t in texts.values()), tokens, mask, name)
 
 
+def _encoded(encoder: str | TextEncoder, sentences: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """What the encoder gives; one that was loaded for this is gone before anything else takes memory."""
+    if not isinstance(encoder, str):
+        return encoder.encode(sentences)
+    loaded = load_text_encoder(encoder)
+    found = loaded.encode(sentences)
+    del loaded
+    gc.collect()  # models refer to themselves in circles
+    return found
+
+
 def random_bank(
     categories: Sequence[str], *, dim: int = 384, length: int = 10, seed: int = 0, per_category: bool = False
 ) -> PromptBank:
-    """Fixed random token states, a control that says nothing (keyword mode −3 of the released loader).
+    """Fixed random token states, uniform in [0, 1), a control that says nothing (keyword mode −3 of the released
+    loader, which draws 10 tokens as wide as the encoder's features).
 
     Args:
         categories: C names.
@@ -191,10 +223,10 @@ def random_bank(
         per_category: other numbers for each category; False, as released, the same for all.
     """
     rng = np.random.default_rng(seed)
-    tokens = rng.standard_normal((len(categories) if per_category else 1, length, dim), dtype=np.float32)
+    tokens = rng.random((len(categories) if per_category else 1, length, dim), dtype=np.float32)
     tokens = torch.from_numpy(tokens).expand(len(categories), -1, -1).clone()
     mask = torch.ones(tokens.shape[:2], dtype=torch.bool)
-    return PromptBank(tuple(categories), ("",) * len(categories), tokens, mask, "random")
+    return PromptBank(tuple(categories), ("",) * len(categories), tokens, mask, RANDOM)
 
 
 @functools.cache

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from lvtune.errors import LvtuneError
 from lvtune.language.animals import AP10K
@@ -82,12 +83,46 @@ def sentence_for(category: str) -> str:
     return {"photo": PHOTO, **HUMAN_ART}.get(category, PICTURE)
 
 
-MODES = ("category", "human", "none", "keypoints")
-"""Keyword modes 1, −1, −2 and 2 of the released loader.
+SENTENCE_MODES = ("category", "human", "none", "keypoints")
+"""Keyword modes 1, −1, −2 and 2 of the released loader, which make other sentences of a domain's."""
+MODES = ("category", "human", "none", "keypoints", "caption", "random", "random-each-call")
+"""All keyword modes; 0 is ``caption``, −3 and −4 are ``random`` and ``random-each-call``."""
 
-Mode −3 is `lvtune.language.bank.random_bank`. Modes 0 (each image's caption) and −4 (random at each call)
-give no fixed set of sentences and are not offered.
-"""
+
+def own_sentences(prompts: Mapping[str, str], given: Mapping[str, str] | str | None) -> dict[str, str]:
+    """A domain's sentences with the user's own in their place.
+
+    Args:
+        prompts: category to sentence.
+        given: category to sentence, for some or all; a YAML or JSON file of these; one sentence for all categories.
+
+    Raises:
+        LvtuneError: a category that the domain does not have; a file that cannot be read.
+    """
+    if isinstance(given, str) and not given.lower().endswith((".yaml", ".yml", ".json")):
+        return dict.fromkeys(prompts, given)
+    own = _read(Path(given)) if isinstance(given, str) else dict(given or {})
+    unknown = [name for name in own if name not in prompts]
+    if unknown:
+        raise LvtuneError(
+            f"a sentence for '{unknown[0]}', which is no category here", f"one of {', '.join(prompts)}",
+            suggest(unknown[0], list(prompts), "leave it out"),
+        )  # fmt: skip
+    return {**prompts, **own}
+
+
+def _read(path: Path) -> dict[str, str]:
+    import yaml
+
+    try:
+        found = yaml.safe_load(path.expanduser().read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())[:120]
+        raise LvtuneError(f"sentences in {path} ({reason})", "a YAML or JSON file", "check the file") from None
+    if not isinstance(found, dict) or not all(isinstance(part, str) for pair in found.items() for part in pair):
+        raise LvtuneError(f"sentences in {path}", "a table of categories and sentences",
+                          "write `sketch: a sketch of a human` lines")  # fmt: skip
+    return found
 
 
 def apply_mode(
@@ -107,10 +142,9 @@ def apply_mode(
     Raises:
         LvtuneError: unknown mode; ``keypoints`` without names, or a sentence without the word "human".
     """
-    if mode not in MODES:
-        raise LvtuneError(
-            f"prompt mode '{mode}'", f"one of {', '.join(MODES)}", suggest(mode, list(MODES), "choose one")
-        )
+    if mode not in SENTENCE_MODES:
+        known = ", ".join(SENTENCE_MODES)
+        raise LvtuneError(f"prompt mode '{mode}'", f"one of {known}", suggest(mode, list(SENTENCE_MODES), "choose one"))
     fixed = {"human": PHOTO, "none": NONE}
     if mode != "keypoints":
         return {category: (fixed.get(mode, sentence),) for category, sentence in prompts.items()}
