@@ -42,7 +42,9 @@ def test_a_method_with_a_misspelt_default_is_told():
 
 def test_all_mistakes_in_one_error():
     with pytest.raises(LvtuneError) as caught:
-        Recipe.from_dict({"trian": {}, "train": {"epoch": 3, "lr": "fast"}, "method_options": {"promts": 3}})
+        Recipe.from_dict(
+            {"trian": {}, "train": {"epoch": 3, "lr": "fast"}, "method": "vlpose", "method_options": {"promts": 3}}
+        )
     for part in ("'trian'", "'train.epoch'", "train.lr = 'fast'", "'method.promts'"):
         assert part in caught.value.given
     for part in ("'train'", "'train.epochs'", "'method.prompts'"):
@@ -58,7 +60,7 @@ def test_data_alone_make_the_domain_the_users_own(data):
 def test_folder_is_named_after_base_domain_and_method():
     assert (
         str(Recipe(base="timm:vit", domain="humanart/sketch").folder)
-        == "lvtune-out/timm-vit-humanart-sketch-vlpose"
+        == "lvtune-out/timm-vit-humanart-sketch-vlpose-light"
     )
     assert str(Recipe(out="here").folder) == "here"
 
