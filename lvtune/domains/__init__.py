@@ -1,6 +1,6 @@
 """Domains, one a file: what they are called, where their data come from, what sentences describe them."""
 
-from lvtune.domains import ap10k, coco, demo_art, freihand, hand_figures, humanart, rhd, stb
+from lvtune.domains import ap10k, coco, demo_art, filters_more, freihand, hand_figures, humanart, rhd, stb
 from lvtune.domains.base import (
     DOMAINS,
     Domain,
@@ -21,6 +21,7 @@ __all__ = [
     "coco",
     "custom_domain",
     "demo_art",
+    "filters_more",
     "freihand",
     "get_domain",
     "hand_figures",
