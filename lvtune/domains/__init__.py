@@ -1,6 +1,6 @@
 """Domains, one a file: what they are called, where their data come from, what sentences describe them."""
 
-from lvtune.domains import ap10k, coco, demo_art, filters_more, freihand, hand_figures, humanart, rhd, stb
+from lvtune.domains import ap10k, coco, demo_art, filters_more, freihand, hand_figures, humanart, lsp_art, rhd, stb
 from lvtune.domains.base import (
     DOMAINS,
     Domain,
@@ -28,6 +28,7 @@ __all__ = [
     "humanart",
     "list_domains",
     "list_filters",
+    "lsp_art",
     "register_domain",
     "register_filter",
     "rhd",
