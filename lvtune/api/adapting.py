@@ -187,6 +187,7 @@ def _values(
 
 
 def _write(job: Job, folder: Path, values: dict[str, Any], target: _Measured) -> None:
+    from lvtune.api.language_figures import figures_of_job
     from lvtune.hub.atomic import write_text
     from lvtune.hub.card import Publication, model_card
     from lvtune.hub.store import adapter_config
@@ -209,4 +210,4 @@ def _write(job: Job, folder: Path, values: dict[str, Any], target: _Measured) ->
     at = Publication(picture=None if shown is None else shown.name)
     write_text(folder / "README.md", model_card(config, values, at))
     write_text(folder / "report.json", json.dumps(values, indent=1))
-    write_report(values, folder / "report.html", pairs)
+    write_report(values, folder / "report.html", pairs, figures_of_job(job))

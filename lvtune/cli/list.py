@@ -52,6 +52,12 @@ def _objectives() -> list[str]:
     return OBJECTIVES.names()
 
 
+def _joint_encoders() -> list[str]:
+    from lvtune.language.joint import list_joint_encoders
+
+    return list_joint_encoders()
+
+
 def _grammars() -> list[str]:
     from lvtune.language.grammars import list_grammars
 
@@ -68,6 +74,7 @@ LISTS: dict[str, Callable[[], list[str]]] = {
     "bases": _bases,
     "methods": _methods,
     "domains": _domains,
+    "joint-encoders": _joint_encoders,
     "objectives": _objectives,
     "grammars": _grammars,
     "text-encoders": _encoders,

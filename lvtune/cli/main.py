@@ -23,6 +23,7 @@ COMMANDS = {
     "list": "names of bases, methods, domains, text encoders, recipes and skeletons",
     "check-data": "what a data set holds and what is wrong with it",
     "select": "w and lambda 3 of text-contrast by cross-validation on the source alone",
+    "figure": "what a joint encoder makes of source, target and sentences: a map, or pictures ranked",
     "reproduce": "a publication's table: its figures, ours where run, and what a run needs",
     "convert": "released VLPose and original ViTPose checkpoints in our form",
     "push": "give an adapter away: to the Hub, with a model card",

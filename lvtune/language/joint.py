@@ -1,7 +1,8 @@
 """Frozen joint encoders: pictures and sentences as vectors of one space.
 
 A joint encoder is named ``clip`` or ``siglip`` (their usual weights on the Hub), or ``clip:FOLDER`` and
-``siglip:owner/model`` for others. More register with a decorator. Radford et al., CLIP, ICML 2021, arXiv 2103.00020; Zhai et al., SigLIP, ICCV 2023, arXiv 2303.15343.
+``siglip:owner/model`` for others; ``small:FILE`` is one of :mod:`lvtune.language.small_joint`. More register with a
+decorator. Radford et al., CLIP, ICML 2021, arXiv 2103.00020; Zhai et al., SigLIP, ICCV 2023, arXiv 2303.15343.
 """
 
 from __future__ import annotations
@@ -133,3 +134,7 @@ def clip(source: str | None = None) -> JointEncoder:
 def siglip(source: str | None = None) -> JointEncoder:
     """SigLIP; the base model at 224 px by default, 768-d."""
     return HubJointEncoder("siglip", source or SIGLIP)
+
+
+# files itself under its name
+from lvtune.language import small_joint  # noqa: E402, F401

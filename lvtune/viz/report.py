@@ -16,9 +16,10 @@ from lvtune.viz.curves import Level, Series, gap_bar, line_chart, pair_of_bars, 
 from lvtune.viz.page import cell, change, escape, number, percent, row
 
 Pictures = Sequence[tuple[str, np.ndarray, np.ndarray]]
+Figures = Sequence[tuple[str, np.ndarray]]
 
 
-def write_report(report: Mapping[str, Any], path: Path | str, pictures: Pictures = ()) -> Path:
+def write_report(report: Mapping[str, Any], path: Path | str, pictures: Pictures = (), figures: Figures = ()) -> Path:
     """Writes the page in one step.
 
     Args:
@@ -26,14 +27,15 @@ def write_report(report: Mapping[str, Any], path: Path | str, pictures: Pictures
             or holds as None is left out or shown as a dash.
         path: of the page.
         pictures: (caption, RGB uint8 before, RGB uint8 after), skeletons drawn.
+        figures: (caption, RGB uint8) of what the objective read.
 
     Raises:
         LvtuneError: the place cannot be written.
     """
-    return write_text(path, render(report, pictures))
+    return write_text(path, render(report, pictures, figures))
 
 
-def render(report: Mapping[str, Any], pictures: Pictures = ()) -> str:
+def render(report: Mapping[str, Any], pictures: Pictures = (), figures: Figures = ()) -> str:
     """The page as text; see `write_report`."""
     recipe = report.get("recipe") or {}
     method, base = (
@@ -48,6 +50,7 @@ def render(report: Mapping[str, Any], pictures: Pictures = ()) -> str:
         _gap(report),
         _scores(report),
         _pictures(report, pictures),
+        _figures(figures),
         _curves(report),
         _joints(report),
         _adapter(report),
@@ -64,15 +67,12 @@ def _score(report: Mapping[str, Any], where: str, when: str, metric: str | None 
 
 def _head(report: Mapping[str, Any], title: str) -> str:
     names = [
-        f"{where}: {escape(report[f'{where}_name'])}"
-        for where in ("target", "source")
-        if report.get(f"{where}_name")
+        f"{where}: {escape(report[f'{where}_name'])}" for where in ("target", "source") if report.get(f"{where}_name")
     ]
     imitated = imitation(report)
     note = f'<p class="note"><b>{imitated[0]}.</b> {escape(imitated[1])}</p>' if imitated else ""
     return (
-        f'<header><p class="eyebrow">lvtune report</p><h1>{escape(title)}</h1>'
-        f"<p>{' · '.join(names)}</p></header>{note}"
+        f'<header><p class="eyebrow">lvtune report</p><h1>{escape(title)}</h1><p>{" · ".join(names)}</p></header>{note}'
     )
 
 
@@ -84,9 +84,7 @@ def _tiles(report: Mapping[str, Any]) -> str:
     tiles = [
         ("Points gained", change(before, after), f"target {name}, {number(before)} → {number(after)} %"),
         ("Gap closed", percent(gap), f"between target and source {name}") if gap is not None else None,
-        ("Kept, adapter on", percent(kept.get("on")), f"of source {name}")
-        if kept.get("on") is not None
-        else None,
+        ("Kept, adapter on", percent(kept.get("on")), f"of source {name}") if kept.get("on") is not None else None,
         ("Kept, adapter off", percent(kept.get("off")), f"of source {name}{identical}")
         if kept.get("off") is not None
         else None,
@@ -104,9 +102,7 @@ def _tiles(report: Mapping[str, Any]) -> str:
 
 
 def _gap(report: Mapping[str, Any]) -> str:
-    scores = [
-        _score(report, *at) for at in (("target", "before"), ("target", "after_on"), ("source", "before"))
-    ]
+    scores = [_score(report, *at) for at in (("target", "before"), ("target", "after_on"), ("source", "before"))]
     svg = "" if None in scores else gap_bar(*scores)
     svg = f'<div class="wide gap">{svg}</div>' if svg else ""
     return page.section("The gap", f"{METRICS[main_of(report)]} in percent, on the test split.", svg)
@@ -117,8 +113,7 @@ def _scores(report: Mapping[str, Any]) -> str:
     rows: list[str] = []
     for where in ("target", "source"):
         found = [
-            (key, [_score(report, where, when, key) for when in ("before", "after_on", "after_off")])
-            for key in METRICS
+            (key, [_score(report, where, when, key) for when in ("before", "after_on", "after_off")]) for key in METRICS
         ]
         found = [(key, values) for key, values in found if any(value is not None for value in values)]
         title = report.get(f"{where}_name")
@@ -147,9 +142,7 @@ def _pictures(report: Mapping[str, Any], pictures: Pictures) -> str:
             f"<div>{page.picture(image, f'{caption}, {words}')}{words}</div>"
             for image, words in ((before, "before"), (after, "adapter on"))
         )
-        shown.append(
-            f'<figure><figcaption>{escape(caption)}</figcaption><div class="pair">{sides}</div></figure>'
-        )
+        shown.append(f'<figure><figcaption>{escape(caption)}</figcaption><div class="pair">{sides}</div></figure>')
     sides = "left side orange, right side blue, middle green"
     if main_of(report) == "auc@50":
         sides = "each finger in its colour, and in space beside it, in grey the truth"
@@ -157,6 +150,14 @@ def _pictures(report: Mapping[str, Any], pictures: Pictures) -> str:
     words += f" The pictures are {imitated[0].lower()}." if imitated else ""
     inside = f'<div class="pairs">{"".join(shown)}</div>' if shown else ""
     return page.section("Before and after", words, inside)
+
+
+def _figures(figures: Figures) -> str:
+    shown = [
+        f"<figure><figcaption>{escape(caption)}</figcaption>{page.picture(image, caption)}</figure>"
+        for caption, image in figures
+    ]
+    return page.section("Pictures and sentences", "As the joint encoder sees them.", "".join(shown))
 
 
 def _curves(report: Mapping[str, Any]) -> str:
@@ -233,12 +234,8 @@ def _base(report: Mapping[str, Any]) -> str:
     if report.get("seed") is not None:
         pairs.append(("seed", escape(report["seed"])))
     if versions:
-        pairs.append(
-            ("versions", ", ".join(f"{escape(name)} {escape(value)}" for name, value in versions.items()))
-        )
-    words = (
-        "sha256 over names, types, shapes and bytes of all parameters and buffers of the frozen estimator."
-    )
+        pairs.append(("versions", ", ".join(f"{escape(name)} {escape(value)}" for name, value in versions.items())))
+    words = "sha256 over names, types, shapes and bytes of all parameters and buffers of the frozen estimator."
     return page.section("Base", words, page.facts(pairs))
 
 
@@ -248,9 +245,7 @@ def _recipe(recipe: Mapping[str, Any]) -> str:
     import yaml
 
     text = yaml.safe_dump(without_nulls(recipe), sort_keys=False, allow_unicode=True, width=100)
-    words = (
-        "Without options left to their defaults. In a file, <code>lvtune adapt --config FILE</code> runs it."
-    )
+    words = "Without options left to their defaults. In a file, <code>lvtune adapt --config FILE</code> runs it."
     return page.section("Recipe", words, f"<pre>{escape(text)}</pre>")
 
 

@@ -1,0 +1,193 @@
+"""The map of features and the retrieval sheet of a source, a target and a joint encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Subset
+
+from lvtune.api.job import open_domain, open_training, setting_of
+from lvtune.bases import load_base
+from lvtune.data.dataset import collate
+from lvtune.errors import LvtuneError
+from lvtune.evaluation.inference import split_dataset
+from lvtune.hub.atomic import write_atomically
+from lvtune.language.grammars import draw
+from lvtune.language.joint import unnormalised
+from lvtune.recipe import Recipe
+from lvtune.training.engine import resolve_device
+from lvtune.training.joint_features import PromptVectors
+from lvtune.viz.language import cover, feature_map, ranked, retrieval_sheet
+
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
+
+    from lvtune.bases.base import Base
+    from lvtune.language.joint import JointEncoder
+
+Say = Callable[[str], None]
+FILES = {"map": "feature-map.png", "retrieval": "retrieval.png"}
+
+
+@dataclass(frozen=True)
+class FigureOptions:
+    """Options of ``lvtune figure``."""
+
+    encoder: str = "clip"
+    """Joint encoder: clip, siglip, with :FOLDER or :owner/model for other weights, or small:FILE."""
+    grammar: str | None = None
+    """Grammar of the sentences, by name or as a YAML file; None: that of the domain."""
+    w: float = 0.5
+    """Weight of the picture's vector in the steered one; the paper's figure has 0.5."""
+    count: int = 200
+    """Pictures of source and target each."""
+    rows: int = 6
+    """Rows of the retrieval sheet."""
+    columns: int = 7
+    """Ranked pictures in a row."""
+    words: str = "text"
+    """text, or random for vectors without a meaning in place of the sentences'."""
+    source_sentence: str | None = None
+    """What the source's pictures look like; None: its own sentence."""
+    l2: bool = True
+    """Bring vectors to length 1 before they are mixed."""
+
+
+@dataclass(frozen=True)
+class Looked:
+    """N pictures as a joint encoder sees them."""
+
+    vectors: np.ndarray
+    """(N, D)."""
+    pictures: list[np.ndarray]
+    """(H, W, 3) uint8 each."""
+    categories: list[str]
+
+
+def look(data: Dataset, base: Base, encoder: JointEncoder, count: int, seed: int = 0) -> Looked:
+    """``count`` pictures of a data set, spread by ``seed``, as ``base`` is shown them."""
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(data))[:count])
+    vectors, pictures, categories = [], [], []
+    for batch in DataLoader(Subset(data, chosen.tolist()), batch_size=32, collate_fn=collate):
+        images = unnormalised(batch["pixel_values"].to(base.device), base.mean, base.std)
+        vectors.append(encoder.encode_images(images).cpu().numpy())
+        pictures += list((images * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy())
+        categories += batch["category"]
+    return Looked(np.concatenate(vectors), pictures, categories)
+
+
+def language_figures(
+    recipe: Recipe,
+    options: FigureOptions | None = None,
+    kinds: tuple[str, ...] = tuple(FILES),
+    say: Say = lambda t: None,
+) -> dict[str, Any]:
+    """Draws the figures asked for into the recipe's folder.
+
+    Args:
+        recipe: base (whose crops are shown; its weights are not needed), domain and data.
+        options: encoder and sentences.
+        kinds: of ``map`` and ``retrieval``.
+        say: told what is being done.
+
+    Returns:
+        ``files`` and, with a map, ``cover``: mean cosine of the target's pictures to the nearest source picture, and
+        to the nearest steered vector; ``encoder``, ``source_name``, ``target_name``, ``prompts``.
+
+    Raises:
+        LvtuneError: no such thing as is named; no source pictures; scikit-learn is missing (for the map).
+    """
+    options = options or FigureOptions()
+    strange = [kind for kind in kinds if kind not in FILES]
+    if strange:
+        raise LvtuneError(f"figure '{strange[0]}'", f"one of {', '.join(FILES)}", f"type {next(iter(FILES))}")
+    base = load_base(recipe.base, "random", seed=recipe.seed)
+    base.model.to(resolve_device(recipe.device))
+    domain = open_domain(recipe.domain, recipe.data)
+    target = domain.open("test", recipe.data)
+    source = open_training(domain, base, replace(recipe, text_only=True), target)
+    setting = setting_of(replace(recipe, text_only=True), base, domain, source)
+    say(f"loading {options.encoder}")
+    prompts = PromptVectors.of(setting, options)
+    say("encoding pictures")
+    seen = look(split_dataset(base, source), base, prompts.encoder, options.count, recipe.seed)
+    values: dict[str, Any] = {
+        "encoder": prompts.encoder.name, "prompts": len(prompts), "w": options.w, "files": {},
+        "source_name": source.name, "target_name": target.name,
+    }  # fmt: skip
+    drawn = {}
+    if "map" in kinds:
+        there = look(split_dataset(base, target), base, prompts.encoder, options.count, recipe.seed)
+        drawn["map"], values["cover"] = _map(seen, there, prompts, options, recipe.seed)
+    if "retrieval" in kinds:
+        drawn["retrieval"] = _retrieval(seen, prompts, options, recipe.seed)
+    for kind, picture in drawn.items():
+        values["files"][kind] = str(_write(picture, recipe.folder / FILES[kind]))
+    return values
+
+
+def steered(
+    vectors: np.ndarray, prompts: PromptVectors, options: FigureOptions, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(N, D) of w picture + (1 - w) sentence, and which sentence each has."""
+    chosen = draw(len(prompts), range(len(vectors)), 0, seed)
+    seen, said = torch.from_numpy(vectors), prompts.rows(chosen)
+    if options.l2:
+        seen = torch.nn.functional.normalize(seen, dim=-1)
+    return (options.w * seen + (1 - options.w) * said).numpy(), chosen
+
+
+def _map(
+    seen: Looked, there: Looked, prompts: PromptVectors, options: FigureOptions, seed: int
+) -> tuple[np.ndarray, dict[str, float]]:
+    moved, _ = steered(seen.vectors, prompts, options, seed)
+    groups = {"source pictures": seen.vectors, "source pictures, steered by sentences": moved}
+    kinds = list(dict.fromkeys(there.categories))
+    # a colour each tells apart what a legend can hold
+    for kind in kinds if len(kinds) <= 6 else [None]:
+        mine = [kind is None or found == kind for found in there.categories]
+        name = "target pictures" + (f": {kind.replace('_', ' ')}" if kind else "")
+        groups[name] = there.vectors[mine]
+    covered = {"by_source": cover(there.vectors, seen.vectors), "by_steered": cover(there.vectors, moved)}
+    title = f"t-SNE of {prompts.encoder.name}: steered = {options.w:g} picture + {1 - options.w:g} sentence"
+    return feature_map(groups, title, seed), covered
+
+
+def _retrieval(seen: Looked, prompts: PromptVectors, options: FigureOptions, seed: int) -> np.ndarray:
+    moved, chosen = steered(seen.vectors, prompts, options, seed)
+    places = np.linspace(0, len(moved) - 1, min(options.rows, len(moved))).round().astype(int)
+    order, cosines = ranked(moved[places], seen.vectors, places.tolist(), options.columns)
+    sentences = prompts.grammar.sentences()
+    rows = [(int(p), sentences[chosen[p]], order[i].tolist(), cosines[i].tolist()) for i, p in enumerate(places)]
+    return retrieval_sheet(seen.pictures, rows)
+
+
+def _write(picture: np.ndarray, file: Path) -> Path:
+    import cv2
+
+    return write_atomically(file, cv2.imencode(".png", picture[:, :, ::-1])[1].tobytes())
+
+
+def figures_of_job(job: Any) -> list[tuple[str, np.ndarray]]:
+    """Both figures of a run whose objective reads a joint encoder, for its report; [] for any other run.
+
+    The target's pictures are shown beside; the run itself has not seen them.
+    """
+    prompts = getattr(job.objective, "prompts", None)
+    if not isinstance(prompts, PromptVectors) or prompts.encoder is None:
+        return []
+    options = FigureOptions(w=getattr(job.objective.config, "w", 0.5), count=100, rows=4, l2=job.objective.config.l2)
+    data = {part: split_dataset(job.base, split) for part, split in (("train", job.train), ("test", job.test))}
+    seen, there = (look(data[part], job.base, prompts.encoder, options.count, job.recipe.seed) for part in data)
+    found = [("Training pictures ranked by a steered vector", _retrieval(seen, prompts, options, job.recipe.seed))]
+    try:
+        picture, covered = _map(seen, there, prompts, options, job.recipe.seed)
+    except LvtuneError:  # the map needs scikit-learn, which the run itself does not
+        return found
+    near = f"nearest cosine {covered['by_source']:.3f} to the source, {covered['by_steered']:.3f} to the steered"
+    return [(f"Features of training and test pictures; a test picture has its {near}", picture), *found]

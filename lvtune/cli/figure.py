@@ -1,0 +1,51 @@
+"""``lvtune figure``: what a joint encoder makes of source, target and sentences."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from lvtune.api.language_figures import FILES, FigureOptions, language_figures
+from lvtune.cli import adapt
+from lvtune.cli.outcome import Outcome, say
+from lvtune.cli.parser import Parser, UsageError, add_options, nested
+from lvtune.errors import LvtuneError
+from lvtune.recipe import Recipe
+from lvtune.registry import suggest
+from lvtune.schema import make, options_of
+
+_HIDE = ("method_options", "objective_options", "method", "objective", "text_only", "weights")
+
+
+def parser(argv: Sequence[str], summary: str) -> Parser:
+    """Which figure, options of :class:`FigureOptions`, and where the pictures lie."""
+    result = Parser("figure", summary)
+    result.add_argument("kind", metavar="KIND", help="map: features in the plane; retrieval: pictures ranked")
+    result.add_argument("--config", metavar="YAML", help="recipe file, or the name of a shipped recipe")
+    add_options(result, FigureOptions, title="what to draw")
+    hidden = [o for o in options_of(Recipe) if o.path.startswith(("train.", "evaluate.", "language."))]
+    add_options(result, Recipe, title="of what", hide=(*_HIDE, *(option.path for option in hidden)))
+    return result
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Draws it.
+
+    Raises:
+        UsageError: no such figure, or unknown options.
+    """
+    if args.kind not in FILES:
+        fix = suggest(args.kind, list(FILES), "type `lvtune figure map`")
+        raise UsageError(f"unknown figure '{args.kind}'", f"one of {', '.join(FILES)}", fix)
+    try:
+        options = make(FigureOptions, nested(args, FigureOptions))
+    except LvtuneError as error:
+        raise UsageError(error.given, error.expected, error.fix) from error
+    values = language_figures(adapt.recipe_of(args), options, (args.kind,), say)
+    text = [f"{values['prompts']:,} sentences, {values['encoder']}; {values['source_name']} -> {values['target_name']}"]
+    if "cover" in values:
+        near = values["cover"]
+        text.append(f"nearest cosine of a target picture: {near['by_source']:.3f} to a source picture, "
+                    f"{near['by_steered']:.3f} to a steered one")  # fmt: skip
+    text += [f"drawn: {file}" for file in values["files"].values()]
+    return Outcome(values, "\n".join(text))

@@ -1,0 +1,111 @@
+"""What a joint encoder makes of pictures and sentences: a map of features, and pictures ranked by a steered one.
+
+The figures 3 and 4 of Lee et al., Image-free Domain Generalization via CLIP for 3D Hand Pose Estimation, WACV 2023.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from lvtune.errors import LvtuneError
+from lvtune.viz.overlay import contact_sheet
+
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6a3d9a", "#000000")
+_MARKS = ("o", "^", "s", "D", "v", "P", "X", "*")
+LARGEST_PERPLEXITY = 30.0
+
+
+def embed_in_plane(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
+    """(N, D) -> (N, 2) by t-SNE (van der Maaten and Hinton, JMLR 2008) of vectors of length 1.
+
+    Raises:
+        LvtuneError: scikit-learn is not installed; fewer than five vectors.
+    """
+    try:
+        from sklearn.manifold import TSNE
+    except ImportError as error:
+        raise LvtuneError("a map of features without scikit-learn", "scikit-learn, which makes it",
+                          "pip install scikit-learn") from error  # fmt: skip
+    if len(vectors) < 5:
+        raise LvtuneError(f"a map of {len(vectors)} features", "at least five", "take more pictures (--count)")
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
+    perplexity = min(LARGEST_PERPLEXITY, (len(vectors) - 1) / 3)
+    plane = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(unit.astype(np.float64))
+    return plane.astype(np.float32)
+
+
+def feature_map(groups: Mapping[str, np.ndarray], title: str = "", seed: int = 0) -> np.ndarray:
+    """A picture (H, W, 3) uint8 of all vectors in the plane, each group in its colour.
+
+    Args:
+        groups: words of the legend to vectors (N, D); those that come later lie on top.
+        title: above.
+        seed: of t-SNE.
+
+    Raises:
+        LvtuneError: as :func:`embed_in_plane`.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    plane = embed_in_plane(np.concatenate(list(groups.values())), seed)
+    figure = Figure(figsize=(8, 6), dpi=140, layout="constrained")
+    axes, start = figure.add_subplot(), 0
+    for i, (name, vectors) in enumerate(groups.items()):
+        x, y = plane[start : start + len(vectors)].T
+        look = {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKS[i % len(_MARKS)]}
+        axes.scatter(x, y, s=22, alpha=0.7, linewidths=0, label=f"{name} ({len(vectors)})", **look)
+        start += len(vectors)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_title("\n".join(textwrap.wrap(title, 90)), fontsize=10)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def ranked(
+    queries: np.ndarray, vectors: np.ndarray, exclude: Sequence[int], count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Places and cosines (Q, count) of the vectors nearest to each query, the excluded one left out.
+
+    Args:
+        queries: (Q, D).
+        vectors: (N, D).
+        exclude: (Q,) place that each query comes from.
+        count: how many, at most N - 1.
+    """
+    unit = lambda x: x / np.linalg.norm(x, axis=1, keepdims=True).clip(1e-12)  # noqa: E731
+    cosines = unit(queries) @ unit(vectors).T
+    cosines[np.arange(len(queries)), list(exclude)] = -np.inf
+    order = np.argsort(-cosines, axis=1, kind="stable")[:, : min(count, len(vectors) - 1)]
+    return order, np.take_along_axis(cosines, order, 1)
+
+
+def retrieval_sheet(
+    pictures: Sequence[np.ndarray],
+    rows: Sequence[tuple[int, str, Sequence[int], Sequence[float]]],
+    *,
+    cell: int = 150,
+) -> np.ndarray:
+    """A picture (H, W, 3) uint8: in each row the picture that was steered, the sentence, and those ranked by it.
+
+    Args:
+        pictures: (H, W, 3) uint8.
+        rows: place of the picture steered, sentence, places of the ranked ones, their cosines.
+        cell: pixels that the longer side of a picture is brought to.
+    """
+    shown = [[pictures[source], *(pictures[i] for i in places)] for source, _, places, _ in rows]
+    words = [[f"+ {sentence}", *(f"{number}: {cosine:.2f}" for number, cosine in enumerate(cosines, 1))]
+             for _, sentence, _, cosines in rows]  # fmt: skip
+    return contact_sheet(shown, words, cell=cell)
+
+
+def cover(target: np.ndarray, of: np.ndarray) -> float:
+    """Mean over the target's vectors (N, D) of the cosine to the nearest of others (M, D): 1 is covered."""
+    unit = lambda x: x / np.linalg.norm(x, axis=1, keepdims=True).clip(1e-12)  # noqa: E731
+    return float((unit(target) @ unit(of).T).max(1).mean())
