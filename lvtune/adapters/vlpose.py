@@ -31,7 +31,7 @@ from lvtune.adapters.vlpose_published import FollowingNorm, drop_path, norms_of_
 from lvtune.bases.base import Base, Block
 from lvtune.data.skeletons import Skeleton
 from lvtune.errors import LvtuneError
-from lvtune.language.sharing import placed
+from lvtune.language.sharing import held, placed
 from lvtune.patcher import Call, Change, StandIn
 from lvtune.training.optim import layer_scale
 
@@ -109,7 +109,7 @@ class VLPose(Defaults, nn.Module):
         skeleton: Skeleton | None = None,
     ) -> None:
         super().__init__()
-        decoder = DECODERS.get(config.decoder)
+        decoder, matcher = DECODERS.get(config.decoder), MATCHERS.get(config.matcher)
         self.config, self.bank = config, _needed(bank) if decoder.reads_relation else None
         self.width = width = base.width
         if width % config.heads:
@@ -119,7 +119,7 @@ class VLPose(Defaults, nn.Module):
         self._make_prompts(base)
         if self.bank is not None:
             self.text_proj = nn.Identity() if bank.dim == width else nn.Linear(bank.dim, width)
-            self.matcher = MATCHERS.get(config.matcher)(width, config.heads, config.dropout)
+            self.matcher = matcher(width, config.heads, config.dropout)
             self.join = Join(width) if self.matcher.doubles else None
         self.decoder = decoder(base.stages, width, config.zero_init)
         self.predictor = make_predictor(base, skeleton or base.skeleton)
@@ -129,6 +129,8 @@ class VLPose(Defaults, nn.Module):
         # not persistent: the bank is saved beside the adapter's own tensors, and they are the bank's own
         self.register_buffer("text_tokens", bank.tokens.float(), persistent=False)  # (C, T, text_dim)
         self.register_buffer("text_mask", bank.mask, persistent=False)  # (C, T)
+        mean = held(bank, _mean_tokens) if len(bank.tokens) > _PROJECTED_AT_ONCE else None
+        self.register_buffer("text_mean", mean, persistent=False)  # (T, text_dim)
 
     def _make_prompts(self, base: Base) -> None:
         """Visual prompts and their gates, or a trained copy of the last block."""
@@ -153,6 +155,8 @@ class VLPose(Defaults, nn.Module):
         super()._apply(fn, recurse)
         if self.bank is not None:
             self.text_tokens, self.text_mask = placed(self.bank, self.text_tokens)
+            if self.text_mean is not None:
+                self.text_mean = held(self.bank, _mean_tokens, self.text_mean)
         return self
 
     def undecayed(self) -> Iterable[nn.Parameter]:
@@ -216,11 +220,11 @@ class VLPose(Defaults, nn.Module):
             dropped = torch.rand(len(index), device=index.device) < self.config.prompt_dropout
             index = torch.where(dropped, count, index)
         mask = torch.cat([self.text_mask, self.text_mask.any(0, keepdim=True)])
-        if count <= _PROJECTED_AT_ONCE:
-            tokens = _with_mean(self.text_proj(states), self.text_mask)
-            return tokens[index], mask[index]
+        if self.text_mean is None:
+            return _with_mean(self.text_proj(states), self.text_mask)[index], mask[index]
         read, place = index.unique(return_inverse=True)
-        return self.text_proj(_with_mean(states, self.text_mask)[read])[place], mask[index]
+        tokens = torch.where((read == count)[:, None, None], self.text_mean, states[read.clamp(max=count - 1)])
+        return self.text_proj(tokens)[place], mask[index]
 
     def relation(self, features: Tensor, prompts: tuple[str | None, ...] | None) -> Tensor:
         """R (B, D, h, w) of the feature map E (B, D, h, w) and each sample's sentence."""
@@ -245,6 +249,10 @@ def _needed(bank: PromptBank | None) -> PromptBank:
             'create_adapter("vlpose", base, domain="demo-art")',
         )  # fmt: skip
     return bank
+
+
+def _mean_tokens(bank: PromptBank) -> Tensor:
+    return bank.mean()[0]
 
 
 def _with_mean(tokens: Tensor, mask: Tensor) -> Tensor:

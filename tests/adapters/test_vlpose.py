@@ -12,6 +12,7 @@ from lvtune.adapters.vlpose_decoders import DECODERS
 from lvtune.adapters.vlpose_matchers import MATCHERS
 from lvtune.data.dataset import collate
 from lvtune.errors import LvtuneError
+from lvtune.language.bank import PromptBank, get_bank
 from lvtune.patcher import attach, use_adapter
 from lvtune.training.objectives import HeatmapObjective
 
@@ -323,3 +324,42 @@ def test_a_wrong_prompt_is_told_on_a_plain_model():
     attach(model, make_adapter("vlpose", model))
     with use_adapter(model, prompt="skech"), pytest.raises(LvtuneError, match="did you mean 'sketch'"):
         model(PIXELS)
+
+
+def many(count, dim=20):
+    """A bank of many sentences, such as captions."""
+    generator = torch.Generator().manual_seed(5)
+    mask = torch.arange(6) < torch.randint(1, 7, (count, 1), generator=generator)
+    tokens = torch.randn(count, 6, dim, generator=generator) * mask[..., None]
+    names = tuple(f"caption:{i}" for i in range(count))
+    return PromptBank(names, names, tokens, mask, "test")
+
+
+def test_of_many_sentences_only_those_read_are_projected():
+    bank = many(65)
+    adapter = make_adapter("vlpose", tiny_base(), bank=bank)
+    seen = []
+    adapter.text_proj.register_forward_hook(lambda module, args, output: seen.append(len(args[0])))
+    asked = ("caption:7", None, "caption:64", "caption:7")
+    tokens, mask = adapter.text(asked, 4)
+    assert seen == [3]
+    mean, reach = bank.mean()
+    for row, prompt in enumerate(asked):
+        i = None if prompt is None else bank.index(prompt)
+        states, real = (mean, reach) if i is None else (bank.tokens[i], bank.mask[i])
+        assert torch.equal(mask[row], real)
+        torch.testing.assert_close(tokens[row], adapter.text_proj(states), atol=1e-6, rtol=1e-6)
+    assert make_adapter("vlpose", tiny_base(), bank=many(64)).text_mean is None
+    assert adapter.double().text_mean.dtype == torch.float64
+    assert not {"text_mean", "text_tokens"} & adapter.tensors().keys()
+
+
+def test_tokens_that_are_drawn_anew_at_each_call():
+    base, bank = tiny_base(), get_bank("demo-art", mode="random-each-call", width=48)
+    adapter = make_adapter("vlpose", base, bank=bank, zero_init=False)
+    assert isinstance(adapter.text_proj, nn.Identity)  # as wide as the features, as released
+    first, again = adapter.text(("sketch", "cartoon"), 2)[0], adapter.text(("sketch", "cartoon"), 2)[0]
+    assert first.shape == (2, 10, 48) and 0 <= first.min() < first.max() < 1
+    assert torch.equal(first[0], first[1]) and not torch.equal(first, again)
+    fixed = make_adapter("vlpose", base, bank=get_bank("demo-art", mode="random", width=48))
+    assert torch.equal(fixed.text(("sketch",), 1)[0], fixed.text(("cartoon",), 1)[0])
