@@ -92,7 +92,7 @@ def _stand_in(ledger: Ledger, module: nn.Module, site: int) -> Callable[[], None
     def replacement(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         routing = ledger.current()
         if len(routing.parts) > 1:
-            return _replaced_by_part(ledger, routing, site, original, args, kwargs)
+            return _replaced_by_part(ledger, site, original, args, kwargs)
         part = routing.parts[0]
         acts = part.plan.get(site)
         replace = None if acts is None else acts.get("stand-in")
@@ -103,10 +103,9 @@ def _stand_in(ledger: Ledger, module: nn.Module, site: int) -> Callable[[], None
     return shadow(module, "forward", replacement)
 
 
-def _replaced_by_part(
-    ledger: Ledger, routing: Routing, site: int, original: Callable[..., Any], args: tuple, kwargs: dict
-) -> Any:
+def _replaced_by_part(ledger: Ledger, site: int, original: Callable[..., Any], args: tuple, kwargs: dict) -> Any:
     """The module's own forward for samples that nobody claims, each adapter's for its own."""
+    routing = ledger.current()
     if not any(site in part.plan for part in routing.parts):
         return original(*args, **kwargs)
     outputs, total = [], len(args[0])

@@ -16,7 +16,6 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -24,13 +23,13 @@ from torch import Tensor, nn
 from lvtune.bases.base import Base
 from lvtune.changes import Change, hooks_of, shares_a_batch
 from lvtune.errors import LvtuneError
+from lvtune.fitting import check_fit
 from lvtune.hooks import HOOKS, Acts, Hook, shadow
 from lvtune.registry import suggest
-from lvtune.routing import Part, Plan, Routing, is_compiled
+from lvtune.routing import Part, Routing, is_compiled
 from lvtune.selection import Group, Recomputation, Runs, Selection, chosen, running
 
 LEDGER = "_lvtune_ledger"
-_SHAPES: WeakKeyDictionary[nn.Module, dict[str, tuple[int, ...]]] = WeakKeyDictionary()
 
 
 @dataclass
@@ -256,7 +255,7 @@ class Ledger:
 
     def add(self, name: str, adapter: nn.Module, base: Base) -> None:
         """Attaches, all or nothing."""
-        _check_fit(adapter, base)
+        check_fit(adapter, base)
         changes = list(adapter.changes(base))
         first = not self.adapters
         try:
@@ -286,32 +285,7 @@ def _sum(first: Callable[[Tensor], Tensor], second: Callable[[Tensor], Tensor]) 
     return lambda x: first(x) + second(x)
 
 
-def shapes_of(model: nn.Module) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a model's parameters, compiled or not; one dict for all who ask, so do not write to it."""
-    found = {name.replace("_orig_mod.", ""): tuple(value.shape) for name, value in model.named_parameters()}
-    known = _SHAPES.get(model)
-    if known == found:
-        return known
-    _SHAPES[model] = found
-    return found
-
-
-def _check_fit(adapter: nn.Module, base: Base) -> None:
-    """Raises a LvtuneError if the adapter was made for a base of other shapes; where it does not say, it may try."""
-    wanted, found = vars(adapter).get("base_shapes"), shapes_of(base.model)
-    if wanted is not None and wanted != found:
-        name = next(n for n in {**wanted, **found} if wanted.get(n) != found.get(n))
-        raise LvtuneError(
-            f"an adapter for a base whose {name} is {wanted.get(name, 'not there')}",
-            f"one for {base.name}, whose {name} is {found.get(name, 'not there')}",
-            "load the base that the adapter was made for",
-        )
-
-
 def _forget_compiled() -> None:
     """Compiled code does not see hooks that come or go after it, so all of it is compiled afresh at its next call."""
     if "torch._dynamo" in sys.modules:
         torch.compiler.reset()
-
-
-__all__ = ["LEDGER", "Ledger", "Plan", "shapes_of"]

@@ -15,7 +15,8 @@ from torch import nn
 from lvtune.bases.base import as_base
 from lvtune.changes import AddToOutput, Call, Change, ExtendKeyValue, InsertTokens, StandIn
 from lvtune.errors import LvtuneError
-from lvtune.ledger import LEDGER, Ledger, shapes_of
+from lvtune.fitting import shapes_of
+from lvtune.ledger import LEDGER, Ledger
 from lvtune.selection import AUTO, Selection, as_choice, chosen
 
 

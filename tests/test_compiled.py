@@ -73,29 +73,77 @@ def test_attaching_to_a_compiled_model_takes_effect(case, on):
     torch.testing.assert_close(heatmaps(target), bare)
 
 
-def test_adapters_are_swapped_without_compiling_again():
+@pytest.fixture
+def counting():
+    """A compiler that changes nothing, and the graphs it was given."""
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    backend.graphs = graphs
+    return backend
+
+
+def test_kinds_of_adapters_are_swapped_without_compiling_again(counting):
     base = tiny_base(layers=1)
     adapters = {name: make_adapter(name, base, stirred=0.1) for name in ("lora", "norm")}
     expected = {None: heatmaps(base)}
     for name, adapter in adapters.items():
         with attach(base, adapter):
             expected[name] = heatmaps(base)
-    calls = []
-
-    def backend(graph, inputs):
-        calls.append(graph)
-        return graph.forward
-
-    compiled = torch.compile(base, backend=backend)
+    compiled = torch.compile(base, backend=counting)
     for name, adapter in adapters.items():
         attach(compiled, adapter, name)
     for turn in range(3):
         for name in ("lora", None, "norm"):
             with use_adapter(compiled, name):
                 torch.testing.assert_close(heatmaps(compiled), expected[name])
-        if turn == 1:
-            compiled_so_far = len(calls)
-    assert len(calls) == compiled_so_far
+        if turn == 0:
+            compiled_so_far = len(counting.graphs)
+    assert len(counting.graphs) == compiled_so_far > 0
+
+
+@pytest.mark.parametrize("method", ["lora", "vlpose", "dora"])
+def test_adapters_of_one_shape_share_the_compiled_code(method, counting):
+    """Also those that are attached after it was compiled."""
+    base = tiny_base(layers=1)
+    adapters = {f"a{i}": make_adapter(method, base, stirred=0.1, seed=i) for i in range(12)}
+    compiled = torch.compile(base, backend=counting)
+    first, *others = adapters
+    attach(compiled, adapters[first], first)
+    answers = [heatmaps(compiled)]
+    compiled_so_far = len(counting.graphs)
+    for name in others:  # more than the compiler keeps versions of one function
+        attach(compiled, adapters[name], name)
+        with use_adapter(compiled, name):
+            answers.append(heatmaps(compiled))
+    for name in adapters:
+        with use_adapter(compiled, name):
+            answers.append(heatmaps(compiled))
+    assert len(counting.graphs) == compiled_so_far > 0
+    for i, name in enumerate(adapters):
+        assert torch.equal(answers[i], answers[12 + i])
+        with use_adapter(base, name):
+            torch.testing.assert_close(answers[i], heatmaps(base))
+    assert len({answer.sum().item() for answer in answers}) == 12
+
+
+def test_a_mixed_batch_of_a_compiled_model_equals_singles(counting):
+    base = tiny_base(layers=1)
+    for i, method in enumerate(("lora", "norm")):
+        attach(base, make_adapter(method, base, stirred=0.1, seed=i), method)
+    singles = {}
+    for name in ("lora", None, "norm"):
+        with use_adapter(base, name):
+            singles[name] = heatmaps(base)
+    compiled = torch.compile(base, backend=counting)
+    for names in (["lora", "norm"], [None, "lora"], ["norm", None]):
+        with use_adapter(compiled, names):
+            expected = torch.stack([singles[name][i] for i, name in enumerate(names)])
+            torch.testing.assert_close(heatmaps(compiled), expected, atol=1e-5, rtol=0)
+    assert counting.graphs
 
 
 # the compiler itself looks at .grad of what it is given
