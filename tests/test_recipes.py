@@ -124,7 +124,7 @@ def small(monkeypatch):
     monkeypatch.setattr("lvtune.language.bank.load_text_encoder", lambda name, *rest: Words(name, 16))
 
 
-TRIAL = {"train.steps": 2, "train.batch_size": 2, "evaluate.flip_test": False}
+TRIAL = {"train.steps": 2, "train.batch_size": 1, "evaluate.flip_test": False}
 
 
 @pytest.mark.parametrize(("table", "row"), PEOPLE)
