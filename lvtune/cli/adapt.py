@@ -156,8 +156,9 @@ _WHEN = ("before", "after_on", "after_off")
 
 
 def _next(folder: Any, values: Mapping[str, Any]) -> str:
-    base = values["base"]["name"]
+    base, weights = values["base"]["name"], (values.get("recipe") or {}).get("weights", Recipe.weights)
+    own = "" if weights == Recipe.weights else f" --weights {weights}"
     return (
         f"written to {folder}; open {folder}/report.html\n"
-        f"try: lvtune predict PICTURE --base {base} --adapter {folder}"
+        f"try: lvtune predict PICTURE --base {base}{own} --adapter {folder}"
     )

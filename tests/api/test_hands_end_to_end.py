@@ -55,6 +55,12 @@ def test_the_report_tells_of_hands(adapted):
     assert report["retention"]["on"] == pytest.approx(kept)
 
 
+def test_the_next_command_names_the_weights(tmp_path, capsys):
+    given = "adapt --base hand-tiny --weights mine.safetensors --domain hand-figures --method lora --steps 0 --limit 2"
+    assert main([*given.split(), "--out", str(tmp_path / "o")]) == 0
+    assert "--base hand-tiny --weights mine.safetensors --adapter" in capsys.readouterr().out
+
+
 def test_page_and_card_name_the_errors_and_say_that_figures_are_rendered(adapted):
     page, card = (adapted / "report.html").read_text(), (adapted / "README.md").read_text()
     for text in (page, card):
