@@ -43,6 +43,8 @@ class DataOptions:
     """Name of a known skeleton for own data; None: read from the annotation file's category."""
     limit: int | None = field(default=None, metadata={"at_least": 1})
     """Use at most this many persons of each part, for a quick try; None: all."""
+    shots: int | Literal["all"] = field(default="all", metadata={"at_least": 1})
+    """Tune on so many annotated pictures, drawn by the seed, each kind alike; fewer are among more; or all."""
     hand_root: Literal["palm", "wrist"] = "palm"
     """Joint 0 of hands: the palm, half-way from the wrist to the middle finger's base, or the wrist itself."""
     mirror_left: bool = True
@@ -83,6 +85,13 @@ class TrainOptions:
     """Stop after so many epochs, the learning rate falling as if to run on; None: run to the end."""
     steps: int | None = field(default=None, metadata={"at_least": 0})
     """Optimiser steps, in place of `epochs`; 0 saves the adapter as created."""
+    min_steps: int | None = field(default=None, metadata={"at_least": 0})
+    """Steps at least where the default number of epochs would give fewer; 0 where you say `epochs` or `steps`."""
+    max_epochs: float | None = field(default=None, metadata={"above": 0})
+    """Passes over few pictures at most, for the sake of `min_steps`."""
+    guard: int | None = field(default=None, metadata={"at_least": 0})
+    """With at most so many pictures, first see by tuning on half of them whether that helps the other half, and keep
+    so much of the change as does; 0: never, as where you say `epochs` or `steps`."""
     batch_size: int | None = field(default=None, metadata={"at_least": 1})
     """Pictures per step, over all processes together."""
     optimizer: Literal["adamw", "adam"] | None = None
@@ -117,6 +126,10 @@ class TrainOptions:
 class EvaluateOptions:
     """How predictions are made and scored."""
 
+    split: Literal["test", "val"] = "test"
+    """Part of the data that is scored, before and after."""
+    also: tuple[str, ...] = ()
+    """Further domains, or parts such as lsp-art/unseen, scored before and after but not tuned on."""
     flip_test: bool = True
     """Average over the picture and its mirror image."""
     batch_size: int = field(default=64, metadata={"at_least": 1})
@@ -237,15 +250,23 @@ class Recipe:
         augment, more = build(AugmentOptions, given_augment, "defaults.augment.")
         raise_problems(problems + more)
         augment = _fill(self.train.augment, augment, AUGMENT_FALLBACK)
-        train = _fill(self.train, checked, TRAIN_FALLBACK)
+        # who says how long to tune gets that; else it is suited to the number of pictures
+        is_said = self.train.epochs is not None or self.train.steps is not None
+        train = _fill(self.train, *([AS_SAID] if is_said else []), checked, TRAIN_FALLBACK)
         return replace(self, train=replace(train, augment=augment))
 
 
 TEXT_ONLY = "text-contrast"
 """Objective where the target is known by its sentences alone, unless the recipe says otherwise."""
 
+AS_SAID = TrainOptions(min_steps=0, guard=0)
+"""What follows for a recipe that says how long to tune."""
+
 TRAIN_FALLBACK = TrainOptions(
     epochs=10.0,
+    min_steps=200,
+    max_epochs=100.0,
+    guard=100,
     batch_size=32,
     optimizer="adamw",
     lr=5e-4,
