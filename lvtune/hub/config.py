@@ -91,6 +91,9 @@ def _relative(value: Any) -> Any:
         kind = PureWindowsPath if PureWindowsPath(text).is_absolute() else PurePosixPath
         if kind(text).is_absolute() or text.startswith(("~/", "~\\")):
             return kind(text).name
+        prefix, colon, path = text.partition(":")  # an encoder's "clip:/home/ann/clip"
+        if colon and not path.startswith("//") and (shown := _relative(path)) != path:
+            return f"{prefix}:{shown}"
     return value
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lvtune.errors import LvtuneError
 from lvtune.language.captions import CAPTION, is_key, key_of
-from lvtune.language.encoders import TextEncoder, load_text_encoder
+from lvtune.language.encoders import TextEncoder, label, load_text_encoder
 from lvtune.language.prompts import MODES, apply_mode, own_sentences, prompts_of
 from lvtune.registry import suggest
 
@@ -183,7 +183,7 @@ def embed_prompts(
     if not texts or not all(all(t.strip() for t in several) and several for several in texts.values()):
         raise LvtuneError("a category without a sentence", "at least one category, each with a sentence",
                           'give {"sketch": "a sketch of a human"}')  # fmt: skip
-    name = encoder if isinstance(encoder, str) else encoder.name
+    name = label(encoder) if isinstance(encoder, str) else encoder.name
     states: dict[str, np.ndarray] = dict(_shipped()) if encoder == SHIPPED_ENCODER else {}
     new = list(dict.fromkeys(t for several in texts.values() for t in several if t not in states))
     if new:

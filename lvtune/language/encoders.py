@@ -62,6 +62,13 @@ def load_text_encoder(name: str, source: str | Path | None = None) -> TextEncode
     return ENCODERS.get(kind)(str(source) if source is not None else place or None)
 
 
+def label(name: str) -> str:
+    """How an encoder is called in what is given away: a folder of this machine by its last part."""
+    kind, colon, place = name.partition(":")
+    is_folder = place.startswith(("/", "~", ".")) or Path(place).is_dir()
+    return f"{kind}:{Path(place).expanduser().resolve().name}" if colon and place and is_folder else name
+
+
 Forward = Callable[[Any, dict[str, "Tensor"]], tuple["Tensor", "Tensor"]]
 
 
