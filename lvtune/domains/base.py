@@ -34,6 +34,8 @@ class Split:
     """``render(image, view, index)`` draws a picture over; None: as it is."""
     views: tuple[str, ...] | None = None
     """Each person is seen through each of these; None: once, as the table's category says."""
+    items: tuple[int, ...] | None = None
+    """Which samples are taken, where not every person is to be seen through every view; None: all."""
     samples: Callable[..., Dataset] | None = field(default=None, repr=False)
     """``samples(table, input_size=, mean=, std=, augment=, seed=, cache=)`` makes what is trained and tested on, such
     as hands in 3D; None: a :class:`lvtune.data.dataset.PoseDataset`."""
@@ -56,7 +58,8 @@ class Split:
 
     def with_table(self, table: PoseTable | MixedTable) -> Split:
         """Persons selected from ``table``, and the detector's boxes in their pictures."""
-        return replace(self, table=table, detected=self.detected and self.detected.in_pictures_of(table))
+        found = self.detected and self.detected.in_pictures_of(table)
+        return replace(self, table=table, detected=found, items=None)
 
 
 Reader = Callable[["Domain", str, DataOptions], Split]

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lvtune.data.crop import to_image
 from lvtune.data.dataset import PoseDataset, collate
+from lvtune.data.shots import Chosen
 from lvtune.evaluation.choosing import per_batch
 from lvtune.patcher import use_adapter
 
@@ -87,4 +88,5 @@ def split_dataset(base: Base, split: Split, **options: object) -> Dataset:
     options |= {"input_size": base.input_size, "mean": base.mean, "std": base.std}
     if split.samples is not None:
         return split.samples(split.table, **options)
-    return PoseDataset(split.table, render=split.render, views=split.views, **options)
+    data = PoseDataset(split.table, render=split.render, views=split.views, **options)
+    return data if split.items is None else Chosen(data, split.items)

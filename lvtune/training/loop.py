@@ -109,6 +109,16 @@ def tune(
     return run.history
 
 
+def number_of_steps(options: TrainOptions, per_epoch: int) -> int:
+    """How many steps are taken with ``per_epoch`` of them in an epoch."""
+    if options.steps is not None:
+        return options.steps
+    least = options.min_steps or 0
+    if options.max_epochs is not None:
+        least = min(least, options.max_epochs * per_epoch)
+    return max(1, round(max(options.epochs * per_epoch, least)))
+
+
 class _Run:
     """The mutable state of one :func:`tune`."""
 
@@ -141,7 +151,7 @@ class _Run:
         )
         self.tunable, self.optimizer, self.loader = accelerator.prepare(tunable, optimizer, loader)
         per_epoch = len(self.loader)
-        self.total = options.steps if options.steps is not None else max(1, round(options.epochs * per_epoch))
+        self.total = number_of_steps(options, per_epoch)
         self.epochs = min(-(-self.total // per_epoch), options.stop_after or self.total)
         self.progress, self.average, self.history = Progress(), None, History()
         self.bar = ProgressBar(self.total, "tuning", accelerator.is_main_process)

@@ -1,0 +1,69 @@
+"""Few annotated pictures out of many: drawn by a seed, alike of each kind, fewer always among more."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from torch.utils.data import Dataset
+
+
+def nested_order(names: Sequence[str], kinds: Sequence[str], seed: int) -> list[int]:
+    """Places of n pictures in the order in which they are drawn; any beginning has each kind alike (to within one).
+
+    It depends on names, kinds and seed, not on the order given.
+
+    Args:
+        names: n, each once.
+        kinds: n, such as categories.
+        seed: of the draw.
+    """
+    groups: dict[str, list[int]] = {}
+    for place in sorted(range(len(names)), key=lambda i: _lot(seed, names[i])):
+        groups.setdefault(kinds[place], []).append(place)
+    turn = sorted(groups, key=lambda kind: _lot(seed, f"kind {kind}"))
+    longest = max(map(len, groups.values()), default=0)
+    return [groups[kind][i] for i in range(longest) for kind in turn if i < len(groups[kind])]
+
+
+def nested_views(names: Sequence[str], views: Sequence[str], seed: int) -> list[tuple[int, int]]:
+    """(picture, view) pairs in the order in which they are drawn: every picture once before any comes twice.
+
+    Any beginning of the first n has each view alike, and each n more have each picture once.
+    """
+    pictures = nested_order(names, [""] * len(names), seed)
+    turn = nested_order(views, [""] * len(views), seed)
+    return [
+        (picture, turn[(place + again) % len(turn)])
+        for again in range(len(turn))
+        for place, picture in enumerate(pictures)
+    ]
+
+
+def _lot(seed: int, name: str) -> bytes:
+    return hashlib.sha256(f"{seed}/{name}".encode()).digest()
+
+
+class Chosen(Dataset):
+    """Some samples of a data set, numbered anew.
+
+    Args:
+        data: items of :class:`lvtune.data.dataset.PoseDataset`.
+        items: which, in this order.
+    """
+
+    groups = None
+
+    def __init__(self, data: Dataset, items: Sequence[int]) -> None:
+        self.data, self.items = data, tuple(items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Of the augmentation."""
+        self.data.set_epoch(epoch)
+
+    def __getitem__(self, item: int) -> dict[str, Any]:
+        return {**self.data[self.items[item]], "index": item}
