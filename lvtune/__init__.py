@@ -41,6 +41,7 @@ _HOMES = {
     "register_domain": "lvtune.domains",
     "register_method": "lvtune.adapters",
     "register_text_encoder": "lvtune.language",
+    "reproduce": "lvtune.api.reproducing",
     "save_adapter": "lvtune.hub.store",
     "use_adapter": "lvtune.patcher",
 }
