@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from lvtune.adapters import METHODS, create_adapter
 from lvtune.bases import load_base
 from lvtune.data.augment import Augment
 from lvtune.domains import Split, custom_domain, get_domain
+from lvtune.domains.shots import take_shots
 from lvtune.errors import LvtuneError
 from lvtune.evaluation.choosing import choose
 from lvtune.evaluation.inference import split_dataset
@@ -44,6 +45,8 @@ class Job:
     objective: Callable[[Base, dict], Tensor]
     prompt: Any = None
     """What the target is read with, see :mod:`lvtune.evaluation.choosing`."""
+    also: dict[str, Split] = field(default_factory=dict)
+    """Further domains to score, by name."""
 
 
 def prepare(recipe: Recipe) -> Job:
@@ -60,9 +63,11 @@ def prepare(recipe: Recipe) -> Job:
     base.model.to(device)
     recipe = replace(recipe, objective=recipe.objective or (TEXT_ONLY if recipe.text_only else base.objective))
     objective = OBJECTIVES.get(recipe.objective)(objective_config(recipe.objective, recipe.objective_options))
-    test = limited(domain.open("test", recipe.data), recipe.data)
-    train = open_training(domain, base, recipe, test)
-    source = open_source(domain, base, recipe.data)
+    part = recipe.evaluate.split
+    test = limited(domain.open(part, recipe.data), recipe.data)
+    also = {name: limited(get_domain(name).open(part, recipe.data), recipe.data) for name in recipe.evaluate.also}
+    train = take_shots(open_training(domain, base, recipe, test), recipe.data.shots, recipe.seed)
+    source = open_source(domain, base, recipe.data, part)
     bank = embed(recipe, domain, base, (train, test)) if method.reads_language else None
     train = read_captions(train) if bank is not None and recipe.language.mode == CAPTION else train
     adapter = create_adapter(
@@ -78,7 +83,7 @@ def prepare(recipe: Recipe) -> Job:
     options = recipe.evaluate
     prompt = choose(options.prompt, adapter, ranker=options.ranker, seed=recipe.seed, device=device)
     objective.prepare(setting_of(recipe, base, domain, train))
-    return Job(recipe, base, domain, train, test, source, adapter, objective, prompt)
+    return Job(recipe, base, domain, train, test, source, adapter, objective, prompt, also)
 
 
 def open_domain(name: str, data: DataOptions) -> Domain:
