@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvtune.changes import hooks_of
+from lvtune.errors import LvtuneError
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
@@ -16,31 +17,44 @@ if TYPE_CHECKING:
 def dry_run(recipe: Recipe) -> dict[str, Any]:
     """Everything that :func:`lvtune.adapt` would do, short of doing it.
 
+    Weights, data and text encoders that are not at hand are told; what would be tuned is known without them.
+
     Returns:
         ``recipe`` (resolved), ``tree`` (name, shape and parameters of each trainable tensor), ``trainable``,
         ``share_of_base``, ``memory_mb`` (expected, float32), ``attaches`` (changes to the base), ``targets`` (names
-        of the base's modules that they change), ``persons``.
+        of the base's modules that they change), ``persons`` (None where the data are missing), ``missing`` (what keeps
+        it from being run here).
     """
+    from lvtune.adapters import METHODS
     from lvtune.api.job import prepare
+    from lvtune.api.outline import outline
 
-    job = prepare(recipe)
+    persons, missing = None, []
+    try:
+        job = prepare(recipe)
+        recipe, base, adapter = job.recipe, job.base, job.adapter
+        persons = {"train": len(job.train.table), "test": len(job.test.table)}
+    except LvtuneError as error:
+        recipe = recipe.resolved(METHODS.get(recipe.method).defaults)
+        base, adapter, missing = outline(recipe, error)
     tree = [
         {"name": name, "shape": list(p.shape), "parameters": p.numel()}
-        for name, p in job.adapter.named_parameters()
+        for name, p in adapter.named_parameters()
         if p.requires_grad
     ]
     trainable = sum(row["parameters"] for row in tree)
-    whole = sum(p.numel() for p in job.base.model.parameters())
-    changes = list(job.adapter.changes(job.base))
+    whole = sum(p.numel() for p in base.model.parameters())
+    changes = list(adapter.changes(base))
     return {
-        "recipe": job.recipe.to_dict(),
+        "recipe": recipe.to_dict(),
         "tree": tree,
         "trainable": trainable,
         "share_of_base": trainable / whole,
-        "memory_mb": round(_expected_memory(job, whole, trainable)),
+        "memory_mb": round(_expected_memory(base, recipe.train.batch_size, whole, trainable)),
         "attaches": len(changes),
-        "targets": _names_of_changed(changes, job.base),
-        "persons": {"train": len(job.train.table), "test": len(job.test.table)},
+        "targets": _names_of_changed(changes, base),
+        "persons": persons,
+        "missing": [str(error) for error in missing],
     }
 
 
@@ -49,13 +63,12 @@ def _names_of_changed(changes: list[Change], base: Base) -> list[str]:
     return [name for name, module in base.model.named_modules() if module in changed]
 
 
-def _expected_memory(job: Any, whole: int, trainable: int) -> float:
+def _expected_memory(base: Base, batch: int, whole: int, trainable: int) -> float:
     """MB of weights, gradients, AdamW moments and activations; the last by rule of thumb.
 
     Each block keeps about 20 activations of (B, N, D) for the backward pass, the head 8 maps of (B, C, h, w);
     the interpreter with its libraries takes about 700 MB.
     """
-    base, batch = job.base, job.recipe.train.batch_size
     tokens = base.input_size[0] * base.input_size[1] // 256
     encoder = len(base.blocks) * 20 * batch * tokens * base.width
     h, w = base.heatmap_size

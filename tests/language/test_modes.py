@@ -59,7 +59,7 @@ def small(art):
 def test_the_recipe_knows_every_mode():
     hint = typing.get_type_hints(LanguageOptions)["mode"]
     assert typing.get_args(hint) == MODES
-    with pytest.raises(LvtuneError, match="language.mode"):
+    with pytest.raises(LvtuneError, match=r"language\.mode"):
         Recipe.from_dict({"language": {"mode": "categories"}})
 
 

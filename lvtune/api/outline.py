@@ -1,0 +1,83 @@
+"""What a recipe would tune, where weights, data or a text encoder are not at hand: shapes need none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+
+from lvtune.adapters import METHODS, create_adapter
+from lvtune.api.job import embed, open_domain, sentences_of
+from lvtune.bases import load_base
+from lvtune.errors import LvtuneError
+from lvtune.language.bank import RANDOM, REDRAWN, PromptBank, get_bank
+from lvtune.language.encoders import usual_width
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from lvtune.bases.base import Base
+    from lvtune.domains import Domain, Split
+    from lvtune.recipe import Recipe
+
+T = TypeVar("T")
+
+
+def outline(recipe: Recipe, stopped: LvtuneError) -> tuple[Base, nn.Module, list[LvtuneError]]:
+    """Base and adapter of a recipe that cannot be run here, without storage, and what is missing.
+
+    Args:
+        recipe: resolved.
+        stopped: what keeps it from being run.
+
+    Raises:
+        LvtuneError: ``stopped``, where it is not that weights, data or a text encoder are missing; what is wrong with
+            the options of the method.
+    """
+    missing: list[LvtuneError] = []
+    method, domain = METHODS.get(recipe.method), open_domain(recipe.domain, recipe.data)
+    base = _tried(lambda: load_base(recipe.base, recipe.weights, seed=recipe.seed), missing)
+    if base is None:
+        with torch.device("meta"):
+            base = load_base(recipe.base, "random")
+    splits = [_tried(lambda part=part: domain.open(part, recipe.data), missing) for part in ("train", "test")]
+    skeleton = splits[0].table.skeleton if splits[0] is not None else domain.get_skeleton()
+    bank = None
+    if method.reads_language:
+        sentences_of(recipe, domain)  # a mistake in these is no lack
+        bank = _tried(lambda: _bank(recipe, domain, base, splits), missing)
+        bank = bank or _of_usual_width(recipe.language.encoder, stopped)
+    if not missing:
+        raise stopped
+    with torch.device("meta"):
+        options = recipe.method_options
+        adapter = create_adapter(recipe.method, base, domain=None, skeleton=skeleton, bank=bank, **options)
+    return base, adapter, list({str(error): error for error in missing}.values())
+
+
+def _bank(recipe: Recipe, domain: Domain, base: Base, splits: Sequence[Split | None]) -> PromptBank:
+    """What would be read; without the data, sentences of the categories, which are as wide as any."""
+    if None not in splits:
+        return embed(recipe, domain, base, splits)
+    options = recipe.language
+    mode = options.mode if options.mode in (RANDOM, REDRAWN) else "category"
+    return get_bank(sentences_of(recipe, domain), options.encoder, mode=mode, width=base.width)
+
+
+def _tried(make: Callable[[], T], missing: list[LvtuneError]) -> T | None:
+    try:
+        return make()
+    except LvtuneError as error:
+        missing.append(error)
+        return None
+
+
+def _of_usual_width(encoder: str, stopped: LvtuneError) -> PromptBank:
+    """A sentence as wide as the encoder's usual weights make it."""
+    width: Any = usual_width(encoder)
+    if width is None:
+        raise stopped
+    with torch.device("cpu"):
+        tokens = torch.zeros(1, 1, width)
+        return PromptBank(("default",), ("",), tokens, torch.ones(1, 1, dtype=torch.bool), encoder)
