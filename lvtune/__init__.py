@@ -22,6 +22,7 @@ _HOMES = {
     "adapt": "lvtune.api",
     "attach": "lvtune.patcher",
     "attached": "lvtune.patcher",
+    "compare": "lvtune.api.comparing",
     "convert_vitpose": "lvtune.convert",
     "convert_vlpose": "lvtune.convert",
     "create_adapter": "lvtune.adapters",

@@ -19,6 +19,7 @@ COMMANDS = {
     "adapt": "tune an adapter for a frozen base on a domain, and report before and after",
     "evaluate": "score a base, with or without an adapter",
     "predict": "key points of a picture or of a folder of pictures, drawn and as JSON",
+    "compare": "methods, numbers of pictures and seeds on one base and domain, in one table",
     "inspect": "what an adapter is, what it was tuned on and how it scores",
     "list": "names of bases, methods, domains, text encoders, recipes and skeletons",
     "check-data": "what a data set holds and what is wrong with it",

@@ -1,0 +1,211 @@
+"""Many runs at equal terms: methods x shots x seeds on one base and domain, one table, one page."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lvtune.api.cells import ALL, Cell, cells_of, merge, settings_of, variants_of
+from lvtune.api.compared import row_of, summary_of
+from lvtune.api.report import environment
+from lvtune.errors import LvtuneError
+from lvtune.hub.atomic import write_text
+from lvtune.recipe import Recipe
+
+OUT = Path("lvtune-out") / "compare"
+CELL_FILE = "cell.json"
+"""Written last into a cell's folder: its row, and the settings that it was run with."""
+FAILED_FILE = "failed.json"
+Say = Callable[[str], None]
+_WAIT = 1.0
+_LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "ROLE_RANK", "ROLE_WORLD_SIZE",
+             "MASTER_ADDR", "MASTER_PORT")  # fmt: skip
+
+
+def compare(
+    recipe: Recipe | Mapping[str, Any] | None = None,
+    *,
+    methods: Sequence[str] | str = ("vlpose-light", "full"),
+    variants: str | Path | None = None,
+    shots: Sequence[int | str] = (ALL,),
+    seeds: Sequence[int] = (0,),
+    lrs: Sequence[float] = (),
+    out: str | Path = OUT,
+    dry_run: bool = False,
+    say: Say = lambda text: None,
+) -> dict[str, Any]:
+    """Runs every cell that has not been run, and writes ``results.json``, ``results.md`` and ``results.html``.
+
+    A finished cell is not run again; one that was interrupted starts anew. Under ``accelerate launch`` the cells are
+    dealt out to the processes, each of which runs its own alone.
+
+    Args:
+        recipe: what all cells share; its method, seed, shots and folder are the cells' own.
+        methods: see :func:`lvtune.api.cells.variants_of`.
+        variants: YAML file of further ones, likewise.
+        shots: annotated pictures to tune on, or "all".
+        seeds: of the runs; they draw the shots too.
+        lrs: learning rates to run each variant at, of those that name none; none: each method's own.
+        out: folder written into.
+        dry_run: list the cells, run and write nothing.
+        say: told what is being done.
+
+    Returns:
+        ``out``, ``base``, ``domain``, ``main`` (the score that is told), ``target_name``, ``source_name``, ``cells``
+        (one row a run, see :func:`lvtune.api.compared.row_of`), ``summary`` (one line a variant, shots and learning
+        rate, see :func:`lvtune.api.compared.summary_of`), ``failed`` (name of the cell to the three parts of an error)
+        and ``versions``. With ``dry_run`` the rows say which cell would be run and which is finished.
+
+    Raises:
+        LvtuneError: whatever is wrong with a recipe; a cell's folder that was run with other settings.
+    """
+    out = Path(out)
+    shared = recipe.to_dict() if isinstance(recipe, Recipe) else dict(recipe or {})
+    cells = cells_of(shared, variants_of(methods, variants), shots=shots, seeds=seeds, lrs=lrs, out=out)
+    rows = {cell.name: finished(cell) for cell in cells}
+    if dry_run:
+        return {"out": str(out), "cells": [_planned(cell, rows[cell.name]) for cell in cells]}
+    rank, world = (int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
+    left = [cell for cell in cells if rows[cell.name] is None]
+    for cell in left:
+        # what a launch before this one left must not be taken for an answer of this one
+        if rank == 0:
+            (cell.folder / FAILED_FILE).unlink(missing_ok=True)
+    mine = left[rank::world]
+    with _alone() as device:
+        for number, cell in enumerate(mine, 1):
+            say(f"cell {number} of {len(mine)}: {cell.name}")
+            _run(cell, device, say)
+    if rank:
+        return {}
+    _wait_for(left, say)
+    return _write(cells, shared, out)
+
+
+def finished(cell: Cell) -> dict[str, Any] | None:
+    """The row of a cell that has been run; None where it is still to be run.
+
+    Raises:
+        LvtuneError: it was run with other settings, or its row cannot be read.
+    """
+    file = cell.folder / CELL_FILE
+    if not file.is_file() or not (cell.folder / "report.json").is_file():
+        return None
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        settings, row = found["settings"], found["row"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LvtuneError(f"{file} ({type(error).__name__}: {error})", "what a finished cell leaves",
+                          f"remove the folder {cell.folder}") from error  # fmt: skip
+    wanted = json.loads(json.dumps(settings_of(cell.recipe)))
+    changed = sorted(name for name in {*wanted, *settings} if wanted.get(name) != settings.get(name))
+    if changed:
+        name = changed[0]
+        raise LvtuneError(
+            f"{cell.folder}, a run with {name} {settings.get(name)}, now {wanted.get(name)}",
+            "cells of the same settings in one folder", "choose another --out, or remove that folder",
+        )  # fmt: skip
+    return row
+
+
+def _planned(cell: Cell, row: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {
+        "name": cell.name,
+        "label": cell.variant.label,
+        "method": cell.recipe.method,
+        "shots": cell.shots,
+        "seed": cell.seed,
+        "lr": cell.lr,
+        "folder": str(cell.folder),
+        "finished": row is not None,
+    }
+
+
+def _run(cell: Cell, device: str | None, say: Say) -> None:
+    """One cell; what goes wrong with it is left in its folder, so that the others are run all the same."""
+    from dataclasses import replace
+
+    import torch
+
+    from lvtune.api.adapting import adapt
+    from lvtune.api.memory import peak_device_memory_mb, reset_peak_memory
+
+    recipe = replace(cell.recipe, device=device) if device and cell.recipe.device == "auto" else cell.recipe
+    cell.folder.mkdir(parents=True, exist_ok=True)
+    reset_peak_memory()
+    try:
+        report = adapt(recipe, say=say).to_dict()
+    except LvtuneError as error:
+        problem = error
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        words = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        problem = LvtuneError(words, "enough memory", "lower --train.batch-size or --evaluate.batch-size")
+    else:
+        row = _planned(cell, {}) | row_of(report) | {"peak_device_memory_mb": peak_device_memory_mb()}
+        text = json.dumps({"row": row, "settings": settings_of(cell.recipe)}, indent=1)
+        write_text(cell.folder / CELL_FILE, text)
+        return
+    say(f"{cell.name} failed: {problem}")
+    parts = {name: getattr(problem, name) for name in ("given", "expected", "fix")}
+    write_text(cell.folder / FAILED_FILE, json.dumps(parts))
+
+
+@contextmanager
+def _alone() -> Iterator[str | None]:
+    """Each process of a launch by itself: its runs are not to be shared out; gives its device, None for the usual one.
+
+    Accelerate goes by these variables. A process group is not wanted either: with cells of unlike length its barriers
+    would run out of time.
+    """
+    kept = {name: os.environ.pop(name) for name in _LAUNCHED if name in os.environ}
+    try:
+        yield _device(int(kept["LOCAL_RANK"])) if "LOCAL_RANK" in kept else None
+    finally:
+        os.environ.update(kept)
+
+
+def _device(local_rank: int) -> str | None:
+    import torch
+
+    return f"cuda:{local_rank % torch.cuda.device_count()}" if torch.cuda.is_available() else None
+
+
+def _wait_for(cells: Sequence[Cell], say: Say) -> None:
+    """Until the other processes have left an answer for each; a process that dies takes this one along (torchrun)."""
+    told = False
+    while any(not any((cell.folder / name).is_file() for name in (CELL_FILE, FAILED_FILE)) for cell in cells):
+        if not told:
+            say("waiting for the other processes")
+            told = True
+        time.sleep(_WAIT)
+
+
+def _write(cells: Sequence[Cell], shared: Mapping[str, Any], out: Path) -> dict[str, Any]:
+    from lvtune.viz.comparison import write_comparison
+
+    rows, failed = [], {}
+    for cell in cells:
+        row = finished(cell)
+        if row is not None:
+            rows.append(row)
+        else:
+            failed[cell.name] = json.loads((cell.folder / FAILED_FILE).read_text(encoding="utf-8"))
+    first = rows[0] if rows else {}
+    values = {
+        "out": str(out),
+        "base": cells[0].recipe.base,
+        "domain": cells[0].recipe.domain,
+        **{name: first.get(name) for name in ("main", "target_name", "source_name")},
+        "cells": rows,
+        "summary": summary_of(rows),
+        "failed": failed,
+        "shared": merge({}, shared),
+        "versions": environment(),
+    }
+    write_comparison(values, out)
+    return values

@@ -1,0 +1,122 @@
+"""``lvtune compare``: methods, numbers of pictures and seeds on one base and domain, in one table."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lvtune.cli.outcome import Outcome, say
+from lvtune.cli.output import number, table
+from lvtune.cli.parser import Parser, UsageError, add_options, from_args, nested
+from lvtune.errors import LvtuneError
+from lvtune.recipe import Recipe, read_yaml
+
+_OWN = ("method", "method_options", "objective_options", "seed", "out", "data.shots")
+"""Options of a recipe that the cells have for themselves, or that a file of variants gives."""
+
+
+@dataclass(frozen=True)
+class CompareCommand:
+    """Options of ``lvtune compare``."""
+
+    methods: str = "vlpose-light,full"
+    """Methods with commas, each with options after a colon, such as lora:r=4,lr=1e-3; none: those of `variants`."""
+    variants: str | None = None
+    """YAML file of further variants: label: {options of a recipe}."""
+    shots: tuple[str, ...] = ("all",)
+    """Annotated pictures to tune on, such as 20,60,200,all."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Seeds of the runs; they draw the shots too."""
+    lrs: tuple[float, ...] = ()
+    """Learning rates to run each method at; none: each method's own."""
+    out: str = "lvtune-out/compare"
+    """Folder of the comparison; cells that are finished there are not run again."""
+
+
+def parser(argv: Sequence[str], summary: str) -> Parser:
+    """Options of :class:`CompareCommand`, and of the recipe that all cells share."""
+    result = Parser("compare", summary)
+    result.add_argument("--config", metavar="YAML", help="recipe that all cells share: a file, or a shipped one's name")
+    result.add_argument("--dry-run", action="store_true", help="list the cells, and stop")
+    add_options(result, CompareCommand, title="what to compare")
+    add_options(result, Recipe, title="what all cells share", hide=_OWN)
+    return result
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Runs the cells that are left, and prints the table."""
+    command: CompareCommand = from_args(args, CompareCommand)
+    from lvtune.api.cells import cells_of, merge, variants_of
+    from lvtune.api.comparing import compare
+
+    typed = nested(args, Recipe)
+    typed.pop("out", None)
+    shared = merge(read_yaml(args.config), typed) if args.config else typed
+    methods = "" if command.methods == "none" else command.methods
+    shots = [_shots(word) for word in command.shots]
+    try:
+        found = variants_of(methods, command.variants)
+        cells_of(shared, found, shots=shots, seeds=command.seeds, lrs=command.lrs, out=Path(command.out))
+    except LvtuneError as error:
+        raise UsageError(error.given, error.expected, error.fix) from error
+    values = compare(
+        shared, methods=methods, variants=command.variants, shots=shots, seeds=command.seeds, lrs=command.lrs,
+        out=command.out, dry_run=args.dry_run, say=say,
+    )  # fmt: skip
+    if args.dry_run:
+        return Outcome(values, plan_of(values))
+    if not values:
+        # a further process of a launch; the first one tells
+        return Outcome({}, "")
+    failed = next(iter(values["failed"].values()), None)
+    return Outcome(values, text_of(values), LvtuneError(**failed) if failed else None)
+
+
+def _shots(word: str) -> int | str:
+    if word == "all" or word.isdigit():
+        return word if word == "all" else int(word)
+    raise UsageError(f"--shots {word}", "numbers of pictures, or all", "such as --shots 20,60,all")
+
+
+def plan_of(values: Mapping[str, Any]) -> str:
+    """The cells, and which are finished."""
+    rows = [
+        [one["name"], one["method"], str(one["shots"]), one["seed"], "-" if one["lr"] is None else f"{one['lr']:g}",
+         "finished" if one["finished"] else "to run"]
+        for one in values["cells"]
+    ]  # fmt: skip
+    left = sum(not one["finished"] for one in values["cells"])
+    head = ["cell", "method", "shots", "seed", "lr", ""]
+    return f"{table(head, rows, left=(0, 1, 5))}\n\n{left} of {len(rows)} cells to run, into {values['out']}"
+
+
+def text_of(values: Mapping[str, Any]) -> str:
+    """The summary for people."""
+    rows = [
+        [line["label"], str(line["shots"]), "own" if line["lr"] is None else f"{line['lr']:g}", len(line["seeds"]),
+         line["parameters"], *(_spread(line[name]) for name in ("target", "ahead", "source")),
+         _percent(line["retention_on"]), _percent(line["retention_off"])]
+        for line in values["summary"]
+    ]  # fmt: skip
+    head = ["variant", "shots", "lr", "seeds", "trained", f"target {values['main']}", "ahead of the first",
+            "source, on", "kept on %", "kept off %"]  # fmt: skip
+    parts = [
+        table(head, rows),
+        "mean ± half the 95 % interval over seeds",
+        *(f"{name} failed: {'; '.join(why.values())}" for name, why in values["failed"].items()),
+        f"written to {values['out']}: results.json, results.md, results.html",
+    ]
+    return "\n\n".join(parts)
+
+
+def _spread(told: Mapping[str, Any] | None) -> str:
+    if told is None:
+        return "-"
+    return number(told["mean"]) + ("" if told["half"] is None else f" ± {told['half']:.2f}")
+
+
+def _percent(told: Mapping[str, Any] | None) -> str:
+    return "-" if told is None else f"{100 * told['mean']:.1f}"
