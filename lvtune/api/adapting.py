@@ -8,20 +8,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from lvtune.api.few import Few
 from lvtune.api.job import Job, prepare, training_data
-from lvtune.api.report import environment, peak_memory_mb, pictures, scores_table
+from lvtune.api.memory import peak_device_memory_mb, peak_memory_mb, reset_peak_memory
+from lvtune.api.report import environment, pictures, scores_table
+from lvtune.api.scoring import Measured, Scoring
 from lvtune.errors import LvtuneError
-from lvtune.evaluation.evaluate import Scores, score_split
 from lvtune.hub.fingerprint import fingerprint
 from lvtune.hub.store import save_adapter
-from lvtune.patcher import attach, attached
+from lvtune.patcher import attach
 from lvtune.recipe import Recipe
 from lvtune.training.loop import History, tune
 
 if TYPE_CHECKING:
-    from lvtune.domains import Split
+    from lvtune.api.known import Known
 
 Say = Any
 """Callable that is told in a few words what is being done."""
@@ -39,21 +39,18 @@ class AdaptReport:
         return self.values
 
 
-@dataclass
-class _Measured:
-    """Scores of one split before, with the adapter on, and with it off again."""
-
-    before: Scores | None = None
-    after_on: Scores | None = None
-    after_off: Scores | None = None
-
-
-def adapt(recipe: Recipe | dict[str, Any] | None = None, *, say: Say = lambda text: None) -> AdaptReport:
+def adapt(
+    recipe: Recipe | dict[str, Any] | None = None,
+    *,
+    say: Say = lambda text: None,
+    known: Known | None = None,
+) -> AdaptReport:
     """Tunes an adapter, scores it on target and source, restores the base and writes folder and report.
 
     Args:
         recipe: a :class:`lvtune.Recipe`, its dictionary, or None for the default job.
         say: told what is being done, for a progress line.
+        known: what earlier runs on this base and domain worked out; see :class:`lvtune.api.known.Known`.
 
     Raises:
         LvtuneError: anything in the recipe that does not exist or does not fit; an unwritable folder.
@@ -71,33 +68,37 @@ def adapt(recipe: Recipe | dict[str, Any] | None = None, *, say: Say = lambda te
         raise
     seconds = {"load": time.perf_counter() - started, "tune": 0.0, "evaluate": 0.0}
     print_before = fingerprint(job.base)
-    target, source = _Measured(), _Measured()
+    scoring, few = Scoring(job, print_before, known), Few(job)
 
     say("scoring the base")
     started = time.perf_counter()
-    _measure(job, target, source, "before")
+    scoring.before()
     seconds["evaluate"] += time.perf_counter() - started
 
-    for note in job.objective.notes:
+    for note in (*few.warnings, *job.objective.notes):
         say(f"note: {note}")
-    say(f"tuning {recipe.method} on {len(job.train.table)} persons: {job.train.name}")
+    say(f"tuning {recipe.method} on {few.pictures} pictures: {job.train.name}")
+    reset_peak_memory()
+    started = time.perf_counter()
+    few.check()
     history = _tune(job, folder)
-    seconds["tune"] = history.seconds
+    few.keep()
+    seconds["tune"] = max(history.seconds, time.perf_counter() - started)
+    peak = {"peak_memory_mb": peak_memory_mb(), "peak_device_memory_mb": peak_device_memory_mb()}
 
     say("scoring with the adapter on and off")
     started = time.perf_counter()
     with attach(job.base, job.adapter, name="adapted"):
-        _measure(job, target, source, "after_on")
-    _measure(job, target, source, "after_off")
+        scoring.on()
+    print_after = fingerprint(job.base)
+    scoring.off(print_after)
     seconds["evaluate"] += time.perf_counter() - started
 
-    values = _values(job, target, source, history, seconds)
-    values["base"] = {
-        "name": job.base.name,
-        "fingerprint_before": print_before,
-        "fingerprint_after": fingerprint(job.base),
-    }
-    _write(job, folder, values, target)
+    values = _values(job, scoring, history, seconds) | peak
+    values["shots"], values["few"] = job.recipe.data.shots, few.to_dict()
+    values["notes"] += [note for note in few.notes if note not in values["notes"]]
+    values["base"] = {"name": job.base.name, "fingerprint_before": print_before, "fingerprint_after": print_after}
+    _write(job, folder, values, scoring.target)
     return AdaptReport(folder, values)
 
 
@@ -136,48 +137,24 @@ def _tune(job: Job, folder: Path) -> History:
     return history
 
 
-def _measure(job: Job, target: _Measured, source: _Measured, when: str) -> None:
-    """Scores target and source as things stand now; without the adapter only where the base can predict them."""
-    is_on = when == "after_on"
-    skeleton = job.adapter.skeleton if is_on else job.base.skeleton
-    for split, measured in ((job.test, target), (job.source, source)):
-        if split is None or split.table.skeleton.keypoints != skeleton.keypoints:
-            continue
-        setattr(measured, when, _score(job, split, skeleton, on_source=split is job.source))
-
-
-def _score(job: Job, split: Split, skeleton: Any, on_source: bool) -> Scores:
-    options = job.recipe.evaluate
-    # the source is no category of the target domain: it is read with the mean sentence
-    is_read = attached(job.base) and not on_source
-    return score_split(
-        job.base,
-        split,
-        skeleton=skeleton,
-        prompt=job.prompt if is_read else None,
-        flip_test=options.flip_test,
-        batch_size=options.batch_size,
-    )
-
-
-def _values(
-    job: Job, target: _Measured, source: _Measured, history: History, seconds: dict[str, float]
-) -> dict[str, Any]:
+def _values(job: Job, scoring: Scoring, history: History, seconds: dict[str, float]) -> dict[str, Any]:
     share = sum(p.numel() for p in job.adapter.parameters() if p.requires_grad)
     whole = sum(p.numel() for p in job.base.model.parameters())
-    same = None
-    if source.before is not None and source.after_off is not None:
-        same = bool(np.array_equal(source.before.keypoints, source.after_off.keypoints)) and bool(
-            np.array_equal(source.before.scores, source.after_off.scores)
-        )
+    also = {
+        name: {"name": job.also[name].name} | {when: s and s.headline() for when, s in vars(one).items()}
+        for name, one in scoring.also.items()
+    }
+    steps = len(history.steps)
     return {
-        **scores_table(vars(target), vars(source)),
-        "source_off_identical": same,
+        **scores_table(vars(scoring.target), vars(scoring.source)),
+        "also": also,
+        "source_off_identical": scoring.is_identical,
+        "source_off_checked": scoring.off_checked,
         "target_name": job.test.name,
         "source_name": None if job.source is None else job.source.name,
         "adapter": {"method": job.recipe.method, "parameters": share, "share_of_base": share / whole},
         "seconds": {name: round(value, 2) for name, value in seconds.items()},
-        "peak_memory_mb": peak_memory_mb(),
+        "seconds_per_step": round(history.seconds / steps, 4) if steps else None,
         "recipe": job.recipe.to_dict(),
         "seed": job.recipe.seed,
         "versions": environment(),
@@ -186,7 +163,7 @@ def _values(
     }
 
 
-def _write(job: Job, folder: Path, values: dict[str, Any], target: _Measured) -> None:
+def _write(job: Job, folder: Path, values: dict[str, Any], target: Measured) -> None:
     from lvtune.api.language_figures import figures_of_job
     from lvtune.hub.atomic import write_text
     from lvtune.hub.card import Publication, model_card

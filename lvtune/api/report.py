@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import platform
-import resource
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +15,6 @@ if TYPE_CHECKING:
 
 _PACKAGES = ("torch", "transformers", "timm", "peft", "accelerate", "safetensors", "numpy")
 PICTURES = 6
-
-
-def peak_memory_mb() -> float:
-    """Largest resident size of this process so far, in MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)
 
 
 def environment() -> dict[str, str]:

@@ -46,7 +46,9 @@ class Guarded:
         start, best = self.losses[0.0], min(self.losses.values())
         found = f"loss on pictures kept out {start:.3g} before, {best:.3g} at best"
         if not self.share:
-            return f"few pictures, and tuning on half of them did not help the other half ({found}): nothing was changed"
+            return (
+                f"few pictures, and tuning on half of them did not help the other half ({found}): nothing was changed"
+            )
         return f"few pictures: {self.share:.0%} of the change is kept ({found})"
 
 
@@ -54,11 +56,11 @@ def choose_share(
     base: Base,
     adapter: nn.Module,
     data: Dataset,
-    plain: Dataset,
     objective: Callable[[Base, dict], Tensor],
-    judge: Callable[[Base, dict], Tensor],
     options: TrainOptions,
     *,
+    plain: Dataset,
+    judge: Callable[[Base, dict], Tensor],
     pictures: Sequence[str],
     kinds: Sequence[str],
     seed: int = 0,
@@ -70,10 +72,10 @@ def choose_share(
         base: stays as it is.
         adapter: as created.
         data: samples to tune on.
-        plain: the same without augmentation.
         objective: that is tuned by; what it trains along is left as it was too.
-        judge: loss of a batch of one, by which pictures kept out are scored.
         options: of the tuning, resolved.
+        plain: the samples without augmentation.
+        judge: loss of a batch of one, by which pictures kept out are scored.
         pictures: of each sample; samples of one picture are kept out together.
         kinds: of each sample; both halves get each kind alike.
         seed: of the halves and the tuning.
@@ -133,8 +135,8 @@ def _losses(base: Base, adapter: nn.Module, data: Dataset, judge: Callable[[Base
     adapter.eval()
     with attach(base, adapter, name="guarded"), use_adapter(base, "guarded"):
         for batch in DataLoader(data, batch_size=1, collate_fn=collate):
-            batch = {k: v.to(base.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
-            found.append(float(judge(base, batch)))
+            here = {k: v.to(base.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
+            found.append(float(judge(base, here)))
     return torch.tensor(found)
 
 
