@@ -1,8 +1,8 @@
 """The hooks on a base's modules that let the selected adapters act.
 
 A hook belongs to a module, not to an adapter: however many adapters change a module in the same way, one hook looks up
-which of them acts in this call. It knows its place by a number, its site; an adapter's plan maps sites to what it does
-there. No hook ever sees an adapter's name: compiled code that ran under one adapter runs under any of the same shape.
+which of them acts in this call. It knows its place by a number, its site; an adapter's plan maps sites and kinds of
+change to what it does there. No hook ever sees an adapter's name: compiled code that ran under one adapter runs under any of the same shape.
 """
 
 from __future__ import annotations
@@ -15,13 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from lvtune.changes import Call
-from lvtune.routing import Routing, joined
+from lvtune.routing import Key, Routing, joined
 
 if TYPE_CHECKING:
     from lvtune.ledger import Ledger
-
-Acts = dict[str, Any]
-"""What an adapter does at a site: a key of ``HOOKS`` to the function of its change."""
 
 
 def shadow(module: nn.Module, name: str, replacement: Callable[..., Any]) -> Callable[[], None]:
@@ -41,14 +38,14 @@ def shadow(module: nn.Module, name: str, replacement: Callable[..., Any]) -> Cal
 
 
 def _output_hook(ledger: Ledger, module: nn.Module, site: int) -> Callable[[], None]:
+    keys = [(site, kind) for kind in ("add", "extend", "drop")]
+
     def hook(module: nn.Module, args: tuple, output: Tensor) -> Tensor:
         routing = ledger.current()
         if len(routing.parts) > 1:
-            return _added_by_part(routing, site, args[0], output)
-        acts = routing.parts[0].plan.get(site)
-        if acts is None:
-            return output
-        delta, rows, count = acts.get("add"), acts.get("extend"), acts.get("drop")
+            return _added_by_part(routing, keys[0], args[0], output)
+        plan = routing.parts[0].plan
+        delta, rows, count = (plan.get(key) for key in keys)
         if delta is not None:
             output = output + delta(args[0])
         if rows is not None:
@@ -59,9 +56,9 @@ def _output_hook(ledger: Ledger, module: nn.Module, site: int) -> Callable[[], N
     return module.register_forward_hook(hook, prepend=True).remove
 
 
-def _added_by_part(routing: Routing, site: int, x: Tensor, output: Any) -> Any:
+def _added_by_part(routing: Routing, key: Key, x: Tensor, output: Any) -> Any:
     """Each adapter's addition to its own samples; other changes of outputs are only ever made to one adapter's."""
-    acting = [(part, part.plan[site]["add"]) for part in routing.parts if site in part.plan]
+    acting = [(part, part.plan[key]) for part in routing.parts if key in part.plan]
     if not acting:
         return output
     if isinstance(output, Tensor):
@@ -77,25 +74,28 @@ def _added_by_part(routing: Routing, site: int, x: Tensor, output: Any) -> Any:
 
 
 def _input_hook(ledger: Ledger, module: nn.Module, site: int) -> Callable[[], None]:
+    key = (site, "insert")
+
     def hook(module: nn.Module, args: tuple) -> tuple | None:
         routing = ledger.current()
         # those who insert tokens never share a call with others
-        acts = routing.parts[0].plan.get(site) if len(routing.parts) == 1 else None
-        if acts is None:
+        tokens = routing.parts[0].plan.get(key) if len(routing.parts) == 1 else None
+        if tokens is None:
             return None
-        return (torch.cat([acts["insert"]().expand(len(args[0]), -1, -1), args[0]], dim=1), *args[1:])
+        return (torch.cat([tokens().expand(len(args[0]), -1, -1), args[0]], dim=1), *args[1:])
 
     return module.register_forward_pre_hook(hook).remove
 
 
 def _stand_in(ledger: Ledger, module: nn.Module, site: int) -> Callable[[], None]:
+    keys = [(site, kind) for kind in ("stand-in", "apart")]
+
     def replacement(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         routing = ledger.current()
         if len(routing.parts) > 1:
-            return _replaced_by_part(ledger, site, original, args, kwargs)
+            return _replaced_by_part(ledger, keys, original, args, kwargs)
         part = routing.parts[0]
-        acts = part.plan.get(site)
-        replace = None if acts is None else acts.get("stand-in")
+        replace = part.plan.get(keys[0])
         if replace is None:
             return original(*args, **kwargs)
         return replace(Call(original, part.prompts_of(len(args[0]))), *args, **kwargs)
@@ -103,17 +103,17 @@ def _stand_in(ledger: Ledger, module: nn.Module, site: int) -> Callable[[], None
     return shadow(module, "forward", replacement)
 
 
-def _replaced_by_part(ledger: Ledger, site: int, original: Callable[..., Any], args: tuple, kwargs: dict) -> Any:
+def _replaced_by_part(ledger: Ledger, keys: list[Key], original: Callable[..., Any], args: tuple, kwargs: dict) -> Any:
     """The module's own forward for samples that nobody claims, each adapter's for its own."""
     routing = ledger.current()
-    if not any(site in part.plan for part in routing.parts):
+    if not any(key in part.plan for part in routing.parts for key in keys):
         return original(*args, **kwargs)
     outputs, total = [], len(args[0])
-    for inner, own in routing.apart(site, total):
+    for inner, own in routing.apart(keys, total):
         take = lambda value: value[own] if isinstance(value, Tensor) and _len(value) == total else value  # noqa: B023, E731
         some, named = [take(value) for value in args], {name: take(value) for name, value in kwargs.items()}
         with ledger.narrowed(inner):
-            replace = inner.parts[0].plan.get(site, {}).get("stand-in")
+            replace = inner.parts[0].plan.get(keys[0])
             if replace is None:
                 outputs.append(original(*some, **named))
             else:

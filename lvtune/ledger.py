@@ -24,9 +24,9 @@ from lvtune.bases.base import Base
 from lvtune.changes import Change, hooks_of, shares_a_batch
 from lvtune.errors import LvtuneError
 from lvtune.fitting import check_fit
-from lvtune.hooks import HOOKS, Acts, Hook, shadow
+from lvtune.hooks import HOOKS, Hook, shadow
 from lvtune.registry import suggest
-from lvtune.routing import Part, Routing, is_compiled
+from lvtune.routing import Key, Part, Plan, Routing, is_compiled
 from lvtune.selection import Group, Recomputation, Runs, Selection, chosen, running
 
 LEDGER = "_lvtune_ledger"
@@ -34,19 +34,24 @@ LEDGER = "_lvtune_ledger"
 
 @dataclass
 class _Site:
-    """A hook on a module, how many adapters act there, and how to take the hook off again."""
+    """A hook on a module, what it does there, and how to take the hook off again."""
 
-    number: int
+    keys: dict[str, Key]
+    """The kinds of change that it carries out, and how plans call them; one object for all plans."""
     remove: Callable[[], None]
     users: int = 0
+
+    def used_in(self, plan: Plan) -> bool:
+        """Whether an adapter acts here."""
+        return any(key in plan for key in self.keys.values())
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """What one adapter does, by site, and whether its samples can share a call with those of others."""
+    """What one adapter does where, and whether its samples can share a call with those of others."""
 
     shares: bool
-    plan: dict[int, Acts] = field(default_factory=dict)
+    plan: dict[Key, Any] = field(default_factory=dict)
 
 
 class Ledger:
@@ -232,25 +237,24 @@ class Ledger:
             hook = HOOKS[kind]
             if (hook, module) not in self._sites:
                 number = next(self._numbers)
-                self._sites[hook, module] = _Site(number, hook(self, module, number))
+                keys = {other: (number, other) for other in HOOKS if HOOKS[other] is hook}
+                self._sites[hook, module] = _Site(keys, hook(self, module, number))
                 _forget_compiled()
             site = self._sites[hook, module]
-            if site.number not in plan:
-                plan[site.number] = {}
-                site.users += 1
-            acts = plan[site.number]
-            if kind in acts and kind != "add":
+            site.users += not site.used_in(plan)
+            key = site.keys[kind]
+            if key in plan and kind != "add":
                 raise TypeError(f"a second change '{kind}' of one adapter to one {type(module).__name__}")
-            acts[kind] = _sum(acts[kind], act) if kind in acts else act
+            plan[key] = _sum(plan[key], act) if key in plan else act
 
     def uninstall(self, owner: str) -> None:
         """Takes back all that ``owner`` changed."""
         entry = self._entries.pop(owner, None)
-        for key, site in list(self._sites.items()):
-            site.users -= entry is not None and site.number in entry.plan
+        for place, site in list(self._sites.items()):
+            site.users -= entry is not None and site.used_in(entry.plan)
             if not site.users:
                 site.remove()
-                del self._sites[key]
+                del self._sites[place]
                 _forget_compiled()
 
     def add(self, name: str, adapter: nn.Module, base: Base) -> None:

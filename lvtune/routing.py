@@ -14,8 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-Plan = Mapping[int, Mapping[str, Any]]
-"""Site to what an adapter does there."""
+Key = tuple[int, str]
+"""A site, and a key of ``lvtune.hooks.HOOKS``."""
+Plan = Mapping[Key, Any]
+"""What an adapter does where."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,12 +51,12 @@ class Routing:
         """Samples in the call; None for one part, which has whatever comes."""
         return self.parts[-1].stop
 
-    def apart(self, site: int, total: int) -> Iterator[tuple[Routing, slice]]:
-        """The calls that a site needs, with their rows of ``total``: one for each adapter that acts there, one for
-        neighbours that do not."""
+    def apart(self, keys: Sequence[Key], total: int) -> Iterator[tuple[Routing, slice]]:
+        """The calls that a module needs, with their rows of ``total``: one for each adapter that acts there (has one of
+        ``keys``), one for neighbours that do not."""
         pending: list[Part] = []
         for part in (*self.parts, None):
-            idle = part is not None and site not in part.plan
+            idle = part is not None and not any(key in part.plan for key in keys)
             if pending and not idle:
                 yield (
                     Routing(_moved(pending)),

@@ -7,6 +7,7 @@ so that plain ``PeftModel.from_pretrained`` loads the folder.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -41,17 +42,18 @@ class LoraConfig:
     """Train a copy of the predictor (the head's last convolution) as well."""
 
 
-class _LowRank(nn.Module):
-    def __init__(self, linear: nn.Linear, config: LoraConfig) -> None:
-        super().__init__()
-        self.lora_A = nn.Parameter(torch.empty(config.r, linear.in_features))
-        self.lora_B = nn.Parameter(torch.zeros(linear.out_features, config.r))
-        nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
-        self.scale, self.dropout = config.alpha / config.r, config.dropout
+class _Delta:
+    """(alpha / r) · B A dropout(x), (…, D) -> (…, D')."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = F.dropout(x, self.dropout, self.training)
-        return F.linear(F.linear(x, self.lora_A), self.lora_B) * self.scale
+    __slots__ = ("adapter", "down", "up")
+
+    def __init__(self, adapter: Lora, down: Tensor, up: Tensor) -> None:
+        self.adapter, self.down, self.up = adapter, down, up
+
+    def __call__(self, x: Tensor) -> Tensor:
+        config = self.adapter.config
+        x = F.dropout(x, config.dropout, self.adapter.training)
+        return F.linear(F.linear(x, self.down), self.up) * (config.alpha / config.r)
 
 
 @register_method("lora")
@@ -73,29 +75,32 @@ class Lora(Defaults, nn.Module):
                 "set --method.targets query,value",
             )  # fmt: skip
         self.config = config
-        self.layers = nn.ModuleDict(
-            {name.replace(".", "/"): _LowRank(linear, config) for name, linear in self._sites(base)}
-        )
+        # not a module per layer: a thousand adapters would spend a twentieth of their memory on empty modules
+        self.lora_A, self.lora_B = nn.ParameterDict(), nn.ParameterDict()
+        for key, linear in self._sites(base):
+            self.lora_A[key] = nn.Parameter(torch.empty(config.r, linear.in_features))
+            self.lora_B[key] = nn.Parameter(torch.zeros(linear.out_features, config.r))
+            nn.init.kaiming_uniform_(self.lora_A[key], a=math.sqrt(5))
         self.predictor = own_predictor("lora", base, skeleton, config.predictor)
         self._predictor_name = name_of(base, base.predictor)
 
     def _sites(self, base: Base) -> Iterator[tuple[str, nn.Module]]:
         for module in layers_of_blocks("lora", base, self.config.targets):
-            yield name_of(base, module), module
+            yield sys.intern(name_of(base, module).replace(".", "/")), module
 
     def changes(self, base: Base) -> Iterator[Change]:
         """An addition behind each target, and a stand-in for the predictor."""
-        for name, module in self._sites(base):
-            yield AddToOutput(module, self.layers[name.replace(".", "/")])
+        for key, module in self._sites(base):
+            yield AddToOutput(module, _Delta(self, self.lora_A[key], self.lora_B[key]))
         if self.predictor is not None:
             yield StandIn(base.predictor, instead(self.predictor))
 
     def tensors(self) -> dict[str, Tensor]:
         """In peft's names."""
         out = {}
-        for key, layer in self.layers.items():
-            for part in ("lora_A", "lora_B"):
-                out[f"{_PREFIX}{key.replace('/', '.')}.{part}.weight"] = getattr(layer, part).detach()
+        for key in self.lora_A:
+            for part, values in (("lora_A", self.lora_A), ("lora_B", self.lora_B)):
+                out[f"{_PREFIX}{key.replace('/', '.')}.{part}.weight"] = values[key].detach()
         if self.predictor is not None:
             for part, value in self.predictor.state_dict().items():
                 out[f"{_PREFIX}{self._predictor_name}.{part}"] = value
@@ -109,7 +114,7 @@ class Lora(Defaults, nn.Module):
 
     def peft_config(self, base: Base) -> dict[str, Any]:
         """What peft writes as ``adapter_config.json`` for the same adapter."""
-        names = [name for name, _ in self._sites(base)]
+        names = [key.replace("/", ".") for key, _ in self._sites(base)]
         return {
             "peft_type": "LORA",
             "task_type": None,

@@ -1,0 +1,102 @@
+"""Throughput of a batch in which every sample has its own adapter, beside a batch under one adapter.
+
+    python benchmarks/mixed_batch.py --base vitpose-b --batch 8 --threads 2
+
+Both run in turns in one process, so that only the ratio counts. ``apart`` is the same mixed batch with each adapter's
+samples sent through the model by themselves.
+"""
+
+import argparse
+import statistics
+import time
+
+import torch
+
+import lvtune
+from lvtune.bases.base import Base
+from lvtune.data.skeletons import LSP_14
+
+KINDS = {
+    "lora": [("lora", {"r": 8})],
+    "mixed": [
+        ("lora", {"r": 8}),
+        ("vpt", {}),
+        ("norm", {}),
+        ("vlpose", {"domain": "humanart"}),
+        ("lora", {"r": 4, "skeleton": LSP_14}),
+    ],
+    "vlpose": [("vlpose", {"domain": "humanart"})],
+    "vpt": [("vpt", {"zero_init": False})],
+}
+
+
+def stirred(method: str, base: Base, seed: int, options: dict) -> torch.nn.Module:
+    """An adapter that changes answers."""
+    adapter = lvtune.create_adapter(method, base, seed=seed, **options)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for value in adapter.parameters():
+            value.add_(0.01 * torch.randn(value.shape, generator=generator))
+    return adapter.eval()
+
+
+def seconds(calls: dict, repeats: int) -> dict:
+    """Median seconds of each, run in turns."""
+    found = {name: [] for name in calls}
+    for turn in range(repeats + 1):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            if turn:
+                found[name].append(time.perf_counter() - start)
+    return {name: statistics.median(times) for name, times in found.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--base", default="vitpose-b")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    base = lvtune.load_base(args.base, weights="random")
+    pixels = torch.randn(args.batch, 3, *base.input_size)
+    cautious = type(f"Apart{type(base).__name__}", (type(base),), {"batch_major": False})(base.model, base.spec)
+    print(f"{args.base}, batch {args.batch}, {args.threads} threads, torch {torch.__version__}")
+    for kind in args.kinds:
+        methods = (KINDS[kind] * args.batch)[: args.batch]
+        names = [f"{i}-{method}" for i, (method, _) in enumerate(methods)]
+        for seed, (name, (method, options)) in enumerate(zip(names, methods, strict=True)):
+            lvtune.attach(base, stirred(method, base, seed, options), name=name)
+        alone = dict.fromkeys(f"{method} alone" for method, _ in methods)
+        calls = {who: lambda n=names[[f"{m} alone" for m, _ in methods].index(who)]: base(pixels, n) for who in alone}
+        calls |= {"mixed": lambda: base(pixels, names)}
+        with torch.inference_mode():
+            took = seconds(calls, args.repeats)
+            apart = apart_seconds(base, cautious, pixels, names, args.repeats)
+        # the samples of a mixed batch under one adapter each would take the mean of what whole batches take
+        single = statistics.mean(took[f"{method} alone"] for method, _ in methods)
+        print(
+            f"{kind:8s} {len(set(names))} adapters: mixed {took['mixed']:.3f} s, one adapter {single:.3f} s", end=", "
+        )
+        print(
+            f"throughput {single / took['mixed']:.2f} x; each apart {apart:.3f} s, {single / apart:.2f} x", flush=True
+        )
+        lvtune.detach(base)
+
+
+def apart_seconds(base: Base, cautious: Base, pixels: torch.Tensor, names: list, repeats: int) -> float:
+    """Median seconds with one call of the model for each adapter."""
+    found = base.model.__dict__["_lvtune_ledger"]
+    found.base = cautious
+    try:
+        return seconds({"apart": lambda: base(pixels, names)}, repeats)["apart"]
+    finally:
+        found.base = base
+
+
+if __name__ == "__main__":
+    main()
