@@ -1,10 +1,11 @@
 """Trains a small joint encoder of looks and sentences, and measures it on looks that it has never seen.
 
-    python recipes/train_small_joint.py --out small-joint.safetensors [--target demo-art] [--photographs 200]
+    python recipes/train_small_joint.py --out small-joint.safetensors [--target demo-art] [--photographs 40]
 
 Pairs are photographs of demo-art's training part under a filter or a plain change (darker, bluer, blurred ...), with
 sentences that say so. Filters that the target's test pictures are made with, and the words for them, are left out:
-they are the unseen looks that retrieval is measured on, among their own sentences, on photographs of the test part.
+they are the unseen looks that retrieval is measured on, on photographs of the test part, among their own sentences
+("a sketch of a human") and in plain words (grammar ``looks``: "grey pencil lines and hatching on white paper").
 What is printed is all one may say of the encoder. These are filtered photographs, not art.
 """
 
@@ -25,12 +26,13 @@ from torch.nn import functional as F
 
 from lvtune.domains import get_domain
 from lvtune.domains.brushes import cells, daubs
-from lvtune.domains.filters import apply_filter, list_filters
-from lvtune.language.prompts import HUMAN_ART, PHOTO
+from lvtune.domains.filters import apply_filter
+from lvtune.language.grammars import load_grammar
+from lvtune.language.prompts import HUMAN_ART
 from lvtune.language.small_joint import SmallConfig, SmallEncoder, SmallJoint, save_small
 
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-WAYS = ("{}", "{}, full body", "{} doing sports", "{} outdoors", "a picture: {}")
+WAYS = ("{}", "a picture of a human in {}", "{}, showing a human", "a human doing sports in {}", "{}, outdoors")
 SIDE = 160
 
 
@@ -74,43 +76,46 @@ def _paper_cut(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 LOOKS: dict[str, tuple[Change, tuple[str, ...]]] = {
-    "photo": (lambda x, rng: x, (PHOTO, "a sharp photograph of a person")),
-    "dark": (_unit(lambda x, rng: x * rng.uniform(0.15, 0.4)), ("a dark photo of a human", "a human at night")),
-    "bright": (_unit(lambda x, rng: 0.45 + 0.6 * x), ("a very bright photo of a human", "an overexposed human")),
-    "flat": (_unit(lambda x, rng: 0.5 + 0.25 * (x - 0.5)), ("a pale, faded photo of a human", "washed-out colours")),
-    "harsh": (_unit(lambda x, rng: 0.5 + 2.5 * (x - 0.5)), ("a harsh photo of a human", "hard light and shadow")),
-    "red": (_tint((1, 0.3, 0.3)), ("a reddish picture of a human", "a human in red light")),
-    "green": (_tint((0.3, 1, 0.3)), ("a greenish picture of a human", "a human in green light")),
-    "blue": (_tint((0.3, 0.45, 1)), ("a bluish picture of a human", "a human in blue light")),
-    "sepia": (_tint((1, 0.8, 0.5)), ("an old sepia photo of a human", "a brownish old photograph")),
-    "grey": (lambda x, rng: _grey(x).astype(np.uint8), ("a black and white photo of a human", "a grey human")),
-    "negative": (lambda x, rng: 255 - x, ("a photographic negative of a human", "inverted colours")),
+    "photo": (lambda x, rng: x, ("natural colours", "a sharp photograph")),
+    "dark": (_unit(lambda x, rng: x * rng.uniform(0.15, 0.4)), ("dark colours", "darkness, at night")),
+    "bright": (_unit(lambda x, rng: 0.45 + 0.6 * x), ("very bright, light colours", "glaring white light")),
+    "flat": (_unit(lambda x, rng: 0.5 + 0.25 * (x - 0.5)), ("pale, faded colours", "weak, washed-out colours")),
+    "harsh": (_unit(lambda x, rng: 0.5 + 2.5 * (x - 0.5)), ("hard contrasts", "hard light and deep black shadow")),
+    "red": (_tint((1, 0.3, 0.3)), ("red colours", "warm reddish light")),
+    "green": (_tint((0.3, 1, 0.3)), ("green colours", "greenish light")),
+    "blue": (_tint((0.3, 0.45, 1)), ("blue colours", "cold bluish light")),
+    "sepia": (_tint((1, 0.8, 0.5)), ("brown and cream colours", "old sepia tones")),
+    "grey": (lambda x, rng: _grey(x).astype(np.uint8), ("grey, without colour", "black, grey and white tones")),
+    "negative": (lambda x, rng: 255 - x, ("inverted colours", "a photographic negative")),
     "loud": (
         _unit(lambda x, rng: x.mean(-1, keepdims=True) + 2.5 * (x - x.mean(-1, keepdims=True))),
-        ("a human in loud, glowing colours", "strong saturated colours"),
+        ("loud, glowing colours", "strong, saturated colours"),
     ),
     "blurred": (
         lambda x, rng: cv2.GaussianBlur(x, (0, 0), rng.uniform(2, 4)),
-        ("a blurred photo of a human", "a human out of focus"),
+        ("soft, blurred shapes", "shapes out of focus, without detail"),
     ),
-    "noisy": (
-        _unit(lambda x, rng: x + rng.normal(0, 0.15, x.shape)),
-        ("a grainy photo of a human", "a noisy photo of a human"),
-    ),
-    "blocks": (_coarse, ("a human made of coloured squares", "a pixelated picture of a human", "a mosaic of a human")),
-    "steps": (
-        lambda x, rng: (x // 85) * 85 + 42,
-        ("flat areas of few colours showing a human", "a poster of a human"),
-    ),
-    "smooth": (
-        lambda x, rng: cv2.bilateralFilter(x, 9, 90, 9),
-        ("a soft, smooth picture of a human", "a human with smooth flat skin"),
-    ),
-    "lines": (_edges, ("thin black lines on white paper showing a human", "an outline of a human")),
-    "dots": (_halftone, ("black dots on white paper showing a human", "a newspaper print of a human")),
-    "silhouette": (_paper_cut, ("black and white areas showing a human", "a paper cut of a human")),
+    "noisy": (_unit(lambda x, rng: x + rng.normal(0, 0.15, x.shape)), ("grain and noise", "a rough, grainy surface")),
+    "blocks": (_coarse, ("coarse squares of colour", "large square pixels")),
+    "steps": (lambda x, rng: (x // 85) * 85 + 42, ("flat areas of few colours", "flat, stepped tones")),
+    "smooth": (lambda x, rng: cv2.bilateralFilter(x, 9, 90, 9), ("smooth, even areas", "smooth colours without grain")),
+    "lines": (_edges, ("thin black lines on white paper", "an outline drawn on white")),
+    "dots": (_halftone, ("black dots on white paper", "the dots of a printed newspaper")),
+    "silhouette": (_paper_cut, ("black and white areas", "a black paper cut on white")),
 }
-"""Name to a change of a photograph, and sentences that say it; changes of our own, beside the package's filters."""
+"""Name to a change of a photograph, and words for it; changes of our own, beside the package's filters."""
+
+FILTERS = {
+    "mural": ("earth colours with drawn contours on cracked plaster", "a mural of a human"),
+    "ukiyoe": ("flat colours with thin contours, a print from wood", "a ukiyo-e woodblock print of a human"),
+    "kids_drawing": ("crude coloured strokes on white paper", "a kid's drawing of a human"),
+    "shadow_play": ("a dark silhouette in front of warm light", "a scene of shadow play with a human"),
+    "relief": ("grey carved stone, lit from the side", "a relief carving of a human"),
+    "sculpture": ("smooth white marble", "a sculpture of a human"),
+    "digital_art": ("smooth, glowing colours with soft light", "a piece of digital art showing a human"),
+    "garage_kits": ("shiny plastic in bright paint", "a garage kit figure of a human"),
+}
+"""Filters of the package to words for them; those of the target are left out."""
 
 
 def _pieces(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -144,14 +149,24 @@ def _wet(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 AKIN: dict[str, tuple[Change, tuple[str, ...]]] = {
-    "pieces": (_pieces, ("a human made of pieces of coloured glass", "coloured stones showing a human")),
-    "daubs": (lambda x, rng: daubs(x, 6), ("a human painted with a broad brush", "thick paint on canvas")),
-    "wet": (_wet, ("a human painted with much water on paper", "pale washes of colour showing a human")),
-    "pencil": (_pencil, ("a human drawn with a pencil", "pencil lines on paper showing a human")),
-    "brush": (_brush, ("a human drawn with a brush in black", "a few black brush strokes on paper")),
-    "comic": (_comic, ("a human in a comic strip", "flat colours with black outlines showing a human")),
+    "pieces": (_pieces, ("pieces of coloured glass", "a mosaic of coloured stones")),
+    "daubs": (lambda x, rng: daubs(x, 6), ("broad strokes of thick paint", "paint on canvas")),
+    "wet": (_wet, ("wet paint on paper", "pale washes of colour")),
+    "pencil": (_pencil, ("pencil lines on paper", "a human drawn with a pencil")),
+    "brush": (_brush, ("a brush in black", "a few black brush strokes on paper")),
+    "comic": (_comic, ("a comic strip", "flat colours with black outlines")),
 }
 """Looks akin to those of demo-art, by other means and in other words: only with ``--akin``, and told in the report."""
+
+
+def paired(changes: dict, count: int, seed: int) -> dict[str, tuple[Change, tuple[str, ...]]]:
+    """``count`` pairs of changes, one after the other, and their words side by side."""
+    rng, names, made = np.random.default_rng(seed), [n for n in changes if n != "photo"], {}
+    while len(made) < count:
+        a, b = (names[i] for i in rng.permutation(len(names))[:2])
+        both = lambda x, rng, a=a, b=b: changes[b][0](np.ascontiguousarray(changes[a][0](x, rng)), rng)  # noqa: E731
+        made[f"{a}+{b}"] = (both, tuple(f"{one}, {other}" for one in changes[a][1] for other in changes[b][1]))
+    return made
 
 
 def pictures(split: object, count: int, change: Callable[[np.ndarray, int], np.ndarray]) -> Tensor:
@@ -172,7 +187,7 @@ def collect(
 ) -> tuple[Tensor, list[Tensor], list[str]]:
     """Statistics of every picture and sentence: looks (L, count, image_dim), meanings by look, names."""
     looks, meanings, names = [], [], []
-    seen = {name: (None, (HUMAN_ART[name],)) for name in list_filters() if name not in unseen and name in HUMAN_ART}
+    seen = {name: (None, words) for name, words in FILTERS.items() if name not in unseen}
     for number, (name, (change, sentences)) in enumerate({**changes, **seen}.items()):
         draw = lambda image, i, name=name, change=change, number=number: (  # noqa: E731
             apply_filter(image, name, i) if change is None else change(image, np.random.default_rng([number, i]))
@@ -194,7 +209,7 @@ def train(
     optimizer = torch.optim.AdamW(joint.parameters(), lr=lr, weight_decay=0.1)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
     pick = lambda count, n: torch.randint(count, (n,), generator=generator)  # noqa: E731
-    kinds = torch.arange(len(looks)).repeat_interleave(3)
+    kinds = torch.arange(len(looks)).repeat_interleave(2)
     for _ in range(steps):
         images = looks[kinds, pick(looks.shape[1], len(kinds))]
         sentences = torch.stack([meanings[k][pick(len(meanings[k]), 1)[0]] for k in kinds.tolist()])
@@ -235,12 +250,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", default="small-joint.safetensors")
     parser.add_argument("--target", default="demo-art", help="domain whose filters and sentences are left out")
-    parser.add_argument("--photographs", type=int, default=200)
+    parser.add_argument("--photographs", type=int, default=40)
     parser.add_argument("--test-photographs", type=int, default=60)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jitter", type=float, default=0.3, help="noise on statistics and sentences, in deviations")
+    parser.add_argument("--jitter", type=float, default=0.5, help="noise on statistics and sentences, in deviations")
+    parser.add_argument("--pairs", type=int, default=60, help="looks made of two changes")
     parser.add_argument("--akin", action="store_true", help="train on looks akin to the target's too")
     given = parser.parse_args()
     say = lambda text: print(text, file=sys.stderr, flush=True)  # noqa: E731
@@ -248,18 +264,24 @@ def main() -> None:
     torch.manual_seed(given.seed)
     encoder = SmallEncoder(SmallJoint(SmallConfig()))
     source, test = (get_domain("demo-art").open_source(part) for part in ("train", "test"))
-    looks, meanings, names = collect(encoder, source, given.photographs, unseen, say)
-    loss = train(encoder.joint, looks[:, : -given.photographs // 5], meanings, given.steps, given.lr, given.seed)
-    drawn = [
+    changes = {**LOOKS, **(AKIN if given.akin else {})}
+    changes |= paired(changes, given.pairs, given.seed)
+    looks, meanings, names = collect(encoder, source, given.photographs, unseen, changes, say=say)
+    kept = given.photographs - given.photographs // 5
+    how = {"steps": given.steps, "lr": given.lr, "seed": given.seed, "jitter": given.jitter}
+    loss = train(encoder.joint, looks[:, :kept], meanings, **how)
+    drawn = (
         pictures(test, given.test_photographs, lambda image, i, n=name: apply_filter(image, n, i)) for name in unseen
-    ]
+    )
     new = torch.stack([encoder.looks(part) for part in drawn])
-    held = looks[:, -given.photographs // 5 :]
-    known = [(LOOKS[n][1][0] if n in LOOKS else HUMAN_ART[n]) for n in names]
+    known = [(changes[n] if n in changes else (None, FILTERS[n]))[1][0] for n in names]
+    plain_words = load_grammar("looks").slots["category"]
+    described = [i for i, name in enumerate(unseen) if name in plain_words]
     values = {
         "trained_on": names, "unseen": list(unseen), "akin": given.akin, "loss": loss,
-        "known_looks": retrieval(encoder, held, known),
+        "known_looks": retrieval(encoder, looks[:, kept:], known),
         "unseen_looks": retrieval(encoder, new, [HUMAN_ART[name] for name in unseen]),
+        "unseen_looks_in_plain_words": retrieval(encoder, new[described], [plain_words[unseen[i]] for i in described]),
         "seconds": round(time.perf_counter() - started, 1), "seed": given.seed,
     }  # fmt: skip
     about = {"report": json.dumps(values), "trained_on": ", ".join(names)}

@@ -104,7 +104,7 @@ def test_faults_of_a_file_are_told(tmp_path, text, words):
 
 
 def test_unknown_names():
-    assert list_grammars() == ["hands", "humanart"]
+    assert list_grammars() == ["hands", "humanart", "looks"]
     with pytest.raises(LvtuneError, match="did you mean 'hands'"):
         load_grammar("hand")
     with pytest.raises(LvtuneError, match="nowhere"):
