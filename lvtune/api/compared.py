@@ -17,14 +17,14 @@ def row_of(report: Mapping[str, Any]) -> dict[str, Any]:
     """The figures of a ``report.json``.
 
     Returns:
-        ``parameters``, ``share_of_base``, ``bytes``, ``peak_memory_mb``, ``steps``, ``seconds``, ``seconds_per_step``
-        (of tuning), ``main`` (name of the score told), ``target`` and ``source`` (with the adapter on), ``source_off``,
-        ``target_before``, ``source_before``, ``retention_on`` and ``retention_off`` (shares), ``gained``,
-        ``gap_closed`` (share), ``target_name``, ``source_name``, ``scores`` (all scores of target and source) and
-        ``also`` (domain to its score before and with the adapter on, where further ones were scored).
+        ``parameters``, ``share_of_base``, ``bytes``, ``peak_memory_mb``, ``peak_device_memory_mb`` (None without a
+        GPU), ``steps``, ``seconds`` (of tuning), ``seconds_per_step``, ``main`` (name of the score told), ``target``
+        and ``source`` (with the adapter on), ``source_off``, ``target_before``, ``source_before``, ``retention_on`` and
+        ``retention_off`` (shares), ``gained``, ``gap_closed`` (share), ``target_name``, ``source_name``, ``scores``
+        (all scores of target and source), ``off_checked`` (persons by whose predictions ``source_off`` is known to be
+        as before; None: all) and ``also`` (domain to its score before and with the adapter on).
     """
     main, adapter, seconds = report["main"], report["adapter"], report["seconds"]
-    steps = len(report["curves"]["steps"])
 
     def score(side: Mapping[str, Any] | None, when: str) -> float | None:
         return ((side or {}).get(when) or {}).get(main)
@@ -36,9 +36,10 @@ def row_of(report: Mapping[str, Any]) -> dict[str, Any]:
         "share_of_base": adapter["share_of_base"],
         "bytes": adapter["bytes"],
         "peak_memory_mb": report["peak_memory_mb"],
-        "steps": steps,
+        "peak_device_memory_mb": report["peak_device_memory_mb"],
+        "steps": len(report["curves"]["steps"]),
         "seconds": seconds["tune"],
-        "seconds_per_step": seconds["tune"] / steps if steps else None,
+        "seconds_per_step": report["seconds_per_step"],
         "main": main,
         "target": score(target, "after_on"),
         "source": score(source, "after_on"),
@@ -52,6 +53,7 @@ def row_of(report: Mapping[str, Any]) -> dict[str, Any]:
         "target_name": report.get("target_name"),
         "source_name": report.get("source_name"),
         "scores": {side: {w: report[side].get(w) for w in _WHEN} for side in ("target", "source") if report.get(side)},
+        "off_checked": report.get("source_off_checked"),
         "also": {
             name: {"before": score(side, "before"), "on": score(side, "after_on")}
             for name, side in (report.get("also") or {}).items()

@@ -12,12 +12,14 @@ from typing import Any
 
 from lvtune.api.cells import ALL, Cell, cells_of, merge, settings_of, variants_of
 from lvtune.api.compared import row_of, summary_of
+from lvtune.api.known import Known
 from lvtune.api.report import environment
 from lvtune.errors import LvtuneError
 from lvtune.hub.atomic import write_text
 from lvtune.recipe import Recipe
 
 OUT = Path("lvtune-out") / "compare"
+METHODS = "vlpose-light,full"
 CELL_FILE = "cell.json"
 """Written last into a cell's folder: its row, and the settings that it was run with."""
 FAILED_FILE = "failed.json"
@@ -30,7 +32,7 @@ _LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK
 def compare(
     recipe: Recipe | Mapping[str, Any] | None = None,
     *,
-    methods: Sequence[str] | str = ("vlpose-light", "full"),
+    methods: Sequence[str] | str = METHODS,
     variants: str | Path | None = None,
     shots: Sequence[int | str] = (ALL,),
     seeds: Sequence[int] = (0,),
@@ -71,19 +73,20 @@ def compare(
     if dry_run:
         return {"out": str(out), "cells": [_planned(cell, rows[cell.name]) for cell in cells]}
     rank, world = (int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
-    left = [cell for cell in cells if rows[cell.name] is None]
-    for cell in left:
-        # what a launch before this one left must not be taken for an answer of this one
-        if rank == 0:
-            (cell.folder / FAILED_FILE).unlink(missing_ok=True)
-    mine = left[rank::world]
+    # by their place among all, not among those left: the processes need not see the same ones finished
+    mine = [cell for cell in cells[rank::world] if rows[cell.name] is None]
+    for cell in mine:
+        (cell.folder / FAILED_FILE).unlink(missing_ok=True)
+    if world > 1:
+        _meet()
+    known = Known()
     with _alone() as device:
         for number, cell in enumerate(mine, 1):
             say(f"cell {number} of {len(mine)}: {cell.name}")
-            _run(cell, device, say)
+            _run(cell, device, known, say)
     if rank:
         return {}
-    _wait_for(left, say)
+    _wait_for(cells, say)
     return _write(cells, shared, out)
 
 
@@ -126,27 +129,25 @@ def _planned(cell: Cell, row: Mapping[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _run(cell: Cell, device: str | None, say: Say) -> None:
+def _run(cell: Cell, device: str | None, known: Known, say: Say) -> None:
     """One cell; what goes wrong with it is left in its folder, so that the others are run all the same."""
     from dataclasses import replace
 
     import torch
 
     from lvtune.api.adapting import adapt
-    from lvtune.api.memory import peak_device_memory_mb, reset_peak_memory
 
     recipe = replace(cell.recipe, device=device) if device and cell.recipe.device == "auto" else cell.recipe
     cell.folder.mkdir(parents=True, exist_ok=True)
-    reset_peak_memory()
     try:
-        report = adapt(recipe, say=say).to_dict()
+        report = adapt(recipe, say=say, known=known).to_dict()
     except LvtuneError as error:
         problem = error
     except (MemoryError, torch.OutOfMemoryError) as error:
         words = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         problem = LvtuneError(words, "enough memory", "lower --train.batch-size or --evaluate.batch-size")
     else:
-        row = _planned(cell, {}) | row_of(report) | {"peak_device_memory_mb": peak_device_memory_mb()}
+        row = _planned(cell, {}) | row_of(report)
         text = json.dumps({"row": row, "settings": settings_of(cell.recipe)}, indent=1)
         write_text(cell.folder / CELL_FILE, text)
         return
@@ -155,12 +156,23 @@ def _run(cell: Cell, device: str | None, say: Say) -> None:
     write_text(cell.folder / FAILED_FILE, json.dumps(parts))
 
 
+def _meet() -> None:
+    """Until all processes of a launch have come here, so that none takes what an earlier launch left for an answer."""
+    from torch import distributed
+
+    distributed.init_process_group("gloo")
+    try:
+        distributed.barrier()
+    finally:
+        distributed.destroy_process_group()
+
+
 @contextmanager
 def _alone() -> Iterator[str | None]:
     """Each process of a launch by itself: its runs are not to be shared out; gives its device, None for the usual one.
 
-    Accelerate goes by these variables. A process group is not wanted either: with cells of unlike length its barriers
-    would run out of time.
+    Accelerate goes by these variables. A process group over the runs is not wanted either: with cells of unlike length
+    its barriers would run out of time.
     """
     kept = {name: os.environ.pop(name) for name in _LAUNCHED if name in os.environ}
     try:

@@ -22,8 +22,9 @@ _OWN = ("method", "method_options", "objective_options", "seed", "out", "data.sh
 class CompareCommand:
     """Options of ``lvtune compare``."""
 
-    methods: str = "vlpose-light,full"
-    """Methods with commas, each with options after a colon, such as lora:r=4,lr=1e-3; none: those of `variants`."""
+    methods: str | None = None
+    """Methods with commas, each with options after a colon, such as lora:r=4,lr=1e-3; None: vlpose-light,full, or with
+    `variants` those alone."""
     variants: str | None = None
     """YAML file of further variants: label: {options of a recipe}."""
     shots: tuple[str, ...] = ("all",)
@@ -50,12 +51,12 @@ def run(args: argparse.Namespace) -> Outcome:
     """Runs the cells that are left, and prints the table."""
     command: CompareCommand = from_args(args, CompareCommand)
     from lvtune.api.cells import cells_of, merge, variants_of
-    from lvtune.api.comparing import compare
+    from lvtune.api.comparing import METHODS, compare
 
     typed = nested(args, Recipe)
     typed.pop("out", None)
     shared = merge(read_yaml(args.config), typed) if args.config else typed
-    methods = "" if command.methods == "none" else command.methods
+    methods = command.methods or ("" if command.variants else METHODS)
     shots = [_shots(word) for word in command.shots]
     try:
         found = variants_of(methods, command.variants)
