@@ -1,13 +1,9 @@
-"""Foreign checkpoints: released VLPose and original ViTPose files in our form.
-
-The only place where a pickled file is opened, and then with ``weights_only=True``.
-"""
+"""Foreign checkpoints: released VLPose and original ViTPose files in our form."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,39 +14,15 @@ from lvtune.bases.base import Base
 from lvtune.bases.names import to_transformers
 from lvtune.bases.vitpose import ARCH, VitPoseBase, build_model, known_spec, make_config, skeleton_of
 from lvtune.errors import LvtuneError
+from lvtune.foreign import read_checkpoint
 from lvtune.registry import suggest
 
 if TYPE_CHECKING:
     from lvtune.language.bank import PromptBank
 
+__all__ = ["VLPOSE_ARCH", "convert_vitpose", "convert_vlpose", "read_checkpoint"]
+
 _POSITIONS = "backbone.embeddings.position_embeddings"
-
-
-def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a ``.pth`` (``weights_only``) or ``.safetensors`` file, its ``state_dict`` if it has one.
-
-    Raises:
-        LvtuneError: no such file, or no checkpoint.
-    """
-    from lvtune.bases.loading import read_safetensors
-
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise LvtuneError(f"checkpoint {path}", "an existing .pth or .safetensors file", "check the path")
-    if path.suffix == ".safetensors":
-        return read_safetensors(path)
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise LvtuneError(
-            f"{path}: not readable as tensors alone ({reason})", "a .pth file that holds a state dict and no code",
-            "re-save it with torch.save(torch.load(...)['state_dict'], ...) in a place where you trust it",
-        ) from error  # fmt: skip
-    state = state.get("state_dict", state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not any(isinstance(value, Tensor) for value in state.values()):
-        raise LvtuneError(f"{path} without tensors", "a state dict of named tensors", "check the file")
-    return {name: value for name, value in state.items() if isinstance(value, Tensor)}
 
 
 def convert_vitpose(state_dict: dict[str, Tensor], name: str | None = None) -> Base:
@@ -77,6 +49,8 @@ def convert_vlpose(
     state_dict: dict[str, Tensor],
     arch: dict[str, Any] | str | None = None,
     text_embeds: Tensor | None = None,
+    *,
+    bank: PromptBank | None = None,
 ) -> tuple[Base, nn.Module]:
     """Base and adapter from one released VLPose state dict (VLPose, commit f312a9f; block
     ``first_amiddle_last_add``, matcher ``concat_attn``).
@@ -84,10 +58,11 @@ def convert_vlpose(
     The released encoder adds ``pos_embed[:, 1:]`` alone to the patches, so the class position is set to zero.
 
     Args:
-        state_dict: names ``image_encoder.*``, ``matcher.*``, ``text_embed_proj.*``, ``head.*``; others
-            (``io.*``, the text encoder) are passed over.
+        state_dict: names ``image_encoder.*`` (``backbone.*`` as the released training saves it), ``matcher.*``,
+            ``text_embed_proj.*``, ``head.*``; others (``io.*``, the text encoder) are passed over.
         arch: keys of ``VLPOSE_ARCH`` (or their JSON); what is left out is read off the shapes.
         text_embeds: (T, text_dim), the embedded sentence; None puts one zero token there, to be replaced.
+        bank: embedded sentences of several categories, in place of ``text_embeds``.
 
     Returns:
         (base, adapter): the detached base gives the main branch's heatmaps, the attached one the released.
@@ -97,7 +72,8 @@ def convert_vlpose(
     """
     arch = _read_arch(arch)
     parts = ("image_encoder.", "matcher.", "text_embed_proj.", "head.")
-    released = {name: value for name, value in state_dict.items() if name.startswith(parts)}
+    released = {_as_released(name): value for name, value in state_dict.items()}
+    released = {name: value for name, value in released.items() if name.startswith(parts)}
     encoder = {n: v for n, v in released.items() if n.startswith(parts[0]) and n not in _PROMPTS}
     state = {name: value.float() for name, value in to_transformers(encoder).items()}
     positions = _require(state, _POSITIONS).clone()
@@ -108,7 +84,7 @@ def convert_vlpose(
     channels = (state["head.deconv1.weight"].shape[1], state["head.deconv2.weight"].shape[1])
     input_size = tuple(arch["img_size"]) if "img_size" in arch else None
     base = _build(state, sizes, channels, state["head.conv.weight"].shape[0], input_size=input_size)
-    adapter = _vlpose_adapter(released, base, arch, text_embeds)
+    adapter = _vlpose_adapter(released, base, arch, bank or text_embeds)
     _check_arch(arch, base, adapter, sizes)
     return base, adapter
 
@@ -180,23 +156,29 @@ def _check_arch(arch: dict[str, Any], base: Base, adapter: nn.Module, sizes: dic
         )  # fmt: skip
 
 
+def _as_released(name: str) -> str:
+    """mmpose calls the image encoder ``backbone`` in what it saves."""
+    return name.replace("backbone.", "image_encoder.", 1) if name.startswith("backbone.") else name
+
+
 def _vlpose_adapter(
-    released: dict[str, Tensor], base: Base, arch: dict[str, Any], text_embeds: Tensor | None
+    released: dict[str, Tensor], base: Base, arch: dict[str, Any], text: PromptBank | Tensor | None
 ) -> nn.Module:
     first, deep = (released.get(name) for name in _PROMPTS)
     names, projected = dict(_ADDED), "text_embed_proj.weight" in released
     if projected:
         names |= {f"text_proj.{part}": f"text_embed_proj.{part}" for part in ("weight", "bias")}
     text_dim = released["text_embed_proj.weight"].shape[1] if projected else base.width
-    if text_embeds is not None and (text_embeds.dim() != 2 or text_embeds.shape[1] != text_dim):
+    bank = _one_sentence(text, text_dim) if text is None or isinstance(text, Tensor) else text
+    if bank.dim != text_dim:
         raise LvtuneError(
-            f"text_embeds of shape {tuple(text_embeds.shape)}", f"(T, {text_dim}), the token states of one sentence",
-            "embed the sentence with the encoder that the model was trained with",
+            f"sentences embedded by {bank.encoder}, {bank.dim} wide", f"token states {text_dim} wide",
+            "embed them with the encoder that the model was trained with (released: blip)",
         )  # fmt: skip
     adapter = create_adapter(
         "vlpose",
         base,
-        bank=_one_sentence(text_embeds, text_dim),
+        bank=bank,
         prompts=0 if first is None else first.shape[1],
         placement="none" if first is None else "shallow" if deep is None else "deep",
         matcher="concat",
@@ -244,7 +226,12 @@ def _one_sentence(tokens: Tensor | None, dim: int) -> PromptBank:
     from lvtune.language.bank import PromptBank
 
     tokens = torch.zeros(1, dim) if tokens is None else tokens.float()
-    mask = torch.ones(1, len(tokens), dtype=torch.bool)
+    if tokens.dim() != 2 or tokens.shape[1] != dim:
+        raise LvtuneError(
+            f"text_embeds of shape {tuple(tokens.shape)}", f"(T, {dim}), the token states of one sentence",
+            "embed the sentence with the encoder that the model was trained with",
+        )  # fmt: skip
+    mask = torch.ones(1, len(tokens), dtype=torch.bool, device=tokens.device)
     return PromptBank(("default",), ("",), tokens[None], mask, "released")
 
 

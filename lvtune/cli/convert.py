@@ -24,6 +24,10 @@ def parser(argv: Sequence[str], summary: str) -> Parser:
     result.add_argument(
         "--name", metavar="BASE", help="name of a vitpose base, such as vitpose-b (default: by size)"
     )
+    result.add_argument("--domain", help="whose sentences a vlpose adapter is to read (default: none yet)")
+    result.add_argument("--encoder", default="blip", help="text encoder of these (default: blip, as released)")
+    result.add_argument("--arch", metavar="JSON", help="what the shapes of a vlpose file do not say, such as "
+                        '{"num_heads": 4}; for S, B, L and H nothing is needed')  # fmt: skip
     return result
 
 
@@ -49,10 +53,15 @@ def run(args: argparse.Namespace) -> Outcome:
         values |= _base(base, out)
         usage = f"use it: lvtune evaluate --base {base.name} --weights {out}"
     else:
+        from lvtune.foreign import arch_in
         from lvtune.hub.store import save_adapter
+        from lvtune.language.bank import get_bank
 
-        base, adapter = convert.convert_vlpose(state)
+        bank = get_bank(args.domain, args.encoder) if args.domain else None
+        base, adapter = convert.convert_vlpose(state, args.arch or arch_in(args.file), bank=bank)
+        adapter.domain = args.domain
         values |= _base(base, out / "base")
+        values["sentences"] = "none yet: give --domain NAME" if bank is None else len(bank.sentences)
         values["adapter"] = str(save_adapter(adapter, out / "adapter", base))
         usage = (
             f"use it: lvtune predict PICTURE --base {base.name} --weights {out}/base --adapter {out}/adapter"
