@@ -73,8 +73,10 @@ def compare(
     if dry_run:
         return {"out": str(out), "cells": [_planned(cell, rows[cell.name]) for cell in cells]}
     rank, world = (int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
-    # by their place among all, not among those left: the processes need not see the same ones finished
-    mine = [cell for cell in cells[rank::world] if rows[cell.name] is None]
+    # by their place among all, not among those left: the processes need not see the same ones finished; the turn moves
+    # on each round, or one process could get every run of the slowest method
+    dealt = [cell for i, cell in enumerate(cells) if (i + i // world) % world == rank]
+    mine = [cell for cell in dealt if rows[cell.name] is None]
     for cell in mine:
         (cell.folder / FAILED_FILE).unlink(missing_ok=True)
     if world > 1:

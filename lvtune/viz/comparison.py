@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,61 +55,57 @@ def points_of_summary(values: Mapping[str, Any]) -> list[Point]:
     return points
 
 
-def columns_of(values: Mapping[str, Any]) -> list[str]:
-    """Heads of the table."""
-    also = [f"{name}, on" for name in _also(values)]
-    device = ["GPU MB"] if any(line["peak_device_memory_mb"] for line in values["summary"]) else []
-    return ["variant", "shots", "lr", "seeds", "trained", "share", "file MB", "peak MB", *device, "s/step", "target",
-            "ahead of the first", *also, "source, on", "source, off", "kept, on", "kept, off", "gap"]  # fmt: skip
+COSTS = ("trained", "share of base", "file MB", "peak MB", "GPU MB", "s/step")
 
 
 def _also(values: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(name for line in values["summary"] for name in line["also"]))
 
 
-def cells_of_line(values: Mapping[str, Any], line: Mapping[str, Any]) -> list[str]:
-    """A line of the table, in the order of :func:`columns_of`."""
-    device = [_spread(line["peak_device_memory_mb"], 0, False)] if "GPU MB" in columns_of(values) else []
+def told(values: Mapping[str, Any], line: Mapping[str, Any]) -> dict[str, str]:
+    """Head to cell of a line of the summary: which it is, scores, then what ``COSTS`` names."""
     lr = "own" if line["lr"] is None else f"{line['lr']:g}"
     rivals = [one for one in values["summary"] if (one["label"], one["shots"]) == (line["label"], line["shots"])]
-    return [
-        line["label"],
-        str(line["shots"]),
-        f"{lr} (best)" if len(rivals) > 1 and line["best"] else lr,
-        str(len(line["seeds"])),
-        f"{line['parameters']:,}",
-        f"{100 * line['share_of_base']:.2f} %",
-        f"{line['bytes'] / 1e6:.2f}",
-        _spread(line["peak_memory_mb"], 0, False),
-        *device,
-        _spread(line["seconds_per_step"], 3, False),
-        _spread(line["target"], 2),
-        _spread(line["ahead"], 2, sign=True),
-        *(_spread(line["also"].get(name), 2) for name in _also(values)),
-        _spread(line["source"], 2),
-        _spread(line["source_off"], 2, False),
-        _spread(line["retention_on"], 1, scale=100),
-        _spread(line["retention_off"], 1, False, scale=100),
-        _spread(line["gap_closed"], 1, scale=100),
-    ]
+    cells = {
+        "variant": line["label"],
+        "shots": str(line["shots"]),
+        "lr": f"{lr} (best)" if len(rivals) > 1 and line["best"] else lr,
+        "seeds": str(len(line["seeds"])),
+        "target": _spread(line["target"], 2),
+        "ahead of the first": _spread(line["ahead"], 2, sign=True),
+        **{name: _spread(line["also"].get(name), 2) for name in _also(values)},
+        "source, on": _spread(line["source"], 2),
+        "source, off": _spread(line["source_off"], 2, False),
+        "kept, on": _spread(line["retention_on"], 1, scale=100),
+        "kept, off": _spread(line["retention_off"], 1, False, scale=100),
+        "gap closed": _spread(line["gap_closed"], 1, scale=100),
+        "trained": f"{line['parameters']:,}",
+        "share of base": f"{100 * line['share_of_base']:.2f} %",
+        "file MB": f"{line['bytes'] / 1e6:.2f}",
+        "peak MB": _spread(line["peak_memory_mb"], 0, False),
+        "GPU MB": _spread(line["peak_device_memory_mb"], 0, False),
+        "s/step": _spread(line["seconds_per_step"], 3, False),
+    }
+    has_gpu = any(one["peak_device_memory_mb"] for one in values["summary"])
+    return cells if has_gpu else {name: text for name, text in cells.items() if name != "GPU MB"}
 
 
 def _spread(
-    told: Mapping[str, Any] | None, digits: int, interval: bool = True, scale: float = 1, sign: bool = False
+    found: Mapping[str, Any] | None, digits: int, interval: bool = True, scale: float = 1, sign: bool = False
 ) -> str:
-    if told is None:
+    if found is None:
         return page.NONE
-    text = f"{scale * told['mean']:{'+' if sign else ''}.{digits}f}"
-    return text + (f" ± {scale * told['half']:.{digits}f}" if interval and told["half"] is not None else "")
+    text = f"{scale * found['mean']:{'+' if sign else ''}.{digits}f}"
+    return text + (f" ± {scale * found['half']:.{digits}f}" if interval and found["half"] is not None else "")
 
 
 def markdown(values: Mapping[str, Any]) -> str:
     """The table as Markdown."""
-    head = columns_of(values)
-    rows = [cells_of_line(values, line) for line in values["summary"]]
+    rows = [told(values, line) for line in values["summary"]]
     parts = [f"# {_title(values)}", _words(values)]
     if rows:
-        lines = [head, ["---"] * len(head), *([text.replace("|", "\\|") for text in one] for one in rows)]
+        cells = [[text.replace("|", "\\|") for text in one.values()] for one in rows]
+        lines = [list(rows[0]), ["---"] * len(rows[0]), *cells]
         parts.append("\n".join(f"| {' | '.join(one)} |" for one in lines))
     parts += [f"{name} failed: {'; '.join(why.values())}" for name, why in values["failed"].items()]
     return "\n\n".join(parts) + "\n"
@@ -119,25 +115,32 @@ def html(values: Mapping[str, Any], drawn: Path | None) -> str:
     """The page."""
     imitated = imitation({"target_name": values.get("target_name")})
     note = f'<p class="note"><b>{escape(imitated[0])}.</b> {escape(imitated[1])}</p>' if imitated else ""
-    head, rows, shots = columns_of(values), [], None
-    for line in values["summary"]:
-        if line["shots"] != shots:
-            shots = line["shots"]
-            words = "all annotated pictures" if shots == "all" else f"{shots} annotated pictures"
-            rows.append(group(words, len(head)))
-        first, *rest = cells_of_line(values, line)
-        rows.append(row([cell(escape(first)), *(cell(escape(text)) for text in rest)]))
     failed = "".join(f"<li>{escape(n)}: {escape('; '.join(why.values()))}</li>" for n, why in values["failed"].items())
     body = [
         f'<header><p class="eyebrow">lvtune compare</p><h1>{escape(_title(values))}</h1></header>{note}',
-        page.section("Scores and costs", escape(_words(values)), page.table(head, rows) if rows else ""),
+        page.section("Scores", escape(_words(values)), _table(values, lambda name: name not in COSTS)),
         page.section("Target against source", "Each variant by its mean, adapter on; up and to the right is better.",
                      _picture(drawn)),
+        page.section("Costs", "Memory is that of tuning, of the process and of the GPU where there is one.",
+                     _table(values, lambda name: name in ("variant", "lr", *COSTS))),
         page.section("Cells that failed", "", f"<ul>{failed}</ul>" if failed else ""),
         page.section("Every run", "", _runs(values["cells"])),
         page.section("Versions", "", page.facts((name, escape(text)) for name, text in values["versions"].items())),
     ]  # fmt: skip
     return page.page(f"lvtune: {_title(values)}", body)
+
+
+def _table(values: Mapping[str, Any], is_shown: Callable[[str], bool]) -> str:
+    """Some of the columns of `told`; lines of one number of pictures together."""
+    rows, head, shots = [], [], None
+    for line in values["summary"]:
+        cells = {name: text for name, text in told(values, line).items() if is_shown(name) and name != "shots"}
+        head = list(cells)
+        if line["shots"] != shots:
+            shots = line["shots"]
+            rows.append(group(f"{shots} annotated pictures", len(head)))
+        rows.append(row(cell(escape(text)) for text in cells.values()))
+    return page.table(head, rows) if rows else ""
 
 
 def _title(values: Mapping[str, Any]) -> str:

@@ -55,6 +55,7 @@ def adapted(monkeypatch):
 
     def adapt(recipe, **options):
         seen.append(recipe)
+        assert not {"RANK", "WORLD_SIZE", "LOCAL_RANK"} & set(os.environ)
         if recipe.train.lr == 666.0:
             raise LvtuneError("a loss of nan", "a finite loss", "lower it")
         values = report_of(recipe, TARGETS[recipe.method] + recipe.seed + (recipe.train.lr or 0))
@@ -204,17 +205,16 @@ def test_bad_usage(line, told, capsys):
 
 def test_two_processes_share_the_cells_out(adapted, tmp_path, monkeypatch):
     """As a launcher sets them; each runs its cells as if alone."""
-    alone = []
-    monkeypatch.setattr(comparing, "_meet", lambda: alone.append({k for k in comparing._LAUNCHED if k in os.environ}))
+    monkeypatch.setattr(comparing, "_meet", lambda: None)
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setenv("RANK", "1")
-    assert compare(methods="full,norm,lora", out=tmp_path) == {}
-    assert [recipe.method for recipe in adapted] == ["norm"]
+    assert compare(methods="full,norm", seeds=(0, 1), out=tmp_path) == {}
+    assert [(recipe.method, recipe.seed) for recipe in adapted] == [("norm", 0), ("full", 1)]
     monkeypatch.setenv("RANK", "0")
-    found = compare(methods="full,norm,lora", out=tmp_path)
-    assert [recipe.method for recipe in adapted] == ["norm", "full", "lora"]
-    assert [row["label"] for row in found["cells"]] == ["full", "norm", "lora"]
+    found = compare(methods="full,norm", seeds=(0, 1), out=tmp_path)
+    assert [(recipe.method, recipe.seed) for recipe in adapted[2:]] == [("full", 0), ("norm", 1)]
+    assert [row["label"] for row in found["cells"]] == ["full", "norm", "full", "norm"]
     assert os.environ["WORLD_SIZE"] == "2"
 
 
