@@ -28,7 +28,7 @@ def embed_in_plane(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
         from sklearn.manifold import TSNE
     except ImportError as error:
         raise LvtuneError("a map of features without scikit-learn", "scikit-learn, which makes it",
-                          "pip install scikit-learn") from error  # fmt: skip
+                          "pip install scikit-learn, or lvtune[figures]") from error  # fmt: skip
     if len(vectors) < 5:
         raise LvtuneError(f"a map of {len(vectors)} features", "at least five", "take more pictures (--count)")
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
