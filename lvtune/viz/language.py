@@ -99,10 +99,19 @@ def retrieval_sheet(
         rows: place of the picture steered, sentence, places of the ranked ones, their cosines.
         cell: pixels that the longer side of a picture is brought to.
     """
-    shown = [[pictures[source], *(pictures[i] for i in places)] for source, _, places, _ in rows]
-    words = [[f"+ {sentence}", *(f"{number}: {cosine:.2f}" for number, cosine in enumerate(cosines, 1))]
-             for _, sentence, _, cosines in rows]  # fmt: skip
-    return contact_sheet(shown, words, cell=cell)
+    parts = []
+    for source, sentence, places, cosines in rows:
+        words = ["steered", *(f"{number}: {cosine:.2f}" for number, cosine in enumerate(cosines, 1))]
+        body = contact_sheet([[pictures[source], *(pictures[i] for i in places)]], [words], cell=cell)
+        width = body.shape[1]
+        # a sentence is longer than a picture is wide: it gets a line of its own
+        line = contact_sheet([[np.full((1, width, 3), 255, np.uint8)]], [[f"+ {sentence}"]], cell=width, gap=0)
+        parts += [line, body]
+    return np.concatenate([_padded(part, max(part.shape[1] for part in parts)) for part in parts])
+
+
+def _padded(picture: np.ndarray, width: int) -> np.ndarray:
+    return np.pad(picture, ((0, 0), (0, width - picture.shape[1]), (0, 0)), constant_values=255)
 
 
 def cover(target: np.ndarray, of: np.ndarray) -> float:
