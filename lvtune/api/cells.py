@@ -143,7 +143,7 @@ def cells_of(
     *,
     shots: Sequence[int | str],
     seeds: Sequence[int],
-    lrs: Sequence[float],
+    lrs: Sequence[float] | Mapping[tuple[str, int | str], float],
     out: Path,
 ) -> list[Cell]:
     """All cells, seed after seed so that an interrupted comparison has whole rounds.
@@ -153,7 +153,8 @@ def cells_of(
         variants: what is compared.
         shots: pictures to tune on, or "all".
         seeds: of the runs.
-        lrs: learning rates; none: each variant's own. A variant that names its own learning rate keeps that alone.
+        lrs: learning rates, or one for each (label, shots); none: each variant's own. A variant that names its own
+            learning rate keeps that alone.
         out: folder of the comparison.
 
     Raises:
@@ -164,7 +165,8 @@ def cells_of(
         for count in shots:
             for variant in variants:
                 names_lr = (variant.changes.get("train") or {}).get("lr") is not None
-                for lr in (None,) if names_lr or not lrs else lrs:
+                asked = (lrs[variant.label, count],) if isinstance(lrs, Mapping) and not names_lr else lrs
+                for lr in (None,) if names_lr or not lrs else asked:
                     name = f"{_slug(variant.label)}-{count}-{seed}" + ("" if lr is None else f"-lr{lr:g}")
                     folder = out / "cells" / name
                     over: dict[str, Any] = {"seed": seed, "out": str(folder)}

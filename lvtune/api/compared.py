@@ -70,7 +70,7 @@ def summary_of(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     Returns:
         Of each line ``label``, ``method``, ``shots``, ``lr``, ``seeds``, ``parameters``, ``share_of_base``, ``bytes``,
         for each of ``FIGURES`` and each of ``also`` its mean, half the width of the 95 % interval and n; ``best``,
-        whether no other learning rate of the same variant and shots has a higher mean target; and ``ahead``, the target
+        whether no other learning rate of the same variant and shots has a better mean target; and ``ahead``, the target
         less that of the first variant at the same shots, seed by seed (each at its best learning rate).
     """
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
@@ -102,7 +102,18 @@ def _by_seed(runs: Sequence[Mapping[str, Any]]) -> dict[int, float | None]:
 
 def _line(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     first = runs[0]
-    same = ("label", "method", "shots", "lr", "parameters", "share_of_base", "bytes", "target_before", "source_before")
+    same = (
+        "label",
+        "method",
+        "main",
+        "shots",
+        "lr",
+        "parameters",
+        "share_of_base",
+        "bytes",
+        "target_before",
+        "source_before",
+    )
     line: dict[str, Any] = {name: first[name] for name in same} | {"seeds": [run["seed"] for run in runs]}
     for name in FIGURES:
         line[name] = _told([run.get(name) for run in runs])

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lvtune.api.cells import ALL, Cell, cells_of, merge, settings_of, variants_of
+from lvtune.api.cells import ALL, Cell, Variant, cells_of, merge, settings_of, variants_of
 from lvtune.api.compared import row_of, summary_of
 from lvtune.api.known import Known
 from lvtune.api.report import environment
@@ -38,6 +38,7 @@ def compare(
     seeds: Sequence[int] = (0,),
     lrs: Sequence[float] = (),
     out: str | Path = OUT,
+    search: bool = False,
     dry_run: bool = False,
     say: Say = lambda text: None,
 ) -> dict[str, Any]:
@@ -54,6 +55,8 @@ def compare(
         seeds: of the runs; they draw the shots too.
         lrs: learning rates to run each variant at, of those that name none; none: each method's own.
         out: folder written into.
+        search: find the learning rate of each variant and number of shots first: each of ``lrs`` is run with the first
+            seed and scored on the validation pictures, in ``OUT/search``; the best is then run with all seeds.
         dry_run: list the cells, run and write nothing.
         say: told what is being done.
 
@@ -68,11 +71,54 @@ def compare(
     """
     out = Path(out)
     shared = recipe.to_dict() if isinstance(recipe, Recipe) else dict(recipe or {})
-    cells = cells_of(shared, variants_of(methods, variants), shots=shots, seeds=seeds, lrs=lrs, out=out)
-    rows = {cell.name: finished(cell) for cell in cells}
+    asked = variants_of(methods, variants)
+    grid = {"shots": shots, "seeds": seeds, "lrs": lrs, "out": out}
+    if search:
+        tried = _search_cells(shared, asked, grid)
+        if dry_run:
+            return {"out": str(out), "cells": [_planned(cell, finished(cell)) for cell in tried], "search": True}
+        grid["lrs"] = _best(tried, _run_all(tried, say))
+        say("found: " + ", ".join(f"{label} ({count} pictures) {lr:g}" for (label, count), lr in grid["lrs"].items()))
+    cells = cells_of(shared, asked, **grid)
     if dry_run:
-        return {"out": str(out), "cells": [_planned(cell, rows[cell.name]) for cell in cells]}
-    rank, world = (int(os.environ.get(name, default)) for name, default in (("RANK", "0"), ("WORLD_SIZE", "1")))
+        return {"out": str(out), "cells": [_planned(cell, finished(cell)) for cell in cells], "search": False}
+    rows = _run_all(cells, say, wait=_rank() == 0)
+    return {} if _rank() else _write(cells, rows, shared, out)
+
+
+def _rank() -> int:
+    return int(os.environ.get("RANK", "0"))
+
+
+def _search_cells(shared: Mapping[str, Any], asked: Sequence[Variant], grid: Mapping[str, Any]) -> list[Cell]:
+    if len(grid["lrs"]) < 2:
+        raise LvtuneError(f"a search among {len(grid['lrs'])} learning rates", "at least two",
+                          "give --lrs 3e-4,1e-3,3e-3")  # fmt: skip
+    over = {"seeds": grid["seeds"][:1], "out": grid["out"] / "search"}
+    on_val = merge(shared, {"evaluate": {"split": "val", "also": ()}})
+    return [cell for cell in cells_of(on_val, asked, **{**grid, **over}) if cell.lr is not None]
+
+
+def _best(tried: Sequence[Cell], rows: Mapping[str, dict[str, Any] | None]) -> dict[tuple[str, int | str], float]:
+    """The learning rate of the best target score for each (label, shots)."""
+    found: dict[tuple[str, int | str], list[dict[str, Any]]] = {}
+    for cell in tried:
+        row = rows[cell.name]
+        found.setdefault((cell.variant.label, cell.shots), []).extend([] if row is None else [row])
+    lost = next((label for (label, _), runs in found.items() if not runs), None)
+    if lost is not None:
+        raise LvtuneError(f"'{lost}', which failed at every learning rate", "one that works", "give lower --lrs")
+    return {key: max(runs, key=lambda run: run["target"])["lr"] for key, runs in found.items()}
+
+
+def _run_all(cells: Sequence[Cell], say: Say, wait: bool = True) -> dict[str, dict[str, Any] | None]:
+    """Runs what is left of this process's cells; names to rows (None: failed) once all are there, {} without ``wait``.
+
+    Raises:
+        LvtuneError: as :func:`finished`.
+    """
+    rank, world = _rank(), int(os.environ.get("WORLD_SIZE", "1"))
+    rows = {cell.name: finished(cell) for cell in cells}
     # by their place among all, not among those left: the processes need not see the same ones finished; the turn moves
     # on each round, or one process could get every run of the slowest method
     dealt = [cell for i, cell in enumerate(cells) if (i + i // world) % world == rank]
@@ -86,10 +132,10 @@ def compare(
         for number, cell in enumerate(mine, 1):
             say(f"cell {number} of {len(mine)}: {cell.name}")
             _run(cell, device, known, say)
-    if rank:
+    if not wait:
         return {}
     _wait_for(cells, say)
-    return _write(cells, shared, out)
+    return {cell.name: finished(cell) for cell in cells}
 
 
 def finished(cell: Cell) -> dict[str, Any] | None:
@@ -199,16 +245,17 @@ def _wait_for(cells: Sequence[Cell], say: Say) -> None:
         time.sleep(_WAIT)
 
 
-def _write(cells: Sequence[Cell], shared: Mapping[str, Any], out: Path) -> dict[str, Any]:
+def _write(
+    cells: Sequence[Cell], found: Mapping[str, dict[str, Any] | None], shared: Mapping[str, Any], out: Path
+) -> dict[str, Any]:
     from lvtune.viz.comparison import write_comparison
 
-    rows, failed = [], {}
-    for cell in cells:
-        row = finished(cell)
-        if row is not None:
-            rows.append(row)
-        else:
-            failed[cell.name] = json.loads((cell.folder / FAILED_FILE).read_text(encoding="utf-8"))
+    rows = [row for row in found.values() if row is not None]
+    failed = {
+        cell.name: json.loads((cell.folder / FAILED_FILE).read_text(encoding="utf-8"))
+        for cell in cells
+        if found[cell.name] is None
+    }
     first = rows[0] if rows else {}
     values = {
         "out": str(out),

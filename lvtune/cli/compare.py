@@ -33,6 +33,8 @@ class CompareCommand:
     """Seeds of the runs; they draw the shots too."""
     lrs: tuple[float, ...] = ()
     """Learning rates to run each method at; none: each method's own."""
+    search: bool = False
+    """Find the learning rate of each first, among `lrs`: with the first seed, on the validation pictures."""
     out: str = "lvtune-out/compare"
     """Folder of the comparison; cells that are finished there are not run again."""
 
@@ -65,7 +67,7 @@ def run(args: argparse.Namespace) -> Outcome:
         raise UsageError(error.given, error.expected, error.fix) from error
     values = compare(
         shared, methods=methods, variants=command.variants, shots=shots, seeds=command.seeds, lrs=command.lrs,
-        out=command.out, dry_run=args.dry_run, say=say,
+        out=command.out, search=command.search, dry_run=args.dry_run, say=say,
     )  # fmt: skip
     if args.dry_run:
         return Outcome(values, plan_of(values))
@@ -91,7 +93,8 @@ def plan_of(values: Mapping[str, Any]) -> str:
     ]  # fmt: skip
     left = sum(not one["finished"] for one in values["cells"])
     head = ["cell", "method", "shots", "seed", "lr", ""]
-    return f"{table(head, rows, left=(0, 1, 5))}\n\n{left} of {len(rows)} cells to run, into {values['out']}"
+    words = ("\nthe search; then each at its best learning rate, with every seed") if values["search"] else ""
+    return f"{table(head, rows, left=(0, 1, 5))}\n\n{left} of {len(rows)} cells to run, into {values['out']}{words}"
 
 
 def text_of(values: Mapping[str, Any]) -> str:
@@ -102,11 +105,11 @@ def text_of(values: Mapping[str, Any]) -> str:
          _percent(line["retention_on"]), _percent(line["retention_off"])]
         for line in values["summary"]
     ]  # fmt: skip
-    head = ["variant", "shots", "lr", "seeds", "trained", f"target {values['main']}", "ahead of the first",
+    head = ["variant", "shots", "lr", "seeds", "trained", f"target {values['main']}", "ahead",
             "source, on", "kept on %", "kept off %"]  # fmt: skip
     parts = [
         table(head, rows),
-        "mean ± half the 95 % interval over seeds",
+        "mean ± half the 95 % interval over seeds; ahead: of the first variant, seed by seed",
         *(f"{name} failed: {'; '.join(why.values())}" for name, why in values["failed"].items()),
         f"written to {values['out']}: results.json, results.md, results.html",
     ]

@@ -18,7 +18,8 @@ from lvtune.viz.figures import Point, target_against_source
 from lvtune.viz.page import cell, escape, group, row
 
 FIGURE = "target-source.png"
-_INTERVAL = "Mean and 95 % interval (Student's t) over seeds; of one seed there is no interval."
+_INTERVAL = "Mean and 95 % interval (Student's t) over seeds; of one seed there is no interval. "
+_AHEAD = "Ahead: target less that of the first variant at as many pictures, seed by seed."
 
 
 def write_comparison(values: Mapping[str, Any], out: Path) -> None:
@@ -72,7 +73,7 @@ def told(values: Mapping[str, Any], line: Mapping[str, Any]) -> dict[str, str]:
         "lr": f"{lr} (best)" if len(rivals) > 1 and line["best"] else lr,
         "seeds": str(len(line["seeds"])),
         "target": _spread(line["target"], 2),
-        "ahead of the first": _spread(line["ahead"], 2, sign=True),
+        "ahead": _spread(line["ahead"], 2, sign=True),
         **{name: _spread(line["also"].get(name), 2) for name in _also(values)},
         "source, on": _spread(line["source"], 2),
         "source, off": _spread(line["source_off"], 2, False),
@@ -152,9 +153,11 @@ def _words(values: Mapping[str, Any]) -> str:
         return "No cell was finished."
     first = values["summary"][0]
     before = [f"{side} {first[f'{side}_before']:.2f}" for side in ("target", "source") if first[f"{side}_before"]]
+    also = values["cells"][0]["also"]
+    before += [f"{name} {side['before']:.2f}" for name, side in also.items() if side["before"] is not None]
     names = [f"{side}: {values[f'{side}_name']}" for side in ("target", "source") if values[f"{side}_name"]]
     score = METRICS.get(values["main"], values["main"])
-    return f"{'; '.join(names)}. {score}, percent; the base alone: {', '.join(before)}. {_INTERVAL}"
+    return f"{'; '.join(names)}. {score}, percent; the base alone: {', '.join(before)}. {_INTERVAL}{_AHEAD}"
 
 
 def _runs(rows: Sequence[Mapping[str, Any]]) -> str:

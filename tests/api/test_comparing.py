@@ -161,6 +161,23 @@ def test_the_best_learning_rate_of_each_stands_for_it(adapted, tmp_path):
     assert worse["ahead"]["mean"] == pytest.approx(1.6)
 
 
+def test_the_learning_rate_is_searched_on_other_pictures(adapted, tmp_path):
+    found = compare(
+        methods="full,norm:lr=0.25", shots=(6,), seeds=(3, 4), lrs=(0.1, 666, 0.5), out=tmp_path, search=True
+    )
+    tried, run = adapted[:3], adapted[3:]
+    assert {(recipe.evaluate.split, recipe.seed) for recipe in tried} == {("val", 3)}
+    assert {recipe.method for recipe in tried} == {"full"}
+    assert [(r.method, r.seed, r.train.lr, r.evaluate.split) for r in run] == [
+        ("full", 3, 0.5, "test"), ("norm", 3, 0.25, "test"), ("full", 4, 0.5, "test"), ("norm", 4, 0.25, "test"),
+    ]  # fmt: skip
+    assert [line["lr"] for line in found["summary"]] == [0.5, None]
+    with pytest.raises(LvtuneError, match="at least two"):
+        compare(methods="full", lrs=(0.1,), out=tmp_path, search=True)
+    with pytest.raises(LvtuneError, match="failed at every learning rate"):
+        compare(methods="full", lrs=(666.0, 666.0), out=tmp_path / "b", search=True)
+
+
 def test_a_cell_that_fails_leaves_the_others(adapted, tmp_path, capsys):
     line = f"compare --methods norm:lr=666,full --seeds 0 --out {tmp_path} --json"
     assert main(line.split()) == 1
