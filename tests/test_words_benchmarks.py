@@ -1,0 +1,25 @@
+"""The variants of the benchmarks of words: each is a recipe whose objective takes its options."""
+
+from pathlib import Path
+
+import pytest
+
+from lvtune.api.cells import merge
+from lvtune.recipe import Recipe, objective_config, read_yaml
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+SHARED = {"words_bodies": {"text_only": True}, "words_hands": read_yaml(FOLDER / "words_hands_shared.yaml")}
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_every_variant_is_a_recipe(name):
+    found = {label: Recipe.from_dict(merge(SHARED[name], changes))
+             for label, changes in read_yaml(FOLDER / f"{name}.yaml").items()}  # fmt: skip
+    assert len(found) == 9
+    configs = {label: objective_config(r.objective, r.objective_options) for label, r in found.items()}
+    # the control differs from the row it controls for in the words alone
+    for kind in ("contrast", "style"):
+        text, control = (found[f"{words}, {kind}"].objective_options for words in ("text", "random vectors"))
+        assert {**text, "words": "random"} == control
+        assert configs[f"text, {kind}"].words == "text"
+    assert {r.objective for r in found.values()} >= {"augmentation", "mixstyle", "peclr", "text-contrast", "text-style"}
