@@ -53,7 +53,8 @@ def main() -> None:
     print("\n## Base and kind of visual prompt: concat, dual-released, 768-d text, published counts of prompts\n")
     rows = [[name, *(count(base, placement=kind) for kind in PLACEMENTS)] for name, base in bases.items()]
     print(table(["base", *PLACEMENTS], rows))
-    print("\nWindows and pyramids have no place for shallow prompts; the count of deep ones goes by the size's letter, else 20.")
+    print("\nWindows and pyramids have no place for shallow prompts;", end=" ")
+    print("the count of deep ones goes by the size's letter, else 20.")
     print("\n## Text encoder: concat, dual-released, deep prompts\n")
     sizes = {name: bases[f"vitpose-{name}"] for name in "sblh"}
     rows = [[name, *(count(base, width) for base in sizes.values())] for name, width in WIDTHS.items()]
