@@ -9,6 +9,7 @@ samples sent through the model by themselves.
 import argparse
 import statistics
 import time
+from functools import partial
 
 import torch
 
@@ -72,8 +73,9 @@ def main() -> None:
         for seed, (name, (method, options)) in enumerate(zip(names, methods, strict=True)):
             lvtune.attach(base, stirred(method, base, seed, options), name=name)
         alone = dict.fromkeys(f"{method} alone" for method, _ in methods)
-        calls = {who: lambda n=names[[f"{m} alone" for m, _ in methods].index(who)]: base(pixels, n) for who in alone}
-        calls |= {"mixed": lambda: base(pixels, names)}
+        first = {who: names[[f"{m} alone" for m, _ in methods].index(who)] for who in alone}
+        calls = {who: partial(base, pixels, name) for who, name in first.items()}
+        calls |= {"mixed": partial(base, pixels, names)}
         with torch.inference_mode():
             took = seconds(calls, args.repeats)
             apart = apart_seconds(base, cautious, pixels, names, args.repeats)

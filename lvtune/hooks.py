@@ -2,7 +2,8 @@
 
 A hook belongs to a module, not to an adapter: however many adapters change a module in the same way, one hook looks up
 which of them acts in this call. It knows its place by a number, its site; an adapter's plan maps sites and kinds of
-change to what it does there. No hook ever sees an adapter's name: compiled code that ran under one adapter runs under any of the same shape.
+change to what it does there. No hook ever sees an adapter's name: compiled code that ran under one adapter runs
+under any of the same shape.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ def card(values: dict) -> str:
         "(two deconvolutions of 96 channels, 1x1 predictor), 128x96 input, 14 key points, float16.", "",
         "- **Data**: 3,200 training photographs of Leeds Sports Pose Extended (S. Johnson, M. Everingham, *Learning",
         "  Effective Human Pose Estimation from Inaccurate Annotation*, CVPR 2011), person crops of at most 176 px.",
-        "  Labels are crowd-sourced and noisy. The 200 validation photographs chose the learning rate and when to stop.",
+        "  Labels are crowd-sourced and noisy. 200 validation photographs chose the learning rate and when to stop.",
         "- **Recipe**: `recipes/vitpose-ti.yaml` (method `full`, every weight, running mean of the weights; stopped",
         "  after 32 of 80 epochs on two CPU cores, when the validation score stood still).",
         "- **Why 128x96**: the photographs have at most 176 px, and the default `lvtune adapt` has to fit three",
