@@ -99,16 +99,18 @@ def plan_of(values: Mapping[str, Any]) -> str:
 
 def text_of(values: Mapping[str, Any]) -> str:
     """The summary for people."""
+    also = list(dict.fromkeys(name for line in values["summary"] for name in line["also"]))
     rows = [
         [line["label"], str(line["shots"]), "own" if line["lr"] is None else f"{line['lr']:g}", len(line["seeds"]),
-         line["parameters"], *(_spread(line[name]) for name in ("target", "ahead", "source")),
+         line["parameters"], *(_spread(line[name]) for name in ("target", "ahead")),
+         *(_spread(line["also"].get(name)) for name in also), _spread(line["source"]),
          _percent(line["retention_on"]), _percent(line["retention_off"])]
         for line in values["summary"]
     ]  # fmt: skip
     head = ["variant", "shots", "lr", "seeds", "trained", f"target {values['main']}", "ahead",
-            "source, on", "kept on %", "kept off %"]  # fmt: skip
+            *also, "source, on", "kept on %", "kept off %"]  # fmt: skip
     parts = [
-        table(head, rows),
+        table(head, rows) if rows else "no cell was finished",
         "mean ± half the 95 % interval over seeds; ahead: of the first variant, seed by seed",
         *(f"{name} failed: {'; '.join(why.values())}" for name, why in values["failed"].items()),
         f"written to {values['out']}: results.json, results.md, results.html",
