@@ -107,6 +107,11 @@ class VLPoseLight(Defaults, nn.Module):
                 'create_adapter("vlpose-light", base, domain="demo-art"), or language=0',
             )  # fmt: skip
         self.config, self.bank = config, bank if config.language else None
+        if self.bank is not None and bank.is_redrawn:
+            raise LvtuneError(
+                "vlpose-light with tokens that are drawn anew at each call", "sentences, or fixed random tokens",
+                "set --language.mode random, or choose --method vlpose",
+            )  # fmt: skip
         self.layers = nn.ModuleDict({key: _Layer(layer, config) for key, layer in self._linears(base)})
         self.predictor = make_predictor(base, skeleton or base.skeleton)
         if self.bank is not None:
