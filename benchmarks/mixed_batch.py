@@ -9,6 +9,7 @@ samples sent through the model by themselves.
 import argparse
 import statistics
 import time
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -41,15 +42,15 @@ def stirred(method: str, base: Base, seed: int, options: dict) -> torch.nn.Modul
     return adapter.eval()
 
 
-def seconds(calls: dict, repeats: int) -> dict:
+def seconds(calls: dict, repeats: int, clock: Callable[[], float]) -> dict:
     """Median seconds of each, run in turns."""
     found = {name: [] for name in calls}
     for turn in range(repeats + 1):
         for name, call in calls.items():
-            start = time.perf_counter()
+            start = clock()
             call()
             if turn:
-                found[name].append(time.perf_counter() - start)
+                found[name].append(clock() - start)
     return {name: statistics.median(times) for name, times in found.items()}
 
 
@@ -59,45 +60,39 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--clock", choices=["wall", "process"], default="wall", help="process: on a busy machine")
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     base = lvtune.load_base(args.base, weights="random")
     pixels = torch.randn(args.batch, 3, *base.input_size)
-    cautious = type(f"Apart{type(base).__name__}", (type(base),), {"batch_major": False})(base.model, base.spec)
-    print(f"{args.base}, batch {args.batch}, {args.threads} threads, torch {torch.__version__}")
+    clock = {"wall": time.perf_counter, "process": time.process_time}[args.clock]
+    print(f"{args.base}, batch {args.batch}, {args.threads} threads, {args.clock} clock, torch {torch.__version__}")
     for kind in args.kinds:
         methods = (KINDS[kind] * args.batch)[: args.batch]
         names = [f"{i}-{method}" for i, (method, _) in enumerate(methods)]
         for seed, (name, (method, options)) in enumerate(zip(names, methods, strict=True)):
             lvtune.attach(base, stirred(method, base, seed, options), name=name)
-        alone = dict.fromkeys(f"{method} alone" for method, _ in methods)
-        first = {who: names[[f"{m} alone" for m, _ in methods].index(who)] for who in alone}
-        calls = {who: partial(base, pixels, name) for who, name in first.items()}
-        calls |= {"mixed": partial(base, pixels, names)}
+        first = {method: names[i] for i, (method, _) in reversed(list(enumerate(methods)))}
+        calls = {method: partial(base, pixels, name) for method, name in first.items()}
+        calls |= {"mixed": partial(base, pixels, names), "apart": partial(apart, base, pixels, names)}
         with torch.inference_mode():
-            took = seconds(calls, args.repeats)
-            apart = apart_seconds(base, cautious, pixels, names, args.repeats)
-        # the samples of a mixed batch under one adapter each would take the mean of what whole batches take
-        single = statistics.mean(took[f"{method} alone"] for method, _ in methods)
+            took = seconds(calls, args.repeats, clock)
+        # whole batches under each of the adapters take, together, the mean
+        single = statistics.mean(took[method] for method, _ in methods)
         print(
-            f"{kind:8s} {len(set(names))} adapters: mixed {took['mixed']:.3f} s, one adapter {single:.3f} s", end=", "
-        )
-        print(
-            f"throughput {single / took['mixed']:.2f} x; each apart {apart:.3f} s, {single / apart:.2f} x", flush=True
+            f"{kind}: {len(set(names))} adapters mixed {took['mixed']:.3f} s, one adapter {single:.3f} s, throughput "
+            f"{single / took['mixed']:.2f} x; each apart {took['apart']:.3f} s, {single / took['apart']:.2f} x",
+            flush=True,
         )
         lvtune.detach(base)
 
 
-def apart_seconds(base: Base, cautious: Base, pixels: torch.Tensor, names: list, repeats: int) -> float:
-    """Median seconds with one call of the model for each adapter."""
-    found = base.model.__dict__["_lvtune_ledger"]
-    found.base = cautious
-    try:
-        return seconds({"apart": lambda: base(pixels, names)}, repeats)["apart"]
-    finally:
-        found.base = base
+def apart(base: Base, pixels: torch.Tensor, names: list) -> None:
+    """One call of the model for each adapter's samples."""
+    for name in dict.fromkeys(names):
+        base(pixels[[i for i, other in enumerate(names) if other == name]], name)
 
 
 if __name__ == "__main__":
