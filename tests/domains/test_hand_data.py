@@ -6,8 +6,10 @@ import json
 import pickle
 
 import cv2
+import hand_layouts
 import numpy as np
 import pytest
+from hand_layouts import SAMPLES, STB_FRAMES
 from scipy.io import savemat
 
 from lvtune.data.hand_joints import bone_lengths, order_fault, project
@@ -16,8 +18,6 @@ from lvtune.domains.freihand import VERSIONS, _ids
 from lvtune.domains.stb import depth_to_color, read_labels
 from lvtune.errors import LvtuneError
 from lvtune.recipe import DataOptions
-from tests import hand_layouts
-from tests.hand_layouts import SAMPLES, STB_FRAMES
 
 
 @pytest.fixture(autouse=True)

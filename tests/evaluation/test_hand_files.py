@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 
+import hand_layouts
 import numpy as np
 import pytest
 
@@ -17,7 +18,6 @@ from lvtune.evaluation.hand_files import write_hand_files
 from lvtune.evaluation.hand_scores import score_hands
 from lvtune.recipe import DataOptions
 from lvtune.viz.pck import draw_pck
-from tests import hand_layouts
 
 
 @pytest.fixture
