@@ -35,6 +35,7 @@ _HOMES = {
     "list_text_encoders": "lvtune.language",
     "load_adapter": "lvtune.hub.store",
     "load_base": "lvtune.bases",
+    "merge": "lvtune.merging",
     "predict": "lvtune.api",
     "pull_adapter": "lvtune.hub.remote",
     "push_adapter": "lvtune.hub.publish",
