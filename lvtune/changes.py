@@ -1,13 +1,21 @@
-"""The primitive changes that an adapter may make to a base; :mod:`lvtune.hooks` carries them out."""
+"""The primitive changes that an adapter may make to a base; :mod:`lvtune.hooks` carries them out.
+
+A change that comes to other weights of its module says so (``fold``), and then :mod:`lvtune.merging` can write it into
+a copy of the base.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+Fold = Callable[[Mapping[str, Tensor], str | None], Mapping[str, Tensor]]
+"""A module's parameters and buffers by name, and a category (None: the mean of the sentences), to those with which the
+module would do by itself what the change makes it do; what stays may be left out. It writes to none of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,6 +27,7 @@ class AddToOutput:
 
     module: nn.Module
     delta: Callable[[Tensor], Tensor]
+    fold: Fold | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +66,7 @@ class StandIn:
 
     module: nn.Module
     replace: Callable[..., Any]
+    fold: Fold | None = None
 
 
 Change = AddToOutput | ExtendKeyValue | InsertTokens | StandIn

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from lvtune.adapters import register_method
-from lvtune.adapters.protocol import Defaults, modules_by_key
+from lvtune.adapters.protocol import Defaults, modules_by_key, plus
 from lvtune.bases.base import Base
+from lvtune.changes import Fold
 from lvtune.patcher import AddToOutput, Change
 
 _KINDS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.LayerNorm, nn.BatchNorm2d)
@@ -48,7 +49,12 @@ class BitFit(Defaults, nn.Module):
     def changes(self, base: Base) -> Iterator[Change]:
         """One addition behind each layer with a bias."""
         for key, module in self._sites(base):
-            yield AddToOutput(module, _delta(module, self.shifts[key]))
+            shift = self.shifts[key]
+            yield AddToOutput(module, _delta(module, shift), fold=_fold(shift))
+
+
+def _fold(shift: Tensor) -> Fold:
+    return lambda own, prompt: plus(own, bias=shift)
 
 
 def _delta(module: nn.Module, shift: Tensor) -> Callable[[Tensor], Tensor]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lvtune.adapters import register_method
-from lvtune.adapters.protocol import Defaults, instead, layers_of_blocks, own_predictor
+from lvtune.adapters.protocol import Defaults, layers_of_blocks, own_predictor, replaced
 from lvtune.bases.base import Base, Block
 from lvtune.data.skeletons import Skeleton
 from lvtune.errors import LvtuneError
@@ -86,7 +86,7 @@ class Bottleneck(Defaults, nn.Module):
                 yield StandIn(block.attention, _behind(own[0]))
                 yield StandIn(mlp, _behind(own[1]))
         if self.predictor is not None:
-            yield StandIn(base.predictor, instead(self.predictor))
+            yield replaced(base.predictor, self.predictor)
 
 
 def _behind(bottleneck: _Bottleneck) -> Callable[..., Tensor]:

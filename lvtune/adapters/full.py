@@ -19,12 +19,12 @@ from lvtune.adapters.protocol import (
     copy_of_tail,
     embeddings_of,
     freeze_batchnorm,
-    instead,
+    replaced,
     tail_changes,
 )
 from lvtune.bases.base import Base
 from lvtune.data.skeletons import Skeleton
-from lvtune.patcher import Change, StandIn
+from lvtune.patcher import Change
 from lvtune.training.optim import layer_scale
 
 if TYPE_CHECKING:
@@ -80,5 +80,5 @@ class Full(Defaults, nn.Module):
     def changes(self, base: Base) -> Iterator[Change]:
         """The copies in place of encoder, head and what stands behind it."""
         for module, copy in ((base.encoder, self.encoder), (base.head, self.head)):
-            yield StandIn(module, instead(copy))
+            yield replaced(module, copy)
         yield from tail_changes(base, self.tail)

@@ -18,13 +18,13 @@ from lvtune.adapters.protocol import (
     copy_of_head,
     copy_of_tail,
     freeze_batchnorm,
-    instead,
     make_predictor,
+    replaced,
     tail_changes,
 )
 from lvtune.bases.base import Base
 from lvtune.data.skeletons import Skeleton
-from lvtune.patcher import Change, StandIn
+from lvtune.patcher import Change
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Head(Defaults, nn.Module):
     def changes(self, base: Base) -> Iterator[Change]:
         """The copy in place of the head or the predictor."""
         if self.tail is None:
-            yield StandIn(base.predictor, instead(self.copy))
+            yield replaced(base.predictor, self.copy)
             return
-        yield StandIn(base.head, instead(self.copy))
+        yield replaced(base.head, self.copy)
         yield from tail_changes(base, self.tail)

@@ -19,13 +19,13 @@ from lvtune.adapters.protocol import (
     copy_of_tail,
     embeddings_of,
     freeze_batchnorm,
-    instead,
+    replaced,
     tail_changes,
 )
 from lvtune.bases.base import Base
 from lvtune.data.skeletons import Skeleton
 from lvtune.errors import LvtuneError
-from lvtune.patcher import Change, StandIn
+from lvtune.patcher import Change
 from lvtune.training.optim import layer_scale
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class LastBlocks(Defaults, nn.Module):
         """The copies in place of the base's own."""
         for block, copy in zip(base.blocks[-self.config.blocks :], self.blocks, strict=True):
             # its forward alone: transformers' output-capturing hooks are on the copy as well, and would count twice
-            yield StandIn(block.layer, instead(copy.forward))
-        yield StandIn(base.final_norm, instead(self.norm))
-        yield StandIn(base.head, instead(self.head))
+            yield replaced(block.layer, copy, copy.forward)
+        yield replaced(base.final_norm, self.norm)
+        yield replaced(base.head, self.head)
         yield from tail_changes(base, self.tail)

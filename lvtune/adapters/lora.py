@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lvtune.adapters import register_method
-from lvtune.adapters.protocol import Defaults, instead, layers_of_blocks, name_of, own_predictor
+from lvtune.adapters.protocol import Defaults, layers_of_blocks, name_of, own_predictor, plus, replaced
 from lvtune.bases.base import Base
 from lvtune.data.skeletons import Skeleton
 from lvtune.errors import LvtuneError
-from lvtune.patcher import AddToOutput, Change, StandIn
+from lvtune.patcher import AddToOutput, Change
 
 _PREFIX = "base_model.model."
 
@@ -54,6 +54,10 @@ class _Delta:
         config = self.adapter.config
         x = F.dropout(x, config.dropout, self.adapter.training)
         return F.linear(F.linear(x, self.down), self.up) * (config.alpha / config.r)
+
+    def fold(self, own: Mapping[str, Tensor], prompt: str | None) -> dict[str, Tensor]:
+        """W + (alpha / r) · B A."""
+        return plus(own, weight=self.up @ self.down * (self.adapter.config.alpha / self.adapter.config.r))
 
 
 @register_method("lora")
@@ -91,9 +95,10 @@ class Lora(Defaults, nn.Module):
     def changes(self, base: Base) -> Iterator[Change]:
         """An addition behind each target, and a stand-in for the predictor."""
         for key, module in self._sites(base):
-            yield AddToOutput(module, _Delta(self, self.lora_A[key], self.lora_B[key]))
+            delta = _Delta(self, self.lora_A[key], self.lora_B[key])
+            yield AddToOutput(module, delta, fold=delta.fold)
         if self.predictor is not None:
-            yield StandIn(base.predictor, instead(self.predictor))
+            yield replaced(base.predictor, self.predictor)
 
     def tensors(self) -> dict[str, Tensor]:
         """In peft's names."""

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lvtune.adapters import register_method
-from lvtune.adapters.protocol import Defaults, modules_by_key
+from lvtune.adapters.protocol import Defaults, modules_by_key, plus
 from lvtune.bases.base import Base
+from lvtune.changes import Fold
 from lvtune.patcher import AddToOutput, Change
 
 
@@ -55,12 +56,17 @@ class Norm(Defaults, nn.Module):
     def changes(self, base: Base) -> Iterator[Change]:
         """One addition behind each normalisation."""
         for key, module in self._sites(base):
-            yield AddToOutput(module, norm_delta(module, self.shifts[key]))
+            shift = self.shifts[key]
+            yield AddToOutput(module, norm_delta(module, shift), fold=_fold(shift))
 
 
 def norms_of(base: Base, batchnorm: bool = True) -> Iterator[tuple[str, nn.Module]]:
     """The normalisations of a base under keys for a ``ModuleDict``; ``batchnorm``: the head's too."""
     return modules_by_key(base, (nn.LayerNorm, nn.BatchNorm2d) if batchnorm else (nn.LayerNorm,))
+
+
+def _fold(shift: Shift) -> Fold:
+    return lambda own, prompt: plus(own, weight=shift.weight, bias=shift.bias)
 
 
 def norm_delta(module: nn.Module, shift: Shift) -> Callable[[Tensor], Tensor]:

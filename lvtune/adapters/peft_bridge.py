@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 
 from lvtune.adapters.peft_options import PeftOptions, Tuner, as_json, line_of, make_peft_config, quiet, refused
-from lvtune.adapters.protocol import Defaults, instead, name_of, own_predictor
+from lvtune.adapters.protocol import Defaults, name_of, own_predictor, replaced
 from lvtune.bases.base import Base
+from lvtune.changes import Fold
 from lvtune.data.skeletons import Skeleton
 from lvtune.patcher import Call, Change, StandIn
 
@@ -70,9 +71,10 @@ class PeftAdapter(Defaults, nn.Module):
         modules = {name.replace("_orig_mod.", ""): module for name, module in base.model.named_modules()}
         for key, layer in self.layers.items():
             module = modules[key.replace("/", ".")]
-            yield StandIn(module, _wrapping(layer, getattr(module, "_orig_mod", module)))
+            plain = getattr(module, "_orig_mod", module)
+            yield StandIn(module, _wrapping(layer, plain), fold=_merging(self.method, layer, plain))
         for key, module in self.saved.items():
-            yield StandIn(modules[key.replace("/", ".")], instead(module))
+            yield replaced(modules[key.replace("/", ".")], module)
 
     def tensors(self) -> dict[str, Tensor]:
         """In peft's names, as ``PeftModel.save_pretrained`` writes them."""
@@ -151,10 +153,7 @@ def _prune(module: nn.Module, keep: set[nn.Module]) -> bool:
 
 def _wrapping(layer: nn.Module, module: nn.Module) -> Callable[..., Any]:
     """peft's layer around the base's ``module``, for one attachment."""
-    plain = copy.copy(module)  # shares the dicts of weights and buffers, so it follows the base to another device
-    plain.__dict__.pop("forward", None)  # the patcher's: it would lead back here
-    for name in [name for name in vars(plain) if name.endswith("_hooks")]:
-        plain.__dict__[name] = OrderedDict()  # they run around the base's module as it is
+    plain = _bare(module)
     view = copy.copy(layer)  # shares peft's weights with the adapter, but not the module that it wraps
     view.__dict__["base_layer"] = plain  # not a submodule: the adapter's modules are the view's as well
 
@@ -164,6 +163,32 @@ def _wrapping(layer: nn.Module, module: nn.Module) -> Callable[..., Any]:
         return view(*args, **kwargs)
 
     return replace
+
+
+def _bare(module: nn.Module) -> nn.Module:
+    """The base's module without what is hooked to it."""
+    plain = copy.copy(module)  # shares the dicts of weights and buffers, so it follows the base to another device
+    plain.__dict__.pop("forward", None)  # the patcher's: it would lead back here
+    for name in [name for name in vars(plain) if name.endswith("_hooks")]:
+        plain.__dict__[name] = OrderedDict()  # they run around the base's module as it is
+    return plain
+
+
+def _merging(method: str, layer: nn.Module, module: nn.Module) -> Fold:
+    """peft's own merge, into a copy of the base's ``module``."""
+
+    def fold(own: Mapping[str, Tensor], prompt: str | None) -> dict[str, Tensor]:
+        plain, alone = copy.deepcopy(_bare(module)), copy.deepcopy(layer)
+        plain.to(next(iter(own.values())).dtype).load_state_dict(own)
+        alone.__dict__["base_layer"] = plain
+        try:
+            with quiet():
+                alone.merge(safe_merge=True)
+        except (NotImplementedError, AttributeError, TypeError, ValueError, RuntimeError) as error:
+            raise refused(method, f"does not merge: {line_of(error)}") from error
+        return plain.state_dict()
+
+    return fold
 
 
 def _by_key(modules: Mapping[str, nn.Module]) -> nn.ModuleDict:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import torch
@@ -133,7 +133,7 @@ def copy_of_tail(base: Base, model: nn.Module) -> nn.ModuleList:
 def tail_changes(base: Base, copies: nn.ModuleList) -> Iterator[Change]:
     """The copies in place of the modules behind the head."""
     for module, copy in zip(base.tail, copies, strict=True):
-        yield StandIn(module, instead(copy))
+        yield replaced(module, copy)
 
 
 def instead(compute: Callable[..., Any]) -> Callable[..., Any]:
@@ -143,6 +143,16 @@ def instead(compute: Callable[..., Any]) -> Callable[..., Any]:
         return compute(*args, **kwargs)
 
     return replace
+
+
+def replaced(module: nn.Module, copy: nn.Module, compute: Callable[..., Any] | None = None) -> StandIn:
+    """``copy``, a module like the base's ``module``, in its place; ``compute`` is called, ``copy`` if left out."""
+    return StandIn(module, instead(compute or copy), fold=lambda own, prompt: copy.state_dict())
+
+
+def plus(own: Mapping[str, Tensor], **deltas: Tensor) -> dict[str, Tensor]:
+    """For folding: tensors of a module with something added; one that it does not have counts as zero."""
+    return {name: own[name] + delta if name in own else delta for name, delta in deltas.items()}
 
 
 def embeddings_of(module: nn.Module) -> Iterator[nn.Parameter]:

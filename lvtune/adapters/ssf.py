@@ -7,7 +7,7 @@ tuning starts from the base's own answer. The patch embedding is left alone: not
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -15,8 +15,17 @@ import torch
 from torch import Tensor, nn
 
 from lvtune.adapters import register_method
-from lvtune.adapters.protocol import BLOCK_LAYERS, Defaults, instead, layers_of_blocks, name_of, own_predictor
+from lvtune.adapters.protocol import (
+    BLOCK_LAYERS,
+    Defaults,
+    layers_of_blocks,
+    name_of,
+    own_predictor,
+    plus,
+    replaced,
+)
 from lvtune.bases.base import Base
+from lvtune.changes import Fold
 from lvtune.data.skeletons import Skeleton
 from lvtune.patcher import Call, Change, StandIn
 
@@ -62,9 +71,19 @@ class SSF(Defaults, nn.Module):
     def changes(self, base: Base) -> Iterator[Change]:
         """The affine map behind each layer, and a stand-in for the predictor."""
         for key, module in self._sites(base):
-            yield StandIn(module, _behind(self.affines[key]))
+            affine = self.affines[key]
+            yield StandIn(module, _behind(affine), fold=_fold(affine))
         if self.predictor is not None:
-            yield StandIn(base.predictor, instead(self.predictor))
+            yield replaced(base.predictor, self.predictor)
+
+
+def _fold(affine: _Affine) -> Fold:
+    def fold(own: Mapping[str, Tensor], prompt: str | None) -> dict[str, Tensor]:
+        whole = {name: own[name] for name in ("weight", "bias") if name in own}
+        scaled = {name: (value.transpose(0, -1) * (1 + affine.scale)).transpose(0, -1) for name, value in whole.items()}
+        return scaled | plus(scaled, bias=affine.shift)
+
+    return fold
 
 
 def _behind(affine: _Affine) -> Callable[..., Tensor]:

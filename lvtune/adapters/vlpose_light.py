@@ -15,7 +15,7 @@ predictor is a trained copy.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,8 +24,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lvtune.adapters import register_method
-from lvtune.adapters.protocol import Defaults, instead, layers_of_blocks, make_predictor, name_of
+from lvtune.adapters.protocol import Defaults, layers_of_blocks, make_predictor, name_of, plus, replaced
 from lvtune.bases.base import Base
+from lvtune.changes import Fold
 from lvtune.data.skeletons import Skeleton
 from lvtune.errors import LvtuneError
 from lvtune.language.sharing import held
@@ -137,14 +138,24 @@ class VLPoseLight(Defaults, nn.Module):
     def changes(self, base: Base) -> Iterator[Change]:
         """A difference beside each linear layer, and a stand-in for the predictor."""
         for key, linear in self._linears(base):
-            yield StandIn(linear, self._beside(self.layers[key]))
-        yield StandIn(base.predictor, instead(self.predictor))
+            layer = self.layers[key]
+            yield StandIn(linear, self._beside(layer), fold=self._folded(layer))
+        yield replaced(base.predictor, self.predictor)
 
     def _beside(self, layer: _Layer) -> Callable[..., Tensor]:
         def replace(call: Call, x: Tensor) -> Tensor:
             return call.original(x) + layer(x, self.sentence(call.prompts))
 
         return replace
+
+    def _folded(self, layer: _Layer) -> Fold:
+        """W + s · B diag(1 + U P e) A for one sentence e."""
+
+        def fold(own: Mapping[str, Tensor], prompt: str | None) -> dict[str, Tensor]:
+            sentence, up = self.sentence((prompt,)), layer.B * layer.scale
+            return plus(own, weight=(up if sentence is None else up * (1 + F.linear(sentence, layer.U))) @ layer.A)
+
+        return fold
 
     def sentence(self, prompts: tuple[str | None, ...] | None) -> Tensor | None:
         """P e for each sample (B, k), (1, k) where nobody asked; None without language."""

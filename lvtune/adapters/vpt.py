@@ -16,11 +16,11 @@ import torch
 from torch import nn
 
 from lvtune.adapters import register_method
-from lvtune.adapters.protocol import Defaults, instead, own_predictor
+from lvtune.adapters.protocol import Defaults, own_predictor, replaced
 from lvtune.adapters.visual_prompts import gated_prompts, prompt_rows, shallow_prompts
 from lvtune.bases.base import Base, Block
 from lvtune.data.skeletons import Skeleton
-from lvtune.patcher import Change, StandIn
+from lvtune.patcher import Change
 
 if TYPE_CHECKING:
     from lvtune.recipe import TrainOptions
@@ -82,7 +82,7 @@ class VPT(Defaults, nn.Module):
         else:
             yield from shallow_prompts(base, lambda: self.prompts[0])
         if self.predictor is not None:
-            yield StandIn(base.predictor, instead(self.predictor))
+            yield replaced(base.predictor, self.predictor)
 
     def _prompted(self, layer: int, block: Block) -> Change:
         prompts = lambda: self.prompts[layer]  # noqa: E731

@@ -200,6 +200,9 @@ class Base(nn.Module, ABC):
             LvtuneError: it may not; why, and what to choose.
         """
 
+    def note_skeleton(self, skeleton: Skeleton) -> None:
+        """Notes on the model itself, where it keeps such a note, what its exchanged predictor gives (merged copies)."""
+
     def depths(self) -> list[int]:
         """How deep each of the encoder's parameters lies, in their order: see :func:`lvtune.bases.parts.depths_of`."""
         return depths_of(self.encoder, self.blocks)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from lvtune.bases.base import Base, BaseSpec, Stage, merged
+from lvtune.data.skeletons import Skeleton
 
 HEAD_CHANNELS = 256
 
@@ -134,6 +135,10 @@ class DeconvBase(Base):
         weight = self.predictor.weight
         model.to(device=weight.device, dtype=weight.dtype).load_state_dict(own.state_dict())
         return model
+
+    def note_skeleton(self, skeleton: Skeleton) -> None:
+        """In the facts by which it is made anew."""
+        self.model.spec = self.model.spec.with_(skeleton=skeleton)
 
     def parts_of(self, model: nn.Module) -> tuple[nn.Module, nn.Module]:
         """(encoder, head)."""

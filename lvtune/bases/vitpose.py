@@ -176,6 +176,11 @@ class VitPoseBase(Base):
         model.to(device=weight.device, dtype=weight.dtype).load_state_dict(self.model.state_dict())
         return model
 
+    def note_skeleton(self, skeleton: Skeleton) -> None:
+        """In transformers' configuration: names, and by their number the predictor's width."""
+        self.model.config.id2label = dict(enumerate(skeleton.keypoints))
+        self.model.config.label2id = {name: i for i, name in enumerate(skeleton.keypoints)}
+
     def parts_of(self, model: nn.Module) -> tuple[nn.Module, nn.Module]:
         """(backbone, head)."""
         return model.backbone, model.head

@@ -1,0 +1,1 @@
+"""Models that run without lvtune: ONNX files, and folders that transformers loads."""
