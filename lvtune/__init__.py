@@ -22,6 +22,8 @@ _HOMES = {
     "adapt": "lvtune.api",
     "attach": "lvtune.patcher",
     "attached": "lvtune.patcher",
+    "average": "lvtune.combining",
+    "combine": "lvtune.combining",
     "compare": "lvtune.api.comparing",
     "convert_vitpose": "lvtune.convert",
     "convert_vlpose": "lvtune.convert",
@@ -45,6 +47,7 @@ _HOMES = {
     "register_text_encoder": "lvtune.language",
     "reproduce": "lvtune.api.reproducing",
     "save_adapter": "lvtune.hub.store",
+    "stack": "lvtune.combining",
     "use_adapter": "lvtune.patcher",
 }
 

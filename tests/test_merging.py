@@ -14,8 +14,8 @@ from lvtune.errors import LvtuneError
 from lvtune.patcher import attach, use_adapter
 
 PIXELS = tiny_pixels()
-NOT_MERGED = {"vlpose", "vpt", "bottleneck"}
-"""Methods that are no other weights of the base; every other one is merged."""
+NOT_MERGED = {"vlpose", "vpt", "bottleneck", "stack"}
+"""Methods that are no other weights of the base (a stack by default holds vlpose); every other one is merged."""
 MERGED = [name for name in METHODS.names() if name not in NOT_MERGED]
 
 

@@ -34,6 +34,7 @@ class BitFit(Defaults, nn.Module):
     """Biases of linear layers, convolutions and normalisations."""
 
     Config = BitFitConfig
+    linear = True
     defaults: ClassVar[dict[str, Any]] = {"lr": 2e-3, "weight_decay": 0.0}
 
     def __init__(self, config: BitFitConfig, base: Base, *, bank: object = None, skeleton: object = None) -> None:

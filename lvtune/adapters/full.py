@@ -44,6 +44,7 @@ class Full(Defaults, nn.Module):
     """A trainable copy of encoder and head."""
 
     Config = FullConfig
+    linear = True
     trains_predictor = True
     defaults: ClassVar[dict[str, Any]] = {"lr": 2e-4, "weight_decay": 0.1, "layer_decay": 0.8}
 

@@ -42,6 +42,7 @@ class Head(Defaults, nn.Module):
     """A trainable copy of the head, or of the predictor at its end."""
 
     Config = HeadConfig
+    linear = True
     trains_predictor = True
     defaults: ClassVar[dict[str, Any]] = {"lr": 1e-3, "weight_decay": 0.1}
 

@@ -47,6 +47,7 @@ class LastBlocks(Defaults, nn.Module):
     """Trainable copies of the last blocks, the norm behind them and the head."""
 
     Config = LastBlocksConfig
+    linear = True
     trains_predictor = True
     defaults: ClassVar[dict[str, Any]] = {"lr": 2e-4, "weight_decay": 0.1, "layer_decay": 0.8}
 

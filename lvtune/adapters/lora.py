@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from lvtune.adapters import register_method
 from lvtune.adapters.protocol import Defaults, layers_of_blocks, name_of, own_predictor, plus, replaced
+from lvtune.adapters.summing import fresh, same_options, side_by_side, sum_predictors
 from lvtune.bases.base import Base
 from lvtune.data.skeletons import Skeleton
 from lvtune.errors import LvtuneError
@@ -99,6 +100,25 @@ class Lora(Defaults, nn.Module):
             yield AddToOutput(module, delta, fold=delta.fold)
         if self.predictor is not None:
             yield replaced(base.predictor, self.predictor)
+
+    @classmethod
+    def summed(cls, adapters: Sequence[Lora], weights: Sequence[float], base: Base, rank: int | None = None) -> Lora:
+        """Σ wᵢ (alphaᵢ / rᵢ) Bᵢ Aᵢ with the ranks side by side, exact; or of ``rank``, the best approximation."""
+        same_options(adapters, free=("r", "alpha", "dropout", "predictor"))
+        r = sum(adapter.config.r for adapter in adapters)
+        r = r if rank is None else min(r, rank)
+        config = replace(
+            adapters[0].config, r=r, alpha=float(r), predictor=any(a.predictor is not None for a in adapters)
+        )
+        total = fresh(adapters[0], config, base)
+        scales = [w * a.config.alpha / a.config.r for w, a in zip(weights, adapters, strict=True)]
+        with torch.no_grad():
+            for key in total.lora_A:
+                down, up = side_by_side([(a.lora_A[key], a.lora_B[key]) for a in adapters], scales, rank)
+                total.lora_A[key].copy_(down)
+                total.lora_B[key].copy_(up)
+        sum_predictors([adapter.predictor for adapter in adapters], weights, total.predictor)
+        return total
 
     def tensors(self) -> dict[str, Tensor]:
         """In peft's names."""

@@ -43,6 +43,7 @@ class Norm(Defaults, nn.Module):
     """Scale and shift of LayerNorm and BatchNorm."""
 
     Config = NormConfig
+    linear = True
     defaults: ClassVar[dict[str, Any]] = {"lr": 2e-3, "weight_decay": 0.0}
 
     def __init__(self, config: NormConfig, base: Base, *, bank: object = None, skeleton: object = None) -> None:

@@ -97,9 +97,19 @@ TUNERS: dict[str, tuple[Tuner, str, Mapping[str, Any]]] = {
 """Name to tuner, what it is, and training options that suit it."""
 
 
+LINEAR = ("ia3", "fourierft", "c3a")
+"""Tuners whose difference of weights is linear in what they train (a factor, a spectrum, a circulant kernel)."""
+
+
 def register_tuner(name: str, tuner: Tuner, doc: str, defaults: Mapping[str, Any]) -> type[PeftAdapter]:
     """Makes one of peft's tuners a method; ``doc`` says what it is and names its paper."""
-    body = {"tuner": tuner, "defaults": {"weight_decay": 0.0, **defaults}, "__doc__": doc, "__module__": __name__}
+    body = {
+        "tuner": tuner,
+        "linear": name in LINEAR,
+        "defaults": {"weight_decay": 0.0, **defaults},
+        "__doc__": doc,
+        "__module__": __name__,
+    }
     return register_method(name)(type(f"Peft_{name}", (PeftAdapter,), body))
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
+from lvtune.adapters.summing import exact_only, no_sum, sum_of_linear
 from lvtune.changes import StandIn
 from lvtune.errors import LvtuneError
 
@@ -53,6 +54,9 @@ class Defaults:
     defaults: ClassVar[dict[str, Any]] = {}
     """Training options that suit the method (fields of ``TrainOptions``)."""
 
+    linear: ClassVar[bool] = False
+    """Whether the weights that it gives the base are linear in its tensors: adapters then add up tensor by tensor."""
+
     def lr_scale(self, name: str, options: TrainOptions) -> float:
         """Factor on the learning rate of the parameter ``name``."""
         return 1.0
@@ -60,6 +64,20 @@ class Defaults:
     def undecayed(self) -> Iterable[nn.Parameter]:
         """Parameters that are no weight matrices though they look like some, and so are not decayed."""
         return ()
+
+    @classmethod
+    def summed(
+        cls, adapters: Sequence[nn.Module], weights: Sequence[float], base: Base, rank: int | None = None
+    ) -> nn.Module:
+        """θ₀ + Σ wᵢ (θᵢ − θ₀) of adapters of this method, as a new one; see :mod:`lvtune.adapters.summing`.
+
+        Raises:
+            LvtuneError: a method whose adapters do not add up; a rank where there is none; options that differ.
+        """
+        exact_only(cls.method, rank)
+        if not cls.linear:
+            raise no_sum(cls.method)
+        return sum_of_linear(adapters, weights, base)
 
     def peft_config(self, base: Base) -> dict[str, Any] | None:
         """``adapter_config.json`` for peft, where peft can load the tensors; else None."""

@@ -55,6 +55,7 @@ class SSF(Defaults, nn.Module):
     """A scale and a shift behind each layer of the blocks and, by default, a trained predictor."""
 
     Config = SSFConfig
+    linear = True
     trains_predictor = True
     defaults: ClassVar[dict[str, Any]] = {"lr": 2e-3, "weight_decay": 0.0}
 

@@ -15,8 +15,8 @@ predictor is a trained copy.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -25,6 +25,7 @@ from torch.nn import functional as F
 
 from lvtune.adapters import register_method
 from lvtune.adapters.protocol import Defaults, layers_of_blocks, make_predictor, name_of, plus, replaced
+from lvtune.adapters.summing import exact_only, fresh, same_options, same_sentences, side_by_side, sum_predictors
 from lvtune.bases.base import Base
 from lvtune.changes import Fold
 from lvtune.data.skeletons import Skeleton
@@ -135,6 +136,36 @@ class VLPoseLight(Defaults, nn.Module):
         """U takes larger steps than A and B."""
         return _LANGUAGE_LR if name.endswith(".U") else 1.0
 
+    @classmethod
+    def summed(
+        cls, adapters: Sequence[VLPoseLight], weights: Sequence[float], base: Base, rank: int | None = None
+    ) -> VLPoseLight:
+        """Ranks side by side, each weighed by its own reading of the sentences, which must be the same: exact."""
+        same_options(adapters, free=("r", "alpha", "language", "prompt_dropout"))
+        same_sentences(adapters)
+        widths = [adapter.config.language for adapter in adapters]
+        if any(widths):
+            exact_only("vlpose-light with language", rank)
+        reader = next((adapter for adapter in adapters if adapter.bank is not None), adapters[0])
+        r = sum(adapter.config.r for adapter in adapters)
+        r = r if rank is None else min(r, rank)
+        total = fresh(reader, replace(reader.config, r=r, alpha=float(r), language=sum(widths)), base)
+        with torch.no_grad():
+            for key, layer in total.layers.items():
+                own = [adapter.layers[key] for adapter in adapters]
+                scales = [w * one.scale for w, one in zip(weights, own, strict=True)]
+                down, up = side_by_side([(one.A, one.B) for one in own], scales, rank)
+                layer.A.copy_(down)
+                layer.B.copy_(up)
+                if layer.U is not None:
+                    blocks = [one.A.new_zeros(len(one.A), 0) if one.U is None else one.U for one in own]
+                    layer.U.copy_(torch.block_diag(*blocks))
+            if total.bank is not None:
+                readings = [adapter.text_proj.weight for adapter in adapters if adapter.bank is not None]
+                total.text_proj.weight.copy_(torch.cat(readings))
+        sum_predictors([adapter.predictor for adapter in adapters], weights, total.predictor)
+        return total
+
     def changes(self, base: Base) -> Iterator[Change]:
         """A difference beside each linear layer, and a stand-in for the predictor."""
         for key, linear in self._linears(base):
@@ -143,10 +174,10 @@ class VLPoseLight(Defaults, nn.Module):
         yield replaced(base.predictor, self.predictor)
 
     def _beside(self, layer: _Layer) -> Callable[..., Tensor]:
-        def replace(call: Call, x: Tensor) -> Tensor:
+        def compute(call: Call, x: Tensor) -> Tensor:
             return call.original(x) + layer(x, self.sentence(call.prompts))
 
-        return replace
+        return compute
 
     def _folded(self, layer: _Layer) -> Fold:
         """W + s · B diag(1 + U P e) A for one sentence e."""

@@ -1,0 +1,199 @@
+"""``stack``: several methods on one base at once, as one adapter with one name and one file.
+
+The first member lies next to the base; what it adds to a layer, or puts in a layer's place, is what the next finds
+there. Additions to one layer are summed. Where several members bring a predictor, the last one's is used; a member that
+brings a whole head (``vlpose``, ``head``, ``full``) therefore comes last.
+
+Sources: stacking of adapters as in MAD-X (arXiv 2005.00052) and in the ``adapters`` library; there members follow each
+other behind a layer, here they meet at the layers that they change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from lvtune.adapters import METHODS, register_method
+from lvtune.adapters.protocol import Defaults
+from lvtune.bases.base import Base
+from lvtune.changes import AddToOutput, Call, Change, ExtendKeyValue, Fold, InsertTokens, StandIn
+from lvtune.data.skeletons import Skeleton
+from lvtune.errors import LvtuneError
+
+if TYPE_CHECKING:
+    from lvtune.language.bank import PromptBank
+    from lvtune.recipe import TrainOptions
+
+
+@dataclass(frozen=True)
+class StackConfig:
+    """Options of ``stack``."""
+
+    members: tuple[str, ...] = ("lora", "vlpose")
+    """Methods, the one next to the base first."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Options of the members, by place and name: ``1.r=4,2.prompts=10``. Left out: the method's own; a member in front
+    of the last then trains no predictor where that is an option."""
+
+    def __post_init__(self) -> None:
+        places = [str(place) for place in range(1, len(self.members) + 1)]
+        wrong = next((name for name in self.options if name.partition(".")[0] not in places), None)
+        if not self.members or "stack" in self.members:
+            raise LvtuneError(
+                f"a stack of {', '.join(self.members) or 'nothing'}", "one method or more, none of them a stack",
+                "set --method.members lora,vlpose",
+            )  # fmt: skip
+        if wrong is not None:
+            raise LvtuneError(
+                f"option '{wrong}' of a stack of {', '.join(self.members)}",
+                f"a place ({', '.join(places)}) and the name of an option of the method there", "such as 1.r=4",
+            )  # fmt: skip
+
+    def of_member(self, index: int) -> Any:
+        """The config of a member, an instance of its method's own.
+
+        Raises:
+            LvtuneError: unknown method or options.
+        """
+        from lvtune.recipe import method_config
+        from lvtune.schema import hints_of
+
+        method, prefix = self.members[index], f"{index + 1}."
+        given = {name.removeprefix(prefix): v for name, v in self.options.items() if name.startswith(prefix)}
+        if index + 1 < len(self.members) and "predictor" in hints_of(METHODS.get(method).Config):
+            given = {"predictor": False} | given
+        return method_config(method, given)
+
+
+@register_method("stack")
+class Stack(Defaults, nn.Module):
+    """Members of several methods, applied in their order."""
+
+    Config = StackConfig
+    trains_predictor = True
+    reads_language = True
+    defaults: ClassVar[dict[str, Any]] = {"lr": 1e-3, "weight_decay": 0.0}
+
+    def __init__(
+        self,
+        config: StackConfig,
+        base: Base,
+        *,
+        bank: PromptBank | None = None,
+        skeleton: Skeleton | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        configs = [config.of_member(i) for i in range(len(config.members))]
+        self.members = nn.ModuleList()
+        for method, options in zip(config.members, configs, strict=True):
+            cls = METHODS.get(method)
+            predicts = cls.trains_predictor and getattr(options, "predictor", True)
+            self.members.append(cls(options, base, bank=bank, skeleton=skeleton if predicts else None))
+            self.members[-1].predicts = predicts
+        self.bank = next((member.bank for member in self.members if member.bank is not None), None)
+        other = skeleton is not None and skeleton.keypoints != base.skeleton.keypoints
+        if other and not any(member.predicts for member in self.members):
+            raise LvtuneError(
+                f"a stack of {', '.join(config.members)} for key points that the base does not predict",
+                "a member that trains a predictor", "set predictor true for the last member",
+            )  # fmt: skip
+
+    def lr_scale(self, name: str, options: TrainOptions) -> float:
+        """The member's own factor, times its own learning rate over the stack's."""
+        _, place, rest = name.split(".", 2)
+        member = self.members[int(place)]
+        usual = self.defaults["lr"]
+        return member.lr_scale(rest, options) * member.defaults.get("lr", usual) / usual
+
+    def undecayed(self) -> Iterable[nn.Parameter]:
+        """Those of the members."""
+        for member in self.members:
+            yield from member.undecayed()
+
+    def changes(self, base: Base) -> Iterator[Change]:
+        """Those of the members, joined where they meet."""
+        return joined(member.changes(base) for member in self.members)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The members', behind their places."""
+        return {f"{i}.{n}": v for i, member in enumerate(self.members, 1) for n, v in member.tensors().items()}
+
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Inverse of :meth:`tensors`."""
+        for i, member in enumerate(self.members, 1):
+            prefix = f"{i}."
+            own = {name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
+            member.load_tensors(own)
+
+
+def joined(members: Iterable[Iterable[Change]]) -> Iterator[Change]:
+    """Changes of several members, the one next to the base first, as changes of one adapter."""
+    layers: dict[nn.Module, list[AddToOutput | StandIn]] = {}
+    rows: dict[tuple[nn.Module, nn.Module], list[ExtendKeyValue]] = {}
+    tokens: dict[tuple[nn.Module, nn.Module], list[InsertTokens]] = {}
+    for change in (change for changes in members for change in changes):
+        match change:
+            case ExtendKeyValue(key, value):
+                rows.setdefault((key, value), []).append(change)
+            case InsertTokens(first, last):
+                tokens.setdefault((first, last), []).append(change)
+            case _:
+                layers.setdefault(change.module, []).append(change)
+    for module, changes in layers.items():
+        if any(isinstance(change, StandIn) for change in changes):
+            yield changes[0] if len(changes) == 1 else StandIn(module, _one_by_one(changes), fold=_folded(changes))
+        else:
+            yield from changes
+    for changes in rows.values():
+        yield _extended(changes)
+    for (first, last), changes in tokens.items():
+        # each member puts its own in front of what it finds
+        yield InsertTokens(first, last, _side_by_side([change.tokens for change in reversed(changes)]))
+
+
+def _one_by_one(changes: Sequence[AddToOutput | StandIn]) -> Any:
+    """Each change made to what those before it have made of the module."""
+
+    def replace(call: Call, *args: Any, **kwargs: Any) -> Any:
+        compute = call.original
+        for change in changes:
+            compute = _changed(change, Call(compute, call.prompts))
+        return compute(*args, **kwargs)
+
+    return replace
+
+
+def _changed(change: AddToOutput | StandIn, call: Call) -> Any:
+    if isinstance(change, StandIn):
+        return lambda *args, **kwargs: change.replace(call, *args, **kwargs)
+    return lambda x, *args, **kwargs: call.original(x, *args, **kwargs) + change.delta(x)
+
+
+def _folded(changes: Sequence[AddToOutput | StandIn]) -> Fold | None:
+    if any(change.fold is None for change in changes):
+        return None
+
+    def fold(own: Mapping[str, Tensor], prompt: str | None) -> dict[str, Tensor]:
+        own = dict(own)
+        for change in changes:
+            own |= change.fold(own, prompt)
+        return own
+
+    return fold
+
+
+def _extended(changes: Sequence[ExtendKeyValue]) -> ExtendKeyValue:
+    first = changes[0]
+    attention = first.attention if all(change.attention is first.attention for change in changes) else None
+    key_rows = _side_by_side([change.key_rows for change in changes])
+    value_rows = _side_by_side([change.value_rows for change in changes])
+    return ExtendKeyValue(first.key, first.value, key_rows, value_rows, attention)
+
+
+def _side_by_side(several: Sequence[Any]) -> Any:
+    return several[0] if len(several) == 1 else lambda: torch.cat([rows() for rows in several])

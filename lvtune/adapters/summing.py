@@ -1,0 +1,158 @@
+"""Sums of adapters of one method: what is exact where the changed weights are linear in the tensors, or in products.
+
+Task arithmetic (arXiv 2212.04089): with θ₀ the base and θᵢ the base under adapter i, the sum is θ₀ + Σ wᵢ (θᵢ − θ₀); a
+weighted average is the case Σ wᵢ = 1. Low-rank differences B A are not summed factor by factor (the product of means
+is not the mean of products) but by laying their ranks side by side, which is exact; the best approximation of a
+smaller rank comes from a singular value decomposition (Eckart and Young, 1936), as in peft's ``add_weighted_adapter``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lvtune.errors import LvtuneError
+
+if TYPE_CHECKING:
+    from lvtune.bases.base import Base
+
+Tensors = Mapping[str, Tensor]
+
+
+def linear_sum(several: Sequence[Tensors], weights: Sequence[float], origin: Tensors) -> dict[str, Tensor]:
+    """θ₀ + Σ wᵢ (θᵢ − θ₀), tensor by tensor, in float32; counters (whole numbers) are the first one's.
+
+    Args:
+        several: θᵢ.
+        weights: wᵢ.
+        origin: θ₀: the same tensors where nothing is changed.
+
+    Raises:
+        LvtuneError: variances of a BatchNorm that come out negative.
+    """
+    rest, found = 1 - sum(weights), {}
+    for name, start in origin.items():
+        if not start.is_floating_point():
+            found[name] = several[0][name].clone()
+            continue
+        terms = [w * tensors[name].float().to(start.device) for w, tensors in zip(weights, several, strict=True)]
+        total = sum(terms) if abs(rest) < 1e-12 else sum(terms) + rest * start.float()
+        if name.endswith("running_var") and (total < 0).any():
+            raise LvtuneError(
+                f"a sum in which the variances {name} of a BatchNorm come out negative", "statistics that a sum leaves "
+                "as they are, or weights that are positive", "average instead, or tune with freeze_batchnorm true",
+            )  # fmt: skip
+        found[name] = total.to(start.dtype)
+    return found
+
+
+def sum_of_linear(adapters: Sequence[nn.Module], weights: Sequence[float], base: Base) -> nn.Module:
+    """The sum for a method whose changed weights are linear in its tensors; a fresh adapter is the origin.
+
+    Raises:
+        LvtuneError: configs that differ.
+    """
+    first = adapters[0]
+    same_options(adapters)
+    total = fresh(first, first.config, base)
+    total.load_tensors(linear_sum([a.tensors() for a in adapters], weights, total.tensors()))
+    return total
+
+
+def fresh(like: nn.Module, config: Any, base: Base) -> nn.Module:
+    """An untuned adapter of the same method, sentences and key points; the global random state is kept."""
+    with torch.random.fork_rng(devices=[]):
+        return type(like)(config, base, bank=like.bank, skeleton=like.skeleton)
+
+
+def sum_predictors(predictors: Sequence[nn.Module | None], weights: Sequence[float], into: nn.Module | None) -> None:
+    """Writes the sum of predictors into a fresh one; None: the base's own, which the fresh one is a copy of."""
+    if into is not None:
+        origin = {name: value.clone() for name, value in into.state_dict().items()}
+        several = [origin if one is None else one.state_dict() for one in predictors]
+        into.load_state_dict(linear_sum(several, weights, origin))
+
+
+def side_by_side(
+    pairs: Sequence[tuple[Tensor, Tensor]], scales: Sequence[float], rank: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Σ sᵢ Bᵢ Aᵢ as one product B A.
+
+    Args:
+        pairs: (Aᵢ (rᵢ, D), Bᵢ (D', rᵢ)).
+        scales: sᵢ.
+        rank: of the result, the best approximation; None: Σ rᵢ, exact.
+
+    Returns:
+        A (r, D), B (D', r), float32.
+    """
+    down = torch.cat([a.detach().float() for a, _ in pairs])
+    up = torch.cat([s * b.detach().float() for (_, b), s in zip(pairs, scales, strict=True)], dim=1)
+    return (down, up) if rank is None or rank >= len(down) else _truncated(down, up, rank)
+
+
+def _truncated(down: Tensor, up: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """The best approximation of B A of a rank; only matrices of the small rank are decomposed."""
+    left, r_left = torch.linalg.qr(up)
+    right, r_right = torch.linalg.qr(down.T)
+    u, s, vh = torch.linalg.svd(r_left @ r_right.T)
+    kept = min(rank, len(s))
+    root = s[:kept].sqrt()
+    a, b = root[:, None] * vh[:kept] @ right.T, left @ u[:, :kept] * root
+    return F.pad(a, (0, 0, 0, rank - kept)), F.pad(b, (0, rank - kept))
+
+
+def same_options(adapters: Sequence[nn.Module], free: Sequence[str] = ()) -> None:
+    """Raises a LvtuneError naming the first option, of those that are not ``free``, in which adapters differ."""
+    from lvtune.schema import hints_of, show
+
+    for name in hints_of(type(adapters[0].config)):
+        values = [getattr(adapter.config, name) for adapter in adapters]
+        if name not in free and any(value != values[0] for value in values):
+            other = next(value for value in values if value != values[0])
+            raise LvtuneError(
+                f"adapters of {adapters[0].method} with {name} {show(values[0])} and {show(other)}",
+                "adapters tuned with the same options", "stack them (lvtune.stack), or tune them alike",
+            )  # fmt: skip
+
+
+def same_sentences(adapters: Sequence[nn.Module]) -> None:
+    """Raises a LvtuneError if adapters that read sentences read different ones."""
+    banks = [adapter.bank for adapter in adapters if adapter.bank is not None]
+    for bank in banks[1:]:
+        first = banks[0]
+        alike = (bank.categories, bank.sentences, bank.encoder) == (first.categories, first.sentences, first.encoder)
+        if bank is not first and not (alike and torch.equal(bank.tokens.cpu(), first.tokens.cpu())):
+            raise LvtuneError(
+                f"adapters that read different sentences ({', '.join(first.categories[:3])} … by {first.encoder}, and "
+                f"{', '.join(bank.categories[:3])} … by {bank.encoder})",
+                "adapters of one set of sentences, since one prompt is asked for",
+                "attach both and choose one per picture: base(pixel_values, adapters=[...])",
+            )  # fmt: skip
+
+
+def no_sum(method: str) -> LvtuneError:
+    """The error of a method whose adapters do not add up."""
+    from lvtune.adapters import METHODS
+    from lvtune.adapters.protocol import Defaults
+
+    def adds_up(cls: Any) -> bool:
+        own = getattr(cls, "summed", Defaults.summed)
+        return getattr(cls, "linear", False) or own.__func__ is not Defaults.summed.__func__
+
+    able = [name for name in METHODS.names() if adds_up(METHODS.get(name))]
+    return LvtuneError(
+        f"a sum of adapters of {method}, in whose tensors the changed weights are not linear",
+        f"a method whose adapters add up: {', '.join(able)}",
+        "stack them (lvtune.stack), or attach all and choose one per picture",
+    )
+
+
+def exact_only(method: str, rank: int | None) -> None:
+    """Raises a LvtuneError if a rank is asked of a method whose sum has none."""
+    if rank is not None:
+        raise LvtuneError(f"rank {rank} for a sum of {method}", "no rank, where the sum has none", "leave rank out")
