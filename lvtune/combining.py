@@ -56,7 +56,8 @@ def average(
     if any(not weight >= 0 for weight in weights) or not sum(weights) > 0:
         raise LvtuneError(
             f"an average with weights {', '.join(f'{w:g}' for w in weights) or 'of nothing'}",
-            "weights of zero or more, one of them above zero", "use combine, which subtracts too",
+            "weights of zero or more, one of them above zero",
+            "use lvtune.combine (lvtune combine --how sum), which subtracts too",
         )  # fmt: skip
     return _sum("average", adapters, [weight / sum(weights) for weight in weights], base, rank)
 
@@ -129,7 +130,9 @@ def _sum(
     methods = sorted({adapter.method for adapter in adapters})
     if len(methods) > 1:
         raise LvtuneError(
-            f"a sum of adapters of {', '.join(methods)}", "adapters of one method", "stack them: lvtune.stack([...])"
+            f"a sum of adapters of {', '.join(methods)}",
+            "adapters of one method",
+            "stack them: lvtune.stack([...]), or lvtune combine --how stack",
         )
     same_sentences(adapters)
     summed = getattr(type(adapters[0]), "summed", None)

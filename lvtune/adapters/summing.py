@@ -116,7 +116,7 @@ def same_options(adapters: Sequence[nn.Module], free: Sequence[str] = ()) -> Non
             other = next(value for value in values if value != values[0])
             raise LvtuneError(
                 f"adapters of {adapters[0].method} with {name} {show(values[0])} and {show(other)}",
-                "adapters tuned with the same options", "stack them (lvtune.stack), or tune them alike",
+                "adapters tuned with the same options", "stack them (lvtune.stack, lvtune combine --how stack), or tune them alike",
             )  # fmt: skip
 
 
@@ -148,7 +148,7 @@ def no_sum(method: str) -> LvtuneError:
     return LvtuneError(
         f"a sum of adapters of {method}, in whose tensors the changed weights are not linear",
         f"a method whose adapters add up: {', '.join(able)}",
-        "stack them (lvtune.stack), or attach all and choose one per picture",
+        "stack them (lvtune.stack, lvtune combine --how stack), or attach all and choose one per picture",
     )
 
 
