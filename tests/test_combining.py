@@ -222,7 +222,7 @@ def test_weights_are_one_finite_number_each(weights):
 
 @pytest.mark.parametrize("weights", [[1, -1], [0, 0]])
 def test_an_average_does_not_subtract(weights):
-    with pytest.raises(LvtuneError, match="use lvtune.combine"):
+    with pytest.raises(LvtuneError, match=r"use lvtune\.combine"):
         lvtune.average(two("lora", tiny_base()), weights)
 
 

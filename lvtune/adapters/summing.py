@@ -116,7 +116,8 @@ def same_options(adapters: Sequence[nn.Module], free: Sequence[str] = ()) -> Non
             other = next(value for value in values if value != values[0])
             raise LvtuneError(
                 f"adapters of {adapters[0].method} with {name} {show(values[0])} and {show(other)}",
-                "adapters tuned with the same options", "stack them (lvtune.stack, lvtune combine --how stack), or tune them alike",
+                "adapters tuned with the same options",
+                "stack them (lvtune.stack, lvtune combine --how stack), or tune them alike",
             )  # fmt: skip
 
 
