@@ -9,6 +9,7 @@ from typing import Any
 from lvtune.cli.outcome import Outcome
 from lvtune.cli.output import outline, table
 from lvtune.cli.parser import Parser
+from lvtune.hub.made_of import made_of
 
 
 def parser(argv: Sequence[str], summary: str) -> Parser:
@@ -34,7 +35,9 @@ def _text(values: dict[str, Any]) -> str:
     rows = [[t["name"], "x".join(map(str, t["shape"])) or "1", t["dtype"]] for t in values["tensors"]]
     first = {name: config[name] for name in ("method", "base", "domain", "method_config") if name in config}
     run = {name: training.get(name) for name in ("seed", "steps")}
-    facts = {**first, **config, "training": run, "metrics": metrics}
+    kind, *parts = made_of(values["config"]) or [""]
+    made = {kind: {str(place): part for place, part in enumerate(parts, 1)}} if kind else {}
+    facts = {**first, **config, "training": made or run, "metrics": metrics}
     return "\n\n".join(
         [
             outline(_short(facts)),

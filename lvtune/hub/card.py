@@ -12,6 +12,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from lvtune.evaluation.names import MEANING, METRICS, main_of
 from lvtune.hub.config import shareable
+from lvtune.hub.made_of import made_of
 
 _STATES = {"before": "before", "after_on": "adapter on", "after_off": "adapter off"}
 _MADE = re.compile(r"(.*\n)\n<!-- made by lvtune ([0-9a-f]{16}) -->\n", re.DOTALL)
@@ -235,6 +236,9 @@ def _tuning(config: Mapping[str, Any], report: Mapping[str, Any]) -> str:
     lines = ["## How it was made", ""]
     prints = config["base"].get("fingerprint") or {}
     lines += [f"- base fingerprint ({code(name)}): `{code(value)}`" for name, value in sorted(prints.items())]
+    kind, *parts = made_of(config) or [""]
+    if kind:
+        lines.append(f"- {code(kind)} of " + ", ".join(f"`{code(part)}`" for part in parts))
     if training.get("data_fingerprint"):
         lines.append(f"- data fingerprint: `{code(training['data_fingerprint'])}`")
     versions = report.get("versions") or {}
