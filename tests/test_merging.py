@@ -4,11 +4,12 @@ import pytest
 import torch
 from pyramids import WITH_ATTENTION
 from pyramids import tiny as tiny_of
-from tiny import make_adapter, snapshot, tiny_base, tiny_model, tiny_pixels
+from tiny import ARCH, SIZE, make_adapter, snapshot, tiny_base, tiny_model, tiny_pixels
 from tiny_hands import tiny_hand_base
 
 import lvtune
 from lvtune.adapters import METHODS
+from lvtune.bases.vitpose import SPECS, VitPoseBase, build_model, make_config
 from lvtune.data.skeletons import LSP_14
 from lvtune.errors import LvtuneError
 from lvtune.patcher import attach, use_adapter
@@ -147,6 +148,17 @@ def test_other_families(method, family):
     assert (merged.base(pixels) - expected).abs().max() < 1e-5 * expected.abs().max()
     assert (expected - base(pixels)).abs().max() > 1e-3 * expected.abs().max()
     assert lvtune.fingerprint(base) == before
+
+
+@pytest.mark.parametrize("method", ["lora", "full", "ssf"])
+def test_a_mixture_of_experts(method):
+    config = make_config(ARCH, keypoints=17, input_size=SIZE, experts=6)
+    base = VitPoseBase(build_model(config, (32, 24), 17), SPECS["vitpose-plus-b"].with_(input_size=SIZE)).freeze()
+    base = base.variant("ap10k")
+    adapter = make_adapter(method, base, stirred=0.05)
+    merged = lvtune.merge(base, adapter)
+    assert merged.base.spec.expert == "ap10k"
+    assert (merged.base(PIXELS) - answer(base, adapter)).abs().max() < 1e-5 * merged.largest
 
 
 def test_a_pyramid_with_other_key_points_is_copied_again():

@@ -19,6 +19,7 @@ from lvtune.bases.base import Base, as_base
 from lvtune.errors import LvtuneError
 from lvtune.hub.adapter_file import CONFIG_FILE, PEFT_FILE, TENSORS_FILE
 from lvtune.hub.atomic import user_errors
+from lvtune.language.encoders import quiet
 from lvtune.merging import compare, merge, noise, outputs_of
 
 if TYPE_CHECKING:
@@ -72,7 +73,11 @@ def save_transformers(
         found = merge(view, adapter, prompt=prompt)
         merged, deviation = found.base, found.deviation
     model = widened(merged)
-    with user_errors(folder), tempfile.TemporaryDirectory(dir=_made(folder.parent), prefix=f".{folder.name}.") as room:
+    with (
+        user_errors(folder),
+        quiet(),
+        tempfile.TemporaryDirectory(dir=_made(folder.parent), prefix=f".{folder.name}.") as room,
+    ):
         model.save_pretrained(room)
         _processor(merged).save_pretrained(room)
         written, largest = _reloaded(Path(room), merged)
