@@ -68,8 +68,10 @@ def save_transformers(
             "export it as ONNX: lvtune export --format onnx",
         )  # fmt: skip
     _check_folder(folder)
-    merged, deviation = view, 0.0
-    if adapter is not None:
+    if adapter is None:
+        # a copy, since adapters may be attached to the base
+        merged, deviation = type(view)(view.copy_model(), view.spec).freeze(), 0.0
+    else:
         found = merge(view, adapter, prompt=prompt)
         merged, deviation = found.base, found.deviation
     model = widened(merged)

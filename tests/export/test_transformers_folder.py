@@ -87,6 +87,15 @@ def test_the_folder_is_a_base_of_ours_as_well(tmp_path):
     assert written.deviation < 1e-5 * written.largest
 
 
+def test_the_bare_base_is_written_whatever_is_attached(tmp_path):
+    base = tiny_base()
+    bare = base(PIXELS)
+    with attach(base, make_adapter("lora", base, stirred=0.5)):
+        written = save_transformers(base, None, tmp_path)
+    assert (loaded(tmp_path) - bare).abs().max() < 1e-5 * bare.abs().max()
+    assert written.deviation < 1e-5 * written.largest
+
+
 def test_a_plain_model_and_half_precision(tmp_path):
     model = tiny_model()
     adapter = make_adapter("lora", model, stirred=0.05)
