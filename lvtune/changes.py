@@ -61,7 +61,7 @@ class StandIn:
     """``replace(call, *args)`` is computed in place of ``module.forward(*args)``.
 
     ``call.original`` is the module's own forward and ``call.prompts`` the categories asked for: one per sample,
-    or None where nobody asked.
+    one for all, or None where nobody asked.
     """
 
     module: nn.Module

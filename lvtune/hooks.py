@@ -50,7 +50,7 @@ def _output_hook(ledger: Ledger, module: nn.Module, site: int) -> Callable[[], N
         if delta is not None:
             output = output + delta(args[0])
         if rows is not None:
-            output = torch.cat([output, rows().expand(len(output), -1, -1)], dim=1)
+            output = torch.cat([output, rows().expand(output.shape[0], -1, -1)], dim=1)
         return output if count is None else output[:, count() :]
 
     # in front of transformers' own output-capturing hook, which must see what comes of the changes
@@ -83,7 +83,7 @@ def _input_hook(ledger: Ledger, module: nn.Module, site: int) -> Callable[[], No
         tokens = routing.parts[0].plan.get(key) if len(routing.parts) == 1 else None
         if tokens is None:
             return None
-        return (torch.cat([tokens().expand(len(args[0]), -1, -1), args[0]], dim=1), *args[1:])
+        return (torch.cat([tokens().expand(args[0].shape[0], -1, -1), args[0]], dim=1), *args[1:])
 
     return module.register_forward_pre_hook(hook).remove
 
@@ -99,7 +99,7 @@ def _stand_in(ledger: Ledger, module: nn.Module, site: int) -> Callable[[], None
         replace = part.plan.get(keys[0])
         if replace is None:
             return original(*args, **kwargs)
-        return replace(Call(original, part.prompts_of(len(args[0]))), *args, **kwargs)
+        return replace(Call(original, part.asked), *args, **kwargs)
 
     return shadow(module, "forward", replacement)
 
@@ -118,7 +118,7 @@ def _replaced_by_part(ledger: Ledger, keys: list[Key], original: Callable[..., A
             if replace is None:
                 outputs.append(original(*some, **named))
             else:
-                call = Call(original, inner.parts[0].prompts_of(len(some[0])))
+                call = Call(original, inner.parts[0].asked)
                 outputs.append(replace(call, *some, **named))
     return joined(outputs)
 

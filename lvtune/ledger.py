@@ -115,6 +115,9 @@ class Ledger:
 
     def _call(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """The outermost call. Of what follows only ``original`` is compiled: the choice is read in plain Python."""
+        if torch.compiler.is_exporting():  # the size of the batch is a symbol then: it has no parts
+            with self.narrowed(self._outside()):
+                return original(*args, **kwargs)
         return self._route(torch.compiler.is_compiling(), original, args, kwargs)
 
     @torch.compiler.disable(recursive=False)

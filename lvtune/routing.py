@@ -35,9 +35,10 @@ class Part:
         each = total // routing.batch
         return slice(self.start * each, self.stop * each)
 
-    def prompts_of(self, batch: int) -> tuple[str | None, ...] | None:
-        """One prompt per sample, or None."""
-        return (self.prompts,) * batch if isinstance(self.prompts, str) else self.prompts
+    @property
+    def asked(self) -> tuple[str | None, ...] | None:
+        """One prompt per sample, or one for all; None where nobody asked."""
+        return (self.prompts,) if isinstance(self.prompts, str) else self.prompts
 
 
 @dataclass(frozen=True, eq=False)

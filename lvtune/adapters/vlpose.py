@@ -213,22 +213,27 @@ class VLPose(Defaults, nn.Module):
 
     def text(self, prompts: tuple[str | None, ...] | None, batch: int) -> tuple[Tensor, Tensor]:
         """Projected sentence (B, T, D) and its mask (B, T); where nobody asked, the mean of all sentences."""
+        text, mask = self._asked(prompts if prompts is not None else (None,), batch)
+        return text.expand(batch, -1, -1), mask.expand(batch, -1)
+
+    def _asked(self, asked: tuple[str | None, ...], batch: int) -> tuple[Tensor, Tensor]:
+        """The same for each of ``asked``, of which one stands for all."""
         states, count = self.bank.drawn(self.text_tokens), len(self.text_tokens)  # (C, T, text_dim)
-        asked = prompts if prompts is not None else (None,) * batch
         index = torch.tensor([count if p is None else self.bank.index(p) for p in asked], device=self.text_mask.device)
         if self.training and self.config.prompt_dropout:
-            dropped = torch.rand(len(index), device=index.device) < self.config.prompt_dropout
+            index = index.expand(batch)
+            dropped = torch.rand(batch, device=index.device) < self.config.prompt_dropout
             index = torch.where(dropped, count, index)
         mask = torch.cat([self.text_mask, self.text_mask.any(0, keepdim=True)])
         if self.text_mean is None:
             return _with_mean(self.text_proj(states), self.text_mask)[index], mask[index]
-        read, place = index.unique(return_inverse=True)
+        read, place = index.unique(return_inverse=True) if len(index) > 1 else (index, torch.zeros_like(index))
         tokens = torch.where((read == count)[:, None, None], self.text_mean, states[read.clamp(max=count - 1)])
         return self.text_proj(tokens)[place], mask[index]
 
     def relation(self, features: Tensor, prompts: tuple[str | None, ...] | None) -> Tensor:
         """R (B, D, h, w) of the feature map E (B, D, h, w) and each sample's sentence."""
-        text, mask = self.text(prompts, len(features))
+        text, mask = self.text(prompts, features.shape[0])
         tokens = features.flatten(2).transpose(1, 2)  # (B, N, D)
         found = self.matcher(tokens, text, mask).transpose(1, 2)  # (B, D, N), or (B, D, 2N)
         if self.join is None:

@@ -73,9 +73,10 @@ class _Layer(nn.Module):
         low = F.linear(x, self.A)
         if sentence is not None:
             weights = 1 + F.linear(sentence, self.U)  # (B, r)
-            # windows (Swin) come as (B · windows, …), a picture's own next to each other
-            weights = weights.repeat_interleave(len(x) // len(weights), dim=0)
-            low = low * weights.view(len(x), *[1] * (low.dim() - 2), -1)
+            if len(weights) > 1:
+                # windows (Swin) come as (B · windows, …), a picture's own next to each other
+                weights = weights.repeat_interleave(len(x) // len(weights), dim=0)
+            low = low * weights.view(len(weights), *[1] * (low.dim() - 2), -1)
         return F.linear(low * self.scale, self.B)
 
 

@@ -63,7 +63,7 @@ def _dropped(block: Block, probability: float, is_training: Callable[[], bool]) 
     now = threading.local()  # windows (Swin) hide from a branch how many pictures there are
 
     def layer(call: Call, x: Tensor, *args: Any, **kwargs: Any) -> Any:
-        now.pictures = len(x)
+        now.pictures = x.shape[0]
         return call.original(x, *args, **kwargs)
 
     def branch(call: Call, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:

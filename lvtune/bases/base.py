@@ -162,6 +162,10 @@ class Base(nn.Module, ABC):
     def heatmaps_of(self, output: object) -> Tensor:
         """The heatmaps (B, K, h, w) in what the model's own forward returns."""
 
+    def named_outputs(self, output: object) -> dict[str, Tensor]:
+        """What an exported model gives of what the model's own forward returns, a row per sample; heatmaps first."""
+        return {"heatmaps": self.heatmaps_of(output)}
+
     @abstractmethod
     def merge_outputs(self, outputs: Sequence[object], indices: Sequence[Tensor]) -> object:
         """One output for a batch that was run in groups; ``indices[i]`` are the places of group i."""

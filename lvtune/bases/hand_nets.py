@@ -184,7 +184,7 @@ class Lifting(nn.Module):
 
         ``side`` (B,) is 0 for left and 1 for right hands; None: all right, as the data sets here are read.
         """
-        side = torch.full((len(heatmaps),), RIGHT, device=heatmaps.device) if side is None else side
+        side = torch.full((heatmaps.shape[0],), RIGHT, device=heatmaps.device) if side is None else side
         canonical = self.canonical(heatmaps, side).unflatten(1, (JOINTS, 3))
         rotation = rotation_matrix(self.viewpoint(heatmaps, side))
         with torch.autocast(heatmaps.device.type, enabled=False):  # a product in half precision is millimetres off

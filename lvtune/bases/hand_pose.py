@@ -108,6 +108,10 @@ class HandBase(Base):
         """Heatmaps of the last stage."""
         return output.heatmaps
 
+    def named_outputs(self, output: object) -> dict[str, Tensor]:
+        """Heatmaps (B, 21, h, w) and joints in space ``xyz`` (B, 21, 3)."""
+        return {"heatmaps": output.heatmaps, "xyz": output.xyz}
+
     def merge_outputs(self, outputs: Sequence[object], indices: Sequence[Tensor]) -> HandOutput:
         """Every row back in the order of the batch."""
         # an adapter's own head may have fewer stages than the base's

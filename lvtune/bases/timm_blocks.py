@@ -82,11 +82,11 @@ def attend_with_rows(
     """
     heads, rows = attention.num_heads, len(key_rows)
     query, key, value = attention.qkv(x).unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)
-    split = lambda y: y.unflatten(-1, (heads, -1)).transpose(0, 1).expand(len(x), -1, -1, -1)  # noqa: E731
+    split = lambda y: y.unflatten(-1, (heads, -1)).transpose(0, 1).expand(x.shape[0], -1, -1, -1)  # noqa: E731
     key, value = torch.cat([key, split(key_rows)], dim=2), torch.cat([value, split(value_rows)], dim=2)
     if bias is not None:
         bias = F.pad(bias, (0, rows))
-        bias = bias.repeat(len(x) // len(bias), 1, 1, 1) if len(bias) > 1 else bias
+        bias = bias.repeat(x.shape[0] // len(bias), 1, 1, 1) if len(bias) > 1 else bias
     dropout = attention.attn_drop.p if attention.training else 0.0
     seen = F.scaled_dot_product_attention(query, key, value, attn_mask=bias, dropout_p=dropout)
     return attention.proj_drop(attention.proj(seen.transpose(1, 2).flatten(2)))

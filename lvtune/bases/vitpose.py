@@ -111,7 +111,7 @@ class VitPoseBase(Base):
         if not self.experts:
             return {}
         index = self.experts.index(self.spec.expert) if self.spec.expert else 0
-        return {"dataset_index": torch.full((len(pixel_values),), index, device=pixel_values.device)}
+        return {"dataset_index": torch.full((pixel_values.shape[0],), index, device=pixel_values.device)}
 
     @property
     def blocks(self) -> Sequence[Block]:
