@@ -31,6 +31,7 @@ _HOMES = {
     "detach": "lvtune.patcher",
     "evaluate": "lvtune.api",
     "fingerprint": "lvtune.hub.fingerprint",
+    "fix_prompt": "lvtune.combining",
     "list_bases": "lvtune.bases",
     "list_domains": "lvtune.domains",
     "list_methods": "lvtune.adapters",

@@ -6,7 +6,6 @@ they are and are not needed any more.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -23,7 +22,7 @@ from lvtune.changes import AddToOutput, Change, ExtendKeyValue, InsertTokens, St
 from lvtune.errors import LvtuneError
 from lvtune.fitting import check_fit
 from lvtune.hub.fingerprint import fingerprint, hash_tensors
-from lvtune.merging import noise, outputs_of
+from lvtune.merging import noise, outputs_of, twin_of
 from lvtune.patcher import attach
 from lvtune.schema import plain
 
@@ -114,6 +113,34 @@ def stack(adapters: Sequence[nn.Module], *, base: nn.Module | None = None) -> nn
     result = _finished(result, "stack", adapters, [None] * len(adapters), view)
     check_all_act(result, view)
     return result
+
+
+def fix_prompt(adapter: nn.Module, prompt: str | None = None, *, base: nn.Module | None = None) -> nn.Module:
+    """What an adapter does for one sentence, as an adapter of its method that reads none.
+
+    Such adapters add up and stack whatever sentences they once read: those of two domains, say.
+
+    Args:
+        adapter: of a method that folds a sentence into its tensors (``vlpose-light``).
+        prompt: category; None: the mean of its sentences.
+        base: that it was made for; needed where it no longer knows it.
+
+    Raises:
+        LvtuneError: an adapter that reads no sentences, has none for ``prompt``, or cannot do without; a base that is
+            gone, or another.
+    """
+    view = _common_base([adapter], [adapter], base)
+    if adapter.bank is None or not hasattr(adapter, "fixed"):
+        what = "reads no sentences" if adapter.bank is None else "cannot do without"
+        raise LvtuneError(
+            f"a fixed sentence for {adapter.method}, which {what}", "an adapter of vlpose-light with language",
+            "use the adapter as it is",
+        )  # fmt: skip
+    if prompt is not None:
+        adapter.bank.index(prompt)
+    with torch.no_grad():
+        result = twin_of(adapter).fixed(view, prompt)
+    return _finished(result, f"fix_prompt {prompt or 'mean'}", [adapter], [None], view)
 
 
 def _sum(
@@ -214,7 +241,7 @@ def check_all_act(adapter: Stack, base: Base) -> None:
         LvtuneError: one does not, other than a predictor that a later member replaces.
     """
     twin = type(base)(base.copy_model(), base.spec).freeze()
-    own = copy.deepcopy(adapter).to(device=twin.device, dtype=twin.dtype)
+    own = twin_of(adapter).to(device=twin.device, dtype=twin.dtype)
     lists = [list(member.changes(twin)) for member in own.members]
     pixels = noise(twin, 1)
     alone = set()

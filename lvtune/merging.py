@@ -73,7 +73,7 @@ def merge(
     _check_prompt(adapter, prompt)
     check_fit(adapter, view)
     twin = type(view)(view.copy_model(), view.spec).freeze()
-    own = copy.deepcopy(adapter).to(device=view.device, dtype=torch.promote_types(view.dtype, torch.float32)).eval()
+    own = twin_of(adapter).to(device=view.device, dtype=torch.promote_types(view.dtype, torch.float32))
     pixels = noise(view) if pixel_values is None else pixel_values.to(device=view.device, dtype=view.dtype)
     with torch.no_grad():
         weights = fold(own, twin, prompt)
@@ -86,6 +86,11 @@ def merge(
         spec = view.spec.with_(skeleton=own.skeleton, hub_id=None, revision=None)
         merged = type(view)(twin.model, spec).freeze()
         return Merged(merged, *compare(expected, outputs_of(merged, pixels)))
+
+
+def twin_of(adapter: nn.Module) -> nn.Module:
+    """A copy in evaluation mode; the embedded prompts, which are only read, stay one and the same."""
+    return copy.deepcopy(adapter, {id(adapter.bank): adapter.bank}).eval()
 
 
 def fold(adapter: nn.Module, base: Base, prompt: str | None) -> dict[nn.Module, dict[str, Tensor]]:

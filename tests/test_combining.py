@@ -169,6 +169,31 @@ def test_sentences_weigh_the_ranks_of_each_as_before(prompt):
             torch.testing.assert_close(found[name], expected, atol=3e-6, rtol=1e-5)
 
 
+def test_sentences_of_two_domains_are_fixed_first(tmp_path):
+    base = tiny_base()
+    a, b = (make_adapter("vlpose-light", base, bank=tiny_bank(seed=s), stirred=0.05, seed=s) for s in (1, 2))
+    fixed = [lvtune.fix_prompt(a.train(), "mural"), lvtune.fix_prompt(b)]
+    assert a.training and all(one.bank is None for one in fixed)
+    expected = [answer(base, a.eval(), "mural"), answer(base, b)]
+    for one, own in zip(fixed, expected, strict=True):
+        assert (answer(base, one) - own).abs().max() < 1e-5 * own.abs().max()
+    assert (answer(base, a) - expected[0]).abs().max() > 1e-3 * expected[0].abs().max()
+    found = weights_of(base, lvtune.combine(fixed, [1, 0.5]))
+    parts = weights_of(base, a, "mural"), weights_of(base, b)
+    for name, origin in base.model.state_dict().items():
+        if origin.is_floating_point():
+            total = parts[0][name] + 0.5 * (parts[1][name] - origin)
+            torch.testing.assert_close(found[name], total, atol=2e-6, rtol=1e-5)
+    assert answer(base, lvtune.stack(fixed)).shape == expected[0].shape
+    again = lvtune.load_adapter(lvtune.save_adapter(fixed[0], tmp_path), base)
+    assert torch.equal(answer(base, again), answer(base, fixed[0]))
+    for other, message in ((make_adapter("lora", base), "reads no"), (make_adapter("vlpose", base), "do without")):
+        with pytest.raises(LvtuneError, match=message):
+            lvtune.fix_prompt(other)
+    with pytest.raises(LvtuneError, match="no sentence for 'etching'"):
+        lvtune.fix_prompt(a, "etching")
+
+
 @pytest.mark.parametrize("family", ["pvt", "swin", "resnet"])
 def test_other_families(family):
     base = tiny_of(family)

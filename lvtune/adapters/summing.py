@@ -132,7 +132,7 @@ def same_sentences(adapters: Sequence[nn.Module]) -> None:
                 f"adapters that read different sentences ({', '.join(first.categories[:3])} … by {first.encoder}, and "
                 f"{', '.join(bank.categories[:3])} … by {bank.encoder})",
                 "adapters of one set of sentences, since one prompt is asked for",
-                "attach both and choose one per picture: base(pixel_values, adapters=[...])",
+                "fix each one's sentence first (lvtune.fix_prompt), or attach both and choose one per picture",
             )  # fmt: skip
 
 

@@ -180,6 +180,17 @@ class VLPoseLight(Defaults, nn.Module):
 
         return compute
 
+    def fixed(self, base: Base, prompt: str | None) -> VLPoseLight:
+        """The same for one sentence (None: the mean), which it reads no more: A becomes diag(1 + U P e) A."""
+        result = VLPoseLight(replace(self.config, language=0), base, skeleton=self.skeleton)
+        sentence = self.sentence((prompt,))
+        for key, layer in result.layers.items():
+            own = self.layers[key]
+            layer.A.copy_(own.A * (1 + F.linear(sentence, own.U)).T)
+            layer.B.copy_(own.B)
+        result.predictor.load_state_dict(self.predictor.state_dict())
+        return result
+
     def _folded(self, layer: _Layer) -> Fold:
         """W + s · B diag(1 + U P e) A for one sentence e."""
 
