@@ -99,6 +99,20 @@ def test_a_plain_model_and_an_adapter_that_is_attached():
     assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
 
 
+@pytest.mark.parametrize("make", [tiny_base, lambda: tiny_of("pvt"), tiny_hand_base])
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_base_with_a_compiled_part_is_copied_as_it_was_before(make, method):
+    base = make()
+    plain = make()
+    adapter = make_adapter(method, plain, stirred=0.05)
+    name = next(name for name, module in base.model.named_modules() if module is base.head)
+    setattr(base.model, name, torch.compile(base.head, backend="eager"))
+    merged = lvtune.merge(base, adapter).state_dict()
+    expected = lvtune.merge(plain, adapter).state_dict()
+    assert merged.keys() == expected.keys()
+    assert all(torch.equal(value, expected[n]) for n, value in merged.items())
+
+
 def test_half_precision_is_summed_in_float32_and_rounded_once():
     base = tiny_base()
     adapter = make_adapter("lora", base, stirred=0.05)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from lvtune.bases.base import Base, BaseSpec, Stage, merged
+from lvtune.bases.parts import plain_state
 from lvtune.data.skeletons import Skeleton
 
 HEAD_CHANNELS = 256
@@ -133,7 +134,7 @@ class DeconvBase(Base):
         own = self.model
         model = build_pose(own.make_encoder, own.spec, channels=self.predictor.in_channels)
         weight = self.predictor.weight
-        model.to(device=weight.device, dtype=weight.dtype).load_state_dict(own.state_dict())
+        model.to(device=weight.device, dtype=weight.dtype).load_state_dict(plain_state(own))
         return model
 
     def note_skeleton(self, skeleton: Skeleton) -> None:

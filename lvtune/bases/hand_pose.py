@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lvtune.bases.base import Base, BaseSpec, merged
 from lvtune.bases.hand_nets import HandOutput, Lifting
+from lvtune.bases.parts import plain_state
 from lvtune.data.hand_frame import place
 from lvtune.data.skeletons import HAND_21, Skeleton
 from lvtune.errors import LvtuneError
@@ -97,7 +98,7 @@ class HandBase(Base):
         """A second estimator, made anew, with the same weights."""
         own, weight = self.model, self.predictor.weight
         model = build_hand(own.make_encoder, own.make_head, own.spec)
-        model.to(device=weight.device, dtype=weight.dtype).load_state_dict(own.state_dict())
+        model.to(device=weight.device, dtype=weight.dtype).load_state_dict(plain_state(own))
         return model
 
     def parts_of(self, model: nn.Module) -> tuple[nn.Module, nn.Module]:

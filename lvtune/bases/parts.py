@@ -61,6 +61,11 @@ class Block:
         return ExtendKeyValue(self.key, self.value, key_rows, value_rows, self.attention)
 
 
+def plain_state(model: Module) -> dict[str, Tensor]:
+    """A model's state dict under the names that it has where no part is compiled."""
+    return {name.replace("_orig_mod.", ""): value for name, value in model.state_dict().items()}
+
+
 def depths_of(encoder: Module, blocks: Sequence[Block]) -> list[int]:
     """How deep each of an encoder's parameters lies, in their order.
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from lvtune.bases.base import FAMILIES, Base, BaseSpec, Block, Stage, merged
 from lvtune.bases.deconv_head import deconv_stage
+from lvtune.bases.parts import plain_state
 from lvtune.data.skeletons import COCO_17, LSP_14, Skeleton
 from lvtune.errors import LvtuneError
 from lvtune.registry import suggest
@@ -173,7 +174,7 @@ class VitPoseBase(Base):
         channels = None if config.use_simple_decoder else head_channels(self.model)
         model = build_model(config, channels, self.predictor.out_channels)
         weight = self.predictor.weight
-        model.to(device=weight.device, dtype=weight.dtype).load_state_dict(self.model.state_dict())
+        model.to(device=weight.device, dtype=weight.dtype).load_state_dict(plain_state(self.model))
         return model
 
     def note_skeleton(self, skeleton: Skeleton) -> None:
