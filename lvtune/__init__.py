@@ -30,6 +30,7 @@ _HOMES = {
     "create_adapter": "lvtune.adapters",
     "detach": "lvtune.patcher",
     "evaluate": "lvtune.api",
+    "export_onnx": "lvtune.export.onnx_file",
     "fingerprint": "lvtune.hub.fingerprint",
     "fix_prompt": "lvtune.combining",
     "list_bases": "lvtune.bases",

@@ -67,6 +67,8 @@ class Base(nn.Module, ABC):
     """What it is tuned by unless the recipe says otherwise."""
     task: ClassVar[str] = "pose2d"
     """What it predicts: key points in the picture; ``hand3d``: joints of a hand in space too."""
+    input_note: ClassVar[str] = ""
+    """What a user of an exported model must know of its pictures beside sizes and colours."""
 
     def __init__(self, model: nn.Module, spec: BaseSpec) -> None:
         super().__init__()

@@ -64,6 +64,7 @@ class HandBase(Base):
     batched = ("pixel_values", "side")
     objective: ClassVar[str] = "hand"
     task: ClassVar[str] = "hand3d"
+    input_note: ClassVar[str] = "a right hand; mirror the picture of a left one, and x of what comes out"
 
     @property
     def width(self) -> int:

@@ -1,0 +1,101 @@
+"""What a user of an exported model has to know: how a picture goes in, and how key points come out.
+
+It is written into the ONNX file (metadata entries ``lvtune.*``, each a JSON value) and, as one JSON object, beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from lvtune.data.codec import CEILING, FLOOR
+from lvtune.data.crop import PADDING
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from lvtune.bases.base import Base
+
+FORMAT_VERSION = 1
+PREFIX = "lvtune."
+"""Of the names of metadata entries."""
+INPUT = "pixel_values"
+BATCH = "batch"
+"""Name of the axis of samples."""
+
+
+def facts_of(
+    base: Base, adapter: nn.Module | None, prompt: str | None, outputs: Mapping[str, Tensor], fingerprint: str
+) -> dict[str, Any]:
+    """All that JSON can hold of an exported model.
+
+    Args:
+        base: the estimator.
+        adapter: that it is exported under, or None.
+        prompt: category whose sentence is folded in; None: the mean of the adapter's sentences, if it reads any.
+        outputs: what it gives, by name, for any batch.
+        fingerprint: of the base.
+    """
+    from lvtune import __version__
+
+    skeleton = base.skeleton if adapter is None else adapter.skeleton
+    codec = base.codec
+    return {
+        "format_version": FORMAT_VERSION,
+        "lvtune_version": __version__,
+        "task": base.task,
+        "base": {"name": base.name, "hub_id": base.spec.hub_id, "fingerprint": fingerprint},
+        "adapter": None if adapter is None else _adapter(adapter, prompt),
+        "input": {
+            "name": INPUT,
+            "shape": [BATCH, 3, *base.input_size],
+            "type": "float32",
+            "channels": "RGB",
+            "scale": [0, 1],
+            "mean": list(base.mean),
+            "std": list(base.std),
+            "note": base.input_note,
+        },
+        "crop": {
+            "method": "udp",
+            "padding": PADDING,
+            "padding_of_whole_pictures": 1.0,
+            "interpolation": "bilinear",
+            "outside": 0,
+        },
+        "outputs": {name: {"shape": [BATCH, *value.shape[1:]]} for name, value in outputs.items()},
+        "decode": {
+            "method": "udp-dark",
+            "sigma": codec.sigma,
+            "blur_kernel": codec.blur_kernel,
+            "floor": FLOOR,
+            "ceiling": CEILING,
+        },
+        "skeleton": {**skeleton.to_dict(), "flip": list(skeleton.flip_index)},
+    }
+
+
+def _adapter(adapter: nn.Module, prompt: str | None) -> dict[str, Any]:
+    bank = adapter.bank
+    sentence = None if bank is None or prompt is None else bank.sentences[bank.index(prompt)]
+    return {
+        "method": adapter.method,
+        "domain": adapter.domain,
+        "prompt": None if bank is None else prompt or "mean",
+        "sentence": sentence,
+    }
+
+
+def to_metadata(facts: Mapping[str, Any]) -> dict[str, str]:
+    """As an ONNX file holds them."""
+    return {f"{PREFIX}{name}": json.dumps(value) for name, value in facts.items()}
+
+
+def from_metadata(entries: Mapping[str, str]) -> dict[str, Any]:
+    """Inverse of :func:`to_metadata`; other entries are passed over.
+
+    Args:
+        entries: such as ``session.get_modelmeta().custom_metadata_map`` of onnxruntime.
+    """
+    return {name[len(PREFIX) :]: json.loads(value) for name, value in entries.items() if name.startswith(PREFIX)}
