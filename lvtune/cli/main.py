@@ -27,6 +27,7 @@ COMMANDS = {
     "figure": "what a joint encoder makes of source, target and sentences: a map, or pictures ranked",
     "reproduce": "a publication's table: its figures, ours where run, and what a run needs",
     "convert": "released VLPose and original ViTPose checkpoints in our form",
+    "export": "a base, alone or with an adapter, as an ONNX file or a folder for transformers",
     "combine": "an adapter made of adapters: their average, their sum, or all at once",
     "push": "give an adapter away: to the Hub, with a model card",
     "pull": "get an adapter from the Hub into a folder",

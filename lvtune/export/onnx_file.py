@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from lvtune.bases.base import Base, as_base
 from lvtune.errors import LvtuneError
 from lvtune.export.facts import BATCH, INPUT, facts_of, to_metadata
-from lvtune.export.sentences import OWN, one_prompt, with_sentence
+from lvtune.export.sentences import reading
 from lvtune.fitting import check_fit
 from lvtune.hub.atomic import user_errors
 from lvtune.hub.fingerprint import fingerprint
@@ -104,13 +104,13 @@ def export_onnx(
         LvtuneError: packages missing; an adapter that does not fit; a prompt that the adapter does not have; a model
             that cannot be traced, or whose file differs by more than ``tolerance``; a place that cannot be written.
     """
-    view, file = as_base(base), _checked(Path(file), prompt, sentence)
+    view, file = as_base(base), Path(file)
+    if file.suffix != SUFFIX:
+        raise LvtuneError(f"file '{file}' for an ONNX model", f"a name that ends in {SUFFIX}", f"say {file}{SUFFIX}")
     _check_packages()
     if adapter is not None:
         check_fit(adapter, view)
-    if sentence is not None:
-        adapter, prompt = with_sentence(view, adapter, sentence), OWN
-    prompt = one_prompt(adapter, prompt)
+    adapter, prompt = reading(view, adapter, prompt, sentence)
     with torch.no_grad():
         plan = _planned(view, adapter, prompt, batches)
         facts = facts_of(view, adapter, prompt, plan.cases[0][1], fingerprint(view))
@@ -134,14 +134,6 @@ def export_onnx(
 
 def _share(found: Mapping[str, float]) -> float:
     return found["difference"] / found["largest"] if found["largest"] else 0.0
-
-
-def _checked(file: Path, prompt: str | None, sentence: str | None) -> Path:
-    if file.suffix != SUFFIX:
-        raise LvtuneError(f"file '{file}' for an ONNX model", f"a name that ends in {SUFFIX}", f"say {file}{SUFFIX}")
-    if prompt is not None and sentence is not None:
-        raise LvtuneError(f"prompt '{prompt}' and a sentence of your own", "one of the two", "leave one out")
-    return file
 
 
 def _check_packages() -> None:

@@ -20,6 +20,28 @@ OWN = "own-sentence"
 _MODES = ("auto", "own", "shuffled")
 
 
+def reading(
+    base: nn.Module, adapter: nn.Module | None, prompt: str | None, sentence: str | None
+) -> tuple[nn.Module | None, str | None]:
+    """The adapter, and the category that it reads for every picture; None for the mean.
+
+    Args:
+        base: that the adapter was made for.
+        adapter: or None for the bare base.
+        prompt: category, ``mean``, or None for the mean.
+        sentence: of the user's own, in its place.
+
+    Raises:
+        LvtuneError: both; see :func:`with_sentence` and :func:`one_prompt`.
+    """
+    if sentence is None:
+        return adapter, one_prompt(adapter, prompt)
+    if prompt is not None:
+        raise LvtuneError(f"prompt '{prompt}' and a sentence of your own", "one of the two", "leave one out")
+    own = with_sentence(base, adapter, sentence)
+    return own, one_prompt(own, OWN)
+
+
 def with_sentence(base: nn.Module, adapter: nn.Module | None, sentence: str) -> nn.Module:
     """A copy of an adapter that reads one more sentence, under the category :data:`OWN`.
 

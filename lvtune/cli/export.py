@@ -1,0 +1,119 @@
+"""``lvtune export``: a base, alone or under an adapter, as a model that runs without lvtune."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from lvtune.cli.outcome import Outcome, made_for, say
+from lvtune.cli.parser import Parser, UsageError, add_options, from_args
+from lvtune.recipe import Recipe
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class ExportCommand:
+    """Options of ``lvtune export``."""
+
+    format: Literal["onnx", "transformers"] = "onnx"
+    """``onnx``: a file for any runtime of ONNX, any size of batch; ``transformers``: a folder that plain transformers
+    loads, of a ViTPose with an adapter that can be merged into the weights."""
+    base: str | None = None
+    """The frozen pose estimator; None: the one the adapter was made for, else vitpose-ti."""
+    weights: str = "pretrained"
+    """Weights of the base: pretrained, random, a path or a Hub id."""
+    adapter: str | None = None
+    """Folder or Hub id of an adapter; None: the base alone."""
+    prompt: str | None = None
+    """Category whose sentence the model reads, or mean; None: the mean of the adapter's sentences."""
+    sentence: str | None = None
+    """A sentence of your own in place of the adapter's, embedded by the same text encoder."""
+    out: str | None = None
+    """File (onnx) or folder (transformers) to write; None: in ./lvtune-out/export, named after base and adapter."""
+    tolerance: float | None = field(default=None, metadata={"at_least": 0})
+    """Of onnx: largest difference from PyTorch, as a share of the largest value; None: 0.0001."""
+
+
+def parser(argv: Sequence[str], summary: str) -> Parser:
+    """Options of :class:`ExportCommand`."""
+    result = Parser("export", summary)
+    add_options(result, ExportCommand)
+    return result
+
+
+def run(args: argparse.Namespace) -> Outcome:
+    """Loads, writes and compares."""
+    command: ExportCommand = from_args(args, ExportCommand)
+    name = command.base or made_for(command.adapter).get("base", Recipe.base)
+    import lvtune
+
+    base = lvtune.load_base(name, command.weights)
+    adapter = None if command.adapter is None else lvtune.load_adapter(command.adapter, base)
+    parts = [base.name, *([adapter.domain, adapter.method] if adapter is not None else [])]
+    stem = "-".join(part for part in parts if part).replace("/", "-").replace(":", "-")
+    out = Path(command.out) if command.out else Path("lvtune-out") / "export" / stem
+    return WRITERS[command.format](command, base, adapter, out)
+
+
+def _onnx(command: ExportCommand, base: nn.Module, adapter: nn.Module | None, out: Path) -> Outcome:
+    from lvtune.export.onnx_file import SUFFIX, TOLERANCE, export_onnx
+
+    out = out if command.out else out.with_name(out.name + SUFFIX)
+    say(f"writing {out}, and comparing it with PyTorch")
+    tolerance = TOLERANCE if command.tolerance is None else command.tolerance
+    found = export_onnx(base, adapter, out, prompt=command.prompt, sentence=command.sentence, tolerance=tolerance)
+    checked = found.facts["checked"]
+    batches = ", ".join(map(str, checked["batches"]))
+    lines = [
+        _what(base, adapter, (found.facts["adapter"] or {}).get("prompt"), found.merged),
+        *(
+            f"{name} {shape['shape']}: largest difference from PyTorch {told['difference']:.1e}, "
+            f"largest value {told['largest']:.3g}"
+            for (name, shape), told in zip(found.facts["outputs"].items(), checked["outputs"].values(), strict=True)
+        ),
+        f"onnxruntime {checked['onnxruntime']}, batches of {batches}",
+        f"written: {out} ({found.bytes / 1e6:.1f} MB) and {', '.join(n for n in found.files if n != out.name)}",
+        "",
+        f"use it: python examples/onnx_predict.py {out} PICTURE",
+    ]
+    return Outcome({**asdict(found), "file": str(found.file)}, "\n".join(lines))
+
+
+def _transformers(command: ExportCommand, base: nn.Module, adapter: nn.Module | None, out: Path) -> Outcome:
+    from lvtune.export.sentences import reading
+    from lvtune.export.transformers_folder import save_transformers
+
+    if command.tolerance is not None:
+        raise UsageError("--tolerance for a folder for transformers", "--format onnx with it", "leave it out")
+    adapter, prompt = reading(base, adapter, command.prompt, command.sentence)
+    found = save_transformers(base, adapter, out, prompt=prompt)
+    lines = [
+        _what(base, adapter, prompt, merged=True),
+        f"largest difference from base and adapter {found.deviation:.1e}, largest value {found.largest:.3g}",
+        f"written: {out} ({', '.join(found.files)})",
+        "",
+        f'use it: transformers.VitPoseForPoseEstimation.from_pretrained("{out}")',
+    ]
+    return Outcome({**asdict(found), "folder": str(found.folder)}, "\n".join(lines))
+
+
+def _what(base: nn.Module, adapter: nn.Module | None, prompt: str | None, merged: bool) -> str:
+    """What was written, in words."""
+    if adapter is None:
+        return f"{base.name} alone"
+    for_domain = f" for {adapter.domain}" if adapter.domain else ""
+    inside = "merged into the weights" if merged else "computed beside them"
+    reads = f", reading {prompt or 'mean'}" if adapter.bank is not None else ""
+    return f"{base.name} with {adapter.method}{for_domain}, {inside}{reads}"
+
+
+WRITERS: dict[str, Callable[[ExportCommand, nn.Module, nn.Module | None, Path], Outcome]] = {
+    "onnx": _onnx,
+    "transformers": _transformers,
+}
+"""What ``--format`` names."""
