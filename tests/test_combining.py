@@ -4,8 +4,9 @@ import copy
 
 import pytest
 import torch
+from peft import PeftModel
 from pyramids import tiny as tiny_of
-from tiny import make_adapter, snapshot, tiny_bank, tiny_base, tiny_pixels
+from tiny import make_adapter, snapshot, tiny_bank, tiny_base, tiny_model, tiny_pixels
 from torch import nn
 
 import lvtune
@@ -116,6 +117,27 @@ def test_the_mean_of_products_is_not_the_product_of_means():
     torch.testing.assert_close(mean.lora_B[key] @ mean.lora_A[key], sum(products) / 2, atol=1e-6, rtol=1e-5)
     naive = 2 * (a.lora_B[key] + b.lora_B[key]) @ (a.lora_A[key] + b.lora_A[key]) / 4
     assert (naive - sum(products) / 2).abs().max() > 0.1 * sum(products).abs().max() / 2
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # of peft's
+@pytest.mark.parametrize(("weights", "rank"), [((0.7, 0.3), None), ((1.0, 1.0), None), ((0.7, 0.3), 4)])
+def test_peft_makes_the_same_sum_and_loads_ours(weights, rank, tmp_path):
+    base = tiny_base()
+    several = dict(zip("ab", two("lora", base, predictor=False), strict=True))
+    for name, adapter in several.items():
+        lvtune.save_adapter(adapter, tmp_path / name)
+    total = lvtune.combine(list(several.values()), weights, rank=rank)
+    expected = answer(base, total)
+    model = PeftModel.from_pretrained(tiny_model(), tmp_path / "a", adapter_name="a")
+    model.load_adapter(tmp_path / "b", adapter_name="b")
+    how = {"combination_type": "cat"} if rank is None else {"combination_type": "svd", "svd_rank": rank}
+    model.add_weighted_adapter(["a", "b"], list(weights), "total", **how)
+    model.set_adapter("total")
+    ours = PeftModel.from_pretrained(tiny_model(), lvtune.save_adapter(total, tmp_path / "total"))
+    for theirs in (model.eval(), ours):
+        with torch.no_grad():
+            found = theirs(PIXELS).heatmaps
+        assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
 
 
 def test_low_rank_adapters_of_several_ranks_scales_and_predictors_add_up():
