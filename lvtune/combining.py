@@ -101,6 +101,7 @@ def stack(adapters: Sequence[nn.Module], *, base: nn.Module | None = None) -> nn
     Raises:
         LvtuneError: bases, skeletons or sentences differ; a member that others keep from acting.
     """
+    _check_loaded(adapters)
     members = [one for adapter in adapters for one in (adapter.members if isinstance(adapter, Stack) else [adapter])]
     view = _common_base(members, adapters, base)
     same_sentences(members)
@@ -153,6 +154,7 @@ def _sum(
         )  # fmt: skip
     if rank is not None and rank < 1:
         raise LvtuneError(f"rank {rank}", "1 or more, or None for the exact sum", "leave rank out")
+    _check_loaded(adapters)
     view = _common_base(adapters, adapters, base)
     methods = sorted({adapter.method for adapter in adapters})
     if len(methods) > 1:
@@ -168,6 +170,12 @@ def _sum(
     with torch.no_grad():
         result = summed(adapters, weights, view, rank)
     return _finished(result, kind, adapters, weights, view)
+
+
+def _check_loaded(adapters: Sequence[nn.Module]) -> None:
+    wrong = next((one for one in adapters if not isinstance(one, nn.Module)), None)
+    if wrong is not None:
+        raise LvtuneError(f"{wrong!r} among adapters", "loaded adapters", "lvtune.load_adapter(folder, base) first")
 
 
 def _finished(

@@ -261,6 +261,12 @@ def test_what_differs_is_told():
             lvtune.combine(adapters, [1] * len(adapters))
 
 
+@pytest.mark.parametrize("make", [lvtune.stack, lvtune.average])
+def test_folders_are_to_be_loaded_first(make):
+    with pytest.raises(LvtuneError, match="'a-folder' among adapters"):
+        make(["a-folder"])
+
+
 @pytest.mark.parametrize("weights", [[1], [1, 2, 3], [1, float("nan")], [1, float("inf")]])
 def test_weights_are_one_finite_number_each(weights):
     with pytest.raises(LvtuneError, match="for 2 adapters"):
