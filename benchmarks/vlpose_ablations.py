@@ -2,8 +2,8 @@
 
     python benchmarks/vlpose_ablations.py [--seeds 0,1,2] [--rows decoders,text,ways] [--out FOLDER]
 
-Each row is ``lvtune adapt --method vlpose`` with one thing changed, once a seed; a row that was run is read back from
-FOLDER, so that a run that was stopped goes on. Prints a Markdown table for each group: PCK@0.2 on the filtered test
+Each row is ``lvtune adapt --method vlpose`` with one thing changed, once a seed; what was run is read back from
+FOLDER, so that a run that was stopped goes on and rows that say the same are run once. Prints a Markdown table for each group: PCK@0.2 on the filtered test
 photographs read with their own category's sentence, and with the sentences shuffled over the pictures; on the
 photographs as they are with the adapter on; mean and spread (standard deviation) over the seeds. Filtered
 photographs are not art.
@@ -12,12 +12,14 @@ photographs are not art.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import statistics
 from pathlib import Path
 from typing import Any
 
 import lvtune
+from lvtune.api.known import Known
 from lvtune.recipe import Recipe
 
 GROUPS: dict[str, dict[str, dict[str, Any]]] = {
@@ -26,7 +28,7 @@ GROUPS: dict[str, dict[str, dict[str, Any]]] = {
         "(b) injector": {"method_options": {"decoder": "injector"}},
         "(c) extractor-injector": {"method_options": {"decoder": "extractor-injector"}},
         "(c) extractor-injector as released": {"method_options": {"decoder": "extractor-injector-released"}},
-        "(d) dual as drawn": {"method_options": {"decoder": "dual"}},
+        "(d) dual as drawn, the default": {},
         "(d) dual as released": {"method_options": {"decoder": "dual-released"}},
     },
     "text": {
@@ -50,14 +52,16 @@ GROUPS: dict[str, dict[str, dict[str, Any]]] = {
 METRIC = "pck@0.2"
 
 
-def scores(change: dict[str, Any], seed: int, folder: Path, common: dict[str, Any]) -> dict[str, float]:
+def scores(change: dict[str, Any], seed: int, out: Path, common: dict[str, Any], known: Known) -> dict[str, float]:
     """What one run gives; the baseline reads no sentence, so that shuffling has no meaning there."""
+    settings = json.dumps({**common, **change, "seed": seed}, sort_keys=True)
+    folder = out / hashlib.sha256(settings.encode()).hexdigest()[:12]
     file = folder / "scores.json"
     if file.is_file():
         return json.loads(file.read_text())
     train = {**common["train"], **change.get("train", {})}
     values = {**common, **change, "train": train, "seed": seed, "out": str(folder)}
-    report = lvtune.adapt(Recipe.from_dict(values)).to_dict()
+    report = lvtune.adapt(Recipe.from_dict(values), known=known).to_dict()
     found = {
         "weights": report["adapter"]["parameters"],
         "before": report["target"]["before"][METRIC],
@@ -96,12 +100,13 @@ def main() -> None:
         "train": {"steps": given.steps},
         "evaluate": {"prompt": "own"},
     }
+    known = Known()
     seeds = [int(seed) for seed in given.seeds.split(",")]
     for group in given.rows.split(","):
         print(f"\n## {group}: {METRIC}, {len(seeds)} seeds\n")
         print("| | weights | before | own sentence | shuffled | source, adapter on |\n|---|---:|---:|---:|---:|---:|")
-        for number, (name, change) in enumerate(GROUPS[group].items()):
-            runs = [scores(change, s, Path(given.out) / f"{group}-{number}-seed{s}", common) for s in seeds]
+        for name, change in GROUPS[group].items():
+            runs = [scores(change, seed, Path(given.out), common, known) for seed in seeds]
             cells = [spread(runs, key) for key in ("before", "target", "shuffled", "source")]
             print(f"| {name} | {runs[0]['weights']:,} | {' | '.join(cells)} |", flush=True)
 
