@@ -69,13 +69,10 @@ def _onnx(command: ExportCommand, base: nn.Module, adapter: nn.Module | None, ou
     found = export_onnx(base, adapter, out, prompt=command.prompt, sentence=command.sentence, tolerance=tolerance)
     checked = found.facts["checked"]
     batches = ", ".join(map(str, checked["batches"]))
+    outputs = found.facts["outputs"]
     lines = [
         _what(base, adapter, (found.facts["adapter"] or {}).get("prompt"), found.merged),
-        *(
-            f"{name} {shape['shape']}: largest difference from PyTorch {told['difference']:.1e}, "
-            f"largest value {told['largest']:.3g}"
-            for (name, shape), told in zip(found.facts["outputs"].items(), checked["outputs"].values(), strict=True)
-        ),
+        *(_line(name, outputs[name]["shape"], told) for name, told in checked["outputs"].items()),
         f"onnxruntime {checked['onnxruntime']}, batches of {batches}",
         f"written: {out} ({found.bytes / 1e6:.1f} MB) and {', '.join(n for n in found.files if n != out.name)}",
         "",
@@ -100,6 +97,12 @@ def _transformers(command: ExportCommand, base: nn.Module, adapter: nn.Module | 
         f'use it: transformers.VitPoseForPoseEstimation.from_pretrained("{out}")',
     ]
     return Outcome({**asdict(found), "folder": str(found.folder)}, "\n".join(lines))
+
+
+def _line(name: str, shape: list[int | str], told: dict[str, float]) -> str:
+    sizes = ", ".join(map(str, shape))
+    far, largest = told["difference"], told["largest"]
+    return f"{name} ({sizes}): largest difference from PyTorch {far:.1e}, largest value {largest:.3g}"
 
 
 def _what(base: nn.Module, adapter: nn.Module | None, prompt: str | None, merged: bool) -> str:
