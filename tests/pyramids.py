@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
@@ -30,23 +32,23 @@ WITH_ATTENTION = (*WINDOWED_AND_PYRAMIDS, "vit")
 FAMILIES = (*WITH_ATTENTION, "resnet")
 
 
-def load(family: str, weights: str = "random", seed: int = 0) -> Base:
-    """A tiny base of a family through the family's own loader."""
+def load(family: str, weights: str = "random", seed: int = 0, **others: object) -> Base:
+    """A tiny base of a family through the family's own loader; ``others`` in place of its sizes."""
     spec = BaseSpec(f"{family}-tiny", input_size=SIZE)
     if family == "pvt":
-        return load_pvt(spec, PVT, weights, seed=seed)
+        return load_pvt(spec, replace(PVT, **others), weights, seed=seed)
     name, options = {
         "swin": ("swin_tiny_patch4_window7_224", SWIN),
         "pvtv2": ("pvt_v2_b2", PVT_V2),
         "vit": ("vit_tiny_patch16_224", VIT),
         "resnet": ("resnet10t", {}),
     }[family]
-    return load_timm(spec, name, options, weights, seed=seed)
+    return load_timm(spec, name, options | others, weights, seed=seed)
 
 
-def tiny(family: str, seed: int = 0) -> Base:
+def tiny(family: str, seed: int = 0, **others: object) -> Base:
     """The same with weights of order 1 and BatchNorm statistics that are not 0 and 1, so that every part matters."""
-    base = load(family, seed=seed).freeze()
+    base = load(family, seed=seed, **others).freeze()
     generator = torch.Generator().manual_seed(seed)
     draw = lambda like: torch.randn(like.shape, generator=generator)  # noqa: E731
     with torch.no_grad():
