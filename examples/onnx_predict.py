@@ -38,7 +38,8 @@ maps = session.run(["heatmaps"], {"pixel_values": pixels})[0][0]  # (K, h, w)
 (K, h, w), how = maps.shape, facts["decode"]
 scores, (y, x) = maps.max((1, 2)), np.divmod(maps.reshape(K, -1).argmax(1), w)
 blurred = [cv2.GaussianBlur(m, (how["blur_kernel"],) * 2, 0, borderType=cv2.BORDER_CONSTANT) for m in maps]
-blurred *= (scores / np.max(blurred, (1, 2)))[:, None, None]
+highest = np.max(blurred, (1, 2))
+blurred *= np.divide(scores, highest, out=np.ones(K), where=highest > 0)[:, None, None]
 logs = np.log(np.clip(blurred, how["floor"], how["ceiling"]), dtype=np.float64)
 
 
@@ -49,7 +50,8 @@ def at(dx: int, dy: int) -> np.ndarray:
 gx, gy, eps = (at(1, 0) - at(-1, 0)) / 2, (at(0, 1) - at(0, -1)) / 2, np.finfo(np.float32).eps
 xx, yy = at(1, 0) - 2 * at(0, 0) + at(-1, 0) + eps, at(0, 1) - 2 * at(0, 0) + at(0, -1) + eps
 xy = (at(1, 1) - at(1, 0) - at(0, 1) + 2 * at(0, 0) - at(-1, 0) - at(0, -1) + at(-1, -1)) / 2
-summit = np.stack([x, y], 1) - np.stack([yy * gx - xy * gy, xx * gy - xy * gx], 1) / (xx * yy - xy**2)[:, None]
+step = np.stack([yy * gx - xy * gy, xx * gy - xy * gx], 1) / (xx * yy - xy**2)[:, None]
+summit = np.stack([x, y], 1) - np.where(scores[:, None] > 0, step, 0)  # nothing rises where nothing is found
 points = summit / [w - 1, h - 1] * size + center - size / 2
 for name, (px, py), score in zip(facts["skeleton"]["keypoints"], points, scores, strict=True):
     print(f"{name:<16}{px:8.2f}{py:8.2f}{score:8.3f}")

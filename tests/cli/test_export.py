@@ -1,0 +1,93 @@
+"""``lvtune export``, and the example that runs what it wrote."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import make_adapter, tiny_base
+
+import lvtune
+from lvtune.cli.main import main
+from lvtune.language import get_bank
+
+ROOT = Path(__file__).parents[2]
+PHOTO = ROOT / "lvtune/domains/demo_art/images/im00029.jpg"
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def base(monkeypatch):
+    """A tiny base, which every name stands for."""
+    base = tiny_base(layers=1)
+    monkeypatch.setattr(lvtune, "load_base", lambda *_: base, raising=False)
+    return base
+
+
+@pytest.fixture
+def adapter(base, tmp_path_factory):
+    """A folder with a vlpose-light that reads sentences of demo-art."""
+    adapter = make_adapter("vlpose-light", base, stirred=0.1, bank=get_bank("demo-art"))
+    adapter.domain = "demo-art"
+    return lvtune.save_adapter(adapter, tmp_path_factory.mktemp("adapter"), base)
+
+
+def test_an_exported_model_finds_the_same_key_points_by_the_example(base, adapter, capsys, monkeypatch):
+    assert main(["export", "--adapter", str(adapter), "--prompt", "sketch", "--out", "art.onnx"]) == 0
+    out, err = capsys.readouterr()
+    assert "vitpose-tiny with vlpose-light for demo-art, merged into the weights, reading sketch" in out
+    assert "heatmaps (batch, 17, 16, 12): largest difference from PyTorch" in out
+    assert err == "writing art.onnx, and comparing it with PyTorch\n"
+    assert {path.name for path in Path.cwd().iterdir()} == {"art.onnx", "art.onnx.json"}
+
+    monkeypatch.setattr(sys, "argv", ["onnx_predict.py", "art.onnx", str(PHOTO)])
+    runpy.run_path(str(ROOT / "examples/onnx_predict.py"), run_name="__main__")
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    (sketch,) = lvtune.predict(PHOTO, base=base, adapter=adapter, prompt="sketch", flip_test=False)
+    (mean,) = lvtune.predict(PHOTO, base=base, adapter=adapter, flip_test=False)
+    assert [row[0] for row in rows] == list(sketch.skeleton.keypoints)
+    found = np.array([row[1:] for row in rows], dtype=float)
+    assert np.abs(found[:, 2] - sketch.scores).max() < 1e-3
+    # maps of a random model have flat peaks too, on which the last bit of float32 moves the summit
+    near = [np.abs(found[:, :2] - pose.keypoints).max(1) < 0.02 for pose in (sketch, mean)]
+    assert near[0].sum() >= 16 and near[1].sum() < 12
+
+
+def test_a_folder_for_transformers(adapter, capsys):
+    assert main(["export", "--format", "transformers", "--adapter", str(adapter), "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert Path(values["folder"]) == Path("lvtune-out/export/vitpose-tiny-demo-art-vlpose-light")
+    assert set(values["files"]) == {path.name for path in Path(values["folder"]).iterdir()}
+    assert values["deviation"] < 1e-4 * values["largest"]
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "told"),
+    [
+        (["--out", "model"], 1, "error: file 'model' for an ONNX model; expected a name that ends in .onnx"),
+        (["--prompt", "sketch"], 1, "error: prompt 'sketch' for a bare base, which reads no sentences"),
+        (["--adapter", "nowhere"], 1, "error: no such adapter 'nowhere'"),
+        (["--format", "onx"], 2, "error: format = 'onx'; expected one of onnx, transformers"),
+        (["--tolerance=-1"], 2, "error: tolerance = -1"),
+        (["--format", "transformers", "--tolerance", "0.1"], 2, "--tolerance for a folder for transformers"),
+    ],
+)
+def test_mistakes(options, code, told, base, capsys):
+    assert main(["export", *options]) == code
+    out, err = capsys.readouterr()
+    assert out == "" and told in err.splitlines()[-1]
+    assert list(Path.cwd().iterdir()) == []
+
+
+def test_a_difference_above_the_tolerance_is_a_failure(base, capsys):
+    assert main(["export", "--tolerance", "0", "--out", "a.onnx"]) == 1
+    assert "differ from PyTorch by" in capsys.readouterr().err
+    assert list(Path.cwd().iterdir()) == []
