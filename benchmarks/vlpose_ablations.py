@@ -3,10 +3,10 @@
     python benchmarks/vlpose_ablations.py [--seeds 0,1,2] [--rows decoders,text,ways] [--out FOLDER]
 
 Each row is ``lvtune adapt --method vlpose`` with one thing changed, once a seed; what was run is read back from
-FOLDER, so that a run that was stopped goes on and rows that say the same are run once. Prints a Markdown table for each group: PCK@0.2 on the filtered test
-photographs read with their own category's sentence, and with the sentences shuffled over the pictures; on the
-photographs as they are with the adapter on; mean and spread (standard deviation) over the seeds. Filtered
-photographs are not art.
+FOLDER, so that a run that was stopped goes on and rows that say the same are run once. Prints a Markdown table for
+each group: PCK@0.2 on the filtered test photographs read with their own category's sentence, and with the sentences
+shuffled over the pictures; on the photographs as they are with the adapter on; mean and spread (standard deviation)
+over the seeds. Filtered photographs are not art.
 """
 
 from __future__ import annotations
