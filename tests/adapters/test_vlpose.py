@@ -266,6 +266,8 @@ def test_no_prompt_reads_the_mean_of_the_sentences():
     found, found_mask = adapter.text(("mural", None, "sketch"), 3)
     assert torch.equal(found[0], bank.tokens[2]) and torch.equal(found_mask[0], bank.mask[2])
     torch.testing.assert_close(found[1], tokens, atol=1e-6, rtol=0)
+    for one, several in zip(adapter.text(("mural",), 3), adapter.text(("mural",) * 3, 3), strict=True):
+        assert torch.equal(one, several)  # one for all, or one each
     with pytest.raises(LvtuneError, match="fresco"):
         adapter.text(("fresco",), 1)
 

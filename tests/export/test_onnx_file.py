@@ -12,10 +12,12 @@ import pytest
 import torch
 from pyramids import pixels as pyramid_pixels
 from pyramids import tiny as tiny_of
-from tiny import make_adapter, snapshot, tiny_base, tiny_model, tiny_pixels
+from tiny import ARCH, SIZE, make_adapter, snapshot, tiny_base, tiny_model, tiny_pixels
 from tiny_hands import tiny_hand_base, tiny_hands
 
 import lvtune
+from lvtune.bases.base import BaseSpec
+from lvtune.bases.vitpose import VitPoseBase, build_model, make_config
 from lvtune.data.skeletons import LSP_14
 from lvtune.errors import LvtuneError
 from lvtune.export import onnx_file
@@ -147,6 +149,16 @@ def test_hands_come_with_their_joints_in_space(tmp_path):
     assert far(found["heatmaps"], expected.heatmaps.numpy()) < 1e-5
     assert far(found["xyz"], expected.xyz.numpy()) < 1e-5
     assert "mirror" in written.facts["input"]["note"] and written.facts["task"] == "hand3d"
+
+
+def test_a_mixture_of_experts_goes_by_the_bases_own(tmp_path):
+    config = make_config(ARCH | {"num_hidden_layers": 2}, keypoints=17, input_size=SIZE, experts=6)
+    spec = BaseSpec("vitpose-plus-tiny", input_size=SIZE, expert="coco")
+    base = VitPoseBase(build_model(config, (32, 24), 17), spec).freeze()
+    animals = base.variant("ap10k")
+    written = lvtune.export_onnx(animals, None, tmp_path / "animals.onnx")
+    found = run(written.file)["heatmaps"]
+    assert far(found, answer(animals)) < 1e-5 and far(found, answer(base)) > 1e-3
 
 
 def test_a_base_in_half_precision_becomes_a_file_in_float32(tmp_path):
