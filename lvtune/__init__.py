@@ -16,6 +16,7 @@ _HOMES = {
     "AdaptReport": "lvtune.api",
     "AdapterPool": "lvtune.hub.pool",
     "Attachment": "lvtune.patcher",
+    "Auto": "lvtune.automatic",
     "Pose": "lvtune.api",
     "Recipe": "lvtune.recipe",
     "UDPHeatmap": "lvtune.data.codec",

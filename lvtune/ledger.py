@@ -60,6 +60,7 @@ class Ledger:
     def __init__(self, base: Base) -> None:
         self.base, self.model, self._key = base, base.model, id(base.model)
         self.adapters: dict[str, nn.Module] = {}
+        self._lead: tuple[str, ...] = ()
         self._entries: dict[str | None, _Entry] = {None: _Entry(shares=True)}
         self._sites: dict[tuple[Hook, nn.Module], _Site] = {}
         self._numbers = itertools.count()
@@ -95,8 +96,9 @@ class Ledger:
 
     @property
     def active(self) -> str | None:
-        """The adapter attached last."""
-        return next(reversed(self.adapters), None)
+        """The adapter attached last, of those that act where nobody chooses."""
+        lead = self._lead  # another thread may put another in its place
+        return lead[-1] if lead else None
 
     def set_mode(self, mode: bool) -> None:
         """Training or evaluation, for the whole and its adapters; the base's own modules stay in eval."""
@@ -145,7 +147,7 @@ class Ledger:
         given = self._signature.bind(*args, **kwargs).arguments
         pixels = given[self.base.batched[0]]
         if selection.is_automatic:
-            selection = selection.chosen_for(self.base, self.adapters, pixels)
+            selection = selection.chosen_for(self.base, dict(self.adapters), pixels)
         groups = selection.groups(self.active, len(pixels))
         for group in groups:
             self.check_name(group.owner)
@@ -260,8 +262,8 @@ class Ledger:
                 del self._sites[place]
                 _forget_compiled()
 
-    def add(self, name: str, adapter: nn.Module, base: Base) -> None:
-        """Attaches, all or nothing."""
+    def add(self, name: str, adapter: nn.Module, base: Base, active: bool = True) -> None:
+        """Attaches, all or nothing; one that is not active acts where it is chosen alone."""
         check_fit(adapter, base)
         changes = list(adapter.changes(base))
         first = not self.adapters
@@ -274,12 +276,14 @@ class Ledger:
             adapter.to(device=base.device, dtype=base.dtype)
             adapter.train(base.training)
             self.adapters[name] = adapter
+            self._lead += (name,) if active else ()
         except BaseException:
             self.remove(name)
             raise
 
     def remove(self, name: str) -> None:
         """Detaches."""
+        self._lead = tuple(other for other in self._lead if other != name)
         self.adapters.pop(name, None)
         self.uninstall(name)
         if not self.adapters:

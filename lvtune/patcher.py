@@ -6,6 +6,7 @@ The changes themselves are kept by the :mod:`lvtune.ledger`.
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,9 @@ from lvtune.errors import LvtuneError
 from lvtune.fitting import shapes_of
 from lvtune.ledger import LEDGER, Ledger
 from lvtune.selection import AUTO, Selection, as_choice, chosen
+
+_changing = threading.RLock()
+"""Held while a model changes: two threads that attach to a bare one would each open a ledger."""
 
 
 def _ledger(model: nn.Module) -> Ledger | None:
@@ -39,8 +43,9 @@ class Attachment:
 
     def detach(self) -> None:
         """Takes the adapter off; a second time does nothing."""
-        if self.attached:
-            self._ledger.remove(self.name)
+        with _changing:
+            if self.attached:
+                self._ledger.remove(self.name)
 
     def __enter__(self) -> Attachment:
         return self
@@ -49,7 +54,7 @@ class Attachment:
         self.detach()
 
 
-def attach(base: nn.Module, adapter: nn.Module, name: str = "default") -> Attachment:
+def attach(base: nn.Module, adapter: nn.Module, name: str = "default", *, active: bool = True) -> Attachment:
     """Attaches an adapter; it becomes the active one. All or nothing: an error leaves the base as it was.
 
     The adapter moves to the base's device and floating dtype, and takes over its mode (training or not).
@@ -58,17 +63,25 @@ def attach(base: nn.Module, adapter: nn.Module, name: str = "default") -> Attach
         base: a base, or a plain ``transformers.VitPoseForPoseEstimation`` (compiled or not).
         adapter: from :func:`lvtune.create_adapter` or :func:`lvtune.load_adapter`.
         name: to select and detach it by.
+        active: whether it acts where nobody chooses; otherwise the one before stays active, or the bare base does.
 
     Raises:
         LvtuneError: the name is taken; the adapter does not fit the base.
     """
     view = as_base(base)
-    ledger = _ledger(view.model) or Ledger(view)
     if name == AUTO:
         raise LvtuneError(
             f"an adapter named '{AUTO}'", f"another name: '{AUTO}' chooses among the attached ones",
             "attach(base, adapter, name=...)",
         )  # fmt: skip
+    with _changing:
+        ledger = _ledger(view.model) or Ledger(view)
+        _check_free(ledger, name, adapter)
+        ledger.add(name, adapter, view, active)
+    return Attachment(name, adapter, ledger)
+
+
+def _check_free(ledger: Ledger, name: str, adapter: nn.Module) -> None:
     if name in ledger.adapters:
         raise LvtuneError(
             f"a second adapter named '{name}'", f"a name other than {', '.join(ledger.adapters)}",
@@ -76,8 +89,6 @@ def attach(base: nn.Module, adapter: nn.Module, name: str = "default") -> Attach
         )  # fmt: skip
     if any(adapter is other for other in ledger.adapters.values()):
         raise LvtuneError("an adapter that is attached already", "an adapter attached once", "load it a second time")
-    ledger.add(name, adapter, view)
-    return Attachment(name, adapter, ledger)
 
 
 def detach(base: nn.Module, name: str | None = None) -> None:
@@ -87,16 +98,32 @@ def detach(base: nn.Module, name: str | None = None) -> None:
         LvtuneError: no adapter of that name is attached.
     """
     view = as_base(base)
-    ledger = _ledger(view.model) or Ledger(view)
-    ledger.check_name(name)
-    for owner in [name] if name is not None else list(reversed(ledger.adapters)):
-        ledger.remove(owner)
+    with _changing:
+        ledger = _ledger(view.model) or Ledger(view)
+        ledger.check_name(name)
+        for owner in [name] if name is not None else list(reversed(ledger.adapters)):
+            ledger.remove(owner)
 
 
 def attached(base: nn.Module) -> dict[str, nn.Module]:
-    """Name to adapter, in the order of attaching; the last is active."""
+    """Name to adapter, in the order of attaching; the last one attached as active is the active one."""
     ledger = _ledger(as_base(base).model)
     return {} if ledger is None else dict(ledger.adapters)
+
+
+def acting(base: nn.Module) -> nn.Module | None:
+    """The adapter that a call here and now goes under; None: the bare base.
+
+    Raises:
+        LvtuneError: one per sample is chosen.
+    """
+    view = as_base(base)
+    ledger, selection = _ledger(view.model), chosen.get().get(id(view.model), Selection())
+    if not selection.is_single or selection.is_automatic:
+        raise LvtuneError("a call under one adapter per sample", "one adapter for all", "choose one with use_adapter")
+    if ledger is None:
+        return None
+    return ledger.adapters.get(ledger.active if selection.adapters is ... else selection.adapters)
 
 
 def set_mode(model: nn.Module, mode: bool) -> None:
@@ -149,6 +176,7 @@ __all__ = [
     "InsertTokens",
     "Ledger",
     "StandIn",
+    "acting",
     "attach",
     "attached",
     "detach",

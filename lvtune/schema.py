@@ -35,6 +35,8 @@ class Option:
     hint: Any
     default: Any
     help: str
+    repeats: bool = False
+    """Whether the command line takes it several times, once for each entry of a list."""
 
     @property
     def is_flag(self) -> bool:
@@ -89,7 +91,8 @@ def options_of(cls: type, prefix: str = "") -> list[Option]:
             found += options_of(hint, f"{prefix}{name}.")
         else:
             help_text = field_docs(cls).get(name, "")
-            found.append(Option(prefix + name, hint, default_of(cls, name), help_text))
+            repeats = cls.__dataclass_fields__[name].metadata.get("repeats", False)
+            found.append(Option(prefix + name, hint, default_of(cls, name), help_text, repeats))
     return found
 
 

@@ -60,6 +60,9 @@ class Selection:
         for what, given in (("adapters", names), ("prompts", prompts)):
             if len(given) != batch:
                 raise LvtuneError(f"{len(given)} {what} for a batch of {batch}", "one per sample", "give as many")
+        if not batch:
+            owner = self.adapters if self.is_single else None
+            return [Group(active if owner is ... else owner, [], ())]
         places: dict[str | None, list[int]] = {}
         for place, name in enumerate(names):
             places.setdefault(active if name is ... else name, []).append(place)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ import torch
 
 from lvtune.api.evaluating import open_adapter
 from lvtune.api.hands import draw_all, in_space
+from lvtune.api.routed import is_several, route_pictures
 from lvtune.bases import load_base
 from lvtune.bases.base import Base, as_base
 from lvtune.data.crop import box_to_center_scale, fix_aspect, to_image, udp_matrix, warp
@@ -24,12 +26,13 @@ from lvtune.evaluation.choosing import Auto, choose
 from lvtune.evaluation.hand_inference import Hands, look
 from lvtune.evaluation.inference import predict_heatmaps
 from lvtune.language.ranking import RANKER
-from lvtune.patcher import attach, attached, use_adapter
+from lvtune.patcher import acting, attach, use_adapter
 from lvtune.training.engine import resolve_device
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from lvtune.automatic import Auto as Route
     from lvtune.data.skeletons import Skeleton
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -54,6 +57,8 @@ class Pose:
     """(K, 3) x, y, depth in space, of hands; see ``unit``."""
     prompt: str | None = None
     """Category whose sentence was read; None: the mean of all, or none."""
+    adapter: str | None = ""
+    """Name of the adapter that its picture went under; None: the bare base; empty: nobody chose."""
     unit: str = ""
     """What ``xyz`` is told in: lengths of the reference bone or mm, relative to the root or to the camera."""
 
@@ -64,6 +69,8 @@ class Pose:
             for name, (x, y), score in zip(self.skeleton.keypoints, self.keypoints, self.scores, strict=True)
         ]
         found = {"image": self.image, "bbox": [round(v, 2) for v in self.bbox], "keypoints": points}
+        if self.adapter != "":
+            found["adapter"] = self.adapter
         if self.prompt is not None:
             found["prompt"] = self.prompt
         if self.xyz is None:
@@ -77,7 +84,9 @@ def predict(
     images: str | Path | Sequence[str | Path],
     *,
     base: nn.Module | str = "vitpose-ti",
-    adapter: nn.Module | str | Path | None = None,
+    adapter: nn.Module | str | Path | Sequence[Any] | Mapping[str, Any] | None = None,
+    route: str | Route | None = None,
+    threshold: float = 0.0,
     boxes: Any = None,
     prompt: str | None = None,
     ranker: str = RANKER,
@@ -93,12 +102,17 @@ def predict(
     Args:
         images: a picture, a folder of pictures, or several of these.
         base: a name, a base or a plain VitPose.
-        adapter: attached meanwhile; a folder, a Hub id, or an adapter. None: whatever is attached already.
+        adapter: attached meanwhile; a folder, a Hub id, or an adapter; several in a list, or by name in a dict. None:
+            whatever is attached already.
+        route: which adapter a picture goes under: ``auto`` or a :class:`lvtune.Auto`, the one whose sentences CLIP
+            finds to fit the whole picture best, or none; or the name of one (a folder or Hub id is its own name).
+            None: ``auto`` where there are several.
+        threshold: by how much more an adapter's sentence must fit than the plain one, see :class:`lvtune.Auto`.
         boxes: None or ``whole`` looks at the whole picture as one person; else a dict from file name to boxes
             (x, y, width, height in pixels), or a JSON file of that or of COCO's detection results.
         prompt: category whose sentence the adapter reads; ``auto``, the one that CLIP finds to fit each picture
             best; None or ``mean``: the mean of its sentences.
-        ranker: CLIP or SigLIP for ``auto``, a Hub id or a folder.
+        ranker: CLIP or SigLIP for both ``auto``, a Hub id or a folder.
         out: folder for the pictures with the skeletons drawn, and ``poses.json``.
         weights: of a base given by name.
         flip_test: average with the mirrored picture.
@@ -113,19 +127,32 @@ def predict(
     view.model.to(resolve_device(device))
     files = find_images(images)
     known = read_boxes(boxes, files)
-    adapter = open_adapter(adapter, view)
-    on = adapter or next(reversed(attached(view).values()), None)
-    skeleton = view.skeleton if on is None else on.skeleton
     if prompt in ("own", "shuffled"):
         raise LvtuneError(f"prompt '{prompt}' for pictures that nobody annotated", "a category, auto or mean",
                           "give --prompt auto")  # fmt: skip
-    asked = choose(prompt, on, ranker=ranker, device=view.device)
-    options = {"prompt": asked, "flip_test": flip_test, "skeleton": skeleton, "space": space or HandSpace()}
-    if adapter is None:
-        poses = _run(view, files, known, batch_size, options)
+
+    def look(on: nn.Module | None, some: list[Path], asked: str | None = prompt) -> list[Pose]:
+        options = {
+            "prompt": choose(asked, on, ranker=ranker, device=view.device),
+            "flip_test": flip_test,
+            "skeleton": view.skeleton if on is None else on.skeleton,
+            "space": space or HandSpace(),
+        }
+        return _run(view, some, known, batch_size, options)
+
+    def look_under(name: str | None, some: list[Path]) -> list[list[Pose]]:
+        with routed.under(view, name) as on:
+            reads = on is not None and on.bank is not None
+            found = (replace(pose, adapter=name) for pose in look(on, some, prompt if reads else None))
+            return [[next(found) for _ in range(1 if known[file] is None else len(known[file]))] for file in some]
+
+    if route is None and not is_several(adapter):
+        adapter = open_adapter(adapter, view)
+        with contextlib.nullcontext() if adapter is None else attach(view, adapter, name="predicting"):
+            poses = look(adapter or acting(view), files)
     else:
-        with attach(view, adapter, name="predicting"):
-            poses = _run(view, files, known, batch_size, options)
+        routed = route_pictures(route, adapter, view, files, ranker=ranker, threshold=threshold)
+        poses = routed.run(files, look_under)
     if out is not None:
         write_pictures(poses, Path(out))
     return poses
@@ -256,8 +283,9 @@ def _poses(base: Base, places: list[tuple], looked: Hands, options: dict[str, An
     looked = replace(looked, keypoints=to_image(looked.keypoints, centers, scales, base.input_size))
     xyz, unit = in_space(looked, np.array([place[4] for place in places]), options["space"])
     rows = zip(places, looked.keypoints, looked.scores, xyz, strict=True)
+    skeleton = options["skeleton"]
     return [
-        Pose(str(place[0]), tuple(map(float, place[1])), points, scores, options["skeleton"], joints, place[5], unit)
+        Pose(str(place[0]), tuple(map(float, place[1])), points, scores, skeleton, joints, place[5], unit=unit)
         for place, points, scores, joints in rows
     ]
 

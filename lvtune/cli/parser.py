@@ -134,6 +134,9 @@ def _add(group: Any, strings: list[str], option: Option, prefix: str, default: A
         negative = [f"--no-{string[2:]}" for string in strings]
         group.add_argument(*negative, action="store_const", const="false", help=argparse.SUPPRESS, **common)
         return
+    if option.repeats:
+        group.add_argument(*strings, action="append", metavar="TEXT", help=text, **common)
+        return
     kind = describe(option.hint)
     metavar = "|".join(kind.removeprefix("one of ").split(", ")) if kind.startswith("one of") else ""
     group.add_argument(*strings, metavar=metavar or _METAVARS.get(kind, "TEXT"), help=text, **common)

@@ -22,14 +22,19 @@ class PredictCommand:
     """The frozen pose estimator; None: the one the adapter was made for, else vitpose-ti."""
     weights: str = "pretrained"
     """Weights of the base: pretrained, random, a path or a Hub id."""
-    adapter: str | None = None
-    """Folder or Hub id of an adapter; None: the base alone."""
+    adapter: tuple[str, ...] = field(default=(), metadata={"repeats": True})
+    """Folder or Hub id of an adapter, or of several, one --adapter each; none: the base alone."""
+    route: str | None = None
+    """Which adapter a picture goes under: auto, the one whose sentences CLIP finds to fit it best, or none; or a name
+    as given to --adapter. None: auto where there are several."""
+    threshold: float = 0.0
+    """By how much more an adapter's sentence must fit than "a photo of a human" (difference of cosines), with auto."""
     boxes: str = "whole"
     """JSON {"picture.jpg": [[x, y, width, height]]} in pixels, or whole: each picture is one person."""
     prompt: str | None = None
     """Category whose sentence the adapter reads, auto (CLIP ranks them for each picture) or mean; None: the mean."""
     ranker: str = "openai/clip-vit-base-patch32"
-    """CLIP or SigLIP for the prompt auto: a Hub id or a folder."""
+    """CLIP or SigLIP for the route and the prompt auto: a Hub id or a folder."""
     out: str | None = None
     """Folder for the drawn pictures and poses.json; None: ./lvtune-out/predict, or nothing with --json."""
     flip_test: bool = True
@@ -53,14 +58,16 @@ def parser(argv: Sequence[str], summary: str) -> Parser:
 def run(args: argparse.Namespace) -> Outcome:
     """Predicts and draws."""
     command: PredictCommand = from_args(args, PredictCommand)
-    base = command.base or made_for(command.adapter).get("base", Recipe.base)
+    base = command.base or made_for(next(iter(command.adapter), None)).get("base", Recipe.base)
     out = command.out or (None if args.json else str(Path("lvtune-out") / "predict"))
     import lvtune
 
     poses = lvtune.predict(
         args.pictures,
         base=base,
-        adapter=command.adapter,
+        adapter=command.adapter if command.route or len(command.adapter) > 1 else next(iter(command.adapter), None),
+        route=command.route,
+        threshold=command.threshold,
         boxes=command.boxes,
         prompt=command.prompt,
         ranker=command.ranker,
@@ -72,7 +79,7 @@ def run(args: argparse.Namespace) -> Outcome:
         space=command.hand,
     )
     found = [pose.to_dict() for pose in poses]
-    asked = ["prompt"] if any("prompt" in pose for pose in found) else []
+    asked = [name for name in ("adapter", "prompt") if any(name in pose for pose in found)]
     rows = [
         [pose["image"], ",".join(f"{v:g}" for v in pose["bbox"]), *(pose.get(a) for a in asked), _mean(pose)]
         for pose in found

@@ -54,7 +54,7 @@ class AdapterPool:
     >>> heatmaps = pool(pixel_values, adapters=["sketch", None, "oil"])
 
     Safe among threads; what is loaded for one is there for all, and the choice of one is not seen by the others.
-    Calls of the base outside the pool are answered by whichever adapter was attached last: choose there as well.
+    Calls of the base outside the pool are answered as if it were not there: its adapters act where it chooses them.
 
     Args:
         base: a base or a plain model.
@@ -193,7 +193,7 @@ class AdapterPool:
         with self._lock:
             self._recount_moved()
             self._make_room(name, own)
-            one = _Loaded(attach(self.base, adapter, name=name), own, users=1)
+            one = _Loaded(attach(self.base, adapter, name=name, active=False), own, users=1)
             self._loaded[name] = one
             self._bytes += self._new_bytes(own)
             self._held.update(own.keys())

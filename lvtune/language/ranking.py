@@ -30,16 +30,23 @@ class ImageRanker:
         model: folder or Hub id of a CLIP or SigLIP (both towers, image processor and tokenizer) as transformers
             saves it.
         device: where to compute.
+        purpose: what it is wanted for, for errors.
+        hint: what to type to name a folder, for errors.
 
     Raises:
         LvtuneError: weights neither in the folder nor reachable, or of another kind of model.
     """
 
-    def __init__(self, model: str | Path = RANKER, device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self,
+        model: str | Path = RANKER,
+        device: str | torch.device = "cpu",
+        *,
+        purpose: str = "to rank pictures with",
+        hint: str = "--ranker FOLDER",
+    ) -> None:
         self.source, self.device = str(model), torch.device(device)
-        self._model, self._processor, self._tokenizer = load_towers(
-            self.source, "to rank pictures with", "--ranker FOLDER"
-        )
+        self._model, self._processor, self._tokenizer = load_towers(self.source, purpose, hint)
         self._model.to(self.device)
         self._known: dict[str, Tensor] = {}
 
