@@ -280,3 +280,25 @@ def test_killed_and_started_again(tmp_path, monkeypatch):
     assert len(found["cells"]) == 4 and not found["failed"]
     assert all(row["source_off"] == row["source_before"] is not None for row in found["cells"])
     assert {row["steps"] for row in found["cells"]} == {1}
+
+
+def test_two_real_processes(tmp_path):
+    """As torchrun launches them: each cell is run by one of the two, and the first writes one table of all."""
+    script = tmp_path / "launched.py"
+    script.write_text(SCRIPT.format(shared=SHARED) + "\nimport os\nprint('done by rank', os.environ['RANK'])\n")
+    paths = os.pathsep.join([str(REPO), str(REPO / "tests")])
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    out = tmp_path / "out"
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    ended = subprocess.run(
+        [*launcher, str(script), str(out)], env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    said = ended.stdout
+    assert "done by rank 0" in said and "done by rank 1" in said
+    cells = [line.split(": ")[1] for line in said.splitlines() if line.startswith("cell ")]
+    assert sorted(cells) == sorted(set(cells)) and len(cells) == 4
+    # each had two
+    assert said.count("cell 1 of 2") == said.count("cell 2 of 2") == 2
+    found = json.loads((out / "results.json").read_text())
+    assert sorted(row["name"] for row in found["cells"]) == sorted(cells) and not found["failed"]
