@@ -88,6 +88,7 @@ class Ledger:
         self._undo.append(shadow(model, "forward", self._call))
         self._undo.append(shadow(model, "train", self._train))
         self._undo.append(shadow(model, "_apply", self._apply))
+        self._undo.append(shadow(model, "_replicate_for_data_parallel", _refuse_replicas))
 
     def close(self) -> None:
         """Last detachment: all is put back."""
@@ -290,6 +291,14 @@ class Ledger:
             self.close()
             self.model.__dict__.pop(LEDGER, None)
             _forget_compiled()
+
+
+def _refuse_replicas(original: Callable[..., Any]) -> NoReturn:
+    raise LvtuneError(
+        "a model with adapters in torch.nn.DataParallel, whose copies share the first device's modules",
+        "a process for each device: DistributedDataParallel, or `accelerate launch`",
+        "lvtune.detach(model), or leave DataParallel out",
+    )  # fmt: skip
 
 
 def _sum(first: Callable[[Tensor], Tensor], second: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:

@@ -105,7 +105,7 @@ def test_kinds_of_adapters_are_swapped_without_compiling_again(counting):
     assert len(counting.graphs) == compiled_so_far > 0
 
 
-@pytest.mark.parametrize("method", ["lora", "vlpose", "dora"])
+@pytest.mark.parametrize("method", ["lora", "vlpose", "vlpose-light", "dora"])
 def test_adapters_of_one_shape_share_the_compiled_code(method, counting):
     """Also those that are attached after it was compiled."""
     base = tiny_base(layers=1)

@@ -1,5 +1,6 @@
 """One batch under several adapters: every sample's answer is the one it gets alone, whatever stands beside it."""
 
+import asyncio
 import random
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -220,6 +221,19 @@ def test_an_unknown_name_in_a_batch_names_the_attached():
         attach(base, make_adapter("norm", base), "auto")
 
 
+def is_right(row, expected):
+    """Within 1e-5 of the largest value."""
+    return row.shape == expected.shape and (row - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+def request_of(draw, names, i):
+    """One name, of each twentieth three."""
+    return draw.choices(names, k=1 if i % 20 else 3)
+
+
+REQUESTED = ["sketch", "cartoon", "dance", "circus", "relief", None]
+
+
 @pytest.fixture
 def _restless():
     """Threads take turns a hundred times as often: more mixing, and less waiting for one another."""
@@ -229,30 +243,52 @@ def _restless():
     sys.setswitchinterval(usual)
 
 
-@pytest.mark.usefixtures("_restless")
-def test_sixteen_threads_of_two_hundred_requests_get_no_wrong_answer():
-    base = tiny_base(layers=1)
+@pytest.fixture
+def answered():
+    """A base under eight adapters, a picture, and what each of them says of it."""
+    base, pixels = tiny_base(layers=1), tiny_pixels(1)
     attach_eight(base)
-    names = ["sketch", "cartoon", "dance", "circus", "relief", None]
-    pixels = tiny_pixels(1)
     with torch.no_grad():
-        expected = {name: base(pixels, adapters=name)[0] for name in names}
+        return base, pixels, {name: base(pixels, adapters=name)[0] for name in REQUESTED}
+
+
+@pytest.mark.usefixtures("_restless")
+def test_sixteen_threads_of_two_hundred_requests_get_no_wrong_answer(answered):
+    base, pixels, expected = answered
 
     def work(seed):
         draw, wrong = random.Random(seed), 0
         with torch.no_grad():
             for i in range(200):
-                if i % 20:
-                    picked = [draw.choice(names)]
-                    found = base(pixels, adapters=picked[0])
-                else:
-                    picked = draw.choices(names, k=3)
-                    found = base(pixels.expand(3, -1, -1, -1), adapters=picked)
-                for name, row in zip(picked, found, strict=True):
-                    other = expected[name]
-                    right = row.shape == other.shape and (row - other).abs().max() <= 1e-5 * other.abs().max()
-                    wrong += not right
+                picked = request_of(draw, REQUESTED, i)
+                found = base(pixels.expand(len(picked), -1, -1, -1), adapters=picked if len(picked) > 1 else picked[0])
+                wrong += sum(not is_right(row, expected[name]) for name, row in zip(picked, found, strict=True))
         return wrong
 
     with ThreadPoolExecutor(16) as pool:
         assert list(pool.map(work, range(16))) == [0] * 16
+
+
+@torch.no_grad()
+def test_sixteen_tasks_of_requests_get_no_wrong_answer(answered):
+    """Each chooses, lets the others choose, and asks; some ask in a thread, which takes their choice along."""
+    base, pixels, expected = answered
+    turns = []
+
+    async def work(seed):
+        draw, wrong = random.Random(seed), 0
+        for i in range(20):
+            picked = request_of(draw, REQUESTED, i)
+            with use_adapter(base, picked if len(picked) > 1 else picked[0]):
+                await asyncio.sleep(0)
+                turns.append(seed)
+                batch = pixels.expand(len(picked), -1, -1, -1)
+                found = await asyncio.to_thread(torch.no_grad()(base), batch) if i % 5 == 0 else base(batch)
+            wrong += sum(not is_right(row, expected[name]) for name, row in zip(picked, found, strict=True))
+        return wrong
+
+    async def main():
+        return await asyncio.gather(*map(work, range(16)))
+
+    assert asyncio.run(main()) == [0] * 16
+    assert turns[:16] == list(range(16))  # they did take turns

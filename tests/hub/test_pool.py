@@ -78,6 +78,18 @@ def test_answers_are_those_of_each_adapter_alone(base, tmp_path):
     torch.testing.assert_close(mixed, torch.stack([expected["lora"][0], expected[None][1]]), atol=1e-5, rtol=0)
 
 
+def test_calls_outside_the_pool_are_as_without_it(base, folders):
+    bare = base(PIXELS)
+    pool = AdapterPool(base, folders)
+    with pool.use("a0"):
+        inside = base(PIXELS)
+    assert torch.equal(base(PIXELS), bare) and not torch.equal(inside, bare)
+    with lvtune.attach(base, load_adapter(folders["a1"], base), name="own"):
+        own = base(PIXELS)
+        pool(PIXELS, adapters="a2")
+        assert torch.equal(base(PIXELS), own)
+
+
 def test_the_least_recently_used_leaves(base, folders):
     one = size_of(folders["a0"], base)
     pool = AdapterPool(base, folders, budget=3 * one)

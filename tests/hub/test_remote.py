@@ -127,7 +127,7 @@ def test_without_network_the_cache_is_taken_and_that_is_said(hub, folder, monkey
     assert "taking the copy of ann/art in the cache" in caplog.text
 
 
-@pytest.mark.parametrize("method", ["vlpose", *PEFT_METHODS])
+@pytest.mark.parametrize("method", ["vlpose", "vlpose-light", *PEFT_METHODS])
 def test_push_pull_attach_predict_gives_identical_heatmaps(ann, tmp_path, method, login):
     base, pixels = tiny_base(), tiny_pixels()
     made = make_adapter(method, base, stirred=0.1)
