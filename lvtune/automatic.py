@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from lvtune.bases.base import Base
-    from lvtune.language.bank import PromptBank
 
 PLAIN = {"hand3d": "a photo of a hand"}
 """Task to the sentence about what its bases were made for, where that is not a photograph of a human."""
@@ -71,10 +70,9 @@ class Auto:
             pixel_values: (B, 3, H, W), normalised for ``base``.
 
         Raises:
-            LvtuneError: what :meth:`choose` and :func:`sentences_of` raise.
+            LvtuneError: what :meth:`choose` and :meth:`said_by` raise.
         """
-        said = {name: self.sentences_of(name, one.bank, getattr(one, "domain", None)) for name, one in attached.items()}
-        return self.choose(base, pictures_of(base, pixel_values), said)
+        return self.choose(base, pictures_of(base, pixel_values), self.said_by(attached))
 
     def choose(self, base: Base, pictures: Sequence[np.ndarray], said: Sentences) -> list[str | None]:
         """A name of ``said`` for each picture, (H, W, 3) uint8 RGB of any size, or None.
@@ -108,12 +106,22 @@ class Auto:
         """The sentences about pictures that want no adapter."""
         return (PLAIN.get(base.task, PHOTO),) if self.plain is None else tuple(self.plain)
 
-    def sentences_of(self, name: str, bank: PromptBank | None, domain: str | None) -> tuple[str, ...]:
+    def said_by(self, adapters: Mapping[str, nn.Module]) -> dict[str, tuple[str, ...]]:
+        """What tells how the pictures of each adapter look.
+
+        Raises:
+            LvtuneError: nothing does, for one of them.
+        """
+        read = {name: dict(zip(a.bank.categories, a.bank.sentences, strict=True)) if a.bank else {}
+                for name, a in adapters.items()}  # fmt: skip
+        return {name: self.sentences_of(name, read[name], getattr(a, "domain", None)) for name, a in adapters.items()}
+
+    def sentences_of(self, name: str, read: Mapping[str, str], domain: str | None) -> tuple[str, ...]:
         """What tells how the pictures of an adapter look: as given, else as it reads, else as its domain has it.
 
         Args:
             name: of the adapter.
-            bank: what it reads; its ``categories`` and ``sentences`` are looked at.
+            read: category to sentence, of those that it reads.
             domain: what it was made for.
 
         Raises:
@@ -122,7 +130,6 @@ class Auto:
         if name in self.sentences:
             given = self.sentences[name]
             return (given,) if isinstance(given, str) else tuple(given)
-        read = {} if bank is None else dict(zip(bank.categories, bank.sentences, strict=True))
         for found in (read, _prompts_of(domain)):
             # a picture's caption tells of that picture; these words tell of any
             told = [text for key, text in found.items() if not is_key(key) and text not in (PHOTO, PICTURE, NONE)]

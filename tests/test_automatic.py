@@ -165,6 +165,31 @@ def test_of_adapters_with_one_sentence_the_last_attached_acts(clip):
     assert auto(base, lvtune.attached(base), tiny_pixels(3)) == ["last"] * 3
 
 
+def test_a_pool_loads_what_the_pictures_choose(clip, tmp_path):
+    base, images = tiny_base(), pictures()
+    folders = {
+        name: save_adapter(make_adapter("vlpose", base, stirred=0.1, bank=bank_of(sentences)), tmp_path / name)
+        for name, sentences in SAID.items()
+    }
+    folders["unseen"] = save_adapter(make_adapter("norm", base, domain="humanart/cartoon"), tmp_path / "unseen")
+    pool, auto, pixels = lvtune.AdapterPool(base, folders), lvtune.Auto(clip), normalised(base, images)
+    first = pool(pixels[:1], adapters=auto)  # a sketch
+    assert pool.loaded == ["ink"]
+    names = expected_of(clip, images, SAID)
+    with torch.no_grad():
+        torch.testing.assert_close(pool(pixels, adapters=auto), pool(pixels, adapters=names))
+        torch.testing.assert_close(first, pool(pixels[:1], adapters="ink"))
+    assert sorted(pool.loaded) == sorted(SAID)
+    with (
+        pytest.raises(LvtuneError, match=r"looks of pictures that are not there.*pool\(pixel_values"),
+        pool.use("auto"),
+    ):
+        pass
+    pool.add("foreign", save_adapter(make_adapter("norm", base), tmp_path / "foreign"))
+    with pytest.raises(LvtuneError, match="no sentence tells how those of 'foreign' look"):
+        pool(pixels, adapters=auto)
+
+
 @pytest.fixture
 def files(tmp_path):
     """Pictures of different sizes."""

@@ -105,7 +105,7 @@ def route_pictures(
     if not adapters:
         raise LvtuneError("a route without adapters", "one or more", "give --adapter, once for each")
     auto = route if isinstance(route, Auto) else Auto(ranker, threshold, hint="--ranker FOLDER")
-    said = {name: auto.sentences_of(name, one.bank, one.domain) for name, one in adapters.items()}
+    said = auto.said_by(adapters)
     names: list[str | None] = []
     for start in range(0, len(files), _AT_ONCE):
         names += auto.choose(base, [read_image(file) for file in files[start : start + _AT_ONCE]], said)

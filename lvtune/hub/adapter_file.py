@@ -18,7 +18,7 @@ from torch import Tensor
 from lvtune.errors import LvtuneError
 from lvtune.hub.atomic import staged, sweep, sync_folder, user_errors, write_atomically
 from lvtune.hub.config import FORMAT_VERSION, check_base, check_config, complete_config, in_memory
-from lvtune.hub.container import canonical_json, pack, short, strict_json, unpack
+from lvtune.hub.container import canonical_json, metadata_of, pack, short, strict_json, unpack
 from lvtune.hub.fingerprint import hash_tensors
 
 TENSORS_FILE = "adapter_model.safetensors"
@@ -121,6 +121,24 @@ def read(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
             if _identity(file, copy) == before:
                 raise
     return _read(file, copy)
+
+
+def read_config(path: Path | str) -> dict[str, Any] | None:
+    """The config in the header of an adapter's file, whose tensors are not looked at; None: another tool wrote it.
+
+    Args:
+        path: the folder, or its ``.safetensors`` file.
+
+    Raises:
+        LvtuneError: not there, cut off, no safetensors, a newer format, a field missing or of the wrong kind.
+    """
+    file, _ = _locate(Path(path))
+    metadata = metadata_of(file)
+    if HEADER_KEY not in metadata:
+        return None
+    config = strict_json(metadata[HEADER_KEY], f"the config in '{file}'")
+    check_config(config, f"the config in '{file}'")
+    return in_memory(config)
 
 
 def _locate(path: Path) -> tuple[Path, Path | None]:
@@ -259,6 +277,7 @@ __all__ = [
     "compare",
     "install",
     "read",
+    "read_config",
     "save",
     "write_json",
 ]

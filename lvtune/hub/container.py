@@ -104,10 +104,7 @@ def unpack(path: Path) -> Packed:
     Raises:
         LvtuneError: cut off, too long a header, no safetensors at all, or damaged.
     """
-    header = _header(path)
-    metadata = header.get("__metadata__", {})
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise _damaged(path, "its metadata are not words")
+    metadata = metadata_of(path)
     try:
         with safe_open(path, "pt") as file:
             # cloned: a mapped tensor would change under us if some other tool wrote into the file
@@ -115,6 +112,18 @@ def unpack(path: Path) -> Packed:
     except (SafetensorError, ValueError, TypeError, RuntimeError, OverflowError, MemoryError) as error:
         raise _damaged(path, short(str(error), quote=False)) from error
     return Packed(tensors, metadata)
+
+
+def metadata_of(path: Path) -> dict[str, str]:
+    """What a safetensors file says beside its tensors, which are not read.
+
+    Raises:
+        LvtuneError: cut off, too long a header, no safetensors at all.
+    """
+    metadata = _header(path).get("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise _damaged(path, "its metadata are not words")
+    return metadata
 
 
 def _header(path: Path) -> dict[str, Any]:

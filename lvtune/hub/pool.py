@@ -17,13 +17,15 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from lvtune.automatic import Auto, pictures_of, usual
 from lvtune.bases.base import as_base
 from lvtune.errors import LvtuneError
+from lvtune.hub.adapter_file import read_config
 from lvtune.hub.remote import locate
 from lvtune.hub.store import load_adapter
 from lvtune.patcher import Attachment, attach, use_adapter
 from lvtune.registry import suggest
-from lvtune.selection import is_single
+from lvtune.selection import AUTO, is_single
 
 
 def storages(adapter: nn.Module) -> dict[int, int]:
@@ -78,6 +80,7 @@ class AdapterPool:
         self._bytes = 0
         self._place = (self.base.device, self.base.dtype)
         self._prints: dict[str, str] = {}
+        self._told: dict[str, tuple[dict[str, str], str | None]] = {}
         self._lock = threading.RLock()
         self._loading: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
@@ -112,6 +115,9 @@ class AdapterPool:
         Raises:
             LvtuneError: an unknown name; an adapter that cannot be loaded; no room beside those in use.
         """
+        if adapters == AUTO or callable(adapters):
+            raise LvtuneError("adapters chosen by the looks of pictures that are not there", "the pictures",
+                              "pool(pixel_values, adapters='auto')")  # fmt: skip
         names = [adapters] if is_single(adapters) else list(adapters)
         wanted = dict.fromkeys(name for name in names if name is not None)
         with self._holding(wanted), use_adapter(self.base, adapters, prompt=prompt):
@@ -120,12 +126,34 @@ class AdapterPool:
     def __call__(
         self,
         pixel_values: Tensor,
-        adapters: str | Sequence[str | None] | None,
+        adapters: str | Auto | Sequence[str | None] | None,
         prompt: str | Sequence[str | None] | Any | None = ...,
     ) -> Tensor | list[Tensor]:
-        """Heatmaps of a batch (B, 3, H, W) -> (B, K, h, w), as the base gives them under these adapters."""
+        """Heatmaps of a batch (B, 3, H, W) -> (B, K, h, w), as the base gives them under these adapters.
+
+        ``"auto"``, or a :class:`lvtune.Auto`, chooses among all that the pool knows by what their files tell; of those
+        not loaded yet, the ones chosen alone are loaded.
+
+        Raises:
+            LvtuneError: what :meth:`use` and :class:`lvtune.Auto` raise.
+        """
+        if adapters == AUTO or isinstance(adapters, Auto):
+            adapters = self._choose(usual() if adapters == AUTO else adapters, pixel_values)
         with self.use(adapters, prompt=prompt):
             return self.base(pixel_values)
+
+    def _choose(self, auto: Auto, pixel_values: Tensor) -> list[str | None]:
+        with self._lock:
+            names = list(self.sources)
+        said = {name: auto.sentences_of(name, *self._tell(name)) for name in names}
+        return auto.choose(self.base, pictures_of(self.base, pixel_values), said)
+
+    def _tell(self, name: str) -> tuple[dict[str, str], str | None]:
+        """Category to sentence of what an adapter reads, and its domain."""
+        if name not in self._told:
+            config = read_config(self._locate(name)) or {}
+            self._told[name] = config.get("prompts") or {}, config.get("domain")
+        return self._told[name]
 
     def close(self) -> None:
         """Detaches all.
@@ -181,9 +209,12 @@ class AdapterPool:
 
     def _load(self, name: str) -> nn.Module:
         """From disk; the Hub is asked the first time, and its commit kept to from then on."""
+        return load_adapter(self._locate(name), self.base, prints=self._prints)
+
+    def _locate(self, name: str) -> Path:
         if name not in self._places:
             self._places[name] = locate(self.sources[name])
-        return load_adapter(self._places[name], self.base, prints=self._prints)
+        return self._places[name]
 
     def _put(self, name: str, adapter: nn.Module) -> _Loaded:
         """Attaches, once there is room."""
