@@ -98,6 +98,9 @@ class TrainOptions:
     """Optimiser, with betas 0.9 and 0.999; adam adds the weight decay to the gradient, adamw does not."""
     lr: float | None = field(default=None, metadata={"above": 0})
     """Peak learning rate."""
+    gentle: bool | None = None
+    """Where `min_steps` makes more passes over few pictures than `epochs` says, lower the learning rate by the square
+    root of how many more; not where you say `lr`."""
     weight_decay: float | None = field(default=None, metadata={"at_least": 0})
     """Weight decay, on weight matrices only."""
     warmup: float | None = field(default=None, metadata={"at_least": 0, "at_most": 1})
@@ -252,7 +255,9 @@ class Recipe:
         augment = _fill(self.train.augment, augment, AUGMENT_FALLBACK)
         # who says how long to tune gets that; else it is suited to the number of pictures
         is_said = self.train.epochs is not None or self.train.steps is not None
-        train = _fill(self.train, *([AS_SAID] if is_said else []), checked, TRAIN_FALLBACK)
+        said = [AS_SAID] if is_said else []
+        said += [TrainOptions(gentle=False)] if self.train.lr is not None else []
+        train = _fill(self.train, *said, checked, TRAIN_FALLBACK)
         return replace(self, train=replace(train, augment=augment))
 
 
@@ -270,6 +275,7 @@ TRAIN_FALLBACK = TrainOptions(
     batch_size=32,
     optimizer="adamw",
     lr=5e-4,
+    gentle=True,
     weight_decay=0.1,
     warmup=0.05,
     schedule="cosine",

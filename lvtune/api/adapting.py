@@ -155,6 +155,7 @@ def _values(job: Job, scoring: Scoring, history: History, seconds: dict[str, flo
         "adapter": {"method": job.recipe.method, "parameters": share, "share_of_base": share / whole},
         "seconds": {name: round(value, 2) for name, value in seconds.items()},
         "seconds_per_step": round(history.seconds / steps, 4) if steps else None,
+        "peak_lr": history.lr,
         "recipe": job.recipe.to_dict(),
         "seed": job.recipe.seed,
         "versions": environment(),

@@ -39,6 +39,8 @@ class History:
     val_steps: list[int] = field(default_factory=list)
     val: list[float] = field(default_factory=list)
     seconds: float = 0.0
+    lr: float = 0.0
+    """Highest learning rate."""
 
 
 class _Tunable(nn.Module):
@@ -119,6 +121,18 @@ def number_of_steps(options: TrainOptions, per_epoch: int) -> int:
     return max(1, round(max(options.epochs * per_epoch, least)))
 
 
+def peak_lr(options: TrainOptions, per_epoch: int) -> float:
+    """The learning rate that is reached: lower where few pictures are passed over more often than ``epochs`` says.
+
+    Measured on lsp-art (benchmarks/README.md): pictures that come again and again are learnt by heart at the rate
+    that is best for as many new ones.
+    """
+    if not options.gentle or options.steps is not None:
+        return options.lr
+    said = options.epochs * per_epoch
+    return options.lr * min(1.0, (said / number_of_steps(options, per_epoch)) ** 0.5)
+
+
 class _Run:
     """The mutable state of one :func:`tune`."""
 
@@ -151,9 +165,9 @@ class _Run:
         )
         self.tunable, self.optimizer, self.loader = accelerator.prepare(tunable, optimizer, loader)
         per_epoch = len(self.loader)
-        self.total = number_of_steps(options, per_epoch)
+        self.total, self.lr = number_of_steps(options, per_epoch), peak_lr(options, per_epoch)
         self.epochs = min(-(-self.total // per_epoch), options.stop_after or self.total)
-        self.progress, self.average, self.history = Progress(), None, History()
+        self.progress, self.average, self.history = Progress(), None, History(lr=self.lr)
         self.bar = ProgressBar(self.total, "tuning", accelerator.is_main_process)
         self.started, self.seconds_before = time.perf_counter(), 0.0
 
@@ -209,14 +223,14 @@ class _Run:
         options = self.options
         rise = (options.warmup, options.schedule, options.warmup_steps)
         factor = lr_factor(self.progress.step, self.total, *rise)
-        set_lr(self.optimizer.optimizer, options.lr * factor)
+        set_lr(self.optimizer.optimizer, self.lr * factor)
         with self.accelerator.autocast():
             loss = self.tunable(batch)
         value = float(loss.detach())
         if not torch.isfinite(loss.detach()):
             raise LvtuneError(
                 f"a loss of {value} at step {self.progress.step}", "a finite loss",
-                f"lower the learning rate (--train.lr, now {options.lr:g})",
+                f"lower the learning rate (--train.lr, now {self.lr:g})",
             )  # fmt: skip
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)

@@ -9,7 +9,7 @@ from lvtune.patcher import attach
 from lvtune.recipe import Recipe, TrainOptions
 from lvtune.training import guard
 from lvtune.training.guard import SHARES, between, choose_share, keep_share
-from lvtune.training.loop import number_of_steps
+from lvtune.training.loop import number_of_steps, peak_lr
 from lvtune.training.objectives import HeatmapObjective
 
 OPTIONS = Recipe(train=TrainOptions(steps=4, batch_size=4, lr=5e-3)).resolved().train
@@ -113,6 +113,24 @@ def test_between_keeps_counts_whole():
 def test_the_number_of_steps_suits_the_number_of_pictures(train, per_epoch, steps):
     options = Recipe(train=TrainOptions(**train)).resolved().train
     assert number_of_steps(options, per_epoch) == steps
+
+
+@pytest.mark.parametrize(
+    ("train", "per_epoch", "rate"),
+    [
+        ({}, 80, 1e-3),  # three epochs are 240 steps: as the method says
+        ({}, 12, 1e-3 * (36 / 200) ** 0.5),  # 200 steps in place of 36
+        ({}, 1, 1e-3 * (3 / 100) ** 0.5),  # a hundred passes at most
+        ({"lr": 1e-3}, 12, 1e-3),
+        ({"gentle": False}, 12, 1e-3),
+        ({"lr": 1e-3, "gentle": True}, 12, 1e-3 * (36 / 200) ** 0.5),
+        ({"steps": 200}, 12, 1e-3),
+        ({"epochs": 17}, 12, 1e-3),
+    ],
+)
+def test_few_pictures_are_passed_over_at_a_lower_rate(train, per_epoch, rate):
+    options = Recipe.from_dict({"train": train}).resolved({"epochs": 3, "lr": 1e-3}).train
+    assert peak_lr(options, per_epoch) == pytest.approx(rate, rel=1e-12)
     assert (options.guard == 0) == ("epochs" in train or "steps" in train)
 
 
