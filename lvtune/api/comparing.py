@@ -73,6 +73,8 @@ def compare(
     shared = recipe.to_dict() if isinstance(recipe, Recipe) else dict(recipe or {})
     asked = variants_of(methods, variants)
     grid = {"shots": shots, "seeds": seeds, "lrs": lrs, "out": out}
+    if not dry_run:
+        _begin(out)
     if search:
         tried = _search_cells(shared, asked, grid)
         if dry_run:
@@ -102,12 +104,17 @@ def _search_cells(shared: Mapping[str, Any], asked: Sequence[Variant], grid: Map
 def _best(tried: Sequence[Cell], rows: Mapping[str, dict[str, Any] | None]) -> dict[tuple[str, int | str], float]:
     """The learning rate of the best target score for each (label, shots)."""
     found: dict[tuple[str, int | str], list[dict[str, Any]]] = {}
+    why: dict[tuple[str, int | str], dict[str, str]] = {}
     for cell in tried:
         row = rows[cell.name]
         found.setdefault((cell.variant.label, cell.shots), []).extend([] if row is None else [row])
-    lost = next((label for (label, _), runs in found.items() if not runs), None)
-    if lost is not None:
-        raise LvtuneError(f"'{lost}', which failed at every learning rate", "one that works", "give lower --lrs")
+        if row is None:
+            why[cell.variant.label, cell.shots] = json.loads((cell.folder / FAILED_FILE).read_text(encoding="utf-8"))
+    for (label, shots), runs in found.items():
+        if not runs:
+            parts = why[label, shots]
+            given = f"'{label}', which failed at every learning rate: {parts['given']}"
+            raise LvtuneError(given, parts["expected"], parts["fix"])
     return {key: max(runs, key=lambda run: run["target"])["lr"] for key, runs in found.items()}
 
 
@@ -123,10 +130,6 @@ def _run_all(cells: Sequence[Cell], say: Say, wait: bool = True) -> dict[str, di
     # on each round, or one process could get every run of the slowest method
     dealt = [cell for i, cell in enumerate(cells) if (i + i // world) % world == rank]
     mine = [cell for cell in dealt if rows[cell.name] is None]
-    for cell in mine:
-        (cell.folder / FAILED_FILE).unlink(missing_ok=True)
-    if world > 1:
-        _meet()
     known = Known()
     with _alone() as device:
         for number, cell in enumerate(mine, 1):
@@ -204,8 +207,18 @@ def _run(cell: Cell, device: str | None, known: Known, say: Say) -> None:
     write_text(cell.folder / FAILED_FILE, json.dumps(parts))
 
 
+def _begin(out: Path) -> None:
+    """What failed in an earlier launch is to be run again, before any process of this one takes it for an answer."""
+    if _rank() == 0:
+        for file in out.glob(f"**/{FAILED_FILE}"):
+            file.unlink()
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        _meet()
+
+
 def _meet() -> None:
-    """Until all processes of a launch have come here, so that none takes what an earlier launch left for an answer."""
+    """Until all processes of a launch have come here; once a launch, whose store would give a second group the
+    addresses of the first."""
     from torch import distributed
 
     distributed.init_process_group("gloo")

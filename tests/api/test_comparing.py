@@ -174,7 +174,7 @@ def test_the_learning_rate_is_searched_on_other_pictures(adapted, tmp_path):
     assert [line["lr"] for line in found["summary"]] == [0.5, None]
     with pytest.raises(LvtuneError, match="at least two"):
         compare(methods="full", lrs=(0.1,), out=tmp_path, search=True)
-    with pytest.raises(LvtuneError, match="failed at every learning rate"):
+    with pytest.raises(LvtuneError, match="failed at every learning rate: a loss of nan"):
         compare(methods="full", lrs=(666.0, 666.0), out=tmp_path / "b", search=True)
 
 
@@ -233,6 +233,20 @@ def test_two_processes_share_the_cells_out(adapted, tmp_path, monkeypatch):
     assert [(recipe.method, recipe.seed) for recipe in adapted[2:]] == [("full", 0), ("norm", 1)]
     assert [row["label"] for row in found["cells"]] == ["full", "norm", "full", "norm"]
     assert os.environ["WORLD_SIZE"] == "2"
+
+
+def test_processes_meet_once_in_a_launch(adapted, tmp_path, monkeypatch):
+    """A second process group of the same launch would be given the addresses of the first; what failed is run again."""
+    met = []
+    monkeypatch.setattr(comparing, "_meet", lambda: met.append(list(tmp_path.glob("**/failed.json"))))
+    compare(methods="norm:lr=666", out=tmp_path)
+    searched = {"methods": "full,norm", "lrs": (0.1, 0.5), "out": tmp_path, "search": True}
+    alone = compare(**searched)
+    assert len(list(tmp_path.glob("**/failed.json"))) == 1 and not met
+    for name, value in {"WORLD_SIZE": "2", "LOCAL_RANK": "0", "RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    assert compare(**searched) == alone
+    assert met == [[]]
 
 
 SHARED = {
