@@ -239,9 +239,9 @@ def test_processes_meet_once_in_a_launch(adapted, tmp_path, monkeypatch):
     """A second process group of the same launch would be given the addresses of the first; what failed is run again."""
     met = []
     monkeypatch.setattr(comparing, "_meet", lambda: met.append(list(tmp_path.glob("**/failed.json"))))
-    compare(methods="norm:lr=666", out=tmp_path)
     searched = {"methods": "full,norm", "lrs": (0.1, 0.5), "out": tmp_path, "search": True}
     alone = compare(**searched)
+    compare(methods="norm:lr=666", out=tmp_path)
     assert len(list(tmp_path.glob("**/failed.json"))) == 1 and not met
     for name, value in {"WORLD_SIZE": "2", "LOCAL_RANK": "0", "RANK": "0"}.items():
         monkeypatch.setenv(name, value)
