@@ -1,10 +1,13 @@
-"""What 3D error is worth on ``hand-figures``: of the mean pose, and of the nearest training picture's pose.
+"""What 3D error is worth on ``hand-figures``: of ``hand3d-vit``, of the mean pose, of look-ups in the training poses.
 
-    python benchmarks/hand_baselines.py [TRAINING_PICTURES]
+    python benchmarks/hand_baselines.py [TRAINING_HANDS] [TEST_HANDS] [PICTURES]
 
-Prints EPE (mm, root at the origin, true size) on the test poses of the source setting, and each as a ratio to the mean
-pose's. The nearest pictures are by skin against green (red less green) at 32x32 and by the true 2D joints, which is
-more than any picture gives.
+Prints EPE (mm, root at the origin, true size), plain and aligned, on the test poses of the source setting, and each
+as a ratio to the mean pose's. Looked up is the training hand that is nearest by the picture (skin against green, red
+less green, at 32x32; among the first PICTURES training hands, since each has to be drawn), by the 2D joints that the
+estimator finds, and by the true 2D joints, which is more than any picture gives. The look-ups by joints need no
+training pictures: there the true 2D joints are known. One row more has the mean shape turned as the estimator finds
+the hand turned, to tell what its fingers are worth.
 """
 
 from __future__ import annotations
@@ -14,30 +17,49 @@ import time
 
 import cv2
 import numpy as np
+import torch
 
-from lvtune.data.hand_frame import LEFT
+import lvtune
+from lvtune.data.hand_frame import LEFT, RIGHT, from_canonical, to_canonical
+from lvtune.data.hands import HandTable
 from lvtune.domains import get_domain
+from lvtune.evaluation.hand_inference import predict_hands
+from lvtune.evaluation.procrustes import align
 from lvtune.recipe import DataOptions
 
 SMALL = 32
 
 
-def hands(split, count):
-    """Relative joints in bones (N, 21, 3), scale (N,), 2D joints and small pictures (N, ...), all as right hands."""
-    table = get_domain("hand-figures/green_screen").open(split, DataOptions(limit=count)).table
+def opened(split, count):
+    """The first figures of a part of the source."""
+    return get_domain("hand-figures/green_screen").open(split, DataOptions(limit=count))
+
+
+def as_right(table: HandTable, points):
+    """Key points (N, 21, 2) of the table's hands as (N, 42), left hands mirrored."""
     left, size = table.column("side") == LEFT, table.column("width")[0]
+    points = points.copy()
+    points[left, :, 0] = size - 1 - points[left, :, 0]
+    return points.reshape(len(points), -1)
+
+
+def in_bones(table: HandTable):
+    """Joints (N, 21, 3) relative to the root in lengths of the bone, as right hands."""
     xyz, scale = table.column("xyz"), table.column("scale")
     relative = (xyz - xyz[:, :1]) / scale[:, None, None]
-    points = table.column("keypoints")[..., :2].copy()
-    relative[left, :, 0] *= -1
-    points[left, :, 0] = size - 1 - points[left, :, 0]
-    pictures = []
-    for i in range(len(table)):
+    relative[table.column("side") == LEFT, :, 0] *= -1
+    return relative
+
+
+def pictures(table: HandTable, count):
+    """The first pictures, small (N, 1024), as of right hands."""
+    left, found = table.column("side") == LEFT, []
+    for i in range(count):
         red, green, _ = table.picture(i).astype(np.float32).transpose(2, 0, 1)
         skin = (red - green)[:, ::-1] if left[i] else red - green
         small = cv2.resize(skin, (SMALL, SMALL), interpolation=cv2.INTER_AREA).ravel()
-        pictures.append((small - small.mean()) / small.std())
-    return relative, scale, points.reshape(len(points), -1), np.stack(pictures)
+        found.append((small - small.mean()) / small.std())
+    return np.stack(found)
 
 
 def nearest(known, asked):
@@ -46,24 +68,40 @@ def nearest(known, asked):
     return np.array([np.argmin(squares - 2 * known @ row) for row in asked])
 
 
+def mean_shape(known, found):
+    """The mean canonical hand of ``known``, turned as each hand of ``found`` is; both (N, 21, 3), right hands."""
+    sides = lambda hands: torch.full((len(hands),), RIGHT)  # noqa: E731
+    shapes, _ = to_canonical(torch.from_numpy(known), sides(known))
+    _, turns = to_canonical(torch.from_numpy(found).double(), sides(found))
+    return from_canonical(shapes.mean(0).expand(len(found), -1, -1), turns, sides(found)).numpy()
+
+
 def main():
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 4000
-    started = time.perf_counter()
-    relative, _, points, pictures = hands("train", count)
-    truth, scale, test_points, test_pictures = hands("test", 500)
-
-    def epe(found):
-        return float(np.linalg.norm((found - truth) * scale[:, None, None], axis=-1).mean())
-
-    mean = epe(relative.mean(0))
-    rows = [
-        ("mean pose", mean),
-        ("nearest training picture, skin 32x32", epe(relative[nearest(pictures, test_pictures)])),
-        ("nearest training pose by the true 2D joints", epe(relative[nearest(points, test_points)])),
-    ]
-    print(f"rendered hand figures, green screen: {count} training, {len(truth)} test hands")
-    for name, value in rows:
-        print(f"{name:45s} EPE {value:5.1f} mm  {value / mean:.2f} of the mean pose's")
+    count, asked, drawn = (int(sys.argv[i]) if len(sys.argv) > i else n for i, n in ((1, 20000), (2, 500), (3, 4000)))
+    started, drawn = time.perf_counter(), min(count, drawn)
+    train, test = opened("train", count).table, opened("test", asked)
+    known, truth, scale = in_bones(train), in_bones(test.table), test.table.column("scale")[:, None, None]
+    hands = predict_hands(lvtune.load_base("hand3d-vit"), test, prompt=None)
+    own = hands.xyz.copy()
+    own[test.table.column("side") == LEFT, :, 0] *= -1
+    points = as_right(train, train.column("keypoints")[..., :2])
+    true_points = test.table.column("keypoints")[..., :2]
+    found = {
+        "hand3d-vit": own,
+        "mean shape, turned as hand3d-vit finds": mean_shape(known, own),
+        "mean pose": np.broadcast_to(known.mean(0), truth.shape),
+        f"nearest of {drawn} training pictures": known[nearest(pictures(train, drawn), pictures(test.table, asked))],
+        "nearest pose by the 2D joints hand3d-vit finds": known[nearest(points, as_right(test.table, hands.keypoints))],
+        "nearest pose by the true 2D joints": known[nearest(points, as_right(test.table, true_points))],
+    }
+    print(f"rendered hand figures, green screen: {count} training, {asked} test hands")
+    off = np.linalg.norm(hands.keypoints - true_points, axis=-1)
+    print(f"2D joints of hand3d-vit: {np.median(off):.1f} px of {test.table.column('width')[0]} off (median)")
+    rows = {name: tuple(np.linalg.norm((p - truth) * scale, axis=-1).mean() for p in (pose, align(pose, truth)))
+            for name, pose in found.items()}  # fmt: skip
+    mean = rows["mean pose"][0]
+    for name, (plain, aligned) in rows.items():
+        print(f"{name:48s} EPE {plain:5.1f} mm  {plain / mean:.2f} of the mean pose's  aligned {aligned:5.1f} mm")
     print(f"{time.perf_counter() - started:.0f} s")
 
 

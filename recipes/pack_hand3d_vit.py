@@ -59,8 +59,8 @@ def card(report: dict, scores: dict, size: int) -> str:
         f"tuning took {report['seconds']['tune']:.0f} s.", "",
         f"Scores in percent or mm on {scores['source']['hands']} hands in poses that training had none of:", "",
         f"| | {scores['source']['name']} | {scores['target']['name']} |", "|---|---|---|", *rows, "",
-        "Known limits: it has seen rendered hands before a green screen alone. On photographs, and on rendered hands of",
-        "other make, it is mostly wrong before it is adapted.", "",
+        "Known limits: it has seen rendered hands before a green screen alone. On photographs, and on rendered hands",
+        "of other make, it is mostly wrong before it is adapted.", "",
     ])  # fmt: skip
 
 

@@ -1,5 +1,8 @@
 """hand3d-vit: every registered method attaches, learns, is saved and taken off; where weights come from."""
 
+import json
+
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -10,13 +13,17 @@ import lvtune
 from lvtune.adapters import METHODS, create_adapter
 from lvtune.bases import load_base
 from lvtune.bases.base import as_base
+from lvtune.bases.files import read_safetensors
 from lvtune.bases.hand3d_vit import SPEC, HandVitBase
+from lvtune.bases.loading import SHIPPED
 from lvtune.bases.vitpose import build_model, make_config
 from lvtune.data.skeletons import LSP_14
+from lvtune.domains import get_domain
 from lvtune.errors import LvtuneError
+from lvtune.evaluation.evaluate import score_split
 from lvtune.hub.store import load_adapter, save_adapter
 from lvtune.patcher import attach, use_adapter
-from lvtune.recipe import Recipe, TrainOptions
+from lvtune.recipe import DataOptions, Recipe, TrainOptions
 from lvtune.training.loop import tune
 from lvtune.training.objectives import OBJECTIVES
 
@@ -183,14 +190,30 @@ def test_weights_in_timms_names_are_resized_to_the_grid(tmp_path):
     assert base.encoder.backbone.embeddings.position_embeddings.shape == (1, 65, 192)
 
 
-def test_without_weights_one_is_told_how_to_train():
-    from lvtune.bases.loading import SHIPPED
-
-    if (SHIPPED / "hand3d-vit.safetensors").is_file():
-        assert load_base("hand3d-vit").name == "hand3d-vit"
-        return
+def test_without_the_shipped_file_one_is_told_how_to_train(tmp_path, monkeypatch):
+    monkeypatch.setattr("lvtune.bases.hand3d.SHIPPED", tmp_path)
     with pytest.raises(LvtuneError, match="--config hand3d-vit"):
         load_base("hand3d-vit")
+
+
+def test_the_shipped_weights_are_small_half_precision_and_complete():
+    file = SHIPPED / "hand3d-vit.safetensors"
+    assert file.stat().st_size <= 20e6
+    # a wheel keeps the mode, and others than who packed it read it
+    assert file.stat().st_mode & 0o444 == 0o444
+    assert {v.dtype for v in read_safetensors(file).values() if v.is_floating_point()} == {torch.float16}
+    assert lvtune.fingerprint(load_base("hand3d-vit")) == lvtune.fingerprint(load_base("hand3d-vit", str(file)))
+
+
+def test_the_shipped_weights_find_hands_as_their_facts_say():
+    facts = json.loads((SHIPPED / "hand3d-vit.json").read_text())
+    # of the mean training pose 64.6 mm, see benchmarks/hand_baselines.py
+    assert facts["source"]["epe"] < 64.6 / 2 and facts["source"]["hands"] == facts["target"]["hands"] == 1000
+    split = get_domain("hand-figures/green_screen").open("test", DataOptions(limit=32))
+    scores = score_split(load_base("hand3d-vit"), split, prompt=None)
+    assert scores.headline()["epe"] == pytest.approx(facts["source"]["epe"], rel=0.25)
+    off = np.linalg.norm(scores.keypoints - split.table.column("keypoints")[..., :2], axis=-1)
+    assert np.median(off) < 8  # pixels of 128
 
 
 def test_bodies_are_refused():
