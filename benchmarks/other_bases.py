@@ -4,8 +4,8 @@
 
 Bases in their full size at random weights (their pretrained ones are on the Hub), ``vlpose`` with its published
 options on photographs of LSPET under filters (`lsp-art/seen`). Prints one Markdown row a base: mean loss of the first
-and of the last ten steps, weights tuned, whether fingerprints agree and source predictions with the adapter off are
-bit-identical.
+and of the last ten steps, weights tuned, whether fingerprints before and after agree, and whether the heatmaps of a base
+that had the adapter and lost it are bit for bit those of before (and with it on are not).
 """
 
 from __future__ import annotations
@@ -14,9 +14,25 @@ import argparse
 import statistics
 import tempfile
 
+import torch
+
 import lvtune
 
 AVERAGED = 10
+
+
+def given_back(name: str, file: str) -> bool:
+    """Whether a base answers after the adapter as before it, and otherwise with it."""
+    base = lvtune.load_base(name, "random").eval()
+    adapter = lvtune.load_adapter(file, base)
+    height, width = base.spec.input_size
+    pixels = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        before = base(pixels)
+        with lvtune.attach(base, adapter):
+            on = base(pixels)
+        after = base(pixels)
+    return torch.equal(before, after) and (on.shape != before.shape or not torch.equal(on, before))
 
 
 def main() -> None:
@@ -37,12 +53,12 @@ def main() -> None:
                 "train": {"steps": given.steps, "batch_size": 8},
             }  # fmt: skip
             report = lvtune.adapt(recipe).to_dict()
+            same_answers = given_back(name, folder)
         loss, base = report["curves"]["loss"], report["base"]
         first, last = statistics.mean(loss[:AVERAGED]), statistics.mean(loss[-AVERAGED:])
         same = base["fingerprint_before"] == base["fingerprint_after"]
         print(
-            f"| {name} | {report['adapter']['parameters']:,} | {first:.3e} | {last:.3e} | {same} | "
-            f"{report['source_off_identical']} |",
+            f"| {name} | {report['adapter']['parameters']:,} | {first:.3e} | {last:.3e} | {same} | {same_answers} |",
             flush=True,
         )
 
