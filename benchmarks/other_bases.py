@@ -4,8 +4,8 @@
 
 Bases in their full size at random weights (their pretrained ones are on the Hub), ``vlpose`` with its published
 options on photographs of LSPET under filters (`lsp-art/seen`). Prints one Markdown row a base: mean loss of the first
-and of the last ten steps, weights tuned, whether fingerprints before and after agree, and whether the heatmaps of a base
-that had the adapter and lost it are bit for bit those of before (and with it on are not).
+and of the last ten steps, weights tuned, whether fingerprints before and after agree, and whether a base that had the
+adapter and lost it gives heatmaps that are bit for bit those of before (and with it on others).
 """
 
 from __future__ import annotations
