@@ -15,6 +15,7 @@ predictor is a trained copy.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -27,7 +28,6 @@ from lvtune.adapters import register_method
 from lvtune.adapters.protocol import Defaults, layers_of_blocks, make_predictor, name_of, plus, replaced
 from lvtune.adapters.summing import exact_only, fresh, same_options, same_sentences, side_by_side, sum_predictors
 from lvtune.bases.base import Base
-from lvtune.changes import Fold
 from lvtune.data.skeletons import Skeleton
 from lvtune.errors import LvtuneError
 from lvtune.language.sharing import held
@@ -56,28 +56,32 @@ class VLPoseLightConfig:
     """Share of training samples that read the mean sentence, as pictures of unknown category will."""
 
 
-class _Layer(nn.Module):
-    """The difference of one linear layer."""
+class _Beside:
+    """A linear layer, and its difference beside it."""
 
-    def __init__(self, linear: nn.Linear, config: VLPoseLightConfig) -> None:
-        super().__init__()
-        out, width = linear.weight.shape
-        self.A = nn.Parameter(torch.empty(config.r, width))
-        self.B = nn.Parameter(torch.zeros(out, config.r))
-        self.U = nn.Parameter(torch.zeros(config.r, config.language)) if config.language else None
-        nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))  # as LoRA
-        self.scale = config.alpha / config.r
+    __slots__ = ("adapter", "down", "place", "up")
 
-    def forward(self, x: Tensor, sentence: Tensor | None) -> Tensor:
-        """(B, …, D) and (B, k) -> (B, …, D')."""
-        low = F.linear(x, self.A)
+    def __init__(self, adapter: VLPoseLight, key: str, place: int) -> None:
+        self.adapter, self.down, self.up, self.place = adapter, adapter.A[key], adapter.B[key], place
+
+    def __call__(self, call: Call, x: Tensor) -> Tensor:
+        """(B, …, D) -> (B, …, D')."""
+        adapter = self.adapter
+        low, sentence = F.linear(x, self.down), adapter.sentence(call.prompts)
         if sentence is not None:
-            weights = 1 + F.linear(sentence, self.U)  # (B, r)
+            weights = 1 + F.linear(sentence, adapter.U[self.place])  # (B, r)
             if len(weights) > 1:
                 # windows (Swin) come as (B · windows, …), a picture's own next to each other
                 weights = weights.repeat_interleave(len(x) // len(weights), dim=0)
             low = low * weights.view(len(weights), *[1] * (low.dim() - 2), -1)
-        return F.linear(low * self.scale, self.B)
+        return call.original(x) + F.linear(low * adapter.scale, self.up)
+
+    def fold(self, own: Mapping[str, Tensor], prompt: str | None) -> dict[str, Tensor]:
+        """W + s · B diag(1 + U P e) A for one sentence e."""
+        sentence, up = self.adapter.sentence((prompt,)), self.up * self.adapter.scale
+        if sentence is not None:
+            up = up * (1 + F.linear(sentence, self.adapter.U[self.place]))
+        return plus(own, weight=up @ self.down)
 
 
 @register_method("vlpose-light")
@@ -115,7 +119,14 @@ class VLPoseLight(Defaults, nn.Module):
                 "vlpose-light with tokens that are drawn anew at each call", "sentences, or fixed random tokens",
                 "set --language.mode random, or choose --method vlpose",
             )  # fmt: skip
-        self.layers = nn.ModuleDict({key: _Layer(layer, config) for key, layer in self._linears(base)})
+        # not a module per layer, and one U for all: a thousand adapters would spend an eighth of their memory on those
+        self.A, self.B = nn.ParameterDict(), nn.ParameterDict()
+        for key, linear in self._linears(base):
+            self.A[key] = nn.Parameter(torch.empty(config.r, linear.in_features))
+            self.B[key] = nn.Parameter(torch.zeros(linear.out_features, config.r))
+            nn.init.kaiming_uniform_(self.A[key], a=math.sqrt(5))  # as LoRA
+        self.U = nn.Parameter(torch.zeros(len(self.A), config.r, config.language)) if config.language else None
+        self.scale = config.alpha / config.r
         self.predictor = make_predictor(base, skeleton or base.skeleton)
         if self.bank is not None:
             self.text_proj = nn.Linear(bank.dim, config.language, bias=False)
@@ -131,11 +142,28 @@ class VLPoseLight(Defaults, nn.Module):
 
     def _linears(self, base: Base) -> Iterator[tuple[str, nn.Linear]]:
         for module in layers_of_blocks("vlpose-light", base, _LINEAR):
-            yield name_of(base, module).replace(".", "/"), module
+            yield sys.intern(name_of(base, module).replace(".", "/")), module
 
     def lr_scale(self, name: str, options: TrainOptions) -> float:
         """U takes larger steps than A and B."""
-        return _LANGUAGE_LR if name.endswith(".U") else 1.0
+        return _LANGUAGE_LR if name.rpartition(".")[2] == "U" else 1.0
+
+    def tensors(self) -> dict[str, Tensor]:
+        """A, B and U of each layer; the predictor; P."""
+        found = {}
+        for place, key in enumerate(self.A):
+            own = {"A": self.A[key], "B": self.B[key]} | ({} if self.U is None else {"U": self.U[place]})
+            found |= {f"layers.{key}.{part}": value.detach() for part, value in own.items()}
+        others = {"predictor": self.predictor} | ({} if self.bank is None else {"text_proj": self.text_proj})
+        return found | {
+            f"{name}.{part}": value for name, module in others.items() for part, value in module.state_dict().items()
+        }
+
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Takes back what :meth:`tensors` gave."""
+        with torch.no_grad():
+            for name, own in self.tensors().items():
+                own.copy_(tensors[name])
 
     @classmethod
     def summed(
@@ -152,15 +180,15 @@ class VLPoseLight(Defaults, nn.Module):
         r = r if rank is None else min(r, rank)
         total = fresh(reader, replace(reader.config, r=r, alpha=float(r), language=sum(widths)), base)
         with torch.no_grad():
-            for key, layer in total.layers.items():
-                own = [adapter.layers[key] for adapter in adapters]
-                scales = [w * one.scale for w, one in zip(weights, own, strict=True)]
-                down, up = side_by_side([(one.A, one.B) for one in own], scales, rank)
-                layer.A.copy_(down)
-                layer.B.copy_(up)
-                if layer.U is not None:
-                    blocks = [one.A.new_zeros(len(one.A), 0) if one.U is None else one.U for one in own]
-                    layer.U.copy_(torch.block_diag(*blocks))
+            scales = [w * one.scale for w, one in zip(weights, adapters, strict=True)]
+            for place, key in enumerate(total.A):
+                down, up = side_by_side([(one.A[key], one.B[key]) for one in adapters], scales, rank)
+                total.A[key].copy_(down)
+                total.B[key].copy_(up)
+                if total.U is not None:
+                    blocks = [one.A[key].new_zeros(one.config.r, 0) if one.U is None else one.U[place]
+                              for one in adapters]  # fmt: skip
+                    total.U[place].copy_(torch.block_diag(*blocks))
             if total.bank is not None:
                 readings = [adapter.text_proj.weight for adapter in adapters if adapter.bank is not None]
                 total.text_proj.weight.copy_(torch.cat(readings))
@@ -169,36 +197,20 @@ class VLPoseLight(Defaults, nn.Module):
 
     def changes(self, base: Base) -> Iterator[Change]:
         """A difference beside each linear layer, and a stand-in for the predictor."""
-        for key, linear in self._linears(base):
-            layer = self.layers[key]
-            yield StandIn(linear, self._beside(layer), fold=self._folded(layer))
+        for place, (key, linear) in enumerate(self._linears(base)):
+            beside = _Beside(self, key, place)
+            yield StandIn(linear, beside, fold=beside.fold)
         yield replaced(base.predictor, self.predictor)
-
-    def _beside(self, layer: _Layer) -> Callable[..., Tensor]:
-        def compute(call: Call, x: Tensor) -> Tensor:
-            return call.original(x) + layer(x, self.sentence(call.prompts))
-
-        return compute
 
     def fixed(self, base: Base, prompt: str | None) -> VLPoseLight:
         """The same for one sentence (None: the mean), which it reads no more: A becomes diag(1 + U P e) A."""
         result = VLPoseLight(replace(self.config, language=0), base, skeleton=self.skeleton)
         sentence = self.sentence((prompt,))
-        for key, layer in result.layers.items():
-            own = self.layers[key]
-            layer.A.copy_(own.A * (1 + F.linear(sentence, own.U)).T)
-            layer.B.copy_(own.B)
+        for place, key in enumerate(result.A):
+            result.A[key].copy_(self.A[key] * (1 + F.linear(sentence, self.U[place])).T)
+            result.B[key].copy_(self.B[key])
         result.predictor.load_state_dict(self.predictor.state_dict())
         return result
-
-    def _folded(self, layer: _Layer) -> Fold:
-        """W + s · B diag(1 + U P e) A for one sentence e."""
-
-        def fold(own: Mapping[str, Tensor], prompt: str | None) -> dict[str, Tensor]:
-            sentence, up = self.sentence((prompt,)), layer.B * layer.scale
-            return plus(own, weight=(up if sentence is None else up * (1 + F.linear(sentence, layer.U))) @ layer.A)
-
-        return fold
 
     def sentence(self, prompts: tuple[str | None, ...] | None) -> Tensor | None:
         """P e for each sample (B, k), (1, k) where nobody asked; None without language."""
