@@ -152,7 +152,7 @@ def use_adapter(
             adapter's sentences.
 
     Raises:
-        LvtuneError: a name that is not attached.
+        LvtuneError: a name that is not attached; neither a name nor names.
     """
     view = as_base(model)
     key, ledger = id(view.model), _ledger(view.model) or Ledger(view)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -96,7 +96,15 @@ def is_single(adapters: object) -> bool:
 
 
 def as_choice(adapters: Any, prompt: Any, outer: Selection) -> Selection:
-    """A caller's arguments as a selection; what is ``...`` is left as the caller outside chose it."""
+    """A caller's arguments as a selection; what is ``...`` is left as the caller outside chose it.
+
+    Raises:
+        LvtuneError: neither a name nor a list of names.
+    """
+    if not (is_single(adapters) or isinstance(adapters, Iterable)):
+        raise LvtuneError(
+            f"adapters = {adapters!r}", "a name, None, or one of these per sample", 'adapters=["sketch", None]'
+        )
     names = outer.adapters if adapters is ... else adapters if is_single(adapters) else tuple(adapters)
     asked = outer.prompt if prompt is ... else tuple(prompt) if _is_list(prompt) else prompt
     return Selection(names, asked)

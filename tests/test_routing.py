@@ -217,6 +217,8 @@ def test_an_unknown_name_in_a_batch_names_the_attached():
     attach(base, make_adapter("norm", base), "sketch")
     with pytest.raises(LvtuneError, match="unknown adapter 'oil'; expected one of the attached ones: sketch"):
         base(tiny_pixels(2), adapters=["sketch", "oil"])
+    with pytest.raises(LvtuneError, match="adapters = 3; expected a name, None, or one of these per sample"):
+        base(tiny_pixels(2), adapters=3)
     with pytest.raises(LvtuneError, match="an adapter named 'auto'"):
         attach(base, make_adapter("norm", base), "auto")
 

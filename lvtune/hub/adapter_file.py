@@ -149,11 +149,9 @@ def _locate(path: Path) -> tuple[Path, Path | None]:
         others = [name for name in ("adapter_model.bin", "adapter_model.pt") if (path / name).exists()]
         if others:
             where += f", but with {others[0]}, which can run code and is not read"
-        raise LvtuneError(where, f"a folder that `lvtune adapt` wrote, with {TENSORS_FILE}", "mend --adapter")
+        raise LvtuneError(where, f"a folder that `lvtune adapt` wrote, with {TENSORS_FILE}", "mend the path")
     if not file.is_file():
-        raise LvtuneError(
-            f"adapter '{file}', which is not a plain file", f"a {TENSORS_FILE}", "mend --adapter"
-        )
+        raise LvtuneError(f"adapter '{file}', which is not a plain file", f"a {TENSORS_FILE}", "mend the path")
     # a renamed file has left its copy behind; the copy in its folder belongs to another adapter
     return file, file.parent / CONFIG_FILE if file.name == TENSORS_FILE else None
 
@@ -174,9 +172,7 @@ def _read(file: Path, copy: Path | None) -> tuple[dict[str, Tensor], dict[str, A
         packed = unpack(file)
         text = copy.read_bytes() if copy and copy.is_file() else None
     except PermissionError as error:
-        raise LvtuneError(
-            f"adapter '{file}' that may not be read", "a readable file", "mend permissions"
-        ) from error
+        raise LvtuneError(f"adapter '{file}' that may not be read", "a readable file", "mend permissions") from error
     if HEADER_KEY not in packed.metadata:
         raise LvtuneError(
             f"'{file}', a safetensors file without lvtune's config in its header",
@@ -204,8 +200,7 @@ def _check_copy(config: dict[str, Any], copy: Any, path: Path) -> None:
     other = copy if isinstance(copy, dict) else {}
     field = next((key for key in sorted({*config, *other}) if config.get(key) != other.get(key)), "")
     raise LvtuneError(
-        f"'{path}' that disagrees with the header of {TENSORS_FILE}"
-        + (f" in {short(field)}" if field else ""),
+        f"'{path}' that disagrees with the header of {TENSORS_FILE}" + (f" in {short(field)}" if field else ""),
         "one adapter's two files",
         f"delete {CONFIG_FILE} if the tensors are the ones you want (they carry their own config)",
     )
@@ -214,9 +209,7 @@ def _check_copy(config: dict[str, Any], copy: Any, path: Path) -> None:
 def _check_names(tensors: Mapping[str, Tensor]) -> None:
     for name in tensors:
         if not isinstance(name, str) or not name or not name.isprintable() or name == "__metadata__":
-            raise LvtuneError(
-                f"a tensor named {short(name)}", "printable names", "rename it in the method's file"
-            )
+            raise LvtuneError(f"a tensor named {short(name)}", "printable names", "rename it in the method's file")
 
 
 def check_finite(tensors: Mapping[str, Tensor], fix: str) -> None:
@@ -246,9 +239,7 @@ def compare(expected: Mapping[str, Sequence[int]], tensors: Mapping[str, Tensor]
     fix = "load it with the base, method options and lvtune version it was made with"
     missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     if missing:
-        raise LvtuneError(
-            f"adapter without {_some(missing)}", f"all {len(expected)} tensors of the method", fix
-        )
+        raise LvtuneError(f"adapter without {_some(missing)}", f"all {len(expected)} tensors of the method", fix)
     if extra:
         raise LvtuneError(f"adapter with tensors unknown to its method: {_some(extra)}", "no others", fix)
     wrong = [name for name, shape in expected.items() if tuple(tensors[name].shape) != tuple(shape)]

@@ -123,7 +123,7 @@ def test_a_lora_is_merged_and_the_graph_is_that_of_the_bare_base(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("family", "method"), [("swin", "vlpose"), ("pvt", "vlpose"), ("swin", "lora"), ("pvtv2", "lora")]
+    ("family", "method"), [("swin", "vlpose"), ("pvt", "vlpose"), ("swin", "lora"), ("pvt", "lora"), ("pvtv2", "lora")]
 )
 def test_windows_and_pyramids(family, method, tmp_path):
     base = tiny_of(family, depths=(2, 1, 1, 1))  # the second block's windows are shifted
