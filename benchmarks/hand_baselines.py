@@ -5,9 +5,10 @@
 Prints EPE (mm, root at the origin, true size), plain and aligned, on the test poses of the source setting, and each
 as a ratio to the mean pose's. Looked up is the training hand that is nearest by the picture (skin against green, red
 less green, at 32x32; among the first PICTURES training hands, since each has to be drawn), by the 2D joints that the
-estimator finds, and by the true 2D joints, which is more than any picture gives. The look-ups by joints need no
-training pictures: there the true 2D joints are known. One row more has the mean shape turned as the estimator finds
-the hand turned, to tell what its fingers are worth.
+estimator finds, by the true 2D joints, and by the pose in space itself; the last two know more than any picture gives.
+2D joints are compared from the root and at one size, which finds nearer poses than as they lie in the picture. The
+look-ups by joints need no training pictures: there the true 2D joints are known. One row more has the mean shape turned
+as the estimator finds the hand turned, to tell what its fingers are worth.
 """
 
 from __future__ import annotations
@@ -36,10 +37,11 @@ def opened(split, count):
 
 
 def as_right(table: HandTable, points):
-    """Key points (N, 21, 2) of the table's hands as (N, 42), left hands mirrored."""
-    left, size = table.column("side") == LEFT, table.column("width")[0]
-    points = points.copy()
-    points[left, :, 0] = size - 1 - points[left, :, 0]
+    """Key points (N, 21, 2) of the table's hands as (N, 42), from the root, of one size, left hands mirrored."""
+    points = points.astype(float)
+    points[table.column("side") == LEFT, :, 0] *= -1
+    points -= points[:, :1]
+    points /= np.sqrt((points**2).mean((1, 2), keepdims=True))
     return points.reshape(len(points), -1)
 
 
@@ -93,6 +95,7 @@ def main():
         f"nearest of {drawn} training pictures": known[nearest(pictures(train, drawn), pictures(test.table, asked))],
         "nearest pose by the 2D joints hand3d-vit finds": known[nearest(points, as_right(test.table, hands.keypoints))],
         "nearest pose by the true 2D joints": known[nearest(points, as_right(test.table, true_points))],
+        "nearest pose by the true pose in space": known[nearest(*(x.reshape(len(x), -1) for x in (known, truth)))],
     }
     print(f"rendered hand figures, green screen: {count} training, {asked} test hands")
     off = np.linalg.norm(hands.keypoints - true_points, axis=-1)

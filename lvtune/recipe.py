@@ -185,6 +185,8 @@ class Recipe:
     """How the adapter is tuned."""
     evaluate: EvaluateOptions = EvaluateOptions()
     """How predictions are made and scored."""
+    look: tuple[str, ...] = field(default=(), metadata={"repeats": True})
+    """Pictures, or folders of them, that the report shows before and after, not scored; one --look each."""
     out: str | None = None
     """Folder to write into; None: ./lvtune-out/<base>-<domain>-<method>."""
     seed: int = field(default=0, metadata={"at_least": 0})

@@ -166,6 +166,7 @@ def _values(job: Job, scoring: Scoring, history: History, seconds: dict[str, flo
 
 def _write(job: Job, folder: Path, values: dict[str, Any], target: Measured) -> None:
     from lvtune.api.language_figures import figures_of_job
+    from lvtune.api.looking import looked
     from lvtune.hub.atomic import write_text
     from lvtune.hub.card import Publication, model_card
     from lvtune.hub.store import adapter_config
@@ -188,4 +189,4 @@ def _write(job: Job, folder: Path, values: dict[str, Any], target: Measured) -> 
     at = Publication(picture=None if shown is None else shown.name)
     write_text(folder / "README.md", model_card(config, values, at))
     write_text(folder / "report.json", json.dumps(values, indent=1))
-    write_report(values, folder / "report.html", pairs, figures_of_job(job))
+    write_report(values, folder / "report.html", pairs, figures_of_job(job), looked(job))

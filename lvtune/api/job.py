@@ -61,6 +61,10 @@ def prepare(recipe: Recipe) -> Job:
     domain = open_domain(recipe.domain, recipe.data)
     base = load_base(recipe.base, recipe.weights, seed=recipe.seed)
     base.model.to(device)
+    if recipe.look:
+        from lvtune.api.predicting import find_images
+
+        find_images(recipe.look)  # now, for the same reason as the prompt below
     recipe = replace(recipe, objective=recipe.objective or (TEXT_ONLY if recipe.text_only else base.objective))
     objective = OBJECTIVES.get(recipe.objective)(objective_config(recipe.objective, recipe.objective_options))
     part = recipe.evaluate.split

@@ -19,7 +19,13 @@ Pictures = Sequence[tuple[str, np.ndarray, np.ndarray]]
 Figures = Sequence[tuple[str, np.ndarray]]
 
 
-def write_report(report: Mapping[str, Any], path: Path | str, pictures: Pictures = (), figures: Figures = ()) -> Path:
+def write_report(
+    report: Mapping[str, Any],
+    path: Path | str,
+    pictures: Pictures = (),
+    figures: Figures = (),
+    looked: Pictures = (),
+) -> Path:
     """Writes the page in one step.
 
     Args:
@@ -28,14 +34,17 @@ def write_report(report: Mapping[str, Any], path: Path | str, pictures: Pictures
         path: of the page.
         pictures: (caption, RGB uint8 before, RGB uint8 after), skeletons drawn.
         figures: (caption, RGB uint8) of what the objective read.
+        looked: as ``pictures``, of such as nobody annotated.
 
     Raises:
         LvtuneError: the place cannot be written.
     """
-    return write_text(path, render(report, pictures, figures))
+    return write_text(path, render(report, pictures, figures, looked))
 
 
-def render(report: Mapping[str, Any], pictures: Pictures = (), figures: Figures = ()) -> str:
+def render(
+    report: Mapping[str, Any], pictures: Pictures = (), figures: Figures = (), looked: Pictures = ()
+) -> str:
     """The page as text; see `write_report`."""
     recipe = report.get("recipe") or {}
     method, base = (
@@ -50,6 +59,7 @@ def render(report: Mapping[str, Any], pictures: Pictures = (), figures: Figures 
         _gap(report),
         _scores(report),
         _pictures(report, pictures),
+        _looked(looked),
         _figures(figures),
         _curves(report),
         _joints(report),
@@ -136,6 +146,20 @@ def _scores(report: Mapping[str, Any]) -> str:
 
 
 def _pictures(report: Mapping[str, Any], pictures: Pictures) -> str:
+    sides = "left side orange, right side blue, middle green"
+    if main_of(report) == "auc@50":
+        sides = "each finger in its colour, and in space beside it, in grey the truth"
+    words, imitated = f"Test pictures with the predicted skeletons: {sides}.", imitation(report)
+    words += f" The pictures are {imitated[0].lower()}." if imitated else ""
+    return page.section("Before and after", words, _pairs(pictures))
+
+
+def _looked(pictures: Pictures) -> str:
+    words = "Beside the domain's data, not tuned on, not scored; each whole picture was taken for one person or hand."
+    return page.section("Pictures asked for", words, _pairs(pictures))
+
+
+def _pairs(pictures: Pictures) -> str:
     shown = []
     for caption, before, after in pictures:
         sides = "".join(
@@ -143,13 +167,7 @@ def _pictures(report: Mapping[str, Any], pictures: Pictures) -> str:
             for image, words in ((before, "before"), (after, "adapter on"))
         )
         shown.append(f'<figure><figcaption>{escape(caption)}</figcaption><div class="pair">{sides}</div></figure>')
-    sides = "left side orange, right side blue, middle green"
-    if main_of(report) == "auc@50":
-        sides = "each finger in its colour, and in space beside it, in grey the truth"
-    words, imitated = f"Test pictures with the predicted skeletons: {sides}.", imitation(report)
-    words += f" The pictures are {imitated[0].lower()}." if imitated else ""
-    inside = f'<div class="pairs">{"".join(shown)}</div>' if shown else ""
-    return page.section("Before and after", words, inside)
+    return f'<div class="pairs">{"".join(shown)}</div>' if shown else ""
 
 
 def _figures(figures: Figures) -> str:

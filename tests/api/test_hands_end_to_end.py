@@ -1,6 +1,7 @@
 """Hands end to end: adapt, evaluate and predict on rendered figures, with a tiny base."""
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,6 +14,9 @@ from lvtune.cli.main import main
 from lvtune.data.hand_space import HandSpace
 from lvtune.domains import get_domain
 from lvtune.recipe import DataOptions
+from lvtune.viz.report import render
+
+SAMPLES = Path(__file__).parents[1] / "samples"
 
 METRICS = {"auc@50", "epe", "epe_procrustes", "auc@50_procrustes", "f@5", "f@15"}
 
@@ -53,6 +57,23 @@ def test_the_report_tells_of_hands(adapted):
     assert report["recipe"]["objective"] == "hand" and report["recipe"]["objective_options"] == {"heat": 5.0}
     kept = report["source"]["after_on"]["auc@50"] / report["source"]["before"]["auc@50"]
     assert report["retention"]["on"] == pytest.approx(kept)
+
+
+def test_the_report_shows_photographs_that_one_asks_to_see(tmp_path, capsys):
+    given = ["adapt", "--base", "hand-tiny", "--domain", "hand-figures", "--method", "lora", "--steps", "1"]
+    given += ["--limit", "2", "--objective", "hand"]
+    photograph = SAMPLES / "freihand_2d" / "00000355.jpg"
+    out = tmp_path / "out"
+    look = ["--look", str(photograph), "--look", str(SAMPLES / "rhd_coco_style")]
+    assert main([*given, *look, "--out", str(out)]) == 0
+    section = (out / "report.html").read_text().partition("<h2>Pictures asked for</h2>")[2].partition("</section>")[0]
+    for name in ("00000355.jpg", "00111.png", "11111.png"):
+        assert f'alt="{name}, before"' in section and f'alt="{name}, adapter on"' in section
+    assert section.count("<img") == 6
+    assert "Pictures asked for" not in render(json.loads((out / "report.json").read_text()))
+    capsys.readouterr()
+    assert main([*given, "--look", str(tmp_path / "gone.jpg"), "--out", str(tmp_path / "none")]) == 1
+    assert "gone.jpg" in capsys.readouterr().err.splitlines()[-1] and not (tmp_path / "none").exists()
 
 
 def test_the_next_command_names_the_weights(tmp_path, capsys):
