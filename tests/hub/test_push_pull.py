@@ -110,7 +110,7 @@ def test_by_environment_alone(hub, folder, tmp_path, offline):
     env |= {"HF_HUB_OFFLINE": str(int(offline)), "HF_HUB_DISABLE_XET": "1", "OMP_NUM_THREADS": "1"}
     env["PYTHONPATH"] = str(Path(__file__).parents[2])
     command = [sys.executable, "-m", "lvtune", "pull", "ann/art", "--out", "out", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env, timeout=600)
     assert "hf_secret" not in done.stdout + done.stderr
     if offline:
         assert (done.returncode, done.stdout) == (1, "")
