@@ -118,7 +118,7 @@ class Ledger:
 
     def _call(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """The outermost call. Of what follows only ``original`` is compiled: the choice is read in plain Python."""
-        if torch.compiler.is_exporting():  # the size of the batch is a symbol then: it has no parts
+        if _is_exporting():  # the size of the batch is a symbol then: it has no parts
             with self.narrowed(self._outside()):
                 return original(*args, **kwargs)
         return self._route(torch.compiler.is_compiling(), original, args, kwargs)
@@ -291,6 +291,11 @@ class Ledger:
             self.close()
             self.model.__dict__.pop(LEDGER, None)
             _forget_compiled()
+
+
+def _is_exporting() -> bool:
+    """Whether this is traced by torch.export; torch 2.11's own ``is_exporting`` is true of torch.compile as well."""
+    return getattr(torch.compiler, "_is_exporting_flag", False)
 
 
 def _refuse_replicas(original: Callable[..., Any]) -> NoReturn:
