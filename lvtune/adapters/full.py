@@ -24,6 +24,7 @@ from lvtune.adapters.protocol import (
 )
 from lvtune.bases.base import Base
 from lvtune.data.skeletons import Skeleton
+from lvtune.errors import LvtuneError
 from lvtune.patcher import Change
 from lvtune.training.optim import layer_scale
 
@@ -77,6 +78,23 @@ class Full(Defaults, nn.Module):
         """Layer-wise decay as in ViTPose's recipe: early layers of a pretrained encoder move less than the head."""
         depth = self._depths.get(name.removeprefix("encoder."), self.layers + 1)
         return layer_scale(depth, self.layers, options.layer_decay)
+
+    def begin(self, start: nn.Module, base: Base) -> None:
+        """The base with ``start``, of any method that can be merged, written into the copy."""
+        if isinstance(start, Full):
+            super().begin(start, base)
+            return
+        from lvtune.merging import merge
+
+        if start.skeleton.keypoints != self.skeleton.keypoints:
+            raise LvtuneError(
+                f"a start that predicts {len(start.skeleton.keypoints)} other key points",
+                f"{self.skeleton.name or 'these'} ({len(self.skeleton.keypoints)})", "give --start none",
+            )  # fmt: skip
+        merged = merge(base, start).base
+        copies = [(self.encoder, merged.encoder), (self.head, merged.head)]
+        for copy, module in [*copies, *zip(self.tail, merged.tail, strict=True)]:
+            copy.load_state_dict(module.state_dict())
 
     def changes(self, base: Base) -> Iterator[Change]:
         """The copies in place of encoder, head and what stands behind it."""

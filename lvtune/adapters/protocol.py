@@ -79,6 +79,28 @@ class Defaults:
             raise no_sum(cls.method)
         return sum_of_linear(adapters, weights, base)
 
+    def begin(self: nn.Module, start: nn.Module, base: Base) -> None:
+        """Takes over what another adapter for ``base`` was tuned to, as where the tuning begins.
+
+        Args:
+            start: of the same method and shapes, unless the method can read others too.
+            base: of both.
+
+        Raises:
+            LvtuneError: it does not fit; nothing was taken over.
+        """
+        if type(start) is not type(self):
+            raise no_start(self, start)
+        own, theirs = self.tensors(), start.tensors()
+        for name in own.keys() | theirs.keys():
+            sizes = [tuple(t[name].shape) if name in t else "not there" for t in (theirs, own)]
+            if sizes[0] != sizes[1]:
+                raise LvtuneError(
+                    f"a start whose {name} is {sizes[0]}", f"{sizes[1]}, as the options of {self.method} have it",
+                    "give the options that the start was tuned with, or --start none",
+                )  # fmt: skip
+        self.load_tensors(theirs)
+
     def peft_config(self, base: Base) -> dict[str, Any] | None:
         """``adapter_config.json`` for peft, where peft can load the tensors; else None."""
         return None
@@ -96,6 +118,14 @@ class Defaults:
     def load_tensors(self: nn.Module, tensors: dict[str, Tensor]) -> None:
         """Loads a state dict, strictly."""
         self.load_state_dict(tensors)
+
+
+def no_start(adapter: nn.Module, start: nn.Module) -> LvtuneError:
+    """The error of a method that cannot begin at an adapter of another one."""
+    return LvtuneError(
+        f"a start of method {start.method} for {adapter.method}", f"an adapter of {adapter.method}",
+        f"choose --method {start.method}, or give --start none",
+    )  # fmt: skip
 
 
 def make_predictor(base: Base, skeleton: Skeleton) -> nn.Conv2d:

@@ -165,6 +165,29 @@ class VLPoseLight(Defaults, nn.Module):
             for name, own in self.tensors().items():
                 own.copy_(tensors[name])
 
+    def begin(self, start: nn.Module, base: Base) -> None:
+        """Another one's differences and key points; its reading of sentences too where they are the same sentences.
+
+        Else its mean sentence is folded in, and what tells sentences apart begins at zero.
+        """
+        if not isinstance(start, VLPoseLight) or start.config.r != self.config.r:
+            super().begin(start, base)
+            return
+        reads_alike = start.config.language == self.config.language and _same(start.bank, self.bank)
+        with torch.no_grad():
+            start = start if reads_alike or start.bank is None else start.fixed(base, None)
+            for key in self.A:
+                self.A[key].copy_(start.A[key])
+                self.B[key].copy_(start.B[key] * (start.scale / self.scale))
+            if reads_alike and self.bank is not None:
+                self.U.copy_(start.U)
+                self.text_proj.load_state_dict(start.text_proj.state_dict())
+            rows = {name: row for row, name in enumerate(start.skeleton.keypoints)}
+            for row, name in enumerate(self.skeleton.keypoints):
+                if name in rows:
+                    for own, theirs in zip(self.predictor.parameters(), start.predictor.parameters(), strict=True):
+                        own[row].copy_(theirs[rows[name]])
+
     @classmethod
     def summed(
         cls, adapters: Sequence[VLPoseLight], weights: Sequence[float], base: Base, rank: int | None = None
@@ -225,6 +248,13 @@ class VLPoseLight(Defaults, nn.Module):
             dropped = order < round(self.config.prompt_dropout * len(index))
             index = torch.where(dropped, mean, index)
         return self.text_proj(self.sentences[index])
+
+
+def _same(one: PromptBank | None, other: PromptBank | None) -> bool:
+    """Whether two banks hold the same sentences, embedded alike."""
+    if one is None or other is None:
+        return one is other
+    return one.sentences == other.sentences and torch.equal(one.tokens.cpu(), other.tokens.cpu())
 
 
 def _distinct(bank: PromptBank) -> Tensor:

@@ -13,6 +13,7 @@ from lvtune.api.job import Job, prepare, training_data
 from lvtune.api.memory import peak_device_memory_mb, peak_memory_mb, reset_peak_memory
 from lvtune.api.report import environment, pictures, scores_table
 from lvtune.api.scoring import Measured, Scoring
+from lvtune.api.starting import Start
 from lvtune.errors import LvtuneError
 from lvtune.hub.fingerprint import fingerprint
 from lvtune.hub.store import save_adapter
@@ -68,7 +69,7 @@ def adapt(
         raise
     seconds = {"load": time.perf_counter() - started, "tune": 0.0, "evaluate": 0.0}
     print_before = fingerprint(job.base)
-    scoring, few = Scoring(job, print_before, known), Few(job)
+    scoring, start, few = Scoring(job, print_before, known), Start(job), Few(job)
 
     say("scoring the base")
     started = time.perf_counter()
@@ -80,6 +81,9 @@ def adapt(
     say(f"tuning {recipe.method} on {few.pictures} pictures: {job.train.name}")
     reset_peak_memory()
     started = time.perf_counter()
+    start.check()
+    if start.note:
+        say(start.note)
     few.check()
     history = _tune(job, folder)
     few.keep()
@@ -96,6 +100,8 @@ def adapt(
 
     values = _values(job, scoring, history, seconds) | peak
     values["shots"], values["few"] = job.recipe.data.shots, few.to_dict()
+    values["start"] = start.to_dict()
+    values["notes"] += [start.note] * bool(start.note)
     values["notes"] += [note for note in few.notes if note not in values["notes"]]
     values["base"] = {"name": job.base.name, "fingerprint_before": print_before, "fingerprint_after": print_after}
     _write(job, folder, values, scoring.target)

@@ -16,6 +16,7 @@ from lvtune.evaluation.inference import split_dataset
 from lvtune.language.captions import CAPTION, captions_of, read_captions
 from lvtune.language.prompts import PROMPTS, own_sentences, prompts_of
 from lvtune.recipe import TEXT_ONLY, objective_config
+from lvtune.starts import Begun, begin
 from lvtune.training.engine import resolve_device
 from lvtune.training.objectives import OBJECTIVES, Setting
 
@@ -47,6 +48,8 @@ class Job:
     """What the target is read with, see :mod:`lvtune.evaluation.choosing`."""
     also: dict[str, Split] = field(default_factory=dict)
     """Further domains to score, by name."""
+    begun: Begun | None = None
+    """Where the adapter's tuning begins; None: as created."""
 
 
 def prepare(recipe: Recipe) -> Job:
@@ -83,11 +86,13 @@ def prepare(recipe: Recipe) -> Job:
         seed=recipe.seed,
         **recipe.method_options,
     )
+    adapter.to(device)
+    begun = begin(adapter, base, recipe.start)
     # now: a prompt that cannot be had must not be told after the tuning
     options = recipe.evaluate
     prompt = choose(options.prompt, adapter, ranker=options.ranker, seed=recipe.seed, device=device)
     objective.prepare(setting_of(recipe, base, domain, train))
-    return Job(recipe, base, domain, train, test, source, adapter, objective, prompt, also)
+    return Job(recipe, base, domain, train, test, source, adapter, objective, prompt, also, begun)
 
 
 def open_domain(name: str, data: DataOptions) -> Domain:

@@ -46,7 +46,7 @@ class Guarded:
         start, best = self.losses[0.0], min(self.losses.values())
         found = f"loss on pictures kept out {start:.3g} before, {best:.3g} at best"
         if not self.share:
-            return f"few pictures, and tuning on half of them did not help the other half ({found}): nothing is changed"
+            return f"few pictures, and tuning on half of them did not help the other half ({found}): nothing of it is kept"
         return f"few pictures: {self.share:.0%} of the change is kept ({found})"
 
 
@@ -88,7 +88,7 @@ def choose_share(
         end = _copy(adapter)
         for share in SHARES:
             adapter.load_state_dict(between(start, end, share))
-            losses = _losses(base, adapter, Chosen(plain, kept_out), judge)
+            losses = losses_of(base, adapter, Chosen(plain, kept_out), judge)
             whole[share][kept_out] = losses
         adapter.load_state_dict(start)
         if trained is not None:
@@ -127,7 +127,7 @@ def _halves(pictures: Sequence[str], kinds: Sequence[str], seed: int) -> list[se
 
 
 @torch.no_grad()
-def _losses(base: Base, adapter: nn.Module, data: Dataset, judge: Callable[[Base, dict], Tensor]) -> Tensor:
+def losses_of(base: Base, adapter: nn.Module, data: Dataset, judge: Callable[[Base, dict], Tensor]) -> Tensor:
     """(N,) loss of each sample, with the adapter on."""
     found = []
     adapter.eval()

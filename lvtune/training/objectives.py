@@ -40,4 +40,12 @@ class HeatmapObjective(Objective):
 
 
 # each files itself under its name
-from lvtune.training import augmentation, hand_objective, mixstyle, peclr, text_contrast, text_style  # noqa: E402, F401
+from lvtune.training import (  # noqa: E402, F401
+    augmentation,
+    hand_objective,
+    mixstyle,
+    peclr,
+    random_styles,
+    text_contrast,
+    text_style,
+)

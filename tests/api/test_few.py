@@ -61,7 +61,7 @@ def test_where_tuning_does_not_help_the_base_itself_is_left(tmp_path, monkeypatc
     report, _ = run(tmp_path, data={"shots": 6}, train={"max_epochs": 2})
     assert report["target"]["after_on"] == report["target"]["before"]
     assert report["source"]["after_on"] == report["source"]["before"]
-    assert any("nothing is changed" in note for note in report["notes"])
+    assert any("nothing of it is kept" in note for note in report["notes"])
     base = tiny_base(skeleton=LSP_14)
     adapter = lvtune.load_adapter(tmp_path / "out", base)
     pixels = np.random.default_rng(0).standard_normal((2, 3, 64, 48), dtype=np.float32)

@@ -49,7 +49,7 @@ def test_what_does_not_help_is_not_kept():
 
     base = tiny_base()
     found = choose(base, make_adapter("bitfit", base), Learnable(12), judge=worse)
-    assert found.share == 0.0 and "nothing is changed" in found.note()
+    assert found.share == 0.0 and "nothing of it is kept" in found.note()
 
 
 def test_a_gain_within_chance_is_not_kept():

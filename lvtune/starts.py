@@ -1,0 +1,90 @@
+"""Where the tuning of an adapter begins: at the base's own answer, or at an adapter that was tuned before.
+
+A base may ship with *starts*: adapters tuned on the photographs that the base itself was trained on, under looks drawn
+at random (:mod:`lvtune.training.random_styles`). Nothing of any target is in them; a domain of which there are few
+pictures then has less left to teach. They are ordinary adapter files; recipes/start-*.yaml makes them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from lvtune import bases
+from lvtune.bases.base import Base
+from lvtune.errors import LvtuneError
+
+FOLDER = Path(bases.__file__).parent / "weights" / "starts"
+"""Starts that ship, each an adapter's folder ``<base>-<method>``."""
+NONE, SHIPPED = "none", "shipped"
+
+
+@dataclass(frozen=True)
+class Begun:
+    """An adapter's way from the base's own answer to where its tuning begins."""
+
+    name: str
+    """Of the start, for people."""
+    fresh: dict[str, Tensor]
+    """The adapter's state before: as created."""
+    is_chosen: bool
+    """Whether somebody asked for this start, rather than that it came by default."""
+
+
+def shipped_start(base: str, method: str) -> Path | None:
+    """Folder of the start that ships for a method on a base; None: there is none."""
+    folder = FOLDER / f"{base}-{method}"
+    return folder if folder.is_dir() else None
+
+
+def begin(adapter: nn.Module, base: Base, wanted: str | None = None) -> Begun | None:
+    """Puts a fresh adapter where its tuning is to begin.
+
+    Args:
+        adapter: as created.
+        base: that it was created for.
+        wanted: ``none``; ``shipped``; a folder, file or Hub repository of an adapter for this base; None: what ships
+            for base and method, where it fits the weights and the options of the method.
+
+    Returns:
+        What was done; None: the adapter stays as created.
+
+    Raises:
+        LvtuneError: a start was asked for that is not there or does not fit.
+    """
+    shipped = shipped_start(base.name, adapter.method)
+    if wanted == NONE or (wanted is None and shipped is None):
+        return None
+    if wanted == SHIPPED and shipped is None:
+        raise LvtuneError(
+            f"the shipped start of {adapter.method} for {base.name}, which is not there",
+            f"one of {', '.join(list_starts()) or 'none here'}, or an adapter that you tuned",
+            "leave --start out, or give --start FOLDER (recipes/start-vitpose-ti.yaml shows how one is made)",
+        )  # fmt: skip
+    source = str(shipped) if wanted in (None, SHIPPED) else wanted
+    name = f"the start that ships with {base.name}" if wanted in (None, SHIPPED) else source
+    fresh = {key: value.detach().clone() for key, value in adapter.state_dict().items()}
+    try:
+        _take_over(adapter, base, source)
+    except LvtuneError:
+        if wanted is None:  # other weights, or other options than it was made with
+            return None
+        raise
+    return Begun(name, fresh, wanted is not None)
+
+
+def list_starts() -> list[str]:
+    """``<base>-<method>`` of the starts that ship."""
+    return sorted(folder.name for folder in FOLDER.glob("*/"))
+
+
+def _take_over(adapter: nn.Module, base: Base, source: str) -> None:
+    from lvtune.hub.store import load_adapter
+
+    start = load_adapter(source, base).to(base.device)
+    takes = getattr(adapter, "begin", None)
+    if takes is None:
+        raise LvtuneError(f"a start for {adapter.method}", "a method that can take one", "give --start none")
+    takes(start, base)
