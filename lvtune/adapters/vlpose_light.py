@@ -174,6 +174,7 @@ class VLPoseLight(Defaults, nn.Module):
             super().begin(start, base)
             return
         reads_alike = start.config.language == self.config.language and _same(start.bank, self.bank)
+        rows = {name: row for row, name in enumerate(start.skeleton.keypoints)}
         with torch.no_grad():
             start = start if reads_alike or start.bank is None else start.fixed(base, None)
             for key in self.A:
@@ -182,7 +183,6 @@ class VLPoseLight(Defaults, nn.Module):
             if reads_alike and self.bank is not None:
                 self.U.copy_(start.U)
                 self.text_proj.load_state_dict(start.text_proj.state_dict())
-            rows = {name: row for row, name in enumerate(start.skeleton.keypoints)}
             for row, name in enumerate(self.skeleton.keypoints):
                 if name in rows:
                     for own, theirs in zip(self.predictor.parameters(), start.predictor.parameters(), strict=True):
