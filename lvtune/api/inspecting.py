@@ -20,19 +20,19 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
     Weights, data and text encoders that are not at hand are told; what would be tuned is known without them.
 
     Returns:
-        ``recipe`` (resolved), ``tree`` (name, shape and parameters of each trainable tensor), ``trainable``,
-        ``share_of_base``, ``memory_mb`` (expected, float32), ``attaches`` (changes to the base), ``targets`` (names
-        of the base's modules that they change), ``persons`` (None where the data are missing), ``missing`` (what keeps
-        it from being run here).
+        ``recipe`` (resolved), ``start`` (where the tuning begins; None: at the base's own answer), ``tree`` (name,
+        shape and parameters of each trainable tensor), ``trainable``, ``share_of_base``, ``memory_mb`` (expected,
+        float32), ``attaches`` (changes to the base), ``targets`` (names of the base's modules that they change),
+        ``persons`` (None where the data are missing), ``missing`` (what keeps it from being run here).
     """
     from lvtune.adapters import METHODS
     from lvtune.api.job import prepare
     from lvtune.api.outline import outline
 
-    persons, missing = None, []
+    persons, begun, missing = None, None, []
     try:
         job = prepare(recipe)
-        recipe, base, adapter = job.recipe, job.base, job.adapter
+        recipe, base, adapter, begun = job.recipe, job.base, job.adapter, job.begun
         persons = {"train": len(job.train.table), "test": len(job.test.table)}
     except LvtuneError as error:
         recipe = recipe.resolved(METHODS.get(recipe.method).defaults)
@@ -47,6 +47,7 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
     changes = list(adapter.changes(base))
     return {
         "recipe": recipe.to_dict(),
+        "start": None if begun is None else begun.name,
         "tree": tree,
         "trainable": trainable,
         "share_of_base": trainable / whole,

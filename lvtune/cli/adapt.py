@@ -122,6 +122,7 @@ def _plan(values: Mapping[str, Any]) -> str:
             table(["attaches to", "times"], [[name, count] for name, count in _alike(values["targets"]).items()]),
             f"{values['trainable']:,} trainable parameters, {share:.1f} % of the base; "
             f"about {values['memory_mb']:.0f} MB of memory",
+            *([f"begins at {values['start']}"] if values.get("start") else []),
             *(f"not at hand: {what}" for what in values.get("missing", ())),
         ]
     )
