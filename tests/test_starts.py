@@ -94,7 +94,8 @@ def test_key_points_known_by_name_begin_where_the_start_has_them(tmp_path, base)
         ("lora", {}, "nowhere", "nowhere"),
     ],
 )
-def test_what_does_not_fit_is_told_and_nothing_is_taken_over(tmp_path, base, method, options, wanted, told):
+def test_what_does_not_fit_is_told_and_nothing_is_taken_over(tmp_path, method, options, wanted, told):
+    base = tiny_base()
     folder, _ = saved(tmp_path, "lora", base)
     adapter = make_adapter(method, base, **options)
     fresh = {name: value.clone() for name, value in adapter.state_dict().items()}

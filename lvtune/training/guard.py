@@ -46,7 +46,7 @@ class Guarded:
         start, best = self.losses[0.0], min(self.losses.values())
         found = f"loss on pictures kept out {start:.3g} before, {best:.3g} at best"
         if not self.share:
-            return f"few pictures, and tuning on half of them did not help the other half ({found}): nothing of it is kept"
+            return f"few pictures; tuning on half of them did not help the other half ({found}): nothing of it is kept"
         return f"few pictures: {self.share:.0%} of the change is kept ({found})"
 
 

@@ -22,7 +22,8 @@ from lvtune.training.style import Style, change_at, mixed
 from lvtune.training.text_style import StyleMap, shifted
 
 PROMPTS = {"sketch": "a sketch of a human", "mural": "a mural of a human"}
-AROUND = {"augmentation": {}, "random-styles": {}, "mixstyle": {}, "peclr": {}, "text-style": {"encoder": "toy", "after": 1}}
+AROUND = {name: {} for name in ("augmentation", "random-styles", "mixstyle", "peclr")}
+AROUND["text-style"] = {"encoder": "toy", "after": 1}
 
 
 def objective(name, base, seed=0, **options):
