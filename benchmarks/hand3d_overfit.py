@@ -23,8 +23,8 @@ from lvtune.bases import load_base
 from lvtune.data.dataset import collate
 from lvtune.domains import get_domain
 from lvtune.evaluation.inference import split_dataset
+from lvtune.options import DataOptions
 from lvtune.patcher import attach
-from lvtune.recipe import DataOptions
 from lvtune.training.hand_objective import HandConfig
 from lvtune.training.objectives import OBJECTIVES
 

@@ -26,7 +26,7 @@ from lvtune.data.hands import HandTable
 from lvtune.domains import get_domain
 from lvtune.evaluation.hand_inference import predict_hands
 from lvtune.evaluation.procrustes import align
-from lvtune.recipe import DataOptions
+from lvtune.options import DataOptions
 
 SMALL = 32
 

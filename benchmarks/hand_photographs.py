@@ -23,7 +23,7 @@ import lvtune
 from lvtune.bases.base import Base
 from lvtune.domains import Split, get_domain
 from lvtune.evaluation.hand_inference import Hands, predict_hands
-from lvtune.recipe import DataOptions
+from lvtune.options import DataOptions
 from lvtune.viz.hands import draw_hand
 from lvtune.viz.overlay import contact_sheet
 

@@ -21,8 +21,8 @@ from lvtune.cli.adapt import parser, recipe_of
 from lvtune.domains import get_domain
 from lvtune.domains.lsp_art import SEEN
 from lvtune.evaluation.evaluate import score_split
+from lvtune.options import DataOptions
 from lvtune.patcher import attach
-from lvtune.recipe import DataOptions
 from lvtune.training.loop import tune
 
 METRIC = "pck@0.2"

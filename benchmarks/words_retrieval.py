@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from lvtune.domains import get_domain
 from lvtune.language.joint import load_joint_encoder
-from lvtune.recipe import DataOptions
+from lvtune.options import DataOptions
 
 BATCH = 32
 

@@ -24,6 +24,7 @@ _HOMES = {
     "attach": "lvtune.patcher",
     "attached": "lvtune.patcher",
     "average": "lvtune.combining",
+    "begin": "lvtune.starts",
     "combine": "lvtune.combining",
     "compare": "lvtune.api.comparing",
     "convert_vitpose": "lvtune.convert",

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from lvtune.errors import LvtuneError
-from lvtune.recipe import ROW_KEYS, Recipe, read_whole_yaml, recipe_folders
+from lvtune.recipe import Recipe
+from lvtune.recipe_files import ROW_KEYS, read_whole_yaml, recipe_folders
 from lvtune.registry import suggest
 from lvtune.schema import build, raise_problems
 

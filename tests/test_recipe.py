@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from lvtune.errors import LvtuneError
-from lvtune.recipe import Recipe, TrainOptions, list_recipes, recipe_folders
+from lvtune.options import TrainOptions
+from lvtune.recipe import Recipe
+from lvtune.recipe_files import list_recipes, recipe_folders
 
 
 def test_round_trip_through_a_dict_and_yaml(tmp_path):

@@ -11,7 +11,8 @@ from lvtune.adapters import METHODS
 from lvtune.api.reproducing import RUNNERS, register_runner, reproduce
 from lvtune.cli.main import main
 from lvtune.errors import LvtuneError
-from lvtune.recipe import Recipe, list_recipes, read_yaml
+from lvtune.recipe import Recipe
+from lvtune.recipe_files import list_recipes, read_yaml
 from lvtune.tables import differences, list_tables, load_table, spread
 
 TABLE = {

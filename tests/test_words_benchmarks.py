@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from lvtune.api.cells import merge
-from lvtune.recipe import Recipe, objective_config, read_yaml
+from lvtune.recipe import Recipe, objective_config
+from lvtune.recipe_files import read_yaml
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 SHARED = {"words_bodies": {"text_only": True}, "words_hands": read_yaml(FOLDER / "words_hands_shared.yaml")}

@@ -29,7 +29,7 @@ from lvtune.patcher import Change
 from lvtune.training.optim import layer_scale
 
 if TYPE_CHECKING:
-    from lvtune.recipe import TrainOptions
+    from lvtune.options import TrainOptions
 
 
 @dataclass(frozen=True)

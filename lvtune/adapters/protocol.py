@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from lvtune.bases.base import Base
     from lvtune.data.skeletons import Skeleton
     from lvtune.language.bank import PromptBank
+    from lvtune.options import TrainOptions
     from lvtune.patcher import Call, Change
-    from lvtune.recipe import TrainOptions
 
 
 @runtime_checkable

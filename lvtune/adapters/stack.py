@@ -26,7 +26,7 @@ from lvtune.errors import LvtuneError
 
 if TYPE_CHECKING:
     from lvtune.language.bank import PromptBank
-    from lvtune.recipe import TrainOptions
+    from lvtune.options import TrainOptions
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ from lvtune.training.optim import layer_scale
 
 if TYPE_CHECKING:
     from lvtune.language.bank import PromptBank
-    from lvtune.recipe import TrainOptions
+    from lvtune.options import TrainOptions
 
 _GATES = ("prompt_gates", "decoder.relation", "decoder.gates")
 PUBLISHED_PROMPTS = {"ti": 50, "s": 50, "b": 20, "l": 10, "h": 5}

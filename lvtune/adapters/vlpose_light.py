@@ -35,7 +35,7 @@ from lvtune.patcher import Call, Change, StandIn
 
 if TYPE_CHECKING:
     from lvtune.language.bank import PromptBank
-    from lvtune.recipe import TrainOptions
+    from lvtune.options import TrainOptions
 
 _LINEAR = ("query", "key", "value", "out", "fc1", "fc2")
 _LANGUAGE_LR = 3.0

@@ -23,7 +23,7 @@ from lvtune.data.skeletons import Skeleton
 from lvtune.patcher import Change
 
 if TYPE_CHECKING:
-    from lvtune.recipe import TrainOptions
+    from lvtune.options import TrainOptions
 
 _PATCH = 3 * 16 * 16
 """Numbers in a patch; with the width it decides how wide the published code draws tokens (Xavier's rule)."""

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from lvtune.errors import LvtuneError
-from lvtune.recipe import Recipe, TrainOptions, read_yaml
+from lvtune.options import TrainOptions
+from lvtune.recipe import Recipe
+from lvtune.recipe_files import read_yaml
 from lvtune.registry import suggest
 from lvtune.schema import hints_of
 
@@ -62,7 +64,7 @@ def variants_of(methods: Sequence[str] | str, file: str | Path | None = None) ->
 
     Args:
         methods: names, each with options after a colon: ``lora:r=4,lr=1e-3``. An option is the method's own, one of
-            :class:`lvtune.recipe.TrainOptions`, or dotted (``language.mode=human``). A string may hold several.
+            :class:`lvtune.options.TrainOptions`, or dotted (``language.mode=human``). A string may hold several.
         file: YAML of label to options of a recipe (``full-slow: {method: full, train: {lr: 1e-4}}``).
 
     Raises:

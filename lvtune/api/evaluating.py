@@ -12,8 +12,8 @@ from lvtune.bases.base import Base, as_base
 from lvtune.evaluation.choosing import Auto, choose
 from lvtune.evaluation.evaluate import score_split
 from lvtune.language.ranking import RANKER
+from lvtune.options import DataOptions
 from lvtune.patcher import attach
-from lvtune.recipe import DataOptions
 from lvtune.training.engine import resolve_device
 
 if TYPE_CHECKING:

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from lvtune.data.dataset import PoseDataset
     from lvtune.domains import Domain
     from lvtune.language.bank import PromptBank
-    from lvtune.recipe import DataOptions, Recipe
+    from lvtune.options import DataOptions
+    from lvtune.recipe import Recipe
 
 
 @dataclass

@@ -29,7 +29,7 @@ def category_sheet(
         runs: folders of ``lvtune adapt`` on one domain, each with its adapter and ``report.json``; the base alone is
             the first one's.
         path: PNG.
-        data: where the pictures lie (``lvtune.recipe.DataOptions``); None: where the first run found them.
+        data: where the pictures lie (``lvtune.options.DataOptions``); None: where the first run found them.
         across: categories in a row.
         most: categories at most.
 

@@ -13,7 +13,9 @@ from lvtune.cli.output import number, outline, table
 from lvtune.cli.parser import Parser, UsageError, add_options, nested
 from lvtune.errors import LvtuneError
 from lvtune.evaluation.names import main_of, short_name
-from lvtune.recipe import AUGMENT_FALLBACK, TEXT_ONLY, TRAIN_FALLBACK, Recipe, read_yaml
+from lvtune.options import AUGMENT_FALLBACK, TRAIN_FALLBACK
+from lvtune.recipe import TEXT_ONLY, Recipe
+from lvtune.recipe_files import read_yaml
 from lvtune.schema import options_of
 
 

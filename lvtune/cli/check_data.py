@@ -11,7 +11,7 @@ from lvtune.cli.outcome import Outcome, choose_domain
 from lvtune.cli.output import outline
 from lvtune.cli.parser import Parser, add_options, from_args
 from lvtune.errors import LvtuneError
-from lvtune.recipe import DataOptions
+from lvtune.options import DataOptions
 
 
 @dataclass(frozen=True)

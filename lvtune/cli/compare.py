@@ -12,7 +12,8 @@ from lvtune.cli.outcome import Outcome, say
 from lvtune.cli.output import number, table
 from lvtune.cli.parser import Parser, UsageError, add_options, from_args, nested
 from lvtune.errors import LvtuneError
-from lvtune.recipe import Recipe, read_yaml
+from lvtune.recipe import Recipe
+from lvtune.recipe_files import read_yaml
 
 _OWN = ("method", "method_options", "objective_options", "seed", "out", "data.shots")
 """Options of a recipe that the cells have for themselves, or that a file of variants gives."""

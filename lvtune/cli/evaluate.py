@@ -11,7 +11,8 @@ from lvtune.cli.outcome import Outcome, choose_domain, made_for, say
 from lvtune.cli.output import number, table
 from lvtune.cli.parser import Parser, add_options, from_args
 from lvtune.evaluation.names import METRICS, PER_JOINT, short_name
-from lvtune.recipe import DataOptions, EvaluateOptions, Recipe
+from lvtune.options import DataOptions, EvaluateOptions
+from lvtune.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ def _encoders() -> list[str]:
 
 
 def _recipes() -> list[str]:
-    from lvtune.recipe import list_recipes
+    from lvtune.recipe_files import list_recipes
 
     return list_recipes()
 
@@ -70,6 +70,12 @@ def _skeletons() -> list[str]:
     return list_skeletons()
 
 
+def _starts() -> list[str]:
+    from lvtune.starts import list_starts
+
+    return list_starts()
+
+
 LISTS: dict[str, Callable[[], list[str]]] = {
     "bases": _bases,
     "methods": _methods,
@@ -81,6 +87,7 @@ LISTS: dict[str, Callable[[], list[str]]] = {
     "recipes": _recipes,
     "tables": _tables,
     "skeletons": _skeletons,
+    "starts": _starts,
 }
 
 PROMPTS, PREVIEW = "prompts", 10

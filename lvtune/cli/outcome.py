@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lvtune.errors import LvtuneError
-from lvtune.recipe import DataOptions, Recipe
+from lvtune.options import DataOptions
+from lvtune.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from lvtune.data.table import read_coco
 from lvtune.domains.base import Domain, Split, missing, need_folder, register_domain
 from lvtune.language.animals import FAMILIES, SPECIES
 from lvtune.language.prompts import prompts_of
-from lvtune.recipe import DataOptions
+from lvtune.options import DataOptions
 
 
 def _read(domain: Domain, split: str, data: DataOptions) -> Split:

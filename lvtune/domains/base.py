@@ -14,7 +14,7 @@ from lvtune.data.skeletons import Skeleton, get_skeleton
 from lvtune.data.table import PoseTable, with_boxes
 from lvtune.errors import LvtuneError
 from lvtune.language.prompts import PROMPTS, register_prompts
-from lvtune.recipe import DataOptions
+from lvtune.options import DataOptions
 from lvtune.registry import Registry, suggest
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from lvtune.data.table import PoseTable, read_coco
 from lvtune.domains.base import Domain, Split, to_options
 from lvtune.errors import LvtuneError
 from lvtune.language.prompts import sentence_for
-from lvtune.recipe import DataOptions
+from lvtune.options import DataOptions
 
 PARTS = ("train", "val", "test")
 TEST_SHARE = 0.2

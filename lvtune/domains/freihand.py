@@ -24,7 +24,7 @@ from lvtune.domains.hands import (
 from lvtune.domains.hands_coco import read_coco_hands
 from lvtune.errors import LvtuneError
 from lvtune.language.prompts import prompts_of
-from lvtune.recipe import DataOptions
+from lvtune.options import DataOptions
 
 VERSIONS = ("green_screen", "homogenized", "colored_by_samples", "colored_at_will")
 """Category of version v of the training pictures."""

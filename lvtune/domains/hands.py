@@ -14,7 +14,7 @@ from lvtune.data.hand_joints import MIDDLE_MCP, Root, hand_box, order_fault, pro
 from lvtune.data.hands import HandTable
 from lvtune.domains.base import Domain, Split, missing
 from lvtune.errors import LvtuneError
-from lvtune.recipe import DataOptions
+from lvtune.options import DataOptions
 
 _JUDGED = 1000  # hands that the order of joints is judged by
 

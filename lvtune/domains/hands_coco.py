@@ -17,7 +17,7 @@ from lvtune.data.hand_joints import RHD_ORDER, order_fault
 from lvtune.data.hands import LEFT, RIGHT, HandTable
 from lvtune.domains.hands import hand_table
 from lvtune.errors import LvtuneError
-from lvtune.recipe import DataOptions
+from lvtune.options import DataOptions
 
 _EXPECTED = "images, and annotations of 21 keypoints, maybe with joint_cam in mm and hand_type"
 

@@ -14,7 +14,7 @@ from lvtune.data.table import read_coco
 from lvtune.domains.base import Domain, Split, missing, need_folder, register_domain
 from lvtune.errors import LvtuneError
 from lvtune.language.prompts import prompts_of
-from lvtune.recipe import DataOptions
+from lvtune.options import DataOptions
 
 GROUPS = {
     "real_human": ("acrobatics", "cosplay", "dance", "drama", "movie"),

@@ -8,7 +8,7 @@ from functools import partial
 from lvtune.data.mixed import MixedTable
 from lvtune.domains.base import PUBLISHED, Domain, Split, get_domain
 from lvtune.errors import LvtuneError
-from lvtune.recipe import DataOptions
+from lvtune.options import DataOptions
 
 _HOW = "--data coco=DIR,humanart=DIR, or one folder with a folder named after each part"
 

@@ -23,7 +23,7 @@ from lvtune.domains.hands import check_metres, checked, hand_split, hand_table, 
 from lvtune.domains.hands_coco import read_coco_hands
 from lvtune.errors import LvtuneError
 from lvtune.language.prompts import prompts_of
-from lvtune.recipe import DataOptions
+from lvtune.options import DataOptions
 
 SIZE = (320, 320)
 #: Ids of the mask: person 1, left hand 2 to 17, right hand 18 to 33.

@@ -20,7 +20,7 @@ from lvtune.domains.base import Domain, Split, missing, need_folder, register_do
 from lvtune.domains.hands import hand_split, hand_table, of_categories
 from lvtune.errors import LvtuneError
 from lvtune.language.prompts import prompts_of
-from lvtune.recipe import DataOptions
+from lvtune.options import DataOptions
 
 SIZE = (640, 480)
 TAKES = ("Counting", "Random")

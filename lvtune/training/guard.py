@@ -23,7 +23,7 @@ from lvtune.training.loop import tune
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
-    from lvtune.recipe import TrainOptions
+    from lvtune.options import TrainOptions
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """How much of the change may be kept."""

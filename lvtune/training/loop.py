@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from lvtune.bases.base import Base
-    from lvtune.recipe import TrainOptions
+    from lvtune.options import TrainOptions
 
 
 @dataclass

@@ -16,8 +16,9 @@ from lvtune.data.dataset import collate
 from lvtune.data.skeletons import LSP_14, Skeleton
 from lvtune.errors import LvtuneError
 from lvtune.hub.store import load_adapter, save_adapter
+from lvtune.options import TrainOptions
 from lvtune.patcher import attach, use_adapter
-from lvtune.recipe import Recipe, TrainOptions
+from lvtune.recipe import Recipe
 from lvtune.training.loop import tune
 from lvtune.training.objectives import HeatmapObjective
 

@@ -7,8 +7,8 @@ import torch
 from tiny import make_adapter, tiny_base, tiny_model, tiny_pixels
 
 from lvtune.errors import LvtuneError
+from lvtune.options import TrainOptions
 from lvtune.patcher import attach
-from lvtune.recipe import TrainOptions
 
 PIXELS = tiny_pixels(3)
 

@@ -13,7 +13,7 @@ from lvtune.bases import BASES
 from lvtune.cli.main import main
 from lvtune.data.hand_space import HandSpace
 from lvtune.domains import get_domain
-from lvtune.recipe import DataOptions
+from lvtune.options import DataOptions
 from lvtune.viz.report import render
 
 SAMPLES = Path(__file__).parents[1] / "samples"

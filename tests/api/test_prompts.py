@@ -18,8 +18,9 @@ from lvtune.errors import LvtuneError
 from lvtune.evaluation.choosing import Auto, Shuffled, choose
 from lvtune.evaluation.inference import predict_split
 from lvtune.language.ranking import ImageRanker
+from lvtune.options import DataOptions
 from lvtune.patcher import attach
-from lvtune.recipe import DataOptions, Recipe
+from lvtune.recipe import Recipe
 
 
 @pytest.fixture(scope="module")

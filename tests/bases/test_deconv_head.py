@@ -15,8 +15,8 @@ from lvtune.bases.deconv_head import DeconvHead
 from lvtune.bases.parts import Block
 from lvtune.errors import LvtuneError
 from lvtune.hub.fingerprint import fingerprint
+from lvtune.options import TrainOptions
 from lvtune.patcher import attach
-from lvtune.recipe import TrainOptions
 
 PIXELS = pixels()
 BY_FAMILY = pytest.mark.parametrize("family", FAMILIES)

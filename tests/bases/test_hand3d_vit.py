@@ -22,8 +22,9 @@ from lvtune.domains import get_domain
 from lvtune.errors import LvtuneError
 from lvtune.evaluation.evaluate import score_split
 from lvtune.hub.store import load_adapter, save_adapter
+from lvtune.options import DataOptions, TrainOptions
 from lvtune.patcher import attach, use_adapter
-from lvtune.recipe import DataOptions, Recipe, TrainOptions
+from lvtune.recipe import Recipe
 from lvtune.training.loop import tune
 from lvtune.training.objectives import OBJECTIVES
 

@@ -10,7 +10,7 @@ from lvtune.data.skeletons import AP10K_17, get_skeleton
 from lvtune.domains import get_domain
 from lvtune.domains.custom import custom_domain
 from lvtune.errors import LvtuneError
-from lvtune.recipe import DataOptions
+from lvtune.options import DataOptions
 
 
 @pytest.fixture(scope="module")

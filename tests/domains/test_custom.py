@@ -12,7 +12,7 @@ import pytest
 from lvtune.domains import custom_domain
 from lvtune.errors import LvtuneError
 from lvtune.language import get_bank
-from lvtune.recipe import DataOptions
+from lvtune.options import DataOptions
 
 NAMES = ["left_shoulder", "right_shoulder", "left_hip", "right_hip"]
 

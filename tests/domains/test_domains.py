@@ -15,7 +15,7 @@ from lvtune.domains.humanart import CATEGORIES, category_of
 from lvtune.errors import LvtuneError
 from lvtune.language import get_bank
 from lvtune.language.prompts import PROMPTS
-from lvtune.recipe import DataOptions
+from lvtune.options import DataOptions
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 DETECTIONS = SAMPLES / "HumanArt/person_detection_results/HumanArt_validation_detections_AP_H_56_person.json"

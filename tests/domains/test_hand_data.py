@@ -17,7 +17,7 @@ from lvtune.domains import get_domain
 from lvtune.domains.freihand import VERSIONS, _ids
 from lvtune.domains.stb import depth_to_color, read_labels
 from lvtune.errors import LvtuneError
-from lvtune.recipe import DataOptions
+from lvtune.options import DataOptions
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from lvtune.domains.hand_figures.body import ARM, FAR, Capsules, flesh, rasteriz
 from lvtune.domains.hand_figures.figures import Figures
 from lvtune.domains.hand_figures.poses import BLOCK, cells, is_test, sample_hands
 from lvtune.domains.hand_figures.settings import SETTINGS
-from lvtune.recipe import DataOptions
+from lvtune.options import DataOptions
 
 HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 

@@ -11,7 +11,8 @@ from lvtune.cli.main import main
 from lvtune.domains import get_domain
 from lvtune.errors import LvtuneError
 from lvtune.evaluation.inference import split_dataset
-from lvtune.recipe import DataOptions, Recipe
+from lvtune.options import DataOptions
+from lvtune.recipe import Recipe
 from lvtune.training.sampler import MixSampler, make_sampler
 
 

@@ -16,7 +16,7 @@ from lvtune.errors import LvtuneError
 from lvtune.evaluation.epe import HandResult
 from lvtune.evaluation.hand_files import write_hand_files
 from lvtune.evaluation.hand_scores import score_hands
-from lvtune.recipe import DataOptions
+from lvtune.options import DataOptions
 from lvtune.viz.pck import draw_pck
 
 

@@ -21,7 +21,8 @@ from lvtune.language import encoders
 from lvtune.language.bank import get_bank
 from lvtune.language.captions import key_of
 from lvtune.language.prompts import MODES, own_sentences, prompts_of
-from lvtune.recipe import LanguageOptions, Recipe
+from lvtune.options import LanguageOptions
+from lvtune.recipe import Recipe
 
 TWO = {"sketch": "a sketch of a human", "mural": "a mural of a human"}
 

@@ -11,8 +11,9 @@ from tiny_hands import tiny_hand_base, tiny_hands
 
 from lvtune.data.dataset import collate
 from lvtune.errors import LvtuneError
+from lvtune.options import TrainOptions
 from lvtune.patcher import attach
-from lvtune.recipe import Recipe, TrainOptions
+from lvtune.recipe import Recipe
 from lvtune.training import augmentation
 from lvtune.training.augmentation import KINDS, augmented
 from lvtune.training.loop import tune

@@ -15,8 +15,9 @@ from tiny import TinyPictures, make_adapter, snapshot, tiny_base, tiny_model
 from lvtune.adapters import METHODS
 from lvtune.bases.base import as_base
 from lvtune.errors import LvtuneError
+from lvtune.options import TrainOptions
 from lvtune.patcher import attach, attached, use_adapter
-from lvtune.recipe import Recipe, TrainOptions
+from lvtune.recipe import Recipe
 from lvtune.training import loop
 from lvtune.training.loop import tune
 from lvtune.training.objectives import HeatmapObjective

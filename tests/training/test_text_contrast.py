@@ -16,8 +16,9 @@ from lvtune.errors import LvtuneError
 from lvtune.hub.store import load_adapter, save_adapter
 from lvtune.language.grammars import draw
 from lvtune.language.joint import unnormalised
+from lvtune.options import TrainOptions
 from lvtune.patcher import attach
-from lvtune.recipe import Recipe, TrainOptions
+from lvtune.recipe import Recipe
 from lvtune.schema import make
 from lvtune.training.branch import Branch2
 from lvtune.training.contrast import contrastive, farthest

@@ -16,7 +16,7 @@ from lvtune.data.table import PoseTable, read_coco
 from lvtune.domains.base import Domain, Split, register_domain
 from lvtune.domains.filters import apply_filter
 from lvtune.language.prompts import prompts_of
-from lvtune.recipe import DataOptions
+from lvtune.options import DataOptions
 
 FOLDER = Path(__file__).parent
 FILTERS_USED = ("sketch", "ink_painting", "oil_painting", "watercolor", "cartoon", "stained_glass")

@@ -18,7 +18,7 @@ from lvtune.domains.hand_figures.figures import Figures
 from lvtune.domains.hand_figures.settings import GROUPS, SETTINGS
 from lvtune.domains.hands import samples
 from lvtune.language.prompts import prompts_of
-from lvtune.recipe import DataOptions
+from lvtune.options import DataOptions
 
 COUNT = {"train": 20_000, "test": 1_000}
 SIZE = 128

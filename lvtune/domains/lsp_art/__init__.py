@@ -16,7 +16,7 @@ from lvtune.domains.base import Domain, Split, missing, need_folder, register_do
 from lvtune.domains.filters import apply_filter
 from lvtune.domains.lsp_art.layouts import LAYOUT, photographs
 from lvtune.language.prompts import HUMAN_ART
-from lvtune.recipe import DataOptions
+from lvtune.options import DataOptions
 
 SEEN = (
     "sketch", "ink_painting", "oil_painting", "watercolor", "cartoon", "stained_glass", "digital_art", "shadow_play",
