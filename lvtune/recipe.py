@@ -39,9 +39,9 @@ class Recipe:
     """How to adapt; `lvtune list methods`."""
     method_options: dict[str, Any] = field(default_factory=dict)
     """Options of the method; on the command line `--method.NAME VALUE`."""
-    start: str | None = None
+    start: str | None = "auto"
     """Where the adapter's tuning begins: an adapter that was tuned before (folder, file or Hub id); shipped: the one
-    that ships for base and method; none: the base's own answer; None: shipped where there is one and it helps."""
+    that ships for base and method; auto: that, where there is one and it helps; none: the base's own answer."""
     text_only: bool = False
     """Tune on the source's pictures; the target is known by its sentences alone, its pictures only test."""
     objective: str | None = None

@@ -18,7 +18,7 @@ from lvtune.errors import LvtuneError
 
 FOLDER = Path(bases.__file__).parent / "weights" / "starts"
 """Starts that ship, each an adapter's folder ``<base>-<method>``."""
-NONE, SHIPPED = "none", "shipped"
+AUTO, SHIPPED = "auto", "shipped"
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Begun:
     """The adapter's state before: as created."""
     is_chosen: bool
     """Whether somebody asked for this start, rather than that it came by default."""
+    misfit: str = ""
+    """Why the start was not taken after all; the adapter is then as created."""
 
 
 def shipped_start(base: str, method: str) -> Path | None:
@@ -39,23 +41,23 @@ def shipped_start(base: str, method: str) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def begin(adapter: nn.Module, base: Base, wanted: str | None = None) -> Begun | None:
+def begin(adapter: nn.Module, base: Base, wanted: str | None = AUTO) -> Begun | None:
     """Puts a fresh adapter where its tuning is to begin.
 
     Args:
         adapter: as created.
         base: that it was created for.
-        wanted: ``none``; ``shipped``; a folder, file or Hub repository of an adapter for this base; None: what ships
-            for base and method, where it fits the weights and the options of the method.
+        wanted: a folder, file or Hub repository of an adapter for this base; ``shipped``; ``auto``: what ships for base
+            and method, where it fits the weights and the options of the method; None: nothing.
 
     Returns:
-        What was done; None: the adapter stays as created.
+        What was done; None: no start was asked for, or there is none.
 
     Raises:
         LvtuneError: a start was asked for that is not there or does not fit.
     """
     shipped = shipped_start(base.name, adapter.method)
-    if wanted == NONE or (wanted is None and shipped is None):
+    if wanted in (None, "none") or (wanted == AUTO and shipped is None):
         return None
     if wanted == SHIPPED and shipped is None:
         raise LvtuneError(
@@ -63,16 +65,16 @@ def begin(adapter: nn.Module, base: Base, wanted: str | None = None) -> Begun | 
             f"one of {', '.join(list_starts()) or 'none here'}, or an adapter that you tuned",
             "leave --start out, or give --start FOLDER (recipes/start-vitpose-ti.yaml shows how one is made)",
         )  # fmt: skip
-    source = str(shipped) if wanted in (None, SHIPPED) else wanted
-    name = f"the start that ships with {base.name}" if wanted in (None, SHIPPED) else source
+    source = str(shipped) if wanted in (AUTO, SHIPPED) else wanted
+    name = f"the start that ships with {base.name}" if wanted in (AUTO, SHIPPED) else source
     fresh = {key: value.detach().clone() for key, value in adapter.state_dict().items()}
     try:
         _take_over(adapter, base, source)
-    except LvtuneError:
-        if wanted is None:  # other weights, or other options than it was made with
-            return None
+    except LvtuneError as error:
+        if wanted == AUTO:  # other weights, or other options than it was made with
+            return Begun(name, fresh, False, error.given)
         raise
-    return Begun(name, fresh, wanted is not None)
+    return Begun(name, fresh, wanted != AUTO)
 
 
 def list_starts() -> list[str]:

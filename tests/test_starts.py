@@ -49,7 +49,7 @@ def test_an_adapter_begins_where_another_of_its_method_ended(tmp_path, base, met
 def test_by_default_an_adapter_begins_as_created_where_nothing_ships(base):
     adapter = make_adapter("lora", base)
     fresh = {name: value.clone() for name, value in adapter.state_dict().items()}
-    assert begin(adapter, base) is None and begin(adapter, base, "none") is None
+    assert begin(adapter, base) is None and begin(adapter, base, None) is None is begin(adapter, base, "none")
     assert all(torch.equal(value, fresh[name]) for name, value in adapter.state_dict().items())
 
 
@@ -119,8 +119,11 @@ def test_what_ships_is_taken_by_default_where_it_fits(tmp_path, base, monkeypatc
     begun = begin(make_adapter("lora", base), base)
     assert begun.name == f"the start that ships with {BASE}" and not begun.is_chosen
     # other options, other weights: no start, and no error since nobody asked for one
-    assert begin(make_adapter("lora", base, r=2), base) is None
-    assert begin(make_adapter("lora", tiny_base(seed=1)), tiny_base(seed=1)) is None
+    for other, options, why in ((base, {"r": 2}, "a start whose"), (tiny_base(seed=1), {}, "an adapter of another base")):
+        adapter = make_adapter("lora", other, **options)
+        begun = begin(adapter, other)
+        assert why in begun.misfit
+        assert all(torch.equal(value, begun.fresh[name]) for name, value in adapter.state_dict().items())
     assert begin(make_adapter("head", base), base) is None
     with pytest.raises(LvtuneError, match="a start whose"):
         begin(make_adapter("lora", base, r=2), base, "shipped")

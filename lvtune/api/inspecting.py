@@ -47,7 +47,7 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
     changes = list(adapter.changes(base))
     return {
         "recipe": recipe.to_dict(),
-        "start": None if begun is None else begun.name,
+        "start": None if begun is None or begun.misfit else begun.name,
         "tree": tree,
         "trainable": trainable,
         "share_of_base": trainable / whole,

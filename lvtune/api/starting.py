@@ -36,13 +36,17 @@ class Start:
     @property
     def is_kept(self) -> bool:
         """Whether the tuning begins there."""
-        return self.begun is not None and (self.compared is None or self.compared.start < self.compared.base)
+        if self.begun is None or self.begun.misfit:
+            return False
+        return self.compared is None or self.compared.start < self.compared.base
 
     @property
     def note(self) -> str:
         """For progress and report; empty where there is nothing to say."""
         if self.begun is None:
             return ""
+        if self.begun.misfit:
+            return f"{self.begun.name} does not fit ({self.begun.misfit}): begins at the base's own answer"
         if self.compared is None:
             return f"begins at {self.begun.name}"
         found = f"loss {self.compared.start:.3g} there, {self.compared.base:.3g} from the base"
@@ -52,7 +56,7 @@ class Start:
 
     def check(self) -> None:
         """Takes the adapter back to as it was created where the start is no better."""
-        if self.begun is None or self.begun.is_chosen:
+        if self.begun is None or self.begun.is_chosen or self.begun.misfit:
             return
         job = self.job
         data = split_dataset(job.base, job.train)
