@@ -40,8 +40,8 @@ class Recipe:
     method_options: dict[str, Any] = field(default_factory=dict)
     """Options of the method; on the command line `--method.NAME VALUE`."""
     start: str | None = "auto"
-    """Where the adapter's tuning begins: an adapter that was tuned before (folder, file or Hub id); shipped: the one
-    that ships for base and method; auto: that, where there is one and it helps; none: the base's own answer."""
+    """Where the adapter's tuning begins: an adapter that was tuned before (folder, file, Hub id, or one of `lvtune list
+    starts`); shipped: the one for base and method; auto: that, where it helps; none: the base's own answer."""
     text_only: bool = False
     """Tune on the source's pictures; the target is known by its sentences alone, its pictures only test."""
     objective: str | None = None

@@ -47,8 +47,9 @@ def begin(adapter: nn.Module, base: Base, wanted: str | None = AUTO) -> Begun | 
     Args:
         adapter: as created.
         base: that it was created for.
-        wanted: a folder, file or Hub repository of an adapter for this base; ``shipped``; ``auto``: what ships for base
-            and method, where it fits the weights and the options of the method; None: nothing.
+        wanted: a folder, file or Hub repository of an adapter for this base; one of :func:`list_starts`; ``shipped``:
+            what ships for base and method; ``auto``: that, where it fits the weights and the method's options; None:
+            nothing.
 
     Returns:
         What was done; None: no start was asked for, or there is none.
@@ -65,8 +66,9 @@ def begin(adapter: nn.Module, base: Base, wanted: str | None = AUTO) -> Begun | 
             f"one of {', '.join(list_starts()) or 'none here'}, or an adapter that you tuned",
             "leave --start out, or give --start FOLDER (recipes/start-vitpose-ti.yaml shows how one is made)",
         )  # fmt: skip
-    source = str(shipped) if wanted in (AUTO, SHIPPED) else wanted
-    name = f"the start that ships with {base.name}" if wanted in (AUTO, SHIPPED) else source
+    known = FOLDER / wanted if wanted in list_starts() else wanted
+    source = str(shipped if wanted in (AUTO, SHIPPED) else known)
+    name = f"the start that ships with {base.name}" if wanted in (AUTO, SHIPPED) else wanted
     fresh = {key: value.detach().clone() for key, value in adapter.state_dict().items()}
     try:
         _take_over(adapter, base, source)

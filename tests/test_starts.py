@@ -119,7 +119,8 @@ def test_what_ships_is_taken_by_default_where_it_fits(tmp_path, base, monkeypatc
     begun = begin(make_adapter("lora", base), base)
     assert begun.name == f"the start that ships with {BASE}" and not begun.is_chosen
     # other options, other weights: no start, and no error since nobody asked for one
-    for other, options, why in ((base, {"r": 2}, "a start whose"), (tiny_base(seed=1), {}, "an adapter of another base")):
+    misfits = [(base, {"r": 2}, "a start whose"), (tiny_base(seed=1), {}, "an adapter of another base")]
+    for other, options, why in misfits:
         adapter = make_adapter("lora", other, **options)
         begun = begin(adapter, other)
         assert why in begun.misfit
@@ -127,3 +128,8 @@ def test_what_ships_is_taken_by_default_where_it_fits(tmp_path, base, monkeypatc
     assert begin(make_adapter("head", base), base) is None
     with pytest.raises(LvtuneError, match="a start whose"):
         begin(make_adapter("lora", base, r=2), base, "shipped")
+    # by its name for other methods that can read it
+    whole = make_adapter("full", base)
+    begun = begin(whole, base, f"{BASE}-lora")
+    assert begun.name == f"{BASE}-lora" and begun.is_chosen
+    assert torch.allclose(answer(base, whole), answer(base, make_adapter("lora", base, stirred=0.05)), atol=1e-4)
