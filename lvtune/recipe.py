@@ -39,7 +39,7 @@ class Recipe:
     """How to adapt; `lvtune list methods`."""
     method_options: dict[str, Any] = field(default_factory=dict)
     """Options of the method; on the command line `--method.NAME VALUE`."""
-    start: str | None = "auto"
+    start: str = "auto"
     """Where the adapter's tuning begins: an adapter that was tuned before (folder, file, Hub id, or one of `lvtune list
     starts`); shipped: the one for base and method; auto: that, where it helps; none: the base's own answer."""
     text_only: bool = False

@@ -18,7 +18,7 @@ from lvtune.errors import LvtuneError
 
 FOLDER = Path(bases.__file__).parent / "weights" / "starts"
 """Starts that ship, each an adapter's folder ``<base>-<method>``."""
-AUTO, SHIPPED = "auto", "shipped"
+AUTO, SHIPPED, NONE = "auto", "shipped", "none"
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,15 @@ def shipped_start(base: str, method: str) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def begin(adapter: nn.Module, base: Base, wanted: str | None = AUTO) -> Begun | None:
+def begin(adapter: nn.Module, base: Base, wanted: str = AUTO) -> Begun | None:
     """Puts a fresh adapter where its tuning is to begin.
 
     Args:
         adapter: as created.
         base: that it was created for.
         wanted: a folder, file or Hub repository of an adapter for this base; one of :func:`list_starts`; ``shipped``:
-            what ships for base and method; ``auto``: that, where it fits the weights and the method's options; None:
-            nothing.
+            what ships for base and method; ``auto``: that, where it fits the weights and the method's options;
+            ``none``: nothing.
 
     Returns:
         What was done; None: no start was asked for, or there is none.
@@ -58,7 +58,7 @@ def begin(adapter: nn.Module, base: Base, wanted: str | None = AUTO) -> Begun | 
         LvtuneError: a start was asked for that is not there or does not fit.
     """
     shipped = shipped_start(base.name, adapter.method)
-    if wanted in (None, "none") or (wanted == AUTO and shipped is None):
+    if wanted == NONE or (wanted == AUTO and shipped is None):
         return None
     if wanted == SHIPPED and shipped is None:
         raise LvtuneError(

@@ -175,6 +175,7 @@ def _write(job: Job, folder: Path, values: dict[str, Any], target: Measured) -> 
     from lvtune.api.looking import looked
     from lvtune.hub.atomic import write_text
     from lvtune.hub.card import Publication, model_card
+    from lvtune.hub.config import shareable
     from lvtune.hub.store import adapter_config
     from lvtune.viz.before_after import write_before_after
     from lvtune.viz.report import write_report
@@ -184,6 +185,7 @@ def _write(job: Job, folder: Path, values: dict[str, Any], target: Measured) -> 
         "seed": job.recipe.seed,
         "steps": len(values["curves"]["steps"]),
         "data_fingerprint": job.train.table.fingerprint,
+        **shareable({"start": values["start"]["name"] if (values["start"] or {}).get("kept") else "none"}),
     }
     scored = ("source", "target", "source_name", "target_name", "gap_closed", "retention")
     metrics = {name: values[name] for name in scored}

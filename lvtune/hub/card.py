@@ -241,6 +241,8 @@ def _tuning(config: Mapping[str, Any], report: Mapping[str, Any]) -> str:
         lines.append(f"- {code(kind)} of " + ", ".join(f"`{code(part)}`" for part in parts))
     if training.get("data_fingerprint"):
         lines.append(f"- data fingerprint: `{code(training['data_fingerprint'])}`")
+    if training.get("start", "none") != "none":
+        lines.append(f"- tuning began at {plain_text(training['start'])}")
     versions = report.get("versions") or {}
     if versions:
         lines.append(

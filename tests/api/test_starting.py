@@ -66,6 +66,8 @@ def test_what_ships_is_begun_at_where_it_helps(request, tmp_path, base_loss, sta
     theirs = shipped.state_dict()
     assert not all(torch.equal(value, theirs[name]) for name, value in seen[0][1].items())
     assert all(torch.equal(value, theirs[name]) for name, value in seen[1][1].items())
+    told = "tuning began at the start that ships" in (tmp_path / "out/README.md").read_text()
+    assert told == kept
     saved = lvtune.load_adapter(tmp_path / "out", tiny_base(skeleton=LSP_14)).state_dict()
     assert all(torch.equal(value, seen[1 if kept else 0][1][name]) for name, value in saved.items())
     assert (report["target"]["after_on"] == report["target"]["before"]) == (not kept)
@@ -82,7 +84,8 @@ def test_the_check_is_a_real_one(tmp_path, shipped):
 def test_what_is_asked_for_is_not_checked(tmp_path, monkeypatch, shipped, start):
     monkeypatch.setattr(starting, "losses_of", None)
     report, said = run(tmp_path, train={"steps": 0}, start=start)
-    assert (report["start"] is None) == (start == "none")
+    assert (report["start"] is None) == (start == "none") and report["recipe"]["start"] == start
+    assert f"start: {start}" in (tmp_path / "out/README.md").read_text()  # whoever runs the card's recipe begins there
     assert any("begins at" in text for text in said) == (start == "shipped")
     assert (report["target"]["after_on"] == report["target"]["before"]) == (start == "none")
 
