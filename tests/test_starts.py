@@ -5,19 +5,22 @@ import torch
 from tiny import make_adapter, snapshot, tiny_bank, tiny_base, tiny_pixels
 
 from lvtune import starts
+from lvtune.adapters import create_adapter
+from lvtune.bases import load_base
 from lvtune.data.skeletons import Skeleton
+from lvtune.domains import get_domain
 from lvtune.errors import LvtuneError
+from lvtune.evaluation.evaluate import score_split
 from lvtune.hub.store import save_adapter
 from lvtune.language.bank import PromptBank
-from lvtune.patcher import attach
+from lvtune.options import DataOptions
+from lvtune.patcher import attach, use_adapter
 from lvtune.starts import begin
 
 BASE = "vitpose-tiny"
 
 
 def answer(base, adapter, prompt=None):
-    from lvtune.patcher import use_adapter
-
     with torch.no_grad(), attach(base, adapter, name="on"), use_adapter(base, "on", prompt=prompt):
         return base(tiny_pixels(2))
 
@@ -49,7 +52,7 @@ def test_an_adapter_begins_where_another_of_its_method_ended(tmp_path, base, met
 def test_by_default_an_adapter_begins_as_created_where_nothing_ships(base):
     adapter = make_adapter("lora", base)
     fresh = {name: value.clone() for name, value in adapter.state_dict().items()}
-    assert begin(adapter, base) is None and begin(adapter, base, None) is None is begin(adapter, base, "none")
+    assert begin(adapter, base) is None and begin(adapter, base, "none") is None
     assert all(torch.equal(value, fresh[name]) for name, value in adapter.state_dict().items())
 
 
@@ -133,3 +136,24 @@ def test_what_ships_is_taken_by_default_where_it_fits(tmp_path, base, monkeypatc
     begun = begin(whole, base, f"{BASE}-lora")
     assert begun.name == f"{BASE}-lora" and begun.is_chosen
     assert torch.allclose(answer(base, whole), answer(base, make_adapter("lora", base, stirred=0.05)), atol=1e-4)
+
+
+def test_the_start_that_ships_finds_more_key_points_in_filtered_photographs():
+    base = load_base("vitpose-ti")
+    split = get_domain("demo-art").open("test", DataOptions(limit=60))
+    adapter = create_adapter("vlpose-light", base, domain="demo-art").eval()
+    before = score_split(base, split, flip_test=False).values["pck@0.2"]
+    begun = begin(adapter, base)
+    assert begun.name == "the start that ships with vitpose-ti" and not begun.misfit
+    assert f"{base.name}-{adapter.method}" in starts.list_starts()
+    with attach(base, adapter):
+        after = score_split(base, split, flip_test=False).values["pck@0.2"]
+    assert after > before + 2
+    # the sentences have no weight yet
+    with torch.no_grad(), attach(base, adapter, name="on"):
+        pixels = torch.randn(1, 3, *base.input_size)
+        answers = []
+        for prompt in ("sketch", "ink_painting"):
+            with use_adapter(base, "on", prompt=prompt):
+                answers.append(base(pixels))
+    assert torch.equal(*answers)
