@@ -52,7 +52,7 @@ def main() -> None:
     before = scores(job.base, views, job.source)
     started = time.perf_counter()
     options = {"seed": job.recipe.seed, "device": job.recipe.device}
-    history = tune(job.base, job.adapter, training_data(job), job.objective, job.recipe.train, **options)
+    history = tune(job.base, job.adapter, training_data(job), job.objective, job.options, **options)
     seconds = time.perf_counter() - started
     with attach(job.base, job.adapter, name="tuned"):
         after = scores(job.base, views, job.source)

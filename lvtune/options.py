@@ -94,7 +94,7 @@ class TrainOptions:
     """Peak learning rate."""
     gentle: bool | None = None
     """Where `min_steps` makes more passes over few pictures than `epochs` says, lower the learning rate by the square
-    root of how many more; not where you say `lr`."""
+    root of how many more; and to 0.4 of it from a `start`; not where you say `lr`."""
     weight_decay: float | None = field(default=None, metadata={"at_least": 0})
     """Weight decay, on weight matrices only."""
     warmup: float | None = field(default=None, metadata={"at_least": 0, "at_most": 1})

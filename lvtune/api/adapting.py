@@ -125,7 +125,7 @@ def _writable(folder: Path) -> Path:
 
 def _tune(job: Job, folder: Path) -> History:
     """The loop, with a checkpoint in the folder if the recipe asks for one; it goes when the run is done."""
-    options = job.recipe.train
+    options = job.options
     checkpoint = folder / "checkpoint.safetensors" if options.checkpoint_every else None
     history = tune(
         job.base,

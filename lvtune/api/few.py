@@ -53,7 +53,7 @@ class Few:
         names = pictures_of_samples(job.train)
         plain = split_dataset(job.base, job.train, cache=True)
         self.guarded = choose_share(
-            job.base, job.adapter, training_data(job), job.objective, recipe.train, plain=plain,
+            job.base, job.adapter, training_data(job), job.objective, job.options, plain=plain,
             judge=OBJECTIVES.get(job.base.objective)(), pictures=names,
             kinds=[plain[i]["category"] for i in range(len(names))], seed=recipe.seed, device=recipe.device,
         )  # fmt: skip

@@ -29,8 +29,11 @@ if TYPE_CHECKING:
     from lvtune.data.dataset import PoseDataset
     from lvtune.domains import Domain
     from lvtune.language.bank import PromptBank
-    from lvtune.options import DataOptions
+    from lvtune.options import DataOptions, TrainOptions
     from lvtune.recipe import Recipe
+
+FROM_START = 0.4
+"""Factor on the learning rate from a start, unless the recipe says the rate (measured; benchmarks/README.md)."""
 
 
 @dataclass
@@ -51,6 +54,14 @@ class Job:
     """Further domains to score, by name."""
     begun: Begun | None = None
     """Where the adapter's tuning begins; None: as created."""
+
+    @property
+    def options(self) -> TrainOptions:
+        """How to tune: as the recipe says, more gently from a start, where most is learnt already."""
+        train = self.recipe.train
+        if self.begun is None or self.begun.misfit or not train.gentle:
+            return train
+        return replace(train, lr=train.lr * FROM_START)
 
 
 def prepare(recipe: Recipe) -> Job:

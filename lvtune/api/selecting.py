@@ -23,6 +23,7 @@ from lvtune.evaluation.evaluate import score_split
 from lvtune.hub.atomic import write_text
 from lvtune.patcher import attach
 from lvtune.recipe import TEXT_ONLY, Recipe, objective_config
+from lvtune.starts import begin
 from lvtune.training.loop import tune
 from lvtune.training.objectives import OBJECTIVES
 
@@ -161,8 +162,9 @@ class _Runs:
             recipe.method, job.base, domain=job.domain.name, skeleton=part.table.skeleton, bank=job.adapter.bank,
             seed=recipe.seed, **recipe.method_options,
         )  # fmt: skip
-        own = replace(job, recipe=recipe, train=part, adapter=adapter, objective=made)
-        tune(job.base, adapter, training_data(own), made, recipe.train, seed=recipe.seed, device=recipe.device)
+        begun = begin(adapter.to(job.base.device), job.base, recipe.start)
+        own = replace(job, recipe=recipe, train=part, adapter=adapter, objective=made, begun=begun)
+        tune(job.base, adapter, training_data(own), made, own.options, seed=recipe.seed, device=recipe.device)
         options = recipe.evaluate
         with attach(job.base, adapter, name="selected"):
             scores = score_split(job.base, test, skeleton=adapter.skeleton, prompt=None, flip_test=options.flip_test,

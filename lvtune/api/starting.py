@@ -70,6 +70,7 @@ class Start:
         self.compared = Compared(**found, pictures=len(every))
         if not self.is_kept:
             job.adapter.load_state_dict(self.begun.fresh)
+            job.begun = None
 
     def to_dict(self) -> dict[str, Any] | None:
         """``name``, ``kept`` and, where it was checked, the losses; None: begun at the base's own answer."""

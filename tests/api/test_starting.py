@@ -59,6 +59,7 @@ def test_what_ships_is_begun_at_where_it_helps(request, tmp_path, base_loss, sta
     monkeypatch.setattr(starting, "losses_of", losses_of)
     report, said = run(tmp_path, train={"steps": 0})
     assert report["start"]["kept"] == kept and report["start"]["name"] == f"the start that ships with {BASE}"
+    assert report["recipe"]["start"] == "auto"
     assert report["start"]["compared"] == {"base": base_loss, "start": start_loss, "pictures": seen[0][0]}
     note = next(text for text in said if "begins at" in text)
     assert ("does not help here" in note) != kept and note in report["notes"]
@@ -94,6 +95,14 @@ def test_what_ships_for_other_options_is_left_alone_and_that_is_told(tmp_path, s
     report, said = run(tmp_path, train={"steps": 0}, method_options={"r": 2})
     assert report["start"]["kept"] is False and report["target"]["after_on"] == report["target"]["before"]
     assert any("does not fit (a start whose" in text for text in said)
+
+
+def test_from_a_start_the_rate_is_lower_unless_one_says_it(tmp_path, shipped):
+    rate = {"steps": 1, "warmup": 0.0}
+    assert run(tmp_path / "a", start="shipped", train=rate)[0]["peak_lr"] == pytest.approx(0.4 * 2e-3)
+    assert run(tmp_path / "b", start="none", train=rate)[0]["peak_lr"] == 2e-3
+    assert run(tmp_path / "c", start="shipped", train=rate | {"lr": 1e-3})[0]["peak_lr"] == 1e-3
+    assert run(tmp_path / "d", train=rate, method_options={"r": 2})[0]["peak_lr"] == 2e-3
 
 
 def test_a_start_is_made_and_begun_at(tmp_path):
