@@ -1,8 +1,8 @@
 """``lvtune compare``: cells, what is run and what is not, the table."""
 
 import json
-import re
 import os
+import re
 import signal
 import subprocess
 import sys
