@@ -27,7 +27,10 @@ class Compared:
 
 
 class Start:
-    """Usage: ``check()`` before the tuning. A start that was asked for is not checked."""
+    """Usage: ``check()`` before the tuning.
+
+    A start that was asked for is not checked, nor with ``text_only``: the pictures are then the source's.
+    """
 
     def __init__(self, job: Job) -> None:
         self.job, self.begun = job, job.begun
@@ -56,9 +59,9 @@ class Start:
 
     def check(self) -> None:
         """Takes the adapter back to as it was created where the start is no better."""
-        if self.begun is None or self.begun.is_chosen or self.begun.misfit:
-            return
         job = self.job
+        if self.begun is None or self.begun.is_chosen or self.begun.misfit or job.recipe.text_only:
+            return
         data = split_dataset(job.base, job.train)
         every = Chosen(data, sorted({i * len(data) // MOST for i in range(MOST)}))
         judge = OBJECTIVES.get(job.base.objective)()

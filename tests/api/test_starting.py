@@ -91,6 +91,12 @@ def test_what_is_asked_for_is_not_checked(tmp_path, monkeypatch, shipped, start)
     assert (report["target"]["after_on"] == report["target"]["before"]) == (start == "none")
 
 
+def test_with_words_alone_the_sources_pictures_do_not_decide(tmp_path, monkeypatch, shipped):
+    monkeypatch.setattr(starting, "losses_of", None)
+    report, _ = run(tmp_path, train={"steps": 0}, text_only=True, objective="heatmap")
+    assert report["start"] == {"name": f"the start that ships with {BASE}", "kept": True, "compared": None}
+
+
 def test_what_ships_for_other_options_is_left_alone_and_that_is_told(tmp_path, shipped):
     report, said = run(tmp_path, train={"steps": 0}, method_options={"r": 2})
     assert report["start"]["kept"] is False and report["target"]["after_on"] == report["target"]["before"]
