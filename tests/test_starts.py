@@ -64,7 +64,9 @@ def test_light_reads_other_sentences_from_where_the_start_read_none(tmp_path, ba
         "vlpose-light", base, alpha=4.0,
         bank=PromptBank(("sketch",), ("lines on paper",), others.tokens[:1], others.mask[:1], "test"),
     )  # fmt: skip
+    before = snapshot(base.model)
     begin(adapter, base, str(folder))
+    assert snapshot(base.model) == before
     # whatever the new sentence is, it has no weight yet
     for prompt in (None, "sketch"):
         assert torch.allclose(answer(base, adapter, prompt), answer(base, start), atol=1e-4)
@@ -72,8 +74,9 @@ def test_light_reads_other_sentences_from_where_the_start_read_none(tmp_path, ba
 
 def test_full_begins_at_the_base_with_another_method_folded_in(tmp_path, base):
     folder, start = saved(tmp_path, "vlpose-light", base)
-    adapter = make_adapter("full", base)
+    adapter, before = make_adapter("full", base), snapshot(base.model)
     begin(adapter, base, str(folder))
+    assert snapshot(base.model) == before
     assert torch.allclose(answer(base, adapter), answer(base, start), atol=1e-4)
     assert not torch.allclose(answer(base, adapter), answer(base, make_adapter("full", base)), atol=1e-2)
 

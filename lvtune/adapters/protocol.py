@@ -90,9 +90,12 @@ class Defaults:
             LvtuneError: it does not fit; nothing was taken over.
         """
         if type(start) is not type(self):
-            raise no_start(self, start)
+            raise LvtuneError(
+                f"a start of method {start.method} for {self.method}", f"an adapter of {self.method}",
+                f"choose --method {start.method}, or give --start none",
+            )  # fmt: skip
         own, theirs = self.tensors(), start.tensors()
-        for name in own.keys() | theirs.keys():
+        for name in sorted(own.keys() | theirs.keys()):
             sizes = [tuple(t[name].shape) if name in t else "not there" for t in (theirs, own)]
             if sizes[0] != sizes[1]:
                 raise LvtuneError(
@@ -118,14 +121,6 @@ class Defaults:
     def load_tensors(self: nn.Module, tensors: dict[str, Tensor]) -> None:
         """Loads a state dict, strictly."""
         self.load_state_dict(tensors)
-
-
-def no_start(adapter: nn.Module, start: nn.Module) -> LvtuneError:
-    """The error of a method that cannot begin at an adapter of another one."""
-    return LvtuneError(
-        f"a start of method {start.method} for {adapter.method}", f"an adapter of {adapter.method}",
-        f"choose --method {start.method}, or give --start none",
-    )  # fmt: skip
 
 
 def make_predictor(base: Base, skeleton: Skeleton) -> nn.Conv2d:

@@ -19,6 +19,7 @@ from lvtune.errors import LvtuneError
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
+    from lvtune.language.bank import PromptBank
 
 Tensors = Mapping[str, Tensor]
 
@@ -121,13 +122,18 @@ def same_options(adapters: Sequence[nn.Module], free: Sequence[str] = ()) -> Non
             )  # fmt: skip
 
 
+def read_alike(one: PromptBank, other: PromptBank) -> bool:
+    """Whether two banks hold the same sentences under the same categories, embedded alike."""
+    said = [(bank.categories, bank.sentences, bank.encoder) for bank in (one, other)]
+    return one is other or (said[0] == said[1] and torch.equal(one.tokens.cpu(), other.tokens.cpu()))
+
+
 def same_sentences(adapters: Sequence[nn.Module]) -> None:
     """Raises a LvtuneError if adapters that read sentences read different ones."""
     banks = [adapter.bank for adapter in adapters if adapter.bank is not None]
     for bank in banks[1:]:
         first = banks[0]
-        alike = (bank.categories, bank.sentences, bank.encoder) == (first.categories, first.sentences, first.encoder)
-        if bank is not first and not (alike and torch.equal(bank.tokens.cpu(), first.tokens.cpu())):
+        if not read_alike(first, bank):
             raise LvtuneError(
                 f"adapters that read different sentences ({', '.join(first.categories[:3])} … by {first.encoder}, and "
                 f"{', '.join(bank.categories[:3])} … by {bank.encoder})",

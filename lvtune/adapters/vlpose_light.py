@@ -26,7 +26,15 @@ from torch.nn import functional as F
 
 from lvtune.adapters import register_method
 from lvtune.adapters.protocol import Defaults, layers_of_blocks, make_predictor, name_of, plus, replaced
-from lvtune.adapters.summing import exact_only, fresh, same_options, same_sentences, side_by_side, sum_predictors
+from lvtune.adapters.summing import (
+    exact_only,
+    fresh,
+    read_alike,
+    same_options,
+    same_sentences,
+    side_by_side,
+    sum_predictors,
+)
 from lvtune.bases.base import Base
 from lvtune.data.skeletons import Skeleton
 from lvtune.errors import LvtuneError
@@ -173,14 +181,15 @@ class VLPoseLight(Defaults, nn.Module):
         if not isinstance(start, VLPoseLight) or start.config.r != self.config.r:
             super().begin(start, base)
             return
-        reads_alike = start.config.language == self.config.language and _same(start.bank, self.bank)
+        reads = None not in (start.bank, self.bank) and start.config.language == self.config.language
+        reads = reads and read_alike(start.bank, self.bank)
         rows = {name: row for row, name in enumerate(start.skeleton.keypoints)}
         with torch.no_grad():
-            start = start if reads_alike or start.bank is None else start.fixed(base, None)
+            start = start if reads or start.bank is None else start.fixed(base, None)
             for key in self.A:
                 self.A[key].copy_(start.A[key])
                 self.B[key].copy_(start.B[key] * (start.scale / self.scale))
-            if reads_alike and self.bank is not None:
+            if reads:
                 self.U.copy_(start.U)
                 self.text_proj.load_state_dict(start.text_proj.state_dict())
             for row, name in enumerate(self.skeleton.keypoints):
@@ -248,13 +257,6 @@ class VLPoseLight(Defaults, nn.Module):
             dropped = order < round(self.config.prompt_dropout * len(index))
             index = torch.where(dropped, mean, index)
         return self.text_proj(self.sentences[index])
-
-
-def _same(one: PromptBank | None, other: PromptBank | None) -> bool:
-    """Whether two banks hold the same sentences, embedded alike."""
-    if one is None or other is None:
-        return one is other
-    return one.sentences == other.sentences and torch.equal(one.tokens.cpu(), other.tokens.cpu())
 
 
 def _distinct(bank: PromptBank) -> Tensor:

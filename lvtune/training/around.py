@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lvtune.errors import LvtuneError
+from lvtune.language.joint import unnormalised
 from lvtune.training.objective import OBJECTIVES, Objective, Setting
 
 if TYPE_CHECKING:
@@ -49,6 +51,26 @@ class Steps(nn.Module):
         step = int(self.step)
         self.step += 1
         return step
+
+
+def change_pictures(
+    base: Base, batch: dict, seed: int, step: int, change: Callable[[int, Tensor, np.random.Generator], Tensor]
+) -> Tensor:
+    """``pixel_values`` of a batch, each picture changed by itself; a function of seed, step and item alone.
+
+    Args:
+        base: whose mean and deviation the pictures are normalised with.
+        batch: of :class:`lvtune.data.dataset.PoseDataset`.
+        seed: of the run.
+        step: of the run.
+        change: (place in the batch, picture (3, H, W) in 0 to 1 on the CPU, randomness of its own) -> the same.
+    """
+    pixels, mean, std = batch["pixel_values"], base.mean, base.std
+    images, items = unnormalised(pixels, mean, std).float().cpu(), batch["index"].tolist()
+    rngs = (np.random.default_rng([seed, step, item]) for item in items)
+    made = [change(place, *one) for place, one in enumerate(zip(images, rngs, strict=True))]
+    stacked = torch.stack(made).to(pixels.device, pixels.dtype)
+    return (stacked - pixels.new_tensor(mean).view(3, 1, 1)) / pixels.new_tensor(std).view(3, 1, 1)
 
 
 def stray(batch: Mapping[str, Any], categories: list[str | None]) -> dict[str, Any]:

@@ -15,8 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lvtune.language.joint import unnormalised
-from lvtune.training.around import Around, Steps
+from lvtune.training.around import Around, Steps, change_pictures
 from lvtune.training.objective import register_objective
 
 if TYPE_CHECKING:
@@ -92,13 +91,13 @@ def augmented(image: np.ndarray, points: np.ndarray, rng: np.random.Generator, p
 
 def augment_batch(base: Base, batch: dict, seed: int, step: int, p: float = 0.5) -> Tensor:
     """``pixel_values`` of a batch, each picture changed by itself; a function of seed, step and item alone."""
-    pixels, mean, std = batch["pixel_values"], base.mean, base.std
-    images = (unnormalised(pixels, mean, std) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-    points, items = batch["keypoints"].cpu().numpy(), batch["index"].tolist()
-    rngs = (np.random.default_rng([seed, step, item]) for item in items)
-    changed = [augmented(*one, p) for one in zip(images, points, rngs, strict=True)]
-    stacked = torch.from_numpy(np.stack(changed)).permute(0, 3, 1, 2).to(pixels.device, pixels.dtype) / 255
-    return (stacked - pixels.new_tensor(mean).view(3, 1, 1)) / pixels.new_tensor(std).view(3, 1, 1)
+    points = batch["keypoints"].cpu().numpy()
+
+    def change(place: int, image: Tensor, rng: np.random.Generator) -> Tensor:
+        pixels = (image * 255).round().byte().permute(1, 2, 0).numpy()
+        return torch.from_numpy(augmented(pixels, points[place], rng, p)).permute(2, 0, 1).float() / 255
+
+    return change_pictures(base, batch, seed, step, change)
 
 
 @dataclass(frozen=True)

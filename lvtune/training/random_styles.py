@@ -22,8 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as V
 
-from lvtune.language.joint import unnormalised
-from lvtune.training.around import Around, Steps
+from lvtune.training.around import Around, Steps, change_pictures
 from lvtune.training.objective import register_objective
 
 if TYPE_CHECKING:
@@ -182,16 +181,12 @@ def styled(image: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def style_batch(base: Base, batch: dict, seed: int, step: int, p: float) -> Tensor:
-    """``pixel_values`` of a batch, each picture styled by itself with probability ``p``; a function of seed, step and
-    item alone.
-    """
-    pixels, mean, std = batch["pixel_values"], base.mean, base.std
-    images, made = unnormalised(pixels, mean, std).float().cpu(), []
-    for image, item in zip(images, batch["index"].tolist(), strict=True):
-        rng = np.random.default_rng([seed, step, item])
-        made.append(styled(image, rng) if rng.random() < p else image)
-    stacked = torch.stack(made).to(pixels.device, pixels.dtype)
-    return (stacked - pixels.new_tensor(mean).view(3, 1, 1)) / pixels.new_tensor(std).view(3, 1, 1)
+    """``pixel_values`` of a batch, each picture styled by itself with probability ``p``."""
+
+    def change(place: int, image: Tensor, rng: np.random.Generator) -> Tensor:
+        return styled(image, rng) if rng.random() < p else image
+
+    return change_pictures(base, batch, seed, step, change)
 
 
 @dataclass(frozen=True)
