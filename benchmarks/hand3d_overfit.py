@@ -20,11 +20,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lvtune.adapters import create_adapter
 from lvtune.bases import load_base
+from lvtune.config.options import DataOptions
 from lvtune.data.dataset import collate
 from lvtune.domains import get_domain
 from lvtune.evaluation.inference import split_dataset
-from lvtune.options import DataOptions
-from lvtune.patcher import attach
+from lvtune.patcher.attaching import attach
 from lvtune.training.hand_objective import HandConfig
 from lvtune.training.objectives import OBJECTIVES
 

@@ -21,12 +21,12 @@ import numpy as np
 import torch
 
 import lvtune
+from lvtune.config.options import DataOptions
 from lvtune.data.hand_frame import LEFT, RIGHT, from_canonical, to_canonical
-from lvtune.data.hands import HandTable
+from lvtune.data.hand_table import HandTable
 from lvtune.domains import get_domain
 from lvtune.evaluation.hand_inference import predict_hands
 from lvtune.evaluation.procrustes import align
-from lvtune.options import DataOptions
 
 SMALL = 32
 

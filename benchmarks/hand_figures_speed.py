@@ -15,7 +15,7 @@ import cv2
 
 from lvtune.data.crop import udp_matrix, warp
 from lvtune.data.images import read_image
-from lvtune.domains.hand_figures.figures import Figures
+from lvtune.domains.hand_figures.figure_table import Figures
 from lvtune.domains.hand_figures.settings import SETTINGS
 
 PHOTO = Path(__file__).parents[1] / "tests/samples/freihand_2d/00000355.jpg"

@@ -21,10 +21,10 @@ import numpy as np
 
 import lvtune
 from lvtune.bases.base import Base
+from lvtune.config.options import DataOptions
 from lvtune.domains import Split, get_domain
 from lvtune.evaluation.hand_inference import Hands, predict_hands
-from lvtune.options import DataOptions
-from lvtune.viz.hands import draw_hand
+from lvtune.viz.hand_overlay import draw_hand
 from lvtune.viz.overlay import contact_sheet
 
 SETS = {"freihand": "freihand_2d/test_freihand.json", "rhd": "rhd_coco_style/test_rhd.json"}

@@ -18,11 +18,11 @@ from dataclasses import replace
 
 from lvtune.api.job import prepare, training_data
 from lvtune.cli.adapt import parser, recipe_of
+from lvtune.config.options import DataOptions
 from lvtune.domains import get_domain
 from lvtune.domains.lsp_art import SEEN
-from lvtune.evaluation.evaluate import score_split
-from lvtune.options import DataOptions
-from lvtune.patcher import attach
+from lvtune.evaluation.task import score_split
+from lvtune.patcher.attaching import attach
 from lvtune.training.loop import tune
 
 METRIC = "pck@0.2"

@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 
 import lvtune
+from lvtune.api.recipe import Recipe
 from lvtune.domains.demo_art import FOLDER
 from lvtune.domains.filters import apply_filter
-from lvtune.recipe import Recipe
 
 Image = np.ndarray
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import lvtune
-from lvtune.api.known import Known
-from lvtune.recipe import Recipe
+from lvtune.api.recipe import Recipe
+from lvtune.api.score_cache import Known
 
 GROUPS: dict[str, dict[str, dict[str, Any]]] = {
     "decoders": {

@@ -17,9 +17,9 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
+from lvtune.config.options import DataOptions
 from lvtune.domains import get_domain
 from lvtune.language.joint import load_joint_encoder
-from lvtune.options import DataOptions
 
 BATCH = 32
 

@@ -8,40 +8,40 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from lvtune.errors import LvtuneError
+from lvtune.core.errors import LvtuneError
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "AdaptReport": "lvtune.api",
     "AdapterPool": "lvtune.hub.pool",
-    "Attachment": "lvtune.patcher",
-    "Auto": "lvtune.automatic",
+    "Attachment": "lvtune.patcher.attaching",
+    "Auto": "lvtune.patcher.automatic",
     "Pose": "lvtune.api",
-    "Recipe": "lvtune.recipe",
+    "Recipe": "lvtune.api.recipe",
     "UDPHeatmap": "lvtune.data.codec",
     "adapt": "lvtune.api",
-    "attach": "lvtune.patcher",
-    "attached": "lvtune.patcher",
-    "average": "lvtune.combining",
-    "begin": "lvtune.starts",
-    "combine": "lvtune.combining",
-    "compare": "lvtune.api.comparing",
-    "convert_vitpose": "lvtune.convert",
-    "convert_vlpose": "lvtune.convert",
+    "attach": "lvtune.patcher.attaching",
+    "attached": "lvtune.patcher.attaching",
+    "average": "lvtune.adapters.combining",
+    "begin": "lvtune.hub.starts",
+    "combine": "lvtune.adapters.combining",
+    "compare": "lvtune.experiments.comparing",
+    "convert_vitpose": "lvtune.export.foreign_models",
+    "convert_vlpose": "lvtune.export.foreign_models",
     "create_adapter": "lvtune.adapters",
-    "detach": "lvtune.patcher",
+    "detach": "lvtune.patcher.attaching",
     "evaluate": "lvtune.api",
     "export_onnx": "lvtune.export.onnx_file",
-    "fingerprint": "lvtune.hub.fingerprint",
-    "fix_prompt": "lvtune.combining",
+    "fingerprint": "lvtune.bases.fingerprint",
+    "fix_prompt": "lvtune.adapters.combining",
     "list_bases": "lvtune.bases",
     "list_domains": "lvtune.domains",
     "list_methods": "lvtune.adapters",
     "list_text_encoders": "lvtune.language",
-    "load_adapter": "lvtune.hub.store",
+    "load_adapter": "lvtune.storage.store",
     "load_base": "lvtune.bases",
-    "merge": "lvtune.merging",
+    "merge": "lvtune.patcher.merging",
     "predict": "lvtune.api",
     "pull_adapter": "lvtune.hub.remote",
     "push_adapter": "lvtune.hub.publish",
@@ -49,10 +49,10 @@ _HOMES = {
     "register_domain": "lvtune.domains",
     "register_method": "lvtune.adapters",
     "register_text_encoder": "lvtune.language",
-    "reproduce": "lvtune.api.reproducing",
-    "save_adapter": "lvtune.hub.store",
-    "stack": "lvtune.combining",
-    "use_adapter": "lvtune.patcher",
+    "reproduce": "lvtune.experiments.reproducing",
+    "save_adapter": "lvtune.storage.store",
+    "stack": "lvtune.adapters.combining",
+    "use_adapter": "lvtune.patcher.attaching",
 }
 
 __all__ = ["LvtuneError", "__version__", *_HOMES]  # noqa: PLE0604

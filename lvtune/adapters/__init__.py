@@ -6,8 +6,8 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from lvtune.errors import LvtuneError
-from lvtune.registry import Registry
+from lvtune.core.errors import LvtuneError
+from lvtune.core.registry import Registry
 
 if TYPE_CHECKING:
     from torch import nn
@@ -64,9 +64,9 @@ def create_adapter(
     """
     import torch
 
+    from lvtune.api.recipe import method_config
     from lvtune.bases.base import as_base
-    from lvtune.language.sharing import shared
-    from lvtune.recipe import method_config
+    from lvtune.language.bank_cache import shared
 
     cls, view = METHODS.get(method), as_base(base)
     config = method_config(method, options)
@@ -98,7 +98,7 @@ def create_adapter(
 
 def adopt(adapter: nn.Module, view: Base, domain: str | None, skeleton: Skeleton) -> nn.Module:
     """Notes on a fresh adapter what it was made for; the base itself is not kept alive."""
-    from lvtune.patcher import shapes_of
+    from lvtune.patcher.attaching import shapes_of
 
     adapter.domain, adapter.skeleton = domain, skeleton
     adapter.made_for = (weakref.ref(view.model), type(view), view.spec)

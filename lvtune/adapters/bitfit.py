@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from lvtune.adapters import register_method
 from lvtune.adapters.protocol import Defaults, modules_by_key, plus
 from lvtune.bases.base import Base
-from lvtune.changes import Fold
-from lvtune.patcher import AddToOutput, Change
+from lvtune.bases.changes import Fold
+from lvtune.patcher.attaching import AddToOutput, Change
 
 _KINDS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.LayerNorm, nn.BatchNorm2d)
 

@@ -17,9 +17,9 @@ from torch.nn import functional as F
 from lvtune.adapters import register_method
 from lvtune.adapters.protocol import Defaults, layers_of_blocks, own_predictor, replaced
 from lvtune.bases.base import Base, Block
+from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import Skeleton
-from lvtune.errors import LvtuneError
-from lvtune.patcher import AddToOutput, Call, Change, StandIn
+from lvtune.patcher.attaching import AddToOutput, Call, Change, StandIn
 
 
 @dataclass(frozen=True)

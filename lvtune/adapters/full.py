@@ -23,13 +23,13 @@ from lvtune.adapters.protocol import (
     tail_changes,
 )
 from lvtune.bases.base import Base
+from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import Skeleton
-from lvtune.errors import LvtuneError
-from lvtune.patcher import Change
+from lvtune.patcher.attaching import Change
 from lvtune.training.optim import layer_scale
 
 if TYPE_CHECKING:
-    from lvtune.options import TrainOptions
+    from lvtune.config.options import TrainOptions
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Full(Defaults, nn.Module):
         if isinstance(start, Full):
             super().begin(start, base)
             return
-        from lvtune.merging import merge
+        from lvtune.patcher.merging import merge
 
         if start.skeleton.keypoints != self.skeleton.keypoints:
             raise LvtuneError(

@@ -24,7 +24,7 @@ from lvtune.adapters.protocol import (
 )
 from lvtune.bases.base import Base
 from lvtune.data.skeletons import Skeleton
-from lvtune.patcher import Change
+from lvtune.patcher.attaching import Change
 
 
 @dataclass(frozen=True)

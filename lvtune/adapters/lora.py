@@ -20,9 +20,9 @@ from lvtune.adapters import register_method
 from lvtune.adapters.protocol import Defaults, layers_of_blocks, name_of, own_predictor, plus, replaced
 from lvtune.adapters.summing import fresh, same_options, side_by_side, sum_predictors
 from lvtune.bases.base import Base
+from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import Skeleton
-from lvtune.errors import LvtuneError
-from lvtune.patcher import AddToOutput, Change
+from lvtune.patcher.attaching import AddToOutput, Change
 
 _PREFIX = "base_model.model."
 

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from lvtune.adapters import register_method
 from lvtune.adapters.protocol import Defaults, modules_by_key, plus
 from lvtune.bases.base import Base
-from lvtune.changes import Fold
-from lvtune.patcher import AddToOutput, Change
+from lvtune.bases.changes import Fold
+from lvtune.patcher.attaching import AddToOutput, Change
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from lvtune.adapters.peft_options import PeftOptions, Tuner, as_json, line_of, make_peft_config, quiet, refused
 from lvtune.adapters.protocol import Defaults, name_of, own_predictor, replaced
 from lvtune.bases.base import Base
-from lvtune.changes import Fold
+from lvtune.bases.changes import Fold
 from lvtune.data.skeletons import Skeleton
-from lvtune.patcher import Call, Change, StandIn
+from lvtune.patcher.attaching import Call, Change, StandIn
 
 if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from lvtune.adapters.protocol import BLOCK_LAYERS, layers_of_blocks
 from lvtune.bases.base import Base
-from lvtune.coerce import coerce, describe
-from lvtune.errors import LvtuneError
-from lvtune.registry import suggest
+from lvtune.config.coerce import coerce, describe
+from lvtune.core.errors import LvtuneError
+from lvtune.core.registry import suggest
 
 if TYPE_CHECKING:
     from peft import PeftConfig

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from lvtune.adapters.summing import exact_only, no_sum, sum_of_linear
-from lvtune.changes import StandIn
-from lvtune.errors import LvtuneError
+from lvtune.bases.changes import StandIn
+from lvtune.core.errors import LvtuneError
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
+    from lvtune.config.options import TrainOptions
     from lvtune.data.skeletons import Skeleton
     from lvtune.language.bank import PromptBank
-    from lvtune.options import TrainOptions
-    from lvtune.patcher import Call, Change
+    from lvtune.patcher.attaching import Call, Change
 
 
 @runtime_checkable

@@ -25,9 +25,9 @@ from lvtune.adapters.protocol import (
     replaced,
 )
 from lvtune.bases.base import Base
-from lvtune.changes import Fold
+from lvtune.bases.changes import Fold
 from lvtune.data.skeletons import Skeleton
-from lvtune.patcher import Call, Change, StandIn
+from lvtune.patcher.attaching import Call, Change, StandIn
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,21 @@ from torch import Tensor, nn
 from lvtune.adapters import METHODS, register_method
 from lvtune.adapters.protocol import Defaults
 from lvtune.bases.base import Base
-from lvtune.changes import AddToOutput, Call, Change, ExtendKeyValue, Fold, InsertTokens, StandIn
+from lvtune.bases.changes import (
+    AddToOutput,
+    Call,
+    Change,
+    ExtendKeyValue,
+    Fold,
+    InsertTokens,
+    StandIn,
+)
+from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import Skeleton
-from lvtune.errors import LvtuneError
 
 if TYPE_CHECKING:
+    from lvtune.config.options import TrainOptions
     from lvtune.language.bank import PromptBank
-    from lvtune.options import TrainOptions
 
 
 @dataclass(frozen=True)
@@ -59,8 +67,8 @@ class StackConfig:
         Raises:
             LvtuneError: unknown method or options.
         """
-        from lvtune.recipe import method_config
-        from lvtune.schema import hints_of
+        from lvtune.api.recipe import method_config
+        from lvtune.config.schema import hints_of
 
         method, prefix = self.members[index], f"{index + 1}."
         given = {name.removeprefix(prefix): v for name, v in self.options.items() if name.startswith(prefix)}

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lvtune.errors import LvtuneError
+from lvtune.core.errors import LvtuneError
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
@@ -109,7 +109,7 @@ def _truncated(down: Tensor, up: Tensor, rank: int) -> tuple[Tensor, Tensor]:
 
 def same_options(adapters: Sequence[nn.Module], free: Sequence[str] = ()) -> None:
     """Raises a LvtuneError naming the first option, of those that are not ``free``, in which adapters differ."""
-    from lvtune.schema import hints_of, show
+    from lvtune.config.schema import hints_of, show
 
     for name in hints_of(type(adapters[0].config)):
         values = [getattr(adapter.config, name) for adapter in adapters]

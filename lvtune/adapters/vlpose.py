@@ -29,15 +29,15 @@ from lvtune.adapters.vlpose_decoders import DECODERS, Join
 from lvtune.adapters.vlpose_matchers import MATCHERS
 from lvtune.adapters.vlpose_published import FollowingNorm, drop_path, norms_of_head
 from lvtune.bases.base import Base, Block
+from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import Skeleton
-from lvtune.errors import LvtuneError
-from lvtune.language.sharing import held, placed
-from lvtune.patcher import Call, Change, StandIn
+from lvtune.language.bank_cache import held, placed
+from lvtune.patcher.attaching import Call, Change, StandIn
 from lvtune.training.optim import layer_scale
 
 if TYPE_CHECKING:
+    from lvtune.config.options import TrainOptions
     from lvtune.language.bank import PromptBank
-    from lvtune.options import TrainOptions
 
 _GATES = ("prompt_gates", "decoder.relation", "decoder.gates")
 PUBLISHED_PROMPTS = {"ti": 50, "s": 50, "b": 20, "l": 10, "h": 5}

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lvtune.bases.base import Stage
-from lvtune.registry import Registry
+from lvtune.core.registry import Registry
 
 DECODERS: Registry[type[nn.Module]] = Registry("decoder", "lvtune adapt --method vlpose --help")
 

@@ -36,14 +36,14 @@ from lvtune.adapters.summing import (
     sum_predictors,
 )
 from lvtune.bases.base import Base
+from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import Skeleton
-from lvtune.errors import LvtuneError
-from lvtune.language.sharing import held
-from lvtune.patcher import Call, Change, StandIn
+from lvtune.language.bank_cache import held
+from lvtune.patcher.attaching import Call, Change, StandIn
 
 if TYPE_CHECKING:
+    from lvtune.config.options import TrainOptions
     from lvtune.language.bank import PromptBank
-    from lvtune.options import TrainOptions
 
 _LINEAR = ("query", "key", "value", "out", "fc1", "fc2")
 _LANGUAGE_LR = 3.0

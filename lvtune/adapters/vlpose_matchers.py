@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lvtune.registry import Registry
+from lvtune.core.registry import Registry
 
 MATCHERS: Registry[type[nn.Module]] = Registry("matcher", "lvtune adapt --method vlpose --help")
 

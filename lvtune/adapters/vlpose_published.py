@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from lvtune.adapters.protocol import instead
 from lvtune.bases.base import Base, Block
-from lvtune.patcher import Call, Change, StandIn
+from lvtune.patcher.attaching import Call, Change, StandIn
 
 
 class FollowingNorm(nn.Module):

@@ -20,10 +20,10 @@ from lvtune.adapters.protocol import Defaults, own_predictor, replaced
 from lvtune.adapters.visual_prompts import gated_prompts, prompt_rows, shallow_prompts
 from lvtune.bases.base import Base, Block
 from lvtune.data.skeletons import Skeleton
-from lvtune.patcher import Change
+from lvtune.patcher.attaching import Change
 
 if TYPE_CHECKING:
-    from lvtune.options import TrainOptions
+    from lvtune.config.options import TrainOptions
 
 _PATCH = 3 * 16 * 16
 """Numbers in a patch; with the width it decides how wide the published code draws tokens (Xavier's rule)."""

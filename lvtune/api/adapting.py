@@ -8,21 +8,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvtune.api.few import Few
+from lvtune.api.few_shot import Few
 from lvtune.api.job import Job, prepare, training_data
 from lvtune.api.memory import peak_device_memory_mb, peak_memory_mb, reset_peak_memory
-from lvtune.api.report import environment, pictures, scores_table
+from lvtune.api.recipe import Recipe
+from lvtune.api.report_data import environment, pictures, scores_table
 from lvtune.api.scoring import Measured, Scoring
-from lvtune.api.starting import Start
-from lvtune.errors import LvtuneError
-from lvtune.hub.fingerprint import fingerprint
-from lvtune.hub.store import save_adapter
-from lvtune.patcher import attach
-from lvtune.recipe import Recipe
+from lvtune.api.start_choice import Start
+from lvtune.bases.fingerprint import fingerprint
+from lvtune.core.errors import LvtuneError
+from lvtune.patcher.attaching import attach
+from lvtune.storage.store import save_adapter
 from lvtune.training.loop import History, tune
 
 if TYPE_CHECKING:
-    from lvtune.api.known import Known
+    from lvtune.api.score_cache import Known
 
 Say = Any
 """Callable that is told in a few words what is being done."""
@@ -51,7 +51,7 @@ def adapt(
     Args:
         recipe: a :class:`lvtune.Recipe`, its dictionary, or None for the default job.
         say: told what is being done, for a progress line.
-        known: what earlier runs on this base and domain worked out; see :class:`lvtune.api.known.Known`.
+        known: what earlier runs on this base and domain worked out; see :class:`lvtune.api.score_cache.Known`.
 
     Raises:
         LvtuneError: anything in the recipe that does not exist or does not fit; an unwritable folder.
@@ -172,13 +172,13 @@ def _values(job: Job, scoring: Scoring, history: History, seconds: dict[str, flo
 
 def _write(job: Job, folder: Path, values: dict[str, Any], target: Measured) -> None:
     from lvtune.api.language_figures import figures_of_job
-    from lvtune.api.looking import looked
-    from lvtune.hub.atomic import write_text
+    from lvtune.api.look_pictures import looked
+    from lvtune.core.files import write_text
     from lvtune.hub.card import Publication, model_card
-    from lvtune.hub.config import shareable
-    from lvtune.hub.store import adapter_config
+    from lvtune.storage.adapter_config import shareable
+    from lvtune.storage.store import adapter_config
     from lvtune.viz.before_after import write_before_after
-    from lvtune.viz.report import write_report
+    from lvtune.viz.report_page import write_report
 
     training = {
         "recipe": job.recipe.to_dict(),

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from lvtune.api.job import limited, open_domain, open_source
 from lvtune.bases import load_base
 from lvtune.bases.base import Base, as_base
+from lvtune.config.options import DataOptions
 from lvtune.evaluation.choosing import Auto, choose
-from lvtune.evaluation.evaluate import score_split
+from lvtune.evaluation.task import score_split
 from lvtune.language.ranking import RANKER
-from lvtune.options import DataOptions
-from lvtune.patcher import attach
+from lvtune.patcher.attaching import attach
 from lvtune.training.engine import resolve_device
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def evaluate(
         out: folder for ``scores.json`` and, of hands, PCK curves, a table of joints and FreiHAND's ``pred.json``.
 
     Returns:
-        ``target`` and ``source`` (or None), each with its scores (names and units: :mod:`lvtune.evaluation.names`);
+        ``target`` and ``source`` (or None), each with its scores (names and units: :mod:`lvtune.evaluation.metrics`);
         ``main``, the one to look at first, ``per_joint`` of the target, and what was scored.
 
     Raises:
@@ -109,6 +109,6 @@ def evaluate(
 
 def open_adapter(adapter: nn.Module | str | Path | None, base: Base) -> nn.Module | None:
     """An adapter from wherever it is."""
-    from lvtune.hub.store import load_adapter
+    from lvtune.storage.store import load_adapter
 
     return load_adapter(adapter, base) if isinstance(adapter, str | Path) else adapter

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvtune.changes import hooks_of
-from lvtune.errors import LvtuneError
+from lvtune.bases.changes import hooks_of
+from lvtune.core.errors import LvtuneError
 
 if TYPE_CHECKING:
+    from lvtune.api.recipe import Recipe
     from lvtune.bases.base import Base
-    from lvtune.changes import Change
-    from lvtune.recipe import Recipe
+    from lvtune.bases.changes import Change
 
 
 def dry_run(recipe: Recipe) -> dict[str, Any]:
@@ -82,8 +82,8 @@ def inspect_adapter(source: str | Path) -> dict[str, Any]:
 
     ``source`` is a folder, a file, or ``user/repo@revision`` on the Hub.
     """
-    from lvtune.hub.adapter_file import read
     from lvtune.hub.remote import locate
+    from lvtune.storage.adapter_file import read
 
     tensors, config = read(locate(source))
     rows = [

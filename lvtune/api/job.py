@@ -6,17 +6,17 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from lvtune.adapters import METHODS, create_adapter
+from lvtune.api.recipe import TEXT_ONLY, objective_config
 from lvtune.bases import load_base
+from lvtune.core.errors import LvtuneError
 from lvtune.data.augment import Augment
 from lvtune.domains import Split, custom_domain, get_domain
-from lvtune.domains.shots import take_shots
-from lvtune.errors import LvtuneError
+from lvtune.domains.few_pictures import take_shots
 from lvtune.evaluation.choosing import choose
 from lvtune.evaluation.inference import split_dataset
+from lvtune.hub.starts import Begun, begin
 from lvtune.language.captions import CAPTION, captions_of, read_captions
-from lvtune.language.prompts import PROMPTS, own_sentences, prompts_of
-from lvtune.recipe import TEXT_ONLY, objective_config
-from lvtune.starts import Begun, begin
+from lvtune.language.sentences import PROMPTS, own_sentences, prompts_of
 from lvtune.training.engine import resolve_device
 from lvtune.training.objectives import OBJECTIVES, Setting
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
+    from lvtune.api.recipe import Recipe
     from lvtune.bases.base import Base
+    from lvtune.config.options import DataOptions, TrainOptions
     from lvtune.data.dataset import PoseDataset
     from lvtune.domains import Domain
     from lvtune.language.bank import PromptBank
-    from lvtune.options import DataOptions, TrainOptions
-    from lvtune.recipe import Recipe
 
 FROM_START = 0.4
 """Factor on the learning rate from a start, unless the recipe says the rate (measured; benchmarks/README.md)."""
@@ -198,7 +198,7 @@ def limited(split: Split, data: DataOptions) -> Split:
 
 def training_data(job: Job) -> PoseDataset:
     """The training split, augmented as the recipe says."""
-    from lvtune.schema import plain
+    from lvtune.config.schema import plain
 
     augment = plain(job.recipe.train.augment)
     augment["scale"] = tuple(augment["scale"])

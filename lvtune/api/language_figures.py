@@ -12,14 +12,14 @@ import torch
 from torch.utils.data import DataLoader, Subset
 
 from lvtune.api.job import open_domain, open_training, setting_of
+from lvtune.api.recipe import Recipe
 from lvtune.bases import load_base
+from lvtune.core.errors import LvtuneError
+from lvtune.core.files import write_atomically
 from lvtune.data.dataset import collate
-from lvtune.errors import LvtuneError
 from lvtune.evaluation.inference import split_dataset
-from lvtune.hub.atomic import write_atomically
 from lvtune.language.grammars import draw
 from lvtune.language.joint import unnormalised
-from lvtune.recipe import Recipe
 from lvtune.training.engine import resolve_device
 from lvtune.training.joint_features import PromptVectors
 from lvtune.viz.language import cover, feature_map, ranked, retrieval_sheet

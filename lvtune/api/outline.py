@@ -10,16 +10,16 @@ import torch
 from lvtune.adapters import METHODS, create_adapter
 from lvtune.api.job import embed, open_domain, sentences_of
 from lvtune.bases import load_base
-from lvtune.errors import LvtuneError
+from lvtune.core.errors import LvtuneError
 from lvtune.language.bank import RANDOM, REDRAWN, PromptBank, get_bank
 from lvtune.language.encoders import usual_width
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from lvtune.api.recipe import Recipe
     from lvtune.bases.base import Base
     from lvtune.domains import Domain, Split
-    from lvtune.recipe import Recipe
 
 T = TypeVar("T")
 

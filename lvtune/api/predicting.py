@@ -13,27 +13,27 @@ import numpy as np
 import torch
 
 from lvtune.api.evaluating import open_adapter
-from lvtune.api.hands import draw_all, in_space
+from lvtune.api.hand_results import draw_all, in_space
 from lvtune.api.routed import is_several, route_pictures
 from lvtune.bases import load_base
 from lvtune.bases.base import Base, as_base
+from lvtune.core.errors import LvtuneError
 from lvtune.data.crop import box_to_center_scale, fix_aspect, to_image, udp_matrix, warp
 from lvtune.data.hand_frame import RIGHT
 from lvtune.data.hand_space import HandSpace
 from lvtune.data.images import read_image
-from lvtune.errors import LvtuneError
 from lvtune.evaluation.choosing import Auto, choose
 from lvtune.evaluation.hand_inference import Hands, look
 from lvtune.evaluation.inference import predict_heatmaps
 from lvtune.language.ranking import RANKER
-from lvtune.patcher import acting, attach, use_adapter
+from lvtune.patcher.attaching import acting, attach, use_adapter
 from lvtune.training.engine import resolve_device
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from lvtune.automatic import Auto as Route
     from lvtune.data.skeletons import Skeleton
+    from lvtune.patcher.automatic import Auto as Route
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 Boxes = "str | Path | dict[str, Sequence[Sequence[float]]] | None"

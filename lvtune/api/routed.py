@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvtune.api.evaluating import open_adapter
-from lvtune.automatic import Auto
+from lvtune.core.errors import LvtuneError
 from lvtune.data.images import read_image
-from lvtune.errors import LvtuneError
 from lvtune.language.ranking import RANKER
-from lvtune.patcher import attach, attached, use_adapter
-from lvtune.selection import AUTO
+from lvtune.patcher.attaching import attach, attached, use_adapter
+from lvtune.patcher.automatic import Auto
+from lvtune.patcher.selection import AUTO
 
 if TYPE_CHECKING:
     from torch import nn

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lvtune.api.known import Known
+from lvtune.api.score_cache import Known
 from lvtune.data.mixed import MixedTable
-from lvtune.evaluation.evaluate import Scores, score_split
-from lvtune.patcher import attached
+from lvtune.evaluation.task import Scores, score_split
+from lvtune.patcher.attaching import attached
 
 if TYPE_CHECKING:
     from lvtune.api.job import Job

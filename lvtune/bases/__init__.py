@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from lvtune.bases.base import Base, BaseSpec, Block, Stage, as_base
-from lvtune.registry import Registry
+from lvtune.core.registry import Registry
 
 BASES: Registry[Callable[..., Base]] = Registry("base")
 """Name to ``loader(weights, revision=None, seed=0) -> Base``; of a family ``<family>:<name>``, the loader takes the
@@ -55,6 +55,6 @@ def list_bases() -> list[str]:
 
 
 # each files its loaders under their names
-from lvtune.bases import hand3d, hand3d_vit, loading, pvtpose, swinpose, timmpose  # noqa: E402, F401
+from lvtune.bases import hand3d, hand3d_vit, pvtpose, swinpose, timmpose, vitpose_weights  # noqa: E402, F401
 
 __all__ = ["BASES", "Base", "BaseSpec", "Block", "Stage", "as_base", "list_bases", "load_base", "register_base"]

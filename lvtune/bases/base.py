@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from lvtune.bases.parts import Block, Stage, depths_of
+from lvtune.core.errors import LvtuneError
 from lvtune.data.codec import UDPHeatmap
 from lvtune.data.skeletons import COCO_17, Skeleton
-from lvtune.errors import LvtuneError
 
 
 @dataclass(frozen=True)
@@ -274,7 +274,7 @@ class Base(nn.Module, ABC):
         Returns:
             (B, K, h, w); a list of (K_i, h, w) where the chosen adapters predict different key points.
         """
-        from lvtune.patcher import use_adapter
+        from lvtune.patcher.attaching import use_adapter
 
         kwargs = self.forward_kwargs(pixel_values)
         if adapters is ... and prompt is ...:
@@ -284,7 +284,7 @@ class Base(nn.Module, ABC):
 
     def train(self, mode: bool = True) -> Base:
         """Sets the mode of attached adapters; the estimator's own modules stay in eval."""
-        from lvtune.patcher import set_mode
+        from lvtune.patcher.attaching import set_mode
 
         self.training = mode
         set_mode(self.model, mode)

@@ -9,9 +9,9 @@ from pathlib import Path
 from torch import Tensor
 
 from lvtune.bases.deconv_head import DeconvBase
-from lvtune.bases.files import load_strict, read_safetensors
-from lvtune.errors import LvtuneError
-from lvtune.network import quick_failure
+from lvtune.bases.weights_file import load_strict, read_safetensors
+from lvtune.core.errors import LvtuneError
+from lvtune.core.network import quick_failure
 
 Fetch = Callable[[str | None], dict[str, Tensor]]
 """Revision -> the state of the encoder that ``pretrained`` means, ready for ``base.encoder``."""

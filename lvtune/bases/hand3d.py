@@ -17,9 +17,9 @@ from lvtune.bases.base import FAMILIES, Base, BaseSpec, Block, Stage
 from lvtune.bases.deconv_weights import Adopt, fill, not_adopted
 from lvtune.bases.hand_nets import CPM_WIDTH, CpmEncoder, CpmHead, SameConv2d
 from lvtune.bases.hand_pose import SIGMA, HandBase, HandPose, build_hand
-from lvtune.bases.loading import SHIPPED
+from lvtune.bases.vitpose_weights import SHIPPED
+from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import HAND_21
-from lvtune.errors import LvtuneError
 
 SPEC = BaseSpec(
     "hand3d",

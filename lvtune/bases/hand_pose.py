@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from lvtune.bases.base import Base, BaseSpec, merged
 from lvtune.bases.hand_nets import HandOutput, Lifting
 from lvtune.bases.parts import plain_state
+from lvtune.core.errors import LvtuneError
 from lvtune.data.hand_frame import place
 from lvtune.data.skeletons import HAND_21, Skeleton
-from lvtune.errors import LvtuneError
 
 SIGMA = 25 / 2**0.5 / 8
 """Of the heatmaps, in their pixels: exp(-d² / 25²) in a 256 px picture, whose maps are 32 px (arXiv 1705.01389)."""
@@ -149,7 +149,7 @@ class HandBase(Base):
             adapters: as for :meth:`lvtune.bases.base.Base.forward`.
             prompt: likewise.
         """
-        from lvtune.patcher import use_adapter
+        from lvtune.patcher.attaching import use_adapter
 
         with use_adapter(self, adapters, prompt=prompt):
             return self.model(pixel_values, side=side)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn import functional as F
 
-from lvtune.changes import Change, ExtendKeyValue
+from lvtune.bases.changes import Change, ExtendKeyValue
 
 
 @dataclass(frozen=True)

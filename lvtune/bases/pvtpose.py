@@ -26,7 +26,7 @@ from lvtune.bases.base import FAMILIES, Base, BaseSpec, Block
 from lvtune.bases.deconv_head import DeconvBase, DeconvPose, build_pose
 from lvtune.bases.deconv_weights import fill, not_loaded
 from lvtune.bases.timmpose import load_timm
-from lvtune.network import quick_failure
+from lvtune.core.network import quick_failure
 
 Grid = tuple[int, int]
 """(h, w) of a stage's tokens."""

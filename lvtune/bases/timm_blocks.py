@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lvtune.bases.changes import Call, Change, StandIn
 from lvtune.bases.parts import Block
-from lvtune.changes import Call, Change, StandIn
 
 
 def describe(module: nn.Module) -> Block | None:

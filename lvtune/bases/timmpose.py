@@ -19,9 +19,9 @@ from lvtune.bases.base import FAMILIES, Base, BaseSpec, Block
 from lvtune.bases.deconv_head import DeconvBase, DeconvPose, build_pose
 from lvtune.bases.deconv_weights import fill, not_adopted, not_loaded
 from lvtune.bases.timm_blocks import FusedBlock, describe
-from lvtune.errors import LvtuneError
-from lvtune.network import quick_failure
-from lvtune.registry import suggest
+from lvtune.core.errors import LvtuneError
+from lvtune.core.network import quick_failure
+from lvtune.core.registry import suggest
 
 
 class TimmEncoder(nn.Module):

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from lvtune.bases.base import FAMILIES, Base, BaseSpec, Block, Stage, merged
 from lvtune.bases.deconv_head import deconv_stage
 from lvtune.bases.parts import plain_state
+from lvtune.core.errors import LvtuneError
+from lvtune.core.registry import suggest
 from lvtune.data.skeletons import COCO_17, LSP_14, Skeleton
-from lvtune.errors import LvtuneError
-from lvtune.registry import suggest
 
 if TYPE_CHECKING:
     from transformers import VitPoseConfig

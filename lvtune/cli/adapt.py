@@ -8,15 +8,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lvtune.api.recipe import TEXT_ONLY, Recipe
 from lvtune.cli.outcome import Outcome, say
 from lvtune.cli.output import number, outline, table
 from lvtune.cli.parser import Parser, UsageError, add_options, nested
-from lvtune.errors import LvtuneError
-from lvtune.evaluation.names import main_of, short_name
-from lvtune.options import AUGMENT_FALLBACK, TRAIN_FALLBACK
-from lvtune.recipe import TEXT_ONLY, Recipe
-from lvtune.recipe_files import read_yaml
-from lvtune.schema import options_of
+from lvtune.config.options import AUGMENT_FALLBACK, TRAIN_FALLBACK
+from lvtune.config.schema import options_of
+from lvtune.config.yaml_files import read_yaml
+from lvtune.core.errors import LvtuneError
+from lvtune.evaluation.metrics import main_of, short_name
 
 
 def parser(argv: Sequence[str], summary: str, command: str = "adapt") -> Parser:

@@ -10,8 +10,8 @@ from typing import Any, Literal
 from lvtune.cli.outcome import Outcome, choose_domain
 from lvtune.cli.output import outline
 from lvtune.cli.parser import Parser, add_options, from_args
-from lvtune.errors import LvtuneError
-from lvtune.options import DataOptions
+from lvtune.config.options import DataOptions
+from lvtune.core.errors import LvtuneError
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from lvtune.api.recipe import Recipe
 from lvtune.cli.outcome import Outcome, made_for
 from lvtune.cli.parser import Parser, add_options, from_args
-from lvtune.errors import LvtuneError
-from lvtune.recipe import Recipe
+from lvtune.core.errors import LvtuneError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -78,7 +78,7 @@ def _combined(adapters: list[nn.Module], command: CombineCommand) -> nn.Module:
 
 
 def _free(out: Path, overwrite: bool) -> Path:
-    from lvtune.hub.adapter_file import TENSORS_FILE
+    from lvtune.storage.adapter_file import TENSORS_FILE
 
     if (out / TENSORS_FILE).exists() and not overwrite:
         raise LvtuneError(

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lvtune.api.recipe import Recipe
 from lvtune.cli.outcome import Outcome, say
 from lvtune.cli.output import number, table
 from lvtune.cli.parser import Parser, UsageError, add_options, from_args, nested
-from lvtune.errors import LvtuneError
-from lvtune.recipe import Recipe
-from lvtune.recipe_files import read_yaml
+from lvtune.config.yaml_files import read_yaml
+from lvtune.core.errors import LvtuneError
 
 _OWN = ("method", "method_options", "objective_options", "seed", "out", "data.shots")
 """Options of a recipe that the cells have for themselves, or that a file of variants gives."""
@@ -53,8 +53,8 @@ def parser(argv: Sequence[str], summary: str) -> Parser:
 def run(args: argparse.Namespace) -> Outcome:
     """Runs the cells that are left, and prints the table."""
     command: CompareCommand = from_args(args, CompareCommand)
-    from lvtune.api.cells import cells_of, merge, variants_of
-    from lvtune.api.comparing import METHODS, compare
+    from lvtune.experiments.cells import cells_of, merge, variants_of
+    from lvtune.experiments.comparing import METHODS, compare
 
     typed = nested(args, Recipe)
     typed.pop("out", None)

@@ -10,7 +10,7 @@ from typing import Any
 from lvtune.cli.outcome import Outcome
 from lvtune.cli.output import outline
 from lvtune.cli.parser import Parser, UsageError
-from lvtune.registry import suggest
+from lvtune.core.registry import suggest
 
 KINDS = ("vitpose", "vlpose")
 
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> Outcome:
             " or ".join(KINDS),
             suggest(args.kind, list(KINDS), "choose one"),
         )
-    from lvtune import convert
+    from lvtune.export import foreign_models as convert
 
     out = Path(args.out or Path("lvtune-out") / f"{args.kind}-{Path(args.file).stem}")
     state = convert.read_checkpoint(args.file)
@@ -53,9 +53,9 @@ def run(args: argparse.Namespace) -> Outcome:
         values |= _base(base, out)
         usage = f"use it: lvtune evaluate --base {base.name} --weights {out}"
     else:
-        from lvtune.foreign import arch_in
-        from lvtune.hub.store import save_adapter
+        from lvtune.bases.foreign_checkpoint import arch_in
         from lvtune.language.bank import get_bank
+        from lvtune.storage.store import save_adapter
 
         bank = get_bank(args.domain, args.encoder) if args.domain else None
         base, adapter = convert.convert_vlpose(state, args.arch or arch_in(args.file), bank=bank)

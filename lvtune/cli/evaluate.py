@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from lvtune.api.recipe import Recipe
 from lvtune.cli.outcome import Outcome, choose_domain, made_for, say
 from lvtune.cli.output import number, table
 from lvtune.cli.parser import Parser, add_options, from_args
-from lvtune.evaluation.names import METRICS, PER_JOINT, short_name
-from lvtune.options import DataOptions, EvaluateOptions
-from lvtune.recipe import Recipe
+from lvtune.config.options import DataOptions, EvaluateOptions
+from lvtune.evaluation.metrics import METRICS, PER_JOINT, short_name
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from lvtune.api.recipe import Recipe
 from lvtune.cli.outcome import Outcome, made_for, say
 from lvtune.cli.parser import Parser, UsageError, add_options, from_args
-from lvtune.recipe import Recipe
 
 if TYPE_CHECKING:
     from torch import nn
@@ -82,7 +82,7 @@ def _onnx(command: ExportCommand, base: nn.Module, adapter: nn.Module | None, ou
 
 
 def _transformers(command: ExportCommand, base: nn.Module, adapter: nn.Module | None, out: Path) -> Outcome:
-    from lvtune.export.sentences import reading
+    from lvtune.export.own_sentence import reading
     from lvtune.export.transformers_folder import save_transformers
 
     if command.tolerance is not None:

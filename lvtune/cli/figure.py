@@ -6,13 +6,13 @@ import argparse
 from collections.abc import Sequence
 
 from lvtune.api.language_figures import FILES, FigureOptions, language_figures
+from lvtune.api.recipe import Recipe
 from lvtune.cli import adapt
 from lvtune.cli.outcome import Outcome, say
 from lvtune.cli.parser import Parser, UsageError, add_options, nested
-from lvtune.errors import LvtuneError
-from lvtune.recipe import Recipe
-from lvtune.registry import suggest
-from lvtune.schema import make, options_of
+from lvtune.config.schema import make, options_of
+from lvtune.core.errors import LvtuneError
+from lvtune.core.registry import suggest
 
 _HIDE = ("method_options", "objective_options", "method", "objective", "text_only", "weights")
 

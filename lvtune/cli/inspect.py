@@ -9,7 +9,7 @@ from typing import Any
 from lvtune.cli.outcome import Outcome
 from lvtune.cli.output import outline, table
 from lvtune.cli.parser import Parser
-from lvtune.hub.made_of import made_of
+from lvtune.storage.made_of import made_of
 
 
 def parser(argv: Sequence[str], summary: str) -> Parser:

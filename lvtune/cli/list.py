@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from lvtune.cli.outcome import Outcome
 from lvtune.cli.parser import Parser, UsageError
-from lvtune.registry import suggest
+from lvtune.core.registry import suggest
 
 
 def _bases() -> list[str]:
@@ -35,13 +35,13 @@ def _encoders() -> list[str]:
 
 
 def _recipes() -> list[str]:
-    from lvtune.recipe_files import list_recipes
+    from lvtune.config.yaml_files import list_recipes
 
     return list_recipes()
 
 
 def _tables() -> list[str]:
-    from lvtune.tables import list_tables
+    from lvtune.experiments.published_tables import list_tables
 
     return list_tables()
 
@@ -71,7 +71,7 @@ def _skeletons() -> list[str]:
 
 
 def _starts() -> list[str]:
-    from lvtune.starts import list_starts
+    from lvtune.hub.starts import list_starts
 
     return list_starts()
 

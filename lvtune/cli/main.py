@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import lvtune
 from lvtune.cli.parser import UsageError
-from lvtune.errors import LvtuneError
-from lvtune.registry import suggest
+from lvtune.core.errors import LvtuneError
+from lvtune.core.registry import suggest
 
 COMMANDS = {
     "adapt": "tune an adapter for a frozen base on a domain, and report before and after",

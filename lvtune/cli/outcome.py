@@ -6,9 +6,9 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from lvtune.errors import LvtuneError
-from lvtune.options import DataOptions
-from lvtune.recipe import Recipe
+from lvtune.api.recipe import Recipe
+from lvtune.config.options import DataOptions
+from lvtune.core.errors import LvtuneError
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ def made_for(adapter: str | None) -> dict[str, Any]:
     """``base`` and ``domain`` that an adapter was made for; {} for none and for one that plain peft saved."""
     if adapter is None:
         return {}
-    from lvtune.hub import adapter_file, peft_folder
     from lvtune.hub.remote import locate
+    from lvtune.storage import adapter_file, peft_folder
 
     folder = locate(adapter)
     if peft_folder.read(folder) is not None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from lvtune.schema import plain, show
+from lvtune.config.schema import plain, show
 
 
 def to_json(values: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """Argument parsers made from dataclasses, with errors in three parts.
 
-Values stay text here; :func:`lvtune.schema.build` gives them their types, so that a recipe and a command line
+Values stay text here; :func:`lvtune.config.schema.build` gives them their types, so that a recipe and a command line
 are checked by the same code and all mistakes are told together.
 """
 
@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
-from lvtune.coerce import describe
-from lvtune.errors import LvtuneError
-from lvtune.registry import suggest
-from lvtune.schema import Option, doc_of, make, options_of, show
+from lvtune.config.coerce import describe
+from lvtune.config.schema import Option, doc_of, make, options_of, show
+from lvtune.core.errors import LvtuneError
+from lvtune.core.registry import suggest
 
 _METAVARS = {"a whole number": "N", "a number": "X", "text": "TEXT", "true or false": "BOOL"}
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lvtune.api.recipe import Recipe
 from lvtune.cli.outcome import Outcome, made_for
 from lvtune.cli.output import table
 from lvtune.cli.parser import Parser, add_options, from_args
 from lvtune.data.hand_space import HandSpace
-from lvtune.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from lvtune.api.recipe import Recipe
 from lvtune.cli.outcome import Outcome, made_for, say
 from lvtune.cli.parser import Parser, add_options, from_args
-from lvtune.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 from lvtune.cli.outcome import Outcome, say
 from lvtune.cli.output import number, table
 from lvtune.cli.parser import Parser, add_options, from_args
-from lvtune.errors import LvtuneError
+from lvtune.core.errors import LvtuneError
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def parser(argv: Sequence[str], summary: str) -> Parser:
 def run(args: argparse.Namespace) -> Outcome:
     """Runs what was asked for, and prints the table."""
     command: ReproduceCommand = from_args(args, ReproduceCommand)
-    from lvtune.api.reproducing import reproduce
+    from lvtune.experiments.reproducing import reproduce
 
     values = reproduce(
         args.table,
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> Outcome:
     )
     text = text_of(values)
     if command.figures is not None:
-        from lvtune.api.sheets import write_figures
+        from lvtune.experiments.sheets import write_figures
 
         values["figures"] = [str(file) for file in write_figures(values, command.figures)]
         text += "\n\n" + "\n".join(f"drawn: {file}" for file in values["figures"])

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from lvtune.api.selecting import SelectOptions, select
 from lvtune.cli import adapt
 from lvtune.cli.outcome import Outcome, say
 from lvtune.cli.output import table
 from lvtune.cli.parser import Parser, UsageError, add_options, nested
-from lvtune.errors import LvtuneError
-from lvtune.schema import make
+from lvtune.config.schema import make
+from lvtune.core.errors import LvtuneError
+from lvtune.experiments.cross_validation import SelectOptions, select
 
 
 def parser(argv: Sequence[str], summary: str) -> Parser:

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import cv2
 import numpy as np
 
-from lvtune.errors import LvtuneError
+from lvtune.core.errors import LvtuneError
 
 HALF_BODY_MIN_POINTS = 9  # seen key points below which nobody is cut in half
 HALF_BODY_MIN_UPPER, HALF_BODY_MIN_LOWER = 2, 3

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lvtune.data.coco import load_json
-from lvtune.errors import LvtuneError
-from lvtune.registry import suggest
+from lvtune.core.errors import LvtuneError
+from lvtune.core.registry import suggest
+from lvtune.data.coco_file import load_json
 
 FORMATS = ("auto", "xywh", "xyxy")
 _SLACK = 2.0  # pixels that a detector may overshoot the image's edge

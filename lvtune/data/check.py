@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from lvtune.data.hands import HandTable
+from lvtune.core.errors import LvtuneError
+from lvtune.data.hand_table import HandTable
 from lvtune.data.images import read_image, read_reduced
 from lvtune.data.table import PoseTable
-from lvtune.errors import LvtuneError
 
 _SHOWN = 5
 _FAULTS = ("missing", "broken", "of_other_size")

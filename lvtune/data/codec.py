@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from lvtune.errors import LvtuneError
+from lvtune.core.errors import LvtuneError
 
 FLOOR, CEILING = 1e-3, 50.0  # what a heatmap is clipped to before its logarithm
 

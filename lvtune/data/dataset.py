@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from lvtune.core.errors import LvtuneError
 from lvtune.data.augment import Augment, Color, Halves, Sampled, jitter
 from lvtune.data.crop import Size, box_to_center_scale, fix_aspect, to_input, udp_matrix, warp
 from lvtune.data.images import read_image, read_reduced
 from lvtune.data.mixed import Group, MixedTable
-from lvtune.errors import LvtuneError
 
 Render = Callable[[np.ndarray, str, int], np.ndarray]
 CACHE_BYTES = 2 * 1024**3

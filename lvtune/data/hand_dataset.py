@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from lvtune.data.augment import Augment, Color, Sampled, jitter
 from lvtune.data.crop import Size, box_to_center_scale, fix_aspect, to_input, udp_matrix, warp
 from lvtune.data.dataset import CACHE_BYTES
-from lvtune.data.hands import LEFT, RIGHT, Hand, HandTable
+from lvtune.data.hand_table import LEFT, RIGHT, Hand, HandTable
 
 
 class HandDataset(Dataset):

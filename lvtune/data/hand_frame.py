@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lvtune.errors import LvtuneError
+from lvtune.core.errors import LvtuneError
 
 ROOT, ALIGN, TURN = 0, 9, 17
 """Wrist or palm; the base of the middle finger, which is put on the axis; that of the little finger, which is put in

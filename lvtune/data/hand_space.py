@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lvtune.errors import LvtuneError
+from lvtune.core.errors import LvtuneError
 
 
 @dataclass(frozen=True)

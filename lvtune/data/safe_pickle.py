@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from lvtune.errors import LvtuneError
+from lvtune.core.errors import LvtuneError
 
 _PLAIN = "biufc"  # kinds of numpy types: truth values, whole, real and complex numbers
 _DEEPEST = 50

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from lvtune.errors import LvtuneError
-from lvtune.registry import Registry
+from lvtune.core.errors import LvtuneError
+from lvtune.core.registry import Registry
 
 # COCO's per-key-point constants (cocodataset.org, keypoint evaluation), by name without the side;
 # neck, head and top of the head as in CrowdPose; finger and toe as in Human-Art (arXiv:2303.02760).

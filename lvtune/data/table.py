@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from lvtune.core.errors import LvtuneError
 from lvtune.data.arrow import cached_columns
 from lvtune.data.boxes import decide_box_format, read_detections, to_xywh
-from lvtune.data.coco import EMPTY_IMAGE, IGNORED, PERSON, parse_coco
+from lvtune.data.coco_file import EMPTY_IMAGE, IGNORED, PERSON, parse_coco
 from lvtune.data.images import read_image
 from lvtune.data.skeletons import Skeleton
-from lvtune.errors import LvtuneError
 
 _VERSION = 3  # of the cached columns; raise it when parse_coco changes
 Strings = Sequence[str]

@@ -1,15 +1,8 @@
 """Domains, one a file: what they are called, where their data come from, what sentences describe them."""
 
 from lvtune.domains import ap10k, coco, demo_art, filters_more, freihand, hand_figures, humanart, lsp_art, rhd, stb
-from lvtune.domains.base import (
-    DOMAINS,
-    Domain,
-    Split,
-    get_domain,
-    list_domains,
-    register_domain,
-)
 from lvtune.domains.custom import custom_domain
+from lvtune.domains.domain import DOMAINS, Domain, Split, get_domain, list_domains, register_domain
 from lvtune.domains.filters import apply_filter, list_filters, register_filter
 
 __all__ = [

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lvtune.config.options import DataOptions
 from lvtune.data.skeletons import AP10K_17
 from lvtune.data.table import read_coco
-from lvtune.domains.base import Domain, Split, missing, need_folder, register_domain
+from lvtune.domains.domain import Domain, Split, missing, need_folder, register_domain
 from lvtune.language.animals import FAMILIES, SPECIES
-from lvtune.language.prompts import prompts_of
-from lvtune.options import DataOptions
+from lvtune.language.sentences import prompts_of
 
 
 def _read(domain: Domain, split: str, data: DataOptions) -> Split:

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from lvtune.config.options import DataOptions
+from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import get_skeleton
 from lvtune.data.table import PoseTable, read_coco
-from lvtune.domains.base import Domain, Split, to_options
-from lvtune.errors import LvtuneError
-from lvtune.language.prompts import sentence_for
-from lvtune.options import DataOptions
+from lvtune.domains.domain import Domain, Split, to_options
+from lvtune.language.sentences import sentence_for
 
 PARTS = ("train", "val", "test")
 TEST_SHARE = 0.2

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
+from lvtune.core.registry import Registry
 from lvtune.domains.brushes import (
     blur,
     cells,
@@ -30,7 +31,6 @@ from lvtune.domains.brushes import (
     vivid,
     wobble,
 )
-from lvtune.registry import Registry
 
 Filter = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 FILTERS: Registry[Filter] = Registry("filter", listing="lvtune.domains.filters.list_filters()")

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from lvtune.data.hands import RIGHT
+from lvtune.config.options import DataOptions
+from lvtune.core.errors import LvtuneError
+from lvtune.data.hand_table import RIGHT
 from lvtune.data.skeletons import HAND_21
-from lvtune.domains.base import Domain, Split, missing, need_folder, register_domain
-from lvtune.domains.hands import (
+from lvtune.domains.domain import Domain, Split, missing, need_folder, register_domain
+from lvtune.domains.hand_splits import (
     check_metres,
     hand_split,
     hand_table,
@@ -22,9 +24,7 @@ from lvtune.domains.hands import (
     read_array,
 )
 from lvtune.domains.hands_coco import read_coco_hands
-from lvtune.errors import LvtuneError
-from lvtune.language.prompts import prompts_of
-from lvtune.options import DataOptions
+from lvtune.language.sentences import prompts_of
 
 VERSIONS = ("green_screen", "homogenized", "colored_by_samples", "colored_at_will")
 """Category of version v of the training pictures."""

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from lvtune.config.options import DataOptions
+from lvtune.core.errors import LvtuneError
 from lvtune.data.hand_joints import RHD_ORDER, order_fault
-from lvtune.data.hands import LEFT, RIGHT, HandTable
-from lvtune.domains.hands import hand_table
-from lvtune.errors import LvtuneError
-from lvtune.options import DataOptions
+from lvtune.data.hand_table import LEFT, RIGHT, HandTable
+from lvtune.domains.hand_splits import hand_table
 
 _EXPECTED = "images, and annotations of 21 keypoints, maybe with joint_cam in mm and hand_type"
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from lvtune.config.options import DataOptions
+from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import COCO_17, HUMANART_21
 from lvtune.data.table import read_coco
-from lvtune.domains.base import Domain, Split, missing, need_folder, register_domain
-from lvtune.errors import LvtuneError
-from lvtune.language.prompts import prompts_of
-from lvtune.options import DataOptions
+from lvtune.domains.domain import Domain, Split, missing, need_folder, register_domain
+from lvtune.language.sentences import prompts_of
 
 GROUPS = {
     "real_human": ("acrobatics", "cosplay", "dance", "drama", "movie"),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
+from lvtune.config.options import DataOptions
+from lvtune.core.errors import LvtuneError
 from lvtune.data.mixed import MixedTable
-from lvtune.domains.base import PUBLISHED, Domain, Split, get_domain
-from lvtune.errors import LvtuneError
-from lvtune.options import DataOptions
+from lvtune.domains.domain import PUBLISHED, Domain, Split, get_domain
 
 _HOW = "--data coco=DIR,humanart=DIR, or one folder with a folder named after each part"
 

@@ -13,17 +13,23 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from lvtune.config.options import DataOptions
+from lvtune.core.errors import LvtuneError
 from lvtune.data.arrow import default_cache_dir
 from lvtune.data.hand_joints import RHD_ORDER
-from lvtune.data.hands import LEFT, RIGHT
+from lvtune.data.hand_table import LEFT, RIGHT
 from lvtune.data.safe_pickle import load_numbers
 from lvtune.data.skeletons import HAND_21
-from lvtune.domains.base import Domain, Split, missing, need_folder, register_domain
-from lvtune.domains.hands import check_metres, checked, hand_split, hand_table, named_annotations
+from lvtune.domains.domain import Domain, Split, missing, need_folder, register_domain
+from lvtune.domains.hand_splits import (
+    check_metres,
+    checked,
+    hand_split,
+    hand_table,
+    named_annotations,
+)
 from lvtune.domains.hands_coco import read_coco_hands
-from lvtune.errors import LvtuneError
-from lvtune.language.prompts import prompts_of
-from lvtune.options import DataOptions
+from lvtune.language.sentences import prompts_of
 
 SIZE = (320, 320)
 #: Ids of the mask: person 1, left hand 2 to 17, right hand 18 to 33.

@@ -13,14 +13,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from lvtune.config.options import DataOptions
+from lvtune.core.errors import LvtuneError
 from lvtune.data.hand_joints import STB_ORDER
-from lvtune.data.hands import LEFT
+from lvtune.data.hand_table import LEFT
 from lvtune.data.skeletons import HAND_21
-from lvtune.domains.base import Domain, Split, missing, need_folder, register_domain
-from lvtune.domains.hands import hand_split, hand_table, of_categories
-from lvtune.errors import LvtuneError
-from lvtune.language.prompts import prompts_of
-from lvtune.options import DataOptions
+from lvtune.domains.domain import Domain, Split, missing, need_folder, register_domain
+from lvtune.domains.hand_splits import hand_split, hand_table, of_categories
+from lvtune.language.sentences import prompts_of
 
 SIZE = (640, 480)
 TAKES = ("Counting", "Random")

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from lvtune.errors import LvtuneError
+from lvtune.core.errors import LvtuneError
+from lvtune.core.registry import suggest
 from lvtune.evaluation.procrustes import align
-from lvtune.registry import suggest
 
 THRESHOLDS = np.linspace(0.0, 50.0, 100)
 """Of PCK curves and the area under them: 100 steps from 0 to 50 mm."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lvtune.data.hand_joints import Root
-from lvtune.evaluation.freihand import write_predictions
+from lvtune.evaluation.freihand_protocol import write_predictions
 
 
 def write_hand_files(
@@ -31,7 +31,7 @@ def write_hand_files(
     """
     written = []
     if values["hands"]:
-        from lvtune.viz.pck import draw_pck
+        from lvtune.viz.pck_curves import draw_pck
 
         curves = dict(values["pck_curve"])
         written.append(draw_pck(folder / "pck.png", curves.pop("mm"), curves, title=title))

@@ -14,7 +14,7 @@ from lvtune.data.dataset import collate
 from lvtune.data.hand_frame import place
 from lvtune.evaluation.choosing import per_batch
 from lvtune.evaluation.inference import split_dataset
-from lvtune.patcher import use_adapter
+from lvtune.patcher.attaching import use_adapter
 
 if TYPE_CHECKING:
     from torch import Tensor

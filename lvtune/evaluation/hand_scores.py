@@ -8,7 +8,7 @@ import numpy as np
 
 from lvtune.data.skeletons import HAND_21
 from lvtune.evaluation.epe import THRESHOLDS, VARIANTS, HandResult, epe
-from lvtune.evaluation.freihand import freihand_scores
+from lvtune.evaluation.freihand_protocol import freihand_scores
 
 _SHORT = ("epe", "epe_median", "auc")
 

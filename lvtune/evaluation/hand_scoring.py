@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from lvtune.errors import LvtuneError
+from lvtune.core.errors import LvtuneError
 from lvtune.evaluation.epe import HandResult
-from lvtune.evaluation.evaluate import SCORERS, Scores
 from lvtune.evaluation.hand_files import write_hand_files
 from lvtune.evaluation.hand_inference import absolute, predict_hands
 from lvtune.evaluation.hand_scores import score_hands as score_result
+from lvtune.evaluation.task import SCORERS, Scores
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
@@ -68,7 +68,7 @@ def score_hands(
     flip_test: bool = True,
     batch_size: int = 32,
 ) -> HandScores:
-    """Predicts every hand of a split and scores the predictions; see :func:`lvtune.evaluation.evaluate.score_poses`.
+    """Predicts every hand of a split and scores the predictions; see :func:`lvtune.evaluation.task.score_poses`.
 
     ``flip_test`` changes nothing: the mirror image of a hand is a hand of the other side, which the network may never
     have seen.

@@ -12,9 +12,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from lvtune.data.crop import to_image
 from lvtune.data.dataset import PoseDataset, collate
-from lvtune.data.shots import Chosen
+from lvtune.data.subset import Chosen
 from lvtune.evaluation.choosing import per_batch
-from lvtune.patcher import use_adapter
+from lvtune.patcher.attaching import use_adapter
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base

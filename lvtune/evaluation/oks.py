@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import Skeleton
-from lvtune.errors import LvtuneError
 
 #: The ten numbers of a COCO key point summary, in its order.
 NAMES = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import Skeleton
-from lvtune.errors import LvtuneError
 
 
 def _percent(hits: np.ndarray, counted: np.ndarray) -> float | None:

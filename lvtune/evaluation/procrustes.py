@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lvtune.errors import LvtuneError
+from lvtune.core.errors import LvtuneError
 
 
 def align(pred: np.ndarray, truth: np.ndarray, *, reflect: bool = False) -> np.ndarray:

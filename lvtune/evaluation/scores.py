@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from lvtune.core.errors import LvtuneError
+from lvtune.core.registry import suggest
 from lvtune.data.mixed import MixedTable
 from lvtune.data.table import PoseTable
-from lvtune.errors import LvtuneError
 from lvtune.evaluation.oks import oks_ap
 from lvtune.evaluation.pck import pck
-from lvtune.registry import suggest
 
 PROTOCOLS = ("pck", "ap")
 

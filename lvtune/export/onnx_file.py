@@ -23,14 +23,14 @@ import torch
 from torch import Tensor, nn
 
 from lvtune.bases.base import Base, as_base
-from lvtune.errors import LvtuneError
+from lvtune.bases.fingerprint import fingerprint
+from lvtune.core.errors import LvtuneError
+from lvtune.core.files import user_errors
 from lvtune.export.facts import BATCH, INPUT, facts_of, to_metadata
-from lvtune.export.sentences import reading
-from lvtune.fitting import check_fit
-from lvtune.hub.atomic import user_errors
-from lvtune.hub.fingerprint import fingerprint
-from lvtune.merging import merge, noise, twin_of
-from lvtune.patcher import attach, use_adapter
+from lvtune.export.own_sentence import reading
+from lvtune.patcher.attaching import attach, use_adapter
+from lvtune.patcher.merging import merge, noise, twin_of
+from lvtune.patcher.shapes import check_fit
 
 TOLERANCE = 1e-4
 """Largest difference from PyTorch, as a share of an output's largest value, that a file may have."""

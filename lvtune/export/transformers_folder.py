@@ -16,11 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from lvtune.bases.base import Base, as_base
-from lvtune.errors import LvtuneError
-from lvtune.hub.adapter_file import CONFIG_FILE, PEFT_FILE, TENSORS_FILE
-from lvtune.hub.atomic import user_errors
+from lvtune.core.errors import LvtuneError
+from lvtune.core.files import user_errors
 from lvtune.language.encoders import quiet
-from lvtune.merging import compare, merge, noise, outputs_of
+from lvtune.patcher.merging import compare, merge, noise, outputs_of
+from lvtune.storage.adapter_file import CONFIG_FILE, PEFT_FILE, TENSORS_FILE
 
 if TYPE_CHECKING:
     from transformers import VitPoseForPoseEstimation

@@ -10,9 +10,9 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from lvtune.evaluation.names import MEANING, METRICS, main_of
-from lvtune.hub.config import shareable
-from lvtune.hub.made_of import made_of
+from lvtune.evaluation.metrics import MEANING, METRICS, main_of
+from lvtune.storage.adapter_config import shareable
+from lvtune.storage.made_of import made_of
 
 _STATES = {"before": "before", "after_on": "adapter on", "after_off": "adapter off"}
 _MADE = re.compile(r"(.*\n)\n<!-- made by lvtune ([0-9a-f]{16}) -->\n", re.DOTALL)

@@ -17,15 +17,15 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lvtune.automatic import Auto, pictures_of, usual
 from lvtune.bases.base import as_base
-from lvtune.errors import LvtuneError
-from lvtune.hub.adapter_file import read_config
+from lvtune.core.errors import LvtuneError
+from lvtune.core.registry import suggest
 from lvtune.hub.remote import locate
-from lvtune.hub.store import load_adapter
-from lvtune.patcher import Attachment, attach, use_adapter
-from lvtune.registry import suggest
-from lvtune.selection import AUTO, is_single
+from lvtune.patcher.attaching import Attachment, attach, use_adapter
+from lvtune.patcher.automatic import Auto, pictures_of, usual
+from lvtune.patcher.selection import AUTO, is_single
+from lvtune.storage.adapter_file import read_config
+from lvtune.storage.store import load_adapter
 
 
 def storages(adapter: nn.Module) -> dict[int, int]:

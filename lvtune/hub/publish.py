@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvtune.errors import LvtuneError
-from lvtune.hub import adapter_file
+from lvtune.core.errors import LvtuneError
 from lvtune.hub.card import Publication, card_data, is_untouched, model_card
-from lvtune.hub.config import shareable
-from lvtune.hub.container import canonical_json, strict_json
 from lvtune.hub.remote import REPORT_FILE, Address, client, repository
 from lvtune.hub.remote_errors import CLIENT_ERRORS, explain, no_token
+from lvtune.storage import adapter_file
+from lvtune.storage.adapter_config import shareable
+from lvtune.storage.container import canonical_json, strict_json
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo, HfApi, ModelCard
@@ -79,7 +79,7 @@ def push_adapter(
             refuses, a public repository where a private one was asked for, no network.
     """
     if not isinstance(adapter, str | Path):
-        from lvtune.hub.store import save_adapter
+        from lvtune.storage.store import save_adapter
 
         with tempfile.TemporaryDirectory() as folder:
             save_adapter(adapter, folder, base)

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvtune import __version__
-from lvtune.errors import LvtuneError
-from lvtune.hub import adapter_file
-from lvtune.hub.atomic import user_errors
-from lvtune.hub.container import MAX_HEADER
+from lvtune.core.errors import LvtuneError
+from lvtune.core.files import user_errors
 from lvtune.hub.remote_errors import CLIENT_ERRORS, explain, is_unreachable
+from lvtune.storage import adapter_file
+from lvtune.storage.container import MAX_HEADER
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -245,7 +245,7 @@ def pull_adapter(source: str, folder: str | Path | None = None, *, overwrite: bo
 
 def check(folder: Path) -> None:
     """Raises a LvtuneError unless the folder holds a whole adapter, lvtune's or plain peft's."""
-    from lvtune.hub import peft_folder
+    from lvtune.storage import peft_folder
 
     if peft_folder.read(folder) is None:
         adapter_file.read(folder)

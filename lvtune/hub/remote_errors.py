@@ -19,8 +19,8 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from lvtune.errors import LvtuneError
-from lvtune.hub.container import short
+from lvtune.core.errors import LvtuneError
+from lvtune.storage.container import short
 
 if TYPE_CHECKING:
     from lvtune.hub.remote import Address

@@ -13,7 +13,7 @@ from lvtune.language.encoders import (
     load_text_encoder,
     register_text_encoder,
 )
-from lvtune.language.prompts import prompts_of, register_prompts, sentence_for
+from lvtune.language.sentences import prompts_of, register_prompts, sentence_for
 
 _BANK = ("PromptBank", "built_in_bank", "embed_prompts", "get_bank", "random_bank")
 

@@ -15,11 +15,11 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from lvtune.errors import LvtuneError
+from lvtune.core.errors import LvtuneError
+from lvtune.core.registry import suggest
 from lvtune.language.captions import CAPTION, is_key, key_of
 from lvtune.language.encoders import TextEncoder, label, load_text_encoder
-from lvtune.language.prompts import MODES, apply_mode, own_sentences, prompts_of
-from lvtune.registry import suggest
+from lvtune.language.sentences import MODES, apply_mode, own_sentences, prompts_of
 
 SHIPPED = Path(__file__).parent / "bank.safetensors"
 SHIPPED_ENCODER = "minilm"
@@ -128,9 +128,9 @@ def get_bank(
         domain: its name (``humanart``, ``humanart/sketch``), anything with ``prompts``, or a dict from
             category to sentence.
         encoder: name of a text encoder, see :func:`lvtune.language.load_text_encoder`, or the encoder itself.
-        sentences: in place of the domain's own, see :func:`lvtune.language.prompts.own_sentences`.
+        sentences: in place of the domain's own, see :func:`lvtune.language.sentences.own_sentences`.
         mode: keyword mode of the released loader: ``category`` (1), ``human`` (−1), ``none`` (−2), ``keypoints`` (2)
-            (see :func:`lvtune.language.prompts.apply_mode`); ``caption`` (0), each picture's own, beside the
+            (see :func:`lvtune.language.sentences.apply_mode`); ``caption`` (0), each picture's own, beside the
             categories' sentences; ``random`` (−3) and ``random-each-call`` (−4), tokens that say nothing.
         keypoints: names, for mode ``keypoints``.
         captions: of the pictures, for mode ``caption``.
@@ -236,7 +236,7 @@ def _shipped() -> dict[str, np.ndarray]:
 
 
 def read_shipped(path: Path) -> dict[str, np.ndarray]:
-    """Sentence -> token states (T, dim) float16 of a file that `lvtune.language.make_bank` wrote."""
+    """Sentence -> token states (T, dim) float16 of a file that `tools/make_bank.py` wrote."""
     with safe_open(str(path), framework="np") as file:
         sentences = json.loads(file.metadata()["sentences"])
         tokens, lengths = file.get_tensor("tokens"), file.get_tensor("lengths")

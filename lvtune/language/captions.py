@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import Any
 
-from lvtune.errors import LvtuneError
+from lvtune.core.errors import LvtuneError
 
 CAPTION = "caption"
 """The mode's name."""

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from lvtune.errors import LvtuneError
-from lvtune.network import quick_failure
-from lvtune.registry import Registry
+from lvtune.core.errors import LvtuneError
+from lvtune.core.network import quick_failure
+from lvtune.core.registry import Registry
 
 if TYPE_CHECKING:
     from torch import Tensor

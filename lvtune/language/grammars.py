@@ -26,9 +26,9 @@ from typing import Any
 
 import numpy as np
 
-from lvtune.errors import LvtuneError
-from lvtune.language.prompts import prompts_of
-from lvtune.registry import suggest
+from lvtune.core.errors import LvtuneError
+from lvtune.core.registry import suggest
+from lvtune.language.sentences import prompts_of
 
 FOLDER = Path(__file__).parent / "words"
 CATEGORY, OF = "category", "sentences of"

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lvtune.core.registry import Registry
 from lvtune.language.ranking import RANKER, load_towers, sentence_vector, vectors
-from lvtune.registry import Registry
 
 SIGLIP = "google/siglip-base-patch16-224"
 

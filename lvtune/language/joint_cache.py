@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lvtune.core.files import write_atomically
 from lvtune.data.arrow import default_cache_dir
-from lvtune.hub.atomic import write_atomically
 
 if TYPE_CHECKING:
     from lvtune.language.joint import JointEncoder

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lvtune.errors import LvtuneError
+from lvtune.core.errors import LvtuneError
+from lvtune.core.network import quick_failure
 from lvtune.language.encoders import quiet
-from lvtune.network import quick_failure
 
 RANKER = "openai/clip-vit-base-patch32"
 _BATCH = 32

@@ -4,7 +4,7 @@ A picture is described by the style of its features in the frozen encoder of ``v
 deviation of each channel behind some blocks), a sentence by the mean of MiniLM's token states; a small network on
 each side, trained with CLIP's loss (arXiv 2103.00020) on filtered photographs and sentences about their look, brings
 both into one space. It knows the looks that it was trained on and little else, and is no CLIP: what it retrieves of
-unseen looks is to be measured before anything is built on it (recipes/train_small_joint.py does).
+unseen looks is to be measured before anything is built on it (tools/train_small_joint.py does).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lvtune.errors import LvtuneError
-from lvtune.hub.atomic import write_atomically
+from lvtune.core.errors import LvtuneError
+from lvtune.core.files import write_atomically
 from lvtune.language.joint import register_joint_encoder, resized, weights_key
 
 _AT_ONCE = 64
@@ -158,7 +158,7 @@ def load_small(file: str | Path) -> SmallEncoder:
     Raises:
         LvtuneError: no such file, or not one of these.
     """
-    fix = "train one: python recipes/train_small_joint.py --out FILE"
+    fix = "train one: python tools/train_small_joint.py --out FILE"
     if not Path(file).is_file():
         raise LvtuneError(f"no file {file} of a small joint encoder", "one that was trained here", fix)
     try:
@@ -178,5 +178,5 @@ def small(source: str | None = None) -> SmallEncoder:
     """The encoder in a file; none ships."""
     if source is None:
         raise LvtuneError("joint encoder 'small' without its file", "small:FILE",
-                          "train one: python recipes/train_small_joint.py --out FILE")  # fmt: skip
+                          "train one: python tools/train_small_joint.py --out FILE")  # fmt: skip
     return load_small(source)

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lvtune.training.around import Around, Steps, change_pictures
 from lvtune.training.objective import register_objective
+from lvtune.training.objective_wrapper import Around, Steps, change_pictures
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base

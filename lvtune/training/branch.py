@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from lvtune.training.around import Steps
+from lvtune.training.objective_wrapper import Steps
 
 HIDDEN, ENCODING, SLOPE = 512, 128, 0.01
 WIDTHS = (128, 256, HIDDEN)

@@ -11,8 +11,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
-from lvtune.errors import LvtuneError
-from lvtune.hub.atomic import write_atomically
+from lvtune.core.errors import LvtuneError
+from lvtune.core.files import write_atomically
 
 
 @dataclass

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lvtune.errors import LvtuneError
+from lvtune.core.errors import LvtuneError
 
 Form = Literal["clamped", "paper", "triplet", "ntxent"]
 Reduce = Literal["sum", "mean"]

@@ -7,7 +7,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DataLoaderConfiguration
 
-from lvtune.errors import LvtuneError
+from lvtune.core.errors import LvtuneError
 
 
 def make_accelerator(device: str = "auto", precision: str = "auto") -> Accelerator:

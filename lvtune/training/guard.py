@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from lvtune.data.dataset import collate
-from lvtune.data.shots import Chosen, nested_order
-from lvtune.patcher import attach, use_adapter
+from lvtune.data.subset import Chosen, nested_order
+from lvtune.patcher.attaching import attach, use_adapter
 from lvtune.training.loop import tune
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
-    from lvtune.options import TrainOptions
+    from lvtune.config.options import TrainOptions
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """How much of the change may be kept."""

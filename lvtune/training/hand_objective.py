@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
+from lvtune.core.errors import LvtuneError
 from lvtune.data.hand_frame import normalise, to_canonical
-from lvtune.errors import LvtuneError
-from lvtune.patcher import use_adapter
+from lvtune.patcher.attaching import use_adapter
 from lvtune.training.losses import keypoint_mse
 from lvtune.training.objective import Objective, register_objective
 

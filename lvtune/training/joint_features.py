@@ -12,12 +12,12 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from lvtune.core.errors import LvtuneError
 from lvtune.data.dataset import collate
-from lvtune.errors import LvtuneError
 from lvtune.language.grammars import Grammar, grammar_of, load_grammar, sentences_of
 from lvtune.language.joint import JointEncoder, load_joint_encoder, unnormalised
 from lvtune.language.joint_cache import mapped, text_features
-from lvtune.language.prompts import PHOTO
+from lvtune.language.sentences import PHOTO
 
 if TYPE_CHECKING:
     from lvtune.training.objective import Setting

@@ -14,9 +14,9 @@ from accelerate.utils import set_seed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from lvtune.core.errors import LvtuneError
 from lvtune.data.dataset import collate, worker_init
-from lvtune.errors import LvtuneError
-from lvtune.patcher import attach, use_adapter
+from lvtune.patcher.attaching import attach, use_adapter
 from lvtune.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from lvtune.training.engine import make_accelerator
 from lvtune.training.optim import lr_factor, make_optimizer, param_groups, set_lr
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from lvtune.bases.base import Base
-    from lvtune.options import TrainOptions
+    from lvtune.config.options import TrainOptions
 
 
 @dataclass
@@ -79,7 +79,7 @@ def tune(
         adapter: its trainable parameters are updated in place.
         data: items of :class:`lvtune.data.dataset.PoseDataset`; ``set_epoch`` is called before each epoch.
         objective: (base, batch) to a scalar loss; what its ``trained`` holds is trained along.
-        options: resolved, see :meth:`lvtune.recipe.Recipe.resolved`.
+        options: resolved, see :meth:`lvtune.api.recipe.Recipe.resolved`.
         seed: of order, augmentation and dropout.
         device: see :func:`lvtune.training.engine.make_accelerator`.
         validate: called with the (averaged) adapter on; a score.

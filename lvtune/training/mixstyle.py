@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lvtune.training.around import Around, Steps
 from lvtune.training.objective import register_objective
+from lvtune.training.objective_wrapper import Around, Steps
 from lvtune.training.style import Place, Style, change_at, mixed
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 An objective is a class with a ``Config`` dataclass (an option a field), registered under a name; an instance maps
 (base, batch) to a scalar loss. Most derive from :class:`Objective`; those that add to another one from
-:class:`lvtune.training.around.Around`.
+:class:`lvtune.training.objective_wrapper.Around`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from lvtune.registry import Registry
+from lvtune.core.registry import Registry
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from lvtune.patcher import use_adapter
+from lvtune.patcher.attaching import use_adapter
 from lvtune.training.losses import keypoint_mse
 from lvtune.training.objective import OBJECTIVES, Objective, Setting, register_objective
 

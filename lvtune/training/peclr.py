@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lvtune.training.around import Around, watch
 from lvtune.training.augmentation import augment_batch
 from lvtune.training.branch import Branch1
 from lvtune.training.contrast import nt_xent
 from lvtune.training.objective import register_objective
+from lvtune.training.objective_wrapper import Around, watch
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base

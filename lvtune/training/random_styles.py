@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as V
 
-from lvtune.training.around import Around, Steps, change_pictures
 from lvtune.training.objective import register_objective
+from lvtune.training.objective_wrapper import Around, Steps, change_pictures
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
-from lvtune.errors import LvtuneError
+from lvtune.core.errors import LvtuneError
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base

@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lvtune.errors import LvtuneError
+from lvtune.core.errors import LvtuneError
 from lvtune.language.grammars import draw
-from lvtune.training.around import Around, stray, watch
 from lvtune.training.branch import Branch2
 from lvtune.training.contrast import Form, Reduce, contrastive, farthest
 from lvtune.training.joint_features import PictureVectors, PromptVectors
 from lvtune.training.objective import register_objective
+from lvtune.training.objective_wrapper import Around, stray, watch
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base

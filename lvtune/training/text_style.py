@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from lvtune.language.grammars import draw
-from lvtune.training.around import Around, Steps, stray
 from lvtune.training.joint_features import PictureVectors, PromptVectors
 from lvtune.training.objective import register_objective
+from lvtune.training.objective_wrapper import Around, Steps, stray
 from lvtune.training.style import Place, Style, change_at
 
 if TYPE_CHECKING:

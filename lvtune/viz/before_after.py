@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lvtune.hub.atomic import write_atomically
+from lvtune.core.files import write_atomically
 from lvtune.viz.overlay import contact_sheet
 
 FILE = "before-after.jpg"

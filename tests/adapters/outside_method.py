@@ -14,7 +14,7 @@ from torch import nn
 
 from lvtune import register_method
 from lvtune.adapters.protocol import Defaults
-from lvtune.patcher import AddToOutput, Change
+from lvtune.patcher.attaching import AddToOutput, Change
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ import torch
 from tiny import make_adapter, tiny_base, tiny_model, tiny_pixels
 from torch import nn
 
-from lvtune.errors import LvtuneError
-from lvtune.patcher import attach
+from lvtune.core.errors import LvtuneError
+from lvtune.patcher.attaching import attach
 
 PIXELS = tiny_pixels(2)
 

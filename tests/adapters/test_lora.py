@@ -9,9 +9,9 @@ from safetensors.torch import load_file, save_file
 from tiny import make_adapter, tiny_base, tiny_model, tiny_pixels
 from torch.nn import functional as F
 
-from lvtune.errors import LvtuneError
-from lvtune.hub.store import save_adapter
-from lvtune.patcher import attach
+from lvtune.core.errors import LvtuneError
+from lvtune.patcher.attaching import attach
+from lvtune.storage.store import save_adapter
 
 # peft asks transformers for a name that it has given up, whatever model is wrapped; any other warning is an error
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")

@@ -11,14 +11,14 @@ from torch import nn
 
 from lvtune.adapters import METHODS, create_adapter, list_methods, register_method
 from lvtune.adapters.protocol import Adapter, Defaults
-from lvtune.changes import AddToOutput
+from lvtune.api.recipe import Recipe
+from lvtune.bases.changes import AddToOutput
+from lvtune.config.options import TrainOptions
+from lvtune.core.errors import LvtuneError
 from lvtune.data.dataset import collate
 from lvtune.data.skeletons import LSP_14, Skeleton
-from lvtune.errors import LvtuneError
-from lvtune.hub.store import load_adapter, save_adapter
-from lvtune.options import TrainOptions
-from lvtune.patcher import attach, use_adapter
-from lvtune.recipe import Recipe
+from lvtune.patcher.attaching import attach, use_adapter
+from lvtune.storage.store import load_adapter, save_adapter
 from lvtune.training.loop import tune
 from lvtune.training.objectives import HeatmapObjective
 

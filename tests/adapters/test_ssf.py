@@ -4,9 +4,9 @@ import pytest
 import torch
 from tiny import make_adapter, tiny_base, tiny_model, tiny_pixels
 
+from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import LSP_14
-from lvtune.errors import LvtuneError
-from lvtune.patcher import attach
+from lvtune.patcher.attaching import attach
 
 PIXELS = tiny_pixels(2)
 

@@ -10,12 +10,12 @@ from tiny import TinyPictures, make_adapter, snapshot, tiny_bank, tiny_base, tin
 
 import lvtune
 from lvtune.adapters import create_adapter
+from lvtune.api.recipe import Recipe
+from lvtune.core.errors import LvtuneError
 from lvtune.data.dataset import collate
 from lvtune.data.skeletons import LSP_14
-from lvtune.errors import LvtuneError
-from lvtune.hub import adapter_file
-from lvtune.patcher import attach, use_adapter
-from lvtune.recipe import Recipe
+from lvtune.patcher.attaching import attach, use_adapter
+from lvtune.storage import adapter_file
 from lvtune.training.objectives import HeatmapObjective
 
 PIXELS = tiny_pixels()

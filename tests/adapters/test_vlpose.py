@@ -10,10 +10,10 @@ from torch.nn import functional as F
 
 from lvtune.adapters.vlpose_decoders import DECODERS
 from lvtune.adapters.vlpose_matchers import MATCHERS
+from lvtune.core.errors import LvtuneError
 from lvtune.data.dataset import collate
-from lvtune.errors import LvtuneError
 from lvtune.language.bank import PromptBank, get_bank
-from lvtune.patcher import attach, use_adapter
+from lvtune.patcher.attaching import attach, use_adapter
 from lvtune.training.objectives import HeatmapObjective
 
 PIXELS = tiny_pixels(3)

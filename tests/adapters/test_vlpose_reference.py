@@ -17,7 +17,7 @@ from torch import einsum
 
 from lvtune.adapters.vlpose_decoders import DECODERS
 from lvtune.adapters.vlpose_matchers import MATCHERS
-from lvtune.patcher import attach
+from lvtune.patcher.attaching import attach
 
 PIXELS = tiny_pixels(2).double()
 PROMPTS = ("sketch", "cartoon")  # of five and of three tokens

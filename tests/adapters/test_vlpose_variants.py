@@ -15,9 +15,9 @@ from lvtune.adapters.vlpose import VLPose, VLPoseConfig
 from lvtune.adapters.vlpose_decoders import DECODERS
 from lvtune.adapters.vlpose_matchers import MATCHERS
 from lvtune.bases.vitpose import SPECS, VitPoseBase, build_model, make_config
-from lvtune.errors import LvtuneError
-from lvtune.options import TrainOptions
-from lvtune.patcher import attach
+from lvtune.config.options import TrainOptions
+from lvtune.core.errors import LvtuneError
+from lvtune.patcher.attaching import attach
 from lvtune.training.optim import param_groups
 
 PIXELS = tiny_pixels(3)

@@ -6,9 +6,9 @@ import pytest
 import torch
 from tiny import make_adapter, tiny_base, tiny_model, tiny_pixels
 
-from lvtune.errors import LvtuneError
-from lvtune.options import TrainOptions
-from lvtune.patcher import attach
+from lvtune.config.options import TrainOptions
+from lvtune.core.errors import LvtuneError
+from lvtune.patcher.attaching import attach
 
 PIXELS = tiny_pixels(3)
 

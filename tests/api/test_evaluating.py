@@ -6,7 +6,7 @@ from tiny import tiny_base
 
 import lvtune
 from lvtune.cli.main import main
-from lvtune.options import DataOptions
+from lvtune.config.options import DataOptions
 
 
 @pytest.fixture(scope="module")

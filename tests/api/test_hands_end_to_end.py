@@ -11,10 +11,10 @@ from tiny_hands import tiny_hand_base
 import lvtune
 from lvtune.bases import BASES
 from lvtune.cli.main import main
+from lvtune.config.options import DataOptions
 from lvtune.data.hand_space import HandSpace
 from lvtune.domains import get_domain
-from lvtune.options import DataOptions
-from lvtune.viz.report import render
+from lvtune.viz.report_page import render
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 

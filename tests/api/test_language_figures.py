@@ -9,12 +9,12 @@ import torch
 
 from lvtune.api.job import prepare
 from lvtune.api.language_figures import FigureOptions, Looked, figures_of_job, language_figures, look, steered
+from lvtune.api.recipe import Recipe
 from lvtune.bases import load_base
 from lvtune.cli.main import main
+from lvtune.core.errors import LvtuneError
 from lvtune.domains import get_domain
-from lvtune.errors import LvtuneError
 from lvtune.evaluation.inference import split_dataset
-from lvtune.recipe import Recipe
 from lvtune.training.joint_features import PromptVectors
 from lvtune.training.objectives import Setting
 from lvtune.viz.language import cover, embed_in_plane, feature_map, ranked, retrieval_sheet

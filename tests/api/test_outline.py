@@ -4,9 +4,9 @@ import pytest
 from layouts import humanart
 
 from lvtune.api import dry_run
+from lvtune.api.recipe import Recipe
 from lvtune.cli.main import main
-from lvtune.errors import LvtuneError
-from lvtune.recipe import Recipe
+from lvtune.core.errors import LvtuneError
 
 
 @pytest.mark.parametrize(

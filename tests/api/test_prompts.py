@@ -11,16 +11,16 @@ import pytest
 from tiny import make_adapter, tiny_base
 
 import lvtune
+from lvtune.api.recipe import Recipe
 from lvtune.cli.main import main
+from lvtune.config.options import DataOptions
+from lvtune.core.errors import LvtuneError
 from lvtune.data.images import read_image
 from lvtune.domains import get_domain
-from lvtune.errors import LvtuneError
 from lvtune.evaluation.choosing import Auto, Shuffled, choose
 from lvtune.evaluation.inference import predict_split
 from lvtune.language.ranking import ImageRanker
-from lvtune.options import DataOptions
-from lvtune.patcher import attach
-from lvtune.recipe import Recipe
+from lvtune.patcher.attaching import attach
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ import joints
 import pytest
 
 from lvtune.api.job import prepare, training_data
+from lvtune.api.recipe import Recipe
 from lvtune.cli.main import main
-from lvtune.errors import LvtuneError
-from lvtune.language.prompts import PHOTO, prompts_of
-from lvtune.recipe import Recipe
+from lvtune.core.errors import LvtuneError
+from lvtune.language.sentences import PHOTO, prompts_of
 
 
 def recipe(**given):

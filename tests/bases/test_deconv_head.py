@@ -12,11 +12,11 @@ from torch.nn import functional as F
 
 from lvtune.bases import as_base
 from lvtune.bases.deconv_head import DeconvHead
+from lvtune.bases.fingerprint import fingerprint
 from lvtune.bases.parts import Block
-from lvtune.errors import LvtuneError
-from lvtune.hub.fingerprint import fingerprint
-from lvtune.options import TrainOptions
-from lvtune.patcher import attach
+from lvtune.config.options import TrainOptions
+from lvtune.core.errors import LvtuneError
+from lvtune.patcher.attaching import attach
 
 PIXELS = pixels()
 BY_FAMILY = pytest.mark.parametrize("family", FAMILIES)

@@ -12,9 +12,9 @@ from lvtune.bases import load_base
 from lvtune.bases.base import as_base
 from lvtune.bases.hand3d import Hand3dBase
 from lvtune.bases.hand_nets import HandOutput
+from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import COCO_17
-from lvtune.errors import LvtuneError
-from lvtune.patcher import attach
+from lvtune.patcher.attaching import attach
 from lvtune.training.objectives import OBJECTIVES
 
 

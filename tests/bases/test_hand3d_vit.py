@@ -11,20 +11,20 @@ from tiny_hands import TinyHands, small_cpm_base, tiny_hand_base, tiny_hands
 
 import lvtune
 from lvtune.adapters import METHODS, create_adapter
+from lvtune.api.recipe import Recipe
 from lvtune.bases import load_base
 from lvtune.bases.base import as_base
-from lvtune.bases.files import read_safetensors
 from lvtune.bases.hand3d_vit import SPEC, HandVitBase
-from lvtune.bases.loading import SHIPPED
 from lvtune.bases.vitpose import build_model, make_config
+from lvtune.bases.vitpose_weights import SHIPPED
+from lvtune.bases.weights_file import read_safetensors
+from lvtune.config.options import DataOptions, TrainOptions
+from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import LSP_14
 from lvtune.domains import get_domain
-from lvtune.errors import LvtuneError
-from lvtune.evaluation.evaluate import score_split
-from lvtune.hub.store import load_adapter, save_adapter
-from lvtune.options import DataOptions, TrainOptions
-from lvtune.patcher import attach, use_adapter
-from lvtune.recipe import Recipe
+from lvtune.evaluation.task import score_split
+from lvtune.patcher.attaching import attach, use_adapter
+from lvtune.storage.store import load_adapter, save_adapter
 from lvtune.training.loop import tune
 from lvtune.training.objectives import OBJECTIVES
 

@@ -10,9 +10,9 @@ from transformers import PvtConfig, PvtForImageClassification
 
 from lvtune.adapters import create_adapter
 from lvtune.bases import list_bases, load_base
+from lvtune.bases.fingerprint import fingerprint
 from lvtune.bases.pvtpose import PVT_S, PVTV2_B
-from lvtune.errors import LvtuneError
-from lvtune.hub.fingerprint import fingerprint
+from lvtune.core.errors import LvtuneError
 from lvtune.language.bank import PromptBank
 
 PIXELS = pixels()

@@ -8,11 +8,11 @@ from safetensors.torch import save_file
 
 from lvtune.adapters import create_adapter
 from lvtune.bases import list_bases, load_base
+from lvtune.bases.fingerprint import fingerprint
 from lvtune.bases.swinpose import SPECS, TIMM_NAMES
-from lvtune.errors import LvtuneError
-from lvtune.hub.fingerprint import fingerprint
+from lvtune.core.errors import LvtuneError
 from lvtune.language.bank import PromptBank
-from lvtune.patcher import attach
+from lvtune.patcher.attaching import attach
 
 PIXELS = pixels()
 

@@ -9,8 +9,8 @@ from torch import nn
 
 from lvtune.bases import find_loader, list_bases, load_base
 from lvtune.bases.timmpose import TimmPoseBase, load_any
-from lvtune.errors import LvtuneError
-from lvtune.patcher import attach
+from lvtune.core.errors import LvtuneError
+from lvtune.patcher.attaching import attach
 
 PIXELS = pixels()
 

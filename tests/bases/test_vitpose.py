@@ -7,11 +7,11 @@ from tiny import SIZE, make_adapter, snapshot, tiny_base, tiny_model, tiny_pixel
 from torch import nn
 
 from lvtune.bases import BASES, as_base, list_bases, load_base, register_base
-from lvtune.bases import loading as bases_loading
-from lvtune.bases.names import is_foreign, resize_positions, to_transformers
+from lvtune.bases import vitpose_weights as bases_loading
 from lvtune.bases.vitpose import SPECS, VitPoseBase, build_model, make_config, skeleton_of, spec_of
-from lvtune.errors import LvtuneError
-from lvtune.patcher import attach
+from lvtune.bases.weight_names import is_foreign, resize_positions, to_transformers
+from lvtune.core.errors import LvtuneError
+from lvtune.patcher.attaching import attach
 
 PIXELS = tiny_pixels()
 BY_HEAD = pytest.mark.parametrize("simple", [False, True])

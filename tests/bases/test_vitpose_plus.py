@@ -7,13 +7,13 @@ from tiny import ARCH, SIZE, make_adapter, snapshot, tiny_pixels
 
 from lvtune.adapters import create_adapter
 from lvtune.bases import as_base, find_loader, list_bases, load_base
+from lvtune.bases.fingerprint import fingerprint
 from lvtune.bases.vitpose import ARCH as ARCH_OF
 from lvtune.bases.vitpose import EXPERTS, SPECS, VitPoseBase, build_model, make_config
-from lvtune.convert import convert_vitpose
-from lvtune.errors import LvtuneError
-from lvtune.hub.fingerprint import fingerprint
+from lvtune.core.errors import LvtuneError
+from lvtune.export.foreign_models import convert_vitpose
 from lvtune.language.bank import PromptBank
-from lvtune.patcher import attach
+from lvtune.patcher.attaching import attach
 
 PIXELS = tiny_pixels()
 NAMES = ("vitpose-plus-s", "vitpose-plus-b", "vitpose-plus-l", "vitpose-plus-h")

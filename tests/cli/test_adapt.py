@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 import lvtune
+from lvtune.api.recipe import Recipe
 from lvtune.cli.main import main
-from lvtune.recipe import Recipe
 
 _SIDE = {when: {"pck@0.2": 40.0, "pck@0.5": 70.0, "ap": None} for when in ("before", "after_off")}
 REPORT = {

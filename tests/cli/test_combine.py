@@ -83,9 +83,9 @@ def test_what_goes_wrong_is_one_line(folders, tmp_path, capsys):
 
 def test_an_adapter_is_not_replaced_unasked(folders, capsys):
     words = ["combine", folders["a"], folders["b"], "--out", folders["v"]]
-    before = lvtune.hub.adapter_file.read(folders["v"])[1]
+    before = lvtune.storage.adapter_file.read(folders["v"])[1]
     assert main(words) == 1
     assert "--overwrite" in capsys.readouterr().err
-    assert lvtune.hub.adapter_file.read(folders["v"])[1] == before
+    assert lvtune.storage.adapter_file.read(folders["v"])[1] == before
     assert main([*words, "--overwrite"]) == 0
-    assert lvtune.hub.adapter_file.read(folders["v"])[1]["method"] == "lora"
+    assert lvtune.storage.adapter_file.read(folders["v"])[1]["method"] == "lora"

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from lvtune.cli.main import COMMANDS, main
-from lvtune.errors import LvtuneError
+from lvtune.core.errors import LvtuneError
 
 
 @pytest.mark.parametrize(

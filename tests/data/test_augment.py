@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from lvtune.core.errors import LvtuneError
 from lvtune.data.augment import Augment, Color, jitter
 from lvtune.data.skeletons import COCO_17, LSP_14, Skeleton
-from lvtune.errors import LvtuneError
 
 OFF = Augment(flip=0, half_body=0, shift_p=0, scale=(1, 1), rotate_p=0)
 CENTER, SCALE = np.array([100.0, 120.0]), np.array([80.0, 160.0])

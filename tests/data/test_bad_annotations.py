@@ -8,9 +8,9 @@ import random
 
 import pytest
 
+from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import COCO_17, LSP_14
 from lvtune.data.table import read_coco
-from lvtune.errors import LvtuneError
 
 
 def whole():

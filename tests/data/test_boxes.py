@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lvtune.core.errors import LvtuneError
 from lvtune.data.boxes import decide_box_format, to_xywh
 from lvtune.data.table import Person, read_coco, with_boxes
-from lvtune.errors import LvtuneError
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 COCO_BOXES = SAMPLES / "coco/person_detection_results/COCO_val2017_detections_AP_H_56_person.json"

@@ -7,9 +7,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from lvtune.core.errors import LvtuneError
 from lvtune.data.codec import UDPHeatmap
 from lvtune.data.crop import box_to_center_scale, to_image, to_input, udp_matrix
-from lvtune.errors import LvtuneError
 
 
 @pytest.fixture(scope="module")

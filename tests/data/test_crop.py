@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from lvtune.core.errors import LvtuneError
 from lvtune.data.crop import box_to_center_scale, fix_aspect, to_image, to_input, udp_matrix, warp
-from lvtune.errors import LvtuneError
 
 TESTS = Path(__file__).parents[1]
 SIZE = (256, 192)

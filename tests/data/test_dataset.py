@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from lvtune.core.errors import LvtuneError
 from lvtune.data.augment import Augment
 from lvtune.data.codec import UDPHeatmap
 from lvtune.data.crop import box_to_center_scale, to_image, udp_matrix, warp
@@ -17,7 +18,6 @@ from lvtune.data.dataset import PoseDataset, collate, worker_init
 from lvtune.data.images import read_image
 from lvtune.data.skeletons import COCO_17, Skeleton
 from lvtune.data.table import read_coco
-from lvtune.errors import LvtuneError
 
 COCO = Path(__file__).parents[1] / "samples/coco"
 SETTING = {"input_size": (64, 48), "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}

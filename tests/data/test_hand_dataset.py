@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from lvtune.core.errors import LvtuneError
 from lvtune.data.augment import Augment
 from lvtune.data.dataset import collate
 from lvtune.data.hand_dataset import HandDataset
 from lvtune.data.hand_joints import hand_box, order_fault, project, with_root, wrist_from_palm
-from lvtune.data.hands import HandTable
-from lvtune.domains.hand_figures.figures import Figures
-from lvtune.errors import LvtuneError
+from lvtune.data.hand_table import HandTable
+from lvtune.domains.hand_figures.figure_table import Figures
 
 PLAIN = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
+from lvtune.core.errors import LvtuneError
 from lvtune.data.hand_frame import from_canonical, mirrored, normalise, place, project, to_canonical
-from lvtune.errors import LvtuneError
 
 
 def random_hands(count=500, seed=0):

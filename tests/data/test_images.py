@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
+from lvtune.core.errors import LvtuneError
 from lvtune.data.images import read_image, read_reduced
-from lvtune.errors import LvtuneError
 
 
 @pytest.fixture(scope="module")

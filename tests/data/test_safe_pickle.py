@@ -10,8 +10,8 @@ import pickletools
 import numpy as np
 import pytest
 
+from lvtune.core.errors import LvtuneError
 from lvtune.data.safe_pickle import load_numbers
-from lvtune.errors import LvtuneError
 
 # protocol 2 as Python 2 and numpy 1 wrote RHD's file: {3: {'K': array([[1.5, 0.], [0., 2.]])}}
 PYTHON_2 = (

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import COCO_17, HAND_21, HUMANART_21, LSP_14, Skeleton, get_skeleton, list_skeletons
-from lvtune.errors import LvtuneError
 
 
 def pairs(skeleton):

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import COCO_17, HUMANART_21, Skeleton
 from lvtune.data.table import read_coco
-from lvtune.errors import LvtuneError
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 COCO = SAMPLES / "coco/annotations/person_keypoints_val2017.json"

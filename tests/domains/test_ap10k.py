@@ -6,11 +6,11 @@ import layouts
 import numpy as np
 import pytest
 
+from lvtune.config.options import DataOptions
+from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import AP10K_17, get_skeleton
 from lvtune.domains import get_domain
 from lvtune.domains.custom import custom_domain
-from lvtune.errors import LvtuneError
-from lvtune.options import DataOptions
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
+from lvtune.config.options import DataOptions
+from lvtune.core.errors import LvtuneError
 from lvtune.domains import custom_domain
-from lvtune.errors import LvtuneError
 from lvtune.language import get_bank
-from lvtune.options import DataOptions
 
 NAMES = ["left_shoulder", "right_shoulder", "left_hip", "right_hip"]
 

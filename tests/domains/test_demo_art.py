@@ -9,11 +9,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from lvtune.core.errors import LvtuneError
 from lvtune.data.images import read_image
 from lvtune.data.skeletons import LSP_14
 from lvtune.domains import apply_filter, get_domain
 from lvtune.domains.demo_art import FILTERS_USED, FOLDER
-from lvtune.errors import LvtuneError
 
 SIX = ("sketch", "ink_painting", "oil_painting", "watercolor", "cartoon", "stained_glass")
 

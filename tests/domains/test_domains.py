@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lvtune.config.options import DataOptions
+from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import COCO_17, HUMANART_21, LSP_14
 from lvtune.domains import DOMAINS, Domain, Split, get_domain, list_domains, register_domain
 from lvtune.domains.humanart import CATEGORIES, category_of
-from lvtune.errors import LvtuneError
 from lvtune.language import get_bank
-from lvtune.language.prompts import PROMPTS
-from lvtune.options import DataOptions
+from lvtune.language.sentences import PROMPTS
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 DETECTIONS = SAMPLES / "HumanArt/person_detection_results/HumanArt_validation_detections_AP_H_56_person.json"

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from lvtune.core.errors import LvtuneError
 from lvtune.domains.filters import FILTERS, apply_filter, list_filters, register_filter
-from lvtune.errors import LvtuneError
 
 HUMAN_ART = {
     "acrobatics", "cosplay", "dance", "drama", "movie", "cartoon", "digital_art", "ink_painting",

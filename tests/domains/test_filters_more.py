@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lvtune.domains.filters import apply_filter, list_filters
-from lvtune.language.prompts import HUMAN_ART
+from lvtune.language.sentences import HUMAN_ART
 
 SIX = ("kids_drawing", "shadow_play", "relief", "sculpture", "digital_art", "garage_kits")
 

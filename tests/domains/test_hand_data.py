@@ -12,12 +12,12 @@ import pytest
 from hand_layouts import SAMPLES, STB_FRAMES
 from scipy.io import savemat
 
+from lvtune.config.options import DataOptions
+from lvtune.core.errors import LvtuneError
 from lvtune.data.hand_joints import bone_lengths, order_fault, project
 from lvtune.domains import get_domain
 from lvtune.domains.freihand import VERSIONS, _ids
 from lvtune.domains.stb import depth_to_color, read_labels
-from lvtune.errors import LvtuneError
-from lvtune.options import DataOptions
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from lvtune.config.options import DataOptions
 from lvtune.data.check import check_data
 from lvtune.data.hand_frame import normalise, to_canonical
 from lvtune.data.hand_joints import bone_lengths, order_fault, project
@@ -17,10 +18,9 @@ from lvtune.data.skeletons import HAND_21
 from lvtune.domains import get_domain
 from lvtune.domains.hand_figures.anatomy import ANGLES, LENGTHS, LIMITS, joints
 from lvtune.domains.hand_figures.body import ARM, FAR, Capsules, flesh, rasterize
-from lvtune.domains.hand_figures.figures import Figures
+from lvtune.domains.hand_figures.figure_table import Figures
 from lvtune.domains.hand_figures.poses import BLOCK, cells, is_test, sample_hands
 from lvtune.domains.hand_figures.settings import SETTINGS
-from lvtune.options import DataOptions
 
 HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 

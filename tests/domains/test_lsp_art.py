@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from lvtune.cli.main import main
+from lvtune.core.errors import LvtuneError
 from lvtune.domains import apply_filter, get_domain
 from lvtune.domains.demo_art import FOLDER
 from lvtune.domains.lsp_art import SEEN, UNSEEN, layouts
-from lvtune.errors import LvtuneError
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ from tiny import tiny_base
 
 import lvtune
 from lvtune.adapters import create_adapter
+from lvtune.api.recipe import Recipe
 from lvtune.cli.main import main
+from lvtune.config.options import DataOptions
+from lvtune.core.errors import LvtuneError
 from lvtune.domains import get_domain
-from lvtune.errors import LvtuneError
 from lvtune.evaluation.inference import split_dataset
-from lvtune.options import DataOptions
-from lvtune.recipe import Recipe
 from lvtune.training.sampler import MixSampler, make_sampler
 
 

@@ -9,15 +9,15 @@ import hand_layouts
 import numpy as np
 import pytest
 
+from lvtune.config.options import DataOptions
+from lvtune.core.errors import LvtuneError
 from lvtune.data.images import read_image
 from lvtune.domains import get_domain
 from lvtune.domains.hand_figures.poses import sample_hands
-from lvtune.errors import LvtuneError
 from lvtune.evaluation.epe import HandResult
 from lvtune.evaluation.hand_files import write_hand_files
 from lvtune.evaluation.hand_scores import score_hands
-from lvtune.options import DataOptions
-from lvtune.viz.pck import draw_pck
+from lvtune.viz.pck_curves import draw_pck
 
 
 @pytest.fixture

@@ -9,14 +9,14 @@ from tiny import tiny_base
 from tiny_hands import tiny_hand_base
 
 from lvtune.bases.hand_nets import HandOutput
+from lvtune.core.errors import LvtuneError
 from lvtune.data.hand_dataset import HandDataset
 from lvtune.data.hand_frame import normalise, project
 from lvtune.data.hand_joints import hand_box
-from lvtune.data.hands import HandTable
-from lvtune.domains.base import Split
-from lvtune.errors import LvtuneError
-from lvtune.evaluation.evaluate import score_split
+from lvtune.data.hand_table import HandTable
+from lvtune.domains.domain import Split
 from lvtune.evaluation.hand_inference import predict_hands
+from lvtune.evaluation.task import score_split
 
 COUNT = 6
 
@@ -63,7 +63,7 @@ def knowing(monkeypatch):
         return HandOutput(maps, xyz, xyz, xyz, (maps,), maps)
 
     base.hands = hands
-    monkeypatch.setattr("lvtune.patcher.as_base", lambda model: tiny_hand_base())
+    monkeypatch.setattr("lvtune.patcher.attaching.as_base", lambda model: tiny_hand_base())
     return base, split
 
 

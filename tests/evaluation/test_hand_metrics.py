@@ -9,9 +9,9 @@ import pytest
 from scipy.spatial import procrustes as scipy_procrustes
 from scipy.spatial.transform import Rotation
 
-from lvtune.errors import LvtuneError
+from lvtune.core.errors import LvtuneError
 from lvtune.evaluation.epe import VARIANTS, HandResult, auc, epe, pck_curve, summary
-from lvtune.evaluation.freihand import f_scores, freihand_scores, write_predictions
+from lvtune.evaluation.freihand_protocol import f_scores, freihand_scores, write_predictions
 from lvtune.evaluation.hand_scores import score_hands
 from lvtune.evaluation.procrustes import align
 

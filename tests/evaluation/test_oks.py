@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import COCO_17, LSP_14
 from lvtune.data.table import read_coco, with_boxes
-from lvtune.errors import LvtuneError
 from lvtune.evaluation.oks import oks_ap, oks_nms, rescore
 from lvtune.evaluation.scores import score_predictions
 

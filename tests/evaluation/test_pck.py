@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import COCO_17, LSP_14, Skeleton
-from lvtune.errors import LvtuneError
 from lvtune.evaluation.pck import pck
 
 

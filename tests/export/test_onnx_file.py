@@ -18,13 +18,13 @@ from tiny_hands import tiny_hand_base, tiny_hands
 import lvtune
 from lvtune.bases.base import BaseSpec
 from lvtune.bases.vitpose import VitPoseBase, build_model, make_config
+from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import LSP_14
-from lvtune.errors import LvtuneError
 from lvtune.export import onnx_file
 from lvtune.export.facts import from_metadata
-from lvtune.export.sentences import OWN, reading, with_sentence
+from lvtune.export.own_sentence import OWN, reading, with_sentence
 from lvtune.language.bank import embed_prompts, random_bank
-from lvtune.patcher import attach, use_adapter
+from lvtune.patcher.attaching import attach, use_adapter
 
 PIXELS = tiny_pixels(5)
 

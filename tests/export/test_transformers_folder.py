@@ -10,10 +10,10 @@ from transformers import VitPoseForPoseEstimation, VitPoseImageProcessor
 
 import lvtune
 from lvtune.bases.vitpose import build_model, make_config
+from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import LSP_14
-from lvtune.errors import LvtuneError
 from lvtune.export.transformers_folder import save_transformers
-from lvtune.patcher import attach, use_adapter
+from lvtune.patcher.attaching import attach, use_adapter
 
 PIXELS = tiny_pixels()
 

@@ -8,8 +8,8 @@ import yaml
 from adapter_samples import CONFIG
 from huggingface_hub import ModelCard
 
+from lvtune.api.recipe import Recipe
 from lvtune.hub.card import is_untouched, model_card
-from lvtune.recipe import Recipe
 
 REPORT = {
     "target": {

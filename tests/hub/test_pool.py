@@ -17,12 +17,12 @@ from tiny import make_adapter, snapshot, tiny_bank, tiny_base, tiny_pixels
 
 import lvtune
 from lvtune.adapters import create_adapter
-from lvtune.errors import LvtuneError
+from lvtune.core.errors import LvtuneError
 from lvtune.hub import pool as pool_module
-from lvtune.hub.adapter_file import save
 from lvtune.hub.pool import AdapterPool, memory_of, read_bytes
-from lvtune.hub.store import load_adapter, save_adapter
-from lvtune.language.sharing import shared
+from lvtune.language.bank_cache import shared
+from lvtune.storage.adapter_file import save
+from lvtune.storage.store import load_adapter, save_adapter
 
 METHODS = ("lora", "ssf", "bitfit", "vlpose", "bottleneck")
 PIXELS = tiny_pixels(2)
@@ -165,7 +165,7 @@ def test_one_detached_behind_our_back_is_loaded_again(base, folders):
 
 
 def test_the_base_is_hashed_once(base, folders, monkeypatch):
-    from lvtune.hub import config
+    from lvtune.storage import adapter_config as config
 
     hashed = []
     real = config.fingerprint

@@ -16,10 +16,10 @@ from huggingface_hub import ModelCard
 from tiny import make_adapter, tiny_base
 
 import lvtune
-from lvtune.errors import LvtuneError
-from lvtune.hub.adapter_file import PEFT_FILE, TENSORS_FILE, save
+from lvtune.core.errors import LvtuneError
 from lvtune.hub.card import Publication, model_card
 from lvtune.hub.publish import push_adapter
+from lvtune.storage.adapter_file import PEFT_FILE, TENSORS_FILE, save
 from lvtune.viz.before_after import write_before_after
 
 REPORT = {
@@ -45,7 +45,7 @@ def folder(tmp_path):
     picture = write_before_after(pairs, made)
     (made / "report.json").write_text(json.dumps(REPORT))
     (made / "report.html").write_text("<html>")
-    from lvtune.hub.adapter_file import read
+    from lvtune.storage.adapter_file import read
 
     (made / "README.md").write_text(model_card(read(made)[1], REPORT, Publication(picture=picture.name)))
     return made

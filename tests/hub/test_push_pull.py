@@ -14,8 +14,8 @@ from hub_store import put
 import lvtune
 from lvtune.adapters import create_adapter
 from lvtune.cli.main import main
-from lvtune.hub.adapter_file import TENSORS_FILE
-from lvtune.hub.store import save_adapter
+from lvtune.storage.adapter_file import TENSORS_FILE
+from lvtune.storage.store import save_adapter
 
 PHOTO = Path(__file__).parents[1] / "samples/coco/val2017/000000000785.jpg"
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")

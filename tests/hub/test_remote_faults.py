@@ -9,9 +9,9 @@ from adapter_samples import adapter
 from hub_store import put
 
 from lvtune.cli.main import main
-from lvtune.errors import LvtuneError
-from lvtune.hub.adapter_file import TENSORS_FILE, read, save
+from lvtune.core.errors import LvtuneError
 from lvtune.hub.remote import Address, fetch, pull_adapter
+from lvtune.storage.adapter_file import TENSORS_FILE, read, save
 
 ART = Address("ann/art")
 

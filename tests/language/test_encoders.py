@@ -22,7 +22,7 @@ from transformers import (
     SiglipModel,
 )
 
-from lvtune.errors import LvtuneError
+from lvtune.core.errors import LvtuneError
 from lvtune.language.encoders import (
     ENCODERS,
     TextEncoder,

@@ -5,9 +5,9 @@ import collections
 import numpy as np
 import pytest
 
-from lvtune.errors import LvtuneError
+from lvtune.core.errors import LvtuneError
 from lvtune.language.grammars import draw, grammar_of, list_grammars, load_grammar
-from lvtune.language.prompts import HUMAN_ART, prompts_of
+from lvtune.language.sentences import HUMAN_ART, prompts_of
 
 
 def test_the_prompts_of_hands_are_the_published_ones():

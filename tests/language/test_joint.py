@@ -6,7 +6,7 @@ import torch
 import transformers
 from clips import save_clip
 
-from lvtune.errors import LvtuneError
+from lvtune.core.errors import LvtuneError
 from lvtune.language.joint import JointEncoder, load_joint_encoder, register_joint_encoder, unnormalised
 from lvtune.language.joint_cache import mapped, text_features
 

@@ -15,14 +15,14 @@ from test_encoders import save
 
 import lvtune
 from lvtune.api.job import prepare
-from lvtune.errors import LvtuneError
+from lvtune.api.recipe import Recipe
+from lvtune.config.options import LanguageOptions
+from lvtune.core.errors import LvtuneError
 from lvtune.evaluation.choosing import choose
 from lvtune.language import encoders
 from lvtune.language.bank import get_bank
 from lvtune.language.captions import key_of
-from lvtune.language.prompts import MODES, own_sentences, prompts_of
-from lvtune.options import LanguageOptions
-from lvtune.recipe import Recipe
+from lvtune.language.sentences import MODES, own_sentences, prompts_of
 
 TWO = {"sketch": "a sketch of a human", "mural": "a mural of a human"}
 

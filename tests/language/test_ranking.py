@@ -6,7 +6,7 @@ import torch
 import transformers
 from clips import save_clip
 
-from lvtune.errors import LvtuneError
+from lvtune.core.errors import LvtuneError
 from lvtune.language.ranking import ImageRanker
 
 SENTENCES = ["a sketch of a human", "a cartoon of a human", "a mural"]

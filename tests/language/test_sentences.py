@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lvtune.errors import LvtuneError
-from lvtune.language.prompts import HUMAN_ART, MODES, PROMPTS, apply_mode, prompts_of, sentence_for
+from lvtune.core.errors import LvtuneError
+from lvtune.language.sentences import HUMAN_ART, MODES, PROMPTS, apply_mode, prompts_of, sentence_for
 
 
 def test_the_19_categories_each_have_a_sentence_of_their_own():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lvtune.errors import LvtuneError
+from lvtune.core.errors import LvtuneError
 from lvtune.language.joint import load_joint_encoder
 from lvtune.language.small_joint import SmallConfig, SmallEncoder, SmallJoint, save_small
 

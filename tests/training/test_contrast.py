@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lvtune.errors import LvtuneError
+from lvtune.core.errors import LvtuneError
 from lvtune.training.contrast import contrastive, farthest, l1, nt_xent
 
 # distances to the negative (0, 0): 0.2 lies within the margin of 0.5, 0.8 beyond it; the positive is at 0.3

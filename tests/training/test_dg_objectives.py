@@ -9,11 +9,11 @@ import torch
 from tiny import TinyPictures, make_adapter, snapshot, tiny_base
 from tiny_hands import tiny_hand_base, tiny_hands
 
+from lvtune.api.recipe import Recipe
+from lvtune.config.options import TrainOptions
+from lvtune.core.errors import LvtuneError
 from lvtune.data.dataset import collate
-from lvtune.errors import LvtuneError
-from lvtune.options import TrainOptions
-from lvtune.patcher import attach
-from lvtune.recipe import Recipe
+from lvtune.patcher.attaching import attach
 from lvtune.training import augmentation
 from lvtune.training.augmentation import KINDS, augmented
 from lvtune.training.loop import tune

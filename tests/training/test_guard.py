@@ -5,9 +5,9 @@ import torch
 from tiny import TinyPictures, make_adapter, snapshot, tiny_base, tiny_pixels
 
 from lvtune.adapters import METHODS
-from lvtune.options import TrainOptions
-from lvtune.patcher import attach
-from lvtune.recipe import Recipe
+from lvtune.api.recipe import Recipe
+from lvtune.config.options import TrainOptions
+from lvtune.patcher.attaching import attach
 from lvtune.training import guard
 from lvtune.training.guard import SHARES, between, choose_share, keep_share
 from lvtune.training.loop import number_of_steps, peak_lr

@@ -5,10 +5,10 @@ import torch
 from tiny import tiny_base
 from tiny_hands import small_cpm_base, tiny_hand_base, tiny_hands
 
+from lvtune.api.recipe import Recipe
 from lvtune.bases.hand_nets import HandOutput
+from lvtune.core.errors import LvtuneError
 from lvtune.data.hand_frame import from_canonical, normalise, to_canonical
-from lvtune.errors import LvtuneError
-from lvtune.recipe import Recipe
 from lvtune.training.hand_objective import HandConfig, HandObjective
 
 BATCH = tiny_hands(4)

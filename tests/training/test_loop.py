@@ -13,11 +13,11 @@ import torch
 from tiny import TinyPictures, make_adapter, snapshot, tiny_base, tiny_model
 
 from lvtune.adapters import METHODS
+from lvtune.api.recipe import Recipe
 from lvtune.bases.base import as_base
-from lvtune.errors import LvtuneError
-from lvtune.options import TrainOptions
-from lvtune.patcher import attach, attached, use_adapter
-from lvtune.recipe import Recipe
+from lvtune.config.options import TrainOptions
+from lvtune.core.errors import LvtuneError
+from lvtune.patcher.attaching import attach, attached, use_adapter
 from lvtune.training import loop
 from lvtune.training.loop import tune
 from lvtune.training.objectives import HeatmapObjective

@@ -11,15 +11,15 @@ from tiny import TinyPictures, make_adapter, snapshot, tiny_base
 from tiny_hands import TinyHands, tiny_hand_base, tiny_hands
 from torch.utils.flop_counter import FlopCounterMode
 
+from lvtune.api.recipe import Recipe
+from lvtune.config.options import TrainOptions
+from lvtune.config.schema import make
+from lvtune.core.errors import LvtuneError
 from lvtune.data.dataset import collate
-from lvtune.errors import LvtuneError
-from lvtune.hub.store import load_adapter, save_adapter
 from lvtune.language.grammars import draw
 from lvtune.language.joint import unnormalised
-from lvtune.options import TrainOptions
-from lvtune.patcher import attach
-from lvtune.recipe import Recipe
-from lvtune.schema import make
+from lvtune.patcher.attaching import attach
+from lvtune.storage.store import load_adapter, save_adapter
 from lvtune.training.branch import Branch2
 from lvtune.training.contrast import contrastive, farthest
 from lvtune.training.loop import tune

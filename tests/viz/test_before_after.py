@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lvtune.errors import LvtuneError
+from lvtune.core.errors import LvtuneError
 from lvtune.viz.before_after import FILE, write_before_after
 
 

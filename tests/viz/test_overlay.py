@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import COCO_17, LSP_14, Skeleton
-from lvtune.errors import LvtuneError
 from lvtune.viz.overlay import LEFT, MIDDLE, RIGHT, contact_sheet, draw_pose, enlarge, sides
 
 ARM = Skeleton("arm", ("left_wrist", "right_wrist", "nose"), (0.1,) * 3, ((0, 1), (0, 2)))

@@ -2,7 +2,7 @@
 
 They are filtered photographs, not art, and are called so in every report. The photographs ship once,
 unfiltered; the source that a base is to keep is the same photographs as they are. Card: README.md beside this
-file; recipes/make_demo_art.py chose and copied the photographs.
+file; tools/make_demo_art.py chose and copied the photographs.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from lvtune.config.options import DataOptions
 from lvtune.data.skeletons import LSP_14
 from lvtune.data.table import PoseTable, read_coco
-from lvtune.domains.base import Domain, Split, register_domain
+from lvtune.domains.domain import Domain, Split, register_domain
 from lvtune.domains.filters import apply_filter
-from lvtune.language.prompts import prompts_of
-from lvtune.options import DataOptions
+from lvtune.language.sentences import prompts_of
 
 FOLDER = Path(__file__).parent
 FILTERS_USED = ("sketch", "ink_painting", "oil_painting", "watercolor", "cartoon", "stained_glass")

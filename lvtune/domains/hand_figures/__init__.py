@@ -11,14 +11,14 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from lvtune.data.hands import HandTable
+from lvtune.config.options import DataOptions
+from lvtune.data.hand_table import HandTable
 from lvtune.data.skeletons import HAND_21
-from lvtune.domains.base import Domain, Split, register_domain
-from lvtune.domains.hand_figures.figures import Figures
+from lvtune.domains.domain import Domain, Split, register_domain
+from lvtune.domains.hand_figures.figure_table import Figures
 from lvtune.domains.hand_figures.settings import GROUPS, SETTINGS
-from lvtune.domains.hands import samples
-from lvtune.language.prompts import prompts_of
-from lvtune.options import DataOptions
+from lvtune.domains.hand_splits import samples
+from lvtune.language.sentences import prompts_of
 
 COUNT = {"train": 20_000, "test": 1_000}
 SIZE = 128

@@ -3,20 +3,20 @@
 The benchmark of `lvtune compare`. They are filtered photographs, not art, and are called so in every report. The
 photographs do not ship: they are read from a copy of LSPET (:mod:`lvtune.domains.lsp_art.layouts`). Which photographs
 are tuned, validated and tested on is fixed by number in ``photographs.json``; card: README.md beside this file;
-recipes/make_lsp_art.py made the list.
+tools/make_lsp_art.py made the list.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from lvtune.config.options import DataOptions
 from lvtune.data.skeletons import LSP_14
 from lvtune.data.table import PoseTable, read_coco
-from lvtune.domains.base import Domain, Split, missing, need_folder, register_domain
+from lvtune.domains.domain import Domain, Split, missing, need_folder, register_domain
 from lvtune.domains.filters import apply_filter
 from lvtune.domains.lsp_art.layouts import LAYOUT, photographs
-from lvtune.language.prompts import HUMAN_ART
-from lvtune.options import DataOptions
+from lvtune.language.sentences import HUMAN_ART
 
 SEEN = (
     "sketch", "ink_painting", "oil_painting", "watercolor", "cartoon", "stained_glass", "digital_art", "shadow_play",

@@ -19,11 +19,11 @@ from typing import Any
 import cv2
 import numpy as np
 
+from lvtune.core.errors import LvtuneError
+from lvtune.core.files import write_atomically
 from lvtune.data.arrow import default_cache_dir
 from lvtune.data.images import read_image
 from lvtune.data.skeletons import LSP_14
-from lvtune.errors import LvtuneError
-from lvtune.hub.atomic import write_atomically
 
 LAYOUT = (
     "FOLDER/annotations/test.json and val.json (COCO style, lsp-14) with FOLDER/images, or the original archive: "
@@ -74,7 +74,7 @@ def _number(name: str) -> int:
 
 
 def _coco(folder: Path, files: list[Path], split: str) -> Photographs:
-    from lvtune.data.coco import load_json
+    from lvtune.data.coco_file import load_json
 
     contents = [file.read_bytes() for file in files]
     wanted = numbers(split)

@@ -1,0 +1,279 @@
+"""Adapters made of adapters: weighted averages, task arithmetic, stacks. Each is an adapter like any other.
+
+It is attached under a name of its own, saved, loaded, mixed with others in a batch; those that it was made of stay as
+they are and are not needed any more.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from lvtune.adapters import adopt, base_of
+from lvtune.adapters.stack import Stack, StackConfig, joined
+from lvtune.adapters.summing import no_sum, same_sentences
+from lvtune.bases.base import Base, as_base
+from lvtune.bases.changes import AddToOutput, Change, ExtendKeyValue, InsertTokens, StandIn
+from lvtune.bases.fingerprint import fingerprint, hash_tensors
+from lvtune.config.schema import plain
+from lvtune.core.errors import LvtuneError
+from lvtune.patcher.attaching import attach
+from lvtune.patcher.merging import noise, outputs_of, twin_of
+from lvtune.patcher.shapes import check_fit
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_ACT = {AddToOutput: "delta", StandIn: "replace", ExtendKeyValue: "key_rows", InsertTokens: "tokens"}
+"""What of a change is called when it acts."""
+
+
+def average(
+    adapters: Sequence[nn.Module],
+    weights: Sequence[float] | None = None,
+    *,
+    base: nn.Module | None = None,
+    rank: int | None = None,
+) -> nn.Module:
+    """The weighted average of adapters of one method; :func:`combine` with weights that sum to 1.
+
+    Args:
+        adapters: of one method, base, skeleton and, where they read any, set of sentences.
+        weights: none of them negative; divided by their sum. None: all alike.
+        base: that they were made for; needed where they no longer know it.
+        rank: see :func:`combine`.
+
+    Raises:
+        LvtuneError: what :func:`combine` raises; a negative weight, or none above zero.
+    """
+    weights = [1.0] * len(adapters) if weights is None else list(weights)
+    if any(not weight >= 0 for weight in weights) or not sum(weights) > 0:
+        raise LvtuneError(
+            f"an average with weights {', '.join(f'{w:g}' for w in weights) or 'of nothing'}",
+            "weights of zero or more, one of them above zero",
+            "use lvtune.combine (lvtune combine --how sum), which subtracts too",
+        )  # fmt: skip
+    return _sum("average", adapters, [weight / sum(weights) for weight in weights], base, rank)
+
+
+def combine(
+    adapters: Sequence[nn.Module],
+    weights: Sequence[float],
+    *,
+    base: nn.Module | None = None,
+    rank: int | None = None,
+) -> nn.Module:
+    """Task arithmetic (arXiv 2212.04089): the base plus each adapter's difference, times its weight.
+
+    ``[1, 1]`` adds, ``[1, -1]`` subtracts the second, ``[-1]`` negates (unlearns), ``[0.5]`` scales. It is the weights
+    of the base that are summed, exactly: the tensors of methods that are linear in them (``bitfit``, ``norm``, ``ssf``;
+    ``head``, ``last-blocks`` and ``full`` as differences from the base; statistics of BatchNorm likewise), and the
+    products of low-rank factors (``lora``, ``vlpose-light``), whose ranks are laid side by side.
+
+    Args:
+        adapters: of one method, base, skeleton and, where they read any, set of sentences.
+        weights: one each.
+        base: that they were made for; needed where they no longer know it.
+        rank: of the result, for low-rank methods: the best approximation of that rank; None: the sum of the ranks.
+
+    Raises:
+        LvtuneError: adapters of several methods, options, bases, skeletons or sets of sentences; a method whose
+            adapters do not add up; weights that are not one each, or not finite.
+    """
+    return _sum("combine", adapters, list(weights), base, rank)
+
+
+def stack(adapters: Sequence[nn.Module], *, base: nn.Module | None = None) -> nn.Module:
+    """Several adapters at once, as one: the first lies next to the base (:mod:`lvtune.adapters.stack`).
+
+    A part of a member that the others keep from acting is an error, found by running the base on one picture; but where
+    several members bring a predictor, the last one's is used.
+
+    Args:
+        adapters: of any methods; one base, one skeleton, and among those that read sentences one set of them.
+        base: that they were made for; needed where they no longer know it.
+
+    Raises:
+        LvtuneError: bases, skeletons or sentences differ; a member that others keep from acting.
+    """
+    _check_loaded(adapters)
+    members = [one for adapter in adapters for one in (adapter.members if isinstance(adapter, Stack) else [adapter])]
+    view = _common_base(members, adapters, base)
+    same_sentences(members)
+    reader = next((member for member in members if member.bank is not None), None)
+    options = {f"{i}.{k}": v for i, member in enumerate(members, 1) for k, v in plain(member.config).items()}
+    config = StackConfig(tuple(member.method for member in members), options)
+    with torch.random.fork_rng(devices=[]):
+        result = Stack(config, view, bank=None if reader is None else reader.bank, skeleton=adapters[0].skeleton)
+    result.load_tensors({f"{i}.{n}": v for i, member in enumerate(members, 1) for n, v in member.tensors().items()})
+    result = _finished(result, "stack", adapters, [None] * len(adapters), view)
+    check_all_act(result, view)
+    return result
+
+
+def fix_prompt(adapter: nn.Module, prompt: str | None = None, *, base: nn.Module | None = None) -> nn.Module:
+    """What an adapter does for one sentence, as an adapter of its method that reads none.
+
+    Such adapters add up and stack whatever sentences they once read: those of two domains, say.
+
+    Args:
+        adapter: of a method that folds a sentence into its tensors (``vlpose-light``).
+        prompt: category; None: the mean of its sentences.
+        base: that it was made for; needed where it no longer knows it.
+
+    Raises:
+        LvtuneError: an adapter that reads no sentences, has none for ``prompt``, or cannot do without; a base that is
+            gone, or another.
+    """
+    view = _common_base([adapter], [adapter], base)
+    if adapter.bank is None or not hasattr(adapter, "fixed"):
+        what = "reads no sentences" if adapter.bank is None else "cannot do without"
+        raise LvtuneError(
+            f"a fixed sentence for {adapter.method}, which {what}", "an adapter of vlpose-light with language",
+            "use the adapter as it is",
+        )  # fmt: skip
+    if prompt is not None:
+        adapter.bank.index(prompt)
+    with torch.no_grad():
+        result = twin_of(adapter).fixed(view, prompt)
+    return _finished(result, f"fix_prompt {prompt or 'mean'}", [adapter], [None], view)
+
+
+def _sum(
+    kind: str, adapters: Sequence[nn.Module], weights: list[float], base: nn.Module | None, rank: int | None
+) -> nn.Module:
+    if len(weights) != len(adapters) or not all(math.isfinite(weight) for weight in weights):
+        raise LvtuneError(
+            f"weights {', '.join(f'{w:g}' for w in weights) or '(none)'} for {len(adapters)} adapters",
+            "a finite number for each", "give as many weights as adapters",
+        )  # fmt: skip
+    if rank is not None and rank < 1:
+        raise LvtuneError(f"rank {rank}", "1 or more, or None for the exact sum", "leave rank out")
+    _check_loaded(adapters)
+    view = _common_base(adapters, adapters, base)
+    methods = sorted({adapter.method for adapter in adapters})
+    if len(methods) > 1:
+        raise LvtuneError(
+            f"a sum of adapters of {', '.join(methods)}",
+            "adapters of one method",
+            "stack them: lvtune.stack([...]), or lvtune combine --how stack",
+        )
+    same_sentences(adapters)
+    summed = getattr(type(adapters[0]), "summed", None)
+    if summed is None:  # a method from outside the package may know no sums
+        raise no_sum(methods[0])
+    with torch.no_grad():
+        result = summed(adapters, weights, view, rank)
+    return _finished(result, kind, adapters, weights, view)
+
+
+def _check_loaded(adapters: Sequence[nn.Module]) -> None:
+    wrong = next((one for one in adapters if not isinstance(one, nn.Module)), None)
+    if wrong is not None:
+        raise LvtuneError(f"{wrong!r} among adapters", "loaded adapters", "lvtune.load_adapter(folder, base) first")
+
+
+def _finished(
+    result: nn.Module, kind: str, adapters: Sequence[nn.Module], weights: Sequence[float | None], view: Base
+) -> nn.Module:
+    """Notes what a new adapter was made of, which its file tells; a domain that all share is its domain."""
+    domains = {adapter.domain for adapter in adapters}
+    made_of = [
+        {"method": a.method, "domain": a.domain, "weight": w, "tensors_sha256": hash_tensors(a.tensors().items())}
+        for a, w in zip(adapters, weights, strict=True)
+    ]
+    result.saved_with = {"training": {"combination": {"kind": kind, "of": made_of}}}
+    return adopt(result, view, domains.pop() if len(domains) == 1 else None, adapters[0].skeleton).eval()
+
+
+def _common_base(parts: Sequence[nn.Module], adapters: Sequence[nn.Module], base: nn.Module | None) -> Base:
+    """The base that all were made for.
+
+    Raises:
+        LvtuneError: no adapter at all; bases or skeletons that differ; none that is known.
+    """
+    if not parts:
+        raise LvtuneError("no adapter", "one or more", "give a list of adapters")
+    known = [base_of(adapter) for adapter in adapters]
+    if base is None and None in known:
+        raise LvtuneError("adapters whose base is gone", "the base they were made for", "add base=...")
+    view = as_base(base) if base is not None else known[0]
+    others = {id(one.model): one for one in known if one is not None and one.model is not view.model}
+    if others and {fingerprint(one.model) for one in others.values()} != {fingerprint(view.model)}:
+        raise LvtuneError(
+            f"adapters of several bases ({', '.join(sorted({one.name for one in [view, *others.values()]}))})",
+            "adapters of one base with the same weights", "load them all for one base",
+        )  # fmt: skip
+    skeletons = [adapter.skeleton for adapter in adapters]
+    other = next((one for one in skeletons if one.keypoints != skeletons[0].keypoints), None)
+    if other is not None:
+        raise LvtuneError(
+            f"adapters for key points of {skeletons[0].name} and of {other.name}", "adapters of one skeleton",
+            "attach both and choose one per picture: base(pixel_values, adapters=[...])",
+        )  # fmt: skip
+    for adapter in adapters:
+        check_fit(adapter, view)
+    return view
+
+
+class _Watched(nn.Module):
+    """An adapter of given changes that notes which of them act."""
+
+    def __init__(self, members: Sequence[Sequence[Change]]) -> None:
+        super().__init__()
+        self.lists, self.seen = members, set()
+
+    def changes(self, base: Base) -> Iterator[Change]:
+        return joined([self._noting(change, (i, n)) for n, change in enumerate(m)] for i, m in enumerate(self.lists))
+
+    def _noting(self, change: Change, key: tuple[int, int]) -> Change:
+        name = _ACT[type(change)]
+        act = getattr(change, name)
+
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            self.seen.add(key)
+            return act(*args, **kwargs)
+
+        return replace(change, **{name: noted})
+
+
+def check_all_act(adapter: Stack, base: Base) -> None:
+    """Whether every change that acts while its member is alone acts in the stack too; on a copy of ``base``.
+
+    Raises:
+        LvtuneError: one does not, other than a predictor that a later member replaces.
+    """
+    twin = type(base)(base.copy_model(), base.spec).freeze()
+    own = twin_of(adapter).to(device=twin.device, dtype=twin.dtype)
+    lists = [list(member.changes(twin)) for member in own.members]
+    pixels = noise(twin, 1)
+    alone = set()
+    for i, changes in enumerate(lists):
+        alone |= {(i, n) for _, n in _acting([changes], twin, pixels)}
+    last = len(lists) - 1
+    for i, n in sorted(alone - _acting(lists, twin, pixels)):
+        change = lists[i][n]
+        place = next(getattr(change, name) for name in ("module", "key", "first") if hasattr(change, name))
+        if i == last or place is not twin.predictor:
+            methods = [member.method for member in own.members]
+            where = next(name for name, module in twin.model.named_modules() if module is place)
+            raise LvtuneError(
+                f"a stack of {', '.join(methods)}, in which what {methods[i]} (number {i + 1}) does at {where} never "
+                "acts, since another member replaces it", "members that leave each other's parts in place",
+                "put the member that brings the head last, or leave one out",
+            )  # fmt: skip
+
+
+def _acting(lists: Sequence[Sequence[Change]], twin: Base, pixels: Tensor) -> set[tuple[int, int]]:
+    watched = _Watched(lists)
+    with torch.no_grad(), attach(twin, watched, "watched"):
+        outputs_of(twin, pixels)
+    return watched.seen
+
+
+__all__ = ["average", "combine", "stack"]

@@ -1,0 +1,71 @@
+"""What is done differently where there are only a few pictures to tune on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from lvtune.api.job import training_data
+from lvtune.domains.few_pictures import TINY, count_pictures, pictures_of_samples
+from lvtune.evaluation.inference import split_dataset
+from lvtune.training.guard import LEAST_PICTURES, Guarded, choose_share, keep_share
+from lvtune.training.objectives import OBJECTIVES
+
+if TYPE_CHECKING:
+    from lvtune.api.job import Job
+
+
+class Few:
+    """Counts the pictures of a job and, where they are few, checks that tuning on them helps.
+
+    Usage: ``check()`` before the tuning, ``keep()`` after it.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job, self.pictures = job, count_pictures(job.train)
+        self.guarded: Guarded | None = None
+        self._start: dict[str, Any] = {}
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is to be said before the tuning."""
+        if self.pictures > TINY:
+            return []
+        return [f"only {self.pictures} annotated pictures to tune on: another draw of them may score quite differently"]
+
+    @property
+    def notes(self) -> list[str]:
+        """What is to be said of it in the report."""
+        return [*self.warnings, *([self.guarded.note()] if self.guarded else [])]
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether the tuning is checked; with ``text_only`` the pictures are the source's, which say nothing."""
+        most = self.job.recipe.train.guard or 0
+        return LEAST_PICTURES <= self.pictures <= most and not self.job.recipe.text_only
+
+    def check(self) -> None:
+        """Finds out how much of the change is worth keeping."""
+        if not self.is_guarded:
+            return
+        job, recipe = self.job, self.job.recipe
+        self._start = {name: value.detach().clone() for name, value in job.adapter.state_dict().items()}
+        names = pictures_of_samples(job.train)
+        plain = split_dataset(job.base, job.train, cache=True)
+        self.guarded = choose_share(
+            job.base, job.adapter, training_data(job), job.objective, job.options, plain=plain,
+            judge=OBJECTIVES.get(job.base.objective)(), pictures=names,
+            kinds=[plain[i]["category"] for i in range(len(names))], seed=recipe.seed, device=recipe.device,
+        )  # fmt: skip
+
+    def keep(self) -> None:
+        """Takes the tuned weights back as far as the check said."""
+        if self.guarded is not None:
+            keep_share(self.job.adapter, self._start, self.guarded.share)
+
+    def to_dict(self) -> dict[str, Any]:
+        """``pictures`` and, where it was checked, what the check found."""
+        found = None if self.guarded is None else asdict(self.guarded)
+        if found:
+            found["losses"] = {f"{share:g}": loss for share, loss in found["losses"].items()}
+        return {"pictures": self.pictures, "guard": found}

@@ -1,0 +1,61 @@
+"""Hands as they are told and shown to a user."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lvtune.evaluation.hand_inference import Hands, absolute
+
+if TYPE_CHECKING:
+    from lvtune.api.predicting import Pose
+    from lvtune.data.hand_space import HandSpace
+
+_PLOT = 420
+
+
+def in_space(hands: Hands, sizes: np.ndarray, space: HandSpace) -> tuple[Sequence[np.ndarray | None], str]:
+    """Joints (N, 21, 3) in the unit that can be told, and the unit; None for each of bodies.
+
+    Args:
+        hands: key points in picture pixels.
+        sizes: (N, 2) height and width of their pictures.
+        space: what is known of them.
+    """
+    if hands.xyz is None:
+        return [None] * len(hands.keypoints), ""
+    if space.bone is None:
+        return hands.xyz, "lengths of the middle finger's first bone, from the root"
+    scale = np.full(len(sizes), space.bone)
+    if space.focal is None:
+        return hands.xyz * scale[:, None, None], "mm, from the root"
+    camera = np.zeros((len(sizes), 3, 3))
+    camera[:, 0, 0] = camera[:, 1, 1] = space.focal
+    camera[:, :2, 2], camera[:, 2, 2] = (sizes[:, ::-1] - 1) / 2, 1
+    return absolute(hands, scale, camera), "mm, from the camera"
+
+
+def draw_all(image: np.ndarray, poses: Sequence[Pose]) -> np.ndarray:
+    """A picture with its poses drawn; with hands, a plot of each in space beside it."""
+    from lvtune.viz.hand_overlay import draw_hand, plot_hand
+    from lvtune.viz.overlay import draw_pose, enlarge
+
+    if poses[0].xyz is None:
+        for pose in poses:
+            image = draw_pose(image, pose.keypoints, pose.scores, pose.skeleton)
+        return image
+    grown, _ = enlarge(image, poses[0].keypoints, _PLOT)
+    for pose in poses:
+        _, points = enlarge(image, pose.keypoints, _PLOT)
+        grown = draw_hand(grown, points)
+    plots = [plot_hand(pose.xyz - pose.xyz[:1], _PLOT, unit=pose.unit.partition(",")[0]) for pose in poses]
+    return _in_a_row([grown, *plots])
+
+
+def _in_a_row(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """Pictures of any height side by side on white."""
+    height = max(picture.shape[0] for picture in pictures)
+    rows = [np.pad(p, ((0, height - p.shape[0]), (0, 0), (0, 0)), constant_values=255) for p in pictures]
+    return np.concatenate(rows, axis=1)

@@ -1,0 +1,51 @@
+"""Pictures that a user asked to see in the report: what the base, and the adapter, make of them; nobody scores them."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from lvtune.api.job import Job
+    from lvtune.api.predicting import Pose
+
+_LONGEST = 840
+
+
+def looked(job: Job) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """(file name, RGB uint8 before, RGB uint8 with the adapter on) of ``recipe.look``, each picture whole.
+
+    Raises:
+        LvtuneError: a picture that is not there, or broken.
+    """
+    if not job.recipe.look:
+        return []
+    before, after = (_drawn(job, adapter) for adapter in (None, job.adapter))
+    return [(Path(file).name, image, after[file]) for file, image in before.items()]
+
+
+def _drawn(job: Job, adapter: object) -> dict[str, np.ndarray]:
+    from lvtune.api.predicting import predict
+
+    options = job.recipe.evaluate
+    # nobody annotated these
+    prompt = None if adapter is None or options.prompt in ("own", "shuffled") else options.prompt
+    poses = predict(
+        job.recipe.look, base=job.base, adapter=adapter, prompt=prompt, ranker=options.ranker,
+        flip_test=options.flip_test, batch_size=options.batch_size, device=job.recipe.device,
+    )  # fmt: skip
+    return {file: _sheet(file, list(found)) for file, found in groupby(poses, lambda pose: pose.image)}
+
+
+def _sheet(file: str, poses: list[Pose]) -> np.ndarray:
+    import cv2
+
+    from lvtune.api.hand_results import draw_all
+    from lvtune.data.images import read_image
+
+    drawn = draw_all(read_image(Path(file)), poses)
+    shrink = min(1, _LONGEST / max(drawn.shape[:2]))
+    return cv2.resize(drawn, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA) if shrink < 1 else drawn

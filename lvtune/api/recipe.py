@@ -1,0 +1,183 @@
+"""The recipe: all that decides a run, as frozen dataclasses that YAML and the command line are views of.
+
+Its parts are in :mod:`lvtune.config.options`, reading it from files in :mod:`lvtune.config.yaml_files`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from lvtune.config.options import (
+    AS_SAID,
+    AUGMENT_FALLBACK,
+    TRAIN_FALLBACK,
+    AugmentOptions,
+    DataOptions,
+    EvaluateOptions,
+    LanguageOptions,
+    TrainOptions,
+)
+from lvtune.config.schema import Problem, build, make, plain, raise_problems
+from lvtune.config.yaml_files import read_yaml
+from lvtune.core.errors import LvtuneError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One run of `lvtune adapt`."""
+
+    base: str = "vitpose-ti"
+    """The frozen pose estimator; `lvtune list bases`."""
+    weights: str = "pretrained"
+    """Weights of the base: pretrained, random, a path or a Hub id."""
+    domain: str = "demo-art"
+    """The domain to adapt to; `lvtune list domains`. With `data` or `annotations` alone: custom, your own."""
+    method: str = "vlpose-light"
+    """How to adapt; `lvtune list methods`."""
+    method_options: dict[str, Any] = field(default_factory=dict)
+    """Options of the method; on the command line `--method.NAME VALUE`."""
+    start: str = "auto"
+    """Where the adapter's tuning begins: an adapter that was tuned before (folder, file, Hub id, or one of `lvtune list
+    starts`); shipped: the one for base and method; auto: that, where it helps; none: the base's own answer."""
+    text_only: bool = False
+    """Tune on the source's pictures; the target is known by its sentences alone, its pictures only test."""
+    objective: str | None = None
+    """What is minimised; `lvtune list objectives`. None: what suits the base, text-contrast with `text_only`."""
+    objective_options: dict[str, Any] = field(default_factory=dict)
+    """Options of the objective named; on the command line `--objective.NAME VALUE`."""
+    language: LanguageOptions = LanguageOptions()
+    """What the adapter is told about the domain."""
+    data: DataOptions = DataOptions()
+    """Where the pictures and their key points lie."""
+    train: TrainOptions = TrainOptions()
+    """How the adapter is tuned."""
+    evaluate: EvaluateOptions = EvaluateOptions()
+    """How predictions are made and scored."""
+    look: tuple[str, ...] = field(default=(), metadata={"repeats": True})
+    """Pictures, or folders of them, that the report shows before and after, not scored; one --look each."""
+    out: str | None = None
+    """Folder to write into; None: ./lvtune-out/<base>-<domain>-<method>."""
+    seed: int = field(default=0, metadata={"at_least": 0})
+    """Seed of everything random."""
+    device: str = "auto"
+    """Where to compute: auto, cpu, cuda, cuda:1, mps."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
+        """A recipe from nested tables of values.
+
+        Raises:
+            LvtuneError: unknown options (the closest is named), wrong types or ranges, options that the
+                method does not have; all of them in one error.
+        """
+        if values.get("text_only") in (True, "true") and not values.get("objective"):
+            values = {**values, "objective": TEXT_ONLY}
+        recipe, problems = build(cls, values)
+        typed: dict[str, Any] = {}
+        for kind, config_of in (("method", method_config), ("objective", objective_config)):
+            options = values.get(f"{kind}_options")
+            if options and isinstance(options, Mapping):
+                typed[f"{kind}_options"], more = _typed(config_of, values.get(kind, getattr(cls, kind)), options)
+                problems += more
+        raise_problems(problems)
+        recipe = replace(recipe, **typed)
+        if (recipe.data.annotations or recipe.data.data) and "domain" not in values:
+            recipe = replace(recipe, domain="custom")
+        return recipe
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> Recipe:
+        """A recipe from a YAML file, or from a shipped one by its name; see :func:`read_yaml`."""
+        return cls.from_dict(read_yaml(path))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested tables that JSON and YAML can hold; ``from_dict`` gives the same recipe back."""
+        return plain(self)
+
+    def to_yaml(self) -> str:
+        """The recipe as YAML text."""
+        import yaml
+
+        return yaml.safe_dump(self.to_dict(), sort_keys=False)
+
+    @property
+    def folder(self) -> Path:
+        """The folder written into."""
+        parts = (self.base, self.domain, self.method)
+        name = "-".join(part.replace("/", "-").replace(":", "-") for part in parts)
+        return Path(self.out) if self.out else Path("lvtune-out") / name
+
+    def resolved(self, method_defaults: Mapping[str, Any] | None = None) -> Recipe:
+        """The recipe with no None left in ``train`` that has a meaning.
+
+        Args:
+            method_defaults: the method's training defaults, by the names of :class:`TrainOptions`;
+                ``augment`` may be a table of :class:`AugmentOptions` names.
+
+        Raises:
+            LvtuneError: the method names a training option that does not exist.
+        """
+        given = dict(method_defaults or {})
+        given_augment = given.pop("augment", None) or {}
+        checked, problems = build(TrainOptions, given, "defaults.")
+        augment, more = build(AugmentOptions, given_augment, "defaults.augment.")
+        raise_problems(problems + more)
+        augment = _fill(self.train.augment, augment, AUGMENT_FALLBACK)
+        # who says how long to tune gets that; else it is suited to the number of pictures
+        is_said = self.train.epochs is not None or self.train.steps is not None
+        said = [AS_SAID] if is_said else []
+        said += [TrainOptions(gentle=False)] if self.train.lr is not None else []
+        train = _fill(self.train, *said, checked, TRAIN_FALLBACK)
+        return replace(self, train=replace(train, augment=augment))
+
+
+TEXT_ONLY = "text-contrast"
+"""Objective where the target is known by its sentences alone, unless the recipe says otherwise."""
+
+
+def _fill(options: Any, *others: Any) -> Any:
+    """``options`` with each None taken from the first of ``others`` that has a value."""
+    empty = [f.name for f in fields(options) if getattr(options, f.name) is None]
+    values = {n: [getattr(o, n) for o in others if getattr(o, n) is not None] for n in empty}
+    return replace(options, **{name: found[0] for name, found in values.items() if found})
+
+
+def method_config(method: str, options: Mapping[str, Any]) -> Any:
+    """The config of a method, an instance of its own dataclass.
+
+    Raises:
+        LvtuneError: unknown method or options, wrong types or ranges.
+    """
+    from lvtune.adapters import METHODS
+
+    return make(METHODS.get(method).Config, options, "method.")
+
+
+def objective_config(objective: str | None, options: Mapping[str, Any]) -> Any:
+    """The config of an objective, an instance of its own dataclass.
+
+    Raises:
+        LvtuneError: no objective is named; unknown objective or options, wrong types or ranges.
+    """
+    from lvtune.training.objectives import OBJECTIVES
+
+    if objective is None:
+        raise LvtuneError(
+            f"option 'objective.{next(iter(options))}' without an objective",
+            f"its name: {', '.join(OBJECTIVES.names())}", "give --objective NAME too",
+        )  # fmt: skip
+    return make(OBJECTIVES.get(objective).Config, options, "objective.")
+
+
+def _typed(
+    config_of: Callable[[Any, Mapping[str, Any]], Any], name: Any, options: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[Problem]]:
+    """``options`` as the dataclass of their owner types them, and what is wrong with them."""
+    try:
+        config = config_of(None if name is None else str(name), options)
+    except LvtuneError as error:
+        return {}, [(error.given, error.expected, error.fix)]
+    return {name: plain(getattr(config, name)) for name in options}, []

@@ -1,0 +1,74 @@
+"""What runs on one base and one domain have in common, so that it is worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from lvtune.evaluation.inference import split_dataset
+from lvtune.evaluation.task import Scores
+
+if TYPE_CHECKING:
+    from lvtune.api.job import Job
+    from lvtune.bases.base import Base
+    from lvtune.domains import Split
+
+HELD_BYTES = 1024**3
+
+
+class Held(Dataset):
+    """Samples that are made when first asked for and then kept, up to ``HELD_BYTES`` in all."""
+
+    def __init__(self, data: Dataset) -> None:
+        self.data, self._items, self._left = data, {}, HELD_BYTES
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, item: int) -> dict[str, Any]:
+        if item in self._items:
+            return self._items[item]
+        sample = self.data[item]
+        size = sum(value.nbytes for value in sample.values() if isinstance(value, Tensor))
+        if size <= self._left:
+            self._items[item] = sample
+            self._left -= size
+        return sample
+
+
+class Known:
+    """Samples of what is scored, and the base's own scores; shared by runs in one process."""
+
+    def __init__(self) -> None:
+        self._samples: dict[Any, Held] = {}
+        self._scores: dict[Any, Scores] = {}
+
+    def lend(self, job: Job) -> None:
+        """Lets a job read samples that an earlier one made."""
+        job.test = self._lend(job.base, job.test)
+        job.source = None if job.source is None else self._lend(job.base, job.source)
+        job.also = {name: self._lend(job.base, split) for name, split in job.also.items()}
+
+    def _lend(self, base: Base, split: Split) -> Split:
+        key = (_key(split), base.input_size, base.mean, base.std)
+        held = self._samples.setdefault(key, Held(split_dataset(base, split)))
+
+        def samples(table: Any, **options: Any) -> Dataset:
+            return held if table is split.table else split_dataset(base, replace(split, table=table))
+
+        return replace(split, samples=samples)
+
+    def before(self, mark: str, split: Split, flip_test: bool, score: Callable[[], Scores]) -> Scores:
+        """Scores of a base whose fingerprint is ``mark``, worked out by the first who asks."""
+        key = (mark, _key(split), flip_test)
+        if key not in self._scores:
+            self._scores[key] = score()
+        return self._scores[key]
+
+
+def _key(split: Split) -> tuple[Any, ...]:
+    return split.table.fingerprint, split.name, split.views, split.items

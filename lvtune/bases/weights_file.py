@@ -1,0 +1,50 @@
+"""Reading weights and putting them into a model, strictly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from lvtune.core.errors import LvtuneError
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        LvtuneError: the file is broken or of another format.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise LvtuneError(
+            f"{path}: {error}", "an undamaged .safetensors file", "download or copy the file again"
+        ) from error
+
+
+def load_strict(model: nn.Module, state: dict[str, Tensor], source: Path) -> None:
+    """Strict loading; BatchNorm's step counters may be missing.
+
+    Raises:
+        LvtuneError: tensors are missing, unknown or of another shape.
+    """
+    own = model.state_dict()
+    missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
+    extra = [k for k in state if k not in own]
+    shapes = [
+        f"{k} {tuple(state[k].shape)} for {tuple(v.shape)}"
+        for k, v in own.items()
+        if k in state and v.shape != state[k].shape
+    ]
+    if missing or extra or shapes:
+        found = [f"{len(group)} {word} (first: {group[0]})"
+                 for group, word in ((missing, "missing"), (extra, "unknown"), (shapes, "of another shape"))
+                 if group]  # fmt: skip
+        raise LvtuneError(
+            f"{source} with tensors {', '.join(found)}", "the tensors of this base", "check --base and --weights"
+        )
+    model.load_state_dict(state, strict=False)

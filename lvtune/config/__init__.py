@@ -1,0 +1,1 @@
+"""Options as typed dataclasses, and how values are read into them."""

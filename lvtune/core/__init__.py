@@ -1,0 +1,1 @@
+"""What every room may use: errors, the registry, the network, atomic files, and the choice of adapters."""

@@ -1,0 +1,294 @@
+"""What a domain is, and how domains become known by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lvtune.config.options import DataOptions
+from lvtune.core.errors import LvtuneError
+from lvtune.core.registry import Registry, suggest
+from lvtune.data.mixed import MixedTable
+from lvtune.data.skeletons import Skeleton, get_skeleton
+from lvtune.data.table import PoseTable, with_boxes
+from lvtune.language.sentences import PROMPTS, register_prompts
+
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset
+
+Render = Callable[[np.ndarray, str, int], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Persons of one part of a domain and how their pictures are to be seen."""
+
+    table: PoseTable | MixedTable
+    name: str
+    """How it is called in reports, such as "LSPET photographs under filters (demo-art)"."""
+    render: Render | None = None
+    """``render(image, view, index)`` draws a picture over; None: as it is."""
+    views: tuple[str, ...] | None = None
+    """Each person is seen through each of these; None: once, as the table's category says."""
+    items: tuple[int, ...] | None = None
+    """Which samples are taken, where not every person is to be seen through every view; None: all."""
+    samples: Callable[..., Dataset] | None = field(default=None, repr=False)
+    """``samples(table, input_size=, mean=, std=, augment=, seed=, cache=)`` makes what is trained and tested on, such
+    as hands in 3D; None: a :class:`lvtune.data.dataset.PoseDataset`."""
+    task: str = "pose2d"
+    """What is predicted and how it is scored; one of :data:`lvtune.evaluation.task.SCORERS`."""
+    published_boxes: Path | None = None
+    """Detector boxes in the data set's own layout; None: it has none."""
+    detected: PoseTable | MixedTable | None = None
+    """The same pictures with a detector's boxes, to be scored as well; None: with the annotated boxes alone."""
+
+    def picture(self, index: int) -> np.ndarray:
+        """(H, W, 3) uint8 RGB: the whole picture of the person at ``index``, as it is seen where no view is chosen."""
+        image, person = self.table.picture(index), self.table[index]
+        return image if self.render is None else self.render(image, person.category, person.index)
+
+    def first(self, count: int) -> Split:
+        """The first ``count`` persons (of each part of a mixture), and the detector's boxes in their pictures."""
+        whole = self.table
+        return self.with_table(whole.first(count) if isinstance(whole, MixedTable) else whole.select(range(count)))
+
+    def with_table(self, table: PoseTable | MixedTable) -> Split:
+        """Persons selected from ``table``, and the detector's boxes in their pictures."""
+        found = self.detected and self.detected.in_pictures_of(table)
+        return replace(self, table=table, detected=found, items=None)
+
+
+Reader = Callable[["Domain", str, DataOptions], Split]
+"""(domain, name of the split, where the data lie) -> Split."""
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A named kind of picture: its data, its categories, the sentences that say what it looks like."""
+
+    name: str
+    title: str
+    """One line for lists and cards."""
+    skeleton: str | Skeleton
+    """Of its annotations; a known name or the skeleton itself."""
+    categories: tuple[str, ...]
+    prompts: Mapping[str, str]
+    """Category to sentence."""
+    reader: Reader = field(repr=False)
+    """Reads a split."""
+    source: str
+    """Where the data come from, with the citation."""
+    layout: str = ""
+    """The files expected in the folder that the user names; empty where the data ship with the package."""
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Names for several categories."""
+    splits: tuple[str, ...] = ("train", "val", "test")
+    """What ``reader`` can read."""
+    source_reader: Reader | None = field(default=None, repr=False)
+    """Reads the same split of the domain that is left, where it ships along."""
+    is_subset: bool = False
+    """Whether ``categories`` are some of those that ``reader`` gives."""
+
+    def get_skeleton(self) -> Skeleton:
+        """The skeleton of its annotations."""
+        return self.skeleton if isinstance(self.skeleton, Skeleton) else get_skeleton(self.skeleton)
+
+    def subset(self, names: str | Sequence[str]) -> Domain:
+        """The same domain with some of its categories.
+
+        Args:
+            names: categories or groups; a string may hold several, with commas.
+
+        Raises:
+            LvtuneError: no such category or group.
+        """
+        asked = names.split(",") if isinstance(names, str) else list(names)
+        chosen: list[str] = []
+        for name in (one.strip().replace(" ", "_").replace("-", "_") for one in asked):
+            known = {**{c: (c,) for c in self.categories}, **self.groups}
+            if name not in known:
+                raise LvtuneError(
+                    f"unknown part '{name}' of domain '{self.name}'",
+                    f"one of {', '.join(known)}",
+                    suggest(name, list(known), f"`--domain {self.name}` takes all"),
+                )
+            chosen += known[name]
+        kept = tuple(c for c in self.categories if c in chosen)
+        groups = {name: kinds for name, kinds in self.groups.items() if set(kinds) <= set(kept)}
+        return replace(
+            self, name=f"{self.name}/{','.join(a.strip() for a in asked)}", categories=kept, groups=groups,
+            prompts={c: self.prompts[c] for c in kept}, is_subset=True,
+        )  # fmt: skip
+
+    def open(self, split: str = "test", data: DataOptions | str | Path | None = None) -> Split:
+        """The persons of a split.
+
+        Args:
+            split: one of ``splits``.
+            data: where the data lie; a path is taken as ``DataOptions.data``.
+
+        Raises:
+            LvtuneError: no such split; data missing or faulty; no person in the categories asked for.
+        """
+        options = to_options(data)
+        if split not in self.splits:
+            raise LvtuneError(
+                f"split '{split}' of domain '{self.name}'",
+                f"one of {', '.join(self.splits)}",
+                suggest(split, list(self.splits), f"choose {self.splits[-1]}"),
+            )
+        if options.mix is not None and "+" not in self.name:
+            raise LvtuneError(f"mix '{options.mix}' of domain '{self.name}'", "a mixture such as coco+humanart",
+                              "leave --mix out")  # fmt: skip
+        opened = self.reader(self, split, options)
+        # With views the category is the view's, and the reader takes those of the subset.
+        table = _only(opened.table, self) if self.is_subset and not opened.views else opened.table
+        if options.boxes and split != "train" and opened.detected is None:
+            opened = replace(opened, detected=with_boxes(table, _boxes(self, opened, options), options.box_format))
+        return replace(opened, table=table)
+
+    def open_source(
+        self, split: str = "test", data: DataOptions | str | Path | None = None, trained_on: str = ""
+    ) -> Split | None:
+        """The same split of what the base comes from, to measure what is kept of it; None without such data.
+
+        Args:
+            split: one of ``splits``.
+            data: ``source_data`` and ``source_annotations`` say where the source lies; without them the
+                domain's own source, if it has one.
+            trained_on: domain that the base was trained on, whose layout ``source_data`` has.
+
+        Raises:
+            LvtuneError: as for :meth:`open`.
+        """
+        options = to_options(data)
+        if options.source_annotations or options.source_data:
+            from lvtune.domains.custom import custom_domain
+
+            own = DataOptions(data=options.source_data, annotations=options.source_annotations)
+            known = options.source_domain or (trained_on if trained_on in DOMAINS else "")
+            if known and not options.source_annotations:
+                published = options.boxes if options.boxes == PUBLISHED else None
+                return get_domain(known).open(split, replace(own, boxes=published))
+            own = replace(own, test_annotations=own.annotations) if _is_file(own.annotations) else own
+            return custom_domain(own).open(split, own)
+        return None if self.source_reader is None else self.source_reader(self, split, options)
+
+
+def to_options(data: DataOptions | str | Path | None) -> DataOptions:
+    """``DataOptions`` of whatever says where the data lie."""
+    if isinstance(data, DataOptions):
+        return data
+    return DataOptions(data=None if data is None else str(data))
+
+
+PUBLISHED = "published"
+"""``DataOptions.boxes`` for those in the data set's own layout."""
+
+
+def _boxes(domain: Domain, split: Split, options: DataOptions) -> str | Path:
+    if options.boxes != PUBLISHED:
+        return str(options.boxes)
+    if split.published_boxes is None:
+        raise LvtuneError(
+            f"boxes '{PUBLISHED}' of domain '{domain.name}', which has none", "a JSON file of detector boxes",
+            "give --data.boxes FILE, or leave it out",
+        )  # fmt: skip
+    if not split.published_boxes.is_file():
+        raise missing(domain, f"no detector boxes {split.published_boxes}")
+    return split.published_boxes
+
+
+def _is_file(path: str | None) -> bool:
+    return path is not None and Path(path).is_file()
+
+
+def _only(table: PoseTable, domain: Domain) -> PoseTable:
+    rows = np.flatnonzero(np.isin(table.column("category").astype(str), domain.categories))
+    if not len(rows):
+        found = sorted(set(table.column("category")) - {""})
+        raise LvtuneError(
+            f"no person in {', '.join(domain.categories)} among the annotations",
+            f"pictures of these categories (found: {', '.join(found) or 'none'})",
+            "choose categories that the annotation file has",
+        )
+    return table.select(rows)
+
+
+DOMAINS: Registry[Callable[[], Domain]] = Registry("domain")
+"""Name to a function that makes the domain."""
+
+
+def register_domain(name: str) -> Callable[[Callable[[], Domain]], Callable[[], Domain]]:
+    """Decorator that makes ``function() -> Domain`` known to :func:`get_domain`, from other packages too."""
+
+    def add(make: Callable[[], Domain]) -> Callable[[], Domain]:
+        DOMAINS.register(name)(make)
+        if name not in PROMPTS:
+            register_prompts(name)(_Sentences(make))
+        return make
+
+    return add
+
+
+class _Sentences(Mapping[str, str]):
+    """The sentences of a domain that is made when they are first read."""
+
+    def __init__(self, make: Callable[[], Domain]) -> None:
+        self._make = make
+
+    def __getitem__(self, category: str) -> str:
+        return self._make().prompts[category]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._make().prompts)
+
+    def __len__(self) -> int:
+        return len(self._make().prompts)
+
+
+def list_domains() -> list[str]:
+    """Names for :func:`get_domain`."""
+    return DOMAINS.names()
+
+
+def get_domain(name: str) -> Domain:
+    """A domain by name; ``humanart/sketch`` or ``humanart/real_human,cartoon`` is a part of it, ``coco+humanart``
+    a mixture.
+
+    Raises:
+        LvtuneError: no such domain, category or group; domains that do not mix.
+    """
+    if "+" in name:
+        from lvtune.domains.mixture import mixture
+
+        return mixture(name)
+    whole, _, part = name.partition("/")
+    domain = DOMAINS.get(whole)()
+    return domain.subset(part) if part else domain
+
+
+def need_folder(domain: Domain, data: DataOptions) -> Path:
+    """The folder that the user named as the data.
+
+    Raises:
+        LvtuneError: none was named, or there is none; says where the data come from and the layout expected.
+    """
+    if data.data is None or not Path(data.data).is_dir():
+        given = f"no folder at {data.data}" if data.data else f"domain '{domain.name}' without its data"
+        raise missing(domain, given)
+    return Path(data.data)
+
+
+def missing(domain: Domain, given: str) -> LvtuneError:
+    """The error for data that are not there: where they come from and how they must lie."""
+    whole = domain.name.partition("/")[0]
+    return LvtuneError(
+        given,
+        f"{domain.source}, laid out as {domain.layout}",
+        f"fetch it and give --domain {whole} --data FOLDER",
+    )

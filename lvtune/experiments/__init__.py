@@ -1,0 +1,1 @@
+"""Many runs: comparisons, tables of publications, cross-validation, and their pages."""

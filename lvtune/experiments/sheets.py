@@ -1,0 +1,140 @@
+"""Pictures by category: the base alone beside adapters (VLPose's figure 4), out of folders that runs left behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lvtune.core.errors import LvtuneError
+
+if TYPE_CHECKING:
+    from lvtune.domains import Split
+
+_MARGIN = 1.4  # of the crop, over the person's box
+
+
+def category_sheet(
+    runs: Sequence[str | Path], path: str | Path, *, data: Any = None, across: int = 3, most: int = 24
+) -> Path:
+    """Draws one person of each category, seen by the base alone and with each run's adapter.
+
+    Which person: the first of its category in the test split, so that nothing is picked to please.
+
+    Args:
+        runs: folders of ``lvtune adapt`` on one domain, each with its adapter and ``report.json``; the base alone is
+            the first one's.
+        path: PNG.
+        data: where the pictures lie (``lvtune.config.options.DataOptions``); None: where the first run found them.
+        across: categories in a row.
+        most: categories at most.
+
+    Raises:
+        LvtuneError: a folder without a run; data, base or adapter that are not there.
+    """
+    import cv2
+
+    from lvtune.api.job import open_domain
+    from lvtune.viz.overlay import contact_sheet
+
+    recipes = [_recipe(Path(run)) for run in runs]
+    if not recipes:
+        raise LvtuneError("no run to draw", "at least one folder that lvtune adapt left", "run a row first")
+    options = data or recipes[0].data
+    split = open_domain(recipes[0].domain, options).open("test", options)
+    chosen = _one_of_each(split, most)
+    part = split.with_table(split.table.select(chosen))
+    columns = [("base alone", *_predict(recipes[0], None, part))]
+    columns += [(r.method, *_predict(r, Path(run), part)) for r, run in zip(recipes, runs, strict=True)]
+    cells = []
+    for i in range(len(chosen)):
+        category = part.table[i].category.replace("_", " ") or part.name
+        cells.append([(f"{category}: {name}", _draw(part, i, *rest)) for name, *rest in columns])
+    rows = [list(chain(*cells[start : start + across])) for start in range(0, len(cells), across)]
+    sheet = contact_sheet(
+        [[image for _, image in row] for row in rows], [[words for words, _ in row] for row in rows], cell=240
+    )
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(cv2.imencode(".png", sheet[:, :, ::-1])[1].tobytes())
+    except OSError as error:
+        raise LvtuneError(f"figure {target} ({error.strerror})", "a file that can be written", "choose another path") \
+            from error  # fmt: skip
+    return target
+
+
+def _recipe(run: Path) -> Any:
+    from lvtune.api.recipe import Recipe
+
+    file = run / "report.json"
+    if not file.is_file() or not (run / "adapter_model.safetensors").is_file():
+        raise LvtuneError(f"{run} without a report and an adapter", "a folder that lvtune adapt left", "check the path")
+    return Recipe.from_dict(json.loads(file.read_text(encoding="utf-8"))["recipe"])
+
+
+def _one_of_each(split: Split, most: int) -> list[int]:
+    """The first person of each category, in the order of the domain's table."""
+    names = split.table.column("category").tolist()
+    first = {name: i for i, name in reversed(list(enumerate(names)))}
+    return sorted(first.values())[:most]
+
+
+def _predict(recipe: Any, adapter: Path | None, part: Split) -> tuple[np.ndarray, np.ndarray, Any]:
+    """Key points (n, K, 2), scores (n, K) and skeleton of the few persons drawn."""
+    from lvtune.bases import load_base
+    from lvtune.evaluation.choosing import choose
+    from lvtune.evaluation.inference import predict_split
+    from lvtune.patcher.attaching import attach
+    from lvtune.storage.store import load_adapter
+
+    base = load_base(recipe.base, recipe.weights, seed=recipe.seed)
+    options = recipe.evaluate
+    if adapter is None:
+        return (*predict_split(base, part, prompt=None, flip_test=options.flip_test), base.skeleton)
+    loaded = load_adapter(adapter, base)
+    asked = choose(options.prompt, loaded, ranker=options.ranker, seed=recipe.seed, device=base.device)
+    with attach(base, loaded):
+        found = predict_split(base, part, prompt=asked, flip_test=options.flip_test, skeleton=loaded.skeleton)
+    return (*found, loaded.skeleton)
+
+
+def _draw(part: Split, i: int, keypoints: np.ndarray, scores: np.ndarray, skeleton: Any) -> np.ndarray:
+    """The person with the skeleton, cut out of the picture."""
+    from lvtune.evaluation.choosing import picture_of
+    from lvtune.viz.overlay import draw_pose
+
+    image, box = picture_of(part, i), part.table[i].bbox
+    drawn = draw_pose(image, keypoints[i], scores[i], skeleton, bbox=box)
+    middle, half = box[:2] + box[2:] / 2, max(box[2:]) * _MARGIN / 2
+    low = np.clip(np.floor(middle - half), 0, None).astype(int)
+    high = np.ceil(middle + half).astype(int)
+    return drawn[low[1] : high[1], low[0] : high[0]]
+
+
+def write_figures(values: dict[str, Any], folder: str | Path) -> list[Path]:
+    """All that can be drawn of a table that :func:`lvtune.experiments.reproducing.reproduce` gave.
+
+    Returns:
+        The files: ``target-source.png``, and ``<row>.png`` for each row with an adapter that was run.
+    """
+    from lvtune.experiments.score_figures import points_of_table, target_against_source
+
+    written, points = [], points_of_table(values)
+    if points:
+        axes = values["figure"]
+        words = {side: values["columns"][axes[side]] for side in ("source", "target")}
+        file = Path(folder) / "target-source.png"
+        written.append(target_against_source(points, file, **words, size="model size", title=values["title"]))
+    for row in values["rows"]:
+        for run in row["folders"][:1]:
+            if (Path(run) / "adapter_model.safetensors").is_file():
+                written.append(category_sheet([run], Path(folder) / f"{row['name']}.png"))
+    if not written:
+        raise LvtuneError(f"table '{values['table']}', of which nothing can be drawn yet", "a finished run of a row",
+                          "add --run, with --data")  # fmt: skip
+    return written

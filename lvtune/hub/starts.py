@@ -1,0 +1,94 @@
+"""Where the tuning of an adapter begins: at the base's own answer, or at an adapter that was tuned before.
+
+A base may ship with *starts*: adapters tuned on the photographs that the base itself was trained on, under looks drawn
+at random (:mod:`lvtune.training.random_styles`). Nothing of any target is in them; a domain of which there are few
+pictures then has less left to teach. They are ordinary adapter files; recipes/start-*.yaml makes them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from lvtune import bases
+from lvtune.bases.base import Base
+from lvtune.core.errors import LvtuneError
+
+FOLDER = Path(bases.__file__).parent / "weights" / "starts"
+"""Starts that ship, each an adapter's folder ``<base>-<method>``."""
+AUTO, SHIPPED, NONE = "auto", "shipped", "none"
+
+
+@dataclass(frozen=True)
+class Begun:
+    """An adapter's way from the base's own answer to where its tuning begins."""
+
+    name: str
+    """Of the start, for people."""
+    fresh: dict[str, Tensor]
+    """The adapter's state before: as created."""
+    is_chosen: bool
+    """Whether somebody asked for this start, rather than that it came by default."""
+    misfit: str = ""
+    """Why the start was not taken after all; the adapter is then as created."""
+
+
+def shipped_start(base: str, method: str) -> Path | None:
+    """Folder of the start that ships for a method on a base; None: there is none."""
+    folder = FOLDER / f"{base}-{method}"
+    return folder if folder.is_dir() else None
+
+
+def begin(adapter: nn.Module, base: Base, wanted: str = AUTO) -> Begun | None:
+    """Puts a fresh adapter where its tuning is to begin.
+
+    Args:
+        adapter: as created.
+        base: that it was created for.
+        wanted: a folder, file or Hub repository of an adapter for this base; one of :func:`list_starts`; ``shipped``:
+            what ships for base and method; ``auto``: that, where it fits the weights and the method's options;
+            ``none``: nothing.
+
+    Returns:
+        What was done; None: no start was asked for, or there is none.
+
+    Raises:
+        LvtuneError: a start was asked for that is not there or does not fit.
+    """
+    shipped = shipped_start(base.name, adapter.method)
+    if wanted == NONE or (wanted == AUTO and shipped is None):
+        return None
+    if wanted == SHIPPED and shipped is None:
+        raise LvtuneError(
+            f"the shipped start of {adapter.method} for {base.name}, which is not there",
+            f"one of {', '.join(list_starts()) or 'none here'}, or an adapter that you tuned",
+            "leave --start out, or give --start FOLDER (recipes/start-vitpose-ti.yaml shows how one is made)",
+        )  # fmt: skip
+    known = FOLDER / wanted if wanted in list_starts() else wanted
+    source = str(shipped if wanted in (AUTO, SHIPPED) else known)
+    name = f"the start that ships with {base.name}" if wanted in (AUTO, SHIPPED) else wanted
+    fresh = {key: value.detach().clone() for key, value in adapter.state_dict().items()}
+    try:
+        _take_over(adapter, base, source)
+    except LvtuneError as error:
+        if wanted == AUTO:  # other weights, or other options than it was made with
+            return Begun(name, fresh, False, error.given)
+        raise
+    return Begun(name, fresh, wanted != AUTO)
+
+
+def list_starts() -> list[str]:
+    """``<base>-<method>`` of the starts that ship."""
+    return sorted(folder.name for folder in FOLDER.glob("*/"))
+
+
+def _take_over(adapter: nn.Module, base: Base, source: str) -> None:
+    from lvtune.storage.store import load_adapter
+
+    start = load_adapter(source, base).to(base.device)
+    takes = getattr(adapter, "begin", None)
+    if takes is None:
+        raise LvtuneError(f"a start for {adapter.method}", "a method that can take one", "give --start none")
+    takes(start, base)

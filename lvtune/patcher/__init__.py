@@ -1,0 +1,1 @@
+"""Attaches adapters to a base and takes them off again."""

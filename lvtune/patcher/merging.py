@@ -1,0 +1,199 @@
+"""Writing an adapter into a copy of its base: a plain model that answers as base and adapter together do.
+
+Each change says itself how it folds into the weights of its module (:mod:`lvtune.bases.changes`). Sums are taken in
+float32 whatever the base's precision, and rounded once. The base is not written, and not even attached to.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lvtune.bases.base import Base, as_base
+from lvtune.bases.changes import AddToOutput, Change, ExtendKeyValue, Fold, InsertTokens, StandIn
+from lvtune.core.errors import LvtuneError
+from lvtune.patcher.attaching import attach, use_adapter
+from lvtune.patcher.shapes import check_fit
+
+_WORDS: dict[type, str] = {
+    AddToOutput: "adds what is no linear map of a layer's input",
+    ExtendKeyValue: "appends rows of keys and values",
+    InsertTokens: "inserts tokens",
+    StandIn: "puts a computation of its own in a module's place",
+}
+"""What a change that cannot be folded does."""
+
+
+@dataclass(frozen=True)
+class Merged:
+    """A copy of a base with an adapter written into it."""
+
+    base: Base
+    """The copy; it predicts the adapter's key points."""
+    deviation: float
+    """Largest difference between what the copy gives and what base and adapter give, over the pictures tried."""
+    largest: float
+    """Largest value among what base and adapter give."""
+
+    @property
+    def model(self) -> nn.Module:
+        """The copy as a plain model of the base's class, such as ``transformers.VitPoseForPoseEstimation``."""
+        return self.base.model
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The copy's weights under the base's own names."""
+        return self.model.state_dict()
+
+
+def merge(
+    base: nn.Module, adapter: nn.Module, *, prompt: str | None = None, pixel_values: Tensor | None = None
+) -> Merged:
+    """A copy of ``base`` that gives by itself what ``base`` gives under ``adapter``; neither is written.
+
+    Exact up to rounding for methods whose changes come to other weights: the LoRA family, ``vlpose-light`` for one
+    sentence, ``ssf``, ``bitfit``, ``norm``, ``head``, ``last-blocks``, ``full``, and peft's tuners through peft's own
+    merge.
+
+    Args:
+        base: a base or plain model; in half precision, weights are added in float32 and rounded once.
+        adapter: made for that base; attached or not.
+        prompt: category whose sentence is folded in; None: the mean of the adapter's sentences.
+        pixel_values: pictures (B, 3, H, W) to compare on; None: two of noise.
+
+    Raises:
+        LvtuneError: a method that cannot be merged (what to use instead); an adapter that does not fit the base, or
+            that reads no sentences though one was asked for; weights that overflow the base's precision.
+    """
+    view = as_base(base)
+    _check_prompt(adapter, prompt)
+    check_fit(adapter, view)
+    twin = type(view)(view.copy_model(), view.spec).freeze()
+    own = twin_of(adapter).to(device=view.device, dtype=torch.promote_types(view.dtype, torch.float32))
+    pixels = noise(view) if pixel_values is None else pixel_values.to(device=view.device, dtype=view.dtype)
+    with torch.no_grad():
+        weights = fold(own, twin, prompt)
+        with attach(twin, own), use_adapter(twin, prompt=prompt):
+            expected = outputs_of(twin, pixels)
+        for module, values in weights.items():
+            _put(module, values)
+        _check_finite(twin, view)
+        twin.note_skeleton(own.skeleton)
+        spec = view.spec.with_(skeleton=own.skeleton, hub_id=None, revision=None)
+        merged = type(view)(twin.model, spec).freeze()
+        return Merged(merged, *compare(expected, outputs_of(merged, pixels)))
+
+
+def twin_of(adapter: nn.Module) -> nn.Module:
+    """A copy in evaluation mode; the embedded prompts, which are only read, stay one and the same."""
+    return copy.deepcopy(adapter, {id(adapter.bank): adapter.bank}).eval()
+
+
+def fold(adapter: nn.Module, base: Base, prompt: str | None) -> dict[nn.Module, dict[str, Tensor]]:
+    """The weights that modules of ``base`` would have with an adapter's changes in them, nothing of it written yet.
+
+    Args:
+        adapter: on the base's device, in the precision to compute in.
+        base: whose modules are looked at.
+        prompt: category, or None.
+
+    Returns:
+        Module to tensors, in the order to write them: what stands in for a module as a whole comes behind what
+        changes modules inside it.
+
+    Raises:
+        LvtuneError: a change that does not come to other weights.
+    """
+    names = {module: name for name, module in base.model.named_modules()}
+    folds: dict[nn.Module, list[tuple[bool, Fold]]] = {}
+    for change in adapter.changes(base):
+        if getattr(change, "fold", None) is None:
+            raise _refused(adapter, change, names)
+        # a module's output is added to behind what stands in for its forward
+        folds.setdefault(change.module, []).append((isinstance(change, AddToOutput), change.fold))
+    deepest = sorted(folds, key=lambda module: -names[module].count("."))
+    dtype = torch.promote_types(base.dtype, torch.float32)
+    return {module: _folded(module, folds[module], prompt, dtype) for module in deepest}
+
+
+def _folded(
+    module: nn.Module, folds: list[tuple[bool, Fold]], prompt: str | None, dtype: torch.dtype
+) -> dict[str, Tensor]:
+    own = {n: v.to(dtype) if v.is_floating_point() else v for n, v in module.state_dict().items()}
+    for _, one in sorted(folds, key=lambda pair: pair[0]):
+        own |= one(own, prompt)
+    return own
+
+
+def _refused(adapter: nn.Module, change: Change, names: Mapping[nn.Module, str]) -> LvtuneError:
+    place = getattr(change, "module", None) or getattr(change, "key", None) or getattr(change, "first", None)
+    return LvtuneError(
+        f"merging {adapter.method}, which {_WORDS[type(change)]} (at {names[place]})",
+        "a method whose changes come to other weights, such as lora, ssf, norm or head",
+        "attach it (lvtune.attach), or export base and adapter together: lvtune export --format onnx",
+    )
+
+
+def _check_prompt(adapter: nn.Module, prompt: str | None) -> None:
+    if prompt is None:
+        return
+    if adapter.bank is None:
+        raise LvtuneError(
+            f"prompt '{prompt}' for {adapter.method}, which reads no sentences", "no prompt", "leave the prompt out"
+        )
+    adapter.bank.index(prompt)
+
+
+def _put(module: nn.Module, values: Mapping[str, Tensor]) -> None:
+    """Writes weights; one that the module lacks or that has another shape (key points) becomes a new parameter."""
+    for name, value in values.items():
+        room, _, leaf = name.rpartition(".")
+        part = module.get_submodule(room)
+        old = getattr(part, leaf)
+        if old is not None and old.shape == value.shape:
+            old.copy_(value)
+            continue
+        like = next(part.parameters())
+        setattr(part, leaf, nn.Parameter(value.to(like, copy=True), requires_grad=False))
+        if isinstance(part, nn.Conv2d):
+            part.out_channels = len(value)
+
+
+def _check_finite(twin: Base, base: Base) -> None:
+    bad = next((n for n, v in twin.model.state_dict().items() if not torch.isfinite(v).all()), None)
+    if bad is not None:
+        raise LvtuneError(
+            f"merged weights {bad} that are not finite in {str(base.dtype).removeprefix('torch.')}",
+            "weights that fit the base's precision", "load the base in float32 and merge there",
+        )  # fmt: skip
+
+
+def noise(base: Base, count: int = 2) -> Tensor:
+    """Pictures (B, 3, H, W) of normal noise, always the same, in the base's precision and place."""
+    pixels = torch.randn(count, 3, *base.input_size, generator=torch.Generator().manual_seed(0))
+    return pixels.to(device=base.device, dtype=base.dtype)
+
+
+def outputs_of(base: Base, pixels: Tensor) -> list[Tensor]:
+    """All tensors in what the model gives: heatmaps, and whatever else (a hand's joints in space)."""
+    return list(_tensors(base.model(pixels, **base.forward_kwargs(pixels))))
+
+
+def _tensors(output: Any) -> Iterator[Tensor]:
+    if isinstance(output, Tensor):
+        yield output
+    elif isinstance(output, Mapping):
+        yield from _tensors(tuple(output.values()))
+    elif isinstance(output, Iterable) and not isinstance(output, str):
+        for part in output:
+            yield from _tensors(part)
+
+
+def compare(expected: list[Tensor], found: list[Tensor]) -> tuple[float, float]:
+    """(largest difference, largest expected value) over all tensors."""
+    pairs = [(a.float(), b.float()) for a, b in zip(expected, found, strict=True)]
+    return max(float((a - b).abs().max()) for a, b in pairs), max(float(a.abs().max()) for a, _ in pairs)

@@ -1,0 +1,1 @@
+"""Adapter files on the local disk."""

@@ -1,0 +1,222 @@
+"""The config of an adapter file: which fields it has, what of a recipe goes into it, which base it is for."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import PurePath, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from lvtune import __version__
+from lvtune.bases.fingerprint import PRECISIONS, fingerprint, precision_of
+from lvtune.core.errors import LvtuneError
+from lvtune.storage.container import short
+
+FORMAT_VERSION = 1
+
+FIELDS: dict[str, tuple[type, ...]] = {
+    "format_version": (int,),
+    "tensors_sha256": (str,),
+    "lvtune_version": (str,),
+    "method": (str,),
+    "method_config": (dict,),
+    "base": (dict,),
+    "skeleton": (dict,),
+    "domain": (str, type(None)),
+    "prompts": (list, type(None)),
+    "text_encoder": (str, type(None)),
+    "training": (dict, type(None)),
+    "metrics": (dict, type(None)),
+}
+"""Field to the types it has in the file, which may hold further fields; none of these may lack.
+
+``prompts`` is a list of [category, sentence] there, since their order is that of the embedded prompts
+and a JSON object has none; `lvtune.storage.adapter_file.read` gives a dict in that order.
+"""
+
+BASE_FIELDS: dict[str, tuple[type, ...]] = {
+    "name": (str,),
+    "hub_id": (str, type(None)),
+    "revision": (str, type(None)),
+    "fingerprint": (dict,),
+    "input_size": (list,),
+}
+"""Fields of ``base``: ``fingerprint`` as from `lvtune.bases.fingerprint.fingerprints`, size [H, W]."""
+
+_MACHINE = {"out", "device", "workers", "debug", "dry_run"}
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def complete_config(config: Mapping[str, Any], tensors_sha256: str) -> dict[str, Any]:
+    """The config as it is written: in plain JSON types, with the fields that the file itself decides."""
+    optional = dict.fromkeys(("training", "metrics", "prompts", "text_encoder"))
+    full = {"lvtune_version": __version__, **optional, **config}
+    full |= {"format_version": FORMAT_VERSION, "tensors_sha256": tensors_sha256}
+    training = full["training"]
+    if isinstance(training, Mapping) and isinstance(training.get("recipe"), Mapping):
+        full["training"] = {**training, "recipe": shareable(training["recipe"])}
+    if isinstance(full["prompts"], Mapping):
+        full["prompts"] = [[category, sentence] for category, sentence in full["prompts"].items()]
+    return _plain(full)
+
+
+def in_memory(config: dict[str, Any]) -> dict[str, Any]:
+    """A checked config as the program uses it: ``prompts`` a dict, category to sentence, in that order."""
+    prompts = config["prompts"]
+    return config if prompts is None else {**config, "prompts": {pair[0]: pair[1] for pair in prompts}}
+
+
+def shareable(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe without what belongs to one machine: adapters are given away, and their bytes repeatable.
+
+    Where it was written, on what device and by how many workers is left out; an absolute path keeps its last
+    part alone (``/home/ann/humanart`` becomes ``humanart``).
+    """
+    kept = {key: value for key, value in recipe.items() if key not in _MACHINE}
+    return {
+        key: shareable(value) if isinstance(value, Mapping) else _relative(value)
+        for key, value in kept.items()
+    }
+
+
+def _relative(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_relative(item) for item in value]
+    if isinstance(value, str | PurePath):
+        text = str(value)
+        kind = PureWindowsPath if PureWindowsPath(text).is_absolute() else PurePosixPath
+        if kind(text).is_absolute() or text.startswith(("~/", "~\\")):
+            return kind(text).name
+        prefix, colon, path = text.partition(":")  # an encoder's "clip:/home/ann/clip"
+        if colon and not path.startswith("//") and (shown := _relative(path)) != path:
+            return f"{prefix}:{shown}"
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """JSON's own types, so that what is read back equals what was written; what is no number becomes null."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # a score over nothing must not cost a user the tuned adapter
+    return value.as_posix() if isinstance(value, PurePath) else value
+
+
+def check_config(config: Any, what: str) -> None:
+    """The config's version and fields.
+
+    Args:
+        config: as parsed.
+        what: how it is called in errors.
+
+    Raises:
+        LvtuneError: a newer format; a field that lacks or is of the wrong kind.
+    """
+    if not isinstance(config, dict):
+        raise LvtuneError(
+            f"{what} that is not an object", "a JSON object", "copy or download the adapter again"
+        )
+    version = config.get("format_version")
+    if isinstance(version, int) and not isinstance(version, bool) and version > FORMAT_VERSION:
+        raise LvtuneError(
+            f"{what} of format version {version}", f"at most {FORMAT_VERSION} (this is lvtune {__version__})",
+            "upgrade: pip install --upgrade lvtune",
+        )  # fmt: skip
+    _check_fields(config, FIELDS, what)
+    _check_fields(config["base"], BASE_FIELDS, f"`base` in {what}")
+    sides, hashes = config["base"]["input_size"], config["base"]["fingerprint"]
+    bad = ""
+    if version != FORMAT_VERSION or isinstance(version, bool):
+        bad = f"format_version {version}"
+    elif not _SHA256.fullmatch(config["tensors_sha256"]):
+        bad = "a tensors_sha256 that is no sha256"
+    elif len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
+        bad = f"the input size {short(sides)}"
+    elif not _are_prompts(config["prompts"]):
+        bad = "prompts that are not [category, sentence] with each category once"
+    elif not hashes.keys() & PRECISIONS.keys() or not all(
+        isinstance(value, str) for value in hashes.values()
+    ):
+        bad = "no fingerprint of the base"
+    if bad:
+        raise LvtuneError(f"{what} with {bad}", "what lvtune writes", "copy or download the adapter again")
+
+
+def _are_prompts(prompts: list[Any] | None) -> bool:
+    pairs = [
+        pair
+        for pair in prompts or []
+        if isinstance(pair, list) and [type(word) for word in pair] == [str, str]
+    ]
+    return prompts is None or len({pair[0] for pair in pairs}) == len(prompts)
+
+
+def _check_fields(values: Mapping[str, Any], fields: Mapping[str, tuple[type, ...]], what: str) -> None:
+    missing = [name for name in fields if name not in values]
+    if missing:
+        raise LvtuneError(
+            f"{what} without {', '.join(missing)}", f"the fields {', '.join(fields)}",
+            "copy or download the adapter again",
+        )  # fmt: skip
+    for name, kinds in fields.items():
+        if not isinstance(values[name], kinds):
+            raise LvtuneError(
+                f"{what} whose {name} is {type(values[name]).__name__}",
+                " or ".join(kind.__name__ for kind in kinds), "copy or download the adapter again",
+            )  # fmt: skip
+
+
+def check_base(config: Mapping[str, Any], base: nn.Module, prints: dict[str, str] | None = None) -> None:
+    """The base at hand is the one that the adapter was tuned on, compared in the dtype at hand.
+
+    A float32 base is compared in half precision where the adapter was tuned on a half-precision base.
+
+    Args:
+        config: of the adapter file.
+        base: a base or a plain model that some family knows.
+        prints: the base's fingerprints by precision, as far as they are known; the one needed is added.
+
+    Raises:
+        LvtuneError: other weights, or another input size.
+    """
+    from lvtune.bases.base import as_base
+
+    view, wanted = as_base(base), config["base"]
+    recorded = wanted["fingerprint"]
+    own = precision_of(view)
+    usable = [name for name in (PRECISIONS if own == "float32" else [own]) if name in recorded]
+    if not usable:
+        tuned_in = ", ".join(short(name, quote=False) for name in recorded)
+        raise LvtuneError(
+            f"base {view.name} in {own or 'several precisions'} for an adapter tuned in {tuned_in}",
+            f"the base in float32 or {tuned_in}",
+            "load the base in that dtype",
+        )
+    prints = {} if prints is None else prints
+    if usable[0] not in prints:
+        prints[usable[0]] = fingerprint(view, PRECISIONS[usable[0]])
+    actual = prints[usable[0]]
+    if actual != recorded[usable[0]]:
+        source = f" ({short(wanted['hub_id'])})" if wanted["hub_id"] else ""
+        name, sha = (short(text, quote=False) for text in (wanted["name"], recorded[usable[0]][:12]))
+        raise LvtuneError(
+            f"an adapter of another base: this one is {view.name}, {usable[0]} fingerprint {actual[:12]}…",
+            f"{name}{source}, fingerprint {sha}…",
+            f"load that base: --base {name}"
+            if name != view.name
+            else "load the weights it was tuned on (--weights)",
+        )
+    if tuple(view.input_size) != tuple(wanted["input_size"]):
+        raise LvtuneError(
+            f"base {view.name} for pictures of {tuple(view.input_size)} (height, width)",
+            f"{tuple(wanted['input_size'])}, which the adapter was tuned at",
+            "load the base at that input size",
+        )

@@ -1,0 +1,139 @@
+"""Adapters to folders and back: what an adapter is, beside its tensors, written down and checked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lvtune.adapters import METHODS, adopt, base_of, peft_options
+from lvtune.api.recipe import method_config
+from lvtune.bases.base import as_base
+from lvtune.bases.fingerprint import fingerprints
+from lvtune.config.schema import plain
+from lvtune.core.errors import LvtuneError
+from lvtune.data.skeletons import Skeleton
+from lvtune.hub.remote import locate
+from lvtune.language.bank import PromptBank
+from lvtune.language.bank_cache import shared
+from lvtune.storage import adapter_file, peft_folder
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from lvtune.bases.base import Base
+
+_BANK = "bank."
+"""Prefix of the embedded prompts among the tensors of a file."""
+
+
+def adapter_config(adapter: nn.Module, base: Base, **more: Any) -> dict[str, Any]:
+    """``lvtune_config.json`` of an adapter for ``base``; ``more`` adds training and metrics."""
+    from lvtune import __version__
+
+    bank = adapter.bank
+    return {
+        "format_version": adapter_file.FORMAT_VERSION,
+        "lvtune_version": __version__,
+        "method": adapter.method,
+        "method_config": plain(adapter.config),
+        "base": {
+            "name": base.name,
+            "hub_id": base.spec.hub_id,
+            "revision": base.spec.revision,
+            "fingerprint": fingerprints(base.model),
+            "input_size": list(base.input_size),
+        },
+        "skeleton": adapter.skeleton.to_dict(),
+        "domain": adapter.domain,
+        "prompts": None if bank is None else dict(zip(bank.categories, bank.sentences, strict=True)),
+        "text_encoder": None if bank is None else bank.encoder,
+        "training": None,
+        "metrics": None,
+        **more,
+    }
+
+
+def save_adapter(adapter: nn.Module, folder: str | Path, base: nn.Module | None = None, **more: Any) -> Path:
+    """Writes ``adapter_model.safetensors`` and ``lvtune_config.json`` into ``folder``, atomically.
+
+    Args:
+        adapter: from :func:`lvtune.create_adapter` or :func:`lvtune.load_adapter`.
+        folder: made if it does not exist.
+        base: what it was made for; needed only where the adapter no longer knows it.
+        **more: further entries of the config (``training``, ``metrics``).
+
+    Raises:
+        LvtuneError: the folder cannot be written.
+    """
+    view = as_base(base) if base is not None else base_of(adapter)
+    if view is None:
+        raise LvtuneError(
+            "an adapter whose base is gone", "the base it was made for", "save_adapter(adapter, folder, base=base)"
+        )
+    config = adapter_config(adapter, view, **{**getattr(adapter, "saved_with", {}), **more})
+    folder = Path(folder)
+    tensors = adapter.tensors()
+    if adapter.bank is not None:
+        tensors |= {_BANK + name: value for name, value in adapter.bank.to_tensors().items()}
+    return adapter_file.save(tensors, config, folder, peft_config=adapter.peft_config(view))
+
+
+def load_adapter(source: str | Path, base: nn.Module, *, prints: dict[str, str] | None = None) -> nn.Module:
+    """An adapter from a folder, a ``.safetensors`` file or a Hub repository (``user/repo`` or ``user/repo@rev``).
+
+    From the Hub only safetensors and JSON are downloaded, into the Hub client's cache; nothing in them is run.
+    A folder that plain peft wrote becomes an adapter of the method ``peft``. It does not say which base it is for,
+    so its tensors' names and shapes alone are compared.
+
+    Args:
+        source: where it lies.
+        base: a base or plain model; must be the one that the adapter was made for.
+        prints: the base's fingerprints by precision; what is missing is computed and put there, which spares
+            whoever loads many adapters for one base from hashing it each time.
+
+    Raises:
+        LvtuneError: no such adapter; a damaged file; another base, skeleton or format; whatever keeps it from
+            being downloaded (:func:`lvtune.hub.remote.fetch`).
+    """
+    view, source = as_base(base), locate(source)
+    foreign = peft_folder.read(source)
+    if foreign is not None:
+        tensors, config = foreign
+        adapter = from_peft(config, view)
+    else:
+        tensors, config = adapter_file.read(source)
+        adapter_file.check_base(config, view, prints)
+        adapter = from_config(config, view, tensors)
+    tensors = {name: value for name, value in tensors.items() if not name.startswith(_BANK)}
+    expected = {name: tuple(value.shape) for name, value in adapter.tensors().items()}
+    adapter_file.compare(expected, tensors)
+    adapter.load_tensors(tensors)
+    adapter.eval()
+    return adapter
+
+
+def from_config(config: dict[str, Any], view: Base, tensors: dict[str, Tensor]) -> nn.Module:
+    """The adapter that a config describes, with its embedded prompts and untuned weights."""
+    cls = METHODS.get(config["method"])
+    options = method_config(config["method"], config["method_config"])
+    skeleton, bank = Skeleton.from_dict(config["skeleton"]), None
+    if config["prompts"] is not None:
+        stored = {name[len(_BANK) :]: value for name, value in tensors.items() if name.startswith(_BANK)}
+        prompts = config["prompts"]
+        bank = shared(
+            PromptBank.from_tensors(stored, tuple(prompts), tuple(prompts.values()), config["text_encoder"])
+        )
+    with torch.random.fork_rng(devices=[]):
+        adapter = cls(options, view, bank=bank, skeleton=skeleton)
+    adapter.saved_with = {key: config.get(key) for key in ("training", "metrics")}
+    return adopt(adapter, view, config["domain"], skeleton)
+
+
+def from_peft(config: dict[str, Any], view: Base) -> nn.Module:
+    """The adapter that an ``adapter_config.json`` of plain peft describes, with untuned weights."""
+    options = method_config("peft", peft_options.options_of(config))
+    with torch.random.fork_rng(devices=[]):
+        adapter = METHODS.get("peft")(options, view, skeleton=view.skeleton)
+    return adopt(adapter, view, None, view.skeleton)

@@ -1,0 +1,55 @@
+"""Curves of 3D PCK: the share of joints within 0 to 50 mm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from lvtune.core.errors import LvtuneError
+from lvtune.evaluation.epe import auc
+
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+"""Of Okabe and Ito's palette, which colour-blind eyes tell apart."""
+
+
+def draw_pck(
+    path: str | Path, mm: Sequence[float], curves: Mapping[str, Sequence[float] | None], *, title: str = ""
+) -> Path:
+    """A picture of PCK curves, each with the area under it.
+
+    Args:
+        path: PNG, SVG or PDF.
+        mm: (T,) thresholds.
+        curves: name to shares (T,) from 0 to 1; None is left out.
+        title: above.
+
+    Raises:
+        LvtuneError: nothing to draw, another kind of file, or a file that cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    drawn = {name: np.asarray(shares) for name, shares in curves.items() if shares is not None}
+    if not drawn:
+        raise LvtuneError("no PCK curve to draw", "hands with 3D labels", "score a split that has them")
+    figure = Figure(figsize=(5.2, 4.0), dpi=130, layout="constrained")
+    axes = figure.add_subplot()
+    for (name, shares), colour in zip(drawn.items(), _COLOURS, strict=False):
+        area = 100 * auc(shares, np.asarray(mm))
+        axes.plot(mm, 100 * shares, color=colour, linewidth=2, label=f"{name}: AUC {area:.1f}")
+    axes.set(xlim=(mm[0], mm[-1]), ylim=(0, 100), xlabel="error threshold (mm)", ylabel="joints within (%)")
+    axes.grid(alpha=0.3, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8, loc="best")
+    if title:
+        axes.set_title(title, fontsize=9, loc="left")
+    target = Path(path)
+    try:
+        figure.savefig(target)
+    except (OSError, ValueError) as error:
+        raise LvtuneError(
+            f"{target}: {' '.join(str(error).split())[:120]}", "a PNG, SVG or PDF that can be written",
+            "choose another path",
+        ) from None  # fmt: skip
+    return target

@@ -1,0 +1,85 @@
+"""Dataclasses as options: types, docs, and problems told together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pytest
+
+from lvtune.config.coerce import coerce, describe
+from lvtune.config.schema import build, field_docs, make, options_of
+from lvtune.core.errors import LvtuneError
+
+
+@dataclass(frozen=True)
+class Inner:
+    rate: float = field(default=0.5, metadata={"at_least": 0, "at_most": 1})
+    """A rate;
+    between 0 and 1."""
+
+
+@dataclass(frozen=True)
+class Outer:
+    count: int = 3
+    """How many."""
+    kind: Literal["a", "b"] | None = None
+    """Which."""
+    inner: Inner = Inner()
+    """The inner one."""
+
+
+@pytest.mark.parametrize(
+    ("given", "hint", "expected"),
+    [
+        ("4", int, 4),
+        ("4.0", int, 4),
+        ("5e-4", float, 5e-4),
+        (3, float, 3.0),
+        ("no", bool, False),
+        ("none", int | None, None),
+        ("1,2", tuple[float, float], (1.0, 2.0)),
+        ([1, 2, 3], tuple[int, ...], (1, 2, 3)),
+        (
+            "sketch=a pencil sketch,mural=a mural",
+            dict[str, str],
+            {"sketch": "a pencil sketch", "mural": "a mural"},
+        ),
+    ],
+)
+def test_values_from_text_and_yaml(given, hint, expected):
+    result = coerce(given, hint)
+    assert result == expected
+    assert type(result) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "hint"),
+    [("x", int), (2.5, int), (True, int), ("nan", float), ("maybe", bool), (1, bool), (None, str),
+     (["a"], str), ("1,2,3", tuple[int, int]), ("c", Literal["a", "b"]), ("sketch", dict[str, str])],
+)  # fmt: skip
+def test_wrong_types_are_refused(given, hint):
+    with pytest.raises(ValueError):
+        coerce(given, hint)
+
+
+def test_docs_are_read_from_the_source():
+    assert field_docs(Outer)["count"] == "How many."
+    assert field_docs(Inner)["rate"] == "A rate; between 0 and 1."
+    assert [o.path for o in options_of(Outer)] == ["count", "kind", "inner.rate"]
+    assert describe(Literal["a", "b"] | None) == "one of a, b"
+
+
+def test_nested_tables_become_an_instance():
+    assert make(Outer, {"kind": "b", "inner": {"rate": "0.25"}}) == Outer(kind="b", inner=Inner(0.25))
+
+
+def test_every_problem_is_told_with_its_path():
+    instance, problems = build(Outer, {"cuont": 1, "kind": "c", "inner": {"rate": 2}})
+    assert instance is None
+    assert [given for given, _, _ in problems] == ["unknown option 'cuont'", "kind = 'c'", "inner.rate = 2"]
+    assert problems[0][2] == "did you mean 'count'?"
+    assert problems[1][1] == "one of a, b"
+    assert problems[2][1:] == ("at least 0 and at most 1", "such as inner.rate = 1")
+    with pytest.raises(LvtuneError, match="3 mistakes"):
+        make(Outer, {"cuont": 1, "kind": "c", "inner": {"rate": 2}})
