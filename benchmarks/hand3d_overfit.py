@@ -18,8 +18,8 @@ import time
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from lvtune.adapters import create_adapter
-from lvtune.bases import load_base
+from lvtune.adapters.factory import create_adapter
+from lvtune.bases.base_registry import load_base
 from lvtune.config.options import DataOptions
 from lvtune.data.dataset import collate
 from lvtune.domains import get_domain

@@ -15,7 +15,7 @@ import numpy as np
 
 import lvtune
 from lvtune.domains import get_domain
-from lvtune.evaluation.task import score_split
+from lvtune.evaluation.split_scoring import score_split
 from lvtune.viz.overlay import draw_pose
 
 STYLES = ("sketch", "oil_painting", "watercolor", "cartoon")

@@ -21,7 +21,7 @@ from lvtune.cli.adapt import parser, recipe_of
 from lvtune.config.options import DataOptions
 from lvtune.domains import get_domain
 from lvtune.domains.lsp_art import SEEN
-from lvtune.evaluation.task import score_split
+from lvtune.evaluation.split_scoring import score_split
 from lvtune.patcher.attaching import attach
 from lvtune.training.loop import tune
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import torch
 
-from lvtune.adapters import create_adapter
+from lvtune.adapters.factory import create_adapter
 from lvtune.adapters.vlpose_decoders import DECODERS
 from lvtune.adapters.vlpose_matchers import MATCHERS
-from lvtune.bases import load_base
+from lvtune.bases.base_registry import load_base
 from lvtune.language.bank import PromptBank
 
 BASES = (

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from lvtune.config.options import DataOptions
 from lvtune.domains import get_domain
-from lvtune.language.joint import load_joint_encoder
+from lvtune.language.joint_registry import load_joint_encoder
 
 BATCH = 32
 

@@ -9,12 +9,12 @@ import importlib
 from typing import Any
 
 from lvtune.core.errors import LvtuneError
-
-__version__ = "0.1.0"
+from lvtune.core.version import __version__
 
 _HOMES = {
     "AdaptReport": "lvtune.api",
     "AdapterPool": "lvtune.hub.pool",
+    "Adapter": "lvtune.adapters.adapter",
     "Attachment": "lvtune.patcher.attaching",
     "Auto": "lvtune.patcher.automatic",
     "Pose": "lvtune.api",
@@ -29,25 +29,25 @@ _HOMES = {
     "compare": "lvtune.experiments.comparing",
     "convert_vitpose": "lvtune.export.foreign_models",
     "convert_vlpose": "lvtune.export.foreign_models",
-    "create_adapter": "lvtune.adapters",
+    "create_adapter": "lvtune.adapters.factory",
     "detach": "lvtune.patcher.attaching",
     "evaluate": "lvtune.api",
     "export_onnx": "lvtune.export.onnx_file",
     "fingerprint": "lvtune.bases.fingerprint",
     "fix_prompt": "lvtune.adapters.combining",
-    "list_bases": "lvtune.bases",
+    "list_bases": "lvtune.bases.base_registry",
     "list_domains": "lvtune.domains",
-    "list_methods": "lvtune.adapters",
+    "list_methods": "lvtune.adapters.method_registry",
     "list_text_encoders": "lvtune.language",
-    "load_adapter": "lvtune.storage.store",
-    "load_base": "lvtune.bases",
+    "load_adapter": "lvtune.hub.adapter_loading",
+    "load_base": "lvtune.bases.base_registry",
     "merge": "lvtune.patcher.merging",
     "predict": "lvtune.api",
     "pull_adapter": "lvtune.hub.remote",
     "push_adapter": "lvtune.hub.publish",
-    "register_base": "lvtune.bases",
+    "register_base": "lvtune.bases.base_registry",
     "register_domain": "lvtune.domains",
-    "register_method": "lvtune.adapters",
+    "register_method": "lvtune.adapters.method_registry",
     "register_text_encoder": "lvtune.language",
     "reproduce": "lvtune.experiments.reproducing",
     "save_adapter": "lvtune.storage.store",
@@ -62,6 +62,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'lvtune' has no attribute '{name}'")
     value = getattr(importlib.import_module(_HOMES[name]), name)
+    if name in ("create_adapter", "load_adapter"):
+        importlib.import_module("lvtune.hub.publish")  # gives adapters their push_to_hub
     globals()[name] = value
     return value
 

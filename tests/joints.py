@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lvtune.language.joint import JOINT, register_joint_encoder
+from lvtune.language.joint_registry import JOINT, register_joint_encoder
 
 DIM = 6
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from lvtune.adapters import METHODS, create_adapter
+from lvtune.adapters.factory import create_adapter
+from lvtune.adapters.method_registry import METHODS
 from lvtune.bases.base import BaseSpec
 from lvtune.bases.vitpose import VitPoseBase, build_model, make_config
 from lvtune.data.skeletons import COCO_17, Skeleton

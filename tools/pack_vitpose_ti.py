@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-from lvtune.bases import load_base
+from lvtune.bases.base_registry import load_base
 from lvtune.bases.vitpose_weights import SHIPPED
 from lvtune.data.table import read_coco
 from lvtune.domains import Split

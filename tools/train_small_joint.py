@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from lvtune.domains import get_domain
 from lvtune.domains.brushes import cells, daubs
 from lvtune.domains.filters import apply_filter
+from lvtune.domains.source import source_split
 from lvtune.language.grammars import load_grammar
 from lvtune.language.sentences import HUMAN_ART
 from lvtune.language.small_joint import SmallConfig, SmallEncoder, SmallJoint, save_small
@@ -263,7 +264,7 @@ def main() -> None:
     started, unseen = time.perf_counter(), unseen_of(given.target)
     torch.manual_seed(given.seed)
     encoder = SmallEncoder(SmallJoint(SmallConfig()))
-    source, test = (get_domain("demo-art").open_source(part) for part in ("train", "test"))
+    source, test = (source_split(get_domain("demo-art"), part) for part in ("train", "test"))
     changes = {**LOOKS, **(AKIN if given.akin else {})}
     changes |= paired(changes, given.pairs, given.seed)
     looks, meanings, names = collect(encoder, source, given.photographs, unseen, changes, say=say)

@@ -12,11 +12,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from lvtune.adapters import register_method
-from lvtune.adapters.protocol import Defaults, modules_by_key, plus
+from lvtune.adapters.adapter import Adapter
+from lvtune.adapters.building import modules_by_key, plus
+from lvtune.adapters.method_registry import register_method
 from lvtune.bases.base import Base
-from lvtune.bases.changes import Fold
-from lvtune.patcher.attaching import AddToOutput, Change
+from lvtune.bases.changes import AddToOutput, Change, Fold
 
 _KINDS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.LayerNorm, nn.BatchNorm2d)
 
@@ -30,7 +30,7 @@ class BitFitConfig:
 
 
 @register_method("bitfit")
-class BitFit(Defaults, nn.Module):
+class BitFit(Adapter):
     """Biases of linear layers, convolutions and normalisations."""
 
     Config = BitFitConfig

@@ -14,12 +14,13 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lvtune.adapters import register_method
-from lvtune.adapters.protocol import Defaults, layers_of_blocks, own_predictor, replaced
+from lvtune.adapters.adapter import Adapter
+from lvtune.adapters.building import layers_of_blocks, own_predictor, replaced
+from lvtune.adapters.method_registry import register_method
 from lvtune.bases.base import Base, Block
+from lvtune.bases.changes import AddToOutput, Call, Change, StandIn
 from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import Skeleton
-from lvtune.patcher.attaching import AddToOutput, Call, Change, StandIn
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class _Bottleneck(nn.Module):
 
 
 @register_method("bottleneck")
-class Bottleneck(Defaults, nn.Module):
+class Bottleneck(Adapter):
     """A bottleneck beside, or two behind, the sublayers of each block and, by default, a trained predictor."""
 
     Config = BottleneckConfig

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from lvtune.adapters import adopt, base_of
+from lvtune.adapters.adapter import Adapter
+from lvtune.adapters.factory import adopt, base_of
 from lvtune.adapters.stack import Stack, StackConfig, joined
 from lvtune.adapters.summing import no_sum, same_sentences
 from lvtune.bases.base import Base, as_base
@@ -131,7 +132,7 @@ def fix_prompt(adapter: nn.Module, prompt: str | None = None, *, base: nn.Module
             gone, or another.
     """
     view = _common_base([adapter], [adapter], base)
-    if adapter.bank is None or not hasattr(adapter, "fixed"):
+    if adapter.bank is None or type(adapter).fixed is Adapter.fixed:
         what = "reads no sentences" if adapter.bank is None else "cannot do without"
         raise LvtuneError(
             f"a fixed sentence for {adapter.method}, which {what}", "an adapter of vlpose-light with language",

@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import nn
 
-from lvtune.adapters import register_method
-from lvtune.adapters.protocol import (
-    Defaults,
+from lvtune.adapters.adapter import Adapter
+from lvtune.adapters.building import (
     copy_of_head,
     copy_of_tail,
     embeddings_of,
     freeze_batchnorm,
+    layer_scale,
     replaced,
     tail_changes,
 )
+from lvtune.adapters.method_registry import register_method
 from lvtune.bases.base import Base
+from lvtune.bases.changes import Change
 from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import Skeleton
-from lvtune.patcher.attaching import Change
-from lvtune.training.optim import layer_scale
 
 if TYPE_CHECKING:
     from lvtune.config.options import TrainOptions
@@ -41,7 +41,7 @@ class FullConfig:
 
 
 @register_method("full")
-class Full(Defaults, nn.Module):
+class Full(Adapter):
     """A trainable copy of encoder and head."""
 
     Config = FullConfig

@@ -10,11 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from torch import nn
-
-from lvtune.adapters import register_method
-from lvtune.adapters.protocol import (
-    Defaults,
+from lvtune.adapters.adapter import Adapter
+from lvtune.adapters.building import (
     copy_of_head,
     copy_of_tail,
     freeze_batchnorm,
@@ -22,9 +19,10 @@ from lvtune.adapters.protocol import (
     replaced,
     tail_changes,
 )
+from lvtune.adapters.method_registry import register_method
 from lvtune.bases.base import Base
+from lvtune.bases.changes import Change
 from lvtune.data.skeletons import Skeleton
-from lvtune.patcher.attaching import Change
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class HeadConfig:
 
 
 @register_method("head")
-class Head(Defaults, nn.Module):
+class Head(Adapter):
     """A trainable copy of the head, or of the predictor at its end."""
 
     Config = HeadConfig

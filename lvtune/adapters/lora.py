@@ -16,13 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lvtune.adapters import register_method
-from lvtune.adapters.protocol import Defaults, layers_of_blocks, name_of, own_predictor, plus, replaced
+from lvtune.adapters.adapter import Adapter
+from lvtune.adapters.building import layers_of_blocks, name_of, own_predictor, plus, replaced
+from lvtune.adapters.method_registry import register_method
 from lvtune.adapters.summing import fresh, same_options, side_by_side, sum_predictors
 from lvtune.bases.base import Base
+from lvtune.bases.changes import AddToOutput, Change
 from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import Skeleton
-from lvtune.patcher.attaching import AddToOutput, Change
 
 _PREFIX = "base_model.model."
 
@@ -62,7 +63,7 @@ class _Delta:
 
 
 @register_method("lora")
-class Lora(Defaults, nn.Module):
+class Lora(Adapter):
     """Low-rank differences and, by default, a trained predictor."""
 
     Config = LoraConfig

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lvtune.adapters import register_method
-from lvtune.adapters.protocol import Defaults, modules_by_key, plus
+from lvtune.adapters.adapter import Adapter
+from lvtune.adapters.building import modules_by_key, plus
+from lvtune.adapters.method_registry import register_method
 from lvtune.bases.base import Base
-from lvtune.bases.changes import Fold
-from lvtune.patcher.attaching import AddToOutput, Change
+from lvtune.bases.changes import AddToOutput, Change, Fold
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Shift(nn.Module):
 
 
 @register_method("norm")
-class Norm(Defaults, nn.Module):
+class Norm(Adapter):
     """Scale and shift of LayerNorm and BatchNorm."""
 
     Config = NormConfig

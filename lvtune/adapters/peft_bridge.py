@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from lvtune.adapters.adapter import Adapter
+from lvtune.adapters.building import name_of, own_predictor, replaced
 from lvtune.adapters.peft_options import PeftOptions, Tuner, as_json, line_of, make_peft_config, quiet, refused
-from lvtune.adapters.protocol import Defaults, name_of, own_predictor, replaced
 from lvtune.bases.base import Base
-from lvtune.bases.changes import Fold
+from lvtune.bases.changes import Call, Change, Fold, StandIn
 from lvtune.data.skeletons import Skeleton
-from lvtune.patcher.attaching import Call, Change, StandIn
 
 if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _PREFIX = "base_model.model."
 
 
-class PeftAdapter(Defaults, nn.Module):
+class PeftAdapter(Adapter):
     """peft's layers, ready to stand in for the base's, and by default a trained predictor."""
 
     Config = PeftOptions

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
-from lvtune.adapters.protocol import BLOCK_LAYERS, layers_of_blocks
+from lvtune.adapters.building import BLOCK_LAYERS, layers_of_blocks
 from lvtune.bases.base import Base
 from lvtune.config.coerce import coerce, describe
 from lvtune.core.errors import LvtuneError

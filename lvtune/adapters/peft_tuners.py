@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lvtune.adapters import register_method
+from lvtune.adapters.method_registry import register_method
 from lvtune.adapters.peft_bridge import PeftAdapter
 from lvtune.adapters.peft_options import PeftOptions, Tuner
 

@@ -14,20 +14,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from lvtune.adapters import register_method
-from lvtune.adapters.protocol import (
-    BLOCK_LAYERS,
-    Defaults,
-    layers_of_blocks,
-    name_of,
-    own_predictor,
-    plus,
-    replaced,
-)
+from lvtune.adapters.adapter import Adapter
+from lvtune.adapters.building import BLOCK_LAYERS, layers_of_blocks, name_of, own_predictor, plus, replaced
+from lvtune.adapters.method_registry import register_method
 from lvtune.bases.base import Base
-from lvtune.bases.changes import Fold
+from lvtune.bases.changes import Call, Change, Fold, StandIn
 from lvtune.data.skeletons import Skeleton
-from lvtune.patcher.attaching import Call, Change, StandIn
 
 
 @dataclass(frozen=True)
@@ -51,7 +43,7 @@ class _Affine(nn.Module):
 
 
 @register_method("ssf")
-class SSF(Defaults, nn.Module):
+class SSF(Adapter):
     """A scale and a shift behind each layer of the blocks and, by default, a trained predictor."""
 
     Config = SSFConfig

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from lvtune.adapters import METHODS, register_method
-from lvtune.adapters.protocol import Defaults
+from lvtune.adapters.adapter import Adapter
+from lvtune.adapters.method_registry import METHODS, register_method
 from lvtune.bases.base import Base
 from lvtune.bases.changes import (
     AddToOutput,
@@ -67,7 +67,7 @@ class StackConfig:
         Raises:
             LvtuneError: unknown method or options.
         """
-        from lvtune.api.recipe import method_config
+        from lvtune.adapters.method_registry import method_config
         from lvtune.config.schema import hints_of
 
         method, prefix = self.members[index], f"{index + 1}."
@@ -78,7 +78,7 @@ class StackConfig:
 
 
 @register_method("stack")
-class Stack(Defaults, nn.Module):
+class Stack(Adapter):
     """Members of several methods, applied in their order."""
 
     Config = StackConfig

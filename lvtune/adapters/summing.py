@@ -144,14 +144,8 @@ def same_sentences(adapters: Sequence[nn.Module]) -> None:
 
 def no_sum(method: str) -> LvtuneError:
     """The error of a method whose adapters do not add up."""
-    from lvtune.adapters import METHODS
-    from lvtune.adapters.protocol import Defaults
-
-    def adds_up(cls: Any) -> bool:
-        own = getattr(cls, "summed", Defaults.summed)
-        return getattr(cls, "linear", False) or own.__func__ is not Defaults.summed.__func__
-
-    able = [name for name in METHODS.names() if adds_up(METHODS.get(name))]
+    from lvtune.adapters.method_registry import METHODS
+    able = [name for name in METHODS.names() if METHODS.get(name).adds_up()]
     return LvtuneError(
         f"a sum of adapters of {method}, in whose tensors the changed weights are not linear",
         f"a method whose adapters add up: {', '.join(able)}",

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lvtune.bases.base import Base, Block
-from lvtune.patcher.attaching import AddToOutput, Call, Change, InsertTokens, StandIn
+from lvtune.bases.changes import AddToOutput, Call, Change, InsertTokens, StandIn
 
 
 def per_block(shapes: Sequence[tuple[int, ...]], none: tuple[int, ...] = ()) -> nn.Parameter | nn.ParameterList:

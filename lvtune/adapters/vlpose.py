@@ -22,18 +22,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from lvtune.adapters import register_method
-from lvtune.adapters.protocol import Defaults, embeddings_of, instead, make_predictor
+from lvtune.adapters.adapter import Adapter
+from lvtune.adapters.building import embeddings_of, instead, layer_scale, make_predictor
+from lvtune.adapters.method_registry import register_method
 from lvtune.adapters.visual_prompts import gated_prompts, per_block, prompt_rows, shallow_prompts
 from lvtune.adapters.vlpose_decoders import DECODERS, Join
 from lvtune.adapters.vlpose_matchers import MATCHERS
 from lvtune.adapters.vlpose_published import FollowingNorm, drop_path, norms_of_head
 from lvtune.bases.base import Base, Block
+from lvtune.bases.changes import Call, Change, StandIn
 from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import Skeleton
 from lvtune.language.bank_cache import held, placed
-from lvtune.patcher.attaching import Call, Change, StandIn
-from lvtune.training.optim import layer_scale
 
 if TYPE_CHECKING:
     from lvtune.config.options import TrainOptions
@@ -86,7 +86,7 @@ class VLPoseConfig:
 
 
 @register_method("vlpose")
-class VLPose(Defaults, nn.Module):
+class VLPose(Adapter):
     """Visual prompts, relation matcher, injecting decoder and a trained predictor."""
 
     Config = VLPoseConfig

@@ -24,8 +24,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lvtune.adapters import register_method
-from lvtune.adapters.protocol import Defaults, layers_of_blocks, make_predictor, name_of, plus, replaced
+from lvtune.adapters.adapter import Adapter
+from lvtune.adapters.building import layers_of_blocks, make_predictor, name_of, plus, replaced
+from lvtune.adapters.method_registry import register_method
 from lvtune.adapters.summing import (
     exact_only,
     fresh,
@@ -36,10 +37,10 @@ from lvtune.adapters.summing import (
     sum_predictors,
 )
 from lvtune.bases.base import Base
+from lvtune.bases.changes import Call, Change, StandIn
 from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import Skeleton
 from lvtune.language.bank_cache import held
-from lvtune.patcher.attaching import Call, Change, StandIn
 
 if TYPE_CHECKING:
     from lvtune.config.options import TrainOptions
@@ -93,7 +94,7 @@ class _Beside:
 
 
 @register_method("vlpose-light")
-class VLPoseLight(Defaults, nn.Module):
+class VLPoseLight(Adapter):
     """Low-rank differences weighed by the sentence, and a trained predictor."""
 
     Config = VLPoseLightConfig

@@ -45,7 +45,7 @@ class ConcatMatcher(nn.Module):
     def forward(self, image: Tensor, text: Tensor, mask: Tensor) -> Tensor:
         """R (B, N, D)."""
         source, mask = self.context(image, text, mask)
-        split = lambda x: x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # noqa: E731  (B, heads, M, D / heads)
+        split = lambda x: x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # noqa: E731  (B, heads, N, D / heads)
         out = F.scaled_dot_product_attention(
             split(self.q(image)),
             split(self.k(source)),

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lvtune.adapters.protocol import instead
+from lvtune.adapters.building import instead
 from lvtune.bases.base import Base, Block
-from lvtune.patcher.attaching import Call, Change, StandIn
+from lvtune.bases.changes import Call, Change, StandIn
 
 
 class FollowingNorm(nn.Module):

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import nn
 
-from lvtune.adapters import register_method
-from lvtune.adapters.protocol import Defaults, own_predictor, replaced
+from lvtune.adapters.adapter import Adapter
+from lvtune.adapters.building import own_predictor, replaced
+from lvtune.adapters.method_registry import register_method
 from lvtune.adapters.visual_prompts import gated_prompts, prompt_rows, shallow_prompts
 from lvtune.bases.base import Base, Block
+from lvtune.bases.changes import Change
 from lvtune.data.skeletons import Skeleton
-from lvtune.patcher.attaching import Change
 
 if TYPE_CHECKING:
     from lvtune.config.options import TrainOptions
@@ -46,7 +47,7 @@ class VPTConfig:
 
 
 @register_method("vpt")
-class VPT(Defaults, nn.Module):
+class VPT(Adapter):
     """Visual prompts and, by default, a trained predictor."""
 
     Config = VPTConfig

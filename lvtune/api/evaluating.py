@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvtune.api.job import limited, open_domain, open_source
-from lvtune.bases import load_base
-from lvtune.bases.base import Base, as_base
+from lvtune.bases.base import as_base
+from lvtune.bases.base_registry import load_base
 from lvtune.config.options import DataOptions
 from lvtune.evaluation.choosing import Auto, choose
-from lvtune.evaluation.task import score_split
+from lvtune.evaluation.split_scoring import score_split
+from lvtune.hub.adapter_loading import open_adapter
 from lvtune.language.ranking import RANKER
 from lvtune.patcher.attaching import attach
 from lvtune.training.engine import resolve_device
+from lvtune.viz.pck_curves import draw_curves
 
 if TYPE_CHECKING:
     from torch import nn
@@ -79,7 +81,8 @@ def evaluate(
         found["source"] = None
         if out is not None:
             Path(out).mkdir(parents=True, exist_ok=True)
-            scores.write(Path(out), target.name)
+            scores.write(Path(out))
+            draw_curves(Path(out), scores.curves(), target.name)
         if source is not None and source.table.skeleton.keypoints == skeleton.keypoints:
             kept = score_split(view, source, prompt=None, **options)
             found["source"] = kept.values | kept.headline()
@@ -107,8 +110,3 @@ def evaluate(
     return values
 
 
-def open_adapter(adapter: nn.Module | str | Path | None, base: Base) -> nn.Module | None:
-    """An adapter from wherever it is."""
-    from lvtune.storage.store import load_adapter
-
-    return load_adapter(adapter, base) if isinstance(adapter, str | Path) else adapter

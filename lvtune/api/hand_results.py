@@ -10,7 +10,7 @@ import numpy as np
 from lvtune.evaluation.hand_inference import Hands, absolute
 
 if TYPE_CHECKING:
-    from lvtune.api.predicting import Pose
+    from lvtune.api.pose import Pose
     from lvtune.data.hand_space import HandSpace
 
 _PLOT = 420

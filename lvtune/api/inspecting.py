@@ -25,7 +25,7 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
         float32), ``attaches`` (changes to the base), ``targets`` (names of the base's modules that they change),
         ``persons`` (None where the data are missing), ``missing`` (what keeps it from being run here).
     """
-    from lvtune.adapters import METHODS
+    from lvtune.adapters.method_registry import METHODS
     from lvtune.api.job import prepare
     from lvtune.api.outline import outline
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from lvtune.adapters import METHODS, create_adapter
-from lvtune.api.recipe import TEXT_ONLY, objective_config
-from lvtune.bases import load_base
+from lvtune.adapters.factory import create_adapter
+from lvtune.adapters.method_registry import METHODS
+from lvtune.api.recipe import TEXT_ONLY
+from lvtune.bases.base_registry import load_base
 from lvtune.core.errors import LvtuneError
 from lvtune.data.augment import Augment
 from lvtune.domains import Split, custom_domain, get_domain
 from lvtune.domains.few_pictures import take_shots
+from lvtune.domains.source import source_split
 from lvtune.evaluation.choosing import choose
 from lvtune.evaluation.inference import split_dataset
 from lvtune.hub.starts import Begun, begin
 from lvtune.language.captions import CAPTION, captions_of, read_captions
 from lvtune.language.sentences import PROMPTS, own_sentences, prompts_of
 from lvtune.training.engine import resolve_device
-from lvtune.training.objectives import OBJECTIVES, Setting
+from lvtune.training.objectives import OBJECTIVES, Setting, objective_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -77,7 +79,7 @@ def prepare(recipe: Recipe) -> Job:
     base = load_base(recipe.base, recipe.weights, seed=recipe.seed)
     base.model.to(device)
     if recipe.look:
-        from lvtune.api.predicting import find_images
+        from lvtune.data.images import find_images
 
         find_images(recipe.look)  # now, for the same reason as the prompt below
     recipe = replace(recipe, objective=recipe.objective or (TEXT_ONLY if recipe.text_only else base.objective))
@@ -114,9 +116,9 @@ def open_domain(name: str, data: DataOptions) -> Domain:
 
 def open_source(domain: Domain, base: Base, data: DataOptions, split: str = "test") -> Split | None:
     """What the base comes from: the user's source data, the domain's own, or what ships with the base."""
-    source = domain.open_source(split, data, base.spec.trained_on)
+    source = source_split(domain, split, data, base.spec.trained_on)
     if source is None and base.spec.source:
-        source = get_domain(base.spec.source).open_source("train" if split == "train" else "test")
+        source = source_split(get_domain(base.spec.source), "train" if split == "train" else "test")
     return None if source is None else limited(source, data)
 
 

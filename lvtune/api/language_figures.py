@@ -13,13 +13,13 @@ from torch.utils.data import DataLoader, Subset
 
 from lvtune.api.job import open_domain, open_training, setting_of
 from lvtune.api.recipe import Recipe
-from lvtune.bases import load_base
+from lvtune.bases.base_registry import load_base
 from lvtune.core.errors import LvtuneError
 from lvtune.core.files import write_atomically
 from lvtune.data.dataset import collate
 from lvtune.evaluation.inference import split_dataset
 from lvtune.language.grammars import draw
-from lvtune.language.joint import unnormalised
+from lvtune.language.joint_registry import unnormalised
 from lvtune.training.engine import resolve_device
 from lvtune.training.joint_features import PromptVectors
 from lvtune.viz.language import cover, feature_map, ranked, retrieval_sheet
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from torch.utils.data import Dataset
 
     from lvtune.bases.base import Base
-    from lvtune.language.joint import JointEncoder
+    from lvtune.language.joint_registry import JointEncoder
 
 Say = Callable[[str], None]
 FILES = {"map": "feature-map.png", "retrieval": "retrieval.png"}

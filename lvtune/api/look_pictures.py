@@ -10,7 +10,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from lvtune.api.job import Job
-    from lvtune.api.predicting import Pose
+    from lvtune.api.pose import Pose
 
 _LONGEST = 840
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from lvtune.adapters import METHODS, create_adapter
+from lvtune.adapters.factory import create_adapter
+from lvtune.adapters.method_registry import METHODS
 from lvtune.api.job import embed, open_domain, sentences_of
-from lvtune.bases import load_base
+from lvtune.bases.base_registry import load_base
 from lvtune.core.errors import LvtuneError
 from lvtune.language.bank import RANDOM, REDRAWN, PromptBank, get_bank
 from lvtune.language.encoders import usual_width

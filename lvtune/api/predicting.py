@@ -5,26 +5,27 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from lvtune.api.evaluating import open_adapter
 from lvtune.api.hand_results import draw_all, in_space
+from lvtune.api.pose import Pose
 from lvtune.api.routed import is_several, route_pictures
-from lvtune.bases import load_base
 from lvtune.bases.base import Base, as_base
+from lvtune.bases.base_registry import load_base
 from lvtune.core.errors import LvtuneError
 from lvtune.data.crop import box_to_center_scale, fix_aspect, to_image, udp_matrix, warp
 from lvtune.data.hand_frame import RIGHT
 from lvtune.data.hand_space import HandSpace
-from lvtune.data.images import read_image
+from lvtune.data.images import find_images, read_image
 from lvtune.evaluation.choosing import Auto, choose
 from lvtune.evaluation.hand_inference import Hands, look
 from lvtune.evaluation.inference import predict_heatmaps
+from lvtune.hub.adapter_loading import open_adapter
 from lvtune.language.ranking import RANKER
 from lvtune.patcher.attaching import acting, attach, use_adapter
 from lvtune.training.engine import resolve_device
@@ -32,52 +33,11 @@ from lvtune.training.engine import resolve_device
 if TYPE_CHECKING:
     from torch import nn
 
-    from lvtune.data.skeletons import Skeleton
     from lvtune.patcher.automatic import Auto as Route
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 Boxes = "str | Path | dict[str, Sequence[Sequence[float]]] | None"
 
 
-@dataclass(frozen=True)
-class Pose:
-    """One person found in one picture; pixels, x to the right, y down."""
-
-    image: str
-    """Path of the picture."""
-    bbox: tuple[float, float, float, float]
-    """x, y, width, height that was looked at."""
-    keypoints: np.ndarray
-    """(K, 2) x, y."""
-    scores: np.ndarray
-    """(K,) maxima of the heatmaps."""
-    skeleton: Skeleton
-    """Names and links of the key points."""
-    xyz: np.ndarray | None = None
-    """(K, 3) x, y, depth in space, of hands; see ``unit``."""
-    prompt: str | None = None
-    """Category whose sentence was read; None: the mean of all, or none."""
-    adapter: str | None = ""
-    """Name of the adapter that its picture went under; None: the bare base; empty: nobody chose."""
-    unit: str = ""
-    """What ``xyz`` is told in: lengths of the reference bone or mm, relative to the root or to the camera."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
-        points: list[dict[str, Any]] = [
-            {"name": name, "x": round(float(x), 2), "y": round(float(y), 2), "score": round(float(score), 4)}
-            for name, (x, y), score in zip(self.skeleton.keypoints, self.keypoints, self.scores, strict=True)
-        ]
-        found = {"image": self.image, "bbox": [round(v, 2) for v in self.bbox], "keypoints": points}
-        if self.adapter != "":
-            found["adapter"] = self.adapter
-        if self.prompt is not None:
-            found["prompt"] = self.prompt
-        if self.xyz is None:
-            return found
-        for point, joint in zip(points, self.xyz, strict=True):
-            point["xyz"] = [round(float(v), 4) for v in joint]
-        return {**found, "unit": self.unit}
 
 
 def predict(
@@ -158,24 +118,6 @@ def predict(
     return poses
 
 
-def find_images(images: str | Path | Sequence[str | Path]) -> list[Path]:
-    """The picture files, those of folders in the order of their names."""
-    given = [images] if isinstance(images, str | Path) else list(images)
-    found: list[Path] = []
-    for item in map(Path, given):
-        if item.is_dir():
-            inside = sorted(p for p in item.rglob("*") if p.suffix.lower() in SUFFIXES)
-            if not inside:
-                raise LvtuneError(f"folder {item} without pictures", f"files ending in {', '.join(SUFFIXES)}",
-                                  "check the path")  # fmt: skip
-            found += inside
-        elif item.is_file():
-            found.append(item)
-        else:
-            raise LvtuneError(f"no picture or folder at {item}", "an existing picture or folder", "check the path")
-    if not found:
-        raise LvtuneError("no pictures", "at least one picture or folder", "name one: lvtune predict PICTURE")
-    return found
 
 
 def read_boxes(boxes: Any, files: list[Path]) -> dict[Path, np.ndarray | None]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from lvtune.adapters.method_registry import method_config
 from lvtune.config.options import (
     AS_SAID,
     AUGMENT_FALLBACK,
@@ -20,9 +21,10 @@ from lvtune.config.options import (
     LanguageOptions,
     TrainOptions,
 )
-from lvtune.config.schema import Problem, build, make, plain, raise_problems
+from lvtune.config.schema import Problem, build, plain, raise_problems
 from lvtune.config.yaml_files import read_yaml
 from lvtune.core.errors import LvtuneError
+from lvtune.training.objectives import objective_config
 
 
 @dataclass(frozen=True)
@@ -145,31 +147,8 @@ def _fill(options: Any, *others: Any) -> Any:
     return replace(options, **{name: found[0] for name, found in values.items() if found})
 
 
-def method_config(method: str, options: Mapping[str, Any]) -> Any:
-    """The config of a method, an instance of its own dataclass.
-
-    Raises:
-        LvtuneError: unknown method or options, wrong types or ranges.
-    """
-    from lvtune.adapters import METHODS
-
-    return make(METHODS.get(method).Config, options, "method.")
 
 
-def objective_config(objective: str | None, options: Mapping[str, Any]) -> Any:
-    """The config of an objective, an instance of its own dataclass.
-
-    Raises:
-        LvtuneError: no objective is named; unknown objective or options, wrong types or ranges.
-    """
-    from lvtune.training.objectives import OBJECTIVES
-
-    if objective is None:
-        raise LvtuneError(
-            f"option 'objective.{next(iter(options))}' without an objective",
-            f"its name: {', '.join(OBJECTIVES.names())}", "give --objective NAME too",
-        )  # fmt: skip
-    return make(OBJECTIVES.get(objective).Config, options, "objective.")
 
 
 def _typed(

@@ -19,7 +19,7 @@ PICTURES = 6
 
 def environment() -> dict[str, str]:
     """Versions of what the figures depend on."""
-    from lvtune import __version__
+    from lvtune.core.version import __version__
 
     found = {"lvtune": __version__, "python": platform.python_version()}
     for name in _PACKAGES:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvtune.api.evaluating import open_adapter
+from lvtune.core.context import AUTO
 from lvtune.core.errors import LvtuneError
 from lvtune.data.images import read_image
+from lvtune.hub.adapter_loading import open_adapter
 from lvtune.language.ranking import RANKER
 from lvtune.patcher.attaching import attach, attached, use_adapter
 from lvtune.patcher.automatic import Auto
-from lvtune.patcher.selection import AUTO
 
 if TYPE_CHECKING:
     from torch import nn

@@ -9,7 +9,8 @@ import numpy as np
 
 from lvtune.api.score_cache import Known
 from lvtune.data.mixed import MixedTable
-from lvtune.evaluation.task import Scores, score_split
+from lvtune.evaluation.split_scoring import score_split
+from lvtune.evaluation.task import Scores
 from lvtune.patcher.attaching import attached
 
 if TYPE_CHECKING:

@@ -1,60 +1,7 @@
 """Frozen pose estimators, one family a file."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from functools import partial
-
+from lvtune.bases import hand3d, hand3d_vit, pvtpose, swinpose, timmpose, vitpose_weights  # noqa: F401
 from lvtune.bases.base import Base, BaseSpec, Block, Stage, as_base
-from lvtune.core.registry import Registry
-
-BASES: Registry[Callable[..., Base]] = Registry("base")
-"""Name to ``loader(weights, revision=None, seed=0) -> Base``; of a family ``<family>:<name>``, the loader takes the
-name first."""
-
-
-def register_base(name: str) -> Callable[[Callable[..., Base]], Callable[..., Base]]:
-    """Decorator that makes a loader known to :func:`load_base`."""
-    return BASES.register(name)
-
-
-def load_base(name: str, weights: str = "pretrained", *, revision: str | None = None, seed: int = 0) -> Base:
-    """A frozen base, in eval, without gradients.
-
-    Args:
-        name: one of :func:`list_bases`, ``<name>`` filled in (``timm:resnet50``); behind a slash a variant of it,
-            such as an expert (``vitpose-plus-b/ap10k``).
-        weights: ``pretrained`` (shipped with the package, else the Hub), ``random``, a path, or a Hub id.
-        revision: of the Hub repository.
-        seed: of ``random`` weights.
-
-    Raises:
-        LvtuneError: unknown name; weights that are not there or do not fit.
-    """
-    loader, variant = find_loader(name)
-    base = loader(weights, revision=revision, seed=seed)
-    return (base.variant(variant) if variant else base).freeze()
-
-
-def find_loader(name: str) -> tuple[Callable[..., Base], str]:
-    """The loader behind a name, and the variant that the name asks for ("" for none).
-
-    Raises:
-        LvtuneError: no such base.
-    """
-    family, colon, rest = name.partition(":")
-    if colon and f"{family}:<name>" in BASES:
-        return partial(BASES.get(f"{family}:<name>"), rest), ""
-    whole, _, variant = name.partition("/")
-    return BASES.get(whole if whole in BASES else name), variant if whole in BASES else ""
-
-
-def list_bases() -> list[str]:
-    """Names for :func:`load_base`."""
-    return BASES.names()
-
-
-# each files its loaders under their names
-from lvtune.bases import hand3d, hand3d_vit, pvtpose, swinpose, timmpose, vitpose_weights  # noqa: E402, F401
+from lvtune.bases.base_registry import BASES, list_bases, load_base, register_base
 
 __all__ = ["BASES", "Base", "BaseSpec", "Block", "Stage", "as_base", "list_bases", "load_base", "register_base"]

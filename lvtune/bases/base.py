@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from lvtune.bases.parts import Block, Stage, depths_of
+from lvtune.core.context import choose_adapters, is_attached
 from lvtune.core.errors import LvtuneError
 from lvtune.data.codec import UDPHeatmap
 from lvtune.data.skeletons import COCO_17, Skeleton
@@ -274,20 +275,17 @@ class Base(nn.Module, ABC):
         Returns:
             (B, K, h, w); a list of (K_i, h, w) where the chosen adapters predict different key points.
         """
-        from lvtune.patcher.attaching import use_adapter
-
         kwargs = self.forward_kwargs(pixel_values)
         if adapters is ... and prompt is ...:
             return self.heatmaps_of(self.model(pixel_values, **kwargs))
-        with use_adapter(self, adapters, prompt=prompt):
+        with choose_adapters(self.model, adapters, prompt):
             return self.heatmaps_of(self.model(pixel_values, **kwargs))
 
     def train(self, mode: bool = True) -> Base:
         """Sets the mode of attached adapters; the estimator's own modules stay in eval."""
-        from lvtune.patcher.attaching import set_mode
-
         self.training = mode
-        set_mode(self.model, mode)
+        if is_attached(self.model):  # the patcher then keeps the estimator's own modules in eval
+            self.model.train(mode)
         return self
 
     def freeze(self) -> Base:

@@ -12,8 +12,8 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from lvtune.bases import BASES
 from lvtune.bases.base import FAMILIES, Base, BaseSpec, Block, Stage
+from lvtune.bases.base_registry import BASES
 from lvtune.bases.deconv_weights import Adopt, fill, not_adopted
 from lvtune.bases.hand_nets import CPM_WIDTH, CpmEncoder, CpmHead, SameConv2d
 from lvtune.bases.hand_pose import SIGMA, HandBase, HandPose, build_hand

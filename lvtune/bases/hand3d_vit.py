@@ -11,8 +11,8 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from lvtune.bases import BASES
 from lvtune.bases.base import FAMILIES, Base, BaseSpec, Block, Stage
+from lvtune.bases.base_registry import BASES
 from lvtune.bases.deconv_head import DeconvHead, deconv_stage
 from lvtune.bases.hand3d import load_hand
 from lvtune.bases.hand_nets import JOINTS

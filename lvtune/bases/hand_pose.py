@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from lvtune.bases.base import Base, BaseSpec, merged
 from lvtune.bases.hand_nets import HandOutput, Lifting
 from lvtune.bases.parts import plain_state
+from lvtune.core.context import choose_adapters
 from lvtune.core.errors import LvtuneError
 from lvtune.data.hand_frame import place
 from lvtune.data.skeletons import HAND_21, Skeleton
@@ -149,9 +150,7 @@ class HandBase(Base):
             adapters: as for :meth:`lvtune.bases.base.Base.forward`.
             prompt: likewise.
         """
-        from lvtune.patcher.attaching import use_adapter
-
-        with use_adapter(self, adapters, prompt=prompt):
+        with choose_adapters(self.model, adapters, prompt):
             return self.model(pixel_values, side=side)
 
     def keypoints(self, output: HandOutput) -> tuple[Tensor, Tensor]:

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lvtune.bases import BASES
 from lvtune.bases.base import FAMILIES, Base, BaseSpec, Block
+from lvtune.bases.base_registry import BASES
 from lvtune.bases.deconv_head import DeconvBase, DeconvPose, build_pose
 from lvtune.bases.deconv_weights import fill, not_loaded
 from lvtune.bases.timmpose import load_timm

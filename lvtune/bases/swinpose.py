@@ -10,8 +10,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from lvtune.bases import BASES
 from lvtune.bases.base import BaseSpec
+from lvtune.bases.base_registry import BASES
 from lvtune.bases.timmpose import load_timm
 
 TIMM_NAMES = {

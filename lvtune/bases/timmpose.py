@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lvtune.bases import BASES
 from lvtune.bases.base import FAMILIES, Base, BaseSpec, Block
+from lvtune.bases.base_registry import BASES
 from lvtune.bases.deconv_head import DeconvBase, DeconvPose, build_pose
 from lvtune.bases.deconv_weights import fill, not_adopted, not_loaded
 from lvtune.bases.timm_blocks import FusedBlock, describe

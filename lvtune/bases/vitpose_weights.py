@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from lvtune.bases import BASES
 from lvtune.bases.base import Base, BaseSpec
+from lvtune.bases.base_registry import BASES
 from lvtune.bases.vitpose import (
     EXPERTS,
     SPECS,

@@ -41,7 +41,7 @@ def parser(argv: Sequence[str], summary: str, command: str = "adapt") -> Parser:
 
 def _named(kind: str, argv: Sequence[str]) -> Any:
     """The class of the method or objective named on the command line, in the recipe file, or by default."""
-    from lvtune.adapters import METHODS
+    from lvtune.adapters.method_registry import METHODS
     from lvtune.training.objectives import OBJECTIVES
 
     known, default = {"method": METHODS, "objective": OBJECTIVES}[kind], getattr(Recipe, kind)

@@ -11,13 +11,13 @@ from lvtune.core.registry import suggest
 
 
 def _bases() -> list[str]:
-    from lvtune.bases import list_bases
+    from lvtune.bases.base_registry import list_bases
 
     return list_bases()
 
 
 def _methods() -> list[str]:
-    from lvtune.adapters import list_methods
+    from lvtune.adapters.method_registry import list_methods
 
     return list_methods()
 
@@ -53,7 +53,7 @@ def _objectives() -> list[str]:
 
 
 def _joint_encoders() -> list[str]:
-    from lvtune.language.joint import list_joint_encoders
+    from lvtune.language.joint_encoders import list_joint_encoders
 
     return list_joint_encoders()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -108,3 +109,26 @@ def _scan_start(data: bytes) -> int:
             break
         place += 1 if marker == 0xFF else 2 + int.from_bytes(data[place + 2:place + 4], "big")
     return place
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+
+
+def find_images(images: str | Path | Sequence[str | Path]) -> list[Path]:
+    """The picture files, those of folders in the order of their names."""
+    given = [images] if isinstance(images, str | Path) else list(images)
+    found: list[Path] = []
+    for item in map(Path, given):
+        if item.is_dir():
+            inside = sorted(p for p in item.rglob("*") if p.suffix.lower() in SUFFIXES)
+            if not inside:
+                raise LvtuneError(f"folder {item} without pictures", f"files ending in {', '.join(SUFFIXES)}",
+                                  "check the path")  # fmt: skip
+            found += inside
+        elif item.is_file():
+            found.append(item)
+        else:
+            raise LvtuneError(f"no picture or folder at {item}", "an existing picture or folder", "check the path")
+    if not found:
+        raise LvtuneError("no pictures", "at least one picture or folder", "name one: lvtune predict PICTURE")
+    return found
+
+

@@ -2,8 +2,10 @@
 
 from lvtune.domains import ap10k, coco, demo_art, filters_more, freihand, hand_figures, humanart, lsp_art, rhd, stb
 from lvtune.domains.custom import custom_domain
-from lvtune.domains.domain import DOMAINS, Domain, Split, get_domain, list_domains, register_domain
+from lvtune.domains.domain import Domain, Split
+from lvtune.domains.domain_registry import DOMAINS, list_domains, register_domain
 from lvtune.domains.filters import apply_filter, list_filters, register_filter
+from lvtune.domains.find_domain import get_domain
 
 __all__ = [
     "DOMAINS",

@@ -11,7 +11,8 @@ from pathlib import Path
 from lvtune.config.options import DataOptions
 from lvtune.data.skeletons import AP10K_17
 from lvtune.data.table import read_coco
-from lvtune.domains.domain import Domain, Split, missing, need_folder, register_domain
+from lvtune.domains.domain import Domain, Split, missing, need_folder
+from lvtune.domains.domain_registry import register_domain
 from lvtune.language.animals import FAMILIES, SPECIES
 from lvtune.language.sentences import prompts_of
 

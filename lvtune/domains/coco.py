@@ -10,7 +10,8 @@ from pathlib import Path
 from lvtune.config.options import DataOptions
 from lvtune.data.skeletons import COCO_17
 from lvtune.data.table import read_coco
-from lvtune.domains.domain import Domain, Split, missing, need_folder, register_domain
+from lvtune.domains.domain import Domain, Split, missing, need_folder
+from lvtune.domains.domain_registry import register_domain
 from lvtune.language.sentences import prompts_of
 
 _YEAR = {"train": "train2017", "val": "val2017", "test": "val2017"}  # the test set's labels are not public

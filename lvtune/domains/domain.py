@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +11,10 @@ import numpy as np
 
 from lvtune.config.options import DataOptions
 from lvtune.core.errors import LvtuneError
-from lvtune.core.registry import Registry, suggest
+from lvtune.core.registry import suggest
 from lvtune.data.mixed import MixedTable
 from lvtune.data.skeletons import Skeleton, get_skeleton
 from lvtune.data.table import PoseTable, with_boxes
-from lvtune.language.sentences import PROMPTS, register_prompts
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
@@ -151,33 +150,6 @@ class Domain:
             opened = replace(opened, detected=with_boxes(table, _boxes(self, opened, options), options.box_format))
         return replace(opened, table=table)
 
-    def open_source(
-        self, split: str = "test", data: DataOptions | str | Path | None = None, trained_on: str = ""
-    ) -> Split | None:
-        """The same split of what the base comes from, to measure what is kept of it; None without such data.
-
-        Args:
-            split: one of ``splits``.
-            data: ``source_data`` and ``source_annotations`` say where the source lies; without them the
-                domain's own source, if it has one.
-            trained_on: domain that the base was trained on, whose layout ``source_data`` has.
-
-        Raises:
-            LvtuneError: as for :meth:`open`.
-        """
-        options = to_options(data)
-        if options.source_annotations or options.source_data:
-            from lvtune.domains.custom import custom_domain
-
-            own = DataOptions(data=options.source_data, annotations=options.source_annotations)
-            known = options.source_domain or (trained_on if trained_on in DOMAINS else "")
-            if known and not options.source_annotations:
-                published = options.boxes if options.boxes == PUBLISHED else None
-                return get_domain(known).open(split, replace(own, boxes=published))
-            own = replace(own, test_annotations=own.annotations) if _is_file(own.annotations) else own
-            return custom_domain(own).open(split, own)
-        return None if self.source_reader is None else self.source_reader(self, split, options)
-
 
 def to_options(data: DataOptions | str | Path | None) -> DataOptions:
     """``DataOptions`` of whatever says where the data lie."""
@@ -203,10 +175,6 @@ def _boxes(domain: Domain, split: Split, options: DataOptions) -> str | Path:
     return split.published_boxes
 
 
-def _is_file(path: str | None) -> bool:
-    return path is not None and Path(path).is_file()
-
-
 def _only(table: PoseTable, domain: Domain) -> PoseTable:
     rows = np.flatnonzero(np.isin(table.column("category").astype(str), domain.categories))
     if not len(rows):
@@ -219,57 +187,14 @@ def _only(table: PoseTable, domain: Domain) -> PoseTable:
     return table.select(rows)
 
 
-DOMAINS: Registry[Callable[[], Domain]] = Registry("domain")
-"""Name to a function that makes the domain."""
 
 
-def register_domain(name: str) -> Callable[[Callable[[], Domain]], Callable[[], Domain]]:
-    """Decorator that makes ``function() -> Domain`` known to :func:`get_domain`, from other packages too."""
-
-    def add(make: Callable[[], Domain]) -> Callable[[], Domain]:
-        DOMAINS.register(name)(make)
-        if name not in PROMPTS:
-            register_prompts(name)(_Sentences(make))
-        return make
-
-    return add
 
 
-class _Sentences(Mapping[str, str]):
-    """The sentences of a domain that is made when they are first read."""
-
-    def __init__(self, make: Callable[[], Domain]) -> None:
-        self._make = make
-
-    def __getitem__(self, category: str) -> str:
-        return self._make().prompts[category]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._make().prompts)
-
-    def __len__(self) -> int:
-        return len(self._make().prompts)
 
 
-def list_domains() -> list[str]:
-    """Names for :func:`get_domain`."""
-    return DOMAINS.names()
 
 
-def get_domain(name: str) -> Domain:
-    """A domain by name; ``humanart/sketch`` or ``humanart/real_human,cartoon`` is a part of it, ``coco+humanart``
-    a mixture.
-
-    Raises:
-        LvtuneError: no such domain, category or group; domains that do not mix.
-    """
-    if "+" in name:
-        from lvtune.domains.mixture import mixture
-
-        return mixture(name)
-    whole, _, part = name.partition("/")
-    domain = DOMAINS.get(whole)()
-    return domain.subset(part) if part else domain
 
 
 def need_folder(domain: Domain, data: DataOptions) -> Path:

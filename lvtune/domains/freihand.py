@@ -14,7 +14,8 @@ from lvtune.config.options import DataOptions
 from lvtune.core.errors import LvtuneError
 from lvtune.data.hand_table import RIGHT
 from lvtune.data.skeletons import HAND_21
-from lvtune.domains.domain import Domain, Split, missing, need_folder, register_domain
+from lvtune.domains.domain import Domain, Split, missing, need_folder
+from lvtune.domains.domain_registry import register_domain
 from lvtune.domains.hand_splits import (
     check_metres,
     hand_split,

@@ -13,7 +13,8 @@ from lvtune.config.options import DataOptions
 from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import COCO_17, HUMANART_21
 from lvtune.data.table import read_coco
-from lvtune.domains.domain import Domain, Split, missing, need_folder, register_domain
+from lvtune.domains.domain import Domain, Split, missing, need_folder
+from lvtune.domains.domain_registry import register_domain
 from lvtune.language.sentences import prompts_of
 
 GROUPS = {

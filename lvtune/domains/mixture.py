@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
 from lvtune.config.options import DataOptions
 from lvtune.core.errors import LvtuneError
 from lvtune.data.mixed import MixedTable
-from lvtune.domains.domain import PUBLISHED, Domain, Split, get_domain
+from lvtune.domains.domain import PUBLISHED, Domain, Split
 
 _HOW = "--data coco=DIR,humanart=DIR, or one folder with a folder named after each part"
 
 
-def mixture(name: str) -> Domain:
-    """The domain of ``a+b``; a part may be a subset (``coco+humanart/sketch``).
+def mixture(parts: Mapping[str, Domain]) -> Domain:
+    """Makes one domain of several; a part may be a subset (``humanart/sketch``).
+
+    Args:
+        parts: name to domain, two or more.
 
     Raises:
-        LvtuneError: no such domain; a part twice; parts of different key points, or that have different sentences
-            for one category.
+        LvtuneError: parts with different key points, or with different sentences for one category.
     """
-    names = [part.strip() for part in name.split("+")]
-    parts = {one: get_domain(one) for one in names if one}
-    if len(parts) < 2 or len(parts) != len(names):
-        raise LvtuneError(f"mixture '{name}'", "two or more different domains", "such as --domain coco+humanart")
     first, *others = parts.values()
     for other in others:
         if other.get_skeleton().keypoints != first.get_skeleton().keypoints:
@@ -36,9 +35,10 @@ def mixture(name: str) -> Domain:
         for category, sentence in domain.prompts.items():
             if prompts.setdefault(category, sentence) != sentence:
                 raise LvtuneError(
-                    f"mixture '{name}' with two sentences for '{category}'", "one sentence for each category",
+                    f"mixture '{'+'.join(parts)}' with two sentences for '{category}'",
+                    "one sentence for each category",
                     "adapt to one of the domains",
-                )  # fmt: skip
+                )
     return Domain(
         name="+".join(parts),
         title=f"mixture of {', '.join(parts)}",
@@ -52,7 +52,7 @@ def mixture(name: str) -> Domain:
     )
 
 
-def _read(parts: dict[str, Domain], domain: Domain, split: str, data: DataOptions) -> Split:
+def _read(parts: Mapping[str, Domain], domain: Domain, split: str, data: DataOptions) -> Split:
     given = [n for n in ("annotations", "test_annotations") if getattr(data, n)]
     given += ["boxes"] if data.boxes not in (None, PUBLISHED) else []
     if given:

@@ -20,7 +20,8 @@ from lvtune.data.hand_joints import RHD_ORDER
 from lvtune.data.hand_table import LEFT, RIGHT
 from lvtune.data.safe_pickle import load_numbers
 from lvtune.data.skeletons import HAND_21
-from lvtune.domains.domain import Domain, Split, missing, need_folder, register_domain
+from lvtune.domains.domain import Domain, Split, missing, need_folder
+from lvtune.domains.domain_registry import register_domain
 from lvtune.domains.hand_splits import (
     check_metres,
     checked,

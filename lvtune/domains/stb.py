@@ -18,7 +18,8 @@ from lvtune.core.errors import LvtuneError
 from lvtune.data.hand_joints import STB_ORDER
 from lvtune.data.hand_table import LEFT
 from lvtune.data.skeletons import HAND_21
-from lvtune.domains.domain import Domain, Split, missing, need_folder, register_domain
+from lvtune.domains.domain import Domain, Split, missing, need_folder
+from lvtune.domains.domain_registry import register_domain
 from lvtune.domains.hand_splits import hand_split, hand_table, of_categories
 from lvtune.language.sentences import prompts_of
 

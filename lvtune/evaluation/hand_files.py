@@ -1,4 +1,4 @@
-"""What a scoring of 3D hands leaves behind: curves, a table of joints, FreiHAND's prediction file."""
+"""Files that a scoring of 3D hands writes: a table of joints, and FreiHAND's prediction file."""
 
 from __future__ import annotations
 
@@ -14,27 +14,22 @@ from lvtune.evaluation.freihand_protocol import write_predictions
 
 
 def write_hand_files(
-    folder: Path, values: Mapping[str, Any], placed: np.ndarray, *, joint0: Root, title: str = ""
+    folder: Path, values: Mapping[str, Any], placed: np.ndarray, *, joint0: Root
 ) -> list[Path]:
-    """Writes ``pck.png``, ``joints.csv`` and ``pred.json`` into an existing folder.
+    """Writes ``joints.csv`` and ``pred.json`` into an existing folder.
 
     Args:
         folder: to write into.
-        values: of :func:`lvtune.evaluation.hand_scores.score_hands`; without 3D labels there is no curve and no table.
+        values: of :func:`lvtune.evaluation.hand_scores.score_hands`; without 3D labels there is no table.
         placed: (N, 21, 3) mm predicted in camera coordinates; not a number where the hand's size is unknown, which
             leaves ``pred.json`` out.
         joint0: what joint 0 is.
-        title: above the curves.
 
     Returns:
         The files written.
     """
     written = []
     if values["hands"]:
-        from lvtune.viz.pck_curves import draw_pck
-
-        curves = dict(values["pck_curve"])
-        written.append(draw_pck(folder / "pck.png", curves.pop("mm"), curves, title=title))
         table = folder / "joints.csv"
         variants = values["per_joint"]
         with table.open("w", newline="", encoding="utf-8") as file:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -52,9 +52,13 @@ class HandScores(Scores):
         """Mean error in mm of each joint."""
         return self.values["per_joint"]["root_gtscale"]
 
-    def write(self, folder: Path, title: str = "") -> list[Path]:
-        """PCK curves, a table of joints, and FreiHAND's ``pred.json``."""
-        return write_hand_files(folder, self.values, self.placed, joint0=self.joint0, title=title)
+    def write(self, folder: Path) -> list[Path]:
+        """A table of joints, and FreiHAND's ``pred.json``."""
+        return write_hand_files(folder, self.values, self.placed, joint0=self.joint0)
+
+    def curves(self) -> dict[str, Any] | None:
+        """PCK curves: ``mm`` (T,) thresholds, and name to shares (T,); None without 3D labels."""
+        return self.values["pck_curve"] if self.values["hands"] else None
 
 
 @SCORERS.register("hand3d")
@@ -68,7 +72,7 @@ def score_hands(
     flip_test: bool = True,
     batch_size: int = 32,
 ) -> HandScores:
-    """Predicts every hand of a split and scores the predictions; see :func:`lvtune.evaluation.task.score_poses`.
+    """Predicts every hand of a split and scores the predictions; as :mod:`lvtune.evaluation.pose_scoring` does.
 
     ``flip_test`` changes nothing: the mirror image of a hand is a hand of the other side, which the network may never
     have seen.

@@ -36,3 +36,32 @@ def main_of(report: Mapping[str, Any]) -> str:
 def short_name(metric: str) -> str:
     """A score's name in tables of the terminal: ``PCK@0.2``, ``AP``, ``EPE (mm)``."""
     return metric.replace("pck", "PCK").replace("ap", "AP") if metric.startswith(("pck", "ap")) else METRICS[metric]
+IMITATIONS = {
+    "filter": (
+        "Filtered photographs",
+        "The target pictures are photographs drawn over by filters, not works of art: the figures show that "
+        "adapting works, not how well this adapter does on real drawings and paintings.",
+    ),
+    "rendered": (
+        "Rendered figures",
+        "The target pictures are figures drawn by a program, not photographs: the scores show that training and "
+        "adapting work, not how well this adapter does on real hands.",
+    ),
+}
+"""Word in the name of data that imitate their domain to what they are, and what is to be said of them."""
+
+
+def imitation(report: Mapping[str, Any]) -> tuple[str, str] | None:
+    """What the target pictures are, and what that means, where they imitate their domain: their name says so."""
+    name = str(report.get("target_name") or "").lower()
+    return next((told for word, told in IMITATIONS.items() if word in name), None)
+
+
+
+
+def without_nulls(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe without the options that are None, which is what they are when they are not given."""
+    nested = {key: without_nulls(v) if isinstance(v, Mapping) else v for key, v in recipe.items()}
+    return {key: value for key, value in nested.items() if value is not None and value != {}}
+
+

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from lvtune.core.errors import LvtuneError
 from lvtune.core.registry import Registry
-from lvtune.evaluation.inference import predict_split
-from lvtune.evaluation.scores import score_predictions
-
-if TYPE_CHECKING:
-    from lvtune.bases.base import Base
-    from lvtune.data.skeletons import Skeleton
-    from lvtune.domains import Split
 
 HEADLINE = ("pck@0.2", "pck@0.5", "ap")
 
@@ -55,68 +47,17 @@ class Scores:
         """PCK@0.2 of each key point."""
         return self.values["per_joint"]
 
-    def write(self, folder: Path, title: str = "") -> list[Path]:
-        """Writes what a task leaves behind besides its scores (here nothing) into an existing folder."""
+    def write(self, folder: Path) -> list[Path]:
+        """Writes further files of the task into an existing folder; here none."""
         return []
 
+    def curves(self) -> dict[str, Any] | None:
+        """Curves to draw: ``mm`` (T,) thresholds, and name to shares (T,); here none."""
+        return None
 
-def score_split(base: Base, split: Split, **options: Any) -> Scores:
-    """Predicts a split and scores the predictions as its task says; ``options`` as for :func:`score_poses`."""
-    return SCORERS.get(split.task)(base, split, **options)
 
 
-@SCORERS.register("pose2d")
-def score_poses(
-    base: Base,
-    split: Split,
-    *,
-    adapters: object = ...,
-    skeleton: Skeleton | None = None,
-    prompt: str | None = "category",
-    flip_test: bool = True,
-    batch_size: int = 32,
-) -> Scores:
-    """Predicts every person of a split and scores the predictions.
 
-    Args:
-        base: with or without an adapter attached.
-        split: what :meth:`lvtune.domains.Domain.open` gives; where it has a detector's boxes, both protocols are
-            scored, and ``values["protocols"]`` holds AP under the name of each.
-        adapters: as for :func:`lvtune.use_adapter`.
-        skeleton: the key points predicted, where an adapter's differ from the base's.
-        prompt: ``category`` reads each person's own sentence; a name is used for all; None: the mean sentence.
-        flip_test: average with the mirrored picture.
-        batch_size: pictures at a time.
-
-    Raises:
-        LvtuneError: the split's key points are not the predicted ones.
-    """
-    skeleton = skeleton or base.skeleton
-    if split.table.skeleton.keypoints != skeleton.keypoints:
-        theirs = split.table.skeleton
-        raise LvtuneError(
-            f"data with {len(theirs.keypoints)} key points ({', '.join(theirs.keypoints[:3])}, ...)",
-            f"the {len(skeleton.keypoints)} that are predicted ({', '.join(skeleton.keypoints[:3])}, ...)",
-            "adapt with a method that trains a predictor for this skeleton, or choose another base",
-        )
-    keypoints, scores = predict_split(
-        base,
-        split,
-        skeleton=skeleton,
-        adapters=adapters,
-        prompt=prompt,
-        flip_test=flip_test,
-        batch_size=batch_size,
-    )
-    values = score_predictions(split.table, keypoints, scores)
-    if split.detected is not None:
-        found = replace(split, table=split.detected, detected=None)
-        asked = {"skeleton": skeleton, "adapters": adapters, "prompt": prompt, "flip_test": flip_test}
-        detected = score_predictions(found.table, *predict_split(base, found, batch_size=batch_size, **asked), ("ap",))
-        parts = (values, detected | {"box_format": found.table.box_format})
-        kept = ("ap", "ap_details", "box_format", "parts")
-        values["protocols"] = {part["boxes"]: {k: part[k] for k in kept if k in part} for part in parts}
-    return Scores(keypoints, scores, values)
 
 
 def gap_closed(target_before: float, target_after: float, source_before: float) -> float | None:
@@ -128,7 +69,3 @@ def gap_closed(target_before: float, target_after: float, source_before: float) 
 def retention(before: float | None, after: float | None) -> float | None:
     """Source score after adapting over source score before."""
     return None if not before or after is None else after / before
-
-
-# files itself under its task
-from lvtune.evaluation import hand_scoring  # noqa: E402, F401

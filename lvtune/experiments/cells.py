@@ -92,7 +92,7 @@ def variants_of(methods: Sequence[str] | str, file: str | Path | None = None) ->
 
 def _split(text: str) -> list[list[str]]:
     """Per method its name and ``name=value`` words; a word that is neither goes on with the value before it."""
-    from lvtune.adapters import METHODS
+    from lvtune.adapters.method_registry import METHODS
 
     found: list[list[str]] = []
     for word in filter(None, (part.strip() for part in text.split(","))):
@@ -110,7 +110,7 @@ def _split(text: str) -> list[list[str]]:
 
 
 def _variant(words: Sequence[str]) -> Variant:
-    from lvtune.adapters import METHODS
+    from lvtune.adapters.method_registry import METHODS
 
     method, *options = words
     own, shared = list(hints_of(METHODS.get(method).Config)), list(hints_of(TrainOptions))
@@ -183,7 +183,7 @@ def cells_of(
 
 def settings_of(recipe: Recipe) -> dict[str, Any]:
     """Dotted options that decide the result, the method's defaults filled in."""
-    from lvtune.adapters import METHODS
+    from lvtune.adapters.method_registry import METHODS
 
     flat = _flat(recipe.resolved(METHODS.get(recipe.method).defaults).to_dict())
     return {name: value for name, value in flat.items() if name not in _FREE}

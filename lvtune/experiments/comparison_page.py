@@ -11,9 +11,8 @@ import numpy as np
 
 from lvtune.core.errors import LvtuneError
 from lvtune.core.files import write_text
-from lvtune.evaluation.metrics import METRICS
+from lvtune.evaluation.metrics import METRICS, imitation
 from lvtune.experiments.score_figures import Point, target_against_source
-from lvtune.hub.card import imitation
 from lvtune.viz import page
 from lvtune.viz.page import cell, escape, group, row
 

@@ -15,17 +15,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lvtune.adapters import create_adapter
+from lvtune.adapters.factory import create_adapter
 from lvtune.api.job import Job, prepare, setting_of, training_data
-from lvtune.api.recipe import TEXT_ONLY, Recipe, objective_config
+from lvtune.api.recipe import TEXT_ONLY, Recipe
 from lvtune.core.errors import LvtuneError
 from lvtune.core.files import write_text
 from lvtune.domains import Split
-from lvtune.evaluation.task import score_split
+from lvtune.evaluation.split_scoring import score_split
 from lvtune.hub.starts import begin
 from lvtune.patcher.attaching import attach
 from lvtune.training.loop import tune
-from lvtune.training.objectives import OBJECTIVES
+from lvtune.training.objectives import OBJECTIVES, objective_config
 
 Say = Callable[[str], None]
 FILE = "select.json"

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lvtune.adapters import METHODS
+from lvtune.adapters.method_registry import METHODS
 from lvtune.api.recipe import Recipe
 from lvtune.core.files import write_text
 from lvtune.domains import get_domain
 from lvtune.domains.mixture import folders_of
-from lvtune.experiments.reproducing import RUNNERS, Say, register_runner
+from lvtune.experiments.runners import RUNNERS, Say, register_runner
 
 
 @register_runner("adapt-parts")
@@ -39,7 +39,7 @@ def adapt_parts(recipe: Recipe, folder: Path, say: Say) -> None:
 
 def _run(recipe: Recipe, folder: Path, say: Say) -> dict[str, Any]:
     from lvtune.api.evaluating import evaluate
-    from lvtune.bases import load_base
+    from lvtune.bases.base_registry import load_base
 
     parts = {name: get_domain(name) for name in recipe.domain.split("+")}
     places = folders_of(parts, recipe.data.data)

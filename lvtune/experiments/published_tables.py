@@ -233,7 +233,7 @@ _FREE = ("out", "seed", "device", "weights", "train.workers", "train.precision",
 
 def differences(row: Row, report: Mapping[str, Any]) -> list[str]:
     """Options in which a run departs from its row, such as ``train.steps``; [] for the row as written."""
-    from lvtune.adapters import METHODS
+    from lvtune.adapters.method_registry import METHODS
 
     recipe = Recipe.from_dict(row.recipe)
     wanted = _flat(recipe.resolved(METHODS.get(recipe.method).defaults).to_dict())

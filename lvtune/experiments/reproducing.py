@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lvtune.api.recipe import Recipe
 from lvtune.core.errors import LvtuneError
-from lvtune.core.registry import Registry, suggest
+from lvtune.core.registry import suggest
+from lvtune.experiments import part_runner  # noqa: F401 - registers its runner
 from lvtune.experiments.published_tables import (
     Row,
     Table,
@@ -19,61 +19,18 @@ from lvtune.experiments.published_tables import (
     reports_of,
     spread,
 )
+from lvtune.experiments.runners import BASE_FILE, RUNNERS, Say
 
 RUNS = Path("lvtune-out") / "reproduce"
-BASE_FILE = "base.safetensors"
-Say = Callable[[str], None]
-Runner = Callable[[Recipe, Path, Say], None]
-
-RUNNERS: Registry[Runner] = Registry("runner", "see recipes/README.md")
-"""What ``row.run`` names: ``function(recipe, folder, say)`` that writes ``folder/report.json``."""
 
 
-def register_runner(name: str) -> Callable[[Runner], Runner]:
-    """Decorator that makes ``function(recipe, folder, say)`` known under ``name``."""
-    return RUNNERS.register(name)
 
 
-@register_runner("adapt")
-def _adapt(recipe: Recipe, folder: Path, say: Say) -> None:
-    from lvtune.api.adapting import adapt
-
-    adapt(replace(recipe, out=str(folder)), say=say)
 
 
-@register_runner("evaluate")
-def _evaluate(recipe: Recipe, folder: Path, say: Say) -> None:
-    """The base alone; its scores stand where those of a run before tuning would."""
-    from lvtune.api.evaluating import evaluate
-    from lvtune.api.report_data import environment
-    from lvtune.core.files import write_text
-
-    say(f"scoring {recipe.base} on {recipe.domain}")
-    options = recipe.evaluate
-    values = evaluate(
-        recipe.base, None, recipe.domain, data=recipe.data, weights=recipe.weights, prompt=options.prompt,
-        flip_test=options.flip_test, batch_size=options.batch_size, device=recipe.device,
-    )  # fmt: skip
-    report = values | {side: {"before": values[side]} for side in ("target", "source")}
-    report |= {"recipe": recipe.resolved().to_dict(), "seed": recipe.seed, "versions": environment()}
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "report.json", json.dumps(report, indent=1))
 
 
-@register_runner("base")
-def _base(recipe: Recipe, folder: Path, say: Say) -> None:
-    """Tunes every weight (method full), and writes them as weights of a base that other rows start from."""
-    from safetensors.torch import load_file, save_file
 
-    from lvtune.adapters.protocol import name_of
-    from lvtune.bases import load_base
-
-    base = load_base(recipe.base, "random")
-    prefix = name_of(base, base.encoder)
-    _adapt(recipe, folder, say)
-    tensors = load_file(folder / "adapter_model.safetensors")
-    named = {k.replace("encoder.", f"{prefix}.", 1) if k.startswith("encoder.") else k: v for k, v in tensors.items()}
-    save_file(named, folder / BASE_FILE, {"base": recipe.base, "trained_on": recipe.domain})
 
 
 def reproduce(
@@ -230,7 +187,3 @@ def _line(table: Table, row: Row, runs: Path, problem: LvtuneError | None) -> di
         "parameters": next((a["parameters"] for a in adapters if "parameters" in a), None),
         "problem": None if problem is None else {n: getattr(problem, n) for n in ("given", "expected", "fix")},
     }
-
-
-# files itself under its name
-from lvtune.experiments import part_runner  # noqa: E402, F401

@@ -37,7 +37,7 @@ def facts_of(
         outputs: what it gives, by name, for any batch.
         fingerprint: of the base.
     """
-    from lvtune import __version__
+    from lvtune.core.version import __version__
 
     skeleton = base.skeleton if adapter is None else adapter.skeleton
     codec = base.codec

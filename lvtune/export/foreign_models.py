@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from lvtune.adapters import create_adapter
+from lvtune.adapters.factory import create_adapter
 from lvtune.bases.base import Base
 from lvtune.bases.foreign_checkpoint import read_checkpoint
 from lvtune.bases.vitpose import ARCH, VitPoseBase, build_model, known_spec, make_config, skeleton_of

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from lvtune.adapters import adopt
+from lvtune.adapters.factory import adopt
 from lvtune.bases.base import as_base
 from lvtune.core.errors import LvtuneError
 from lvtune.language.bank import RANDOM, REDRAWN, PromptBank, embed_prompts

@@ -18,14 +18,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from lvtune.bases.base import as_base
+from lvtune.core.context import AUTO, is_single
 from lvtune.core.errors import LvtuneError
 from lvtune.core.registry import suggest
+from lvtune.hub.adapter_loading import load_adapter
 from lvtune.hub.remote import locate
 from lvtune.patcher.attaching import Attachment, attach, use_adapter
 from lvtune.patcher.automatic import Auto, pictures_of, usual
-from lvtune.patcher.selection import AUTO, is_single
 from lvtune.storage.adapter_file import read_config
-from lvtune.storage.store import load_adapter
 
 
 def storages(adapter: nn.Module) -> dict[int, int]:

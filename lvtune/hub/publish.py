@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lvtune.adapters.adapter import Adapter
 from lvtune.core.errors import LvtuneError
+from lvtune.hub.address import Address, client, repository, revisions
 from lvtune.hub.card import Publication, card_data, is_untouched, model_card
-from lvtune.hub.remote import REPORT_FILE, Address, client, repository
+from lvtune.hub.remote import REPORT_FILE
 from lvtune.hub.remote_errors import CLIENT_ERRORS, explain, no_token
 from lvtune.storage import adapter_file
 from lvtune.storage.adapter_config import shareable
@@ -124,7 +126,7 @@ def _explained(address: Address, started: bool = False) -> Iterator[None]:
     try:
         yield
     except CLIENT_ERRORS as error:
-        raise explain(error, address, writing=True, started=started) from error
+        raise explain(error, address, writing=True, started=started, revisions=revisions) from error
 
 
 def _check_rights(api: HfApi, address: Address, private: bool) -> Address:
@@ -261,3 +263,6 @@ def _commit(api: HfApi, address: Address, files: Mapping[str, Path | bytes], pri
         commit_message=message,
         revision=address.revision,
     )
+
+
+Adapter.publisher = staticmethod(push_adapter)

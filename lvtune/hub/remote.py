@@ -9,79 +9,33 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvtune import __version__
 from lvtune.core.errors import LvtuneError
 from lvtune.core.files import user_errors
+from lvtune.hub.address import CLIENT, Address, address_of, client, repository, revisions
 from lvtune.hub.remote_errors import CLIENT_ERRORS, explain, is_unreachable
 from lvtune.storage import adapter_file
 from lvtune.storage.container import MAX_HEADER
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi
+    pass
 
 REPORT_FILE = "report.json"
 FILES = (adapter_file.TENSORS_FILE, adapter_file.CONFIG_FILE, adapter_file.PEFT_FILE)
 """What loading an adapter needs; nothing else of a repository is downloaded for it."""
-CLIENT = {"library_name": "lvtune", "library_version": __version__}
-_ADDRESS = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[\w.-]+)(?:@(?P<revision>\S+))?")
-_SCHEME = "hf://"
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Address:
-    """A repository on the Hub, and a branch, tag or commit of it; None: its main branch."""
-
-    repo: str
-    revision: str | None = None
-
-    def __str__(self) -> str:
-        return self.repo if self.revision is None else f"{self.repo}@{self.revision}"
 
 
-def address_of(source: str | Path) -> Address | None:
-    """The repository that ``user/repo``, ``user/repo@revision`` or ``hf://user/repo`` means; None for a local path.
-
-    What exists on disk is local; a ``Path`` always is.
-
-    Raises:
-        LvtuneError: ``hf://`` with something that is no repository's name, or a web address.
-    """
-    if isinstance(source, Path):
-        return None
-    if source.startswith(("http://", "https://")):
-        raise LvtuneError(f"'{source}', a web address", "a folder, user/repo or user/repo@revision",
-                          "leave out what stands in front of the user's name")  # fmt: skip
-    if not source.startswith(_SCHEME) and (
-        Path(source).expanduser().exists() or source.endswith((".safetensors", ".json"))
-    ):
-        return None
-    return repository(source) if source.startswith(_SCHEME) or _ADDRESS.fullmatch(source) else None
 
 
-def repository(text: str) -> Address:
-    """The repository that ``user/repo`` or ``user/repo@revision`` means, whatever lies on disk.
-
-    Raises:
-        LvtuneError: it is none.
-    """
-    match = _ADDRESS.fullmatch(text.removeprefix(_SCHEME))
-    if match is None:
-        raise LvtuneError(f"'{text}'", "user/repo or user/repo@revision, as on the Hub", "check the name")
-    return Address(match["repo"], match["revision"])
 
 
-def client() -> HfApi:
-    """The Hub client, with the user's own settings."""
-    from huggingface_hub import HfApi
-
-    return HfApi(**CLIENT)
 
 
 def locate(source: str | Path) -> Path:
@@ -112,7 +66,7 @@ def fetch(address: Address, more: Iterable[str] = ()) -> Path:
     except CLIENT_ERRORS as error:
         if is_unreachable(error):
             return _cached(address, error)
-        raise explain(error, address) from error
+        raise explain(error, address, revisions=revisions) from error
     files = {sibling.rfilename: sibling for sibling in info.siblings or ()}
     names = _wanted(address, files, [*FILES, *more])
     try:
@@ -124,7 +78,7 @@ def fetch(address: Address, more: Iterable[str] = ()) -> Path:
             _download(address, damaged, force_download=True)
             damaged = [name for name in damaged if not _is_whole(folder / name, files[name])]
     except CLIENT_ERRORS as error:
-        raise explain(error, address, started=True) from error
+        raise explain(error, address, started=True, revisions=revisions) from error
     if damaged:
         _remove(folder, damaged)
         raise LvtuneError(
@@ -155,9 +109,9 @@ def _cached(address: Address, reason: Exception) -> Path:
     try:
         folder = _download(address, FILES, local_files_only=True)
     except CLIENT_ERRORS:
-        raise explain(reason, address) from reason
+        raise explain(reason, address, revisions=revisions) from reason
     if not (folder / adapter_file.TENSORS_FILE).is_file():
-        raise explain(reason, address) from reason
+        raise explain(reason, address, revisions=revisions) from reason
     if not is_offline():
         _log.warning("the Hub cannot be reached; taking the copy of %s in the cache (%s)", address, folder.name[:8])
     return folder

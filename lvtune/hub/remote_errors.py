@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from huggingface_hub import constants, get_token
@@ -23,7 +24,7 @@ from lvtune.core.errors import LvtuneError
 from lvtune.storage.container import short
 
 if TYPE_CHECKING:
-    from lvtune.hub.remote import Address
+    from lvtune.hub.address import Address
 
 CLIENT_ERRORS = (HTTPError, OSError, ValueError, RuntimeError)
 """What the Hub client raises; ``HTTPError`` is that of the HTTP library it was built on, httpx or its successor."""
@@ -45,17 +46,27 @@ def is_unreachable(error: Exception) -> bool:
     return isinstance(error, HTTPError) if status is None else status >= 500
 
 
-def explain(error: Exception, address: Address, *, writing: bool = False, started: bool = False) -> LvtuneError:
-    """An error of the Hub client in three parts; no token is ever in it.
+def explain(
+    error: Exception,
+    address: Address,
+    *,
+    writing: bool = False,
+    started: bool = False,
+    revisions: Callable[[Address], list[str]] = lambda address: [],
+) -> LvtuneError:
+    """Puts an error of the Hub client into three parts; no token is ever in it.
 
     Args:
         error: what was raised.
         address: what was asked for.
         writing: it was to be pushed.
         started: the Hub had answered before.
+        revisions: names the branches and tags of a repository, for the error of an unknown one.
     """
     while isinstance(error, _WRAPPERS) and isinstance(error.__cause__, CLIENT_ERRORS):
         error = error.__cause__
+    if isinstance(error, RevisionNotFoundError) and not isinstance(error, GatedRepoError):
+        return _no_revision(address, revisions(address))
     for kind, tell in _CAUSES.items():
         if isinstance(error, kind):
             return tell(address, writing)
@@ -104,23 +115,12 @@ def no_token(address: Address, writing: bool = True) -> LvtuneError:
     return LvtuneError(f"pushing to {address} without being logged in to the Hub", "a token that may write", _LOGIN)
 
 
-def _no_revision(address: Address, writing: bool) -> LvtuneError:
+def _no_revision(address: Address, known: list[str]) -> LvtuneError:
     return LvtuneError(
         f"revision '{address.revision or 'main'}', which {address.repo} does not have",
-        f"one of {', '.join(_revisions(address)) or 'its branches, tags and commits'}",
+        f"one of {', '.join(known) or 'its branches, tags and commits'}",
         f"leave out what stands behind @, or see {constants.ENDPOINT}/{address.repo}/commits/main",
     )
-
-
-def _revisions(address: Address) -> list[str]:
-    """Branches and tags, as far as the Hub tells them."""
-    from lvtune.hub.remote import client
-
-    try:
-        refs = client().list_repo_refs(address.repo)
-    except CLIENT_ERRORS:
-        return []  # the error that is being told is worth more than this one
-    return [ref.name for ref in [*refs.branches, *refs.tags]][:10]
 
 
 def _no_repository(address: Address, writing: bool) -> LvtuneError:
@@ -178,7 +178,6 @@ def _transport(error: Exception, address: Address, writing: bool, started: bool)
 _CAUSES = {
     OfflineModeIsEnabled: _offline,
     GatedRepoError: _gated,
-    RevisionNotFoundError: _no_revision,
     RepositoryNotFoundError: _no_repository,
     RemoteEntryNotFoundError: _gone,
     LocalTokenNotFoundError: no_token,

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from lvtune import bases
 from lvtune.bases.base import Base
 from lvtune.core.errors import LvtuneError
+from lvtune.hub.adapter_loading import load_adapter
 
 FOLDER = Path(bases.__file__).parent / "weights" / "starts"
 """Starts that ship, each an adapter's folder ``<base>-<method>``."""
@@ -85,10 +86,4 @@ def list_starts() -> list[str]:
 
 
 def _take_over(adapter: nn.Module, base: Base, source: str) -> None:
-    from lvtune.storage.store import load_adapter
-
-    start = load_adapter(source, base).to(base.device)
-    takes = getattr(adapter, "begin", None)
-    if takes is None:
-        raise LvtuneError(f"a start for {adapter.method}", "a method that can take one", "give --start none")
-    takes(start, base)
+    adapter.begin(load_adapter(source, base).to(base.device), base)

@@ -13,14 +13,14 @@ from lvtune.core.files import write_atomically
 from lvtune.data.arrow import default_cache_dir
 
 if TYPE_CHECKING:
-    from lvtune.language.joint import JointEncoder
+    from lvtune.language.joint_registry import JointEncoder
 
 
 def text_features(encoder: JointEncoder, sentences: Sequence[str]) -> np.ndarray:
     """(S, D) float32 of S sentences, mapped from the cache; a sentence that stands twice is encoded once.
 
     Args:
-        encoder: from :func:`lvtune.language.joint.load_joint_encoder`.
+        encoder: from :func:`lvtune.language.joint_registry.load_joint_encoder`.
         sentences: in any order; they are kept under their text and the encoder's weights.
     """
     distinct = list(dict.fromkeys(sentences))

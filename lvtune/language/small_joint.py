@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from lvtune.core.errors import LvtuneError
 from lvtune.core.files import write_atomically
-from lvtune.language.joint import register_joint_encoder, resized, weights_key
+from lvtune.language.joint_registry import register_joint_encoder, resized, weights_key
 
 _AT_ONCE = 64
 
@@ -80,7 +80,7 @@ class SmallJoint(nn.Module):
 
 
 class SmallEncoder:
-    """The two frozen sides with the trained half between; see :class:`lvtune.language.joint.JointEncoder`.
+    """The two frozen sides with the trained half between; see :class:`lvtune.language.joint_registry.JointEncoder`.
 
     Args:
         joint: trained or not.
@@ -88,7 +88,7 @@ class SmallEncoder:
     """
 
     def __init__(self, joint: SmallJoint, name: str = "small") -> None:
-        from lvtune.bases import load_base
+        from lvtune.bases.base_registry import load_base
         from lvtune.language.encoders import load_text_encoder
 
         self.joint, self.name = joint.eval().requires_grad_(False), name

@@ -14,11 +14,9 @@ from typing import Any
 from torch import nn
 
 from lvtune.bases.base import as_base
-from lvtune.bases.changes import AddToOutput, Call, Change, ExtendKeyValue, InsertTokens, StandIn
+from lvtune.core.context import AUTO, LEDGER, Selection, check_name, choose_adapters, chosen
 from lvtune.core.errors import LvtuneError
-from lvtune.patcher.ledger import LEDGER, Ledger
-from lvtune.patcher.selection import AUTO, Selection, as_choice, chosen
-from lvtune.patcher.shapes import shapes_of
+from lvtune.patcher.ledger import Ledger
 
 _changing = threading.RLock()
 """Held while a model changes: two threads that attach to a bare one would each open a ledger."""
@@ -99,8 +97,10 @@ def detach(base: nn.Module, name: str | None = None) -> None:
     """
     view = as_base(base)
     with _changing:
-        ledger = _ledger(view.model) or Ledger(view)
-        ledger.check_name(name)
+        check_name(view.model, name)
+        ledger = _ledger(view.model)
+        if ledger is None:
+            return
         for owner in [name] if name is not None else list(reversed(ledger.adapters)):
             ledger.remove(owner)
 
@@ -126,13 +126,6 @@ def acting(base: nn.Module) -> nn.Module | None:
     return ledger.adapters.get(ledger.active if selection.adapters is ... else selection.adapters)
 
 
-def set_mode(model: nn.Module, mode: bool) -> None:
-    """Puts the adapters attached to ``model`` in training or evaluation mode."""
-    ledger = _ledger(model)
-    if ledger is not None:
-        ledger.set_mode(mode)
-
-
 @contextlib.contextmanager
 def use_adapter(
     model: nn.Module,
@@ -154,33 +147,5 @@ def use_adapter(
     Raises:
         LvtuneError: a name that is not attached; neither a name nor names.
     """
-    view = as_base(model)
-    key, ledger = id(view.model), _ledger(view.model) or Ledger(view)
-    selection = as_choice(adapters, prompt, chosen.get().get(key, Selection()))
-    if not selection.is_automatic:
-        for name in [selection.adapters] if selection.is_single else selection.adapters:
-            ledger.check_name(None if name is ... else name)
-    token = chosen.set({**chosen.get(), key: selection})
-    try:
+    with choose_adapters(as_base(model).model, adapters, prompt):
         yield
-    finally:
-        chosen.reset(token)
-
-
-__all__ = [
-    "AddToOutput",
-    "Attachment",
-    "Call",
-    "Change",
-    "ExtendKeyValue",
-    "InsertTokens",
-    "Ledger",
-    "StandIn",
-    "acting",
-    "attach",
-    "attached",
-    "detach",
-    "set_mode",
-    "shapes_of",
-    "use_adapter",
-]

@@ -22,14 +22,13 @@ from torch import Tensor, nn
 
 from lvtune.bases.base import Base
 from lvtune.bases.changes import Change, hooks_of, shares_a_batch
+from lvtune.core.context import AUTO, LEDGER, Group, Selection, check_name, chosen
 from lvtune.core.errors import LvtuneError
-from lvtune.core.registry import suggest
+from lvtune.patcher.automatic import usual
 from lvtune.patcher.hooks import HOOKS, Hook, shadow
 from lvtune.patcher.routing import Key, Part, Plan, Routing, is_compiled
-from lvtune.patcher.selection import Group, Recomputation, Runs, Selection, chosen, running
+from lvtune.patcher.selection import Recomputation, Runs, running
 from lvtune.patcher.shapes import check_fit
-
-LEDGER = "_lvtune_ledger"
 
 
 @dataclass
@@ -148,10 +147,11 @@ class Ledger:
         given = self._signature.bind(*args, **kwargs).arguments
         pixels = given[self.base.batched[0]]
         if selection.is_automatic:
-            selection = selection.chosen_for(self.base, dict(self.adapters), pixels)
+            decide = usual() if selection.adapters == AUTO else selection.adapters
+            selection = Selection(tuple(decide(self.base, dict(self.adapters), pixels)), selection.prompt)
         groups = selection.groups(self.active, len(pixels))
         for group in groups:
-            self.check_name(group.owner)
+            check_name(self.model, group.owner)
         if len(groups) == 1:
             return [(Routing((Part(self._entries[groups[0].owner].plan, groups[0].prompts),)), None)]
         further = any(value is not None for name, value in given.items() if name not in self.base.batched)
@@ -221,16 +221,6 @@ class Ledger:
             )  # fmt: skip
         owner = self.active if selection.adapters is ... else selection.adapters
         return Routing((Part(self._entries[owner].plan, selection.prompt),))
-
-    def check_name(self, name: str | None) -> None:
-        """Raises a LvtuneError naming the attached adapters if ``name`` is none of them."""
-        if name is not None and name not in self.adapters:
-            known = list(self.adapters)
-            raise LvtuneError(
-                f"unknown adapter '{name}'",
-                f"one of the attached ones: {', '.join(known) or 'none'}",
-                suggest(name, known, "attach it first"),
-            )
 
     def install(self, owner: str, changes: list[Change]) -> None:
         """Lets ``owner`` make changes; the first owner at a site brings the hook, the last takes it away.

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from lvtune import __version__
 from lvtune.bases.fingerprint import PRECISIONS, fingerprint, precision_of
 from lvtune.core.errors import LvtuneError
+from lvtune.core.version import __version__
 from lvtune.storage.container import short
 
 FORMAT_VERSION = 1

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lvtune.adapters import METHODS, adopt, base_of, peft_options
-from lvtune.api.recipe import method_config
+from lvtune.adapters import peft_options
+from lvtune.adapters.factory import adopt, base_of
+from lvtune.adapters.method_registry import METHODS, method_config
 from lvtune.bases.base import as_base
 from lvtune.bases.fingerprint import fingerprints
 from lvtune.config.schema import plain
 from lvtune.core.errors import LvtuneError
+from lvtune.core.version import __version__
 from lvtune.data.skeletons import Skeleton
-from lvtune.hub.remote import locate
 from lvtune.language.bank import PromptBank
 from lvtune.language.bank_cache import shared
 from lvtune.storage import adapter_file, peft_folder
@@ -30,8 +31,6 @@ _BANK = "bank."
 
 def adapter_config(adapter: nn.Module, base: Base, **more: Any) -> dict[str, Any]:
     """``lvtune_config.json`` of an adapter for ``base``; ``more`` adds training and metrics."""
-    from lvtune import __version__
-
     bank = adapter.bank
     return {
         "format_version": adapter_file.FORMAT_VERSION,
@@ -80,24 +79,18 @@ def save_adapter(adapter: nn.Module, folder: str | Path, base: nn.Module | None 
     return adapter_file.save(tensors, config, folder, peft_config=adapter.peft_config(view))
 
 
-def load_adapter(source: str | Path, base: nn.Module, *, prints: dict[str, str] | None = None) -> nn.Module:
-    """An adapter from a folder, a ``.safetensors`` file or a Hub repository (``user/repo`` or ``user/repo@rev``).
-
-    From the Hub only safetensors and JSON are downloaded, into the Hub client's cache; nothing in them is run.
-    A folder that plain peft wrote becomes an adapter of the method ``peft``. It does not say which base it is for,
-    so its tensors' names and shapes alone are compared.
+def read_adapter(source: Path, base: nn.Module, *, prints: dict[str, str] | None = None) -> nn.Module:
+    """Reads an adapter from the local disk; see :func:`lvtune.load_adapter`.
 
     Args:
-        source: where it lies.
+        source: a folder or a ``.safetensors`` file.
         base: a base or plain model; must be the one that the adapter was made for.
-        prints: the base's fingerprints by precision; what is missing is computed and put there, which spares
-            whoever loads many adapters for one base from hashing it each time.
+        prints: the base's fingerprints by precision, see :func:`lvtune.load_adapter`.
 
     Raises:
-        LvtuneError: no such adapter; a damaged file; another base, skeleton or format; whatever keeps it from
-            being downloaded (:func:`lvtune.hub.remote.fetch`).
+        LvtuneError: no such adapter; a damaged file; another base, skeleton or format.
     """
-    view, source = as_base(base), locate(source)
+    view = as_base(base)
     foreign = peft_folder.read(source)
     if foreign is not None:
         tensors, config = foreign

@@ -15,8 +15,9 @@ from torch.utils.data import DataLoader
 from lvtune.core.errors import LvtuneError
 from lvtune.data.dataset import collate
 from lvtune.language.grammars import Grammar, grammar_of, load_grammar, sentences_of
-from lvtune.language.joint import JointEncoder, load_joint_encoder, unnormalised
 from lvtune.language.joint_cache import mapped, text_features
+from lvtune.language.joint_encoders import JointEncoder, load_joint_encoder
+from lvtune.language.joint_registry import unnormalised
 from lvtune.language.sentences import PHOTO
 
 if TYPE_CHECKING:

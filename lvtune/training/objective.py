@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from lvtune.config.schema import make
+from lvtune.core.errors import LvtuneError
 from lvtune.core.registry import Registry
 
 if TYPE_CHECKING:
@@ -69,3 +71,19 @@ class Objective:
         Raises:
             LvtuneError: it does not fit the run.
         """
+
+
+def objective_config(objective: str | None, options: Mapping[str, Any]) -> Any:
+    """The config of an objective, an instance of its own dataclass.
+
+    Raises:
+        LvtuneError: no objective is named; unknown objective or options, wrong types or ranges.
+    """
+    if objective is None:
+        raise LvtuneError(
+            f"option 'objective.{next(iter(options))}' without an objective",
+            f"its name: {', '.join(OBJECTIVES.names())}", "give --objective NAME too",
+        )  # fmt: skip
+    return make(OBJECTIVES.get(objective).Config, options, "objective.")
+
+

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lvtune.core.errors import LvtuneError
-from lvtune.language.joint import unnormalised
+from lvtune.language.joint_registry import unnormalised
 from lvtune.training.objective import OBJECTIVES, Objective, Setting
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Around(Objective):
 
     def prepare(self, setting: Setting) -> None:
         """Makes the wrapped objective, and remembers base and seed."""
-        from lvtune.api.recipe import objective_config
+        from lvtune.training.objective import objective_config
 
         name = self.config.pose or setting.base.objective
         made = OBJECTIVES.get(name)(objective_config(name, self.config.pose_options))

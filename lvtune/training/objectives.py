@@ -1,51 +1,31 @@
-"""Every objective by name, and the plain one: heatmaps."""
+"""Imports every objective of the toolkit, so that each is known by its name."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from torch import Tensor
-
-from lvtune.patcher.attaching import use_adapter
-from lvtune.training.losses import keypoint_mse
-from lvtune.training.objective import OBJECTIVES, Objective, Setting, register_objective
-
-if TYPE_CHECKING:
-    from lvtune.bases.base import Base
-
-__all__ = ["OBJECTIVES", "HeatmapObjective", "Objective", "Setting", "register_objective"]
-
-
-@dataclass(frozen=True)
-class HeatmapConfig:
-    """Options of ``heatmap``: none."""
-
-
-@register_objective("heatmap")
-class HeatmapObjective(Objective):
-    """Mean squared error between predicted and encoded heatmaps, weighted by visibility."""
-
-    Config = HeatmapConfig
-
-    def __init__(self, config: HeatmapConfig | None = None) -> None:
-        self.config = config or HeatmapConfig()
-
-    def __call__(self, base: Base, batch: dict) -> Tensor:
-        """Loss of one batch of :class:`lvtune.data.dataset.PoseDataset`, a scalar."""
-        with use_adapter(base, prompt=batch["category"]):
-            heatmaps = base(batch["pixel_values"])  # (B, K, h, w)
-        target, weight = base.codec.encode(batch["keypoints"], batch["visible"])
-        return keypoint_mse(heatmaps, target, weight)
-
-
-# each files itself under its name
-from lvtune.training import (  # noqa: E402, F401
+from lvtune.training import (
     augmentation,
     hand_objective,
+    heatmap,
     mixstyle,
     peclr,
     random_styles,
     text_contrast,
     text_style,
 )
+from lvtune.training.heatmap import HeatmapObjective
+from lvtune.training.objective import OBJECTIVES, Objective, Setting, objective_config, register_objective
+
+__all__ = [
+    "OBJECTIVES",
+    "HeatmapObjective",
+    "Objective",
+    "Setting",
+    "augmentation",
+    "hand_objective",
+    "heatmap",
+    "mixstyle",
+    "objective_config",
+    "peclr",
+    "random_styles",
+    "register_objective",
+    "text_contrast",
+    "text_style",
+]

@@ -79,6 +79,3 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr * group["lr_scale"]
 
 
-def layer_scale(layer: int, layers: int, decay: float) -> float:
-    """Layer-wise decay ``decay^(layers + 1 - layer)``: embeddings 0, block i is i + 1, head is layers + 1."""
-    return decay ** (layers + 1 - layer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -53,3 +54,17 @@ def draw_pck(
             "choose another path",
         ) from None  # fmt: skip
     return target
+
+
+def draw_curves(folder: Path, curves: Mapping[str, Any] | None, title: str = "") -> Path | None:
+    """Draws ``pck.png`` into an existing folder; None, and no file, where there are no curves.
+
+    Args:
+        folder: to write into.
+        curves: of :meth:`lvtune.evaluation.task.Scores.curves`.
+        title: above the curves.
+    """
+    if curves is None:
+        return None
+    shares = dict(curves)
+    return draw_pck(folder / "pck.png", shares.pop("mm"), shares, title=title)

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from lvtune.core.files import write_text
-from lvtune.evaluation.metrics import LESS_IS_BETTER, MEANING, METRICS, PER_JOINT, main_of
-from lvtune.hub.card import imitation, without_nulls
+from lvtune.evaluation.metrics import LESS_IS_BETTER, MEANING, METRICS, PER_JOINT, imitation, main_of, without_nulls
 from lvtune.viz import page
 from lvtune.viz.curves import Level, Series, gap_bar, line_chart, pair_of_bars, smooth
 from lvtune.viz.page import cell, change, escape, number, percent, row

@@ -12,9 +12,8 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from lvtune import register_method
-from lvtune.adapters.protocol import Defaults
-from lvtune.patcher.attaching import AddToOutput, Change
+from lvtune import Adapter, register_method
+from lvtune.bases.changes import AddToOutput, Change
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class DriftConfig:
 
 
 @register_method("outside-drift")
-class Drift(Defaults, nn.Module):
+class Drift(Adapter):
     """y -> y + scale * (d . layer_norm(x) + b), with d and b zero at first."""
 
     Config = DriftConfig

@@ -10,7 +10,7 @@ from tiny import make_adapter, snapshot, tiny_bank, tiny_base, tiny_model, tiny_
 from torch import nn
 
 import lvtune
-from lvtune.adapters import METHODS
+from lvtune.adapters.method_registry import METHODS
 from lvtune.adapters.summing import no_sum
 from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import LSP_14

@@ -9,18 +9,20 @@ import torch
 from tiny import TinyPictures, make_adapter, snapshot, tiny_bank, tiny_base, tiny_model, tiny_pixels
 from torch import nn
 
-from lvtune.adapters import METHODS, create_adapter, list_methods, register_method
-from lvtune.adapters.protocol import Adapter, Defaults
+from lvtune.adapters.adapter import Adapter
+from lvtune.adapters.factory import create_adapter
+from lvtune.adapters.method_registry import METHODS, list_methods, register_method
 from lvtune.api.recipe import Recipe
 from lvtune.bases.changes import AddToOutput
 from lvtune.config.options import TrainOptions
 from lvtune.core.errors import LvtuneError
 from lvtune.data.dataset import collate
 from lvtune.data.skeletons import LSP_14, Skeleton
+from lvtune.hub.adapter_loading import load_adapter
 from lvtune.patcher.attaching import attach, use_adapter
-from lvtune.storage.store import load_adapter, save_adapter
+from lvtune.storage.store import save_adapter
+from lvtune.training.heatmap import HeatmapObjective
 from lvtune.training.loop import tune
-from lvtune.training.objectives import HeatmapObjective
 
 PIXELS = tiny_pixels()
 EVERY = pytest.mark.parametrize("method", METHODS.names())
@@ -245,7 +247,7 @@ def third_party():
         """First value."""
 
     @register_method("scale-out")
-    class ScaleOut(Defaults, nn.Module):
+    class ScaleOut(Adapter):
         """Scales what the final norm gives."""
 
         Config: ClassVar[type]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import outside_method
 
-from lvtune.adapters import METHODS
+from lvtune.adapters.method_registry import METHODS
 
 HERE = Path(__file__).parent
 SUITE = ("adapters/test_methods.py", "training/test_guard.py")

@@ -14,15 +14,16 @@ from pyramids import WITH_ATTENTION, load, pixels
 from tiny import make_adapter, snapshot, tiny_base, tiny_model, tiny_pixels
 from torch import nn
 
-from lvtune.adapters import METHODS, list_methods
+from lvtune.adapters.method_registry import METHODS, list_methods
 from lvtune.adapters.peft_bridge import PeftAdapter
 from lvtune.adapters.peft_options import bookkeeping, typed
 from lvtune.adapters.peft_tuners import TUNERS
 from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import LSP_14
+from lvtune.hub.adapter_loading import load_adapter
 from lvtune.patcher.attaching import attach, use_adapter
 from lvtune.storage.adapter_file import read
-from lvtune.storage.store import load_adapter, save_adapter
+from lvtune.storage.store import save_adapter
 
 # peft asks transformers for a name that it has given up, whatever model is wrapped; BOFT looks for a CUDA extension
 pytestmark = [

@@ -9,14 +9,14 @@ from pyramids import tiny as tiny_of
 from tiny import TinyPictures, make_adapter, snapshot, tiny_bank, tiny_base, tiny_pixels
 
 import lvtune
-from lvtune.adapters import create_adapter
+from lvtune.adapters.factory import create_adapter
 from lvtune.api.recipe import Recipe
 from lvtune.core.errors import LvtuneError
 from lvtune.data.dataset import collate
 from lvtune.data.skeletons import LSP_14
 from lvtune.patcher.attaching import attach, use_adapter
 from lvtune.storage import adapter_file
-from lvtune.training.objectives import HeatmapObjective
+from lvtune.training.heatmap import HeatmapObjective
 
 PIXELS = tiny_pixels()
 

@@ -14,7 +14,7 @@ from lvtune.core.errors import LvtuneError
 from lvtune.data.dataset import collate
 from lvtune.language.bank import PromptBank, get_bank
 from lvtune.patcher.attaching import attach, use_adapter
-from lvtune.training.objectives import HeatmapObjective
+from lvtune.training.heatmap import HeatmapObjective
 
 PIXELS = tiny_pixels(3)
 

@@ -3,10 +3,11 @@
 import torch
 from tiny import make_adapter, tiny_bank, tiny_base, tiny_pixels
 
-from lvtune.adapters import create_adapter
+from lvtune.adapters.factory import create_adapter
+from lvtune.hub.adapter_loading import load_adapter
 from lvtune.patcher.attaching import attach, use_adapter
 from lvtune.storage.adapter_file import read
-from lvtune.storage.store import load_adapter, save_adapter
+from lvtune.storage.store import save_adapter
 from lvtune.training.optim import param_groups
 
 LINEAR = (

@@ -14,7 +14,7 @@ from lvtune.api.job import prepare
 from lvtune.api.recipe import Recipe
 from lvtune.api.score_cache import Known
 from lvtune.api.scoring import Scoring
-from lvtune.bases import BASES
+from lvtune.bases.base_registry import BASES
 from lvtune.bases.fingerprint import fingerprint
 from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import LSP_14

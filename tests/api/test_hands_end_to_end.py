@@ -9,7 +9,7 @@ import pytest
 from tiny_hands import tiny_hand_base
 
 import lvtune
-from lvtune.bases import BASES
+from lvtune.bases.base_registry import BASES
 from lvtune.cli.main import main
 from lvtune.config.options import DataOptions
 from lvtune.data.hand_space import HandSpace

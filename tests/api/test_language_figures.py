@@ -10,10 +10,11 @@ import torch
 from lvtune.api.job import prepare
 from lvtune.api.language_figures import FigureOptions, Looked, figures_of_job, language_figures, look, steered
 from lvtune.api.recipe import Recipe
-from lvtune.bases import load_base
+from lvtune.bases.base_registry import load_base
 from lvtune.cli.main import main
 from lvtune.core.errors import LvtuneError
 from lvtune.domains import get_domain
+from lvtune.domains.source import source_split
 from lvtune.evaluation.inference import split_dataset
 from lvtune.training.joint_features import PromptVectors
 from lvtune.training.objectives import Setting
@@ -52,7 +53,7 @@ def test_the_sheet_has_a_row_for_each():
 
 def test_vectors_of_pictures_and_steered_ones():
     base = load_base("vitpose-ti", "random")
-    data = split_dataset(base, get_domain("demo-art").open_source("test").first(6))
+    data = split_dataset(base, source_split(get_domain("demo-art"), "test").first(6))
     seen = look(data, base, joints.ToyJoint(), 4, seed=1)
     assert isinstance(seen, Looked) and seen.vectors.shape == (4, joints.DIM) and len(seen.pictures) == 4
     as_picture = torch.from_numpy(np.stack(seen.pictures)).permute(0, 3, 1, 2) / 255

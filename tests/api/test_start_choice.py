@@ -10,7 +10,7 @@ import lvtune
 from lvtune.api import start_choice as starting
 from lvtune.api.inspecting import dry_run
 from lvtune.api.recipe import Recipe
-from lvtune.bases import BASES
+from lvtune.bases.base_registry import BASES
 from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import LSP_14
 from lvtune.hub import starts

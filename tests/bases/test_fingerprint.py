@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import lvtune
-from lvtune.bases import load_base
+from lvtune.bases.base_registry import load_base
 from lvtune.bases.fingerprint import fingerprint, fingerprints, hash_tensors, precision_of
 
 

@@ -7,9 +7,9 @@ from tiny import make_adapter, snapshot
 from tiny_hands import small_cpm_base, tiny_hands
 
 import lvtune
-from lvtune.adapters import create_adapter
-from lvtune.bases import load_base
+from lvtune.adapters.factory import create_adapter
 from lvtune.bases.base import as_base
+from lvtune.bases.base_registry import load_base
 from lvtune.bases.hand3d import Hand3dBase
 from lvtune.bases.hand_nets import HandOutput
 from lvtune.core.errors import LvtuneError

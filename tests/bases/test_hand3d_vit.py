@@ -10,10 +10,11 @@ from tiny import make_adapter, snapshot, tiny_bank
 from tiny_hands import TinyHands, small_cpm_base, tiny_hand_base, tiny_hands
 
 import lvtune
-from lvtune.adapters import METHODS, create_adapter
+from lvtune.adapters.factory import create_adapter
+from lvtune.adapters.method_registry import METHODS
 from lvtune.api.recipe import Recipe
-from lvtune.bases import load_base
 from lvtune.bases.base import as_base
+from lvtune.bases.base_registry import load_base
 from lvtune.bases.hand3d_vit import SPEC, HandVitBase
 from lvtune.bases.vitpose import build_model, make_config
 from lvtune.bases.vitpose_weights import SHIPPED
@@ -22,9 +23,10 @@ from lvtune.config.options import DataOptions, TrainOptions
 from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import LSP_14
 from lvtune.domains import get_domain
-from lvtune.evaluation.task import score_split
+from lvtune.evaluation.split_scoring import score_split
+from lvtune.hub.adapter_loading import load_adapter
 from lvtune.patcher.attaching import attach, use_adapter
-from lvtune.storage.store import load_adapter, save_adapter
+from lvtune.storage.store import save_adapter
 from lvtune.training.loop import tune
 from lvtune.training.objectives import OBJECTIVES
 

@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 from transformers import PvtConfig, PvtForImageClassification
 
-from lvtune.adapters import create_adapter
-from lvtune.bases import list_bases, load_base
+from lvtune.adapters.factory import create_adapter
+from lvtune.bases.base_registry import list_bases, load_base
 from lvtune.bases.fingerprint import fingerprint
 from lvtune.bases.pvtpose import PVT_S, PVTV2_B
 from lvtune.core.errors import LvtuneError

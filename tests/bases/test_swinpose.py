@@ -6,8 +6,8 @@ import torch
 from pyramids import SIZE, SWIN, load, pixels, tiny
 from safetensors.torch import save_file
 
-from lvtune.adapters import create_adapter
-from lvtune.bases import list_bases, load_base
+from lvtune.adapters.factory import create_adapter
+from lvtune.bases.base_registry import list_bases, load_base
 from lvtune.bases.fingerprint import fingerprint
 from lvtune.bases.swinpose import SPECS, TIMM_NAMES
 from lvtune.core.errors import LvtuneError

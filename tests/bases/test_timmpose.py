@@ -7,7 +7,7 @@ from pyramids import load, pixels, tiny
 from tiny import make_adapter
 from torch import nn
 
-from lvtune.bases import find_loader, list_bases, load_base
+from lvtune.bases.base_registry import find_loader, list_bases, load_base
 from lvtune.bases.timmpose import TimmPoseBase, load_any
 from lvtune.core.errors import LvtuneError
 from lvtune.patcher.attaching import attach

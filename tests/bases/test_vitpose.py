@@ -6,8 +6,9 @@ from safetensors.torch import save_file
 from tiny import SIZE, make_adapter, snapshot, tiny_base, tiny_model, tiny_pixels
 from torch import nn
 
-from lvtune.bases import BASES, as_base, list_bases, load_base, register_base
+from lvtune.bases import as_base
 from lvtune.bases import vitpose_weights as bases_loading
+from lvtune.bases.base_registry import BASES, list_bases, load_base, register_base
 from lvtune.bases.vitpose import SPECS, VitPoseBase, build_model, make_config, skeleton_of, spec_of
 from lvtune.bases.weight_names import is_foreign, resize_positions, to_transformers
 from lvtune.core.errors import LvtuneError

@@ -5,8 +5,9 @@ import torch
 from pyramids import METHODS
 from tiny import ARCH, SIZE, make_adapter, snapshot, tiny_pixels
 
-from lvtune.adapters import create_adapter
-from lvtune.bases import as_base, find_loader, list_bases, load_base
+from lvtune.adapters.factory import create_adapter
+from lvtune.bases import as_base
+from lvtune.bases.base_registry import find_loader, list_bases, load_base
 from lvtune.bases.fingerprint import fingerprint
 from lvtune.bases.vitpose import ARCH as ARCH_OF
 from lvtune.bases.vitpose import EXPERTS, SPECS, VitPoseBase, build_model, make_config

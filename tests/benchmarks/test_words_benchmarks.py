@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from lvtune.api.recipe import Recipe, objective_config
+from lvtune.api.recipe import Recipe
 from lvtune.config.yaml_files import read_yaml
 from lvtune.experiments.cells import merge
+from lvtune.training.objectives import objective_config
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 SHARED = {"words_bodies": {"text_only": True}, "words_hands": read_yaml(FOLDER / "words_hands_shared.yaml")}

@@ -6,7 +6,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub import constants
 
-from lvtune.bases import load_base
+from lvtune.bases.base_registry import load_base
 from lvtune.core.errors import LvtuneError
 from lvtune.core.network import quick_failure, unreachable
 

@@ -14,6 +14,7 @@ from lvtune.data.images import read_image
 from lvtune.data.skeletons import LSP_14
 from lvtune.domains import apply_filter, get_domain
 from lvtune.domains.demo_art import FILTERS_USED, FOLDER
+from lvtune.domains.source import source_split
 
 SIX = ("sketch", "ink_painting", "oil_painting", "watercolor", "cartoon", "stained_glass")
 
@@ -77,7 +78,7 @@ def test_what_is_drawn_is_the_filter_and_test_papers_are_not_those_of_tuning(dom
 
 
 def test_source_is_the_same_photographs_unfiltered(domain):
-    test, source = domain.open("test"), domain.open_source("test", None, "lspet")
+    test, source = domain.open("test"), source_split(domain, "test", None, "lspet")
     assert source.render is None and source.views is None
     assert source.name == "the same LSPET photographs, unfiltered"
     assert source.table.column("image").tolist() == test.table.column("image").tolist()

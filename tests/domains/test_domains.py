@@ -14,6 +14,7 @@ from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import COCO_17, HUMANART_21, LSP_14
 from lvtune.domains import DOMAINS, Domain, Split, get_domain, list_domains, register_domain
 from lvtune.domains.humanart import CATEGORIES, category_of
+from lvtune.domains.source import source_split
 from lvtune.language import get_bank
 from lvtune.language.sentences import PROMPTS
 
@@ -94,7 +95,7 @@ def test_detector_boxes_are_for_testing():
 def test_published_boxes_are_found_in_the_layout(tmp_path):
     data = DataOptions(data=str(SAMPLES), source_data=str(SAMPLES / "coco"), boxes="published")
     assert len(get_domain("humanart").open("test", data).detected) == 13
-    source = get_domain("humanart").open_source("test", data, trained_on="coco")
+    source = source_split(get_domain("humanart"), "test", data, trained_on="coco")
     assert source.detected.box_format.startswith("xywh") and len(source.detected) == 118
     with pytest.raises(LvtuneError, match="boxes 'published' of domain 'demo-art', which has none"):
         get_domain("demo-art").open("test", DataOptions(boxes="published"))
@@ -155,17 +156,17 @@ def test_coco_in_its_real_layout(tmp_path):
 
 def test_source_data_are_read_in_the_layout_of_what_the_base_was_trained_on():
     data = DataOptions(data=str(SAMPLES), source_data=str(SAMPLES / "coco"))
-    source = get_domain("humanart").open_source("test", data, trained_on="coco")
+    source = source_split(get_domain("humanart"), "test", data, trained_on="coco")
     assert source.name == "COCO val2017" and len(source.table) == 12
-    assert get_domain("humanart").open_source("test", SAMPLES, trained_on="coco") is None
+    assert source_split(get_domain("humanart"), "test", SAMPLES, trained_on="coco") is None
     named = DataOptions(data=str(SAMPLES), source_data=str(SAMPLES / "coco"), source_domain="coco")
-    assert get_domain("humanart").open_source("test", named).name == "COCO val2017"
+    assert source_split(get_domain("humanart"), "test", named).name == "COCO val2017"
 
 
 def test_source_annotations_of_ones_own():
     file = SAMPLES / "coco/annotations/person_keypoints_val2017.json"
     data = DataOptions(source_data=str(SAMPLES / "coco/val2017"), source_annotations=str(file))
-    source = get_domain("demo-art").open_source("test", data, trained_on="lspet")
+    source = source_split(get_domain("demo-art"), "test", data, trained_on="lspet")
     assert len(source.table) == 12  # all of them, not the fifth that is held back of pictures to tune on
 
 

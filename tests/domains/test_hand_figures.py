@@ -21,6 +21,7 @@ from lvtune.domains.hand_figures.body import ARM, FAR, Capsules, flesh, rasteriz
 from lvtune.domains.hand_figures.figure_table import Figures
 from lvtune.domains.hand_figures.poses import BLOCK, cells, is_test, sample_hands
 from lvtune.domains.hand_figures.settings import SETTINGS
+from lvtune.domains.source import source_split
 
 HALF = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 
@@ -193,7 +194,7 @@ def test_the_whole_domain_trains_on_source_and_tests_on_target():
     whole = get_domain("hand-figures")
     assert set(whole.open("train", few).table.column("category")) == {"green_screen"}
     assert set(whole.open("test", few).table.column("category")) == {"wild"}
-    source = whole.open_source("test", few)
+    source = source_split(whole, "test", few)
     assert set(source.table.column("category")) == {"green_screen"}
     target = get_domain("hand-figures/target").open("train", few)
     assert set(target.table.column("category")) == {"wild"}

@@ -12,6 +12,7 @@ from lvtune.core.errors import LvtuneError
 from lvtune.domains import apply_filter, get_domain
 from lvtune.domains.demo_art import FOLDER
 from lvtune.domains.lsp_art import SEEN, UNSEEN, layouts
+from lvtune.domains.source import source_split
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_each_photograph_once_under_a_filter_in_turn(folder):
 
 def test_what_is_drawn_is_the_filter_on_papers_of_the_part(folder):
     domain = get_domain("lsp-art")
-    test, source = domain.open("test", folder), domain.open_source("test", folder, "lspet")
+    test, source = domain.open("test", folder), source_split(domain, "test", folder, "lspet")
     photograph = source.picture(3)
     assert np.array_equal(test.picture(3), apply_filter(photograph, domain.categories[3], 200_003))
     assert not np.array_equal(test.picture(3), apply_filter(photograph, domain.categories[3], 3))
@@ -65,7 +66,7 @@ def test_what_is_drawn_is_the_filter_on_papers_of_the_part(folder):
 def test_the_original_archive_is_cropped_to_the_person(tmp_path, monkeypatch):
     lspet.use_short_lists(monkeypatch)
     folder = lspet.original(tmp_path / "lspet_dataset")
-    table = get_domain("lsp-art").open_source("test", folder).table
+    table = source_split(get_domain("lsp-art"), "test", folder).table
     assert len(table) == 14
     person, truth = table[2], lspet.joints(52, (300, 400))
     seen = truth[:, 2] > 0
@@ -81,7 +82,7 @@ def test_the_original_archive_is_cropped_to_the_person(tmp_path, monkeypatch):
     assert table.picture(2).shape == (person.height, person.width, 3)
     # a second look takes the crops that are there
     before = table.image_path(2).stat().st_mtime_ns
-    assert get_domain("lsp-art").open_source("test", folder).table.image_path(2).stat().st_mtime_ns == before
+    assert source_split(get_domain("lsp-art"), "test", folder).table.image_path(2).stat().st_mtime_ns == before
 
 
 def test_what_is_missing_is_told(folder, tmp_path, capsys):

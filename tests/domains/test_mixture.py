@@ -6,7 +6,7 @@ import pytest
 from tiny import tiny_base
 
 import lvtune
-from lvtune.adapters import create_adapter
+from lvtune.adapters.factory import create_adapter
 from lvtune.api.recipe import Recipe
 from lvtune.cli.main import main
 from lvtune.config.options import DataOptions

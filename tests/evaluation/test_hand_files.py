@@ -17,7 +17,7 @@ from lvtune.domains.hand_figures.poses import sample_hands
 from lvtune.evaluation.epe import HandResult
 from lvtune.evaluation.hand_files import write_hand_files
 from lvtune.evaluation.hand_scores import score_hands
-from lvtune.viz.pck_curves import draw_pck
+from lvtune.viz.pck_curves import draw_curves, draw_pck
 
 
 @pytest.fixture
@@ -29,8 +29,11 @@ def result():
 
 
 def test_files_hold_the_scores(tmp_path, result):
-    written = write_hand_files(tmp_path, score_hands(result), result.absolute, joint0="wrist", title="figures")
-    assert [file.name for file in written] == ["pck.png", "joints.csv", "pred.json"]
+    values = score_hands(result)
+    written = write_hand_files(tmp_path, values, result.absolute, joint0="wrist")
+    assert [file.name for file in written] == ["joints.csv", "pred.json"]
+    assert draw_curves(tmp_path, values["pck_curve"], "figures") == tmp_path / "pck.png"
+    assert draw_curves(tmp_path, None) is None
     rows = list(csv.DictReader((tmp_path / "joints.csv").read_text().splitlines()))
     assert len(rows) == 21
     assert rows[4] == {

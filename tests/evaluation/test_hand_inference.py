@@ -16,7 +16,7 @@ from lvtune.data.hand_joints import hand_box
 from lvtune.data.hand_table import HandTable
 from lvtune.domains.domain import Split
 from lvtune.evaluation.hand_inference import predict_hands
-from lvtune.evaluation.task import score_split
+from lvtune.evaluation.split_scoring import score_split
 
 COUNT = 6
 

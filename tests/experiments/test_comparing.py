@@ -14,7 +14,7 @@ import pytest
 from tiny import tiny_base
 
 from lvtune.api import adapting
-from lvtune.bases import BASES
+from lvtune.bases.base_registry import BASES
 from lvtune.cli.main import main
 from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import LSP_14

@@ -10,6 +10,7 @@ from lvtune.api.recipe import Recipe
 from lvtune.cli.main import main
 from lvtune.core.errors import LvtuneError
 from lvtune.domains import get_domain
+from lvtune.domains.source import source_split
 from lvtune.experiments import cross_validation as selecting
 from lvtune.experiments.cross_validation import SelectOptions, folds_of, select
 
@@ -22,7 +23,7 @@ def recipe(folder, **given):
 
 
 def test_folds_part_the_source_and_keep_equal_poses_together():
-    split = get_domain("demo-art").open_source("train").first(40)
+    split = source_split(get_domain("demo-art"), "train").first(40)
     folds = folds_of(split, SelectOptions(folds=10), seed=0)
     assert sorted(np.concatenate(folds).tolist()) == list(range(40)) and {len(fold) for fold in folds} == {4}
     twice = split.with_table(split.table.select([*range(20), *range(20)]))

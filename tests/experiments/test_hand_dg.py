@@ -8,14 +8,14 @@ import torch
 from tiny import make_adapter
 from tiny_hands import tiny_hand_base, tiny_hands
 
-from lvtune.adapters import create_adapter
-from lvtune.api.recipe import Recipe, objective_config
-from lvtune.bases import load_base
+from lvtune.adapters.factory import create_adapter
+from lvtune.api.recipe import Recipe
+from lvtune.bases.base_registry import load_base
 from lvtune.experiments.part_runner import adapt_parts
 from lvtune.experiments.published_tables import load_table
 from lvtune.experiments.reproducing import recipe_of, reproduce
 from lvtune.patcher.attaching import attach
-from lvtune.training.objectives import OBJECTIVES, Setting
+from lvtune.training.objectives import OBJECTIVES, Setting, objective_config
 
 TABLE = load_table("hand-dg")
 

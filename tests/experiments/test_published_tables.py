@@ -7,13 +7,14 @@ import json
 import pytest
 import yaml
 
-from lvtune.adapters import METHODS
+from lvtune.adapters.method_registry import METHODS
 from lvtune.api.recipe import Recipe
 from lvtune.cli.main import main
 from lvtune.config.yaml_files import list_recipes, read_yaml
 from lvtune.core.errors import LvtuneError
 from lvtune.experiments.published_tables import differences, list_tables, load_table, spread
-from lvtune.experiments.reproducing import RUNNERS, register_runner, reproduce
+from lvtune.experiments.reproducing import reproduce
+from lvtune.experiments.runners import RUNNERS, register_runner
 
 TABLE = {
     "title": "A small table",

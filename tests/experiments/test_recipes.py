@@ -16,15 +16,18 @@ import pyramids
 import pytest
 import torch
 
-from lvtune.adapters import METHODS, create_adapter
+from lvtune.adapters.factory import create_adapter
+from lvtune.adapters.method_registry import METHODS
 from lvtune.api.job import prepare, training_data
-from lvtune.bases import BASES, load_base, swinpose
+from lvtune.bases import swinpose
+from lvtune.bases.base_registry import BASES, load_base
 from lvtune.bases.pvtpose import load_pvt
 from lvtune.bases.timmpose import load_timm
 from lvtune.bases.vitpose import ARCH
 from lvtune.domains import get_domain
 from lvtune.experiments.published_tables import list_tables, load_table
-from lvtune.experiments.reproducing import RUNNERS, recipe_of, reproduce
+from lvtune.experiments.reproducing import recipe_of, reproduce
+from lvtune.experiments.runners import RUNNERS
 from lvtune.language.bank import PromptBank
 from lvtune.training.loop import tune
 

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from tiny import SIZE, make_adapter, tiny_base, tiny_model, tiny_pixels
 
 import lvtune
-from lvtune.bases import load_base
+from lvtune.bases.base_registry import load_base
 from lvtune.cli.main import main
 from lvtune.core.errors import LvtuneError
 from lvtune.export.foreign_models import convert_vitpose, convert_vlpose, read_checkpoint

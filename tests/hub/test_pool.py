@@ -16,13 +16,14 @@ from hub_store import put
 from tiny import make_adapter, snapshot, tiny_bank, tiny_base, tiny_pixels
 
 import lvtune
-from lvtune.adapters import create_adapter
+from lvtune.adapters.factory import create_adapter
 from lvtune.core.errors import LvtuneError
 from lvtune.hub import pool as pool_module
+from lvtune.hub.adapter_loading import load_adapter
 from lvtune.hub.pool import AdapterPool, memory_of, read_bytes
 from lvtune.language.bank_cache import shared
 from lvtune.storage.adapter_file import save
-from lvtune.storage.store import load_adapter, save_adapter
+from lvtune.storage.store import save_adapter
 
 METHODS = ("lora", "ssf", "bitfit", "vlpose", "bottleneck")
 PIXELS = tiny_pixels(2)

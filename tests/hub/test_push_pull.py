@@ -12,7 +12,7 @@ import pytest
 from hub_store import put
 
 import lvtune
-from lvtune.adapters import create_adapter
+from lvtune.adapters.factory import create_adapter
 from lvtune.cli.main import main
 from lvtune.storage.adapter_file import TENSORS_FILE
 from lvtune.storage.store import save_adapter

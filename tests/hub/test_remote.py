@@ -13,12 +13,14 @@ from hub_store import put
 from tiny import make_adapter, tiny_base, tiny_pixels
 
 import lvtune
-from lvtune.adapters import METHODS
+from lvtune.adapters.method_registry import METHODS
 from lvtune.api import inspect_adapter
 from lvtune.core.errors import LvtuneError
-from lvtune.hub.remote import Address, address_of, fetch, locate, pull_adapter
+from lvtune.hub.adapter_loading import load_adapter
+from lvtune.hub.address import Address, address_of
+from lvtune.hub.remote import fetch, locate, pull_adapter
 from lvtune.storage.adapter_file import CONFIG_FILE, PEFT_FILE, TENSORS_FILE, read, save
-from lvtune.storage.store import load_adapter, save_adapter
+from lvtune.storage.store import save_adapter
 
 PEFT_METHODS = ("lora", "dora", "ia3")
 # the client's own way of uploading, which its HTTP library no longer likes

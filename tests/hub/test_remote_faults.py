@@ -10,7 +10,8 @@ from hub_store import put
 
 from lvtune.cli.main import main
 from lvtune.core.errors import LvtuneError
-from lvtune.hub.remote import Address, fetch, pull_adapter
+from lvtune.hub.address import Address
+from lvtune.hub.remote import fetch, pull_adapter
 from lvtune.storage.adapter_file import TENSORS_FILE, read, save
 
 ART = Address("ann/art")

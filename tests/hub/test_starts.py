@@ -4,13 +4,13 @@ import pytest
 import torch
 from tiny import make_adapter, snapshot, tiny_bank, tiny_base, tiny_pixels
 
-from lvtune.adapters import create_adapter
-from lvtune.bases import load_base
+from lvtune.adapters.factory import create_adapter
+from lvtune.bases.base_registry import load_base
 from lvtune.config.options import DataOptions
 from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import Skeleton
 from lvtune.domains import get_domain
-from lvtune.evaluation.task import score_split
+from lvtune.evaluation.split_scoring import score_split
 from lvtune.hub import starts
 from lvtune.hub.starts import begin
 from lvtune.language.bank import PromptBank

@@ -7,8 +7,8 @@ import transformers
 from clips import save_clip
 
 from lvtune.core.errors import LvtuneError
-from lvtune.language.joint import JointEncoder, load_joint_encoder, register_joint_encoder, unnormalised
 from lvtune.language.joint_cache import mapped, text_features
+from lvtune.language.joint_registry import JointEncoder, load_joint_encoder, register_joint_encoder, unnormalised
 
 SENTENCES = ["a sketch of a human", "a mural", "an oil painting of a human"]
 

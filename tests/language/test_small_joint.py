@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from lvtune.core.errors import LvtuneError
-from lvtune.language.joint import load_joint_encoder
+from lvtune.language.joint_registry import load_joint_encoder
 from lvtune.language.small_joint import SmallConfig, SmallEncoder, SmallJoint, save_small
 
 CONFIG = SmallConfig(hidden=32, dim=16)

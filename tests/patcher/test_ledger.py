@@ -9,14 +9,14 @@ import torch
 from tiny import TinyPictures, make_adapter, snapshot, tiny_base, tiny_model, tiny_pixels
 from torch import nn
 
-from lvtune.adapters import METHODS
-from lvtune.adapters.protocol import Defaults
+from lvtune.adapters.adapter import Adapter
+from lvtune.adapters.method_registry import METHODS
 from lvtune.bases.changes import AddToOutput, ExtendKeyValue, InsertTokens, StandIn
 from lvtune.core.errors import LvtuneError
 from lvtune.data.dataset import collate
 from lvtune.data.skeletons import LSP_14
 from lvtune.patcher.attaching import attach, attached, detach, use_adapter
-from lvtune.training.objectives import HeatmapObjective
+from lvtune.training.heatmap import HeatmapObjective
 
 PIXELS = tiny_pixels()
 
@@ -123,7 +123,7 @@ def test_the_fine_tuned_copy_has_batchnorm_of_its_own(target):
         assert all(torch.equal(own[n], v) for n, v in batchnorm(adapter).items()) == frozen
 
 
-class Faulty(Defaults, nn.Module):
+class Faulty(Adapter):
     """Fails in one of several ways on its way into a base."""
 
     def __init__(self, fault):

@@ -8,7 +8,7 @@ from tiny import ARCH, SIZE, make_adapter, snapshot, tiny_base, tiny_model, tiny
 from tiny_hands import tiny_hand_base
 
 import lvtune
-from lvtune.adapters import METHODS
+from lvtune.adapters.method_registry import METHODS
 from lvtune.bases.vitpose import SPECS, VitPoseBase, build_model, make_config
 from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import LSP_14

@@ -11,8 +11,8 @@ import torch
 from tiny import ARCH, SIZE, make_adapter, snapshot, tiny_base, tiny_model, tiny_pixels
 from torch import nn
 
-from lvtune.adapters import METHODS
-from lvtune.adapters.protocol import Defaults
+from lvtune.adapters.adapter import Adapter
+from lvtune.adapters.method_registry import METHODS
 from lvtune.bases.changes import AddToOutput, ExtendKeyValue, StandIn
 from lvtune.bases.vitpose import VitPoseBase, build_model, make_config
 from lvtune.core.errors import LvtuneError
@@ -145,7 +145,7 @@ def test_tokens_are_inserted_beside_others(calls):
         assert_near(mixed[i], base(pixels[i : i + 1], adapters=name)[0])
 
 
-class Changing(Defaults, nn.Module):
+class Changing(Adapter):
     """An adapter of given changes."""
 
     def __init__(self, make):

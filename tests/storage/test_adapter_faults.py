@@ -9,7 +9,7 @@ import pytest
 import torch
 from adapter_samples import CONFIG, adapter
 
-from lvtune.bases import load_base
+from lvtune.bases.base_registry import load_base
 from lvtune.bases.fingerprint import fingerprints
 from lvtune.core.errors import LvtuneError
 from lvtune.storage.adapter_file import CONFIG_FILE, TENSORS_FILE, check_base, read, save

@@ -16,8 +16,9 @@ from lvtune.data.dataset import collate
 from lvtune.patcher.attaching import attach
 from lvtune.training import augmentation
 from lvtune.training.augmentation import KINDS, augmented
+from lvtune.training.heatmap import HeatmapObjective
 from lvtune.training.loop import tune
-from lvtune.training.objectives import OBJECTIVES, HeatmapObjective, Setting
+from lvtune.training.objectives import OBJECTIVES, Setting
 from lvtune.training.peclr import moved, moved_back
 from lvtune.training.style import Style, change_at, mixed
 from lvtune.training.text_style import StyleMap, shifted

@@ -4,14 +4,14 @@ import pytest
 import torch
 from tiny import TinyPictures, make_adapter, snapshot, tiny_base, tiny_pixels
 
-from lvtune.adapters import METHODS
+from lvtune.adapters.method_registry import METHODS
 from lvtune.api.recipe import Recipe
 from lvtune.config.options import TrainOptions
 from lvtune.patcher.attaching import attach
 from lvtune.training import guard
 from lvtune.training.guard import SHARES, between, choose_share, keep_share
+from lvtune.training.heatmap import HeatmapObjective
 from lvtune.training.loop import number_of_steps, peak_lr
-from lvtune.training.objectives import HeatmapObjective
 
 OPTIONS = Recipe(train=TrainOptions(steps=4, batch_size=4, lr=5e-3)).resolved().train
 

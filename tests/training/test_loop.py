@@ -12,15 +12,15 @@ import pytest
 import torch
 from tiny import TinyPictures, make_adapter, snapshot, tiny_base, tiny_model
 
-from lvtune.adapters import METHODS
+from lvtune.adapters.method_registry import METHODS
 from lvtune.api.recipe import Recipe
 from lvtune.bases.base import as_base
 from lvtune.config.options import TrainOptions
 from lvtune.core.errors import LvtuneError
 from lvtune.patcher.attaching import attach, attached, use_adapter
 from lvtune.training import loop
+from lvtune.training.heatmap import HeatmapObjective
 from lvtune.training.loop import tune
-from lvtune.training.objectives import HeatmapObjective
 from lvtune.training.optim import lr_factor, make_optimizer
 
 

@@ -7,9 +7,10 @@ import torch
 from tiny import make_adapter, tiny_base
 from torch import nn
 
+from lvtune.adapters.building import layer_scale
 from lvtune.api.recipe import Recipe
 from lvtune.config.options import TrainOptions
-from lvtune.training.optim import layer_scale, lr_factor, make_optimizer, param_groups, set_lr
+from lvtune.training.optim import lr_factor, make_optimizer, param_groups, set_lr
 from lvtune.training.sampler import EpochSampler
 
 

@@ -16,14 +16,16 @@ from lvtune.config.options import TrainOptions
 from lvtune.config.schema import make
 from lvtune.core.errors import LvtuneError
 from lvtune.data.dataset import collate
+from lvtune.hub.adapter_loading import load_adapter
 from lvtune.language.grammars import draw
-from lvtune.language.joint import unnormalised
+from lvtune.language.joint_registry import unnormalised
 from lvtune.patcher.attaching import attach
-from lvtune.storage.store import load_adapter, save_adapter
+from lvtune.storage.store import save_adapter
 from lvtune.training.branch import Branch2
 from lvtune.training.contrast import contrastive, farthest
+from lvtune.training.heatmap import HeatmapObjective
 from lvtune.training.loop import tune
-from lvtune.training.objectives import HeatmapObjective, Setting
+from lvtune.training.objectives import Setting
 from lvtune.training.text_contrast import TextContrast, TextContrastConfig
 
 PROMPTS = {"sketch": "a sketch of a human", "mural": "a mural of a human", "ink": "an ink painting"}

@@ -14,7 +14,8 @@ from typing import Any
 from lvtune.config.options import DataOptions
 from lvtune.data.hand_table import HandTable
 from lvtune.data.skeletons import HAND_21
-from lvtune.domains.domain import Domain, Split, register_domain
+from lvtune.domains.domain import Domain, Split
+from lvtune.domains.domain_registry import register_domain
 from lvtune.domains.hand_figures.figure_table import Figures
 from lvtune.domains.hand_figures.settings import GROUPS, SETTINGS
 from lvtune.domains.hand_splits import samples

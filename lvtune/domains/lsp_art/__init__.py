@@ -13,7 +13,8 @@ import numpy as np
 from lvtune.config.options import DataOptions
 from lvtune.data.skeletons import LSP_14
 from lvtune.data.table import PoseTable, read_coco
-from lvtune.domains.domain import Domain, Split, missing, need_folder, register_domain
+from lvtune.domains.domain import Domain, Split, missing, need_folder
+from lvtune.domains.domain_registry import register_domain
 from lvtune.domains.filters import apply_filter
 from lvtune.domains.lsp_art.layouts import LAYOUT, photographs
 from lvtune.language.sentences import HUMAN_ART

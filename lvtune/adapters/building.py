@@ -1,126 +1,20 @@
-"""What the rest of the toolkit knows of an adapter."""
+"""What adapters are built from: predictors, copies of heads, replaced modules, names of layers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from lvtune.adapters.summing import exact_only, no_sum, sum_of_linear
 from lvtune.bases.changes import StandIn
 from lvtune.core.errors import LvtuneError
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
-    from lvtune.config.options import TrainOptions
+    from lvtune.bases.changes import Call, Change
     from lvtune.data.skeletons import Skeleton
-    from lvtune.language.bank import PromptBank
-    from lvtune.patcher.attaching import Call, Change
-
-
-@runtime_checkable
-class Adapter(Protocol):
-    """An ``nn.Module`` with five more members; anything that has them can be attached, tuned and saved."""
-
-    Config: ClassVar[type]
-    """Frozen dataclass of the method's options, a docstring per field."""
-
-    config: Any
-    """An instance of ``Config``."""
-
-    bank: PromptBank | None
-    """The embedded prompts it reads, or None."""
-
-    def changes(self, base: Base) -> Iterable[Change]:
-        """Where it attaches: primitive changes to modules of ``base``."""
-
-    def tensors(self) -> dict[str, Tensor]:
-        """All that must be saved beside the embedded prompts."""
-
-    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """Takes back what :meth:`tensors` gave; names and shapes have been checked."""
-
-
-class Defaults:
-    """What most methods share: no prompts, one learning rate, a state dict that is all there is to save."""
-
-    bank: PromptBank | None = None
-    trains_predictor: ClassVar[bool] = False
-    """Whether the adapter brings a predictor of its own, and so may predict other key points than the base."""
-    reads_language: ClassVar[bool] = False
-    """Whether it needs a bank of embedded sentences."""
-    defaults: ClassVar[dict[str, Any]] = {}
-    """Training options that suit the method (fields of ``TrainOptions``)."""
-
-    linear: ClassVar[bool] = False
-    """Whether the weights that it gives the base are linear in its tensors: adapters then add up tensor by tensor."""
-
-    def lr_scale(self, name: str, options: TrainOptions) -> float:
-        """Factor on the learning rate of the parameter ``name``."""
-        return 1.0
-
-    def undecayed(self) -> Iterable[nn.Parameter]:
-        """Parameters that are no weight matrices though they look like some, and so are not decayed."""
-        return ()
-
-    @classmethod
-    def summed(
-        cls, adapters: Sequence[nn.Module], weights: Sequence[float], base: Base, rank: int | None = None
-    ) -> nn.Module:
-        """θ₀ + Σ wᵢ (θᵢ − θ₀) of adapters of this method, as a new one; see :mod:`lvtune.adapters.summing`.
-
-        Raises:
-            LvtuneError: a method whose adapters do not add up; a rank where there is none; options that differ.
-        """
-        exact_only(cls.method, rank)
-        if not cls.linear:
-            raise no_sum(cls.method)
-        return sum_of_linear(adapters, weights, base)
-
-    def begin(self: nn.Module, start: nn.Module, base: Base) -> None:
-        """Takes over what another adapter for ``base`` was tuned to, as where the tuning begins.
-
-        Args:
-            start: of the same method and shapes, unless the method can read others too.
-            base: of both.
-
-        Raises:
-            LvtuneError: it does not fit; nothing was taken over.
-        """
-        if type(start) is not type(self):
-            raise LvtuneError(
-                f"a start of method {start.method} for {self.method}", f"an adapter of {self.method}",
-                f"choose --method {start.method}, or give --start none",
-            )  # fmt: skip
-        own, theirs = self.tensors(), start.tensors()
-        for name in sorted(own.keys() | theirs.keys()):
-            sizes = [tuple(t[name].shape) if name in t else "not there" for t in (theirs, own)]
-            if sizes[0] != sizes[1]:
-                raise LvtuneError(
-                    f"a start whose {name} is {sizes[0]}", f"{sizes[1]}, as the options of {self.method} have it",
-                    "give the options that the start was tuned with, or --start none",
-                )  # fmt: skip
-        self.load_tensors(theirs)
-
-    def peft_config(self, base: Base) -> dict[str, Any] | None:
-        """``adapter_config.json`` for peft, where peft can load the tensors; else None."""
-        return None
-
-    def push_to_hub(self: nn.Module, repo: str, **options: Any) -> Any:
-        """Puts the adapter on the Hub with a model card; see :func:`lvtune.push_adapter` for the options."""
-        from lvtune.hub.publish import push_adapter
-
-        return push_adapter(self, repo, **options)
-
-    def tensors(self: nn.Module) -> dict[str, Tensor]:
-        """The state dict."""
-        return {name: value.detach() for name, value in self.state_dict().items()}
-
-    def load_tensors(self: nn.Module, tensors: dict[str, Tensor]) -> None:
-        """Loads a state dict, strictly."""
-        self.load_state_dict(tensors)
 
 
 def make_predictor(base: Base, skeleton: Skeleton) -> nn.Conv2d:
@@ -250,3 +144,10 @@ def modules_by_key(base: Base, kinds: tuple[type, ...]) -> Iterator[tuple[str, n
         if isinstance(module, kinds) and base.is_plain(module):
             # a part that is compiled in place has a wrapper in its name
             yield name.replace("_orig_mod.", "").replace(".", "/"), module
+
+
+def layer_scale(layer: int, layers: int, decay: float) -> float:
+    """Layer-wise decay ``decay^(layers + 1 - layer)``: embeddings 0, block i is i + 1, head is layers + 1."""
+    return decay ** (layers + 1 - layer)
+
+

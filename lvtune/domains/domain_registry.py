@@ -1,0 +1,55 @@
+"""Knows every domain by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from lvtune.core.registry import Registry
+from lvtune.domains.domain import Domain
+from lvtune.language.sentences import PROMPTS, register_prompts
+
+if TYPE_CHECKING:
+    pass
+
+DOMAINS: Registry[Callable[[], Domain]] = Registry("domain")
+"""Name to a function that makes the domain."""
+
+
+def register_domain(name: str) -> Callable[[Callable[[], Domain]], Callable[[], Domain]]:
+    """Decorator that makes ``function() -> Domain`` known to :func:`get_domain`, from other packages too."""
+
+    def add(make: Callable[[], Domain]) -> Callable[[], Domain]:
+        DOMAINS.register(name)(make)
+        if name not in PROMPTS:
+            register_prompts(name)(_Sentences(make))
+        return make
+
+    return add
+
+
+
+
+class _Sentences(Mapping[str, str]):
+    """The sentences of a domain that is made when they are first read."""
+
+    def __init__(self, make: Callable[[], Domain]) -> None:
+        self._make = make
+
+    def __getitem__(self, category: str) -> str:
+        return self._make().prompts[category]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._make().prompts)
+
+    def __len__(self) -> int:
+        return len(self._make().prompts)
+
+
+
+
+def list_domains() -> list[str]:
+    """Names for :func:`get_domain`."""
+    return DOMAINS.names()
+
+
