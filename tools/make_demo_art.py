@@ -52,9 +52,7 @@ def part(images: list[dict[str, Any]], source: dict[str, Any]) -> dict[str, Any]
 
 def main() -> None:
     """Writes train.json, test.json and images/ into OUT."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("lspet", type=Path)
     parser.add_argument("out", type=Path, nargs="?", default=HERE)
     args = parser.parse_args()

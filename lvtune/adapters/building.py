@@ -149,5 +149,3 @@ def modules_by_key(base: Base, kinds: tuple[type, ...]) -> Iterator[tuple[str, n
 def layer_scale(layer: int, layers: int, decay: float) -> float:
     """Layer-wise decay ``decay^(layers + 1 - layer)``: embeddings 0, block i is i + 1, head is layers + 1."""
     return decay ** (layers + 1 - layer)
-
-

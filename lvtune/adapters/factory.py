@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from lvtune.language.bank import PromptBank
 
 
-
 def create_adapter(
     method: str,
     base: nn.Module,
@@ -78,8 +77,6 @@ def create_adapter(
     return adopt(adapter, view, domain, skeleton)
 
 
-
-
 def adopt(adapter: nn.Module, view: Base, domain: str | None, skeleton: Skeleton) -> nn.Module:
     """Notes on a fresh adapter what it was made for; the base itself is not kept alive."""
     from lvtune.patcher.shapes import shapes_of
@@ -90,12 +87,8 @@ def adopt(adapter: nn.Module, view: Base, domain: str | None, skeleton: Skeleton
     return adapter
 
 
-
-
 def base_of(adapter: nn.Module) -> Base | None:
     """The base that an adapter was made for, if it still exists."""
     reference, family, spec = adapter.made_for
     model = reference()
     return None if model is None else family(model, spec)
-
-

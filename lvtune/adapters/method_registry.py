@@ -25,8 +25,6 @@ def register_method(name: str) -> Callable[[type], type]:
     return add
 
 
-
-
 def list_methods() -> list[str]:
     """Names for :func:`create_adapter`."""
     return METHODS.names()
@@ -39,5 +37,3 @@ def method_config(method: str, options: Mapping[str, Any]) -> Any:
         LvtuneError: unknown method or options, wrong types or ranges.
     """
     return make(METHODS.get(method).Config, options, "method.")
-
-

@@ -145,6 +145,7 @@ def same_sentences(adapters: Sequence[nn.Module]) -> None:
 def no_sum(method: str) -> LvtuneError:
     """The error of a method whose adapters do not add up."""
     from lvtune.adapters.method_registry import METHODS
+
     able = [name for name in METHODS.names() if METHODS.get(name).adds_up()]
     return LvtuneError(
         f"a sum of adapters of {method}, in whose tensors the changed weights are not linear",

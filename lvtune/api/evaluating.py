@@ -108,5 +108,3 @@ def evaluate(
     if out is not None:
         (Path(out) / "scores.json").write_text(json.dumps(values, indent=2), encoding="utf-8")
     return values
-
-

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from lvtune.data.skeletons import Skeleton
 
 
-
 @dataclass(frozen=True)
 class Pose:
     """One person found in one picture; pixels, x to the right, y down."""
@@ -51,5 +50,3 @@ class Pose:
         for point, joint in zip(points, self.xyz, strict=True):
             point["xyz"] = [round(float(v), 4) for v in joint]
         return {**found, "unit": self.unit}
-
-

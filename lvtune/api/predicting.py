@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 Boxes = "str | Path | dict[str, Sequence[Sequence[float]]] | None"
 
 
-
-
 def predict(
     images: str | Path | Sequence[str | Path],
     *,
@@ -116,8 +114,6 @@ def predict(
     if out is not None:
         write_pictures(poses, Path(out))
     return poses
-
-
 
 
 def read_boxes(boxes: Any, files: list[Path]) -> dict[Path, np.ndarray | None]:

@@ -147,10 +147,6 @@ def _fill(options: Any, *others: Any) -> Any:
     return replace(options, **{name: found[0] for name, found in values.items() if found})
 
 
-
-
-
-
 def _typed(
     config_of: Callable[[Any, Mapping[str, Any]], Any], name: Any, options: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[Problem]]:

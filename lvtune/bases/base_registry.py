@@ -18,8 +18,6 @@ def register_base(name: str) -> Callable[[Callable[..., Base]], Callable[..., Ba
     return BASES.register(name)
 
 
-
-
 def load_base(name: str, weights: str = "pretrained", *, revision: str | None = None, seed: int = 0) -> Base:
     """A frozen base, in eval, without gradients.
 
@@ -38,8 +36,6 @@ def load_base(name: str, weights: str = "pretrained", *, revision: str | None = 
     return (base.variant(variant) if variant else base).freeze()
 
 
-
-
 def find_loader(name: str) -> tuple[Callable[..., Base], str]:
     """The loader behind a name, and the variant that the name asks for ("" for none).
 
@@ -53,10 +49,6 @@ def find_loader(name: str) -> tuple[Callable[..., Base], str]:
     return BASES.get(whole if whole in BASES else name), variant if whole in BASES else ""
 
 
-
-
 def list_bases() -> list[str]:
     """Names for :func:`load_base`."""
     return BASES.names()
-
-

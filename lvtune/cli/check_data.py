@@ -49,7 +49,5 @@ def run(args: argparse.Namespace) -> Outcome:
     failure = None
     if not values["ok"]:
         first = next(warning for part in parts if not part["ok"] for warning in part["warnings"])
-        failure = LvtuneError(
-            first, "every picture whole and as annotated", "mend the pictures or the annotations"
-        )
+        failure = LvtuneError(first, "every picture whole and as annotated", "mend the pictures or the annotations")
     return Outcome(values, outline(values), failure)

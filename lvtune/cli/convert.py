@@ -21,9 +21,7 @@ def parser(argv: Sequence[str], summary: str) -> Parser:
     result.add_argument("kind", metavar="KIND", help="vitpose (a base) or vlpose (a base and its adapter)")
     result.add_argument("file", metavar="FILE", help=".pth or .safetensors file")
     result.add_argument("--out", metavar="DIR", help="folder to write into (default: ./lvtune-out/KIND-FILE)")
-    result.add_argument(
-        "--name", metavar="BASE", help="name of a vitpose base, such as vitpose-b (default: by size)"
-    )
+    result.add_argument("--name", metavar="BASE", help="name of a vitpose base, such as vitpose-b (default: by size)")
     result.add_argument("--domain", help="whose sentences a vlpose adapter is to read (default: none yet)")
     result.add_argument("--encoder", default="blip", help="text encoder of these (default: blip, as released)")
     result.add_argument("--arch", metavar="JSON", help="what the shapes of a vlpose file do not say, such as "
@@ -63,9 +61,7 @@ def run(args: argparse.Namespace) -> Outcome:
         values |= _base(base, out / "base")
         values["sentences"] = "none yet: give --domain NAME" if bank is None else len(bank.sentences)
         values["adapter"] = str(save_adapter(adapter, out / "adapter", base))
-        usage = (
-            f"use it: lvtune predict PICTURE --base {base.name} --weights {out}/base --adapter {out}/adapter"
-        )
+        usage = f"use it: lvtune predict PICTURE --base {base.name} --weights {out}/base --adapter {out}/adapter"
     return Outcome(values, f"{outline(values)}\n\n{usage}")
 
 

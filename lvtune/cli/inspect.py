@@ -50,10 +50,6 @@ def _text(values: dict[str, Any]) -> str:
 def _short(value: Any) -> Any:
     """Fingerprints by their first characters, details by key point left to ``--json``."""
     if isinstance(value, dict):
-        return {
-            name: _short(inner)
-            for name, inner in value.items()
-            if name not in ("per_joint", "sigmas", "links")
-        }
+        return {name: _short(inner) for name, inner in value.items() if name not in ("per_joint", "sigmas", "links")}
     is_hash = isinstance(value, str) and len(value) == 64
     return f"{value[:12]}…" if is_hash else value

@@ -36,9 +36,7 @@ class Parser(argparse.ArgumentParser):
         )
         self.leaves: dict[str, list[str]] = {}
         self.typed: list[str] = []
-        self.add_argument(
-            "--json", action="store_true", help="print one JSON object on stdout, and nothing else"
-        )
+        self.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
         self.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:

@@ -190,9 +190,7 @@ def raise_problems(problems: list[Problem]) -> None:
     if len(problems) == 1:
         raise LvtuneError(*problems[0])
     if problems:
-        numbered = [
-            "; ".join(f"({i}) {problem[part]}" for i, problem in enumerate(problems, 1)) for part in range(3)
-        ]
+        numbered = ["; ".join(f"({i}) {problem[part]}" for i, problem in enumerate(problems, 1)) for part in range(3)]
         raise LvtuneError(f"{len(problems)} mistakes: {numbered[0]}", numbered[1], numbered[2])
 
 

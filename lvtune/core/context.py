@@ -60,8 +60,6 @@ class Selection:
         return [Group(owner, own, tuple(prompts[i] or None for i in own)) for owner, own in places.items()]
 
 
-
-
 @dataclass(frozen=True)
 class Group:
     """The samples of a batch that go under one adapter."""
@@ -86,8 +84,6 @@ def is_single(adapters: object) -> bool:
     return adapters is ... or adapters is None or isinstance(adapters, str) or callable(adapters)
 
 
-
-
 def as_choice(adapters: Any, prompt: Any, outer: Selection) -> Selection:
     """A caller's arguments as a selection; what is ``...`` is left as the caller outside chose it.
 
@@ -101,8 +97,6 @@ def as_choice(adapters: Any, prompt: Any, outer: Selection) -> Selection:
     names = outer.adapters if adapters is ... else adapters if is_single(adapters) else tuple(adapters)
     asked = outer.prompt if prompt is ... else tuple(prompt) if _is_list(prompt) else prompt
     return Selection(names, asked)
-
-
 
 
 def _is_list(prompt: object) -> bool:

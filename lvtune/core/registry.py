@@ -64,7 +64,7 @@ class Registry(Generic[T]):
 
 
 def suggest(name: str, known: list[str], otherwise: str) -> str:
-    """"did you mean ..." for the closest known name in whatever case, else ``otherwise``."""
+    """ "did you mean ..." for the closest known name in whatever case, else ``otherwise``."""
     by_lower = {other.lower(): other for other in known}
     typed = str(name).lower()
     close = difflib.get_close_matches(typed, by_lower, n=3, cutoff=0.5)

@@ -36,8 +36,7 @@ class Columns(Mapping[str, Any]):
         self.path = path
         self.meta: dict[str, Any] = json.loads(meta)
         self._columns = {
-            name: _view(dataset.data.column(name), self.meta["shapes"].get(name))
-            for name in dataset.data.column_names
+            name: _view(dataset.data.column(name), self.meta["shapes"].get(name)) for name in dataset.data.column_names
         }
 
     def __getitem__(self, name: str) -> Any:

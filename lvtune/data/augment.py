@@ -77,11 +77,13 @@ class Augment:
             if not 0.0 <= getattr(self, name) <= 1.0:
                 _refuse(f"augment.{name} = {getattr(self, name)}", "a number from 0 to 1", f"{name}=0.3")
         if self.shift < 0 or self.rotate < 0:
-            _refuse(f"augment.shift = {self.shift}, augment.rotate = {self.rotate}", "numbers of at least 0",
-                    "shift=0.16, rotate=80")
+            _refuse(
+                f"augment.shift = {self.shift}, augment.rotate = {self.rotate}",
+                "numbers of at least 0",
+                "shift=0.16, rotate=80",
+            )
         if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1]:
-            _refuse(f"augment.scale = {self.scale}", "a least and a largest factor above 0",
-                    "scale=(0.5, 1.5)")
+            _refuse(f"augment.scale = {self.scale}", "a least and a largest factor above 0", "scale=(0.5, 1.5)")
 
     def sample(
         self,

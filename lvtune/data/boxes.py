@@ -28,9 +28,7 @@ def _fits(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     )
 
 
-def decide_box_format(
-    boxes: np.ndarray, image_sizes: np.ndarray, box_format: str = "auto"
-) -> tuple[str, str]:
+def decide_box_format(boxes: np.ndarray, image_sizes: np.ndarray, box_format: str = "auto") -> tuple[str, str]:
     """Whether boxes are ``xywh`` or ``xyxy``, and why.
 
     Corners read as sizes leave the image; sizes read as corners are out of order. The reading under which
@@ -48,14 +46,18 @@ def decide_box_format(
         LvtuneError: unknown format; relative coordinates; boxes that fit under neither reading.
     """
     if box_format not in FORMATS:
-        raise LvtuneError(f"box format '{box_format}'", f"one of {', '.join(FORMATS)}",
-                          suggest(box_format, list(FORMATS), "use auto"))
+        raise LvtuneError(
+            f"box format '{box_format}'", f"one of {', '.join(FORMATS)}", suggest(box_format, list(FORMATS), "use auto")
+        )
     if box_format != "auto":
         return box_format, "as asked for"
     boxes, sizes = np.asarray(boxes, float).reshape(-1, 4), np.asarray(image_sizes, float).reshape(-1, 2)
     if len(boxes) and boxes.max() <= 2:
-        raise LvtuneError("boxes of numbers up to 2, as if relative to the image", "boxes in pixels",
-                          "multiply them by the image's width and height")
+        raise LvtuneError(
+            "boxes of numbers up to 2, as if relative to the image",
+            "boxes in pixels",
+            "multiply them by the image's width and height",
+        )
     corners = int(_fits(boxes, sizes).sum())
     extents = int(_fits(np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1), sizes).sum())
     total = len(boxes)
@@ -79,9 +81,7 @@ def to_xywh(boxes: np.ndarray, box_format: str, image_sizes: np.ndarray) -> np.n
     return np.concatenate([low, high - low], 1)
 
 
-def read_detections(
-    path: Path, categories: Sequence[int] | None = None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def read_detections(path: Path, categories: Sequence[int] | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A COCO results file: image ids (N,), boxes (N, 4) as they stand there, scores (N,).
 
     Args:
@@ -93,12 +93,18 @@ def read_detections(
     """
     data = load_json(path, "detections file")
     if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):
-        raise LvtuneError(f"{path}, which is not a list of detections", "a list of {image_id, bbox, score}",
-                          "give the detector's results file (not the annotations)")
+        raise LvtuneError(
+            f"{path}, which is not a list of detections",
+            "a list of {image_id, bbox, score}",
+            "give the detector's results file (not the annotations)",
+        )
     lacking = [(n, f) for n, item in enumerate(data) for f in ("image_id", "bbox", "score") if f not in item]
     if lacking:
-        raise LvtuneError(f"detection {lacking[0][0]} of {path} without `{lacking[0][1]}`",
-                          "image_id, bbox and score for each", "write it")
+        raise LvtuneError(
+            f"detection {lacking[0][0]} of {path} without `{lacking[0][1]}`",
+            "image_id, bbox and score for each",
+            "write it",
+        )
     data = [d for d in data if categories is None or d.get("category_id", categories[0]) in categories]
     try:
         ids = np.array([int(item["image_id"]) for item in data], np.int64)
@@ -107,6 +113,9 @@ def read_detections(
         if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
             raise ValueError("a number that is not finite")
     except (TypeError, ValueError) as error:
-        raise LvtuneError(f"{path} with a malformed detection ({error})",
-                          "an integer image_id, four numbers as bbox, one as score", "mend it") from None
+        raise LvtuneError(
+            f"{path} with a malformed detection ({error})",
+            "an integer image_id, four numbers as bbox, one as score",
+            "mend it",
+        ) from None
     return ids, boxes, scores

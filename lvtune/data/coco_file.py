@@ -38,15 +38,17 @@ def load_json(path: Path, what: str = "annotation file") -> Any:
             f"{what} {path} that is not JSON ({error})", "a whole JSON file", "fetch or write it again"
         ) from None
     except OSError as error:
-        raise LvtuneError(f"{what} {path} that cannot be read ({error.strerror})", "a readable file",
-                          "check its permissions") from None
+        raise LvtuneError(
+            f"{what} {path} that cannot be read ({error.strerror})", "a readable file", "check its permissions"
+        ) from None
 
 
 def _sections(data: Any, path: Path) -> tuple[list[Any], list[Any], list[Any]]:
     if not isinstance(data, dict):
         hint = "give it as the detections (boxes), and a ground truth file as the annotations"
-        raise LvtuneError(f"{path}, a JSON {type(data).__name__}",
-                          "an object with images, annotations, categories", hint)
+        raise LvtuneError(
+            f"{path}, a JSON {type(data).__name__}", "an object with images, annotations, categories", hint
+        )
     for name in ("images", "annotations", "categories"):
         if name not in data:
             raise LvtuneError(f"{path} without `{name}`", "images, annotations and categories", _HOW)
@@ -79,16 +81,21 @@ def _index_images(images: list[dict[str, Any]], path: Path) -> dict[Any, dict[st
     for image in images:
         lacking = [name for name in ("id", "file_name", "width", "height") if image.get(name) is None]
         if lacking:
-            raise LvtuneError(f"an image of {path} without `{lacking[0]}`: {str(image)[:80]}",
-                              "id, file_name, width and height for every image", "add it")
+            raise LvtuneError(
+                f"an image of {path} without `{lacking[0]}`: {str(image)[:80]}",
+                "id, file_name, width and height for every image",
+                "add it",
+            )
         number = _integer(image["id"], f"id of image {image['file_name']} in {path}")
         if number in known:
-            raise LvtuneError(f"image id {number} twice in {path}", "one id for each image",
-                              "number the images anew")
+            raise LvtuneError(f"image id {number} twice in {path}", "one id for each image", "number the images anew")
         size = _numbers([image["width"], image["height"]], f"size of image {image['file_name']}")
         if (size < 1).any() or (size > 2**31).any():
-            raise LvtuneError(f"image {image['file_name']} of size {image['width']}x{image['height']}",
-                              "width and height of at least 1 pixel", "write the picture's true size")
+            raise LvtuneError(
+                f"image {image['file_name']} of size {image['width']}x{image['height']}",
+                "width and height of at least 1 pixel",
+                "write the picture's true size",
+            )
         known[number] = {**image, "id": number, "width": int(size[0]), "height": int(size[1])}
     return known
 
@@ -101,14 +108,19 @@ def _names_of_file(categories: list[dict[str, Any]], path: Path) -> tuple[dict[A
         if isinstance(category.get("keypoints"), list) and category["keypoints"]
     }
     if not posed:
-        raise LvtuneError(f"{path}, whose categories name no key points",
-                          "a category with `keypoints` (a list of names)",
-                          "use the key point annotations, such as person_keypoints_*.json")
+        raise LvtuneError(
+            f"{path}, whose categories name no key points",
+            "a category with `keypoints` (a list of names)",
+            "use the key point annotations, such as person_keypoints_*.json",
+        )
     first = next(iter(posed.values()))
     others = [c for c in posed.values() if list(c["keypoints"]) != list(first["keypoints"])]
     if others:
-        raise LvtuneError(f"{path} with categories of different key points ('{first.get('name')}', "
-                          f"'{others[0].get('name')}')", "one set of key points a file", "split the file")
+        raise LvtuneError(
+            f"{path} with categories of different key points ('{first.get('name')}', '{others[0].get('name')}')",
+            "one set of key points a file",
+            "split the file",
+        )
     return posed, first
 
 
@@ -118,8 +130,11 @@ def _annotated_count(annotations: list[dict[str, Any]], field: str, path: Path) 
         if item.get(field):
             values = _numbers(item[field], f"`{field}` of annotation {item.get('id')} in {path}")
             if len(values) % 3:
-                raise LvtuneError(f"annotation {item.get('id')} in {path} with {len(values)} numbers",
-                                  "x, y, visibility for each key point", "mend that entry")
+                raise LvtuneError(
+                    f"annotation {item.get('id')} in {path} with {len(values)} numbers",
+                    "x, y, visibility for each key point",
+                    "mend that entry",
+                )
             return len(values) // 3
     return None
 
@@ -134,8 +149,11 @@ def _match_names(
         notes.append(f"`{field}` holds the first {count} of the category's {len(names)} key points")
         names, category = names[:count], {"keypoints": names[:count]}
     if count not in (None, len(names)):
-        raise LvtuneError(f"annotations in {path} with {count} key points, its category with {len(names)}",
-                          "as many key points as the category names", "mend the category or the annotations")
+        raise LvtuneError(
+            f"annotations in {path} with {count} key points, its category with {len(names)}",
+            "as many key points as the category names",
+            "mend the category or the annotations",
+        )
     if skeleton is None:
         return Skeleton.from_category(category), list(range(len(names))), notes
     lacking = [name for name in skeleton.keypoints if name not in names]
@@ -161,15 +179,19 @@ class _Builder:
         where = f"annotation {item.get('id', '?')} in {self.path}"
         image = self.images.get(_integer(item.get("image_id"), f"image_id of {where}"))
         if image is None:
-            raise LvtuneError(f"{where} of image {item.get('image_id')!r}, which is not among `images`",
-                              "an image_id that `images` has", "add the image or drop the annotation")
+            raise LvtuneError(
+                f"{where} of image {item.get('image_id')!r}, which is not among `images`",
+                "an image_id that `images` has",
+                "add the image or drop the annotation",
+            )
         category = item.get("category_id", next(iter(self.posed)))
         if _integer(category, f"category_id of {where}") not in self.posed:
             return
         box = _numbers(item.get("bbox") or [], f"`bbox` of {where}")
         if len(box) != 4:
-            raise LvtuneError(f"{where} with a `bbox` of {len(box)} numbers", "x, y, width, height in pixels",
-                              "add the person's box")
+            raise LvtuneError(
+                f"{where} with a `bbox` of {len(box)} numbers", "x, y, width, height in pixels", "add the person's box"
+            )
         low = np.clip(box[:2], 0, (image["width"], image["height"]))
         high = np.clip(box[:2] + box[2:], 0, (image["width"], image["height"]))
         box = np.concatenate([low, high - low])
@@ -202,12 +224,18 @@ class _Builder:
             return np.zeros((count, 3))
         values = _numbers(item[field], f"`{field}` of {where}")
         if len(values) != 3 * count:
-            raise LvtuneError(f"{where} with {len(values)} key point values",
-                              f"{3 * count}: x, y, visibility of {count} key points", "mend that entry")
+            raise LvtuneError(
+                f"{where} with {len(values)} key point values",
+                f"{3 * count}: x, y, visibility of {count} key points",
+                "mend that entry",
+            )
         points = values.reshape(count, 3)
         if not np.isin(points[:, 2], (0, 1, 2)).all():
-            raise LvtuneError(f"{where} with visibility {points[~np.isin(points[:, 2], (0, 1, 2)), 2][0]:g}",
-                              "0 (not labelled), 1 (hidden) or 2 (visible)", "mend that entry")
+            raise LvtuneError(
+                f"{where} with visibility {points[~np.isin(points[:, 2], (0, 1, 2)), 2][0]:g}",
+                "0 (not labelled), 1 (hidden) or 2 (visible)",
+                "mend that entry",
+            )
         return points
 
 
@@ -228,8 +256,11 @@ def parse_coco(
     posed, category = _names_of_file(categories, path)
     count = _annotated_count(annotations, field, path)
     if count is None and required:
-        raise LvtuneError(f"{path}, whose annotations have no `{field}`", f"`{field}` in the annotations",
-                          "use a key point annotation file (person_keypoints_*.json)")
+        raise LvtuneError(
+            f"{path}, whose annotations have no `{field}`",
+            f"`{field}` in the annotations",
+            "use a key point annotation file (person_keypoints_*.json)",
+        )
     skeleton, order, notes = _match_names(category, count, skeleton, path, field)
     builder = _Builder(path, by_id, posed)
     for item in annotations:
@@ -242,8 +273,11 @@ def parse_coco(
     if builder.without_area:
         notes.append(f"{builder.without_area} annotations without `area`: the box's is taken")
     if PERSON not in kinds:
-        raise LvtuneError(f"{path} with no person to use ({'; '.join(notes) or 'no annotation of a person'})",
-                          "at least one person with a box and visible key points", "check the annotations")
+        raise LvtuneError(
+            f"{path} with no person to use ({'; '.join(notes) or 'no annotation of a person'})",
+            "at least one person with a box and visible key points",
+            "check the annotations",
+        )
     meta = {"skeleton": skeleton.to_dict(), "notes": notes, "category_ids": list(posed)}
     return _columns(rows, by_id, len(skeleton.keypoints)), meta
 

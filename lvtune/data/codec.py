@@ -60,8 +60,7 @@ class UDPHeatmap:
         keypoints = torch.as_tensor(keypoints, dtype=torch.float32)
         visible = torch.as_tensor(visible, dtype=torch.float32, device=keypoints.device)
         _check_shape(keypoints, "keypoints", "(B, K, 2)", keypoints.ndim == 3 and keypoints.shape[-1] == 2)
-        _check_shape(visible, "visible", f"(B, K) = {tuple(keypoints.shape[:2])}",
-                     visible.shape == keypoints.shape[:2])
+        _check_shape(visible, "visible", f"(B, K) = {tuple(keypoints.shape[:2])}", visible.shape == keypoints.shape[:2])
         (H, W), (h, w) = self.input_size, self.heatmap_size
         finite = keypoints.isfinite().all(-1)
         step = keypoints.new_tensor([(W - 1) / (w - 1), (H - 1) / (h - 1)])
@@ -93,8 +92,12 @@ class UDPHeatmap:
             LvtuneError: a shape that does not fit `heatmap_size`.
         """
         heatmaps = torch.as_tensor(heatmaps).detach().float()
-        _check_shape(heatmaps, "heatmaps", f"(B, K, {self.heatmap_size[0]}, {self.heatmap_size[1]})",
-                     heatmaps.ndim == 4 and tuple(heatmaps.shape[2:]) == tuple(self.heatmap_size))
+        _check_shape(
+            heatmaps,
+            "heatmaps",
+            f"(B, K, {self.heatmap_size[0]}, {self.heatmap_size[1]})",
+            heatmaps.ndim == 4 and tuple(heatmaps.shape[2:]) == tuple(self.heatmap_size),
+        )
         (H, W), (h, w) = self.input_size, self.heatmap_size
         flat = heatmaps.flatten(2)
         scores, index = flat.max(-1)
@@ -164,6 +167,7 @@ def _newton_step(values: torch.Tensor) -> torch.Tensor:
 def _check_shape(tensor: torch.Tensor, name: str, expected: str, good: bool) -> None:
     if not good:
         raise LvtuneError(
-            f"{name} of shape {tuple(tensor.shape)}", f"{name} of shape {expected}",
+            f"{name} of shape {tuple(tensor.shape)}",
+            f"{name} of shape {expected}",
             "check input_size and heatmap_size of the codec, both (h, w), and the batch dimension",
         )

@@ -85,8 +85,11 @@ class PoseDataset(Dataset):
         reduced: bool = True,
     ) -> None:
         if views and render is None:
-            raise LvtuneError(f"views {', '.join(views)} without render", "a function that draws each view",
-                              "pass render=lambda image, view, index: ... too")
+            raise LvtuneError(
+                f"views {', '.join(views)} without render",
+                "a function that draws each view",
+                "pass render=lambda image, view, index: ... too",
+            )
         self.table, self.input_size = table, (int(input_size[0]), int(input_size[1]))
         self.augment, self.render, self.seed = augment, render, seed
         self.views = tuple(views) if views else None
@@ -164,9 +167,7 @@ class PoseDataset(Dataset):
         image, factor = read_reduced(self.table.root / person.image, ratio)
         if factor > 1:
             # Pixel i of the small picture covers pixels f·i to f·i + f − 1: its centre is f·i + (f − 1) / 2.
-            matrix = np.column_stack([
-                matrix[:, :2] * factor, matrix[:, 2] + matrix[:, :2].sum(1) * (factor - 1) / 2
-            ])
+            matrix = np.column_stack([matrix[:, :2] * factor, matrix[:, 2] + matrix[:, :2].sum(1) * (factor - 1) / 2])
         return warp(image, matrix, self.input_size)
 
     def _picture(self, person: PersonLike, category: str) -> np.ndarray:
@@ -194,8 +195,11 @@ class PoseDataset(Dataset):
 def _checked(image: np.ndarray, shape: tuple[int, ...], view: str) -> np.ndarray:
     if not isinstance(image, np.ndarray) or image.shape != shape or image.dtype != np.uint8:
         got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise LvtuneError(f"render of '{view}' gave {got}", f"uint8 {shape}, as it was handed",
-                          "keep the size of the picture: the key points refer to it")
+        raise LvtuneError(
+            f"render of '{view}' gave {got}",
+            f"uint8 {shape}, as it was handed",
+            "keep the size of the picture: the key points refer to it",
+        )
     return image
 
 

@@ -158,9 +158,7 @@ class HandTable:
     def replace(self, draw: Draw | None = None, **columns: np.ndarray) -> HandTable:
         """The same with other columns, or with another way to draw."""
         kept = {**self._columns, **columns}
-        return HandTable(
-            kept, root=self.root, draw=draw or self.draw, notes=self.notes, joint0=self.joint0
-        )
+        return HandTable(kept, root=self.root, draw=draw or self.draw, notes=self.notes, joint0=self.joint0)
 
     def coco_ground_truth(self) -> dict[str, Any]:
         """The 2D annotations in the form of a COCO file, each hand its own image."""

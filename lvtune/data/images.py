@@ -46,14 +46,19 @@ def read_reduced(path: str | Path, ratio: float) -> tuple[np.ndarray, int]:
     factor = max((f for f in REDUCED if jpeg and f <= ratio), default=1)
     end = data.rfind(JPEG_END, _scan_start(data)) if jpeg else data.rfind(PNG_END)
     if end < 0 and (jpeg or data.startswith(PNG)):
-        raise LvtuneError(f"{path}: a truncated {'JPEG' if jpeg else 'PNG'} of {len(data)} bytes",
-                          "a whole file", "copy or download the file again")
+        raise LvtuneError(
+            f"{path}: a truncated {'JPEG' if jpeg else 'PNG'} of {len(data)} bytes",
+            "a whole file",
+            "copy or download the file again",
+        )
     flag = cv2.IMREAD_UNCHANGED if _has_alpha(data) else REDUCED.get(factor, cv2.IMREAD_COLOR)
     image = _decode(data, flag)
     if image is None:
-        raise LvtuneError(f"{path}: not an image, or broken",
-                          "a JPEG, PNG, WebP, BMP or TIFF file of 8 or 16 bits",
-                          "open it in a viewer; copy it again or save it as JPEG")
+        raise LvtuneError(
+            f"{path}: not an image, or broken",
+            "a JPEG, PNG, WebP, BMP or TIFF file of 8 or 16 bits",
+            "open it in a viewer; copy it again or save it as JPEG",
+        )
     if flag == cv2.IMREAD_UNCHANGED:
         image = _on_white(image)
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB), factor
@@ -92,9 +97,11 @@ def _read_bytes(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise LvtuneError(f"no such image: {path}" if not path.exists() else f"{path}: {error.strerror}",
-                          "an image file that can be read",
-                          "compare the image folder with the file names in the annotations") from None
+        raise LvtuneError(
+            f"no such image: {path}" if not path.exists() else f"{path}: {error.strerror}",
+            "an image file that can be read",
+            "compare the image folder with the file names in the annotations",
+        ) from None
     if not data:
         raise LvtuneError(f"{path}: an empty file", "an image file", "copy or download the file again")
     return data
@@ -107,8 +114,10 @@ def _scan_start(data: bytes) -> int:
         marker = data[place + 1]
         if marker == 0xDA:
             break
-        place += 1 if marker == 0xFF else 2 + int.from_bytes(data[place + 2:place + 4], "big")
+        place += 1 if marker == 0xFF else 2 + int.from_bytes(data[place + 2 : place + 4], "big")
     return place
+
+
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 
@@ -130,5 +139,3 @@ def find_images(images: str | Path | Sequence[str | Path]) -> list[Path]:
     if not found:
         raise LvtuneError("no pictures", "at least one picture or folder", "name one: lvtune predict PICTURE")
     return found
-
-

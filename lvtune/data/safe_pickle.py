@@ -145,7 +145,8 @@ def load_numbers(path: str | Path) -> Any:
         return _unwrapped(found, 0)
     except _Refused as refused:
         raise LvtuneError(
-            f"{file}: a pickle that asks for {refused}", "containers, numbers and numpy arrays of numbers alone",
+            f"{file}: a pickle that asks for {refused}",
+            "containers, numbers and numpy arrays of numbers alone",
             "do not open it otherwise: a pickle runs whatever it names. Download the data set again",
         ) from None
     except OSError as error:
@@ -153,7 +154,8 @@ def load_numbers(path: str | Path) -> Any:
     except Exception as error:
         # the opcodes of a broken file can fail in any way; nothing of it has been called
         raise LvtuneError(
-            f"{file}: not a pickle, or broken ({type(error).__name__})", "a whole pickle of numbers",
+            f"{file}: not a pickle, or broken ({type(error).__name__})",
+            "a whole pickle of numbers",
             "copy or download the file again",
         ) from None
 

@@ -14,9 +14,21 @@ from lvtune.core.registry import Registry
 # COCO's per-key-point constants (cocodataset.org, keypoint evaluation), by name without the side;
 # neck, head and top of the head as in CrowdPose; finger and toe as in Human-Art (arXiv:2303.02760).
 _SIGMA = {
-    "nose": 0.026, "eye": 0.025, "ear": 0.035, "shoulder": 0.079, "elbow": 0.072, "wrist": 0.062,
-    "hip": 0.107, "knee": 0.087, "ankle": 0.089, "neck": 0.079, "head": 0.079, "head_top": 0.079,
-    "top_head": 0.079, "finger": 0.089, "toe": 0.089,
+    "nose": 0.026,
+    "eye": 0.025,
+    "ear": 0.035,
+    "shoulder": 0.079,
+    "elbow": 0.072,
+    "wrist": 0.062,
+    "hip": 0.107,
+    "knee": 0.087,
+    "ankle": 0.089,
+    "neck": 0.079,
+    "head": 0.079,
+    "head_top": 0.079,
+    "top_head": 0.079,
+    "finger": 0.089,
+    "toe": 0.089,
 }
 #: Sigma of a key point that no published table names: that of the shoulder, COCO's middling value.
 UNKNOWN_SIGMA = 0.079
@@ -203,8 +215,25 @@ _COCO_NAMES = (
     "left_wrist right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle"
 )
 _COCO_LINKS = (
-    (16, 14), (14, 12), (17, 15), (15, 13), (12, 13), (6, 12), (7, 13), (6, 7), (6, 8), (7, 9),
-    (8, 10), (9, 11), (2, 3), (1, 2), (1, 3), (2, 4), (3, 5), (4, 6), (5, 7),
+    (16, 14),
+    (14, 12),
+    (17, 15),
+    (15, 13),
+    (12, 13),
+    (6, 12),
+    (7, 13),
+    (6, 7),
+    (6, 8),
+    (7, 9),
+    (8, 10),
+    (9, 11),
+    (2, 3),
+    (1, 2),
+    (1, 3),
+    (2, 4),
+    (3, 5),
+    (4, 6),
+    (5, 7),
 )
 COCO_17 = _known("coco-17", _COCO_NAMES, _COCO_LINKS)
 HUMANART_21 = _known(
@@ -216,8 +245,7 @@ LSP_14 = _known(
     "lsp-14",
     "right_ankle right_knee right_hip left_hip left_knee left_ankle right_wrist right_elbow "
     "right_shoulder left_shoulder left_elbow left_wrist neck head_top",
-    ((1, 2), (2, 3), (3, 13), (4, 13), (4, 5), (5, 6), (7, 8), (8, 9), (9, 13), (10, 13), (10, 11),
-     (11, 12), (13, 14)),
+    ((1, 2), (2, 3), (3, 13), (4, 13), (4, 5), (5, 6), (7, 8), (8, 9), (9, 13), (10, 13), (10, 11), (11, 12), (13, 14)),
 )
 # FreiHAND's order, wrist first and each finger from base to tip. Names and sigmas as in COCO-WholeBody (Jin et al.,
 # ECCV 2020); hands are mirrored as a whole, so no key point has a side.
@@ -226,8 +254,29 @@ HAND_21 = SKELETONS.register("hand-21")(
     Skeleton(
         "hand-21",
         ("wrist", *(f"{finger}{joint}" for finger in _FINGERS for joint in range(1, 5))),
-        (0.029, 0.022, 0.035, 0.037, 0.047, 0.026, 0.025, 0.024, 0.035, 0.018, 0.024,
-         0.022, 0.026, 0.017, 0.021, 0.021, 0.032, 0.020, 0.019, 0.022, 0.031),
+        (
+            0.029,
+            0.022,
+            0.035,
+            0.037,
+            0.047,
+            0.026,
+            0.025,
+            0.024,
+            0.035,
+            0.018,
+            0.024,
+            0.022,
+            0.026,
+            0.017,
+            0.021,
+            0.021,
+            0.032,
+            0.020,
+            0.019,
+            0.022,
+            0.031,
+        ),
         tuple((0 if joint % 4 == 1 else joint - 1, joint) for joint in range(1, 21)),
     )
 )
@@ -237,7 +286,24 @@ AP10K_17 = _known(
     "ap10k-17",
     "left_eye right_eye nose neck root_of_tail left_shoulder left_elbow left_front_paw right_shoulder right_elbow "
     "right_front_paw left_hip left_knee left_back_paw right_hip right_knee right_back_paw",
-    ((1, 2), (1, 3), (2, 3), (3, 4), (4, 5), (4, 6), (6, 7), (7, 8), (4, 9), (9, 10), (10, 11), (5, 12), (12, 13),
-     (13, 14), (5, 15), (15, 16), (16, 17)),
+    (
+        (1, 2),
+        (1, 3),
+        (2, 3),
+        (3, 4),
+        (4, 5),
+        (4, 6),
+        (6, 7),
+        (7, 8),
+        (4, 9),
+        (9, 10),
+        (10, 11),
+        (5, 12),
+        (12, 13),
+        (13, 14),
+        (5, 15),
+        (15, 16),
+        (16, 17),
+    ),
     _SIGMA | {"neck": 0.035, "root_of_tail": 0.035, "front_paw": 0.062, "back_paw": 0.089},
 )

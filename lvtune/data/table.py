@@ -96,9 +96,17 @@ class PoseTable:
             box, score = boxes["bbox"][index].copy(), float(boxes["score"][index])
             area, points, annotation = float(box[2] * box[3]), np.zeros((len(self.skeleton.keypoints), 3)), -1
         return Person(
-            index, columns["image"][row].as_py(), int(columns["image_id"][row]), annotation,
-            int(columns["width"][row]), int(columns["height"][row]), box, area, points,
-            self._categories[row], score,
+            index,
+            columns["image"][row].as_py(),
+            int(columns["image_id"][row]),
+            annotation,
+            int(columns["width"][row]),
+            int(columns["height"][row]),
+            box,
+            area,
+            points,
+            self._categories[row],
+            score,
         )
 
     def column(self, name: str) -> np.ndarray:
@@ -154,8 +162,11 @@ class PoseTable:
         """
         chosen = np.asarray(indices, dtype=np.int64).reshape(-1)
         if len(chosen) and not (-len(self) <= chosen.min() and chosen.max() < len(self)):
-            raise LvtuneError(f"selection of persons {chosen.min()} to {chosen.max()}",
-                              f"indices below {len(self)}", "choose among the table's persons")
+            raise LvtuneError(
+                f"selection of persons {chosen.min()} to {chosen.max()}",
+                f"indices below {len(self)}",
+                "choose among the table's persons",
+            )
         chosen = chosen % max(1, len(self))
         boxes = None if self._boxes is None else {name: v[chosen] for name, v in self._boxes.items()}
         images = np.unique(np.asarray(self._columns["image_id"])[self._rows[chosen]])
@@ -176,9 +187,16 @@ class PoseTable:
 
     def _with(self, **changes: Any) -> PoseTable:
         given = dict(
-            columns=self._columns, rows=self._rows, categories=self._categories, skeleton=self.skeleton,
-            root=self.root, fingerprint=self.fingerprint, notes=self.notes, boxes=self._boxes,
-            box_format=self.box_format, images=self._images,
+            columns=self._columns,
+            rows=self._rows,
+            categories=self._categories,
+            skeleton=self.skeleton,
+            root=self.root,
+            fingerprint=self.fingerprint,
+            notes=self.notes,
+            boxes=self._boxes,
+            box_format=self.box_format,
+            images=self._images,
         )
         return PoseTable(**{**given, **changes})
 
@@ -200,16 +218,27 @@ class PoseTable:
         rows = np.flatnonzero(inside)
         _, first = np.unique(ids[rows], return_index=True)
         images = [
-            {"id": int(ids[r]), "file_name": columns["image"][int(r)].as_py(),
-             "width": int(columns["width"][r]), "height": int(columns["height"][r])}
+            {
+                "id": int(ids[r]),
+                "file_name": columns["image"][int(r)].as_py(),
+                "width": int(columns["width"][r]),
+                "height": int(columns["height"][r]),
+            }
             for r in rows[first]
         ]
         rows = rows[kinds[rows] != EMPTY_IMAGE]
         points = np.asarray(columns["keypoints"])
         annotations = [
-            {"id": n, "image_id": int(ids[r]), "category_id": 1, "bbox": columns["bbox"][r].tolist(),
-             "area": float(columns["area"][r]), "keypoints": points[r].reshape(-1).tolist(),
-             "num_keypoints": int((points[r, :, 2] > 0).sum()), "iscrowd": int(crowd[r])}
+            {
+                "id": n,
+                "image_id": int(ids[r]),
+                "category_id": 1,
+                "bbox": columns["bbox"][r].tolist(),
+                "area": float(columns["area"][r]),
+                "keypoints": points[r].reshape(-1).tolist(),
+                "num_keypoints": int((points[r, :, 2] > 0).sum()),
+                "iscrowd": int(crowd[r]),
+            }
             for n, r in enumerate(rows, start=1)  # ids from 1: pycocotools takes 0 for "unmatched"
         ]
         links = [[a + 1, b + 1] for a, b in self.skeleton.links]
@@ -229,11 +258,19 @@ def _categories(columns: Mapping[str, Any], category_of: Callable[[dict[str, Any
     for row, image_id in enumerate(columns["image_id"].tolist()):
         key = (image_id, labels[row])
         if key not in known:
-            known[key] = str(category_of({
-                "id": image_id, "file_name": names[row], "category": tags[row], "label": labels[row],
-                "description": texts[row],
-                "width": int(columns["width"][row]), "height": int(columns["height"][row]),
-            }))
+            known[key] = str(
+                category_of(
+                    {
+                        "id": image_id,
+                        "file_name": names[row],
+                        "category": tags[row],
+                        "label": labels[row],
+                        "description": texts[row],
+                        "width": int(columns["width"][row]),
+                        "height": int(columns["height"][row]),
+                    }
+                )
+            )
         result.append(known[key])
     return result
 
@@ -270,8 +307,11 @@ def read_coco(
     """
     path, root = Path(annotations), Path(images)
     if not root.is_dir():
-        raise LvtuneError(f"no folder of pictures at {root}", "the folder that `file_name` is relative to",
-                          "check the path of the data")
+        raise LvtuneError(
+            f"no folder of pictures at {root}",
+            "the folder that `file_name` is relative to",
+            "check the path of the data",
+        )
     content = ""
     with contextlib.suppress(OSError), path.open("rb") as file:  # parse_coco says what is wrong with it
         content = hashlib.file_digest(file, "sha256").hexdigest()
@@ -279,15 +319,18 @@ def read_coco(
     key = hashlib.sha256(
         json.dumps([_VERSION, content, names, keypoints_field, require_keypoints]).encode()
     ).hexdigest()
-    columns = cached_columns(
-        key, lambda: parse_coco(path, skeleton, keypoints_field, require_keypoints), cache_dir
-    )
+    columns = cached_columns(key, lambda: parse_coco(path, skeleton, keypoints_field, require_keypoints), cache_dir)
     categories = _categories(columns, category_of or _category_field)
     rows = np.flatnonzero(np.asarray(columns["kind"]) == PERSON)
     mark = hashlib.sha256((key + "\n".join(categories)).encode()).hexdigest()
     return PoseTable(
-        columns, rows, categories, skeleton=Skeleton.from_dict(columns.meta["skeleton"]), root=root,
-        fingerprint=mark, notes=columns.meta["notes"],
+        columns,
+        rows,
+        categories,
+        skeleton=Skeleton.from_dict(columns.meta["skeleton"]),
+        root=root,
+        fingerprint=mark,
+        notes=columns.meta["notes"],
     )
 
 
@@ -334,7 +377,10 @@ def with_boxes(
         notes.append(f"{(~solid).sum()} detector boxes without an area inside the image: skipped")
     mark = json.dumps([table.fingerprint, hashlib.sha256(path.read_bytes()).hexdigest(), decided, min_score])
     return table._with(
-        rows=rows[solid], boxes={"bbox": clipped[solid], "score": scores[here][solid]}, notes=notes,
-        box_format=f"{decided} ({reason})", fingerprint=hashlib.sha256(mark.encode()).hexdigest(),
+        rows=rows[solid],
+        boxes={"bbox": clipped[solid], "score": scores[here][solid]},
+        notes=notes,
+        box_format=f"{decided} ({reason})",
+        fingerprint=hashlib.sha256(mark.encode()).hexdigest(),
         images=table._images,
     )

@@ -187,16 +187,6 @@ def _only(table: PoseTable, domain: Domain) -> PoseTable:
     return table.select(rows)
 
 
-
-
-
-
-
-
-
-
-
-
 def need_folder(domain: Domain, data: DataOptions) -> Path:
     """The folder that the user named as the data.
 

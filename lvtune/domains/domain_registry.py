@@ -28,8 +28,6 @@ def register_domain(name: str) -> Callable[[Callable[[], Domain]], Callable[[], 
     return add
 
 
-
-
 class _Sentences(Mapping[str, str]):
     """The sentences of a domain that is made when they are first read."""
 
@@ -46,10 +44,6 @@ class _Sentences(Mapping[str, str]):
         return len(self._make().prompts)
 
 
-
-
 def list_domains() -> list[str]:
     """Names for :func:`get_domain`."""
     return DOMAINS.names()
-
-

@@ -24,5 +24,3 @@ def get_domain(name: str) -> Domain:
     whole, _, part = name.partition("/")
     domain = DOMAINS.get(whole)()
     return domain.subset(part) if part else domain
-
-

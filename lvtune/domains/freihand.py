@@ -105,5 +105,3 @@ def freihand() -> Domain:
         layout="FOLDER/{training,evaluation}_{K,xyz}.json and FOLDER/{training,evaluation}/rgb/<8 digits>.jpg",
         splits=("train", "test"),
     )
-
-

@@ -23,9 +23,7 @@ VERTICES = 778
 """Of the hand mesh (MANO) that the benchmark's file has room for."""
 
 
-def f_scores(
-    pred: np.ndarray, truth: np.ndarray, thresholds: tuple[float, ...] = F_THRESHOLDS
-) -> dict[float, float]:
+def f_scores(pred: np.ndarray, truth: np.ndarray, thresholds: tuple[float, ...] = F_THRESHOLDS) -> dict[float, float]:
     """Mean over hands of the harmonic mean of precision and recall between two clouds of points.
 
     Precision is the share of predicted points with a true one nearer than the threshold, recall the reverse.

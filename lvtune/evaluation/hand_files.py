@@ -13,9 +13,7 @@ from lvtune.data.hand_joints import Root
 from lvtune.evaluation.freihand_protocol import write_predictions
 
 
-def write_hand_files(
-    folder: Path, values: Mapping[str, Any], placed: np.ndarray, *, joint0: Root
-) -> list[Path]:
+def write_hand_files(folder: Path, values: Mapping[str, Any], placed: np.ndarray, *, joint0: Root) -> list[Path]:
     """Writes ``joints.csv`` and ``pred.json`` into an existing folder.
 
     Args:

@@ -36,6 +36,8 @@ def main_of(report: Mapping[str, Any]) -> str:
 def short_name(metric: str) -> str:
     """A score's name in tables of the terminal: ``PCK@0.2``, ``AP``, ``EPE (mm)``."""
     return metric.replace("pck", "PCK").replace("ap", "AP") if metric.startswith(("pck", "ap")) else METRICS[metric]
+
+
 IMITATIONS = {
     "filter": (
         "Filtered photographs",
@@ -57,11 +59,7 @@ def imitation(report: Mapping[str, Any]) -> tuple[str, str] | None:
     return next((told for word, told in IMITATIONS.items() if word in name), None)
 
 
-
-
 def without_nulls(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """A recipe without the options that are None, which is what they are when they are not given."""
     nested = {key: without_nulls(v) if isinstance(v, Mapping) else v for key, v in recipe.items()}
     return {key: value for key, value in nested.items() if value is not None and value != {}}
-
-

@@ -71,7 +71,8 @@ def _stack(predictions: Sequence[Mapping[str, Any]], skeleton: Skeleton, padding
         ) from None
     if not all(np.isfinite(values).all() for values in stacked.values()):
         raise LvtuneError(
-            "predictions that are not finite numbers", "finite key points and scores",
+            "predictions that are not finite numbers",
+            "finite key points and scores",
             "look for a training that diverged (try a lower --train.lr)",
         )
     return stacked
@@ -89,12 +90,18 @@ def _detections(stacked: Stacked, sigmas: np.ndarray, nms: float, threshold: flo
             points = stacked["keypoints"][row]
             (left, top), (right, bottom) = points.min(0), points.max(0)
             # pycocotools takes a result's box and area from its key points' extent.
-            results.append({
-                "id": len(results) + 1, "image_id": int(stacked["image_id"][row]), "category_id": 1,
-                "keypoints": np.column_stack([points, stacked["scores"][row]]).reshape(-1).tolist(),
-                "score": float(final[row]), "area": float((right - left) * (bottom - top)), "iscrowd": 0,
-                "bbox": [float(left), float(top), float(right - left), float(bottom - top)],
-            })
+            results.append(
+                {
+                    "id": len(results) + 1,
+                    "image_id": int(stacked["image_id"][row]),
+                    "category_id": 1,
+                    "keypoints": np.column_stack([points, stacked["scores"][row]]).reshape(-1).tolist(),
+                    "score": float(final[row]),
+                    "area": float((right - left) * (bottom - top)),
+                    "iscrowd": 0,
+                    "bbox": [float(left), float(top), float(right - left), float(bottom - top)],
+                }
+            )
     return results
 
 
@@ -133,7 +140,8 @@ def oks_ap(
     if strange:
         raise LvtuneError(
             f"predictions for image {min(strange)}, which the ground truth does not have",
-            "image ids of the annotation file", "score against the annotations that were predicted on",
+            "image ids of the annotation file",
+            "score against the annotations that were predicted on",
         )
     sigmas = np.array(skeleton.sigmas)
     results = _detections(stacked, sigmas, nms_threshold, keypoint_threshold)

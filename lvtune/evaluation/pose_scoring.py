@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from lvtune.domains import Split
 
 
-
 @SCORERS.register("pose2d")
 def score_poses(
     base: Base,
@@ -69,5 +68,3 @@ def score_poses(
         kept = ("ap", "ap_details", "box_format", "parts")
         values["protocols"] = {part["boxes"]: {k: part[k] for k in kept if k in part} for part in parts}
     return Scores(keypoints, scores, values)
-
-

@@ -55,8 +55,11 @@ def score_predictions(
         return _by_part(table, np.asarray(keypoints), np.asarray(scores), protocols, thresholds)
     unknown = [name for name in protocols if name not in PROTOCOLS]
     if unknown:
-        raise LvtuneError(f"protocol '{unknown[0]}'", f"of {', '.join(PROTOCOLS)}",
-                          suggest(unknown[0], list(PROTOCOLS), "choose one of these"))
+        raise LvtuneError(
+            f"protocol '{unknown[0]}'",
+            f"of {', '.join(PROTOCOLS)}",
+            suggest(unknown[0], list(PROTOCOLS), "choose one of these"),
+        )
     keypoints, scores = np.asarray(keypoints, float), np.asarray(scores, float)
     shape = (len(table), len(table.skeleton.keypoints))
     if keypoints.shape != (*shape, 2) or scores.shape != shape:

@@ -56,10 +56,6 @@ class Scores:
         return None
 
 
-
-
-
-
 def gap_closed(target_before: float, target_after: float, source_before: float) -> float | None:
     """Share of the gap between target and source that was closed; None where there is no gap."""
     gap = source_before - target_before

@@ -24,15 +24,6 @@ from lvtune.experiments.runners import BASE_FILE, RUNNERS, Say
 RUNS = Path("lvtune-out") / "reproduce"
 
 
-
-
-
-
-
-
-
-
-
 def reproduce(
     table: str,
     *,

@@ -22,15 +22,11 @@ def register_runner(name: str) -> Callable[[Runner], Runner]:
     return RUNNERS.register(name)
 
 
-
-
 @register_runner("adapt")
 def _adapt(recipe: Recipe, folder: Path, say: Say) -> None:
     from lvtune.api.adapting import adapt
 
     adapt(replace(recipe, out=str(folder)), say=say)
-
-
 
 
 @register_runner("evaluate")
@@ -52,8 +48,6 @@ def _evaluate(recipe: Recipe, folder: Path, say: Say) -> None:
     write_text(folder / "report.json", json.dumps(report, indent=1))
 
 
-
-
 @register_runner("base")
 def _base(recipe: Recipe, folder: Path, say: Say) -> None:
     """Tunes every weight (method full), and writes them as weights of a base that other rows start from."""
@@ -68,5 +62,3 @@ def _base(recipe: Recipe, folder: Path, say: Say) -> None:
     tensors = load_file(folder / "adapter_model.safetensors")
     named = {k.replace("encoder.", f"{prefix}.", 1) if k.startswith("encoder.") else k: v for k, v in tensors.items()}
     save_file(named, folder / BASE_FILE, {"base": recipe.base, "trained_on": recipe.domain})
-
-

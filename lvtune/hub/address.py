@@ -30,8 +30,6 @@ class Address:
         return self.repo if self.revision is None else f"{self.repo}@{self.revision}"
 
 
-
-
 def address_of(source: str | Path) -> Address | None:
     """The repository that ``user/repo``, ``user/repo@revision`` or ``hf://user/repo`` means; None for a local path.
 
@@ -52,8 +50,6 @@ def address_of(source: str | Path) -> Address | None:
     return repository(source) if source.startswith(_SCHEME) or _ADDRESS.fullmatch(source) else None
 
 
-
-
 def repository(text: str) -> Address:
     """The repository that ``user/repo`` or ``user/repo@revision`` means, whatever lies on disk.
 
@@ -64,8 +60,6 @@ def repository(text: str) -> Address:
     if match is None:
         raise LvtuneError(f"'{text}'", "user/repo or user/repo@revision, as on the Hub", "check the name")
     return Address(match["repo"], match["revision"])
-
-
 
 
 def client() -> HfApi:

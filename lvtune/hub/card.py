@@ -130,10 +130,6 @@ def _summary(config: Mapping[str, Any], report: Mapping[str, Any]) -> str:
     return text
 
 
-
-
-
-
 def _scores(report: Mapping[str, Any]) -> str:
     rows, main = [], main_of(report)
     for where in ("target", "source"):
@@ -204,8 +200,6 @@ def _prompts(config: Mapping[str, Any]) -> str:
     return "\n".join([*lines, *table(["category", "sentence"], rows)])
 
 
-
-
 def _tuning(config: Mapping[str, Any], report: Mapping[str, Any]) -> str:
     import yaml
 
@@ -224,9 +218,7 @@ def _tuning(config: Mapping[str, Any], report: Mapping[str, Any]) -> str:
         lines.append(f"- tuning began at {plain_text(training['start'])}")
     versions = report.get("versions") or {}
     if versions:
-        lines.append(
-            "- versions: " + ", ".join(f"{code(name)} {code(value)}" for name, value in versions.items())
-        )
+        lines.append("- versions: " + ", ".join(f"{code(name)} {code(value)}" for name, value in versions.items()))
     if recipe:
         text = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True, width=100).replace("```", "'''")
         lines += [

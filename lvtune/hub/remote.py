@@ -30,14 +30,6 @@ FILES = (adapter_file.TENSORS_FILE, adapter_file.CONFIG_FILE, adapter_file.PEFT_
 _log = logging.getLogger(__name__)
 
 
-
-
-
-
-
-
-
-
 def locate(source: str | Path) -> Path:
     """Where an adapter lies on disk; one on the Hub is downloaded first.
 

@@ -19,16 +19,6 @@ from lvtune.language.ranking import RANKER, load_towers, sentence_vector, vector
 SIGLIP = "google/siglip-base-patch16-224"
 
 
-
-
-
-
-
-
-
-
-
-
 class HubJointEncoder:
     """A CLIP or SigLIP of transformers.
 
@@ -63,12 +53,6 @@ class HubJointEncoder:
         """See :class:`JointEncoder`. One sentence at a time, so that none depends on its neighbours."""
         found = [sentence_vector(self._model, self._tokenizer, sentence).float().cpu() for sentence in sentences]
         return torch.stack(found) if found else torch.empty(0, self.dim)
-
-
-
-
-
-
 
 
 @register_joint_encoder("clip")

@@ -41,13 +41,9 @@ def register_joint_encoder(name: str) -> Callable[[Loader], Loader]:
     return JOINT.register(name)
 
 
-
-
 def list_joint_encoders() -> list[str]:
     """Names for :func:`load_joint_encoder`."""
     return JOINT.names()
-
-
 
 
 def load_joint_encoder(name: str) -> JointEncoder:
@@ -60,8 +56,6 @@ def load_joint_encoder(name: str) -> JointEncoder:
     return JOINT.get(kind)(place or None)
 
 
-
-
 def weights_key(model: torch.nn.Module) -> str:
     """sha256 of a model's tensors, their names and shapes."""
     digest = hashlib.sha256()
@@ -71,8 +65,6 @@ def weights_key(model: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-
-
 def resized(images: Tensor, size: tuple[int, int]) -> Tensor:
     """Pictures (B, 3, H, W) at another size, as PIL's bicubic does, kept within 0 and 1."""
     if tuple(images.shape[-2:]) == size:
@@ -80,12 +72,8 @@ def resized(images: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(images, size=size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
 
 
-
-
 def unnormalised(pixel_values: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """A base's input (B, 3, H, W) back on a 0 to 1 scale."""
     shape = (3, 1, 1)
     mean_of, std_of = (pixel_values.new_tensor(tuple(values)).view(shape) for values in (mean, std))
     return (pixel_values * std_of + mean_of).clamp(0, 1)
-
-

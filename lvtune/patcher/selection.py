@@ -14,12 +14,6 @@ running: ContextVar[dict[int, Routing]] = ContextVar("lvtune_running", default={
 """id of a model to what the call that is under way resolved; never changed in place."""
 
 
-
-
-
-
-
-
 Runs = list[tuple[Routing, Tensor | None]]
 """What each call of a model's forward that one batch needs has resolved, and the places of its samples in the batch;
 None: all as they are."""

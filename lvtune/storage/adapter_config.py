@@ -77,10 +77,7 @@ def shareable(recipe: Mapping[str, Any]) -> dict[str, Any]:
     part alone (``/home/ann/humanart`` becomes ``humanart``).
     """
     kept = {key: value for key, value in recipe.items() if key not in _MACHINE}
-    return {
-        key: shareable(value) if isinstance(value, Mapping) else _relative(value)
-        for key, value in kept.items()
-    }
+    return {key: shareable(value) if isinstance(value, Mapping) else _relative(value) for key, value in kept.items()}
 
 
 def _relative(value: Any) -> Any:
@@ -121,9 +118,7 @@ def check_config(config: Any, what: str) -> None:
         LvtuneError: a newer format; a field that lacks or is of the wrong kind.
     """
     if not isinstance(config, dict):
-        raise LvtuneError(
-            f"{what} that is not an object", "a JSON object", "copy or download the adapter again"
-        )
+        raise LvtuneError(f"{what} that is not an object", "a JSON object", "copy or download the adapter again")
     version = config.get("format_version")
     if isinstance(version, int) and not isinstance(version, bool) and version > FORMAT_VERSION:
         raise LvtuneError(
@@ -142,20 +137,14 @@ def check_config(config: Any, what: str) -> None:
         bad = f"the input size {short(sides)}"
     elif not _are_prompts(config["prompts"]):
         bad = "prompts that are not [category, sentence] with each category once"
-    elif not hashes.keys() & PRECISIONS.keys() or not all(
-        isinstance(value, str) for value in hashes.values()
-    ):
+    elif not hashes.keys() & PRECISIONS.keys() or not all(isinstance(value, str) for value in hashes.values()):
         bad = "no fingerprint of the base"
     if bad:
         raise LvtuneError(f"{what} with {bad}", "what lvtune writes", "copy or download the adapter again")
 
 
 def _are_prompts(prompts: list[Any] | None) -> bool:
-    pairs = [
-        pair
-        for pair in prompts or []
-        if isinstance(pair, list) and [type(word) for word in pair] == [str, str]
-    ]
+    pairs = [pair for pair in prompts or [] if isinstance(pair, list) and [type(word) for word in pair] == [str, str]]
     return prompts is None or len({pair[0] for pair in pairs}) == len(prompts)
 
 
@@ -210,9 +199,7 @@ def check_base(config: Mapping[str, Any], base: nn.Module, prints: dict[str, str
         raise LvtuneError(
             f"an adapter of another base: this one is {view.name}, {usable[0]} fingerprint {actual[:12]}…",
             f"{name}{source}, fingerprint {sha}…",
-            f"load that base: --base {name}"
-            if name != view.name
-            else "load the weights it was tuned on (--weights)",
+            f"load that base: --base {name}" if name != view.name else "load the weights it was tuned on (--weights)",
         )
     if tuple(view.input_size) != tuple(wanted["input_size"]):
         raise LvtuneError(

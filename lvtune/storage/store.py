@@ -115,9 +115,7 @@ def from_config(config: dict[str, Any], view: Base, tensors: dict[str, Tensor]) 
     if config["prompts"] is not None:
         stored = {name[len(_BANK) :]: value for name, value in tensors.items() if name.startswith(_BANK)}
         prompts = config["prompts"]
-        bank = shared(
-            PromptBank.from_tensors(stored, tuple(prompts), tuple(prompts.values()), config["text_encoder"])
-        )
+        bank = shared(PromptBank.from_tensors(stored, tuple(prompts), tuple(prompts.values()), config["text_encoder"]))
     with torch.random.fork_rng(devices=[]):
         adapter = cls(options, view, bank=bank, skeleton=skeleton)
     adapter.saved_with = {key: config.get(key) for key in ("training", "metrics")}

@@ -15,12 +15,9 @@ if TYPE_CHECKING:
     from lvtune.bases.base import Base
 
 
-
 @dataclass(frozen=True)
 class HeatmapConfig:
     """Options of ``heatmap``: none."""
-
-
 
 
 @register_objective("heatmap")
@@ -38,5 +35,3 @@ class HeatmapObjective(Objective):
             heatmaps = base(batch["pixel_values"])  # (B, K, h, w)
         target, weight = base.codec.encode(batch["keypoints"], batch["visible"])
         return keypoint_mse(heatmaps, target, weight)
-
-

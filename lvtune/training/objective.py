@@ -85,5 +85,3 @@ def objective_config(objective: str | None, options: Mapping[str, Any]) -> Any:
             f"its name: {', '.join(OBJECTIVES.names())}", "give --objective NAME too",
         )  # fmt: skip
     return make(OBJECTIVES.get(objective).Config, options, "objective.")
-
-

@@ -77,5 +77,3 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Sets each group to ``lr`` times its own scale."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["lr_scale"]
-
-

@@ -55,9 +55,7 @@ def smooth(values: Sequence[float | None], span: int) -> list[float | None]:
     return result
 
 
-def thin(
-    x: Sequence[float], y: Sequence[float | None], most: int = _POINTS
-) -> tuple[list[float], list[float | None]]:
+def thin(x: Sequence[float], y: Sequence[float | None], most: int = _POINTS) -> tuple[list[float], list[float | None]]:
     """At most ``most`` points: neighbours are averaged, what is no number among them is left out."""
     count = min(len(x), len(y))
     if count <= most:
@@ -70,9 +68,7 @@ def thin(
     return [float(np.mean([x[i] for i in group])) for group in groups], means
 
 
-def line_chart(
-    title: str, series: Sequence[Series], *, x_label: str = "step", levels: Sequence[Level] = ()
-) -> str:
+def line_chart(title: str, series: Sequence[Series], *, x_label: str = "step", levels: Sequence[Level] = ()) -> str:
     """An SVG of lines over a common pair of axes; empty where no line has a value.
 
     Args:
@@ -184,9 +180,7 @@ def _ticks(low: float, high: float, *, whole: bool = False) -> list[float]:
 
 def _x_tick(frame: _Frame, tick: float) -> str:
     x = frame.x(tick)
-    return (
-        f'<text class="tick" x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 17}" text-anchor="middle">{tick:,.0f}</text>'
-    )
+    return f'<text class="tick" x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 17}" text-anchor="middle">{tick:,.0f}</text>'
 
 
 def _y_tick(frame: _Frame, tick: float, power: int) -> str:

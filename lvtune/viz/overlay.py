@@ -94,9 +94,7 @@ def draw_pose(
     return canvas
 
 
-def _checked(
-    image: np.ndarray, keypoints: np.ndarray, scores: np.ndarray | None, skeleton: Skeleton
-) -> np.ndarray:
+def _checked(image: np.ndarray, keypoints: np.ndarray, scores: np.ndarray | None, skeleton: Skeleton) -> np.ndarray:
     points, count = np.asarray(keypoints, float), len(skeleton.keypoints)
     fits = image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8 and image.size
     if not fits or points.shape != (count, 2) or (scores is not None and np.shape(scores) != (count,)):
@@ -117,8 +115,7 @@ def _draw(canvas: np.ndarray, points: np.ndarray, shown: np.ndarray, skeleton: S
     colours = {"left": LEFT, "right": RIGHT, "middle": MIDDLE}
     side = sides(skeleton)
     place = [
-        tuple(int(v) for v in np.round(p * 2**_SHIFT)) if ok else None
-        for p, ok in zip(points, shown, strict=True)
+        tuple(int(v) for v in np.round(p * 2**_SHIFT)) if ok else None for p, ok in zip(points, shown, strict=True)
     ]
     links = [(a, b) for a, b in skeleton.links if shown[a] and shown[b]]
     style, rim = {"lineType": cv2.LINE_AA, "shift": _SHIFT}, max(1, round(width / 3))

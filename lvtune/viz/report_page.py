@@ -41,9 +41,7 @@ def write_report(
     return write_text(path, render(report, pictures, figures, looked))
 
 
-def render(
-    report: Mapping[str, Any], pictures: Pictures = (), figures: Figures = (), looked: Pictures = ()
-) -> str:
+def render(report: Mapping[str, Any], pictures: Pictures = (), figures: Figures = (), looked: Pictures = ()) -> str:
     """The page as text; see `write_report`."""
     recipe = report.get("recipe") or {}
     method, base = (

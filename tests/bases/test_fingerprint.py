@@ -48,9 +48,7 @@ def test_bytes_are_those_written_in_the_contract():
 @pytest.mark.parametrize(
     "change",
     [
-        lambda m: m.weight.data.copy_(
-            torch.tensor([[1.0, torch.nextafter(torch.tensor(2.0), torch.tensor(3.0))]])
-        ),
+        lambda m: m.weight.data.copy_(torch.tensor([[1.0, torch.nextafter(torch.tensor(2.0), torch.tensor(3.0))]])),
         lambda m: m.count.add_(1),
         lambda m: m.hidden.add_(1),
         lambda m: m.register_buffer("more", torch.zeros(0)),

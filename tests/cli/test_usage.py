@@ -117,11 +117,7 @@ def test_import_and_top_level_help_bring_in_no_torch():
 
 
 def test_the_module_runs_and_returns_the_exit_code():
-    done = subprocess.run(
-        [sys.executable, "-m", "lvtune", "adpt"], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-m", "lvtune", "adpt"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    done = subprocess.run(
-        [sys.executable, "-m", "lvtune", "--version"], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-m", "lvtune", "--version"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "lvtune 0.1.0\n")

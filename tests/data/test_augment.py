@@ -47,8 +47,9 @@ def test_frequencies_and_ranges_of_the_published_recipe():
 
 
 def test_a_seed_decides():
-    one, same, other = (Augment().sample(np.random.default_rng(s), person(LSP_14), CENTER, SCALE, LSP_14)
-                        for s in (3, 3, 4))
+    one, same, other = (
+        Augment().sample(np.random.default_rng(s), person(LSP_14), CENTER, SCALE, LSP_14) for s in (3, 3, 4)
+    )
     assert one.rotation_deg == same.rotation_deg and (one.scale == same.scale).all()
     assert (one.scale != other.scale).all()
 
@@ -116,8 +117,17 @@ def test_colours_jitter_about_grey():
     assert 0.7 <= np.min(colors) < 0.72 and 1.28 < np.max(colors) <= 1.3
 
 
-@pytest.mark.parametrize("wrong", [{"flip": 1.5}, {"color": -0.1}, {"scale": (1.5, 0.5)}, {"rotate": -5},
-                                   {"scale": (0, 1)}, {"shift_p": float("nan")}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"flip": 1.5},
+        {"color": -0.1},
+        {"scale": (1.5, 0.5)},
+        {"rotate": -5},
+        {"scale": (0, 1)},
+        {"shift_p": float("nan")},
+    ],
+)
 def test_impossible_options_are_refused(wrong):
     with pytest.raises(LvtuneError, match=f"augment.{next(iter(wrong))}|augment.shift"):
         Augment(**wrong)

@@ -34,7 +34,7 @@ def test_results_do_not_depend_on_the_batch(golden):
     keypoints, scores = codec.decode(golden["pred_heatmaps"])
     for i in range(3):
         for k in (0, 7, 16):
-            one, score = codec.decode(golden["pred_heatmaps"][i:i + 1, k:k + 1])
+            one, score = codec.decode(golden["pred_heatmaps"][i : i + 1, k : k + 1])
             torch.testing.assert_close(one[0, 0], keypoints[i, k], rtol=0, atol=1e-4)
             assert score[0, 0] == scores[i, k]
 

@@ -76,8 +76,9 @@ def test_pixels_are_the_normalised_crop(table):
 
 def test_key_points_come_back_to_the_image(table):
     sample = PoseDataset(table, **SETTING)[0]
-    back = to_image(sample["keypoints"].numpy() * [48 / 47, 64 / 63], sample["center"].numpy(),
-                    sample["scale"].numpy(), (64, 48))
+    back = to_image(
+        sample["keypoints"].numpy() * [48 / 47, 64 / 63], sample["center"].numpy(), sample["scale"].numpy(), (64, 48)
+    )
     np.testing.assert_allclose(back, table[0].keypoints[:, :2], atol=1e-3)
     np.testing.assert_array_equal(sample["visible"].numpy(), table[0].keypoints[:, 2] > 0)
 
@@ -104,8 +105,9 @@ def test_the_heatmaps_of_a_mirrored_sample_are_the_mirrored_heatmaps(table):
 def test_a_skeleton_without_pairs_flips_in_place(table):
     odd = Skeleton("odd", ("nose", "left_eye", "tail"), (0.05,) * 3, ())
     persons = [Person(0, "a.png", table[0].bbox, table[0].keypoints[:3])]
-    plain, mirror = (PoseDataset(Table(table.root, persons, odd), augment=a, **SETTING)[0]
-                     for a in (STILL, ALWAYS_FLIP))
+    plain, mirror = (
+        PoseDataset(Table(table.root, persons, odd), augment=a, **SETTING)[0] for a in (STILL, ALWAYS_FLIP)
+    )
     torch.testing.assert_close(mirror["keypoints"][:, 0], 47 - plain["keypoints"][:, 0])
 
 
@@ -122,8 +124,9 @@ def test_augmentation_depends_on_seed_epoch_and_item_alone(table):
 
 def test_workers_change_nothing_and_see_the_epoch(table):
     data = PoseDataset(table, augment=Augment(), **SETTING)
-    loader = DataLoader(data, batch_size=2, collate_fn=collate, num_workers=1, persistent_workers=True,
-                        worker_init_fn=worker_init)
+    loader = DataLoader(
+        data, batch_size=2, collate_fn=collate, num_workers=1, persistent_workers=True, worker_init_fn=worker_init
+    )
     for epoch in (0, 1):
         data.set_epoch(epoch)
         got = torch.cat([batch["pixel_values"] for batch in loader])
@@ -135,8 +138,9 @@ def brighten(image, view, index):
 
 
 def test_views_multiply_the_persons(table):
-    data = PoseDataset(table, render=brighten, views=("dim", "bright"), input_size=(64, 48), mean=(0, 0, 0),
-                       std=(1, 1, 1))
+    data = PoseDataset(
+        table, render=brighten, views=("dim", "bright"), input_size=(64, 48), mean=(0, 0, 0), std=(1, 1, 1)
+    )
     assert len(data) == 6
     got = [(data[i]["category"], round(data[i]["pixel_values"][0, 32, 24].item() * 255)) for i in range(6)]
     assert got == [("dim", 50), ("bright", 200), ("dim", 51), ("bright", 201), ("dim", 52), ("bright", 202)]
@@ -188,8 +192,9 @@ def test_reduced_decoding_keeps_the_picture_in_place(tmp_path):
     cv2.imwrite(str(tmp_path / "large.jpg"), waves.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 98])
     person = Person(0, "large.jpg", np.array([80.0, 60, 500, 760]), np.zeros((17, 3)))
     table = Table(tmp_path, [person])
-    small, whole = (PoseDataset(table, reduced=r, input_size=(64, 48), mean=(0, 0, 0), std=(1, 1, 1))[0]
-                    for r in (True, False))
+    small, whole = (
+        PoseDataset(table, reduced=r, input_size=(64, 48), mean=(0, 0, 0), std=(1, 1, 1))[0] for r in (True, False)
+    )
     difference = (small["pixel_values"] - whole["pixel_values"]).abs()[:, 4:-4, 4:-4].mean()
     one_pixel = (whole["pixel_values"][:, :, 1:] - whole["pixel_values"][:, :, :-1]).abs().mean()
     assert 0 < difference < 0.06 * one_pixel
@@ -199,8 +204,9 @@ def test_reduced_decoding_keeps_the_picture_in_place(tmp_path):
 def test_a_real_table_gives_whole_batches():
     table = read_coco(COCO / "annotations/person_keypoints_val2017.json", COCO / "val2017")
     rows = np.flatnonzero(table.column("image") == "000000000785.jpg")
-    data = PoseDataset(table.select(rows), augment=Augment(color=0.2), input_size=(256, 192), mean=(0.5,) * 3,
-                       std=(0.5,) * 3)
+    data = PoseDataset(
+        table.select(rows), augment=Augment(color=0.2), input_size=(256, 192), mean=(0.5,) * 3, std=(0.5,) * 3
+    )
     batch = collate([data[i] for i in range(len(data))])
     assert batch["pixel_values"].shape == (len(rows), 3, 256, 192)
     assert batch["keypoints"].shape == (len(rows), 17, 2) and batch["visible"].sum() > 10

@@ -123,7 +123,7 @@ def test_a_thumbnail_does_not_hide_a_truncation(tmp_path, picture):
     header = b"\xff\xe1" + struct.pack(">H", len(jpeg) + 2) + jpeg
     assert read_image(write(tmp_path, jpeg[:2] + header + jpeg[2:])).shape == picture.shape
     with pytest.raises(LvtuneError, match="truncated"):
-        read_image(write(tmp_path, jpeg[:2] + header + jpeg[2: len(jpeg) // 2]))
+        read_image(write(tmp_path, jpeg[:2] + header + jpeg[2 : len(jpeg) // 2]))
 
 
 def test_bytes_after_the_end_do_no_harm(tmp_path, picture):
@@ -144,14 +144,18 @@ HUGE = struct.pack(">IIBBBBB", 1 << 16, 1 << 16, 8, 2, 0, 0, 0)
 HUGE_PNG = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", HUGE) + chunk(b"IEND")
 
 
-@pytest.mark.parametrize(("data", "said"), [
-    (b"", "an empty file"),
-    (b"<html>Not found</html>", "not an image, or broken"),
-    (b"GIF89a", "not an image, or broken"),
-    (b"\xff\xd8\xff\xe0garbage\xff\xd9", "not an image, or broken|truncated"),
-    (b"RIFF\0\0\0\0WEBPVP8X", "not an image, or broken"),
-    (HUGE_PNG, "not an image, or broken"),
-], ids=["empty", "html", "gif", "jpeg", "webp", "huge png"])
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "an empty file"),
+        (b"<html>Not found</html>", "not an image, or broken"),
+        (b"GIF89a", "not an image, or broken"),
+        (b"\xff\xd8\xff\xe0garbage\xff\xd9", "not an image, or broken|truncated"),
+        (b"RIFF\0\0\0\0WEBPVP8X", "not an image, or broken"),
+        (HUGE_PNG, "not an image, or broken"),
+    ],
+    ids=["empty", "html", "gif", "jpeg", "webp", "huge png"],
+)
 def test_what_is_no_image_is_said_so_quietly(tmp_path, capfd, data, said):
     with pytest.raises(LvtuneError, match=said):
         read_image(write(tmp_path, data))

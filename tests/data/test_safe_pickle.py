@@ -17,9 +17,7 @@ from lvtune.data.safe_pickle import load_numbers
 PYTHON_2 = (
     b"\x80\x02}q\x01K\x03}q\x02U\x01Kq\x03cnumpy.core.multiarray\n_reconstruct\nq\x04cnumpy\nndarray\nq\x05K\x00\x85q\x06"
     b"U\x01bq\x07\x87Rq\x08(K\x01K\x02K\x02\x86cnumpy\ndtype\nq\tU\x02f8q\nK\x00K\x01\x87Rq\x0b(K\x03U\x01<q\x0cNNN"
-    b"J\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89U "
-    + np.array([[1.5, 0], [0, 2.0]]).tobytes()
-    + b"tbss."
+    b"J\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89U " + np.array([[1.5, 0], [0, 2.0]]).tobytes() + b"tbss."
 )
 
 

@@ -20,9 +20,7 @@ NAMES = ["left_shoulder", "right_shoulder", "left_hip", "right_hip"]
 def write(path, count, *, first=0, names=NAMES, categories=()):
     """A COCO-style file of ``count`` pictures with two persons in the first."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    images = [
-        {"id": i, "file_name": f"p{i:03}.png", "width": 40, "height": 60} for i in range(first, first + count)
-    ]
+    images = [{"id": i, "file_name": f"p{i:03}.png", "width": 40, "height": 60} for i in range(first, first + count)]
     for image, category in zip(images, categories, strict=False):
         image["category"] = category
     owners = [images[0], *images]
@@ -46,9 +44,7 @@ def test_one_file_is_split_by_picture(tmp_path):
     file = write(tmp_path / "mine.json", 20)
     domain = custom_domain(DataOptions(data=str(tmp_path), annotations=str(file)))
     train, test = (domain.open(part).table for part in ("train", "test"))
-    ordered = sorted(
-        (f"p{i:03}.png" for i in range(20)), key=lambda n: hashlib.sha256(n.encode()).hexdigest()
-    )
+    ordered = sorted((f"p{i:03}.png" for i in range(20)), key=lambda n: hashlib.sha256(n.encode()).hexdigest())
     assert set(test.column("image")) == set(ordered[:4])
     assert set(train.column("image")) == set(ordered[4:])
     assert len(train) + len(test) == 21
@@ -87,9 +83,7 @@ def test_a_folder_of_parts(tmp_path):
     domain = custom_domain(tmp_path)  # annotations/ and images/ are found
     assert [len(domain.open(part).table) for part in ("train", "val", "test")] == [7, 4, 4]
     assert domain.open("train").table.root == tmp_path / "images"
-    named = custom_domain(
-        DataOptions(data=str(tmp_path / "images"), annotations=str(tmp_path / "annotations"))
-    )
+    named = custom_domain(DataOptions(data=str(tmp_path / "images"), annotations=str(tmp_path / "annotations")))
     assert named.open("train").table.image_path(0).is_file()
 
 

@@ -96,6 +96,4 @@ def test_foreign_words_stay_words(word):
     assert "\n# head" not in body
     assert body.count("```") == 6
     prose = body[: body.index("```python")] + body.split("```")[4].split("```")[0]
-    assert not re.search(r"(?<![\\`])<script|(?<!\\)\]\((?!http://a.b\)`)", prose), (
-        "escaped, or in a code span"
-    )
+    assert not re.search(r"(?<![\\`])<script|(?<!\\)\]\((?!http://a.b\)`)", prose), "escaped, or in a code span"

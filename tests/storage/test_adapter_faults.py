@@ -261,7 +261,5 @@ def test_adapter_of_another_base():
         check_base(config, base)
     assert config["base"]["fingerprint"]["float32"][:12] in caught.value.expected
     config["base"]["name"] = "vitpose-b"
-    with pytest.raises(
-        LvtuneError, match=r"another base: this one is vitpose-ti.*'ann/pose'.*--base vitpose-b"
-    ):
+    with pytest.raises(LvtuneError, match=r"another base: this one is vitpose-ti.*'ann/pose'.*--base vitpose-b"):
         check_base(config, base)

@@ -20,9 +20,7 @@ def ticks(svg, anchor):
 def test_points_lie_on_their_ticks():
     svg = line_chart("Score", [Series([0, 50, 100], [30, 40, 35])])
     points, x, y = places(svg, "main"), ticks(svg, "middle"), ticks(svg, "end")
-    assert [p[0] for p in points] == pytest.approx(
-        [x["0"][0], (x["0"][0] + x["100"][0]) / 2, x["100"][0]], abs=0.1
-    )
+    assert [p[0] for p in points] == pytest.approx([x["0"][0], (x["0"][0] + x["100"][0]) / 2, x["100"][0]], abs=0.1)
     assert points[0][1] == pytest.approx(y["30"][1] - 4, abs=0.1)
     assert points[1][1] == pytest.approx(y["40"][1] - 4, abs=0.1)
     assert points[1][1] < points[2][1] < points[0][1], "larger values are higher up"
@@ -35,9 +33,7 @@ def test_small_numbers_share_a_power_of_ten():
 
 
 def test_levels_are_inside_the_axes():
-    svg = line_chart(
-        "Score", [Series([1, 2], [40, 41])], levels=[Level(10, "<before>"), Level(float("nan"), "x")]
-    )
+    svg = line_chart("Score", [Series([1, 2], [40, 41])], levels=[Level(10, "<before>"), Level(float("nan"), "x")])
     assert svg.count('class="level"') == 1
     assert "&lt;before&gt;" in svg
     labels = [float(label) for label in ticks(svg, "end") if label[0].isdigit()]

@@ -145,9 +145,7 @@ def test_page_loads_and_runs_nothing():
 
 
 def test_pictures_are_those_given():
-    (source,) = {
-        value for name, value in Page(render(REPORT, [("a", PICTURE, PICTURE)])).values if name == "src"
-    }
+    (source,) = {value for name, value in Page(render(REPORT, [("a", PICTURE, PICTURE)])).values if name == "src"}
     data = np.frombuffer(base64.b64decode(source.split(",")[1]), np.uint8)
     image = cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
     assert image.shape == PICTURE.shape
@@ -160,9 +158,7 @@ EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&amp;"
 def test_foreign_words_stay_words():
     def poison(value):
         if isinstance(value, dict):
-            return {
-                EVIL if key in ("left_wrist", "torch", "tune") else key: poison(v) for key, v in value.items()
-            }
+            return {EVIL if key in ("left_wrist", "torch", "tune") else key: poison(v) for key, v in value.items()}
         if isinstance(value, list):
             return [poison(item) for item in value]
         return EVIL if isinstance(value, str) else value

@@ -83,9 +83,7 @@ def flesh(xyz: np.ndarray, side: int, wrist_bend: tuple[float, float], fatness: 
     _add_palm(add, xyz, size, across, back)
     _add_arm(add, xyz, size, (across, forward, back), wrist_bend)
     start, end, radii, out, part = zip(*rows, strict=True)
-    return Capsules(
-        np.array(start), np.array(end), np.array(radii) * size * fatness, np.array(out), np.array(part)
-    )
+    return Capsules(np.array(start), np.array(end), np.array(radii) * size * fatness, np.array(out), np.array(part))
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:
@@ -186,9 +184,7 @@ def rasterize(capsules: Capsules, camera: np.ndarray, size: int) -> Surface:
     return Surface(pixel, number, along, normal, depth)
 
 
-def _front(
-    window: tuple[slice, slice], start: list[float], change: list[float]
-) -> tuple[np.ndarray, np.ndarray]:
+def _front(window: tuple[slice, slice], start: list[float], change: list[float]) -> tuple[np.ndarray, np.ndarray]:
     """Depth of one capsule's front in a window, `FAR` beside it, and how far along the capsule that is."""
     rows, columns = window
     (ax, ay, ra, za), (bx, by, rb, zb) = start, change
