@@ -83,7 +83,7 @@ def main():
     started, drawn = time.perf_counter(), min(count, drawn)
     train, test = opened("train", count).table, opened("test", asked)
     known, truth, scale = in_bones(train), in_bones(test.table), test.table.column("scale")[:, None, None]
-    hands = predict_hands(lvtune.load_base("hand3d-vit"), test, prompt=None)
+    hands = predict_hands(lvtune.load_base("hand3d-vit"), test, category=None)
     own = hands.xyz.copy()
     own[test.table.column("side") == LEFT, :, 0] *= -1
     points = as_right(train, train.column("keypoints")[..., :2])

@@ -66,7 +66,7 @@ def run(folder: Path, out: Path, base: Base | None) -> None:
     said: list[str] = []
     for name in SETS:
         split = opened(name, folder)
-        found = None if base is None else predict_hands(base, split, prompt=None)
+        found = None if base is None else predict_hands(base, split, category=None)
         for row, words in zip(*sheet(split, found), strict=True):
             cells += row
             said += words

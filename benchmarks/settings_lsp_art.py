@@ -36,7 +36,7 @@ def turned(data: DataOptions, by: int):
 def scores(base, views, source):
     """Means over the views, and of the photographs as they are."""
     found = [score_split(base, view, flip_test=False).values[METRIC] for view in views]
-    return statistics.mean(found), score_split(base, source, prompt=None, flip_test=False).values[METRIC]
+    return statistics.mean(found), score_split(base, source, category=None, flip_test=False).values[METRIC]
 
 
 def main() -> None:

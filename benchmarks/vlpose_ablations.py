@@ -20,7 +20,7 @@ from typing import Any
 
 import lvtune
 from lvtune.api.recipe import Recipe
-from lvtune.api.score_cache import Known
+from lvtune.api.score_cache import ScoreCache
 
 GROUPS: dict[str, dict[str, dict[str, Any]]] = {
     "decoders": {
@@ -52,7 +52,7 @@ GROUPS: dict[str, dict[str, dict[str, Any]]] = {
 METRIC = "pck@0.2"
 
 
-def scores(change: dict[str, Any], seed: int, out: Path, common: dict[str, Any], known: Known) -> dict[str, float]:
+def scores(change: dict[str, Any], seed: int, out: Path, common: dict[str, Any], known: ScoreCache) -> dict[str, float]:
     """What one run gives; the baseline reads no sentence, so that shuffling has no meaning there."""
     settings = json.dumps({**common, **change, "seed": seed}, sort_keys=True)
     folder = out / hashlib.sha256(settings.encode()).hexdigest()[:12]
@@ -71,7 +71,7 @@ def scores(change: dict[str, Any], seed: int, out: Path, common: dict[str, Any],
     }
     if change.get("method_options", {}).get("decoder") != "baseline":
         data = Recipe.from_dict(values).data
-        shuffled = lvtune.evaluate("vitpose-ti", folder, domain="demo-art", data=data, prompt="shuffled")
+        shuffled = lvtune.evaluate("vitpose-ti", folder, domain="demo-art", data=data, category="shuffled")
         found["shuffled"] = shuffled["target"][METRIC]
     file.write_text(json.dumps(found))
     return found
@@ -98,9 +98,9 @@ def main() -> None:
         "method": "vlpose",
         "data": {"limit": given.limit},
         "train": {"steps": given.steps},
-        "evaluate": {"prompt": "own"},
+        "evaluate": {"category": "own"},
     }
-    known = Known()
+    known = ScoreCache()
     seeds = [int(seed) for seed in given.seeds.split(",")]
     for group in given.rows.split(","):
         print(f"\n## {group}: {METRIC}, {len(seeds)} seeds\n")

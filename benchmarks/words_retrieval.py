@@ -45,7 +45,7 @@ def main() -> None:
     if folder is not None and not Path(folder).is_dir():
         sys.exit(f"no folder {folder}")
     encoder, domain = load_joint_encoder(name), get_domain(domain_name)
-    sentences = {category: domain.prompts[category] for category in domain.categories}
+    sentences = {category: domain.sentences[category] for category in domain.categories}
     said = F.normalize(encoder.encode_text(list(sentences.values())), dim=-1)
     shares = []
     for category in sentences:

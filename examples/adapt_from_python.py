@@ -15,7 +15,7 @@ recipe = lvtune.Recipe.from_dict(
         "base": "vitpose-ti",
         "domain": "demo-art",
         "method": "vlpose",
-        "method_options": {"prompts": 20},
+        "method_options": {"visual_prompts": 20},
         "train": {"epochs": 2},
         "out": out,
     }

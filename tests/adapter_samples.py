@@ -6,7 +6,7 @@ import torch
 
 CONFIG = {
     "method": "vlpose",
-    "method_config": {"prompts": 4},
+    "method_config": {"visual_prompts": 4},
     "base": {
         "name": "vitpose-ti",
         "hub_id": None,

@@ -11,7 +11,7 @@ from lvtune.adapters.method_registry import METHODS
 from lvtune.bases.base import BaseSpec
 from lvtune.bases.vitpose import VitPoseBase, build_model, make_config
 from lvtune.data.skeletons import COCO_17, Skeleton
-from lvtune.language.bank import PromptBank
+from lvtune.language.bank import SentenceBank
 
 ARCH = {"hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4, "mlp_ratio": 2}
 SIZE = (64, 48)
@@ -43,11 +43,11 @@ def tiny_base(seed: int = 0, *, skeleton: Skeleton = COCO_17, **options: object)
     return VitPoseBase(model, BaseSpec("vitpose-tiny", input_size=SIZE, skeleton=skeleton)).freeze()
 
 
-def tiny_bank(dim: int = 20, seed: int = 0) -> PromptBank:
+def tiny_bank(dim: int = 20, seed: int = 0) -> SentenceBank:
     """Three sentences of 3 to 5 tokens."""
     tokens = torch.randn(3, 5, dim, generator=torch.Generator().manual_seed(seed))
     mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 1, 1, 1, 0]], dtype=torch.bool)
-    return PromptBank(
+    return SentenceBank(
         categories=("sketch", "cartoon", "mural"),
         sentences=("a sketch of a human", "a cartoon of a human", "a mural of a human"),
         tokens=tokens * mask[..., None],

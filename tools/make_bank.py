@@ -16,12 +16,12 @@ from safetensors.numpy import save_file
 
 from lvtune.language.bank import SHIPPED, SHIPPED_ENCODER
 from lvtune.language.encoders import load_text_encoder
-from lvtune.language.sentences import NONE, PHOTO, PICTURE, PROMPTS
+from lvtune.language.sentences import NONE, PHOTO, PICTURE, SENTENCES
 
 
 def shipped_sentences() -> list[str]:
     """Every sentence of the built-in domains and keyword modes, once."""
-    found = [sentence for name in PROMPTS.names() for sentence in PROMPTS.get(name).values()]
+    found = [sentence for name in SENTENCES.names() for sentence in SENTENCES.get(name).values()]
     return list(dict.fromkeys([*found, PHOTO, PICTURE, NONE]))
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lvtune.bases.changes import Change
     from lvtune.config.options import TrainOptions
     from lvtune.data.skeletons import Skeleton
-    from lvtune.language.bank import PromptBank
+    from lvtune.language.bank import SentenceBank
 
 
 class Adapter(nn.Module):
@@ -44,7 +44,7 @@ class Adapter(nn.Module):
 
     config: Any
     """An instance of ``Config``."""
-    bank: PromptBank | None = None
+    bank: SentenceBank | None = None
     """The embedded sentences that it reads, or None."""
     domain: str | None = None
     """Name of the domain that it was made for; the factory sets it."""
@@ -105,7 +105,7 @@ class Adapter(nn.Module):
         """
         return None
 
-    def begin(self, start: Adapter, base: Base) -> None:
+    def take_over(self, start: Adapter, base: Base) -> None:
         """Takes over what another adapter for ``base`` was tuned to, as where the tuning begins.
 
         Args:

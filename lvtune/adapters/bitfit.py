@@ -55,7 +55,7 @@ class BitFit(Adapter):
 
 
 def _fold(shift: Tensor) -> Fold:
-    return lambda own, prompt: plus(own, bias=shift)
+    return lambda own, category: plus(own, bias=shift)
 
 
 def _delta(module: nn.Module, shift: Tensor) -> Callable[[Tensor], Tensor]:

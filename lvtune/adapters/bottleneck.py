@@ -18,7 +18,7 @@ from lvtune.adapters.adapter import Adapter
 from lvtune.adapters.building import layers_of_blocks, own_predictor, replaced
 from lvtune.adapters.method_registry import register_method
 from lvtune.bases.base import Base, Block
-from lvtune.bases.changes import AddToOutput, Call, Change, StandIn
+from lvtune.bases.changes import AddToOutput, Call, Change, ReplaceForward
 from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import Skeleton
 
@@ -84,8 +84,8 @@ class Bottleneck(Adapter):
             if self.config.mode == "parallel":
                 yield AddToOutput(mlp, own[0])
             else:
-                yield StandIn(block.attention, _behind(own[0]))
-                yield StandIn(mlp, _behind(own[1]))
+                yield ReplaceForward(block.attention, _behind(own[0]))
+                yield ReplaceForward(mlp, _behind(own[1]))
         if self.predictor is not None:
             yield replaced(base.predictor, self.predictor)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from lvtune.bases.changes import StandIn
+from lvtune.bases.changes import ReplaceForward
 from lvtune.core.errors import LvtuneError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def tail_changes(base: Base, copies: nn.ModuleList) -> Iterator[Change]:
 
 
 def instead(compute: Callable[..., Any]) -> Callable[..., Any]:
-    """What a ``StandIn`` takes where ``compute`` (a module, or its forward) is run in place of one of the base's."""
+    """Makes what ``ReplaceForward`` takes: ``compute`` runs in place of the module's own forward."""
 
     def replace(call: Call, *args: Any, **kwargs: Any) -> Any:
         return compute(*args, **kwargs)
@@ -82,9 +82,9 @@ def instead(compute: Callable[..., Any]) -> Callable[..., Any]:
     return replace
 
 
-def replaced(module: nn.Module, copy: nn.Module, compute: Callable[..., Any] | None = None) -> StandIn:
+def replaced(module: nn.Module, copy: nn.Module, compute: Callable[..., Any] | None = None) -> ReplaceForward:
     """``copy``, a module like the base's ``module``, in its place; ``compute`` is called, ``copy`` if left out."""
-    return StandIn(module, instead(compute or copy), fold=lambda own, prompt: copy.state_dict())
+    return ReplaceForward(module, instead(compute or copy), fold=lambda own, category: copy.state_dict())
 
 
 def plus(own: Mapping[str, Tensor], **deltas: Tensor) -> dict[str, Tensor]:

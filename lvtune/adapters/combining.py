@@ -19,7 +19,7 @@ from lvtune.adapters.factory import adopt, base_of
 from lvtune.adapters.stack import Stack, StackConfig, joined
 from lvtune.adapters.summing import no_sum, same_sentences
 from lvtune.bases.base import Base, as_base
-from lvtune.bases.changes import AddToOutput, Change, ExtendKeyValue, InsertTokens, StandIn
+from lvtune.bases.changes import AddToOutput, Change, ExtendKeyValue, InsertTokens, ReplaceForward
 from lvtune.bases.fingerprint import fingerprint, hash_tensors
 from lvtune.config.schema import plain
 from lvtune.core.errors import LvtuneError
@@ -30,7 +30,7 @@ from lvtune.patcher.shapes import check_fit
 if TYPE_CHECKING:
     from torch import Tensor
 
-_ACT = {AddToOutput: "delta", StandIn: "replace", ExtendKeyValue: "key_rows", InsertTokens: "tokens"}
+_ACT = {AddToOutput: "delta", ReplaceForward: "replace", ExtendKeyValue: "key_rows", InsertTokens: "tokens"}
 """What of a change is called when it acts."""
 
 
@@ -117,18 +117,18 @@ def stack(adapters: Sequence[nn.Module], *, base: nn.Module | None = None) -> nn
     return result
 
 
-def fix_prompt(adapter: nn.Module, prompt: str | None = None, *, base: nn.Module | None = None) -> nn.Module:
+def fix_sentence(adapter: nn.Module, category: str | None = None, *, base: nn.Module | None = None) -> nn.Module:
     """What an adapter does for one sentence, as an adapter of its method that reads none.
 
     Such adapters add up and stack whatever sentences they once read: those of two domains, say.
 
     Args:
         adapter: of a method that folds a sentence into its tensors (``vlpose-light``).
-        prompt: category; None: the mean of its sentences.
+        category: category; None: the mean of its sentences.
         base: that it was made for; needed where it no longer knows it.
 
     Raises:
-        LvtuneError: an adapter that reads no sentences, has none for ``prompt``, or cannot do without; a base that is
+        LvtuneError: an adapter that reads no sentences, has none for ``category``, or cannot do without; a base that is
             gone, or another.
     """
     view = _common_base([adapter], [adapter], base)
@@ -138,11 +138,11 @@ def fix_prompt(adapter: nn.Module, prompt: str | None = None, *, base: nn.Module
             f"a fixed sentence for {adapter.method}, which {what}", "an adapter of vlpose-light with language",
             "use the adapter as it is",
         )  # fmt: skip
-    if prompt is not None:
-        adapter.bank.index(prompt)
+    if category is not None:
+        adapter.bank.index(category)
     with torch.no_grad():
-        result = twin_of(adapter).fixed(view, prompt)
-    return _finished(result, f"fix_prompt {prompt or 'mean'}", [adapter], [None], view)
+        result = twin_of(adapter).fixed(view, category)
+    return _finished(result, f"fix_sentence {category or 'mean'}", [adapter], [None], view)
 
 
 def _sum(

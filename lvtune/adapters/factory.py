@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from lvtune.bases.base import Base
     from lvtune.data.skeletons import Skeleton
-    from lvtune.language.bank import PromptBank
+    from lvtune.language.bank import SentenceBank
 
 
 def create_adapter(
@@ -22,7 +22,7 @@ def create_adapter(
     domain: str | None = None,
     *,
     skeleton: Skeleton | None = None,
-    bank: PromptBank | None = None,
+    bank: SentenceBank | None = None,
     text_encoder: str = "minilm",
     seed: int = 0,
     **options: Any,
@@ -34,7 +34,7 @@ def create_adapter(
         base: a base or a plain ``transformers.VitPoseForPoseEstimation``.
         domain: whose sentences the adapter reads, where its method reads any.
         skeleton: key points to predict where they differ from the base's; the new predictor is the adapter's.
-        bank: embedded prompts in place of the domain's (a :class:`lvtune.language.bank.PromptBank`).
+        bank: embedded sentences in place of the domain's (a :class:`lvtune.language.bank.SentenceBank`).
         text_encoder: of the domain's sentences; the built-in ones ship embedded by ``minilm``.
         seed: of the adapter's initial weights; the global random state is kept.
         **options: fields of the method's config.
@@ -47,7 +47,7 @@ def create_adapter(
 
     from lvtune.adapters.method_registry import method_config
     from lvtune.bases.base import as_base
-    from lvtune.language.bank_cache import shared
+    from lvtune.language.bank_cache import cached_bank
 
     cls, view = METHODS.get(method), as_base(base)
     config = method_config(method, options)
@@ -64,8 +64,8 @@ def create_adapter(
         from lvtune.domains import get_domain
         from lvtune.language import get_bank
 
-        bank = get_bank(get_domain(domain).prompts, text_encoder)
-    bank = shared(bank) if bank is not None else None
+        bank = get_bank(get_domain(domain).sentences, text_encoder)
+    bank = cached_bank(bank) if bank is not None else None
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed GPUs too
         adapter = cls(config, view, bank=bank, skeleton=skeleton)

@@ -79,10 +79,10 @@ class Full(Adapter):
         depth = self._depths.get(name.removeprefix("encoder."), self.layers + 1)
         return layer_scale(depth, self.layers, options.layer_decay)
 
-    def begin(self, start: nn.Module, base: Base) -> None:
+    def take_over(self, start: nn.Module, base: Base) -> None:
         """The base with ``start``, of any method that can be merged, written into the copy."""
         if isinstance(start, Full):
-            super().begin(start, base)
+            super().take_over(start, base)
             return
         from lvtune.patcher.merging import merge
 

@@ -57,7 +57,7 @@ class _Delta:
         x = F.dropout(x, config.dropout, self.adapter.training)
         return F.linear(F.linear(x, self.down), self.up) * (config.alpha / config.r)
 
-    def fold(self, own: Mapping[str, Tensor], prompt: str | None) -> dict[str, Tensor]:
+    def fold(self, own: Mapping[str, Tensor], category: str | None) -> dict[str, Tensor]:
         """W + (alpha / r) · B A."""
         return plus(own, weight=self.up @ self.down * (self.adapter.config.alpha / self.adapter.config.r))
 

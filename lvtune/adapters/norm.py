@@ -67,7 +67,7 @@ def norms_of(base: Base, batchnorm: bool = True) -> Iterator[tuple[str, nn.Modul
 
 
 def _fold(shift: Shift) -> Fold:
-    return lambda own, prompt: plus(own, weight=shift.weight, bias=shift.bias)
+    return lambda own, category: plus(own, weight=shift.weight, bias=shift.bias)
 
 
 def norm_delta(module: nn.Module, shift: Shift) -> Callable[[Tensor], Tensor]:

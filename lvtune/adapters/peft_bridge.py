@@ -21,7 +21,7 @@ from lvtune.adapters.adapter import Adapter
 from lvtune.adapters.building import name_of, own_predictor, replaced
 from lvtune.adapters.peft_options import PeftOptions, Tuner, as_json, line_of, make_peft_config, quiet, refused
 from lvtune.bases.base import Base
-from lvtune.bases.changes import Call, Change, Fold, StandIn
+from lvtune.bases.changes import Call, Change, Fold, ReplaceForward
 from lvtune.data.skeletons import Skeleton
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class PeftAdapter(Adapter):
         for key, layer in self.layers.items():
             module = modules[key.replace("/", ".")]
             plain = getattr(module, "_orig_mod", module)
-            yield StandIn(module, _wrapping(layer, plain), fold=_merging(self.method, layer, plain))
+            yield ReplaceForward(module, _wrapping(layer, plain), fold=_merging(self.method, layer, plain))
         for key, module in self.saved.items():
             yield replaced(modules[key.replace("/", ".")], module)
 
@@ -177,7 +177,7 @@ def _bare(module: nn.Module) -> nn.Module:
 def _merging(method: str, layer: nn.Module, module: nn.Module) -> Fold:
     """peft's own merge, into a copy of the base's ``module``."""
 
-    def fold(own: Mapping[str, Tensor], prompt: str | None) -> dict[str, Tensor]:
+    def fold(own: Mapping[str, Tensor], category: str | None) -> dict[str, Tensor]:
         plain, alone = copy.deepcopy(_bare(module)), copy.deepcopy(layer)
         plain.to(next(iter(own.values())).dtype).load_state_dict(own)
         alone.__dict__["base_layer"] = plain

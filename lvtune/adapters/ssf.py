@@ -18,7 +18,7 @@ from lvtune.adapters.adapter import Adapter
 from lvtune.adapters.building import BLOCK_LAYERS, layers_of_blocks, name_of, own_predictor, plus, replaced
 from lvtune.adapters.method_registry import register_method
 from lvtune.bases.base import Base
-from lvtune.bases.changes import Call, Change, Fold, StandIn
+from lvtune.bases.changes import Call, Change, Fold, ReplaceForward
 from lvtune.data.skeletons import Skeleton
 
 
@@ -65,13 +65,13 @@ class SSF(Adapter):
         """The affine map behind each layer, and a stand-in for the predictor."""
         for key, module in self._sites(base):
             affine = self.affines[key]
-            yield StandIn(module, _behind(affine), fold=_fold(affine))
+            yield ReplaceForward(module, _behind(affine), fold=_fold(affine))
         if self.predictor is not None:
             yield replaced(base.predictor, self.predictor)
 
 
 def _fold(affine: _Affine) -> Fold:
-    def fold(own: Mapping[str, Tensor], prompt: str | None) -> dict[str, Tensor]:
+    def fold(own: Mapping[str, Tensor], category: str | None) -> dict[str, Tensor]:
         whole = {name: own[name] for name in ("weight", "bias") if name in own}
         scaled = {name: (value.transpose(0, -1) * (1 + affine.scale)).transpose(0, -1) for name, value in whole.items()}
         return scaled | plus(scaled, bias=affine.shift)

@@ -27,14 +27,14 @@ from lvtune.bases.changes import (
     ExtendKeyValue,
     Fold,
     InsertTokens,
-    StandIn,
+    ReplaceForward,
 )
 from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import Skeleton
 
 if TYPE_CHECKING:
     from lvtune.config.options import TrainOptions
-    from lvtune.language.bank import PromptBank
+    from lvtune.language.bank import SentenceBank
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class StackConfig:
     members: tuple[str, ...] = ("lora", "vlpose")
     """Methods, the one next to the base first."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Options of the members, by place and name: ``1.r=4,2.prompts=10``. Left out: the method's own; a member in front
-    of the last then trains no predictor where that is an option."""
+    """Options of the members, by place and name: ``1.r=4,2.visual_prompts=10``. Left out: the method's own; a member in
+    front of the last then trains no predictor where that is an option."""
 
     def __post_init__(self) -> None:
         places = [str(place) for place in range(1, len(self.members) + 1)]
@@ -91,7 +91,7 @@ class Stack(Adapter):
         config: StackConfig,
         base: Base,
         *,
-        bank: PromptBank | None = None,
+        bank: SentenceBank | None = None,
         skeleton: Skeleton | None = None,
     ) -> None:
         super().__init__()
@@ -141,7 +141,7 @@ class Stack(Adapter):
 
 def joined(members: Iterable[Iterable[Change]]) -> Iterator[Change]:
     """Changes of several members, the one next to the base first, as changes of one adapter."""
-    layers: dict[nn.Module, list[AddToOutput | StandIn]] = {}
+    layers: dict[nn.Module, list[AddToOutput | ReplaceForward]] = {}
     rows: dict[tuple[nn.Module, nn.Module], list[ExtendKeyValue]] = {}
     tokens: dict[tuple[nn.Module, nn.Module], list[InsertTokens]] = {}
     for change in (change for changes in members for change in changes):
@@ -153,8 +153,10 @@ def joined(members: Iterable[Iterable[Change]]) -> Iterator[Change]:
             case _:
                 layers.setdefault(change.module, []).append(change)
     for module, changes in layers.items():
-        if any(isinstance(change, StandIn) for change in changes):
-            yield changes[0] if len(changes) == 1 else StandIn(module, _one_by_one(changes), fold=_folded(changes))
+        if any(isinstance(change, ReplaceForward) for change in changes):
+            yield (
+                changes[0] if len(changes) == 1 else ReplaceForward(module, _one_by_one(changes), fold=_folded(changes))
+            )
         else:
             yield from changes
     for changes in rows.values():
@@ -164,32 +166,32 @@ def joined(members: Iterable[Iterable[Change]]) -> Iterator[Change]:
         yield InsertTokens(first, last, _side_by_side([change.tokens for change in reversed(changes)]))
 
 
-def _one_by_one(changes: Sequence[AddToOutput | StandIn]) -> Any:
+def _one_by_one(changes: Sequence[AddToOutput | ReplaceForward]) -> Any:
     """Each change made to what those before it have made of the module."""
 
     def replace(call: Call, *args: Any, **kwargs: Any) -> Any:
         compute = call.original
         for change in changes:
-            compute = _changed(change, Call(compute, call.prompts))
+            compute = _changed(change, Call(compute, call.categories))
         return compute(*args, **kwargs)
 
     return replace
 
 
-def _changed(change: AddToOutput | StandIn, call: Call) -> Any:
-    if isinstance(change, StandIn):
+def _changed(change: AddToOutput | ReplaceForward, call: Call) -> Any:
+    if isinstance(change, ReplaceForward):
         return lambda *args, **kwargs: change.replace(call, *args, **kwargs)
     return lambda x, *args, **kwargs: call.original(x, *args, **kwargs) + change.delta(x)
 
 
-def _folded(changes: Sequence[AddToOutput | StandIn]) -> Fold | None:
+def _folded(changes: Sequence[AddToOutput | ReplaceForward]) -> Fold | None:
     if any(change.fold is None for change in changes):
         return None
 
-    def fold(own: Mapping[str, Tensor], prompt: str | None) -> dict[str, Tensor]:
+    def fold(own: Mapping[str, Tensor], category: str | None) -> dict[str, Tensor]:
         own = dict(own)
         for change in changes:
-            own |= change.fold(own, prompt)
+            own |= change.fold(own, category)
         return own
 
     return fold

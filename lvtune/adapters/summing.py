@@ -19,7 +19,7 @@ from lvtune.core.errors import LvtuneError
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
-    from lvtune.language.bank import PromptBank
+    from lvtune.language.bank import SentenceBank
 
 Tensors = Mapping[str, Tensor]
 
@@ -122,7 +122,7 @@ def same_options(adapters: Sequence[nn.Module], free: Sequence[str] = ()) -> Non
             )  # fmt: skip
 
 
-def read_alike(one: PromptBank, other: PromptBank) -> bool:
+def read_alike(one: SentenceBank, other: SentenceBank) -> bool:
     """Whether two banks hold the same sentences under the same categories, embedded alike."""
     said = [(bank.categories, bank.sentences, bank.encoder) for bank in (one, other)]
     return one is other or (said[0] == said[1] and torch.equal(one.tokens.cpu(), other.tokens.cpu()))
@@ -137,8 +137,8 @@ def same_sentences(adapters: Sequence[nn.Module]) -> None:
             raise LvtuneError(
                 f"adapters that read different sentences ({', '.join(first.categories[:3])} … by {first.encoder}, and "
                 f"{', '.join(bank.categories[:3])} … by {bank.encoder})",
-                "adapters of one set of sentences, since one prompt is asked for",
-                "fix each one's sentence first (lvtune.fix_prompt), or attach both and choose one per picture",
+                "adapters of one set of sentences, since one category is asked for",
+                "fix each one's sentence first (lvtune.fix_sentence), or attach both and choose one per picture",
             )  # fmt: skip
 
 

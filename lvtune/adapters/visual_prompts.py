@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lvtune.bases.base import Base, Block
-from lvtune.bases.changes import AddToOutput, Call, Change, InsertTokens, StandIn
+from lvtune.bases.changes import AddToOutput, Call, Change, InsertTokens, ReplaceForward
 
 
 def per_block(shapes: Sequence[tuple[int, ...]], none: tuple[int, ...] = ()) -> nn.Parameter | nn.ParameterList:
@@ -29,12 +29,12 @@ def per_block(shapes: Sequence[tuple[int, ...]], none: tuple[int, ...] = ()) -> 
     return nn.Parameter(torch.zeros(len(shapes), *(shapes[0] if shapes else none)))
 
 
-def prompt_rows(block: Block, prompts: Callable[[], Tensor]) -> Change:
+def visual_prompt_rows(block: Block, prompts: Callable[[], Tensor]) -> Change:
     """As published: rows of prompts (P, D) share the softmax with the picture's tokens."""
     return block.extend(lambda: block.row("key", prompts()), lambda: block.row("value", prompts()))
 
 
-def gated_prompts(block: Block, prompts: Callable[[], Tensor], gates: Callable[[], Tensor]) -> Change:
+def gated_visual_prompts(block: Block, prompts: Callable[[], Tensor], gates: Callable[[], Tensor]) -> Change:
     """Attention to prompts (P, D) alone, times a gate per head (heads,), added to the base's own attention."""
 
     def delta(normed: Tensor) -> Tensor:  # (B, N, D) -> (B, N, D)
@@ -49,11 +49,11 @@ def gated_prompts(block: Block, prompts: Callable[[], Tensor], gates: Callable[[
     return AddToOutput(block.attention, delta)
 
 
-def shallow_prompts(base: Base, prompts: Callable[[], Tensor]) -> Iterator[Change]:
+def shallow_visual_prompts(base: Base, prompts: Callable[[], Tensor]) -> Iterator[Change]:
     """Tokens (P, D) in front of the first block, dropped behind the last, and in what the encoder tells of between."""
 
     def encode(call: Call, *args: Any, **kwargs: Any) -> Any:
         return base.without_inserted(call.original(*args, **kwargs))
 
     yield InsertTokens(base.blocks[0].layer, base.final_norm, prompts)
-    yield StandIn(base.encoder, encode)
+    yield ReplaceForward(base.encoder, encode)

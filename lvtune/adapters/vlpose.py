@@ -4,7 +4,7 @@ Paper: VLPose, arXiv 2402.14456; released code, commit f312a9f. Learnable visual
 encoder; a relation matcher relates its feature map E to the embedded sentence T of the domain; a decoder with
 trained auxiliary stages injects the relation R beside the frozen head; the predictor is a trained copy.
 
-Deep prompts are appended as key and value rows: their outputs are dropped after each block, so the rows
+Deep visual prompts are appended as key and value rows: their outputs are dropped after each block, so the rows
 Linear(LN(p)) are all they do. With ``zero_init`` they get a softmax of their own behind a gate per head that starts
 at zero (LLaMA-Adapter, arXiv 2303.16199): random rows inside the base's softmax take attention away from the
 picture at once, and a short tuning does not recover it.
@@ -25,22 +25,22 @@ from torch import Tensor, nn
 from lvtune.adapters.adapter import Adapter
 from lvtune.adapters.building import embeddings_of, instead, layer_scale, make_predictor
 from lvtune.adapters.method_registry import register_method
-from lvtune.adapters.visual_prompts import gated_prompts, per_block, prompt_rows, shallow_prompts
+from lvtune.adapters.visual_prompts import gated_visual_prompts, per_block, shallow_visual_prompts, visual_prompt_rows
 from lvtune.adapters.vlpose_decoders import DECODERS, Join
 from lvtune.adapters.vlpose_matchers import MATCHERS
 from lvtune.adapters.vlpose_published import FollowingNorm, drop_path, norms_of_head
 from lvtune.bases.base import Base, Block
-from lvtune.bases.changes import Call, Change, StandIn
+from lvtune.bases.changes import Call, Change, ReplaceForward
 from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import Skeleton
-from lvtune.language.bank_cache import held, placed
+from lvtune.language.bank_cache import cached_tensor, cached_tokens
 
 if TYPE_CHECKING:
     from lvtune.config.options import TrainOptions
-    from lvtune.language.bank import PromptBank
+    from lvtune.language.bank import SentenceBank
 
 _GATES = ("prompt_gates", "decoder.relation", "decoder.gates")
-PUBLISHED_PROMPTS = {"ti": 50, "s": 50, "b": 20, "l": 10, "h": 5}
+PUBLISHED_VISUAL_PROMPTS = {"ti": 50, "s": 50, "b": 20, "l": 10, "h": 5}
 """Visual prompts by the base's size; the paper's for S to H, and S's for ``vitpose-ti``."""
 _PROJECTED_AT_ONCE = 64
 """Up to so many sentences all are projected and those read are picked; of more (captions) those read alone."""
@@ -50,12 +50,12 @@ _PROJECTED_AT_ONCE = 64
 class VLPoseConfig:
     """Options of ``vlpose``."""
 
-    prompts: int = field(default=-1, metadata={"at_least": -1})
+    visual_prompts: int = field(default=-1, metadata={"at_least": -1, "was": "prompts"})
     """Visual prompts per block; -1 takes the published count for the base's size (S 50, B 20, L 10, H 5)."""
     placement: Literal["deep", "shallow", "none", "ff", "ll"] = "deep"
     """Where visual prompts enter: ``deep`` (every block), ``shallow`` (the first, carried through), ``none`` or ``ff``
     (nowhere: the encoder is fully frozen), ``ll`` (nowhere: the last block is trained, on a copy). Windows (Swin) and
-    pyramids (PVT) refuse ``shallow``; their deep prompts have each block's own width."""
+    pyramids (PVT) refuse ``shallow``; their deep visual prompts have each block's own width."""
     matcher: str = "concat"
     """Relation matcher: ``concat`` (published), ``attn``, ``cosmax``, ``cosmean``, ``coscat``, ``catcat``,
     ``coscatcat``."""
@@ -68,11 +68,11 @@ class VLPoseConfig:
     """Heads of the matcher's attention."""
     dropout: float = field(default=0.1, metadata={"at_least": 0, "at_most": 1})
     """Dropout on the matcher's attention map."""
-    prompt_lr_scale: float = field(default=10.0, metadata={"at_least": 0})
+    visual_prompt_lr_scale: float = field(default=10.0, metadata={"at_least": 0, "was": "prompt_lr_scale"})
     """Factor on the learning rate of visual prompts."""
     gate_lr_scale: float = field(default=10.0, metadata={"at_least": 0})
     """Factor on the learning rate of gates."""
-    prompt_dropout: float = field(default=0.5, metadata={"at_least": 0, "at_most": 1})
+    sentence_dropout: float = field(default=0.5, metadata={"at_least": 0, "at_most": 1, "was": "prompt_dropout"})
     """Share of training samples that read the mean sentence, as pictures of unknown category will."""
     frozen_batchnorm: bool = True
     """Keep the frozen head's BatchNorm statistics; False is as released: in training they follow the batch (in copies
@@ -105,7 +105,7 @@ class VLPose(Adapter):
         config: VLPoseConfig,
         base: Base,
         *,
-        bank: PromptBank | None = None,
+        bank: SentenceBank | None = None,
         skeleton: Skeleton | None = None,
     ) -> None:
         super().__init__()
@@ -116,7 +116,7 @@ class VLPose(Adapter):
             raise LvtuneError(
                 f"{config.heads} heads for a width of {width}", "a divisor of the width", "choose --method.heads"
             )
-        self._make_prompts(base)
+        self._make_visual_prompts(base)
         if self.bank is not None:
             self.text_proj = nn.Identity() if bank.dim == width else nn.Linear(bank.dim, width)
             self.matcher = matcher(width, config.heads, config.dropout)
@@ -129,16 +129,18 @@ class VLPose(Adapter):
         # not persistent: the bank is saved beside the adapter's own tensors, and they are the bank's own
         self.register_buffer("text_tokens", bank.tokens.float(), persistent=False)  # (C, T, text_dim)
         self.register_buffer("text_mask", bank.mask, persistent=False)  # (C, T)
-        mean = held(bank, _mean_tokens) if len(bank.tokens) > _PROJECTED_AT_ONCE else None
+        mean = cached_tensor(bank, _mean_tokens) if len(bank.tokens) > _PROJECTED_AT_ONCE else None
         self.register_buffer("text_mean", mean, persistent=False)  # (T, text_dim)
 
-    def _make_prompts(self, base: Base) -> None:
+    def _make_visual_prompts(self, base: Base) -> None:
         """Visual prompts and their gates, or a trained copy of the last block."""
         config, blocks, width = self.config, base.blocks, base.width
-        takes_prompts = config.placement in ("deep", "shallow")
-        base.check_prompts(config.placement if takes_prompts else "none")
-        count = config.prompts if config.prompts >= 0 else PUBLISHED_PROMPTS.get(base.spec.size, 20)
-        self.count = count if takes_prompts else 0
+        takes_visual_prompts = config.placement in ("deep", "shallow")
+        base.check_visual_prompts(config.placement if takes_visual_prompts else "none")
+        count = (
+            config.visual_prompts if config.visual_prompts >= 0 else PUBLISHED_VISUAL_PROMPTS.get(base.spec.size, 20)
+        )
+        self.count = count if takes_visual_prompts else 0
         widths = {"deep": [block.width for block in blocks], "shallow": [width]}.get(config.placement, [])
         self.prompts = per_block([(self.count, w) for w in widths], (0, width))
         for prompts in self.prompts.parameters() if isinstance(self.prompts, nn.Module) else [self.prompts]:
@@ -154,9 +156,9 @@ class VLPose(Adapter):
         """Moves and casts; the sentences stay one copy for all adapters that read them."""
         super()._apply(fn, recurse)
         if self.bank is not None:
-            self.text_tokens, self.text_mask = placed(self.bank, self.text_tokens)
+            self.text_tokens, self.text_mask = cached_tokens(self.bank, self.text_tokens)
             if self.text_mean is not None:
-                self.text_mean = held(self.bank, _mean_tokens, self.text_mean)
+                self.text_mean = cached_tensor(self.bank, _mean_tokens, self.text_mean)
         return self
 
     def undecayed(self) -> Iterable[nn.Parameter]:
@@ -173,7 +175,7 @@ class VLPose(Adapter):
         """Prompts and gates start small and need larger steps than the matrices; a trained block is the base's last."""
         room = name.partition(".")[0]
         if room == "prompts":
-            return self.config.prompt_lr_scale
+            return self.config.visual_prompt_lr_scale
         if room == "block":
             return layer_scale(self.layers, self.config.layer_count or self.layers, options.layer_decay)
         return self.config.gate_lr_scale if name.startswith(_GATES) else 1.0
@@ -188,12 +190,12 @@ class VLPose(Adapter):
             )  # fmt: skip
         if self.count and self.config.placement == "deep":
             for layer, block in enumerate(blocks):
-                yield self._prompted(layer, block)
+                yield self._with_visual_prompts(layer, block)
         elif self.count:
-            yield from shallow_prompts(base, lambda: self.prompts[0])
+            yield from shallow_visual_prompts(base, lambda: self.prompts[0])
         if self.block is not None:
             # its forward alone: transformers' output-capturing hooks are on the copy as well, and would count twice
-            yield StandIn(blocks[-1].layer, instead(self.block.forward))
+            yield ReplaceForward(blocks[-1].layer, instead(self.block.forward))
         frozen = blocks if self.block is None else blocks[:-1]
         yield from drop_path(frozen, self.config.drop_path, lambda: self.training)
         for norm, following in zip(norms_of_head(base), self.following, strict=False):
@@ -201,28 +203,28 @@ class VLPose(Adapter):
         stages = base.stages
 
         def head(call: Call, features: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-            return self.decode(stages, features, call.prompts)
+            return self.decode(stages, features, call.categories)
 
-        yield StandIn(base.head, head)
+        yield ReplaceForward(base.head, head)
 
-    def _prompted(self, layer: int, block: Block) -> Change:
+    def _with_visual_prompts(self, layer: int, block: Block) -> Change:
         prompts = lambda: self.prompts[layer]  # noqa: E731
         if self.prompt_gates is None:
-            return prompt_rows(block, prompts)
-        return gated_prompts(block, prompts, lambda: self.prompt_gates[layer])
+            return visual_prompt_rows(block, prompts)
+        return gated_visual_prompts(block, prompts, lambda: self.prompt_gates[layer])
 
-    def text(self, prompts: tuple[str | None, ...] | None, batch: int) -> tuple[Tensor, Tensor]:
+    def text(self, categories: tuple[str | None, ...] | None, batch: int) -> tuple[Tensor, Tensor]:
         """Projected sentence (B, T, D) and its mask (B, T); where nobody asked, the mean of all sentences."""
-        text, mask = self._asked(prompts if prompts is not None else (None,), batch)
+        text, mask = self._asked(categories if categories is not None else (None,), batch)
         return text.expand(batch, -1, -1), mask.expand(batch, -1)
 
     def _asked(self, asked: tuple[str | None, ...], batch: int) -> tuple[Tensor, Tensor]:
         """The same for each of ``asked``, of which one stands for all."""
         states, count = self.bank.drawn(self.text_tokens), len(self.text_tokens)  # (C, T, text_dim)
         index = torch.tensor([count if p is None else self.bank.index(p) for p in asked], device=self.text_mask.device)
-        if self.training and self.config.prompt_dropout:
+        if self.training and self.config.sentence_dropout:
             index = index.expand(batch)
-            dropped = torch.rand(batch, device=index.device) < self.config.prompt_dropout
+            dropped = torch.rand(batch, device=index.device) < self.config.sentence_dropout
             index = torch.where(dropped, count, index)
         mask = torch.cat([self.text_mask, self.text_mask.any(0, keepdim=True)])
         if self.text_mean is None:
@@ -231,9 +233,9 @@ class VLPose(Adapter):
         tokens = torch.where((read == count)[:, None, None], self.text_mean, states[read.clamp(max=count - 1)])
         return self.text_proj(tokens)[place], mask[index]
 
-    def relation(self, features: Tensor, prompts: tuple[str | None, ...] | None) -> Tensor:
+    def relation(self, features: Tensor, categories: tuple[str | None, ...] | None) -> Tensor:
         """R (B, D, h, w) of the feature map E (B, D, h, w) and each sample's sentence."""
-        text, mask = self.text(prompts, features.shape[0])
+        text, mask = self.text(categories, features.shape[0])
         tokens = features.flatten(2).transpose(1, 2)  # (B, N, D)
         found = self.matcher(tokens, text, mask).transpose(1, 2)  # (B, D, N), or (B, D, 2N)
         if self.join is None:
@@ -241,22 +243,22 @@ class VLPose(Adapter):
         halves = [half.unflatten(2, features.shape[2:]) for half in found.chunk(2, dim=2)]
         return self.join(torch.cat(halves, dim=1))
 
-    def decode(self, stages: Any, features: Tensor, prompts: tuple[str | None, ...] | None) -> Tensor:
+    def decode(self, stages: Any, features: Tensor, categories: tuple[str | None, ...] | None) -> Tensor:
         """Heatmaps (B, K, h', w') of the feature map E (B, D, h, w)."""
-        relation = None if self.bank is None else self.relation(features, prompts)
+        relation = None if self.bank is None else self.relation(features, categories)
         return self.predictor(self.decoder(stages, features, relation))
 
 
-def _needed(bank: PromptBank | None) -> PromptBank:
+def _needed(bank: SentenceBank | None) -> SentenceBank:
     if bank is None:
         raise LvtuneError(
-            "vlpose without sentences", "a domain (or a bank of embedded prompts)",
+            "vlpose without sentences", "a domain (or a bank of embedded sentences)",
             'create_adapter("vlpose", base, domain="demo-art")',
         )  # fmt: skip
     return bank
 
 
-def _mean_tokens(bank: PromptBank) -> Tensor:
+def _mean_tokens(bank: SentenceBank) -> Tensor:
     return bank.mean()[0]
 
 

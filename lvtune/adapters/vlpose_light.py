@@ -37,14 +37,14 @@ from lvtune.adapters.summing import (
     sum_predictors,
 )
 from lvtune.bases.base import Base
-from lvtune.bases.changes import Call, Change, StandIn
+from lvtune.bases.changes import Call, Change, ReplaceForward
 from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import Skeleton
-from lvtune.language.bank_cache import held
+from lvtune.language.bank_cache import cached_tensor
 
 if TYPE_CHECKING:
     from lvtune.config.options import TrainOptions
-    from lvtune.language.bank import PromptBank
+    from lvtune.language.bank import SentenceBank
 
 _LINEAR = ("query", "key", "value", "out", "fc1", "fc2")
 _LANGUAGE_LR = 3.0
@@ -61,7 +61,7 @@ class VLPoseLightConfig:
     """Scale; the difference is multiplied by alpha / r."""
     language: int = field(default=16, metadata={"at_least": 0})
     """Width k that sentences are projected to before they weigh the ranks; 0: no language."""
-    prompt_dropout: float = field(default=0.5, metadata={"at_least": 0, "at_most": 1})
+    sentence_dropout: float = field(default=0.5, metadata={"at_least": 0, "at_most": 1, "was": "prompt_dropout"})
     """Share of training samples that read the mean sentence, as pictures of unknown category will."""
 
 
@@ -76,7 +76,7 @@ class _Beside:
     def __call__(self, call: Call, x: Tensor) -> Tensor:
         """(B, …, D) -> (B, …, D')."""
         adapter = self.adapter
-        low, sentence = F.linear(x, self.down), adapter.sentence(call.prompts)
+        low, sentence = F.linear(x, self.down), adapter.sentence(call.categories)
         if sentence is not None:
             weights = 1 + F.linear(sentence, adapter.U[self.place])  # (B, r)
             if len(weights) > 1:
@@ -85,9 +85,9 @@ class _Beside:
             low = low * weights.view(len(weights), *[1] * (low.dim() - 2), -1)
         return call.original(x) + F.linear(low * adapter.scale, self.up)
 
-    def fold(self, own: Mapping[str, Tensor], prompt: str | None) -> dict[str, Tensor]:
+    def fold(self, own: Mapping[str, Tensor], category: str | None) -> dict[str, Tensor]:
         """W + s · B diag(1 + U P e) A for one sentence e."""
-        sentence, up = self.adapter.sentence((prompt,)), self.up * self.adapter.scale
+        sentence, up = self.adapter.sentence((category,)), self.up * self.adapter.scale
         if sentence is not None:
             up = up * (1 + F.linear(sentence, self.adapter.U[self.place]))
         return plus(own, weight=up @ self.down)
@@ -113,13 +113,13 @@ class VLPoseLight(Adapter):
         config: VLPoseLightConfig,
         base: Base,
         *,
-        bank: PromptBank | None = None,
+        bank: SentenceBank | None = None,
         skeleton: Skeleton | None = None,
     ) -> None:
         super().__init__()
         if bank is None and config.language:
             raise LvtuneError(
-                "vlpose-light without sentences", "a domain (or a bank of embedded prompts), or no language",
+                "vlpose-light without sentences", "a domain (or a bank of embedded sentences), or no language",
                 'create_adapter("vlpose-light", base, domain="demo-art"), or language=0',
             )  # fmt: skip
         self.config, self.bank = config, bank if config.language else None
@@ -140,13 +140,13 @@ class VLPoseLight(Adapter):
         if self.bank is not None:
             self.text_proj = nn.Linear(bank.dim, config.language, bias=False)
             # not persistent: made of the bank, which is saved beside the adapter's own tensors
-            self.register_buffer("sentences", held(bank, _distinct), persistent=False)  # (C + 1, text_dim)
+            self.register_buffer("sentences", cached_tensor(bank, _distinct), persistent=False)  # (C + 1, text_dim)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> VLPoseLight:
         """Moves and casts; the sentences stay one copy for all adapters that read them."""
         super()._apply(fn, recurse)
         if self.bank is not None:
-            self.sentences = held(self.bank, _distinct, self.sentences)
+            self.sentences = cached_tensor(self.bank, _distinct, self.sentences)
         return self
 
     def _linears(self, base: Base) -> Iterator[tuple[str, nn.Linear]]:
@@ -174,13 +174,13 @@ class VLPoseLight(Adapter):
             for name, own in self.tensors().items():
                 own.copy_(tensors[name])
 
-    def begin(self, start: nn.Module, base: Base) -> None:
+    def take_over(self, start: nn.Module, base: Base) -> None:
         """Another one's differences and key points; its reading of sentences too where they are the same sentences.
 
         Else its mean sentence is folded in, and what tells sentences apart begins at zero.
         """
         if not isinstance(start, VLPoseLight) or start.config.r != self.config.r:
-            super().begin(start, base)
+            super().take_over(start, base)
             return
         reads = None not in (start.bank, self.bank) and start.config.language == self.config.language
         reads = reads and read_alike(start.bank, self.bank)
@@ -203,7 +203,7 @@ class VLPoseLight(Adapter):
         cls, adapters: Sequence[VLPoseLight], weights: Sequence[float], base: Base, rank: int | None = None
     ) -> VLPoseLight:
         """Ranks side by side, each weighed by its own reading of the sentences, which must be the same: exact."""
-        same_options(adapters, free=("r", "alpha", "language", "prompt_dropout"))
+        same_options(adapters, free=("r", "alpha", "language", "sentence_dropout"))
         same_sentences(adapters)
         widths = [adapter.config.language for adapter in adapters]
         if any(widths):
@@ -232,35 +232,35 @@ class VLPoseLight(Adapter):
         """A difference beside each linear layer, and a stand-in for the predictor."""
         for place, (key, linear) in enumerate(self._linears(base)):
             beside = _Beside(self, key, place)
-            yield StandIn(linear, beside, fold=beside.fold)
+            yield ReplaceForward(linear, beside, fold=beside.fold)
         yield replaced(base.predictor, self.predictor)
 
-    def fixed(self, base: Base, prompt: str | None) -> VLPoseLight:
+    def fixed(self, base: Base, category: str | None) -> VLPoseLight:
         """The same for one sentence (None: the mean), which it reads no more: A becomes diag(1 + U P e) A."""
         result = VLPoseLight(replace(self.config, language=0), base, skeleton=self.skeleton)
-        sentence = self.sentence((prompt,))
+        sentence = self.sentence((category,))
         for place, key in enumerate(result.A):
             result.A[key].copy_(self.A[key] * (1 + F.linear(sentence, self.U[place])).T)
             result.B[key].copy_(self.B[key])
         result.predictor.load_state_dict(self.predictor.state_dict())
         return result
 
-    def sentence(self, prompts: tuple[str | None, ...] | None) -> Tensor | None:
+    def sentence(self, categories: tuple[str | None, ...] | None) -> Tensor | None:
         """P e for each sample (B, k), (1, k) where nobody asked; None without language."""
         if self.bank is None:
             return None
         mean = len(self.sentences) - 1
-        asked = prompts if prompts is not None else (None,)
+        asked = categories if categories is not None else (None,)
         index = torch.tensor([mean if p is None else self.bank.index(p) for p in asked], device=self.sentences.device)
-        if self.training and self.config.prompt_dropout:
+        if self.training and self.config.sentence_dropout:
             # each layer draws for itself: the layers' weights must not rely on each other
             order = torch.rand(len(index), device=index.device).argsort()
-            dropped = order < round(self.config.prompt_dropout * len(index))
+            dropped = order < round(self.config.sentence_dropout * len(index))
             index = torch.where(dropped, mean, index)
         return self.text_proj(self.sentences[index])
 
 
-def _distinct(bank: PromptBank) -> Tensor:
+def _distinct(bank: SentenceBank) -> Tensor:
     """What tells the sentences apart (C + 1, text_dim): pooled, less their mean, of norm sqrt(text_dim).
 
     The last row is the mean sentence: zero. A single sentence is its own mean and is taken as it is.

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from lvtune.adapters.building import instead
 from lvtune.bases.base import Base, Block
-from lvtune.bases.changes import Call, Change, StandIn
+from lvtune.bases.changes import Call, Change, ReplaceForward
 
 
 class FollowingNorm(nn.Module):
@@ -38,7 +38,7 @@ class FollowingNorm(nn.Module):
 
     def change(self, norm: nn.BatchNorm2d) -> Change:
         """Stands in for the base's ``norm``."""
-        return StandIn(norm, instead(lambda x: self(norm, x)))
+        return ReplaceForward(norm, instead(lambda x: self(norm, x)))
 
 
 def norms_of_head(base: Base) -> list[nn.BatchNorm2d]:
@@ -74,9 +74,9 @@ def _dropped(block: Block, probability: float, is_training: Callable[[], bool]) 
         kept = kept.repeat_interleave(len(out) // now.pictures)
         return out * kept.view(-1, *[1] * (out.dim() - 1))
 
-    yield StandIn(block.layer, layer)
-    yield StandIn(block.out, branch)
-    yield StandIn(_mlp_of(block), branch)
+    yield ReplaceForward(block.layer, layer)
+    yield ReplaceForward(block.out, branch)
+    yield ReplaceForward(_mlp_of(block), branch)
 
 
 def _mlp_of(block: Block) -> nn.Module:

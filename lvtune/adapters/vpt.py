@@ -18,7 +18,7 @@ from torch import nn
 from lvtune.adapters.adapter import Adapter
 from lvtune.adapters.building import own_predictor, replaced
 from lvtune.adapters.method_registry import register_method
-from lvtune.adapters.visual_prompts import gated_prompts, prompt_rows, shallow_prompts
+from lvtune.adapters.visual_prompts import gated_visual_prompts, shallow_visual_prompts, visual_prompt_rows
 from lvtune.bases.base import Base, Block
 from lvtune.bases.changes import Change
 from lvtune.data.skeletons import Skeleton
@@ -34,12 +34,12 @@ _PATCH = 3 * 16 * 16
 class VPTConfig:
     """Options of ``vpt``."""
 
-    prompts: int = field(default=20, metadata={"at_least": 1})
+    visual_prompts: int = field(default=20, metadata={"at_least": 1, "was": "prompts"})
     """Visual prompts, per block where they are deep."""
     placement: Literal["deep", "shallow"] = "deep"
     """Where they enter: ``deep`` (every block) or ``shallow`` (the first, carried through)."""
     zero_init: bool = True
-    """Gate deep prompts from zero, so that tuning starts at the base's answer; False is as published."""
+    """Gate deep visual prompts from zero, so that tuning starts at the base's answer; False is as published."""
     gate_lr_scale: float = field(default=10.0, metadata={"at_least": 0})
     """Factor on the learning rate of gates."""
     predictor: bool = True
@@ -56,10 +56,10 @@ class VPT(Adapter):
 
     def __init__(self, config: VPTConfig, base: Base, *, bank: object = None, skeleton: Skeleton | None = None) -> None:
         super().__init__()
-        base.check_prompts(config.placement)
+        base.check_visual_prompts(config.placement)
         self.config = config
         blocks = base.blocks if config.placement == "deep" else base.blocks[:1]
-        self.prompts = nn.ParameterList(torch.empty(config.prompts, block.width) for block in blocks)
+        self.prompts = nn.ParameterList(torch.empty(config.visual_prompts, block.width) for block in blocks)
         for tokens in self.prompts:
             bound = (6 / (_PATCH + tokens.shape[1])) ** 0.5
             nn.init.uniform_(tokens, -bound, bound)
@@ -79,14 +79,14 @@ class VPT(Adapter):
         """Prompts in the blocks (or tokens in front of the first), and a stand-in for the predictor."""
         if self.config.placement == "deep":
             for layer, block in enumerate(base.blocks):
-                yield self._prompted(layer, block)
+                yield self._with_visual_prompts(layer, block)
         else:
-            yield from shallow_prompts(base, lambda: self.prompts[0])
+            yield from shallow_visual_prompts(base, lambda: self.prompts[0])
         if self.predictor is not None:
             yield replaced(base.predictor, self.predictor)
 
-    def _prompted(self, layer: int, block: Block) -> Change:
+    def _with_visual_prompts(self, layer: int, block: Block) -> Change:
         prompts = lambda: self.prompts[layer]  # noqa: E731
         if self.gates is None:
-            return prompt_rows(block, prompts)
-        return gated_prompts(block, prompts, lambda: self.gates[layer])
+            return visual_prompt_rows(block, prompts)
+        return gated_visual_prompts(block, prompts, lambda: self.gates[layer])

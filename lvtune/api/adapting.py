@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvtune.api.few_shot import Few
+from lvtune.api.few_shot import FewShotGuard
 from lvtune.api.job import Job, prepare, training_data
 from lvtune.api.memory import peak_device_memory_mb, peak_memory_mb, reset_peak_memory
 from lvtune.api.recipe import Recipe
 from lvtune.api.report_data import environment, pictures, scores_table
 from lvtune.api.scoring import Measured, Scoring
-from lvtune.api.start_choice import Start
+from lvtune.api.start_choice import WarmStartCheck
 from lvtune.bases.fingerprint import fingerprint
 from lvtune.core.errors import LvtuneError
 from lvtune.patcher.attaching import attach
@@ -22,7 +22,7 @@ from lvtune.storage.store import save_adapter
 from lvtune.training.loop import History, tune
 
 if TYPE_CHECKING:
-    from lvtune.api.score_cache import Known
+    from lvtune.api.score_cache import ScoreCache
 
 Say = Any
 """Callable that is told in a few words what is being done."""
@@ -44,14 +44,14 @@ def adapt(
     recipe: Recipe | dict[str, Any] | None = None,
     *,
     say: Say = lambda text: None,
-    known: Known | None = None,
+    known: ScoreCache | None = None,
 ) -> AdaptReport:
     """Tunes an adapter, scores it on target and source, restores the base and writes folder and report.
 
     Args:
         recipe: a :class:`lvtune.Recipe`, its dictionary, or None for the default job.
         say: told what is being done, for a progress line.
-        known: what earlier runs on this base and domain worked out; see :class:`lvtune.api.score_cache.Known`.
+        known: what earlier runs on this base and domain worked out; see :class:`lvtune.api.score_cache.ScoreCache`.
 
     Raises:
         LvtuneError: anything in the recipe that does not exist or does not fit; an unwritable folder.
@@ -69,7 +69,7 @@ def adapt(
         raise
     seconds = {"load": time.perf_counter() - started, "tune": 0.0, "evaluate": 0.0}
     print_before = fingerprint(job.base)
-    scoring, start, few = Scoring(job, print_before, known), Start(job), Few(job)
+    scoring, start, few = Scoring(job, print_before, known), WarmStartCheck(job), FewShotGuard(job)
 
     say("scoring the base")
     started = time.perf_counter()

@@ -30,7 +30,7 @@ def evaluate(
     split: str = "test",
     data: DataOptions | None = None,
     weights: str = "pretrained",
-    prompt: str | None = None,
+    category: str | None = None,
     ranker: str = RANKER,
     seed: int = 0,
     flip_test: bool = True,
@@ -47,7 +47,7 @@ def evaluate(
         split: ``test``, ``val`` or ``train``.
         data: where the pictures lie.
         weights: of a base given by name.
-        prompt: a category; ``own``, each picture's, as annotated; ``auto``, whose sentence CLIP finds to fit the
+        category: a category; ``own``, each picture's, as annotated; ``auto``, whose sentence CLIP finds to fit the
             picture best; ``shuffled``, the annotated ones permuted over the persons; None or ``mean``, the mean
             sentence.
         ranker: CLIP or SigLIP for ``auto``, a Hub id or a folder.
@@ -73,10 +73,10 @@ def evaluate(
     adapter = open_adapter(adapter, view)
     skeleton = view.skeleton if adapter is None else adapter.skeleton
     options = {"skeleton": skeleton, "flip_test": flip_test, "batch_size": batch_size}
-    asked = choose(prompt, adapter, ranker=ranker, seed=seed, device=view.device)
+    asked = choose(category, adapter, ranker=ranker, seed=seed, device=view.device)
 
     def run() -> dict[str, Any]:
-        scores = score_split(view, target, prompt=asked, **options)
+        scores = score_split(view, target, category=asked, **options)
         found = {"main": scores.main, "per_joint": scores.per_joint(), "target": scores.values | scores.headline()}
         found["source"] = None
         if out is not None:
@@ -84,7 +84,7 @@ def evaluate(
             scores.write(Path(out))
             draw_curves(Path(out), scores.curves(), target.name)
         if source is not None and source.table.skeleton.keypoints == skeleton.keypoints:
-            kept = score_split(view, source, prompt=None, **options)
+            kept = score_split(view, source, category=None, **options)
             found["source"] = kept.values | kept.headline()
         return found
 
@@ -101,7 +101,7 @@ def evaluate(
         "target_name": target.name,
         "source_name": None if source is None else source.name,
         **values,
-        "prompt": prompt or "mean",
+        "category": category or "mean",
         **({"auto": asked.summary()} if isinstance(asked, Auto) else {}),
         "notes": list(target.table.notes),
     }

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 from lvtune.api.job import training_data
 from lvtune.domains.few_pictures import TINY, count_pictures, pictures_of_samples
 from lvtune.evaluation.inference import split_dataset
-from lvtune.training.guard import LEAST_PICTURES, Guarded, choose_share, keep_share
+from lvtune.training.guard import LEAST_PICTURES, GuardResult, choose_share, keep_share
 from lvtune.training.objectives import OBJECTIVES
 
 if TYPE_CHECKING:
     from lvtune.api.job import Job
 
 
-class Few:
+class FewShotGuard:
     """Counts the pictures of a job and, where they are few, checks that tuning on them helps.
 
     Usage: ``check()`` before the tuning, ``keep()`` after it.
@@ -23,7 +23,7 @@ class Few:
 
     def __init__(self, job: Job) -> None:
         self.job, self.pictures = job, count_pictures(job.train)
-        self.guarded: Guarded | None = None
+        self.guarded: GuardResult | None = None
         self._start: dict[str, Any] = {}
 
     @property

@@ -32,7 +32,7 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
     persons, begun, missing = None, None, []
     try:
         job = prepare(recipe)
-        recipe, base, adapter, begun = job.recipe, job.base, job.adapter, job.begun
+        recipe, base, adapter, begun = job.recipe, job.base, job.adapter, job.warm_start
         persons = {"train": len(job.train.table), "test": len(job.test.table)}
     except LvtuneError as error:
         recipe = recipe.resolved(METHODS.get(recipe.method).defaults)

@@ -16,11 +16,11 @@ from lvtune.domains.few_pictures import take_shots
 from lvtune.domains.source import source_split
 from lvtune.evaluation.choosing import choose
 from lvtune.evaluation.inference import split_dataset
-from lvtune.hub.starts import Begun, begin
+from lvtune.hub.starts import WarmStart, warm_start
 from lvtune.language.captions import CAPTION, captions_of, read_captions
-from lvtune.language.sentences import PROMPTS, own_sentences, prompts_of
+from lvtune.language.sentences import SENTENCES, own_sentences, sentences_of
 from lvtune.training.engine import resolve_device
-from lvtune.training.objectives import OBJECTIVES, Setting, objective_config
+from lvtune.training.objectives import OBJECTIVES, ObjectiveContext, objective_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lvtune.config.options import DataOptions, TrainOptions
     from lvtune.data.dataset import PoseDataset
     from lvtune.domains import Domain
-    from lvtune.language.bank import PromptBank
+    from lvtune.language.bank import SentenceBank
 
 FROM_START = 0.4
 """Factor on the learning rate from a start, unless the recipe says the rate (measured; benchmarks/README.md)."""
@@ -50,18 +50,18 @@ class Job:
     source: Split | None
     adapter: nn.Module
     objective: Callable[[Base, dict], Tensor]
-    prompt: Any = None
+    sentence: Any = None
     """What the target is read with, see :mod:`lvtune.evaluation.choosing`."""
     also: dict[str, Split] = field(default_factory=dict)
     """Further domains to score, by name."""
-    begun: Begun | None = None
+    warm_start: WarmStart | None = None
     """Where the adapter's tuning begins; None: as created."""
 
     @property
     def options(self) -> TrainOptions:
         """How to tune: as the recipe says, more gently from a start, where most is learnt already."""
         train = self.recipe.train
-        if self.begun is None or self.begun.misfit or not train.gentle:
+        if self.warm_start is None or self.warm_start.misfit or not train.gentle:
             return train
         return replace(train, lr=train.lr * FROM_START)
 
@@ -81,7 +81,7 @@ def prepare(recipe: Recipe) -> Job:
     if recipe.look:
         from lvtune.data.images import find_images
 
-        find_images(recipe.look)  # now, for the same reason as the prompt below
+        find_images(recipe.look)  # now, for the same reason as the sentence below
     recipe = replace(recipe, objective=recipe.objective or (TEXT_ONLY if recipe.text_only else base.objective))
     objective = OBJECTIVES.get(recipe.objective)(objective_config(recipe.objective, recipe.objective_options))
     part = recipe.evaluate.split
@@ -101,12 +101,12 @@ def prepare(recipe: Recipe) -> Job:
         **recipe.method_options,
     )
     adapter.to(device)
-    begun = begin(adapter, base, recipe.start)
-    # now: a prompt that cannot be had must not be told after the tuning
+    begun = warm_start(adapter, base, recipe.start)
+    # now: a sentence that cannot be had must not be told after the tuning
     options = recipe.evaluate
-    prompt = choose(options.prompt, adapter, ranker=options.ranker, seed=recipe.seed, device=device)
-    objective.prepare(setting_of(recipe, base, domain, train))
-    return Job(recipe, base, domain, train, test, source, adapter, objective, prompt, also, begun)
+    sentence = choose(options.sentence, adapter, ranker=options.ranker, seed=recipe.seed, device=device)
+    objective.prepare(objective_context(recipe, base, domain, train))
+    return Job(recipe, base, domain, train, test, source, adapter, objective, sentence, also, begun)
 
 
 def open_domain(name: str, data: DataOptions) -> Domain:
@@ -146,19 +146,19 @@ def open_training(domain: Domain, base: Base, recipe: Recipe, test: Split) -> Sp
     return source
 
 
-def setting_of(recipe: Recipe, base: Base, domain: Domain, train: Split) -> Setting:
+def objective_context(recipe: Recipe, base: Base, domain: Domain, train: Split) -> ObjectiveContext:
     """What the objective may know: the target's sentences, and what the training pictures look like."""
-    sentences = sentences_of(recipe, domain)
+    sentences = sentences_for(recipe, domain)
     seen = [name for name in (train.views or sorted(set(map(str, train.table.column("category"))))) if name]
     whole = (recipe.data.source_domain or base.spec.trained_on) if recipe.text_only else ""
-    own = (prompts_of(whole) if whole.partition("/")[0] in PROMPTS else {}) | sentences
+    own = (sentences_of(whole) if whole.partition("/")[0] in SENTENCES else {}) | sentences
     # where source and target are parts of one domain, the target is what is not trained on
     target = {name: text for name, text in sentences.items() if name not in seen} or sentences
-    return Setting(
+    return ObjectiveContext(
         base,
         domain=domain.name,
-        prompts=target,
-        source_prompts=tuple(own[name] for name in seen if name in own),
+        sentences=target,
+        source_sentences=tuple(own[name] for name in seen if name in own),
         plain=lambda: split_dataset(base, train),
         data_key=f"{train.table.fingerprint} {train.name} {train.views}",
         text_only=recipe.text_only,
@@ -166,12 +166,12 @@ def setting_of(recipe: Recipe, base: Base, domain: Domain, train: Split) -> Sett
     )
 
 
-def sentences_of(recipe: Recipe, domain: Domain) -> dict[str, str]:
+def sentences_for(recipe: Recipe, domain: Domain) -> dict[str, str]:
     """Category to sentence: the domain's, or the recipe's own."""
-    return own_sentences(domain.prompts, recipe.language.sentences)
+    return own_sentences(domain.sentences, recipe.language.sentences)
 
 
-def embed(recipe: Recipe, domain: Domain, base: Base, splits: Sequence[Split]) -> PromptBank:
+def embed(recipe: Recipe, domain: Domain, base: Base, splits: Sequence[Split]) -> SentenceBank:
     """What the recipe has the adapter read, as the text encoder's token states.
 
     Raises:
@@ -181,7 +181,7 @@ def embed(recipe: Recipe, domain: Domain, base: Base, splits: Sequence[Split]) -
 
     options = recipe.language
     return get_bank(
-        sentences_of(recipe, domain),
+        sentences_for(recipe, domain),
         options.encoder,
         mode=options.mode,
         keypoints=splits[0].table.skeleton.keypoints,

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Subset
 
-from lvtune.api.job import open_domain, open_training, setting_of
+from lvtune.api.job import objective_context, open_domain, open_training
 from lvtune.api.recipe import Recipe
 from lvtune.bases.base_registry import load_base
 from lvtune.core.errors import LvtuneError
@@ -21,7 +21,7 @@ from lvtune.evaluation.inference import split_dataset
 from lvtune.language.grammars import draw
 from lvtune.language.joint_registry import unnormalised
 from lvtune.training.engine import resolve_device
-from lvtune.training.joint_features import PromptVectors
+from lvtune.training.joint_features import SentenceVectors
 from lvtune.viz.language import cover, feature_map, ranked, retrieval_sheet
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def language_figures(
 
     Returns:
         ``files`` and, with a map, ``cover``: mean cosine of the target's pictures to the nearest source picture, and
-        to the nearest steered vector; ``encoder``, ``source_name``, ``target_name``, ``prompts``.
+        to the nearest steered vector; ``encoder``, ``source_name``, ``target_name``, ``sentences``.
 
     Raises:
         LvtuneError: no such thing as is named; no source pictures; scikit-learn is missing (for the map).
@@ -111,41 +111,41 @@ def language_figures(
     domain = open_domain(recipe.domain, recipe.data)
     target = domain.open("test", recipe.data)
     source = open_training(domain, base, replace(recipe, text_only=True), target)
-    setting = setting_of(replace(recipe, text_only=True), base, domain, source)
+    setting = objective_context(replace(recipe, text_only=True), base, domain, source)
     say(f"loading {options.encoder}")
-    prompts = PromptVectors.of(setting, options)
+    sentences = SentenceVectors.of(setting, options)
     say("encoding pictures")
-    seen = look(split_dataset(base, source), base, prompts.encoder, options.count, recipe.seed)
+    seen = look(split_dataset(base, source), base, sentences.encoder, options.count, recipe.seed)
     values: dict[str, Any] = {
-        "encoder": prompts.encoder.name, "prompts": len(prompts), "w": options.w, "files": {},
+        "encoder": sentences.encoder.name, "sentences": len(sentences), "w": options.w, "files": {},
         "source_name": source.name, "target_name": target.name,
     }  # fmt: skip
     drawn = {}
     if "map" in kinds:
-        there = look(split_dataset(base, target), base, prompts.encoder, options.count, recipe.seed)
-        drawn["map"], values["cover"] = _map(seen, there, prompts, options, recipe.seed)
+        there = look(split_dataset(base, target), base, sentences.encoder, options.count, recipe.seed)
+        drawn["map"], values["cover"] = _map(seen, there, sentences, options, recipe.seed)
     if "retrieval" in kinds:
-        drawn["retrieval"] = _retrieval(seen, prompts, options, recipe.seed)
+        drawn["retrieval"] = _retrieval(seen, sentences, options, recipe.seed)
     for kind, picture in drawn.items():
         values["files"][kind] = str(_write(picture, recipe.folder / FILES[kind]))
     return values
 
 
 def steered(
-    vectors: np.ndarray, prompts: PromptVectors, options: FigureOptions, seed: int
+    vectors: np.ndarray, sentences: SentenceVectors, options: FigureOptions, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """(N, D) of w picture + (1 - w) sentence, and which sentence each has."""
-    chosen = draw(len(prompts), range(len(vectors)), 0, seed)
-    seen, said = torch.from_numpy(vectors), prompts.rows(chosen)
+    chosen = draw(len(sentences), range(len(vectors)), 0, seed)
+    seen, said = torch.from_numpy(vectors), sentences.rows(chosen)
     if options.l2:
         seen = torch.nn.functional.normalize(seen, dim=-1)
     return (options.w * seen + (1 - options.w) * said).numpy(), chosen
 
 
 def _map(
-    seen: Looked, there: Looked, prompts: PromptVectors, options: FigureOptions, seed: int
+    seen: Looked, there: Looked, sentences: SentenceVectors, options: FigureOptions, seed: int
 ) -> tuple[np.ndarray, dict[str, float]]:
-    moved, _ = steered(seen.vectors, prompts, options, seed)
+    moved, _ = steered(seen.vectors, sentences, options, seed)
     groups = {"source pictures": seen.vectors, "source pictures, steered by sentences": moved}
     kinds = list(dict.fromkeys(there.categories))
     # a colour each tells apart what a legend can hold
@@ -154,15 +154,15 @@ def _map(
         name = "target pictures" + (f": {kind.replace('_', ' ')}" if kind else "")
         groups[name] = there.vectors[mine]
     covered = {"by_source": cover(there.vectors, seen.vectors), "by_steered": cover(there.vectors, moved)}
-    title = f"t-SNE of {prompts.encoder.name}: steered = {options.w:g} picture + {1 - options.w:g} sentence"
+    title = f"t-SNE of {sentences.encoder.name}: steered = {options.w:g} picture + {1 - options.w:g} sentence"
     return feature_map(groups, title, seed), covered
 
 
-def _retrieval(seen: Looked, prompts: PromptVectors, options: FigureOptions, seed: int) -> np.ndarray:
-    moved, chosen = steered(seen.vectors, prompts, options, seed)
+def _retrieval(seen: Looked, sentences: SentenceVectors, options: FigureOptions, seed: int) -> np.ndarray:
+    moved, chosen = steered(seen.vectors, sentences, options, seed)
     places = np.linspace(0, len(moved) - 1, min(options.rows, len(moved))).round().astype(int)
     order, cosines = ranked(moved[places], seen.vectors, places.tolist(), options.columns)
-    sentences = prompts.grammar.sentences()
+    sentences = sentences.grammar.sentences()
     rows = [(int(p), sentences[chosen[p]], order[i].tolist(), cosines[i].tolist()) for i, p in enumerate(places)]
     return retrieval_sheet(seen.pictures, rows)
 
@@ -178,15 +178,15 @@ def figures_of_job(job: Any) -> list[tuple[str, np.ndarray]]:
 
     The target's pictures are shown beside; the run itself has not seen them.
     """
-    prompts = getattr(job.objective, "prompts", None)
-    if not isinstance(prompts, PromptVectors) or prompts.encoder is None:
+    sentences = getattr(job.objective, "sentences", None)
+    if not isinstance(sentences, SentenceVectors) or sentences.encoder is None:
         return []
     options = FigureOptions(w=getattr(job.objective.config, "w", 0.5), count=100, rows=4, l2=job.objective.config.l2)
     data = {part: split_dataset(job.base, split) for part, split in (("train", job.train), ("test", job.test))}
-    seen, there = (look(data[part], job.base, prompts.encoder, options.count, job.recipe.seed) for part in data)
-    found = [("Training pictures ranked by a steered vector", _retrieval(seen, prompts, options, job.recipe.seed))]
+    seen, there = (look(data[part], job.base, sentences.encoder, options.count, job.recipe.seed) for part in data)
+    found = [("Training pictures ranked by a steered vector", _retrieval(seen, sentences, options, job.recipe.seed))]
     try:
-        picture, covered = _map(seen, there, prompts, options, job.recipe.seed)
+        picture, covered = _map(seen, there, sentences, options, job.recipe.seed)
     except LvtuneError:  # the map needs scikit-learn, which the run itself does not
         return found
     near = f"nearest cosine {covered['by_source']:.3f} to the source, {covered['by_steered']:.3f} to the steered"

@@ -32,9 +32,9 @@ def _drawn(job: Job, adapter: object) -> dict[str, np.ndarray]:
 
     options = job.recipe.evaluate
     # nobody annotated these
-    prompt = None if adapter is None or options.prompt in ("own", "shuffled") else options.prompt
+    category = None if adapter is None or options.category in ("own", "shuffled") else options.category
     poses = predict(
-        job.recipe.look, base=job.base, adapter=adapter, prompt=prompt, ranker=options.ranker,
+        job.recipe.look, base=job.base, adapter=adapter, category=category, ranker=options.ranker,
         flip_test=options.flip_test, batch_size=options.batch_size, device=job.recipe.device,
     )  # fmt: skip
     return {file: _sheet(file, list(found)) for file, found in groupby(poses, lambda pose: pose.image)}

@@ -9,10 +9,10 @@ import torch
 
 from lvtune.adapters.factory import create_adapter
 from lvtune.adapters.method_registry import METHODS
-from lvtune.api.job import embed, open_domain, sentences_of
+from lvtune.api.job import embed, open_domain, sentences_for
 from lvtune.bases.base_registry import load_base
 from lvtune.core.errors import LvtuneError
-from lvtune.language.bank import RANDOM, REDRAWN, PromptBank, get_bank
+from lvtune.language.bank import RANDOM, REDRAWN, SentenceBank, get_bank
 from lvtune.language.encoders import usual_width
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def outline(recipe: Recipe, stopped: LvtuneError) -> tuple[Base, nn.Module, list
     skeleton = splits[0].table.skeleton if splits[0] is not None else domain.get_skeleton()
     bank = None
     if method.reads_language:
-        sentences_of(recipe, domain)  # a mistake in these is no lack
+        sentences_for(recipe, domain)  # a mistake in these is no lack
         bank = _tried(lambda: _bank(recipe, domain, base, splits), missing)
         bank = bank or _of_usual_width(recipe.language.encoder, stopped)
     if not missing:
@@ -57,13 +57,13 @@ def outline(recipe: Recipe, stopped: LvtuneError) -> tuple[Base, nn.Module, list
     return base, adapter, list({str(error): error for error in missing}.values())
 
 
-def _bank(recipe: Recipe, domain: Domain, base: Base, splits: Sequence[Split | None]) -> PromptBank:
+def _bank(recipe: Recipe, domain: Domain, base: Base, splits: Sequence[Split | None]) -> SentenceBank:
     """What would be read; without the data, sentences of the categories, which are as wide as any."""
     if None not in splits:
         return embed(recipe, domain, base, splits)
     options = recipe.language
     mode = options.mode if options.mode in (RANDOM, REDRAWN) else "category"
-    return get_bank(sentences_of(recipe, domain), options.encoder, mode=mode, width=base.width)
+    return get_bank(sentences_for(recipe, domain), options.encoder, mode=mode, width=base.width)
 
 
 def _tried(make: Callable[[], T], missing: list[LvtuneError]) -> T | None:
@@ -74,11 +74,11 @@ def _tried(make: Callable[[], T], missing: list[LvtuneError]) -> T | None:
         return None
 
 
-def _of_usual_width(encoder: str, stopped: LvtuneError) -> PromptBank:
+def _of_usual_width(encoder: str, stopped: LvtuneError) -> SentenceBank:
     """A sentence as wide as the encoder's usual weights make it."""
     width: Any = usual_width(encoder)
     if width is None:
         raise stopped
     with torch.device("cpu"):
         tokens = torch.zeros(1, 1, width)
-        return PromptBank(("default",), ("",), tokens, torch.ones(1, 1, dtype=torch.bool), encoder)
+        return SentenceBank(("default",), ("",), tokens, torch.ones(1, 1, dtype=torch.bool), encoder)

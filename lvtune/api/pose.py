@@ -27,7 +27,7 @@ class Pose:
     """Names and links of the key points."""
     xyz: np.ndarray | None = None
     """(K, 3) x, y, depth in space, of hands; see ``unit``."""
-    prompt: str | None = None
+    category: str | None = None
     """Category whose sentence was read; None: the mean of all, or none."""
     adapter: str | None = ""
     """Name of the adapter that its picture went under; None: the bare base; empty: nobody chose."""
@@ -43,8 +43,8 @@ class Pose:
         found = {"image": self.image, "bbox": [round(v, 2) for v in self.bbox], "keypoints": points}
         if self.adapter != "":
             found["adapter"] = self.adapter
-        if self.prompt is not None:
-            found["prompt"] = self.prompt
+        if self.category is not None:
+            found["category"] = self.category
         if self.xyz is None:
             return found
         for point, joint in zip(points, self.xyz, strict=True):

@@ -46,7 +46,7 @@ def predict(
     route: str | Route | None = None,
     threshold: float = 0.0,
     boxes: Any = None,
-    prompt: str | None = None,
+    category: str | None = None,
     ranker: str = RANKER,
     out: str | Path | None = None,
     weights: str = "pretrained",
@@ -68,7 +68,7 @@ def predict(
         threshold: by how much more an adapter's sentence must fit than the plain one, see :class:`lvtune.Auto`.
         boxes: None or ``whole`` looks at the whole picture as one person; else a dict from file name to boxes
             (x, y, width, height in pixels), or a JSON file of that or of COCO's detection results.
-        prompt: category whose sentence the adapter reads; ``auto``, the one that CLIP finds to fit each picture
+        category: category whose sentence the adapter reads; ``auto``, the one that CLIP finds to fit each picture
             best; None or ``mean``: the mean of its sentences.
         ranker: CLIP or SigLIP for both ``auto``, a Hub id or a folder.
         out: folder for the pictures with the skeletons drawn, and ``poses.json``.
@@ -85,13 +85,13 @@ def predict(
     view.model.to(resolve_device(device))
     files = find_images(images)
     known = read_boxes(boxes, files)
-    if prompt in ("own", "shuffled"):
-        raise LvtuneError(f"prompt '{prompt}' for pictures that nobody annotated", "a category, auto or mean",
-                          "give --prompt auto")  # fmt: skip
+    if category in ("own", "shuffled"):
+        raise LvtuneError(f"category '{category}' for pictures that nobody annotated", "a category, auto or mean",
+                          "give --category auto")  # fmt: skip
 
-    def look(on: nn.Module | None, some: list[Path], asked: str | None = prompt) -> list[Pose]:
+    def look(on: nn.Module | None, some: list[Path], asked: str | None = category) -> list[Pose]:
         options = {
-            "prompt": choose(asked, on, ranker=ranker, device=view.device),
+            "category": choose(asked, on, ranker=ranker, device=view.device),
             "flip_test": flip_test,
             "skeleton": view.skeleton if on is None else on.skeleton,
             "space": space or HandSpace(),
@@ -101,7 +101,7 @@ def predict(
     def look_under(name: str | None, some: list[Path]) -> list[list[Pose]]:
         with routed.under(view, name) as on:
             reads = on is not None and on.bank is not None
-            found = (replace(pose, adapter=name) for pose in look(on, some, prompt if reads else None))
+            found = (replace(pose, adapter=name) for pose in look(on, some, category if reads else None))
             return [[next(found) for _ in range(1 if known[file] is None else len(known[file]))] for file in some]
 
     if route is None and not is_several(adapter):
@@ -181,7 +181,7 @@ def _run(
 
     def flush() -> None:
         if crops:
-            looked = _look(base, torch.from_numpy(np.stack(crops)), {**options, "prompt": [p[5] for p in places]})
+            looked = _look(base, torch.from_numpy(np.stack(crops)), {**options, "category": [p[5] for p in places]})
             poses.extend(_poses(base, places, looked, options))
         crops.clear()
         places.clear()
@@ -189,7 +189,7 @@ def _run(
     for file in files:
         image = read_image(file)
         whole = np.array([[0.0, 0.0, image.shape[1], image.shape[0]]])
-        boxes, asked = known[file], options["prompt"]
+        boxes, asked = known[file], options["category"]
         asked = asked.of_pictures([image])[0] if isinstance(asked, Auto) else asked
         for box in whole if boxes is None else boxes:
             # the whole picture needs no margin: it is all there is
@@ -206,13 +206,13 @@ def _run(
 
 def _look(base: Base, pixels: torch.Tensor, options: dict[str, Any]) -> Hands:
     """What the base, with what is attached, sees in crops (B, 3, H, W), in the codec's measure."""
-    asked = {name: options[name] for name in ("prompt", "flip_test", "skeleton")}
+    asked = {name: options[name] for name in ("category", "flip_test", "skeleton")}
     if base.task != "hand3d":
         points, scores = base.codec.decode(predict_heatmaps(base, pixels.to(base.device), **asked).float().cpu())
         return Hands(points.numpy(), scores.numpy(), None)
     # as in training, where left hands are shown mirrored
     left = torch.full((len(pixels),), options["space"].side == "left")
-    with use_adapter(base, prompt=options["prompt"]):
+    with use_adapter(base, category=options["category"]):
         return look(base, pixels.flip(-1) if left.any() else pixels, torch.full_like(left, RIGHT, dtype=int), left)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 HELD_BYTES = 1024**3
 
 
-class Held(Dataset):
+class SampleCache(Dataset):
     """Samples that are made when first asked for and then kept, up to ``HELD_BYTES`` in all."""
 
     def __init__(self, data: Dataset) -> None:
@@ -40,22 +40,22 @@ class Held(Dataset):
         return sample
 
 
-class Known:
+class ScoreCache:
     """Samples of what is scored, and the base's own scores; shared by runs in one process."""
 
     def __init__(self) -> None:
-        self._samples: dict[Any, Held] = {}
+        self._samples: dict[Any, SampleCache] = {}
         self._scores: dict[Any, Scores] = {}
 
-    def lend(self, job: Job) -> None:
+    def share_samples(self, job: Job) -> None:
         """Lets a job read samples that an earlier one made."""
-        job.test = self._lend(job.base, job.test)
-        job.source = None if job.source is None else self._lend(job.base, job.source)
-        job.also = {name: self._lend(job.base, split) for name, split in job.also.items()}
+        job.test = self._shared(job.base, job.test)
+        job.source = None if job.source is None else self._shared(job.base, job.source)
+        job.also = {name: self._shared(job.base, split) for name, split in job.also.items()}
 
-    def _lend(self, base: Base, split: Split) -> Split:
+    def _shared(self, base: Base, split: Split) -> Split:
         key = (_key(split), base.input_size, base.mean, base.std)
-        held = self._samples.setdefault(key, Held(split_dataset(base, split)))
+        held = self._samples.setdefault(key, SampleCache(split_dataset(base, split)))
 
         def samples(table: Any, **options: Any) -> Dataset:
             return held if table is split.table else split_dataset(base, replace(split, table=table))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lvtune.api.score_cache import Known
+from lvtune.api.score_cache import ScoreCache
 from lvtune.data.mixed import MixedTable
 from lvtune.evaluation.split_scoring import score_split
 from lvtune.evaluation.task import Scores
@@ -40,14 +40,14 @@ class Scoring:
             before is checked by fingerprint and by the predictions of some persons.
     """
 
-    def __init__(self, job: Job, mark: str, known: Known | None = None) -> None:
+    def __init__(self, job: Job, mark: str, known: ScoreCache | None = None) -> None:
         self.job, self.mark, self.known = job, mark, known
         self.target, self.source = Measured(), Measured()
         self.also = {name: Measured() for name in job.also}
         self.off_checked: int | None = None
         """Persons of the source by which it was seen that the base is as before; None: by all."""
         if known is not None:
-            known.lend(job)
+            known.share_samples(job)
 
     def _sides(self) -> list[tuple[Split | None, Measured]]:
         job = self.job
@@ -103,7 +103,7 @@ class Scoring:
         # the source, and what is scored besides, is no category of the target domain: read with the mean sentence
         is_read = attached(job.base) and split is job.test
         return score_split(
-            job.base, split, skeleton=skeleton, prompt=job.prompt if is_read else None, flip_test=options.flip_test,
+            job.base, split, skeleton=skeleton, category=job.category if is_read else None, flip_test=options.flip_test,
             batch_size=options.batch_size,
         )  # fmt: skip
 

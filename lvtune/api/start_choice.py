@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from lvtune.data.subset import Chosen
+from lvtune.data.subset import Subset
 from lvtune.evaluation.inference import split_dataset
 from lvtune.training.guard import losses_of
 from lvtune.training.objectives import OBJECTIVES
@@ -26,61 +26,61 @@ class Compared:
     pictures: int
 
 
-class Start:
+class WarmStartCheck:
     """Usage: ``check()`` before the tuning.
 
     A start that was asked for is not checked, nor with ``text_only``: the pictures are then the source's.
     """
 
     def __init__(self, job: Job) -> None:
-        self.job, self.begun = job, job.begun
+        self.job, self.warm_start = job, job.warm_start
         self.compared: Compared | None = None
 
     @property
     def is_kept(self) -> bool:
         """Whether the tuning begins there."""
-        if self.begun is None or self.begun.misfit:
+        if self.warm_start is None or self.warm_start.misfit:
             return False
         return self.compared is None or self.compared.start < self.compared.base
 
     @property
     def note(self) -> str:
         """For progress and report; empty where there is nothing to say."""
-        if self.begun is None:
+        if self.warm_start is None:
             return ""
-        if self.begun.misfit:
-            return f"{self.begun.name} does not fit ({self.begun.misfit}): begins at the base's own answer"
+        if self.warm_start.misfit:
+            return f"{self.warm_start.name} does not fit ({self.warm_start.misfit}): begins at the base's own answer"
         if self.compared is None:
-            return f"begins at {self.begun.name}"
+            return f"begins at {self.warm_start.name}"
         found = f"loss {self.compared.start:.3g} there, {self.compared.base:.3g} from the base"
         if self.is_kept:
-            return f"begins at {self.begun.name} ({found}, on {self.compared.pictures} training pictures)"
-        return f"{self.begun.name} does not help here ({found}): begins at the base's own answer"
+            return f"begins at {self.warm_start.name} ({found}, on {self.compared.pictures} training pictures)"
+        return f"{self.warm_start.name} does not help here ({found}): begins at the base's own answer"
 
     def check(self) -> None:
         """Takes the adapter back to as it was created where the start is no better."""
         job = self.job
-        if self.begun is None or self.begun.is_chosen or self.begun.misfit or job.recipe.text_only:
+        if self.warm_start is None or self.warm_start.is_chosen or self.warm_start.misfit or job.recipe.text_only:
             return
         data = split_dataset(job.base, job.train)
-        every = Chosen(data, sorted({i * len(data) // MOST for i in range(MOST)}))
+        every = Subset(data, sorted({i * len(data) // MOST for i in range(MOST)}))
         judge = OBJECTIVES.get(job.base.objective)()
         started = {name: value.detach().clone() for name, value in job.adapter.state_dict().items()}
         found = {}
-        for name, state in (("base", self.begun.fresh), ("start", started)):
+        for name, state in (("base", self.warm_start.fresh), ("start", started)):
             job.adapter.load_state_dict(state)
             found[name] = float(losses_of(job.base, job.adapter, every, judge).mean())
         self.compared = Compared(**found, pictures=len(every))
         if not self.is_kept:
-            job.adapter.load_state_dict(self.begun.fresh)
-            job.begun = None
+            job.adapter.load_state_dict(self.warm_start.fresh)
+            job.warm_start = None
 
     def to_dict(self) -> dict[str, Any] | None:
         """``name``, ``kept`` and, where it was checked, the losses; None: begun at the base's own answer."""
-        if self.begun is None:
+        if self.warm_start is None:
             return None
         return {
-            "name": self.begun.name,
+            "name": self.warm_start.name,
             "kept": self.is_kept,
             "compared": None if self.compared is None else asdict(self.compared),
         }

@@ -214,7 +214,7 @@ class Base(nn.Module, ABC):
         """How deep each of the encoder's parameters lies, in their order: see :func:`lvtune.bases.parts.depths_of`."""
         return depths_of(self.encoder, self.blocks)
 
-    def check_prompts(self, placement: str) -> None:
+    def check_visual_prompts(self, placement: str) -> None:
         """Whether visual prompts can enter here.
 
         Args:
@@ -231,8 +231,8 @@ class Base(nn.Module, ABC):
             )  # fmt: skip
         if placement == "shallow" and not self.carries_tokens:
             raise LvtuneError(
-                f"shallow prompts for {self.name}, whose stages merge patches on a grid",
-                "deep prompts, which are rows of keys and values and need no place in a grid",
+                f"shallow visual prompts for {self.name}, whose stages merge patches on a grid",
+                "deep visual prompts, which are rows of keys and values and need no place in a grid",
                 "set --method.placement deep (or none)",
             )  # fmt: skip
 
@@ -260,7 +260,7 @@ class Base(nn.Module, ABC):
         self,
         pixel_values: Tensor,
         adapters: str | Sequence[str | None] | object | None = ...,
-        prompt: str | Sequence[str | None] | object | None = ...,
+        category: str | Sequence[str | None] | object | None = ...,
     ) -> Tensor | list[Tensor]:
         """Heatmaps of a batch.
 
@@ -269,16 +269,16 @@ class Base(nn.Module, ABC):
             adapters: name of an attached adapter, None for the bare base, or one of these per sample; ``"auto"``
                 chooses by the looks of each picture. Left out: the selection of :func:`lvtune.use_adapter`, else
                 the adapter attached last.
-            prompt: category whose sentence the adapter reads, or one per sample; None: the mean of all. Left
+            category: category whose sentence the adapter reads, or one per sample; None: the mean of all. Left
                 out: as :func:`lvtune.use_adapter` has it, else the mean.
 
         Returns:
             (B, K, h, w); a list of (K_i, h, w) where the chosen adapters predict different key points.
         """
         kwargs = self.forward_kwargs(pixel_values)
-        if adapters is ... and prompt is ...:
+        if adapters is ... and category is ...:
             return self.heatmaps_of(self.model(pixel_values, **kwargs))
-        with choose_adapters(self.model, adapters, prompt):
+        with choose_adapters(self.model, adapters, category):
             return self.heatmaps_of(self.model(pixel_values, **kwargs))
 
     def train(self, mode: bool = True) -> Base:

@@ -57,10 +57,10 @@ class InsertTokens:
 
 
 @dataclass(frozen=True, eq=False)
-class StandIn:
+class ReplaceForward:
     """``replace(call, *args)`` is computed in place of ``module.forward(*args)``.
 
-    ``call.original`` is the module's own forward and ``call.prompts`` the categories asked for: one per sample,
+    ``call.original`` is the module's own forward and ``call.categories`` the categories asked for: one per sample,
     one for all, or None where nobody asked.
     """
 
@@ -69,7 +69,7 @@ class StandIn:
     fold: Fold | None = None
 
 
-Change = AddToOutput | ExtendKeyValue | InsertTokens | StandIn
+Change = AddToOutput | ExtendKeyValue | InsertTokens | ReplaceForward
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Call:
     """What a stand-in may know of the call it is part of."""
 
     original: Callable[..., Any]
-    prompts: tuple[str | None, ...] | None
+    categories: tuple[str | None, ...] | None
 
 
 def hooks_of(change: Change) -> list[tuple[str, nn.Module, Any]]:
@@ -97,7 +97,7 @@ def hooks_of(change: Change) -> list[tuple[str, nn.Module, Any]]:
             found += [] if attention is None else [("apart", attention, None)]
         case InsertTokens(first, last, tokens):
             found = [("insert", first, tokens), ("drop", last, lambda: tokens().shape[-2])]
-        case StandIn(module, replace):
+        case ReplaceForward(module, replace):
             found = [("stand-in", module, replace)]
         case _:
             raise TypeError(f"unknown change {change!r}")

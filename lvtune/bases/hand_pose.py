@@ -140,7 +140,7 @@ class HandBase(Base):
         pixel_values: Tensor,
         side: Tensor | None = None,
         adapters: str | Sequence[str | None] | object | None = ...,
-        prompt: str | Sequence[str | None] | object | None = ...,
+        category: str | Sequence[str | None] | object | None = ...,
     ) -> HandOutput:
         """Heatmaps and 3D joints of a batch.
 
@@ -148,9 +148,9 @@ class HandBase(Base):
             pixel_values: (B, 3, H, W), normalised with ``mean`` and ``std``.
             side: (B,) 0 for left and 1 for right hands; None: all right.
             adapters: as for :meth:`lvtune.bases.base.Base.forward`.
-            prompt: likewise.
+            category: likewise.
         """
-        with choose_adapters(self.model, adapters, prompt):
+        with choose_adapters(self.model, adapters, category):
             return self.model(pixel_values, side=side)
 
     def keypoints(self, output: HandOutput) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ from lvtune.bases.changes import Change, ExtendKeyValue
 class Block:
     """The parts of one transformer block that methods attach to; all of them are modules of the base.
 
-    ``key`` and ``value`` map (B, N, D) to (B, N, D), so that prompt rows can be appended to what they return.
+    ``key`` and ``value`` map (B, N, D) to (B, N, D): rows of visual prompts can be appended to what they return.
     ``attention`` ends with the projection ``out``; it sees what ``norm`` gives. D may differ from block to block
     (pyramids), and B may count the windows of all pictures (Swin).
 

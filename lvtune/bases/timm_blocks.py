@@ -3,7 +3,7 @@
 timm keeps query, key and value in one matrix (ViT, Swin), or key and value (PVTv2). **Visual prompts** are rows of
 keys and values in all of them, Linear(LN(p)) for tokens p of the block's own width D:
 
-- ViT: every token sees the rows, which is the published function (deep prompts, dropped behind each block).
+- ViT: every token sees the rows, which is the published function (deep visual prompts, dropped behind each block).
 - Swin: every window sees all rows, at position bias 0 and never masked, as in Visual Prompt Tuning
   (arXiv 2203.12119, §3.2). The rows have no outputs, so patch merging sees the picture's tokens alone.
 - PVTv2: the rows join the spatially reduced tokens, behind the normalisation that keys and values read; the
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lvtune.bases.changes import Call, Change, StandIn
+from lvtune.bases.changes import Call, Change, ReplaceForward
 from lvtune.bases.parts import Block
 
 
@@ -48,7 +48,7 @@ class FusedBlock(Block):
         def attend(call: Call, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
             return attend_with_rows(attention, x, self.bias(*args, **kwargs), key_rows(), value_rows())
 
-        return StandIn(attention, attend)
+        return ReplaceForward(attention, attend)
 
     def bias(self, *args: Any, **kwargs: Any) -> Tensor | None:
         """What is added to the attention map, read off the attention's further arguments (an encoder gives none)."""

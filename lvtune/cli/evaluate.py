@@ -34,7 +34,7 @@ class EvaluateCommand:
     evaluate: EvaluateOptions = field(default_factory=EvaluateOptions)
     """How predictions are made and scored."""
     seed: int = field(default=0, metadata={"at_least": 0})
-    """Seed of shuffled prompts."""
+    """Seed of shuffled categories."""
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, cuda:1, mps."""
     out: str | None = None
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> Outcome:
         split=command.split,
         data=command.data,
         weights=command.weights,
-        prompt=command.evaluate.prompt,
+        category=command.evaluate.category,
         ranker=command.evaluate.ranker,
         seed=command.seed,
         flip_test=command.evaluate.flip_test,
@@ -99,7 +99,7 @@ def _text(values: dict[str, Any]) -> str:
 
 
 def _chosen(auto: dict[str, Any] | None) -> str:
-    """How often the prompt auto chose each category."""
+    """How often the category auto chose each category."""
     if not auto:
         return ""
     rows = [[name, count] for name, count in auto["chosen"].items()]

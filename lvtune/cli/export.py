@@ -29,7 +29,7 @@ class ExportCommand:
     """Weights of the base: pretrained, random, a path or a Hub id."""
     adapter: str | None = None
     """Folder or Hub id of an adapter; None: the base alone."""
-    prompt: str | None = None
+    category: str | None = field(default=None, metadata={"was": "prompt"})
     """Category whose sentence the model reads, or mean; None: the mean of the adapter's sentences."""
     sentence: str | None = None
     """A sentence of your own in place of the adapter's, embedded by the same text encoder."""
@@ -66,12 +66,12 @@ def _onnx(command: ExportCommand, base: nn.Module, adapter: nn.Module | None, ou
     out = out if command.out else out.with_name(out.name + SUFFIX)
     say(f"writing {out}, and comparing it with PyTorch")
     tolerance = TOLERANCE if command.tolerance is None else command.tolerance
-    found = export_onnx(base, adapter, out, prompt=command.prompt, sentence=command.sentence, tolerance=tolerance)
+    found = export_onnx(base, adapter, out, category=command.category, sentence=command.sentence, tolerance=tolerance)
     checked = found.facts["checked"]
     batches = ", ".join(map(str, checked["batches"]))
     outputs = found.facts["outputs"]
     lines = [
-        _what(base, adapter, (found.facts["adapter"] or {}).get("prompt"), found.merged),
+        _what(base, adapter, (found.facts["adapter"] or {}).get("category"), found.merged),
         *(_line(name, outputs[name]["shape"], told) for name, told in checked["outputs"].items()),
         f"onnxruntime {checked['onnxruntime']}, batches of {batches}",
         f"written: {out} ({found.bytes / 1e6:.1f} MB) and {', '.join(n for n in found.files if n != out.name)}",
@@ -87,10 +87,10 @@ def _transformers(command: ExportCommand, base: nn.Module, adapter: nn.Module | 
 
     if command.tolerance is not None:
         raise UsageError("--tolerance for a folder for transformers", "--format onnx with it", "leave it out")
-    adapter, prompt = reading(base, adapter, command.prompt, command.sentence)
-    found = save_transformers(base, adapter, out, prompt=prompt)
+    adapter, category = reading(base, adapter, command.category, command.sentence)
+    found = save_transformers(base, adapter, out, category=category)
     lines = [
-        _what(base, adapter, prompt, merged=True),
+        _what(base, adapter, category, merged=True),
         f"largest difference from base and adapter {found.deviation:.1e}, largest value {found.largest:.3g}",
         f"written: {out} ({', '.join(found.files)})",
         "",
@@ -105,13 +105,13 @@ def _line(name: str, shape: list[int | str], told: dict[str, float]) -> str:
     return f"{name} ({sizes}): largest difference from PyTorch {far:.1e}, largest value {largest:.3g}"
 
 
-def _what(base: nn.Module, adapter: nn.Module | None, prompt: str | None, merged: bool) -> str:
+def _what(base: nn.Module, adapter: nn.Module | None, category: str | None, merged: bool) -> str:
     """What was written, in words."""
     if adapter is None:
         return f"{base.name} alone"
     for_domain = f" for {adapter.domain}" if adapter.domain else ""
     inside = "merged into the weights" if merged else "computed beside them"
-    reads = f", reading {prompt or 'mean'}" if adapter.bank is not None else ""
+    reads = f", reading {category or 'mean'}" if adapter.bank is not None else ""
     return f"{base.name} with {adapter.method}{for_domain}, {inside}{reads}"
 
 

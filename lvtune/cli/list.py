@@ -90,15 +90,15 @@ LISTS: dict[str, Callable[[], list[str]]] = {
     "starts": _starts,
 }
 
-PROMPTS, PREVIEW = "prompts", 10
+SENTENCES, PREVIEW = "sentences", 10
 
 
 def parser(argv: Sequence[str], summary: str) -> Parser:
     """What to list."""
     result = Parser("list", summary)
-    names = f"one of {', '.join(LISTS)}; all without it; or {PROMPTS}, with --grammar"
+    names = f"one of {', '.join(LISTS)}; all without it; or {SENTENCES}, with --grammar"
     result.add_argument("what", nargs="?", metavar="WHAT", help=names)
-    result.add_argument("--grammar", metavar="NAME", help="grammar whose prompts are listed: a name or a YAML file")
+    result.add_argument("--grammar", metavar="NAME", help="grammar whose sentences are listed: a name or a YAML file")
     return result
 
 
@@ -108,44 +108,42 @@ def run(args: argparse.Namespace) -> Outcome:
     Raises:
         UsageError: there is no such list.
     """
-    if args.what == PROMPTS:
-        return _prompts(args.grammar)
+    if args.what == SENTENCES:
+        return _sentences(args.grammar)
     if args.grammar is not None:
-        raise UsageError("--grammar without its list", f"`lvtune list {PROMPTS}`", f"type `lvtune list {PROMPTS} "
+        raise UsageError("--grammar without its list", f"`lvtune list {SENTENCES}`", f"type `lvtune list {SENTENCES} "
                          f"--grammar {args.grammar}`")  # fmt: skip
     if args.what is not None and args.what not in LISTS:
-        fix = suggest(args.what, [*LISTS, PROMPTS], "type `lvtune list`")
-        raise UsageError(f"unknown list '{args.what}'", f"one of {', '.join(LISTS)}, {PROMPTS}", fix)
+        fix = suggest(args.what, [*LISTS, SENTENCES], "type `lvtune list`")
+        raise UsageError(f"unknown list '{args.what}'", f"one of {', '.join(LISTS)}, {SENTENCES}", fix)
     values = {name: names() for name, names in LISTS.items() if args.what in (None, name)}
     if args.what is not None:
         return Outcome(values, "\n".join(values[args.what]))
     return Outcome(values, "\n\n".join(f"{name}\n  " + "\n  ".join(found) for name, found in values.items()))
 
 
-def _prompts(name: str | None) -> Outcome:
-    """All prompts of a grammar for programs; for people their number and some of them."""
+def _sentences(name: str | None) -> Outcome:
+    """All sentences of a grammar for programs; for people their number and some of them."""
     from lvtune.cli.output import table
     from lvtune.language.grammars import list_grammars, load_grammar
 
     if name is None:
-        raise UsageError(f"'{PROMPTS}' without a grammar", f"one of {', '.join(list_grammars())}, or a YAML file",
-                         f"type `lvtune list {PROMPTS} --grammar hands`")  # fmt: skip
+        raise UsageError(f"'{SENTENCES}' without a grammar", f"one of {', '.join(list_grammars())}, or a YAML file",
+                         f"type `lvtune list {SENTENCES} --grammar hands`")  # fmt: skip
     grammar = load_grammar(name)
-    prompts = grammar.prompts()
+    found = grammar.tagged()
     values = {
         "grammar": grammar.name,
         "title": grammar.title,
-        "count": len(prompts),
-        "distinct": len({prompt.sentence for prompt in prompts}),
+        "count": len(found),
+        "distinct": len({one.sentence for one in found}),
         "categories": list(grammar.categories),
         "templates": dict(zip(grammar.templates, grammar.counts(), strict=True)),
-        "prompts": [prompt.sentence for prompt in prompts],
+        "sentences": [one.sentence for one in found],
     }
-    spaced = [round(i * (len(prompts) - 1) / max(1, min(PREVIEW, len(prompts)) - 1)) for i in range(PREVIEW)]
-    shown = [
-        [i, prompts[i].category, prompts[i].sentence] for i in dict.fromkeys(j for j in spaced if j < len(prompts))
-    ]
-    head = f"{grammar.name}: {grammar.title}; {values['count']:,} prompts, {values['distinct']:,} of them different"
-    parts = [head, table(["template", "prompts"], list(values["templates"].items()))]
+    spaced = [round(i * (len(found) - 1) / max(1, min(PREVIEW, len(found)) - 1)) for i in range(PREVIEW)]
+    shown = [[i, found[i].category, found[i].sentence] for i in dict.fromkeys(j for j in spaced if j < len(found))]
+    head = f"{grammar.name}: {grammar.title}; {values['count']:,} sentences, {values['distinct']:,} of them different"
+    parts = [head, table(["template", "sentences"], list(values["templates"].items()))]
     parts += [table(["no.", "category", "for example"], shown, left=(1, 2)), "--json prints them all"]
     return Outcome(values, "\n\n".join(parts))

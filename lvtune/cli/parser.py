@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NoReturn
@@ -120,6 +121,8 @@ def add_options(
         short = f"--{leaf.replace('_', '-')}"
         if room and leaves[leaf] == 1 and not prefix and short not in taken:
             strings.append(short)
+        if option.was:
+            _add_old_name(group, strings, option, prefix)
         _add(group, strings, option, prefix, (defaults or {}).get(option.path, option.default))
 
 
@@ -138,6 +141,28 @@ def _add(group: Any, strings: list[str], option: Option, prefix: str, default: A
     kind = describe(option.hint)
     metavar = "|".join(kind.removeprefix("one of ").split(", ")) if kind.startswith("one of") else ""
     group.add_argument(*strings, metavar=metavar or _METAVARS.get(kind, "TEXT"), help=text, **common)
+
+
+def _add_old_name(group: Any, strings: list[str], option: Option, prefix: str) -> None:
+    """Takes an option under the name that it had before; says the new one."""
+    leaf = option.path.rpartition(".")[2].replace("_", "-")
+    old = [string.removesuffix(leaf) + option.was.replace("_", "-") for string in strings]
+    group.add_argument(
+        *old, action=_OldName, help=argparse.SUPPRESS, dest=prefix + option.path, default=argparse.SUPPRESS,
+        new=strings[-1],
+    )  # fmt: skip
+
+
+class _OldName(argparse.Action):
+    """Stores the value under the new name, and says that name on stderr."""
+
+    def __init__(self, *args: Any, new: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.new = new
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option: str | None = None) -> None:
+        print(f"note: {option} is now {self.new}", file=sys.stderr)
+        setattr(namespace, self.dest, values)
 
 
 def nested(args: argparse.Namespace, cls: type, prefix: str = "") -> dict[str, Any]:

@@ -31,10 +31,10 @@ class PredictCommand:
     """By how much more an adapter's sentence must fit than "a photo of a human" (difference of cosines), with auto."""
     boxes: str = "whole"
     """JSON {"picture.jpg": [[x, y, width, height]]} in pixels, or whole: each picture is one person."""
-    prompt: str | None = None
+    category: str | None = field(default=None, metadata={"was": "prompt"})
     """Category whose sentence the adapter reads, auto (CLIP ranks them for each picture) or mean; None: the mean."""
     ranker: str = "openai/clip-vit-base-patch32"
-    """CLIP or SigLIP for the route and the prompt auto: a Hub id or a folder."""
+    """CLIP or SigLIP for the route and the category auto: a Hub id or a folder."""
     out: str | None = None
     """Folder for the drawn pictures and poses.json; None: ./lvtune-out/predict, or nothing with --json."""
     flip_test: bool = True
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> Outcome:
         route=command.route,
         threshold=command.threshold,
         boxes=command.boxes,
-        prompt=command.prompt,
+        category=command.category,
         ranker=command.ranker,
         out=out,
         weights=command.weights,
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> Outcome:
         space=command.hand,
     )
     found = [pose.to_dict() for pose in poses]
-    asked = [name for name in ("adapter", "prompt") if any(name in pose for pose in found)]
+    asked = [name for name in ("adapter", "category") if any(name in pose for pose in found)]
     rows = [
         [pose["image"], ",".join(f"{v:g}" for v in pose["bbox"]), *(pose.get(a) for a in asked), _mean(pose)]
         for pose in found

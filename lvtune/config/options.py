@@ -131,11 +131,11 @@ class EvaluateOptions:
     """Average over the picture and its mirror image."""
     batch_size: int = field(default=64, metadata={"at_least": 1})
     """Pictures per forward pass."""
-    prompt: str | None = None
+    category: str | None = field(default=None, metadata={"was": "prompt"})
     """Whose sentence the adapter reads: a category, own (as annotated), auto (CLIP ranks them for each picture),
     shuffled (as annotated, permuted over the persons: an ablation), or mean; None: the mean of all."""
     ranker: str = "openai/clip-vit-base-patch32"
-    """CLIP or SigLIP for the prompt auto: a Hub id or a folder."""
+    """CLIP or SigLIP for the category auto: a Hub id or a folder."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import inspect
 import itertools
+import logging
 import math
 import textwrap
 import typing
@@ -22,6 +23,8 @@ from typing import Any
 from lvtune.config.coerce import coerce, describe
 from lvtune.core.errors import LvtuneError
 from lvtune.core.registry import suggest
+
+_log = logging.getLogger(__name__)
 
 Problem = tuple[str, str, str]
 """The three parts of an error: given, expected, fix."""
@@ -37,6 +40,8 @@ class Option:
     help: str
     repeats: bool = False
     """Whether the command line takes it several times, once for each entry of a list."""
+    was: str = ""
+    """The name of the leaf before it was renamed; empty where it was not."""
 
     @property
     def is_flag(self) -> bool:
@@ -91,9 +96,32 @@ def options_of(cls: type, prefix: str = "") -> list[Option]:
             found += options_of(hint, f"{prefix}{name}.")
         else:
             help_text = field_docs(cls).get(name, "")
-            repeats = cls.__dataclass_fields__[name].metadata.get("repeats", False)
-            found.append(Option(prefix + name, hint, default_of(cls, name), help_text, repeats))
+            about = cls.__dataclass_fields__[name].metadata
+            found.append(
+                Option(
+                    prefix + name,
+                    hint,
+                    default_of(cls, name),
+                    help_text,
+                    about.get("repeats", False),
+                    about.get("was", ""),
+                )
+            )
     return found
+
+
+def with_new_names(cls: type, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """``values`` with the present names of fields that were renamed.
+
+    A field says its old name in its metadata, under ``was``. Where both names are given, the new one counts.
+
+    Returns:
+        The values, and old name to new name of those that were found.
+    """
+    fields = {f.metadata["was"]: f.name for f in dataclasses.fields(cls) if f.metadata.get("was")}
+    found = {old: new for old, new in fields.items() if old in values}
+    moved = {new: values[old] for old, new in found.items()}
+    return {**moved, **{key: value for key, value in values.items() if key not in found}}, found
 
 
 def build(cls: type, values: Mapping[str, Any], where: str = "") -> tuple[Any, list[Problem]]:
@@ -108,6 +136,9 @@ def build(cls: type, values: Mapping[str, Any], where: str = "") -> tuple[Any, l
         (instance, []) or (None, problems).
     """
     hints = hints_of(cls)
+    values, renamed = with_new_names(cls, values)
+    for old, new in renamed.items():
+        _log.warning("note: option '%s%s' is now '%s%s'", where, old, where, new)
     problems = [_unknown(key, where, list(hints)) for key in values if key not in hints]
     kwargs: dict[str, Any] = {}
     for name in (n for n in hints if n in values):

@@ -28,7 +28,7 @@ class Selection:
     """
 
     adapters: Any = ...
-    prompt: str | tuple[str | None, ...] | None = None
+    category: str | tuple[str | None, ...] | None = None
 
     @property
     def is_single(self) -> bool:
@@ -47,8 +47,8 @@ class Selection:
             LvtuneError: a list of another length than the batch.
         """
         names = [self.adapters] * batch if self.is_single else list(self.adapters)
-        prompts = list(self.prompt) if isinstance(self.prompt, tuple) else [self.prompt] * batch
-        for what, given in (("adapters", names), ("prompts", prompts)):
+        categories = list(self.category) if isinstance(self.category, tuple) else [self.category] * batch
+        for what, given in (("adapters", names), ("categories", categories)):
             if len(given) != batch:
                 raise LvtuneError(f"{len(given)} {what} for a batch of {batch}", "one per sample", "give as many")
         if not batch:
@@ -57,7 +57,7 @@ class Selection:
         places: dict[str | None, list[int]] = {}
         for place, name in enumerate(names):
             places.setdefault(active if name is ... else name, []).append(place)
-        return [Group(owner, own, tuple(prompts[i] or None for i in own)) for owner, own in places.items()]
+        return [Group(owner, own, tuple(categories[i] or None for i in own)) for owner, own in places.items()]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Group:
     """The category asked for, for each."""
 
     @property
-    def prompts(self) -> tuple[str | None, ...] | None:
+    def categories(self) -> tuple[str | None, ...] | None:
         """One category per sample, or None where nobody asked."""
         return self.asked if any(self.asked) else None
 
@@ -84,7 +84,7 @@ def is_single(adapters: object) -> bool:
     return adapters is ... or adapters is None or isinstance(adapters, str) or callable(adapters)
 
 
-def as_choice(adapters: Any, prompt: Any, outer: Selection) -> Selection:
+def as_choice(adapters: Any, category: Any, outer: Selection) -> Selection:
     """A caller's arguments as a selection; what is ``...`` is left as the caller outside chose it.
 
     Raises:
@@ -95,12 +95,12 @@ def as_choice(adapters: Any, prompt: Any, outer: Selection) -> Selection:
             f"adapters = {adapters!r}", "a name, None, or one of these per sample", 'adapters=["sketch", None]'
         )
     names = outer.adapters if adapters is ... else adapters if is_single(adapters) else tuple(adapters)
-    asked = outer.prompt if prompt is ... else tuple(prompt) if _is_list(prompt) else prompt
+    asked = outer.category if category is ... else tuple(category) if _is_list(category) else category
     return Selection(names, asked)
 
 
-def _is_list(prompt: object) -> bool:
-    return isinstance(prompt, Sequence) and not isinstance(prompt, str)
+def _is_list(category: object) -> bool:
+    return isinstance(category, Sequence) and not isinstance(category, str)
 
 
 def is_attached(model: nn.Module) -> bool:
@@ -124,18 +124,18 @@ def check_name(model: nn.Module, name: str | None) -> None:
 
 
 @contextlib.contextmanager
-def choose_adapters(model: nn.Module, adapters: Any = ..., prompt: Any = ...) -> Iterator[None]:
+def choose_adapters(model: nn.Module, adapters: Any = ..., category: Any = ...) -> Iterator[None]:
     """Chooses adapters for the calls of ``model`` inside the block, in this thread or task only.
 
     Args:
         model: the estimator itself, not the base around it.
         adapters: as for :func:`lvtune.use_adapter`; ``...`` keeps what a block outside this one chose.
-        prompt: likewise.
+        category: likewise.
 
     Raises:
         LvtuneError: a name that is not attached; neither a name nor names.
     """
-    selection = as_choice(adapters, prompt, chosen.get().get(id(model), Selection()))
+    selection = as_choice(adapters, category, chosen.get().get(id(model), Selection()))
     if not selection.is_automatic:
         for name in [selection.adapters] if selection.is_single else selection.adapters:
             check_name(model, None if name is ... else name)

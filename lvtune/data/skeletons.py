@@ -184,7 +184,7 @@ class Skeleton:
         return cls(f"{category.get('name', 'custom')}-{len(names)}", names, tuple(map(float, sigmas)), links)
 
 
-#: Known skeletons; `register` adds one.
+#: ScoreCache skeletons; `register` adds one.
 SKELETONS: Registry[Skeleton] = Registry("skeleton")
 
 

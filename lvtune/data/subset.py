@@ -1,4 +1,4 @@
-"""Few annotated pictures out of many: drawn by a seed, alike of each kind, fewer always among more."""
+"""Draws a few annotated pictures out of many: equally many per category; a smaller draw is part of a larger one."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _lot(seed: int, name: str) -> bytes:
     return hashlib.sha256(f"{seed}/{name}".encode()).digest()
 
 
-class Chosen(Dataset):
+class Subset(Dataset):
     """Some samples of a data set, numbered anew.
 
     Args:

@@ -14,7 +14,7 @@ from lvtune.data.table import read_coco
 from lvtune.domains.domain import Domain, Split, missing, need_folder
 from lvtune.domains.domain_registry import register_domain
 from lvtune.language.animals import FAMILIES, SPECIES
-from lvtune.language.sentences import prompts_of
+from lvtune.language.sentences import sentences_of
 
 
 def _read(domain: Domain, split: str, data: DataOptions) -> Split:
@@ -39,7 +39,7 @@ def ap10k() -> Domain:
         skeleton=AP10K_17.name,
         categories=SPECIES,
         groups=FAMILIES,
-        prompts=prompts_of("ap10k"),
+        sentences=sentences_of("ap10k"),
         reader=_read,
         source="AP-10K (Yu et al., NeurIPS 2021; for non-commercial use) from https://github.com/AlexTheBad/AP-10K",
         layout="FOLDER/annotations/ap10k-{train,val,test}-split1.json and FOLDER/data/<12 digits>.jpg",

@@ -12,7 +12,7 @@ from lvtune.data.skeletons import COCO_17
 from lvtune.data.table import read_coco
 from lvtune.domains.domain import Domain, Split, missing, need_folder
 from lvtune.domains.domain_registry import register_domain
-from lvtune.language.sentences import prompts_of
+from lvtune.language.sentences import sentences_of
 
 _YEAR = {"train": "train2017", "val": "val2017", "test": "val2017"}  # the test set's labels are not public
 
@@ -34,13 +34,13 @@ def _read(domain: Domain, split: str, data: DataOptions) -> Split:
 @register_domain("coco")
 def coco() -> Domain:
     """Photographs of people in context."""
-    prompts = prompts_of("coco")
+    sentences = sentences_of("coco")
     return Domain(
         name="coco",
         title="COCO 2017 key points: photographs",
         skeleton=COCO_17.name,
-        categories=tuple(prompts),
-        prompts=prompts,
+        categories=tuple(sentences),
+        sentences=sentences,
         reader=_read,
         source="COCO 2017 (Lin et al., ECCV 2014) from https://cocodataset.org/#download",
         layout="FOLDER/annotations/person_keypoints_{train,val}2017.json and FOLDER/{train,val}2017/*.jpg; detector "

@@ -55,7 +55,7 @@ def custom_domain(data: DataOptions | str | Path, *, name: str = "custom") -> Do
         title="own pictures",
         skeleton=first,
         categories=tuple(found),
-        prompts={category: sentence_for(category) for category in found},
+        sentences={category: sentence_for(category) for category in found},
         # The data were named when the domain was made; what is named on opening adds boxes at most.
         reader=lambda domain, split, later: _split(tables, split, options),
         source="your own pictures",

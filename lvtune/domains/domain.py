@@ -75,7 +75,7 @@ class Domain:
     skeleton: str | Skeleton
     """Of its annotations; a known name or the skeleton itself."""
     categories: tuple[str, ...]
-    prompts: Mapping[str, str]
+    sentences: Mapping[str, str]
     """Category to sentence."""
     reader: Reader = field(repr=False)
     """Reads a split."""
@@ -120,7 +120,7 @@ class Domain:
         groups = {name: kinds for name, kinds in self.groups.items() if set(kinds) <= set(kept)}
         return replace(
             self, name=f"{self.name}/{','.join(a.strip() for a in asked)}", categories=kept, groups=groups,
-            prompts={c: self.prompts[c] for c in kept}, is_subset=True,
+            sentences={c: self.sentences[c] for c in kept}, is_subset=True,
         )  # fmt: skip
 
     def open(self, split: str = "test", data: DataOptions | str | Path | None = None) -> Split:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lvtune.core.registry import Registry
 from lvtune.domains.domain import Domain
-from lvtune.language.sentences import PROMPTS, register_prompts
+from lvtune.language.sentences import SENTENCES, register_sentences
 
 if TYPE_CHECKING:
     pass
@@ -21,8 +21,8 @@ def register_domain(name: str) -> Callable[[Callable[[], Domain]], Callable[[], 
 
     def add(make: Callable[[], Domain]) -> Callable[[], Domain]:
         DOMAINS.register(name)(make)
-        if name not in PROMPTS:
-            register_prompts(name)(_Sentences(make))
+        if name not in SENTENCES:
+            register_sentences(name)(_Sentences(make))
         return make
 
     return add
@@ -35,13 +35,13 @@ class _Sentences(Mapping[str, str]):
         self._make = make
 
     def __getitem__(self, category: str) -> str:
-        return self._make().prompts[category]
+        return self._make().sentences[category]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._make().prompts)
+        return iter(self._make().sentences)
 
     def __len__(self) -> int:
-        return len(self._make().prompts)
+        return len(self._make().sentences)
 
 
 def list_domains() -> list[str]:

@@ -1,4 +1,4 @@
-"""Few pictures of a split to tune on."""
+"""Draws a few pictures of a split to tune on."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from lvtune.domains.hand_splits import (
     read_array,
 )
 from lvtune.domains.hands_coco import read_coco_hands
-from lvtune.language.sentences import prompts_of
+from lvtune.language.sentences import sentences_of
 
 VERSIONS = ("green_screen", "homogenized", "colored_by_samples", "colored_at_will")
 """Category of version v of the training pictures."""
@@ -98,7 +98,7 @@ def freihand() -> Domain:
         skeleton=HAND_21.name,
         categories=(*VERSIONS, EVALUATION),
         groups={"training": VERSIONS, "evaluation": (EVALUATION,)},
-        prompts=prompts_of("freihand"),
+        sentences=sentences_of("freihand"),
         reader=_read,
         source="FreiHAND (University of Freiburg, ICCV 2019) from https://lmb.informatik.uni-freiburg.de/resources/datasets/"
         "FreihandDataset.en.html",

@@ -15,7 +15,7 @@ from lvtune.data.skeletons import COCO_17, HUMANART_21
 from lvtune.data.table import read_coco
 from lvtune.domains.domain import Domain, Split, missing, need_folder
 from lvtune.domains.domain_registry import register_domain
-from lvtune.language.sentences import prompts_of
+from lvtune.language.sentences import sentences_of
 
 GROUPS = {
     "real_human": ("acrobatics", "cosplay", "dance", "drama", "movie"),
@@ -77,7 +77,7 @@ def humanart() -> Domain:
         skeleton=COCO_17.name,
         categories=CATEGORIES,
         groups=GROUPS,
-        prompts=prompts_of("humanart"),
+        sentences=sentences_of("humanart"),
         reader=_read,
         source="the Human-Art data set (IDEA-Research, CVPR 2023; request form at "
         "https://idea-research.github.io/HumanArt)",

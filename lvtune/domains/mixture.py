@@ -30,10 +30,10 @@ def mixture(parts: Mapping[str, Domain]) -> Domain:
                 f"mixture of {first.name} ({first.get_skeleton().name}) and {other.name} "
                 f"({other.get_skeleton().name})", "domains of the same key points", "adapt to one of them",
             )  # fmt: skip
-    prompts: dict[str, str] = {}
+    sentences: dict[str, str] = {}
     for domain in parts.values():
-        for category, sentence in domain.prompts.items():
-            if prompts.setdefault(category, sentence) != sentence:
+        for category, sentence in domain.sentences.items():
+            if sentences.setdefault(category, sentence) != sentence:
                 raise LvtuneError(
                     f"mixture '{'+'.join(parts)}' with two sentences for '{category}'",
                     "one sentence for each category",
@@ -43,8 +43,8 @@ def mixture(parts: Mapping[str, Domain]) -> Domain:
         name="+".join(parts),
         title=f"mixture of {', '.join(parts)}",
         skeleton=first.skeleton,
-        categories=tuple(prompts),
-        prompts=prompts,
+        categories=tuple(sentences),
+        sentences=sentences,
         reader=partial(_read, parts),
         source="; ".join(domain.source for domain in parts.values()),
         layout="; ".join(domain.layout for domain in parts.values()),

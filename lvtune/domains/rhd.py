@@ -30,7 +30,7 @@ from lvtune.domains.hand_splits import (
     named_annotations,
 )
 from lvtune.domains.hands_coco import read_coco_hands
-from lvtune.language.sentences import prompts_of
+from lvtune.language.sentences import sentences_of
 
 SIZE = (320, 320)
 #: Ids of the mask: person 1, left hand 2 to 17, right hand 18 to 33.
@@ -133,7 +133,7 @@ def rhd() -> Domain:
         title="Rendered Hand Pose: both hands of rendered people with 3D joints",
         skeleton=HAND_21.name,
         categories=("rendered",),
-        prompts=prompts_of("rhd"),
+        sentences=sentences_of("rhd"),
         reader=_read,
         source="the Rendered Handpose Dataset (University of Freiburg, ICCV 2017) from "
         "https://lmb.informatik.uni-freiburg.de/resources/datasets/RenderedHandposeDataset.en.html",

@@ -21,7 +21,7 @@ from lvtune.data.skeletons import HAND_21
 from lvtune.domains.domain import Domain, Split, missing, need_folder
 from lvtune.domains.domain_registry import register_domain
 from lvtune.domains.hand_splits import hand_split, hand_table, of_categories
-from lvtune.language.sentences import prompts_of
+from lvtune.language.sentences import sentences_of
 
 SIZE = (640, 480)
 TAKES = ("Counting", "Random")
@@ -134,7 +134,7 @@ def stb() -> Domain:
         title="STB: a left hand that counts and moves, before a stereo and a depth camera, with 3D joints",
         skeleton=HAND_21.name,
         categories=tuple(CAMERAS),
-        prompts=prompts_of("stb"),
+        sentences=sentences_of("stb"),
         reader=_read,
         source="the Stereo Tracking Benchmark (Zhang et al., ICIP 2017) from "
         "https://github.com/zhjwustc/icip17_stereo_hand_pose_dataset",

@@ -1,6 +1,6 @@
 """Which sentence an adapter reads for each picture: named, as annotated, ranked by CLIP, shuffled, or the mean.
 
-The published code reads the category off the picture's folder; a user's picture has none (design: which prompt at
+The published code reads the category off the picture's folder; a user's picture has none (which sentence at
 prediction time). ``shuffled`` is for an ablation: if it scores as well as ``own``, the sentences say nothing.
 """
 
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
     from torch import nn
 
     from lvtune.domains import Split
-    from lvtune.language.bank import PromptBank
+    from lvtune.language.bank import SentenceBank
 
 MODES = ("mean", "own", "auto", "shuffled")
-"""Words for a prompt beside the categories' names."""
+"""Words for a category beside the categories' names."""
 _AT_ONCE = 32  # pictures in memory
 
-Prompt = "str | Callable[[Split], Sequence[str | None]] | None"
+Category = "str | Callable[[Split], Sequence[str | None]] | None"
 """What a split is read with: ``category``, each sample's own; another name, for all; a function that gives a name (or
 None, the mean) for each sample of a split; None, the mean sentence."""
 
 
 def choose(
-    prompt: str | None, adapter: nn.Module | None, *, ranker: str = RANKER, seed: int = 0, device: Any = "cpu"
+    category: str | None, adapter: nn.Module | None, *, ranker: str = RANKER, seed: int = 0, device: Any = "cpu"
 ) -> Any:
     """A user's word as what splits are read with.
 
     Args:
-        prompt: a category, one of ``MODES``, or None for the mean.
+        category: a category, one of ``MODES``, or None for the mean.
         adapter: that reads it; None: nothing is read.
         ranker: CLIP or SigLIP for ``auto``, a Hub id or a folder.
         seed: of ``shuffled``.
@@ -47,39 +47,39 @@ def choose(
     Raises:
         LvtuneError: the adapter reads no sentences, or none of that name; no ranker at hand.
     """
-    if prompt in (None, "mean"):
+    if category in (None, "mean"):
         return None
     bank = None if adapter is None else adapter.bank
-    if prompt == "own":
+    if category == "own":
         return Captions(bank) if bank is not None and any(map(is_key, bank.categories)) else "category"
     if bank is None:
         raise LvtuneError(
-            f"prompt '{prompt}' without an adapter that reads sentences", "an adapter such as vlpose",
-            "give --adapter, or leave --prompt out",
+            f"category '{category}' without an adapter that reads sentences", "an adapter such as vlpose",
+            "give --adapter, or leave --category out",
         )  # fmt: skip
-    if prompt == "auto":
+    if category == "auto":
         return Auto(bank, ranker, device)
-    if prompt == "shuffled":
+    if category == "shuffled":
         return Shuffled(seed)
-    bank.index(prompt)
-    return prompt
+    bank.index(category)
+    return category
 
 
-def per_batch(prompt: Any, split: Split) -> Callable[[dict[str, Any]], Any]:
-    """A function from a batch of the split's samples to what :func:`lvtune.use_adapter` takes as ``prompt``."""
-    if callable(prompt):
-        names = prompt(split)
+def per_batch(category: Any, split: Split) -> Callable[[dict[str, Any]], Any]:
+    """A function from a batch of the split's samples to what :func:`lvtune.use_adapter` takes as ``category``."""
+    if callable(category):
+        names = category(split)
         return lambda batch: [names[i] for i in batch["index"].tolist()]
-    if prompt == "category":
+    if category == "category":
         return lambda batch: batch["category"]
-    return lambda batch: prompt
+    return lambda batch: category
 
 
 @dataclass(frozen=True)
 class Captions:
     """Each picture's caption where it is among the embedded ones, else the annotated category."""
 
-    bank: PromptBank
+    bank: SentenceBank
 
     def __call__(self, split: Split) -> list[str]:
         """A name for each of N samples."""
@@ -102,7 +102,7 @@ class Shuffled:
 class Auto:
     """The category whose sentence fits the whole picture best."""
 
-    bank: PromptBank
+    bank: SentenceBank
     ranker: str = RANKER
     device: Any = "cpu"
     chosen: Counter[str] = field(default_factory=Counter)
@@ -113,8 +113,9 @@ class Auto:
     def __post_init__(self) -> None:
         if len(set(self.bank.sentences)) < 2:
             raise LvtuneError(
-                "prompt 'auto' with an adapter whose sentences are all alike", "categories with sentences of their own",
-                "leave --prompt out",
+                "category 'auto' with an adapter whose sentences are all alike",
+                "categories with sentences of their own",
+                "leave --category out",
             )  # fmt: skip
         self._ranker = ImageRanker(self.ranker, self.device)
         self._known: dict[tuple[str, int], str] = {}
@@ -126,7 +127,9 @@ class Auto:
     def __call__(self, split: Split) -> list[str]:
         """A category for each of N samples; a picture with several persons is looked at once."""
         if split.task != "pose2d":
-            raise LvtuneError(f"prompt 'auto' on {split.name}", "pictures of people or animals", "leave --prompt out")
+            raise LvtuneError(
+                f"category 'auto' on {split.name}", "pictures of people or animals", "leave --category out"
+            )
         table, own = split.table, split.table.column("category")
         # what is drawn over a picture may differ from person to person
         keys = [(path, i if split.render else 0) for i, path in enumerate(table.column("image"))]

@@ -40,7 +40,7 @@ def predict_hands(
     split: Split,
     *,
     batch_size: int = 32,
-    prompt: Any = "category",
+    category: Any = "category",
     adapters: object = ...,
 ) -> Hands:
     """2D and 3D joints of every hand of a split.
@@ -49,12 +49,12 @@ def predict_hands(
         base: with or without an adapter attached.
         split: of hands, as :meth:`lvtune.domains.Domain.open` gives.
         batch_size: pictures at a time.
-        prompt: ``category`` reads each hand's own; another name is used for all; None: the mean sentence.
+        category: ``category`` reads each hand's own; another name is used for all; None: the mean sentence.
         adapters: as for :func:`lvtune.use_adapter`.
     """
-    parts, asked_of = [], per_batch(prompt, split)
+    parts, asked_of = [], per_batch(category, split)
     for batch in DataLoader(split_dataset(base, split), batch_size=batch_size, collate_fn=collate):
-        with use_adapter(base, adapters, prompt=asked_of(batch)):
+        with use_adapter(base, adapters, category=asked_of(batch)):
             found = look(base, batch["pixel_values"], batch["side"], batch["mirrored"].bool())
         points = to_image(found.keypoints, batch["center"].numpy(), batch["scale2d"].numpy(), base.input_size)
         parts.append((points, found.scores, found.xyz))

@@ -68,7 +68,7 @@ def score_hands(
     *,
     adapters: object = ...,
     skeleton: Skeleton | None = None,
-    prompt: str | None = "category",
+    category: str | None = "category",
     flip_test: bool = True,
     batch_size: int = 32,
 ) -> HandScores:
@@ -85,7 +85,7 @@ def score_hands(
             f"base {base.name} on hands in 3D", "a base that lifts to 3D, such as hand3d-vit",
             "choose --base hand3d-vit, or a domain of people",
         )  # fmt: skip
-    hands = predict_hands(base, split, adapters=adapters, prompt=prompt, batch_size=batch_size)
+    hands = predict_hands(base, split, adapters=adapters, category=category, batch_size=batch_size)
     scale, camera, truth = (split.table.column(name) for name in ("scale", "camera", "xyz"))
     placed = absolute(hands, scale, camera)
     values = score_result(HandResult(truth, hands.xyz, scale, placed))

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lvtune.data.crop import to_image
 from lvtune.data.dataset import PoseDataset, collate
-from lvtune.data.subset import Chosen
+from lvtune.data.subset import Subset
 from lvtune.evaluation.choosing import per_batch
 from lvtune.patcher.attaching import use_adapter
 
@@ -27,7 +27,7 @@ def predict_heatmaps(
     pixel_values: Tensor,
     *,
     flip_test: bool = True,
-    prompt: str | Sequence[str] | None = None,
+    category: str | Sequence[str] | None = None,
     adapters: object = ...,
     skeleton: Skeleton | None = None,
 ) -> Tensor:
@@ -35,7 +35,7 @@ def predict_heatmaps(
 
     The mirrored maps are mirrored back and their left and right key points swapped; no shift (datasets.md §4).
     """
-    with torch.inference_mode(), use_adapter(base, adapters, prompt=prompt):
+    with torch.inference_mode(), use_adapter(base, adapters, category=category):
         heatmaps = base(pixel_values)
         if flip_test:
             index = torch.as_tensor((skeleton or base.skeleton).flip_index, device=pixel_values.device)
@@ -50,7 +50,7 @@ def predict_split(
     *,
     batch_size: int = 32,
     flip_test: bool = True,
-    prompt: Any = "category",
+    category: Any = "category",
     adapters: object = ...,
     skeleton: Skeleton | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -61,7 +61,7 @@ def predict_split(
         split: what :meth:`lvtune.domains.Domain.open` gives.
         batch_size: pictures at a time.
         flip_test: average with the mirrored picture.
-        prompt: ``category`` reads each person's own; another name is used for all; None: the mean sentence; or a
+        category: ``category`` reads each person's own; another name is used for all; None: the mean sentence; or a
             function of the split, see :mod:`lvtune.evaluation.choosing`.
         adapters: as for :func:`lvtune.use_adapter`.
         skeleton: the key points predicted, where an adapter's differ from the base's.
@@ -71,11 +71,11 @@ def predict_split(
     """
     data = split_dataset(base, split)
     points, scores = [], []
-    asked_of = per_batch(prompt, split)
+    asked_of = per_batch(category, split)
     for batch in DataLoader(data, batch_size=batch_size, collate_fn=collate):
         pixel_values = batch["pixel_values"].to(base.device)
         maps = predict_heatmaps(
-            base, pixel_values, flip_test=flip_test, prompt=asked_of(batch), adapters=adapters, skeleton=skeleton
+            base, pixel_values, flip_test=flip_test, category=asked_of(batch), adapters=adapters, skeleton=skeleton
         )
         keypoints, score = base.codec.decode(maps.float().cpu())
         points.append(to_image(keypoints.numpy(), batch["center"].numpy(), batch["scale"].numpy(), base.input_size))
@@ -89,4 +89,4 @@ def split_dataset(base: Base, split: Split, **options: object) -> Dataset:
     if split.samples is not None:
         return split.samples(split.table, **options)
     data = PoseDataset(split.table, render=split.render, views=split.views, **options)
-    return data if split.items is None else Chosen(data, split.items)
+    return data if split.items is None else Subset(data, split.items)

@@ -23,7 +23,7 @@ def score_poses(
     *,
     adapters: object = ...,
     skeleton: Skeleton | None = None,
-    prompt: str | None = "category",
+    category: str | None = "category",
     flip_test: bool = True,
     batch_size: int = 32,
 ) -> Scores:
@@ -35,7 +35,7 @@ def score_poses(
             scored, and ``values["protocols"]`` holds AP under the name of each.
         adapters: as for :func:`lvtune.use_adapter`.
         skeleton: the key points predicted, where an adapter's differ from the base's.
-        prompt: ``category`` reads each person's own sentence; a name is used for all; None: the mean sentence.
+        category: ``category`` reads each person's own sentence; a name is used for all; None: the mean sentence.
         flip_test: average with the mirrored picture.
         batch_size: pictures at a time.
 
@@ -55,14 +55,14 @@ def score_poses(
         split,
         skeleton=skeleton,
         adapters=adapters,
-        prompt=prompt,
+        category=category,
         flip_test=flip_test,
         batch_size=batch_size,
     )
     values = score_predictions(split.table, keypoints, scores)
     if split.detected is not None:
         found = replace(split, table=split.detected, detected=None)
-        asked = {"skeleton": skeleton, "adapters": adapters, "prompt": prompt, "flip_test": flip_test}
+        asked = {"skeleton": skeleton, "adapters": adapters, "category": category, "flip_test": flip_test}
         detected = score_predictions(found.table, *predict_split(base, found, batch_size=batch_size, **asked), ("ap",))
         parts = (values, detected | {"box_format": found.table.box_format})
         kept = ("ap", "ap_details", "box_format", "parts")

@@ -14,7 +14,7 @@ from lvtune.core.registry import Registry
 HEADLINE = ("pck@0.2", "pck@0.5", "ap")
 
 SCORERS: Registry[Callable[..., Scores]] = Registry("task", "lvtune list domains")
-"""Task of a split to what predicts and scores it: ``function(base, split, *, adapters, skeleton, prompt, flip_test,
+"""Task of a split to what predicts and scores it: ``function(base, split, *, adapters, skeleton, category, flip_test,
 batch_size) -> Scores``."""
 
 

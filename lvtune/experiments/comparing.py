@@ -12,7 +12,7 @@ from typing import Any
 
 from lvtune.api.recipe import Recipe
 from lvtune.api.report_data import environment
-from lvtune.api.score_cache import Known
+from lvtune.api.score_cache import ScoreCache
 from lvtune.core.errors import LvtuneError
 from lvtune.core.files import write_text
 from lvtune.experiments.cells import ALL, Cell, Variant, cells_of, merge, settings_of, variants_of
@@ -130,7 +130,7 @@ def _run_all(cells: Sequence[Cell], say: Say, wait: bool = True) -> dict[str, di
     # on each round, or one process could get every run of the slowest method
     dealt = [cell for i, cell in enumerate(cells) if (i + i // world) % world == rank]
     mine = [cell for cell in dealt if rows[cell.name] is None]
-    known = Known()
+    known = ScoreCache()
     with _alone() as device:
         for number, cell in enumerate(mine, 1):
             say(f"cell {number} of {len(mine)}: {cell.name}")
@@ -180,7 +180,7 @@ def _planned(cell: Cell, row: Mapping[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _run(cell: Cell, device: str | None, known: Known, say: Say) -> None:
+def _run(cell: Cell, device: str | None, known: ScoreCache, say: Say) -> None:
     """One cell; what goes wrong with it is left in its folder, so that the others are run all the same."""
     from dataclasses import replace
 

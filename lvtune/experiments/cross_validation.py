@@ -16,13 +16,13 @@ from typing import Any, Literal
 import numpy as np
 
 from lvtune.adapters.factory import create_adapter
-from lvtune.api.job import Job, prepare, setting_of, training_data
+from lvtune.api.job import Job, objective_context, prepare, training_data
 from lvtune.api.recipe import TEXT_ONLY, Recipe
 from lvtune.core.errors import LvtuneError
 from lvtune.core.files import write_text
 from lvtune.domains import Split
 from lvtune.evaluation.split_scoring import score_split
-from lvtune.hub.starts import begin
+from lvtune.hub.starts import warm_start
 from lvtune.patcher.attaching import attach
 from lvtune.training.loop import tune
 from lvtune.training.objectives import OBJECTIVES, objective_config
@@ -157,17 +157,17 @@ class _Runs:
             objective_options={**job.recipe.objective_options, "w": pair[0], "weight": pair[1]},
         )
         made = OBJECTIVES.get(recipe.objective)(objective_config(recipe.objective, recipe.objective_options))
-        made.prepare(setting_of(recipe, job.base, job.domain, part))
+        made.prepare(objective_context(recipe, job.base, job.domain, part))
         adapter = create_adapter(
             recipe.method, job.base, domain=job.domain.name, skeleton=part.table.skeleton, bank=job.adapter.bank,
             seed=recipe.seed, **recipe.method_options,
         )  # fmt: skip
-        begun = begin(adapter.to(job.base.device), job.base, recipe.start)
-        own = replace(job, recipe=recipe, train=part, adapter=adapter, objective=made, begun=begun)
+        begun = warm_start(adapter.to(job.base.device), job.base, recipe.start)
+        own = replace(job, recipe=recipe, train=part, adapter=adapter, objective=made, warm_start=begun)
         tune(job.base, adapter, training_data(own), made, own.options, seed=recipe.seed, device=recipe.device)
         options = recipe.evaluate
         with attach(job.base, adapter, name="selected"):
-            scores = score_split(job.base, test, skeleton=adapter.skeleton, prompt=None, flip_test=options.flip_test,
+            scores = score_split(job.base, test, skeleton=adapter.skeleton, category=None, flip_test=options.flip_test,
                                  batch_size=options.batch_size)  # fmt: skip
         return {"score": float(scores.headline()[scores.main]), "main": scores.main}
 

@@ -39,7 +39,7 @@ def _evaluate(recipe: Recipe, folder: Path, say: Say) -> None:
     say(f"scoring {recipe.base} on {recipe.domain}")
     options = recipe.evaluate
     values = evaluate(
-        recipe.base, None, recipe.domain, data=recipe.data, weights=recipe.weights, prompt=options.prompt,
+        recipe.base, None, recipe.domain, data=recipe.data, weights=recipe.weights, category=options.category,
         flip_test=options.flip_test, batch_size=options.batch_size, device=recipe.device,
     )  # fmt: skip
     report = values | {side: {"before": values[side]} for side in ("target", "source")}

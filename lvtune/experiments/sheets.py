@@ -95,11 +95,11 @@ def _predict(recipe: Any, adapter: Path | None, part: Split) -> tuple[np.ndarray
     base = load_base(recipe.base, recipe.weights, seed=recipe.seed)
     options = recipe.evaluate
     if adapter is None:
-        return (*predict_split(base, part, prompt=None, flip_test=options.flip_test), base.skeleton)
+        return (*predict_split(base, part, category=None, flip_test=options.flip_test), base.skeleton)
     loaded = load_adapter(adapter, base)
-    asked = choose(options.prompt, loaded, ranker=options.ranker, seed=recipe.seed, device=base.device)
+    asked = choose(options.category, loaded, ranker=options.ranker, seed=recipe.seed, device=base.device)
     with attach(base, loaded):
-        found = predict_split(base, part, prompt=asked, flip_test=options.flip_test, skeleton=loaded.skeleton)
+        found = predict_split(base, part, category=asked, flip_test=options.flip_test, skeleton=loaded.skeleton)
     return (*found, loaded.skeleton)
 
 

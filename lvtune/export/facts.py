@@ -26,14 +26,14 @@ BATCH = "batch"
 
 
 def facts_of(
-    base: Base, adapter: nn.Module | None, prompt: str | None, outputs: Mapping[str, Tensor], fingerprint: str
+    base: Base, adapter: nn.Module | None, category: str | None, outputs: Mapping[str, Tensor], fingerprint: str
 ) -> dict[str, Any]:
     """All that JSON can hold of an exported model.
 
     Args:
         base: the estimator.
         adapter: that it is exported under, or None.
-        prompt: category whose sentence is folded in; None: the mean of the adapter's sentences, if it reads any.
+        category: category whose sentence is folded in; None: the mean of the adapter's sentences, if it reads any.
         outputs: what it gives, by name, for any batch.
         fingerprint: of the base.
     """
@@ -46,7 +46,7 @@ def facts_of(
         "lvtune_version": __version__,
         "task": base.task,
         "base": {"name": base.name, "hub_id": base.spec.hub_id, "fingerprint": fingerprint},
-        "adapter": None if adapter is None else _adapter(adapter, prompt),
+        "adapter": None if adapter is None else _adapter(adapter, category),
         "input": {
             "name": INPUT,
             "shape": [BATCH, 3, *base.input_size],
@@ -76,13 +76,13 @@ def facts_of(
     }
 
 
-def _adapter(adapter: nn.Module, prompt: str | None) -> dict[str, Any]:
+def _adapter(adapter: nn.Module, category: str | None) -> dict[str, Any]:
     bank = adapter.bank
-    sentence = None if bank is None or prompt is None else bank.sentences[bank.index(prompt)]
+    sentence = None if bank is None or category is None else bank.sentences[bank.index(category)]
     return {
         "method": adapter.method,
         "domain": adapter.domain,
-        "prompt": None if bank is None else prompt or "mean",
+        "category": None if bank is None else category or "mean",
         "sentence": sentence,
     }
 

@@ -18,7 +18,7 @@ from lvtune.core.errors import LvtuneError
 from lvtune.core.registry import suggest
 
 if TYPE_CHECKING:
-    from lvtune.language.bank import PromptBank
+    from lvtune.language.bank import SentenceBank
 
 __all__ = ["VLPOSE_ARCH", "convert_vitpose", "convert_vlpose", "read_checkpoint"]
 
@@ -50,7 +50,7 @@ def convert_vlpose(
     arch: dict[str, Any] | str | None = None,
     text_embeds: Tensor | None = None,
     *,
-    bank: PromptBank | None = None,
+    bank: SentenceBank | None = None,
 ) -> tuple[Base, nn.Module]:
     """Base and adapter from one released VLPose state dict (VLPose, commit f312a9f; block
     ``first_amiddle_last_add``, matcher ``concat_attn``).
@@ -74,7 +74,7 @@ def convert_vlpose(
     parts = ("image_encoder.", "matcher.", "text_embed_proj.", "head.")
     released = {_as_released(name): value for name, value in state_dict.items()}
     released = {name: value for name, value in released.items() if name.startswith(parts)}
-    encoder = {n: v for n, v in released.items() if n.startswith(parts[0]) and n not in _PROMPTS}
+    encoder = {n: v for n, v in released.items() if n.startswith(parts[0]) and n not in _VISUAL_PROMPTS}
     state = {name: value.float() for name, value in to_transformers(encoder).items()}
     positions = _require(state, _POSITIONS).clone()
     positions[:, :1] = 0
@@ -95,7 +95,7 @@ VLPOSE_ARCH = (
 )  # fmt: skip
 """What may be told of a released model; ``num_heads``, ``matcher_heads`` and ``img_size`` are not in the shapes."""
 
-_PROMPTS = ("image_encoder.prompt_embed", "image_encoder.deep_prompt_embed")
+_VISUAL_PROMPTS = ("image_encoder.prompt_embed", "image_encoder.deep_prompt_embed")
 _NORM = ("weight", "bias", "running_mean", "running_var")
 _MAIN = {
     **{f"head.deconv{i + 1}.weight": f"head.deconv_layers.{i}.deconv0.weight" for i in range(2)},
@@ -162,9 +162,9 @@ def _as_released(name: str) -> str:
 
 
 def _vlpose_adapter(
-    released: dict[str, Tensor], base: Base, arch: dict[str, Any], text: PromptBank | Tensor | None
+    released: dict[str, Tensor], base: Base, arch: dict[str, Any], text: SentenceBank | Tensor | None
 ) -> nn.Module:
-    first, deep = (released.get(name) for name in _PROMPTS)
+    first, deep = (released.get(name) for name in _VISUAL_PROMPTS)
     names, projected = dict(_ADDED), "text_embed_proj.weight" in released
     if projected:
         names |= {f"text_proj.{part}": f"text_embed_proj.{part}" for part in ("weight", "bias")}
@@ -179,7 +179,7 @@ def _vlpose_adapter(
         "vlpose",
         base,
         bank=bank,
-        prompts=0 if first is None else first.shape[1],
+        categories=0 if first is None else first.shape[1],
         placement="none" if first is None else "shallow" if deep is None else "deep",
         matcher="concat",
         decoder="dual-released",
@@ -188,7 +188,7 @@ def _vlpose_adapter(
     )
     own = {name: released[old].float() for name, old in names.items() if old in released}
     own |= {n: v for n, v in adapter.state_dict().items() if n.endswith("num_batches_tracked") and n not in own}
-    own["prompts"] = adapter.prompts.detach() if first is None else _prompts(first, deep)
+    own["prompts"] = adapter.prompts.detach() if first is None else _visual_prompts(first, deep)
     used = {*names.values(), *_MAIN.values(), *(old.replace("bn1", "bn0") for old in names.values())}
     unknown = [name for name in released if name not in used and not name.startswith("image_encoder.")]
     _check(adapter.state_dict(), own, unknown)
@@ -196,14 +196,14 @@ def _vlpose_adapter(
     return adapter.eval()
 
 
-def _prompts(first: Tensor, deep: Tensor | None) -> Tensor:
+def _visual_prompts(first: Tensor, deep: Tensor | None) -> Tensor:
     """(1, P, D) and (L - 1, P, D) in one."""
     if deep is None:
         return first.float()
     if first.shape[1:] != deep.shape[1:]:
         raise LvtuneError(
             f"prompt_embed of shape {tuple(first.shape)} beside deep_prompt_embed of {tuple(deep.shape)}",
-            "the same number of prompts in every block", "check the file",
+            "the same number of visual prompts in every block", "check the file",
         )  # fmt: skip
     return torch.cat([first, deep]).float()
 
@@ -222,8 +222,8 @@ def _check(wanted: dict[str, Tensor], state: dict[str, Tensor], unknown: Sequenc
         )
 
 
-def _one_sentence(tokens: Tensor | None, dim: int) -> PromptBank:
-    from lvtune.language.bank import PromptBank
+def _one_sentence(tokens: Tensor | None, dim: int) -> SentenceBank:
+    from lvtune.language.bank import SentenceBank
 
     tokens = torch.zeros(1, dim) if tokens is None else tokens.float()
     if tokens.dim() != 2 or tokens.shape[1] != dim:
@@ -232,7 +232,7 @@ def _one_sentence(tokens: Tensor | None, dim: int) -> PromptBank:
             "embed the sentence with the encoder that the model was trained with",
         )  # fmt: skip
     mask = torch.ones(1, len(tokens), dtype=torch.bool, device=tokens.device)
-    return PromptBank(("default",), ("",), tokens[None], mask, "released")
+    return SentenceBank(("default",), ("",), tokens[None], mask, "released")
 
 
 def _require(state: dict[str, Tensor], name: str) -> Tensor:

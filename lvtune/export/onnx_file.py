@@ -69,7 +69,7 @@ class _Plan:
     base: Base
     adapter: nn.Module | None
     """None also where it is merged into the base."""
-    prompt: str | None
+    category: str | None
     cases: tuple[tuple[Tensor, dict[str, Tensor]], ...]
     """Pictures, and what base and adapter make of them in PyTorch."""
 
@@ -79,7 +79,7 @@ def export_onnx(
     adapter: nn.Module | None,
     file: str | Path,
     *,
-    prompt: str | None = None,
+    category: str | None = None,
     sentence: str | None = None,
     tolerance: float = TOLERANCE,
     batches: Sequence[int] = BATCHES,
@@ -95,13 +95,13 @@ def export_onnx(
         base: a base, or a plain ``transformers.VitPoseForPoseEstimation``.
         adapter: made for that base, attached or not; None: the bare base, whatever is attached to it.
         file: ends in ``.onnx``; replaced if it exists.
-        prompt: category whose sentence is read; None or ``mean``: the mean of the adapter's sentences.
+        category: category whose sentence is read; None or ``mean``: the mean of the adapter's sentences.
         sentence: one of your own in its place, embedded by the text encoder of the adapter's.
         tolerance: share of an output's largest value by which the file may differ.
         batches: sizes of the batches that are compared.
 
     Raises:
-        LvtuneError: packages missing; an adapter that does not fit; a prompt that the adapter does not have; a model
+        LvtuneError: packages missing; an adapter that does not fit; a category that the adapter does not have; a model
             that cannot be traced, or whose file differs by more than ``tolerance``; a place that cannot be written.
     """
     view, file = as_base(base), Path(file)
@@ -110,10 +110,10 @@ def export_onnx(
     _check_packages()
     if adapter is not None:
         check_fit(adapter, view)
-    adapter, prompt = reading(view, adapter, prompt, sentence)
+    adapter, category = reading(view, adapter, category, sentence)
     with torch.no_grad():
-        plan = _planned(view, adapter, prompt, batches)
-        facts = facts_of(view, adapter, prompt, plan.cases[0][1], fingerprint(view))
+        plan = _planned(view, adapter, category, batches)
+        facts = facts_of(view, adapter, category, plan.cases[0][1], fingerprint(view))
         program = _traced(plan, view.name if adapter is None else f"{view.name} under {adapter.method}")
     facts["merged"] = adapter is not None and plan.adapter is None
     with user_errors(file):
@@ -145,17 +145,17 @@ def _check_packages() -> None:
         )  # fmt: skip
 
 
-def _planned(view: Base, adapter: nn.Module | None, prompt: str | None, batches: Sequence[int]) -> _Plan:
+def _planned(view: Base, adapter: nn.Module | None, category: str | None, batches: Sequence[int]) -> _Plan:
     """A float32 copy on the CPU, and what base and adapter answer there to pictures of noise."""
     twin = type(view)(view.copy_model().to(device="cpu", dtype=torch.float32), view.spec).freeze()
     pictures = [noise(twin, count) for count in batches]
     if adapter is None:
         return _Plan(twin, None, None, tuple((pixels, _outputs(twin, pixels)) for pixels in pictures))
     own = twin_of(adapter).to(device="cpu", dtype=torch.float32)
-    with attach(twin, own), use_adapter(twin, prompt=prompt):
-        plan = _Plan(twin, own, prompt, tuple((pixels, _outputs(twin, pixels)) for pixels in pictures))
+    with attach(twin, own), use_adapter(twin, category=category):
+        plan = _Plan(twin, own, category, tuple((pixels, _outputs(twin, pixels)) for pixels in pictures))
     try:
-        return replace(plan, base=merge(twin, own, prompt=prompt).base, adapter=None)
+        return replace(plan, base=merge(twin, own, category=category).base, adapter=None)
     except LvtuneError:  # what does not come to other weights is traced as it computes
         return plan
 
@@ -181,7 +181,7 @@ def _traced(plan: _Plan, what: str) -> Any:
         stack.enter_context(_quiet())
         if plan.adapter is not None:
             stack.enter_context(attach(plan.base, plan.adapter))
-            stack.enter_context(use_adapter(plan.base, prompt=plan.prompt))
+            stack.enter_context(use_adapter(plan.base, category=plan.category))
         try:
             program = torch.export.export(
                 _Traced(plan.base, plan.adapter).eval(),

@@ -10,7 +10,7 @@ import torch
 from lvtune.adapters.factory import adopt
 from lvtune.bases.base import as_base
 from lvtune.core.errors import LvtuneError
-from lvtune.language.bank import RANDOM, REDRAWN, PromptBank, embed_prompts
+from lvtune.language.bank import RANDOM, REDRAWN, SentenceBank, embed_sentences
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,25 +21,25 @@ _MODES = ("auto", "own", "shuffled")
 
 
 def reading(
-    base: nn.Module, adapter: nn.Module | None, prompt: str | None, sentence: str | None
+    base: nn.Module, adapter: nn.Module | None, category: str | None, sentence: str | None
 ) -> tuple[nn.Module | None, str | None]:
     """The adapter, and the category that it reads for every picture; None for the mean.
 
     Args:
         base: that the adapter was made for.
         adapter: or None for the bare base.
-        prompt: category, ``mean``, or None for the mean.
+        category: category, ``mean``, or None for the mean.
         sentence: of the user's own, in its place.
 
     Raises:
-        LvtuneError: both; see :func:`with_sentence` and :func:`one_prompt`.
+        LvtuneError: both; see :func:`with_sentence` and :func:`one_category`.
     """
     if sentence is None:
-        return adapter, one_prompt(adapter, prompt)
-    if prompt is not None:
-        raise LvtuneError(f"prompt '{prompt}' and a sentence of your own", "one of the two", "leave one out")
+        return adapter, one_category(adapter, category)
+    if category is not None:
+        raise LvtuneError(f"category '{category}' and a sentence of your own", "one of the two", "leave one out")
     own = with_sentence(base, adapter, sentence)
-    return own, one_prompt(own, OWN)
+    return own, one_category(own, OWN)
 
 
 def with_sentence(base: nn.Module, adapter: nn.Module | None, sentence: str) -> nn.Module:
@@ -60,14 +60,14 @@ def with_sentence(base: nn.Module, adapter: nn.Module | None, sentence: str) -> 
             "an adapter that reads sentences, such as vlpose", "leave --sentence out",
         )  # fmt: skip
     view = as_base(base)
-    wider = _joined(bank, embed_prompts({OWN: sentence}, bank.encoder))
+    wider = _joined(bank, embed_sentences({OWN: sentence}, bank.encoder))
     with torch.random.fork_rng(devices=[]):
         again = type(adapter)(adapter.config, view, bank=wider, skeleton=adapter.skeleton)
     again.load_tensors({name: value.cpu() for name, value in adapter.tensors().items()})
     return adopt(again, view, adapter.domain, adapter.skeleton).eval()
 
 
-def _joined(bank: PromptBank, more: PromptBank) -> PromptBank:
+def _joined(bank: SentenceBank, more: SentenceBank) -> SentenceBank:
     """The sentences of two banks in one; those of a category that both have are the second's."""
     kept = [i for i, name in enumerate(bank.categories) if name not in more.categories]
     length = max(bank.tokens.shape[1], more.tokens.shape[1])
@@ -81,11 +81,11 @@ def _joined(bank: PromptBank, more: PromptBank) -> PromptBank:
     )
 
 
-def one_prompt(adapter: nn.Module | None, prompt: str | None) -> str | None:
+def one_category(adapter: nn.Module | None, category: str | None) -> str | None:
     """The category that a model reads for every picture, None for the mean.
 
     Raises:
-        LvtuneError: a prompt that goes by the picture; tokens drawn anew at each call; an adapter that reads no
+        LvtuneError: a category that goes by the picture; tokens drawn anew at each call; an adapter that reads no
             sentences, or none of that name.
     """
     bank = None if adapter is None else adapter.bank
@@ -94,17 +94,18 @@ def one_prompt(adapter: nn.Module | None, prompt: str | None) -> str | None:
             f"{adapter.method} with tokens that are drawn anew at each call", "sentences, or fixed random tokens",
             "tune with --language.mode category or random",
         )  # fmt: skip
-    if prompt in (None, "mean"):
+    if category in (None, "mean"):
         return None
     if bank is None:
         raise LvtuneError(
-            f"prompt '{prompt}' for {'a bare base' if adapter is None else adapter.method}, which reads no sentences",
-            "an adapter that reads sentences, such as vlpose", "leave --prompt out",
+            f"category '{category}' for {'a bare base' if adapter is None else adapter.method}, "
+            "which reads no sentences",
+            "an adapter that reads sentences, such as vlpose", "leave --category out",
         )  # fmt: skip
-    if prompt in _MODES and prompt not in bank.categories:
+    if category in _MODES and category not in bank.categories:
         raise LvtuneError(
-            f"prompt '{prompt}', which goes by the picture", "one sentence, which is written into the file",
-            f"name a category, such as --prompt {bank.categories[0]}, or leave it out for the mean",
+            f"category '{category}', which goes by the picture", "one sentence, which is written into the file",
+            f"name a category, such as --category {bank.categories[0]}, or leave it out for the mean",
         )  # fmt: skip
-    bank.index(prompt)
-    return prompt
+    bank.index(category)
+    return category

@@ -43,7 +43,7 @@ class TransformersFolder:
 
 
 def save_transformers(
-    base: nn.Module, adapter: nn.Module | None, folder: str | Path, *, prompt: str | None = None
+    base: nn.Module, adapter: nn.Module | None, folder: str | Path, *, category: str | None = None
 ) -> TransformersFolder:
     """Writes ``config.json``, ``model.safetensors`` and ``preprocessor_config.json``; the base is not written.
 
@@ -53,7 +53,7 @@ def save_transformers(
         base: a base of the ViTPose family, or a plain ``transformers.VitPoseForPoseEstimation``.
         adapter: merged into a copy first, see :func:`lvtune.merge`; None: the bare base.
         folder: made where it is not there; other files in it stay.
-        prompt: category whose sentence is folded in; None: the mean of the adapter's sentences.
+        category: category whose sentence is folded in; None: the mean of the adapter's sentences.
 
     Raises:
         LvtuneError: a base that is no VitPose, or whose head is wider than transformers' own; a method that cannot be
@@ -72,7 +72,7 @@ def save_transformers(
         # a copy, since adapters may be attached to the base
         merged, deviation = type(view)(view.copy_model(), view.spec).freeze(), 0.0
     else:
-        found = merge(view, adapter, prompt=prompt)
+        found = merge(view, adapter, category=category)
         merged, deviation = found.base, found.deviation
     model = widened(merged)
     with (

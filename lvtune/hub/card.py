@@ -58,7 +58,7 @@ def model_card(config: Mapping[str, Any], report: Mapping[str, Any], at: Publica
         _picture(at),
         _usage(config, at),
         _scores(report),
-        _prompts(config),
+        _sentences(config),
         _tuning(config, report),
     ]
     text = "\n\n".join(part for part in parts if part) + "\n"
@@ -166,9 +166,9 @@ def _picture(at: Publication) -> str:
 
 def _usage(config: Mapping[str, Any], at: Publication) -> str:
     name = code(config["base"]["name"])
-    prompts = list(config.get("prompts") or {})
-    prompt = f', prompt="{code(prompts[0])}"' if prompts else ""
-    hint = "  # prompt left out: the mean of all sentences" if prompts else ""
+    categories = list(config.get("prompts") or {})
+    category = f', category="{code(categories[0])}"' if categories else ""
+    hint = "  # category left out: the mean of all sentences" if categories else ""
     source = code(at.repo or "path/to/this/folder")
     return f"""## Use
 
@@ -177,7 +177,7 @@ import lvtune
 base = lvtune.load_base("{name}")
 adapter = lvtune.load_adapter("{source}", base)
 with lvtune.attach(base, adapter):
-    heatmaps = base(pixel_values{prompt}){hint}
+    heatmaps = base(pixel_values{category}){hint}
 ```
 
 ```sh
@@ -185,14 +185,14 @@ lvtune predict PICTURE --adapter {source}
 ```"""
 
 
-def _prompts(config: Mapping[str, Any]) -> str:
-    prompts = config.get("prompts")
-    if not prompts:
+def _sentences(config: Mapping[str, Any]) -> str:
+    sentences = config.get("prompts")
+    if not sentences:
         return ""
-    rows = [[plain_text(category), plain_text(sentence)] for category, sentence in prompts.items()]
+    rows = [[plain_text(category), plain_text(sentence)] for category, sentence in sentences.items()]
     encoder = code(config.get("text_encoder") or "unknown")
     lines = [
-        "## Prompts",
+        "## Sentences",
         "",
         f"Embedded by `{encoder}` and stored in the file; no text encoder is needed.",
         "",

@@ -29,7 +29,7 @@ from lvtune.storage.adapter_file import read_config
 
 
 def storages(adapter: nn.Module) -> dict[int, int]:
-    """Address to bytes of all memory that an adapter holds: parameters, buffers, embedded prompts."""
+    """Address to bytes of all memory that an adapter holds: parameters, buffers, embedded sentences."""
     tensors: list[Tensor] = [*adapter.parameters(), *adapter.buffers()]
     if adapter.bank is not None:
         tensors += [adapter.bank.tokens, adapter.bank.mask]
@@ -62,7 +62,7 @@ class AdapterPool:
         base: a base or a plain model.
         sources: name to a folder, a file or ``user/repo@revision``.
         budget: bytes that adapters may hold together, as a number or as ``"64 MB"``; None: no limit. Embedded
-            prompts that several share count once. While one is loaded, it is held beside the budget.
+            categories that several share count once. While one is loaded, it is held beside the budget.
 
     Raises:
         LvtuneError: a budget that is no number of bytes.
@@ -108,7 +108,7 @@ class AdapterPool:
 
     @contextmanager
     def use(
-        self, adapters: str | Sequence[str | None] | None, *, prompt: str | Sequence[str | None] | Any | None = ...
+        self, adapters: str | Sequence[str | None] | None, *, category: str | Sequence[str | None] | Any | None = ...
     ) -> Iterator[None]:
         """Selects adapters for the calls inside the block, as :func:`lvtune.use_adapter` does; loads those not there.
 
@@ -120,14 +120,14 @@ class AdapterPool:
                               "pool(pixel_values, adapters='auto')")  # fmt: skip
         names = [adapters] if is_single(adapters) else list(adapters)
         wanted = dict.fromkeys(name for name in names if name is not None)
-        with self._holding(wanted), use_adapter(self.base, adapters, prompt=prompt):
+        with self._holding(wanted), use_adapter(self.base, adapters, category=category):
             yield
 
     def __call__(
         self,
         pixel_values: Tensor,
         adapters: str | Auto | Sequence[str | None] | None,
-        prompt: str | Sequence[str | None] | Any | None = ...,
+        category: str | Sequence[str | None] | Any | None = ...,
     ) -> Tensor | list[Tensor]:
         """Heatmaps of a batch (B, 3, H, W) -> (B, K, h, w), as the base gives them under these adapters.
 
@@ -139,7 +139,7 @@ class AdapterPool:
         """
         if adapters == AUTO or isinstance(adapters, Auto):
             adapters = self._choose(usual() if adapters == AUTO else adapters, pixel_values)
-        with self.use(adapters, prompt=prompt):
+        with self.use(adapters, category=category):
             return self.base(pixel_values)
 
     def _choose(self, auto: Auto, pixel_values: Tensor) -> list[str | None]:

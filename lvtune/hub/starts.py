@@ -23,7 +23,7 @@ AUTO, SHIPPED, NONE = "auto", "shipped", "none"
 
 
 @dataclass(frozen=True)
-class Begun:
+class WarmStart:
     """An adapter's way from the base's own answer to where its tuning begins."""
 
     name: str
@@ -42,7 +42,7 @@ def shipped_start(base: str, method: str) -> Path | None:
     return folder if folder.is_dir() else None
 
 
-def begin(adapter: nn.Module, base: Base, wanted: str = AUTO) -> Begun | None:
+def warm_start(adapter: nn.Module, base: Base, wanted: str = AUTO) -> WarmStart | None:
     """Puts a fresh adapter where its tuning is to begin.
 
     Args:
@@ -75,9 +75,9 @@ def begin(adapter: nn.Module, base: Base, wanted: str = AUTO) -> Begun | None:
         _take_over(adapter, base, source)
     except LvtuneError as error:
         if wanted == AUTO:  # other weights, or other options than it was made with
-            return Begun(name, fresh, False, error.given)
+            return WarmStart(name, fresh, False, error.given)
         raise
-    return Begun(name, fresh, wanted != AUTO)
+    return WarmStart(name, fresh, wanted != AUTO)
 
 
 def list_starts() -> list[str]:
@@ -86,4 +86,4 @@ def list_starts() -> list[str]:
 
 
 def _take_over(adapter: nn.Module, base: Base, source: str) -> None:
-    adapter.begin(load_adapter(source, base).to(base.device), base)
+    adapter.take_over(load_adapter(source, base).to(base.device), base)

@@ -13,23 +13,23 @@ from lvtune.language.encoders import (
     load_text_encoder,
     register_text_encoder,
 )
-from lvtune.language.sentences import prompts_of, register_prompts, sentence_for
+from lvtune.language.sentences import register_sentences, sentence_for, sentences_of
 
-_BANK = ("PromptBank", "built_in_bank", "embed_prompts", "get_bank", "random_bank")
+_BANK = ("SentenceBank", "built_in_bank", "embed_sentences", "get_bank", "random_bank")
 
 __all__ = [
-    "PromptBank",
+    "SentenceBank",
     "TextEncoder",
     "built_in_bank",
-    "embed_prompts",
+    "embed_sentences",
     "get_bank",
     "list_text_encoders",
     "load_text_encoder",
-    "prompts_of",
     "random_bank",
-    "register_prompts",
+    "register_sentences",
     "register_text_encoder",
     "sentence_for",
+    "sentences_of",
 ]
 
 

@@ -19,7 +19,7 @@ from lvtune.core.errors import LvtuneError
 from lvtune.core.registry import suggest
 from lvtune.language.captions import CAPTION, is_key, key_of
 from lvtune.language.encoders import TextEncoder, label, load_text_encoder
-from lvtune.language.sentences import MODES, apply_mode, own_sentences, prompts_of
+from lvtune.language.sentences import MODES, apply_mode, own_sentences, sentences_of
 
 SHIPPED = Path(__file__).parent / "bank.safetensors"
 SHIPPED_ENCODER = "minilm"
@@ -29,7 +29,7 @@ _LISTED = 30
 
 
 @dataclass(frozen=True, eq=False)
-class PromptBank:
+class SentenceBank:
     """C categories, each with the T token states of its sentence."""
 
     categories: tuple[str, ...]
@@ -46,7 +46,7 @@ class PromptBank:
         fits = self.tokens.ndim == 3 and self.tokens.shape[:2] == self.mask.shape
         if not count or not fits or not len(self.tokens) == count == len(self.sentences):
             raise LvtuneError(
-                f"embedded prompts of shape {tuple(self.tokens.shape)} with a mask of "
+                f"embedded sentences of shape {tuple(self.tokens.shape)} with a mask of "
                 f"{tuple(self.mask.shape)} for {count} categories and {len(self.sentences)} sentences",
                 "tokens (C, T, dim), mask (C, T), and C categories and sentences, C at least 1",
                 "make the bank with get_bank",
@@ -76,9 +76,9 @@ class PromptBank:
         if name not in self._places:
             known = [c for c in self.categories if not is_key(c)] or list(self.categories)
             raise LvtuneError(
-                f"no sentence for '{category}' among the embedded prompts",
+                f"no sentence for '{category}' among the embedded sentences",
                 f"one of {', '.join(known[:_LISTED])}{' …' if len(known) > _LISTED else ''}",
-                suggest(name, known, "leave the prompt out to read the mean of all"),
+                suggest(name, known, "leave the sentence out to read the mean of all"),
             )
         return self._places[name]
 
@@ -98,7 +98,7 @@ class PromptBank:
     @classmethod
     def from_tensors(
         cls, tensors: Mapping[str, Tensor], categories: Sequence[str], sentences: Sequence[str], encoder: str
-    ) -> PromptBank:
+    ) -> SentenceBank:
         """Inverse of :meth:`to_tensors`.
 
         Raises:
@@ -106,7 +106,7 @@ class PromptBank:
         """
         lacking = [name for name in ("tokens", "mask") if name not in tensors]
         if lacking:
-            raise LvtuneError(f"embedded prompts without {', '.join(lacking)}", "tokens and mask",
+            raise LvtuneError(f"embedded sentences without {', '.join(lacking)}", "tokens and mask",
                               "get the adapter file again")  # fmt: skip
         return cls(tuple(categories), tuple(sentences), tensors["tokens"].float(), tensors["mask"].bool(), encoder)
 
@@ -121,11 +121,11 @@ def get_bank(
     captions: Sequence[str] = (),
     width: int = 384,
     seed: int = 0,
-) -> PromptBank:
+) -> SentenceBank:
     """The embedded sentences of a domain. Sentences that ship embedded need no text encoder.
 
     Args:
-        domain: its name (``humanart``, ``humanart/sketch``), anything with ``prompts``, or a dict from
+        domain: its name (``humanart``, ``humanart/sketch``), anything with ``sentences``, or a dict from
             category to sentence.
         encoder: name of a text encoder, see :func:`lvtune.language.load_text_encoder`, or the encoder itself.
         sentences: in place of the domain's own, see :func:`lvtune.language.sentences.own_sentences`.
@@ -142,44 +142,44 @@ def get_bank(
     """
     if mode not in MODES:
         known = list(MODES)
-        raise LvtuneError(f"prompt mode '{mode}'", f"one of {', '.join(known)}", suggest(mode, known, "choose one"))
-    own = prompts_of(domain) if isinstance(domain, str) else getattr(domain, "prompts", domain)
-    prompts = own_sentences(own, sentences)
+        raise LvtuneError(f"sentence mode '{mode}'", f"one of {', '.join(known)}", suggest(mode, known, "choose one"))
+    own = sentences_of(domain) if isinstance(domain, str) else getattr(domain, "sentences", domain)
+    sentences = own_sentences(own, sentences)
     if mode in (RANDOM, REDRAWN):
-        return replace(random_bank(tuple(prompts), dim=width, seed=seed), encoder=mode)
+        return replace(random_bank(tuple(sentences), dim=width, seed=seed), encoder=mode)
     if mode == CAPTION:
-        return embed_prompts({**prompts, **{key_of(text): text for text in captions}}, encoder)
-    return embed_prompts(apply_mode(prompts, mode, keypoints), encoder)
+        return embed_sentences({**sentences, **{key_of(text): text for text in captions}}, encoder)
+    return embed_sentences(apply_mode(sentences, mode, keypoints), encoder)
 
 
-def built_in_bank(domain: str) -> PromptBank:
+def built_in_bank(domain: str) -> SentenceBank:
     """What ships with the package for a domain.
 
     Raises:
         LvtuneError: the domain has sentences that do not ship embedded.
     """
-    prompts = prompts_of(domain)
-    lacking = [sentence for sentence in prompts.values() if sentence not in _shipped()]
+    sentences = sentences_of(domain)
+    lacking = [sentence for sentence in sentences.values() if sentence not in _shipped()]
     if lacking:
         raise LvtuneError(f"sentence '{lacking[0]}', which does not ship embedded", "a built-in domain",
                           "use get_bank, which embeds it")  # fmt: skip
-    return embed_prompts(prompts, SHIPPED_ENCODER)
+    return embed_sentences(sentences, SHIPPED_ENCODER)
 
 
-def embed_prompts(
-    prompts: Mapping[str, str | Sequence[str]], encoder: str | TextEncoder = SHIPPED_ENCODER
-) -> PromptBank:
+def embed_sentences(
+    sentences: Mapping[str, str | Sequence[str]], encoder: str | TextEncoder = SHIPPED_ENCODER
+) -> SentenceBank:
     """Embeds sentences; several of one category stand one after the other along the tokens.
 
     Args:
-        prompts: category -> sentence or sentences.
+        sentences: category -> sentence or sentences.
         encoder: name of a text encoder, or the encoder itself. Given by name, the encoder that the shipped
             sentences were embedded with is loaded only for others.
 
     Raises:
         LvtuneError: no sentence; no such encoder, or its weights are not at hand.
     """
-    texts = {name: (one,) if isinstance(one, str) else tuple(one) for name, one in prompts.items()}
+    texts = {name: (one,) if isinstance(one, str) else tuple(one) for name, one in sentences.items()}
     if not texts or not all(all(t.strip() for t in several) and several for several in texts.values()):
         raise LvtuneError("a category without a sentence", "at least one category, each with a sentence",
                           'give {"sketch": "a sketch of a human"}')  # fmt: skip
@@ -195,7 +195,7 @@ def embed_prompts(
     for i, row in enumerate(rows):
         tokens[i, : len(row)] = torch.from_numpy(row.astype(np.float32))
         mask[i, : len(row)] = True
-    return PromptBank(tuple(texts), tuple("; ".join(t) for t in texts.values()), tokens, mask, name)
+    return SentenceBank(tuple(texts), tuple("; ".join(t) for t in texts.values()), tokens, mask, name)
 
 
 def _encoded(encoder: str | TextEncoder, sentences: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -211,7 +211,7 @@ def _encoded(encoder: str | TextEncoder, sentences: Sequence[str]) -> tuple[np.n
 
 def random_bank(
     categories: Sequence[str], *, dim: int = 384, length: int = 10, seed: int = 0, per_category: bool = False
-) -> PromptBank:
+) -> SentenceBank:
     """Fixed random token states, uniform in [0, 1), a control that says nothing (keyword mode −3 of the released
     loader, which draws 10 tokens as wide as the encoder's features).
 
@@ -226,7 +226,7 @@ def random_bank(
     tokens = rng.random((len(categories) if per_category else 1, length, dim), dtype=np.float32)
     tokens = torch.from_numpy(tokens).expand(len(categories), -1, -1).clone()
     mask = torch.ones(tokens.shape[:2], dtype=torch.bool)
-    return PromptBank(tuple(categories), ("",) * len(categories), tokens, mask, RANDOM)
+    return SentenceBank(tuple(categories), ("",) * len(categories), tokens, mask, RANDOM)
 
 
 @functools.cache

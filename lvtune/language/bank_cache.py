@@ -1,4 +1,4 @@
-"""Embedded prompts that several adapters read, held once."""
+"""Embedded sentences that several adapters read, held once."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from lvtune.language.bank import PromptBank
+    from lvtune.language.bank import SentenceBank
 
-_BANKS: WeakValueDictionary[tuple, PromptBank] = WeakValueDictionary()
-_HELD: WeakKeyDictionary[PromptBank, WeakValueDictionary[tuple, Tensor]] = WeakKeyDictionary()
+_BANKS: WeakValueDictionary[tuple, SentenceBank] = WeakValueDictionary()
+_HELD: WeakKeyDictionary[SentenceBank, WeakValueDictionary[tuple, Tensor]] = WeakKeyDictionary()
 
 
-def shared(bank: PromptBank) -> PromptBank:
+def cached_bank(bank: SentenceBank) -> SentenceBank:
     """A bank with the same sentences, encoder and numbers that is in use already, else this one.
 
     Hundreds of adapters of one domain then hold its embedded sentences once. Banks are read, never written.
@@ -29,13 +29,13 @@ def shared(bank: PromptBank) -> PromptBank:
     return _BANKS.setdefault((bank.encoder, bank.categories, bank.sentences, shape, digest.digest()), bank)
 
 
-def placed(bank: PromptBank, like: Tensor) -> tuple[Tensor, Tensor]:
+def cached_tokens(bank: SentenceBank, like: Tensor) -> tuple[Tensor, Tensor]:
     """Tokens (C, T, dim) in the device and dtype of ``like``, and mask (C, T) there; one copy for all who ask."""
-    mask = held(bank, _mask, torch.empty(0, dtype=bank.mask.dtype, device=like.device))
-    return held(bank, _tokens, like), mask
+    mask = cached_tensor(bank, _mask, torch.empty(0, dtype=bank.mask.dtype, device=like.device))
+    return cached_tensor(bank, _tokens, like), mask
 
 
-def held(bank: PromptBank, make: Callable[[PromptBank], Tensor], like: Tensor | None = None) -> Tensor:
+def cached_tensor(bank: SentenceBank, make: Callable[[SentenceBank], Tensor], like: Tensor | None = None) -> Tensor:
     """What ``make`` makes of a bank, in the device and dtype of ``like``; one copy for all who ask for the same.
 
     Args:
@@ -47,14 +47,14 @@ def held(bank: PromptBank, make: Callable[[PromptBank], Tensor], like: Tensor | 
     key = (make, None, None) if like is None else (make, like.device, like.dtype)
     found = copies.get(key)
     if found is None:
-        value = make(bank) if like is None else held(bank, make).to(device=like.device, dtype=like.dtype)
+        value = make(bank) if like is None else cached_tensor(bank, make).to(device=like.device, dtype=like.dtype)
         found = copies.setdefault(key, value)
     return found
 
 
-def _tokens(bank: PromptBank) -> Tensor:
+def _tokens(bank: SentenceBank) -> Tensor:
     return bank.tokens
 
 
-def _mask(bank: PromptBank) -> Tensor:
+def _mask(bank: SentenceBank) -> Tensor:
     return bank.mask

@@ -1,4 +1,4 @@
-"""Prompt grammars: templates whose slots are filled with words, every combination a sentence.
+"""Sentence grammars: templates whose slots are filled with words, every combination a sentence.
 
 A grammar is a YAML file; those in the folder `words` ship with the package, and a user's own is named by its path:
 
@@ -28,7 +28,7 @@ import numpy as np
 
 from lvtune.core.errors import LvtuneError
 from lvtune.core.registry import suggest
-from lvtune.language.sentences import prompts_of
+from lvtune.language.sentences import sentences_of
 
 FOLDER = Path(__file__).parent / "words"
 CATEGORY, OF = "category", "sentences of"
@@ -37,7 +37,7 @@ _KEYS = ("title", "domains", "templates", "slots")
 
 
 @dataclass(frozen=True)
-class Prompt:
+class TaggedSentence:
     """One sentence."""
 
     sentence: str
@@ -65,22 +65,22 @@ class Grammar:
     def __len__(self) -> int:
         return sum(self.counts())
 
-    def __iter__(self) -> Iterator[Prompt]:
+    def __iter__(self) -> Iterator[TaggedSentence]:
         for template in self.templates:
             names = _SLOT.findall(template)
             for chosen in itertools.product(*(self.slots[name].items() for name in names)):
                 filled = iter(word for _, word in chosen)
                 sentence = _SLOT.sub(lambda match, filled=filled: next(filled), template)
                 tags = (key for name, (key, _) in zip(names, chosen, strict=True) if name == CATEGORY)
-                yield Prompt(sentence, next(tags, None))
+                yield TaggedSentence(sentence, next(tags, None))
 
-    def prompts(self) -> list[Prompt]:
+    def tagged(self) -> list[TaggedSentence]:
         """All of them, in order; a sentence that comes of two combinations stands twice."""
         return list(self)
 
     def sentences(self) -> list[str]:
         """The sentences, in order."""
-        return [prompt.sentence for prompt in self]
+        return [sentence.sentence for sentence in self]
 
     @property
     def categories(self) -> tuple[str, ...]:
@@ -108,7 +108,7 @@ def draw(count: int, items: Sequence[int], step: int, seed: int) -> np.ndarray:
     It does not depend on the other items, so that processes which share a batch draw what one alone would.
 
     Args:
-        count: of prompts.
+        count: of sentences.
         items: (B,) which samples.
         step: of the training.
         seed: of the run.
@@ -144,23 +144,23 @@ def _shipped() -> tuple[Grammar, ...]:
     return tuple(load_grammar(name) for name in list_grammars())
 
 
-def grammar_of(domain: str, prompts: Mapping[str, str]) -> Grammar:
+def grammar_of(domain: str, sentences: Mapping[str, str]) -> Grammar:
     """The grammar that names a domain, its categories alone for a part of it; else the domain's sentences as they are.
 
     Args:
         domain: name, such as ``humanart/sketch``.
-        prompts: category to sentence.
+        sentences: category to sentence.
     """
     whole, _, part = domain.partition("/")
     found = next((grammar for grammar in _shipped() if whole in grammar.domains), None)
     if found is not None:
-        return found.of(tuple(prompts)) if part and found.categories else found
-    return sentences_of(whole, prompts)
+        return found.of(tuple(sentences)) if part and found.categories else found
+    return sentence_grammar(whole, sentences)
 
 
-def sentences_of(domain: str, prompts: Mapping[str, str]) -> Grammar:
+def sentence_grammar(domain: str, sentences: Mapping[str, str]) -> Grammar:
     """A grammar that says a domain's sentences (category to sentence) as they are."""
-    return Grammar(domain, f"sentences of {domain}", (f"{{{CATEGORY}}}",), {CATEGORY: dict(prompts)}, (domain,))
+    return Grammar(domain, f"sentences of {domain}", (f"{{{CATEGORY}}}",), {CATEGORY: dict(sentences)}, (domain,))
 
 
 def _read(file: Path) -> Grammar:
@@ -198,7 +198,7 @@ def _read(file: Path) -> Grammar:
 def _words(file: Path, slot: str, given: Any) -> dict[str, str]:
     """Name to word."""
     if isinstance(given, dict) and set(given) == {OF}:
-        return prompts_of(str(given[OF]))
+        return sentences_of(str(given[OF]))
     named = given if isinstance(given, dict) else dict(enumerate(given)) if isinstance(given, list) else None
     # what YAML reads as something else than text (yes, 1) was meant as the word that stands there
     if not named or any(isinstance(word, dict | list | bool) or word is None for word in named.values()):

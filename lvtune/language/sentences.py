@@ -41,41 +41,41 @@ HUMAN_ART = {
     "sculpture": "a sculpture of a human",
 }
 
-PROMPTS: Registry[Mapping[str, str]] = Registry("set of sentences", listing="lvtune list domains")
-"""Domain name to its sentences by category; `register_prompts` adds a domain's."""
-register_prompts = PROMPTS.register
-register_prompts("humanart")(HUMAN_ART)
-register_prompts("coco")({"photo": PHOTO})
-register_prompts("demo-art")(
+SENTENCES: Registry[Mapping[str, str]] = Registry("set of sentences", listing="lvtune list domains")
+"""Domain name to its sentences by category; `register_sentences` adds a domain's."""
+register_sentences = SENTENCES.register
+register_sentences("humanart")(HUMAN_ART)
+register_sentences("coco")({"photo": PHOTO})
+register_sentences("demo-art")(
     {
         name: HUMAN_ART[name]
         for name in ("sketch", "ink_painting", "oil_painting", "watercolor", "cartoon", "stained_glass")
     }
 )
-register_prompts("ap10k")(AP10K)
+register_sentences("ap10k")(AP10K)
 for _domain, _sentences in HANDS.items():
-    register_prompts(_domain)(_sentences)
-register_prompts("custom")({"default": PICTURE})
+    register_sentences(_domain)(_sentences)
+register_sentences("custom")({"default": PICTURE})
 
 
-def prompts_of(domain: str) -> dict[str, str]:
+def sentences_of(domain: str) -> dict[str, str]:
     """Category to sentence of a domain; ``humanart/sketch`` gives that category's alone.
 
     Raises:
         LvtuneError: a domain without sentences here, or no such category.
     """
     whole, _, part = domain.partition("/")
-    prompts = dict(PROMPTS.get(whole))
+    sentences = dict(SENTENCES.get(whole))
     if not part:
-        return prompts
+        return sentences
     wanted = [name.strip() for name in part.split(",")]
-    lacking = [name for name in wanted if name not in prompts]
+    lacking = [name for name in wanted if name not in sentences]
     if lacking:
         raise LvtuneError(
-            f"no sentence for '{lacking[0]}' of domain '{whole}'", f"one of {', '.join(prompts)}",
-            suggest(lacking[0], list(prompts), f"'{whole}' takes all"),
+            f"no sentence for '{lacking[0]}' of domain '{whole}'", f"one of {', '.join(sentences)}",
+            suggest(lacking[0], list(sentences), f"'{whole}' takes all"),
         )  # fmt: skip
-    return {name: prompts[name] for name in wanted}
+    return {name: sentences[name] for name in wanted}
 
 
 def sentence_for(category: str) -> str:
@@ -89,26 +89,26 @@ MODES = ("category", "human", "none", "keypoints", "caption", "random", "random-
 """All keyword modes; 0 is ``caption``, −3 and −4 are ``random`` and ``random-each-call``."""
 
 
-def own_sentences(prompts: Mapping[str, str], given: Mapping[str, str] | str | None) -> dict[str, str]:
+def own_sentences(sentences: Mapping[str, str], given: Mapping[str, str] | str | None) -> dict[str, str]:
     """A domain's sentences with the user's own in their place.
 
     Args:
-        prompts: category to sentence.
+        sentences: category to sentence.
         given: category to sentence, for some or all; a YAML or JSON file of these; one sentence for all categories.
 
     Raises:
         LvtuneError: a category that the domain does not have; a file that cannot be read.
     """
     if isinstance(given, str) and not given.lower().endswith((".yaml", ".yml", ".json")):
-        return dict.fromkeys(prompts, given)
+        return dict.fromkeys(sentences, given)
     own = _read(Path(given)) if isinstance(given, str) else dict(given or {})
-    unknown = [name for name in own if name not in prompts]
+    unknown = [name for name in own if name not in sentences]
     if unknown:
         raise LvtuneError(
-            f"a sentence for '{unknown[0]}', which is no category here", f"one of {', '.join(prompts)}",
-            suggest(unknown[0], list(prompts), "leave it out"),
+            f"a sentence for '{unknown[0]}', which is no category here", f"one of {', '.join(sentences)}",
+            suggest(unknown[0], list(sentences), "leave it out"),
         )  # fmt: skip
-    return {**prompts, **own}
+    return {**sentences, **own}
 
 
 def _read(path: Path) -> dict[str, str]:
@@ -126,12 +126,12 @@ def _read(path: Path) -> dict[str, str]:
 
 
 def apply_mode(
-    prompts: Mapping[str, str], mode: str = "category", keypoints: Sequence[str] = ()
+    sentences: Mapping[str, str], mode: str = "category", keypoints: Sequence[str] = ()
 ) -> dict[str, tuple[str, ...]]:
     """The sentences that a keyword mode makes of a domain's.
 
     Args:
-        prompts: category to sentence.
+        sentences: category to sentence.
         mode: ``category``, one sentence a category; ``human``, "a photo of a human" for all; ``none``, the
             word "None"; ``keypoints``, one sentence a key point, "human" replaced by "human's left elbow".
         keypoints: names, for ``keypoints``.
@@ -144,21 +144,23 @@ def apply_mode(
     """
     if mode not in SENTENCE_MODES:
         known = ", ".join(SENTENCE_MODES)
-        raise LvtuneError(f"prompt mode '{mode}'", f"one of {known}", suggest(mode, list(SENTENCE_MODES), "choose one"))
+        raise LvtuneError(
+            f"sentence mode '{mode}'", f"one of {known}", suggest(mode, list(SENTENCE_MODES), "choose one")
+        )
     fixed = {"human": PHOTO, "none": NONE}
     if mode != "keypoints":
-        return {category: (fixed.get(mode, sentence),) for category, sentence in prompts.items()}
+        return {category: (fixed.get(mode, sentence),) for category, sentence in sentences.items()}
     if not keypoints:
-        raise LvtuneError("prompt mode 'keypoints' without key points", "their names",
+        raise LvtuneError("sentence mode 'keypoints' without key points", "their names",
                           "pass skeleton.keypoints")  # fmt: skip
     names = [name.replace("_", " ") for name in keypoints]
-    for sentence in prompts.values():
+    for sentence in sentences.values():
         if not re.search(r"\bhuman\b", sentence):
             raise LvtuneError(
-                f"sentence '{sentence}' in prompt mode 'keypoints'", 'a sentence with the word "human"',
+                f"sentence '{sentence}' in sentence mode 'keypoints'", 'a sentence with the word "human"',
                 'write it with "human", such as "a sketch of a human"',
             )  # fmt: skip
     return {
         category: tuple(re.sub(r"\bhuman\b", f"human's {name}", sentence) for name in names)
-        for category, sentence in prompts.items()
+        for category, sentence in sentences.items()
     }

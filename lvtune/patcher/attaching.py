@@ -131,7 +131,7 @@ def use_adapter(
     model: nn.Module,
     adapters: str | Sequence[str | None] | Any | None = ...,
     *,
-    prompt: str | Sequence[str | None] | Any | None = ...,
+    category: str | Sequence[str | None] | Any | None = ...,
 ) -> Iterator[None]:
     """Selects adapters for the calls inside the block, in this thread or task only.
 
@@ -141,11 +141,11 @@ def use_adapter(
         model: a base or a plain model.
         adapters: a name, None for the bare base, or one of these per sample. Nowhere chosen: the last attached.
             ``"auto"``, or a :class:`lvtune.Auto`: each sample's own, by the looks of the picture.
-        prompt: category whose sentence is read, or one per sample; None (and nowhere chosen): the mean of the
+        category: category whose sentence is read, or one per sample; None (and nowhere chosen): the mean of the
             adapter's sentences.
 
     Raises:
         LvtuneError: a name that is not attached; neither a name nor names.
     """
-    with choose_adapters(as_base(model).model, adapters, prompt):
+    with choose_adapters(as_base(model).model, adapters, category):
         yield

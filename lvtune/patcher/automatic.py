@@ -130,7 +130,7 @@ class Auto:
         if name in self.sentences:
             given = self.sentences[name]
             return (given,) if isinstance(given, str) else tuple(given)
-        for found in (read, _prompts_of(domain)):
+        for found in (read, _sentences_of(domain)):
             # a picture's caption tells of that picture; these words tell of any
             told = [text for key, text in found.items() if not is_key(key) and text not in (PHOTO, PICTURE, NONE)]
             if told:
@@ -151,11 +151,11 @@ class Auto:
             return self._rankers[device]
 
 
-def _prompts_of(domain: str | None) -> Mapping[str, str]:
+def _sentences_of(domain: str | None) -> Mapping[str, str]:
     from lvtune.domains import get_domain
 
     try:
-        return get_domain(domain).prompts if domain else {}
+        return get_domain(domain).sentences if domain else {}
     except LvtuneError:  # an adapter's file may name a domain of somebody else's package
         return {}
 

@@ -148,12 +148,12 @@ class Ledger:
         pixels = given[self.base.batched[0]]
         if selection.is_automatic:
             decide = usual() if selection.adapters == AUTO else selection.adapters
-            selection = Selection(tuple(decide(self.base, dict(self.adapters), pixels)), selection.prompt)
+            selection = Selection(tuple(decide(self.base, dict(self.adapters), pixels)), selection.category)
         groups = selection.groups(self.active, len(pixels))
         for group in groups:
             check_name(self.model, group.owner)
         if len(groups) == 1:
-            return [(Routing((Part(self._entries[groups[0].owner].plan, groups[0].prompts),)), None)]
+            return [(Routing((Part(self._entries[groups[0].owner].plan, groups[0].categories),)), None)]
         further = any(value is not None for name, value in given.items() if name not in self.base.batched)
         # compiled code would be compiled anew for each pattern of adapters in a batch
         together = not (torch.is_grad_enabled() or further or compiling or is_compiled(self.model))
@@ -172,7 +172,7 @@ class Ledger:
     def _run(self, groups: list[Group]) -> tuple[Routing, Tensor]:
         ends = list(itertools.accumulate(len(group.places) for group in groups))
         parts = tuple(
-            Part(self._entries[group.owner].plan, group.prompts, end - len(group.places), end)
+            Part(self._entries[group.owner].plan, group.categories, end - len(group.places), end)
             for group, end in zip(groups, ends, strict=True)
         )
         return Routing(parts), torch.tensor([place for group in groups for place in group.places])
@@ -220,7 +220,7 @@ class Ledger:
                 "call the model itself",
             )  # fmt: skip
         owner = self.active if selection.adapters is ... else selection.adapters
-        return Routing((Part(self._entries[owner].plan, selection.prompt),))
+        return Routing((Part(self._entries[owner].plan, selection.category),))
 
     def install(self, owner: str, changes: list[Change]) -> None:
         """Lets ``owner`` make changes; the first owner at a site brings the hook, the last takes it away.

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from lvtune.bases.base import Base, as_base
-from lvtune.bases.changes import AddToOutput, Change, ExtendKeyValue, Fold, InsertTokens, StandIn
+from lvtune.bases.changes import AddToOutput, Change, ExtendKeyValue, Fold, InsertTokens, ReplaceForward
 from lvtune.core.errors import LvtuneError
 from lvtune.patcher.attaching import attach, use_adapter
 from lvtune.patcher.shapes import check_fit
@@ -24,7 +24,7 @@ _WORDS: dict[type, str] = {
     AddToOutput: "adds what is no linear map of a layer's input",
     ExtendKeyValue: "appends rows of keys and values",
     InsertTokens: "inserts tokens",
-    StandIn: "puts a computation of its own in a module's place",
+    ReplaceForward: "puts a computation of its own in a module's place",
 }
 """What a change that cannot be folded does."""
 
@@ -51,7 +51,7 @@ class Merged:
 
 
 def merge(
-    base: nn.Module, adapter: nn.Module, *, prompt: str | None = None, pixel_values: Tensor | None = None
+    base: nn.Module, adapter: nn.Module, *, category: str | None = None, pixel_values: Tensor | None = None
 ) -> Merged:
     """A copy of ``base`` that gives by itself what ``base`` gives under ``adapter``; neither is written.
 
@@ -62,7 +62,7 @@ def merge(
     Args:
         base: a base or plain model; in half precision, weights are added in float32 and rounded once.
         adapter: made for that base; attached or not.
-        prompt: category whose sentence is folded in; None: the mean of the adapter's sentences.
+        category: category whose sentence is folded in; None: the mean of the adapter's sentences.
         pixel_values: pictures (B, 3, H, W) to compare on; None: two of noise.
 
     Raises:
@@ -70,14 +70,14 @@ def merge(
             that reads no sentences though one was asked for; weights that overflow the base's precision.
     """
     view = as_base(base)
-    _check_prompt(adapter, prompt)
+    _check_category(adapter, category)
     check_fit(adapter, view)
     twin = type(view)(view.copy_model(), view.spec).freeze()
     own = twin_of(adapter).to(device=view.device, dtype=torch.promote_types(view.dtype, torch.float32))
     pixels = noise(view) if pixel_values is None else pixel_values.to(device=view.device, dtype=view.dtype)
     with torch.no_grad():
-        weights = fold(own, twin, prompt)
-        with attach(twin, own), use_adapter(twin, prompt=prompt):
+        weights = fold(own, twin, category)
+        with attach(twin, own), use_adapter(twin, category=category):
             expected = outputs_of(twin, pixels)
         for module, values in weights.items():
             _put(module, values)
@@ -89,17 +89,17 @@ def merge(
 
 
 def twin_of(adapter: nn.Module) -> nn.Module:
-    """A copy in evaluation mode; the embedded prompts, which are only read, stay one and the same."""
+    """A copy in evaluation mode; the embedded sentences, which are only read, stay one and the same."""
     return copy.deepcopy(adapter, {id(adapter.bank): adapter.bank}).eval()
 
 
-def fold(adapter: nn.Module, base: Base, prompt: str | None) -> dict[nn.Module, dict[str, Tensor]]:
+def fold(adapter: nn.Module, base: Base, category: str | None) -> dict[nn.Module, dict[str, Tensor]]:
     """The weights that modules of ``base`` would have with an adapter's changes in them, nothing of it written yet.
 
     Args:
         adapter: on the base's device, in the precision to compute in.
         base: whose modules are looked at.
-        prompt: category, or None.
+        category: category, or None.
 
     Returns:
         Module to tensors, in the order to write them: what stands in for a module as a whole comes behind what
@@ -117,15 +117,15 @@ def fold(adapter: nn.Module, base: Base, prompt: str | None) -> dict[nn.Module, 
         folds.setdefault(change.module, []).append((isinstance(change, AddToOutput), change.fold))
     deepest = sorted(folds, key=lambda module: -names[module].count("."))
     dtype = torch.promote_types(base.dtype, torch.float32)
-    return {module: _folded(module, folds[module], prompt, dtype) for module in deepest}
+    return {module: _folded(module, folds[module], category, dtype) for module in deepest}
 
 
 def _folded(
-    module: nn.Module, folds: list[tuple[bool, Fold]], prompt: str | None, dtype: torch.dtype
+    module: nn.Module, folds: list[tuple[bool, Fold]], category: str | None, dtype: torch.dtype
 ) -> dict[str, Tensor]:
     own = {n: v.to(dtype) if v.is_floating_point() else v for n, v in module.state_dict().items()}
     for _, one in sorted(folds, key=lambda pair: pair[0]):
-        own |= one(own, prompt)
+        own |= one(own, category)
     return own
 
 
@@ -138,14 +138,16 @@ def _refused(adapter: nn.Module, change: Change, names: Mapping[nn.Module, str])
     )
 
 
-def _check_prompt(adapter: nn.Module, prompt: str | None) -> None:
-    if prompt is None:
+def _check_category(adapter: nn.Module, category: str | None) -> None:
+    if category is None:
         return
     if adapter.bank is None:
         raise LvtuneError(
-            f"prompt '{prompt}' for {adapter.method}, which reads no sentences", "no prompt", "leave the prompt out"
+            f"category '{category}' for {adapter.method}, which reads no sentences",
+            "no category",
+            "leave the category out",
         )
-    adapter.bank.index(prompt)
+    adapter.bank.index(category)
 
 
 def _put(module: nn.Module, values: Mapping[str, Tensor]) -> None:

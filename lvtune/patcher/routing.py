@@ -25,7 +25,7 @@ class Part:
     """Samples ``start`` to ``stop`` of a call, which go under one adapter; of a call under one adapter, all."""
 
     plan: Plan
-    prompts: str | tuple[str | None, ...] | None = None
+    categories: str | tuple[str | None, ...] | None = None
     """Category asked for, or one per sample; None where nobody asked."""
     start: int = 0
     stop: int | None = None
@@ -37,8 +37,8 @@ class Part:
 
     @property
     def asked(self) -> tuple[str | None, ...] | None:
-        """One prompt per sample, or one for all; None where nobody asked."""
-        return (self.prompts,) if isinstance(self.prompts, str) else self.prompts
+        """One category per sample, or one for all; None where nobody asked."""
+        return (self.categories,) if isinstance(self.categories, str) else self.categories
 
 
 @dataclass(frozen=True, eq=False)

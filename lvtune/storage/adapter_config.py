@@ -34,7 +34,7 @@ FIELDS: dict[str, tuple[type, ...]] = {
 }
 """Field to the types it has in the file, which may hold further fields; none of these may lack.
 
-``prompts`` is a list of [category, sentence] there, since their order is that of the embedded prompts
+``prompts`` is a list of [category, sentence] there, since their order is that of the embedded sentences
 and a JSON object has none; `lvtune.storage.adapter_file.read` gives a dict in that order.
 """
 
@@ -66,8 +66,8 @@ def complete_config(config: Mapping[str, Any], tensors_sha256: str) -> dict[str,
 
 def in_memory(config: dict[str, Any]) -> dict[str, Any]:
     """A checked config as the program uses it: ``prompts`` a dict, category to sentence, in that order."""
-    prompts = config["prompts"]
-    return config if prompts is None else {**config, "prompts": {pair[0]: pair[1] for pair in prompts}}
+    pairs = config["prompts"]
+    return config if pairs is None else {**config, "prompts": {pair[0]: pair[1] for pair in pairs}}
 
 
 def shareable(recipe: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def check_config(config: Any, what: str) -> None:
         bad = "a tensors_sha256 that is no sha256"
     elif len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
         bad = f"the input size {short(sides)}"
-    elif not _are_prompts(config["prompts"]):
+    elif not _are_sentences(config["prompts"]):
         bad = "prompts that are not [category, sentence] with each category once"
     elif not hashes.keys() & PRECISIONS.keys() or not all(isinstance(value, str) for value in hashes.values()):
         bad = "no fingerprint of the base"
@@ -143,7 +143,7 @@ def check_config(config: Any, what: str) -> None:
         raise LvtuneError(f"{what} with {bad}", "what lvtune writes", "copy or download the adapter again")
 
 
-def _are_prompts(prompts: list[Any] | None) -> bool:
+def _are_sentences(prompts: list[Any] | None) -> bool:
     pairs = [pair for pair in prompts or [] if isinstance(pair, list) and [type(word) for word in pair] == [str, str]]
     return prompts is None or len({pair[0] for pair in pairs}) == len(prompts)
 

@@ -45,7 +45,7 @@ def save(
     """Writes an adapter; the same tensors and config give the same bytes.
 
     Args:
-        tensors: the adapter's and its embedded prompts.
+        tensors: the adapter's and its embedded sentences.
         config: the fields of `lvtune.storage.adapter_config.FIELDS`; ``format_version``, ``tensors_sha256`` and
             ``lvtune_version`` are filled in, and the recipe loses what belongs to this machine.
         folder: made where it is not there; an adapter in it is replaced, other files stay.

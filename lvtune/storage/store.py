@@ -12,12 +12,12 @@ from lvtune.adapters.factory import adopt, base_of
 from lvtune.adapters.method_registry import METHODS, method_config
 from lvtune.bases.base import as_base
 from lvtune.bases.fingerprint import fingerprints
-from lvtune.config.schema import plain
+from lvtune.config.schema import plain, with_new_names
 from lvtune.core.errors import LvtuneError
 from lvtune.core.version import __version__
 from lvtune.data.skeletons import Skeleton
-from lvtune.language.bank import PromptBank
-from lvtune.language.bank_cache import shared
+from lvtune.language.bank import SentenceBank
+from lvtune.language.bank_cache import cached_bank
 from lvtune.storage import adapter_file, peft_folder
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lvtune.bases.base import Base
 
 _BANK = "bank."
-"""Prefix of the embedded prompts among the tensors of a file."""
+"""Prefix of the embedded sentences among the tensors of a file."""
 
 
 def adapter_config(adapter: nn.Module, base: Base, **more: Any) -> dict[str, Any]:
@@ -108,14 +108,17 @@ def read_adapter(source: Path, base: nn.Module, *, prints: dict[str, str] | None
 
 
 def from_config(config: dict[str, Any], view: Base, tensors: dict[str, Tensor]) -> nn.Module:
-    """The adapter that a config describes, with its embedded prompts and untuned weights."""
+    """The adapter that a config describes, with its embedded sentences and untuned weights."""
     cls = METHODS.get(config["method"])
-    options = method_config(config["method"], config["method_config"])
+    stored_options, _ = with_new_names(cls.Config, config["method_config"])
+    options = method_config(config["method"], stored_options)
     skeleton, bank = Skeleton.from_dict(config["skeleton"]), None
     if config["prompts"] is not None:
         stored = {name[len(_BANK) :]: value for name, value in tensors.items() if name.startswith(_BANK)}
-        prompts = config["prompts"]
-        bank = shared(PromptBank.from_tensors(stored, tuple(prompts), tuple(prompts.values()), config["text_encoder"]))
+        sentences = config["prompts"]
+        bank = cached_bank(
+            SentenceBank.from_tensors(stored, tuple(sentences), tuple(sentences.values()), config["text_encoder"])
+        )
     with torch.random.fork_rng(devices=[]):
         adapter = cls(options, view, bank=bank, skeleton=skeleton)
     adapter.saved_with = {key: config.get(key) for key in ("training", "metrics")}

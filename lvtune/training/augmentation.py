@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from lvtune.training.objective import register_objective
-from lvtune.training.objective_wrapper import Around, Steps, change_pictures
+from lvtune.training.objective_wrapper import ObjectiveWrapper, Steps, change_pictures
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
@@ -113,7 +113,7 @@ class AugmentationConfig:
 
 
 @register_objective("augmentation")
-class Augmentation(Around):
+class Augmentation(ObjectiveWrapper):
     """The pose's loss on pictures changed in six ways."""
 
     Config = AugmentationConfig

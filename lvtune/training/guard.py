@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from lvtune.data.dataset import collate
-from lvtune.data.subset import Chosen, nested_order
+from lvtune.data.subset import Subset, nested_order
 from lvtune.patcher.attaching import attach, use_adapter
 from lvtune.training.loop import tune
 
@@ -31,7 +31,7 @@ LEAST_PICTURES = 4
 
 
 @dataclass(frozen=True)
-class Guarded:
+class GuardResult:
     """What the check found."""
 
     share: float
@@ -63,7 +63,7 @@ def choose_share(
     kinds: Sequence[str],
     seed: int = 0,
     device: str = "auto",
-) -> Guarded:
+) -> GuardResult:
     """How much of the change that tuning makes is worth keeping; the adapter is left as it was.
 
     Args:
@@ -84,11 +84,11 @@ def choose_share(
     beside = None if trained is None else _copy(trained)
     for half in _halves(pictures, kinds, seed):
         kept_out = [i for i in range(len(pictures)) if i not in half]
-        tune(base, adapter, Chosen(data, sorted(half)), objective, options, seed=seed, device=device)
+        tune(base, adapter, Subset(data, sorted(half)), objective, options, seed=seed, device=device)
         end = _copy(adapter)
         for share in SHARES:
             adapter.load_state_dict(between(start, end, share))
-            losses = losses_of(base, adapter, Chosen(plain, kept_out), judge)
+            losses = losses_of(base, adapter, Subset(plain, kept_out), judge)
             whole[share][kept_out] = losses
         adapter.load_state_dict(start)
         if trained is not None:
@@ -138,9 +138,9 @@ def losses_of(base: Base, adapter: nn.Module, data: Dataset, judge: Callable[[Ba
     return torch.tensor(found)
 
 
-def _decide(losses: dict[float, Tensor]) -> Guarded:
+def _decide(losses: dict[float, Tensor]) -> GuardResult:
     means = {share: float(values.mean()) for share, values in losses.items()}
     best = min(means, key=means.get)
     gains = losses[0.0] - losses[best]
     chance = float(gains.std() / max(1, len(gains)) ** 0.5) if len(gains) > 1 else 0.0
-    return Guarded(best if float(gains.mean()) > chance else 0.0, means, chance)
+    return GuardResult(best if float(gains.mean()) > chance else 0.0, means, chance)

@@ -62,7 +62,7 @@ class HandObjective(Objective):
                 f"objective hand with {fault}", "a base such as hand3d-vit and a domain such as hand-figures",
                 "choose --objective heatmap",
             )  # fmt: skip
-        with use_adapter(base, prompt=batch["category"]):
+        with use_adapter(base, category=batch["category"]):
             output = base.hands(batch["pixel_values"], batch["side"])
         return self.config.heat * self.heat(base, output, batch) + self.config.pose * self.pose(output, batch)
 

@@ -31,7 +31,7 @@ class HeatmapObjective(Objective):
 
     def __call__(self, base: Base, batch: dict) -> Tensor:
         """Loss of one batch of :class:`lvtune.data.dataset.PoseDataset`, a scalar."""
-        with use_adapter(base, prompt=batch["category"]):
+        with use_adapter(base, category=batch["category"]):
             heatmaps = base(batch["pixel_values"])  # (B, K, h, w)
         target, weight = base.codec.encode(batch["keypoints"], batch["visible"])
         return keypoint_mse(heatmaps, target, weight)

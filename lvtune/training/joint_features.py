@@ -1,4 +1,4 @@
-"""Vectors of a joint encoder for an objective: of all prompts, and of the training pictures."""
+"""Vectors of a joint encoder for an objective: of all sentences, and of the training pictures."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from torch.utils.data import DataLoader
 
 from lvtune.core.errors import LvtuneError
 from lvtune.data.dataset import collate
-from lvtune.language.grammars import Grammar, grammar_of, load_grammar, sentences_of
+from lvtune.language.grammars import Grammar, grammar_of, load_grammar, sentence_grammar
 from lvtune.language.joint_cache import mapped, text_features
 from lvtune.language.joint_encoders import JointEncoder, load_joint_encoder
 from lvtune.language.joint_registry import unnormalised
 from lvtune.language.sentences import PHOTO
 
 if TYPE_CHECKING:
-    from lvtune.training.objective import Setting
+    from lvtune.training.objective import ObjectiveContext
 
 RANDOM_DIM = 512
 _AT_ONCE = 64
@@ -38,8 +38,8 @@ class Options(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class PromptVectors:
-    """P prompts and their vectors."""
+class SentenceVectors:
+    """P sentences and their vectors."""
 
     grammar: Grammar
     vectors: np.ndarray
@@ -47,14 +47,16 @@ class PromptVectors:
     source: Tensor
     """(D,) of what the training pictures look like."""
     tags: tuple[str | None, ...]
-    """Category of each prompt."""
+    """Category of each sentence."""
     encoder: JointEncoder | None
     """None where nothing needs one: random words and no pictures."""
     l2: bool = False
 
     @classmethod
-    def of(cls, setting: Setting, options: Options, *, steered: bool = False, pictures: bool = True) -> PromptVectors:
-        """The prompts that an objective's options ask for.
+    def of(
+        cls, setting: ObjectiveContext, options: Options, *, steered: bool = False, pictures: bool = True
+    ) -> SentenceVectors:
+        """The sentences that an objective's options ask for.
 
         Args:
             setting: of the run.
@@ -66,17 +68,17 @@ class PromptVectors:
         Raises:
             LvtuneError: no such encoder or grammar; weights that are not at hand.
         """
-        grammar = load_grammar(options.grammar) if options.grammar else grammar_of(setting.domain, setting.prompts)
+        grammar = load_grammar(options.grammar) if options.grammar else grammar_of(setting.domain, setting.sentences)
         if steered and not options.grammar and not grammar.categories:
-            grammar = sentences_of(setting.domain, setting.prompts)
-        prompts, tags = grammar.sentences(), tuple(prompt.category for prompt in grammar)
+            grammar = sentence_grammar(setting.domain, setting.sentences)
+        sentences, tags = grammar.sentences(), tuple(sentence.category for sentence in grammar)
         says_nothing = options.words == "random" and not pictures
         encoder = None if says_nothing else load_joint_encoder(options.encoder)
-        own = (options.source_sentence,) if options.source_sentence else setting.source_prompts or (PHOTO,)
+        own = (options.source_sentence,) if options.source_sentence else setting.source_sentences or (PHOTO,)
         if encoder is None:
-            vectors, source = _random(np.ones(len(prompts)), RANDOM_DIM, setting.seed), torch.zeros(RANDOM_DIM)
+            vectors, source = _random(np.ones(len(sentences)), RANDOM_DIM, setting.seed), torch.zeros(RANDOM_DIM)
         else:
-            vectors, sources = text_features(encoder, prompts), text_features(encoder, own)
+            vectors, sources = text_features(encoder, sentences), text_features(encoder, own)
             if options.words == "random":
                 lengths = np.linalg.norm(vectors, axis=1)
                 vectors = _random(lengths, encoder.dim, setting.seed)
@@ -93,11 +95,11 @@ class PromptVectors:
         return len(self.vectors)
 
     def rows(self, drawn: Sequence[int]) -> Tensor:
-        """(B, D) of the prompts at these places."""
+        """(B, D) of the sentences at these places."""
         return _unit(torch.from_numpy(np.array(self.vectors[drawn])), self.l2)
 
     def categories(self, drawn: Sequence[int]) -> list[str | None]:
-        """Categories of the prompts at these places."""
+        """Categories of the sentences at these places."""
         return [self.tags[i] for i in drawn]
 
 
@@ -111,7 +113,7 @@ class PictureVectors:
         l2: bring vectors to length 1.
     """
 
-    def __init__(self, encoder: JointEncoder | None, setting: Setting, *, once: bool, l2: bool) -> None:
+    def __init__(self, encoder: JointEncoder | None, setting: ObjectiveContext, *, once: bool, l2: bool) -> None:
         self.encoder, self.setting, self.once, self.l2 = encoder, setting, once, l2
         self._rows: np.ndarray | None = None
 

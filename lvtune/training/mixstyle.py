@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lvtune.training.objective import register_objective
-from lvtune.training.objective_wrapper import Around, Steps
+from lvtune.training.objective_wrapper import ObjectiveWrapper, Steps
 from lvtune.training.style import Place, Style, change_at, mixed
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class MixStyleConfig:
 
 
 @register_objective("mixstyle")
-class MixStyle(Around):
+class MixStyle(ObjectiveWrapper):
     """The pose's loss on features in mixed styles."""
 
     Config = MixStyleConfig

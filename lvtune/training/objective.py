@@ -2,7 +2,7 @@
 
 An objective is a class with a ``Config`` dataclass (an option a field), registered under a name; an instance maps
 (base, batch) to a scalar loss. Most derive from :class:`Objective`; those that add to another one from
-:class:`lvtune.training.objective_wrapper.Around`.
+:class:`lvtune.training.objective_wrapper.ObjectiveWrapper`.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ def register_objective(name: str) -> Callable[[type], type]:
 
 
 @dataclass(frozen=True)
-class Setting:
+class ObjectiveContext:
     """What an objective may know of the run that it is part of."""
 
     base: Base
     """On the device of the run."""
     domain: str = ""
     """Name of the target."""
-    prompts: Mapping[str, str] = field(default_factory=dict)
+    sentences: Mapping[str, str] = field(default_factory=dict)
     """The target's categories and their sentences."""
-    source_prompts: tuple[str, ...] = ()
+    source_sentences: tuple[str, ...] = ()
     """What the training pictures look like where they are not the target's."""
     plain: Callable[[], Dataset] | None = None
     """Makes the training samples without augmentation, in the same order."""
@@ -65,7 +65,7 @@ class Objective:
     notes: tuple[str, ...] = ()
     """What a reader of the report must know."""
 
-    def prepare(self, setting: Setting) -> None:
+    def prepare(self, setting: ObjectiveContext) -> None:
         """Called once before the first batch.
 
         Raises:

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from lvtune.core.errors import LvtuneError
 from lvtune.language.joint_registry import unnormalised
-from lvtune.training.objective import OBJECTIVES, Objective, Setting
+from lvtune.training.objective import OBJECTIVES, Objective, ObjectiveContext
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
 
 
-class Around(Objective):
+class ObjectiveWrapper(Objective):
     """Wraps the objective that ``config.pose`` names; None: what suits the base.
 
     Its config has the fields ``pose`` and ``pose_options``.
@@ -27,13 +27,13 @@ class Around(Objective):
 
     config: Any
 
-    def prepare(self, setting: Setting) -> None:
+    def prepare(self, setting: ObjectiveContext) -> None:
         """Makes the wrapped objective, and remembers base and seed."""
         from lvtune.training.objective import objective_config
 
         name = self.config.pose or setting.base.objective
         made = OBJECTIVES.get(name)(objective_config(name, self.config.pose_options))
-        if isinstance(made, Around):
+        if isinstance(made, ObjectiveWrapper):
             raise LvtuneError(f"objective {name} within another", "heatmap or hand", "leave --objective.pose out")
         made.prepare(setting)
         self.pose, self.setting, self.notes = made, setting, (*type(self).notes, *made.notes)

@@ -11,13 +11,13 @@ from lvtune.training import (
     text_style,
 )
 from lvtune.training.heatmap import HeatmapObjective
-from lvtune.training.objective import OBJECTIVES, Objective, Setting, objective_config, register_objective
+from lvtune.training.objective import OBJECTIVES, Objective, ObjectiveContext, objective_config, register_objective
 
 __all__ = [
     "OBJECTIVES",
     "HeatmapObjective",
     "Objective",
-    "Setting",
+    "ObjectiveContext",
     "augmentation",
     "hand_objective",
     "heatmap",

@@ -14,7 +14,7 @@ def param_groups(
 ) -> list[dict]:
     """Trainable parameters in groups of one decay and one learning-rate scale.
 
-    Vectors (biases, norms, gates) and embeddings (positions, prompts) are not decayed, as in ViTPose's recipe.
+    Vectors (biases, norms, gates) and embeddings (positions, visual prompts) are not decayed, as in ViTPose's recipe.
 
     Args:
         module: its parameters with ``requires_grad`` are taken; an adapter says by ``undecayed`` which of them are

@@ -22,11 +22,11 @@ from lvtune.training.augmentation import augment_batch
 from lvtune.training.branch import Branch1
 from lvtune.training.contrast import nt_xent
 from lvtune.training.objective import register_objective
-from lvtune.training.objective_wrapper import Around, watch
+from lvtune.training.objective_wrapper import ObjectiveWrapper, watch
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
-    from lvtune.training.objective import Setting
+    from lvtune.training.objective import ObjectiveContext
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class PeclrConfig:
 
 
 @register_objective("peclr")
-class Peclr(Around):
+class Peclr(ObjectiveWrapper):
     """The pose's loss plus an equivariant contrast of two views."""
 
     Config = PeclrConfig
@@ -58,7 +58,7 @@ class Peclr(Around):
     def __init__(self, config: PeclrConfig | None = None) -> None:
         self.config = config or PeclrConfig()
 
-    def prepare(self, setting: Setting) -> None:
+    def prepare(self, setting: ObjectiveContext) -> None:
         """Makes the branch."""
         super().prepare(setting)
         with torch.random.fork_rng(devices=[]):

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as V
 
 from lvtune.training.objective import register_objective
-from lvtune.training.objective_wrapper import Around, Steps, change_pictures
+from lvtune.training.objective_wrapper import ObjectiveWrapper, Steps, change_pictures
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
@@ -202,7 +202,7 @@ class RandomStylesConfig:
 
 
 @register_objective("random-styles")
-class RandomStyles(Around):
+class RandomStyles(ObjectiveWrapper):
     """The pose's loss on pictures of random looks."""
 
     Config = RandomStylesConfig

@@ -2,7 +2,7 @@
 
 Source: Lee et al., Image-free Domain Generalization via CLIP for 3D Hand Pose Estimation, WACV 2023. Beside the
 pose's own loss, a second branch encodes the feature map alone (e1) and together with a frozen joint encoder's vector
-of picture and random prompt (e2), and the contrast of :mod:`lvtune.training.contrast` draws the two together. The
+of picture and random sentence (e2), and the contrast of :mod:`lvtune.training.contrast` draws the two together. The
 branch is trained along and thrown away: at test time the model is the plain one. Nothing here knows hands.
 
 Published settings: L = L_heat + L_pose + 0.1 L_con, Adam 1e-4, w = 0.6 (STB) and 0.9 (RHD).
@@ -22,13 +22,13 @@ from lvtune.core.errors import LvtuneError
 from lvtune.language.grammars import draw
 from lvtune.training.branch import Branch2
 from lvtune.training.contrast import Form, Reduce, contrastive, farthest
-from lvtune.training.joint_features import PictureVectors, PromptVectors
+from lvtune.training.joint_features import PictureVectors, SentenceVectors
 from lvtune.training.objective import register_objective
-from lvtune.training.objective_wrapper import Around, stray, watch
+from lvtune.training.objective_wrapper import ObjectiveWrapper, stray, watch
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
-    from lvtune.training.objective import Setting
+    from lvtune.training.objective import ObjectiveContext
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class TextContrastConfig:
     encoder: str = "clip"
     """Joint encoder of pictures and sentences: clip, siglip, with :FOLDER or :owner/model for other weights."""
     grammar: str | None = None
-    """Grammar of the prompts, by name or as a YAML file; None: that of the domain."""
+    """Grammar of the sentences, by name or as a YAML file; None: that of the domain."""
     source_sentence: str | None = None
     """What the training pictures look like, for steer; None: the source's own sentence."""
     images: Literal["step", "once"] = "step"
@@ -76,16 +76,16 @@ class TextContrastConfig:
 
 
 @register_objective("text-contrast")
-class TextContrast(Around):
-    """The pose's loss plus the contrast with text; one prompt per picture and step, drawn uniformly."""
+class TextContrast(ObjectiveWrapper):
+    """The pose's loss plus the contrast with text; one sentence per picture and step, drawn uniformly."""
 
     Config = TextContrastConfig
 
     def __init__(self, config: TextContrastConfig | None = None) -> None:
         self.config = config or TextContrastConfig()
 
-    def prepare(self, setting: Setting) -> None:
-        """Loads the joint encoder, embeds all prompts once and makes the branch.
+    def prepare(self, setting: ObjectiveContext) -> None:
+        """Loads the joint encoder, embeds all sentences once and makes the branch.
 
         Raises:
             LvtuneError: no such encoder or grammar; weights that are not at hand.
@@ -93,20 +93,20 @@ class TextContrast(Around):
         super().prepare(setting)
         options = self.config
         kind = options.features
-        self.prompts = PromptVectors.of(setting, options, steered=kind == "steer", pictures=kind != "text")
-        self.pictures = PictureVectors(self.prompts.encoder, setting, once=options.images == "once", l2=options.l2)
+        self.sentences = SentenceVectors.of(setting, options, steered=kind == "steer", pictures=kind != "text")
+        self.pictures = PictureVectors(self.sentences.encoder, setting, once=options.images == "once", l2=options.l2)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(setting.seed)
-            self.trained = Branch2(setting.base.width, self.prompts.dim, options.combine).to(setting.base.device)
+            self.trained = Branch2(setting.base.width, self.sentences.dim, options.combine).to(setting.base.device)
         if options.form == "paper":
             said = "text-contrast with form paper: the loss as printed has no lower bound; clamped is the one to use"
             self.notes = (*self.notes, said)
 
     def __call__(self, base: Base, batch: dict) -> Tensor:
         """Loss of one batch, a scalar; it holds at least two samples."""
-        drawn = draw(len(self.prompts), batch["index"].tolist(), self.trained.next(), self.setting.seed)
+        drawn = draw(len(self.sentences), batch["index"].tolist(), self.trained.next(), self.setting.seed)
         if self.setting.text_only:
-            batch = stray(batch, self.prompts.categories(drawn))
+            batch = stray(batch, self.sentences.categories(drawn))
         with watch(base) as seen:
             loss = self.pose(base, batch)
         features, heatmaps = seen.one()
@@ -125,15 +125,15 @@ class TextContrast(Around):
         return loss + options.weight * contrast
 
     def vectors(self, batch: dict, drawn: np.ndarray) -> Tensor:
-        """f^CLIP (B, dim) of the batch and its prompts."""
+        """f^CLIP (B, dim) of the batch and its sentences."""
         device, options = batch["pixel_values"].device, self.config
         if options.features == "text":
-            return self.prompts.rows(drawn).to(device)
+            return self.sentences.rows(drawn).to(device)
         seen = self.pictures(batch)
         if options.features == "image":
             return seen
-        said = self.prompts.rows(drawn).to(device)
+        said = self.sentences.rows(drawn).to(device)
         if options.features == "both":
             return options.w * seen + (1 - options.w) * said
-        moved = seen + options.strength * (said - self.prompts.source.to(device))
+        moved = seen + options.strength * (said - self.sentences.source.to(device))
         return F.normalize(moved, dim=-1) if options.l2 else moved

@@ -18,14 +18,14 @@ import torch
 from torch import Tensor
 
 from lvtune.language.grammars import draw
-from lvtune.training.joint_features import PictureVectors, PromptVectors
+from lvtune.training.joint_features import PictureVectors, SentenceVectors
 from lvtune.training.objective import register_objective
-from lvtune.training.objective_wrapper import Around, Steps, stray
+from lvtune.training.objective_wrapper import ObjectiveWrapper, Steps, stray
 from lvtune.training.style import Place, Style, change_at
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
-    from lvtune.training.objective import Setting
+    from lvtune.training.objective import ObjectiveContext
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class TextStyleConfig:
 
 
 @register_objective("text-style")
-class TextStyle(Around):
+class TextStyle(ObjectiveWrapper):
     """The pose's loss on features whose style follows the target's sentences."""
 
     Config = TextStyleConfig
@@ -73,7 +73,7 @@ class TextStyle(Around):
     def __init__(self, config: TextStyleConfig | None = None) -> None:
         self.config = config or TextStyleConfig()
 
-    def prepare(self, setting: Setting) -> None:
+    def prepare(self, setting: ObjectiveContext) -> None:
         """Loads the joint encoder and embeds the sentences.
 
         Raises:
@@ -81,22 +81,22 @@ class TextStyle(Around):
         """
         super().prepare(setting)
         options, base = self.config, setting.base
-        self.prompts = PromptVectors.of(setting, options, steered=True)
-        self.pictures = PictureVectors(self.prompts.encoder, setting, once=options.images == "once", l2=options.l2)
+        self.sentences = SentenceVectors.of(setting, options, steered=True)
+        self.pictures = PictureVectors(self.sentences.encoder, setting, once=options.images == "once", l2=options.l2)
         width = base.width if options.place == "features" or not base.blocks else base.blocks[options.blocks].width
-        self.trained = StyleMap(self.prompts.dim, 2 * width, options.memory).to(base.device)
+        self.trained = StyleMap(self.sentences.dim, 2 * width, options.memory).to(base.device)
 
     def __call__(self, base: Base, batch: dict) -> Tensor:
         """Loss of one batch, a scalar."""
         options, step, seed = self.config, self.trained.next(), self.setting.seed
         items = batch["index"].tolist()
-        drawn = draw(len(self.prompts), items, step, seed)
+        drawn = draw(len(self.sentences), items, step, seed)
         if self.setting.text_only:
-            batch = stray(batch, self.prompts.categories(drawn))
+            batch = stray(batch, self.sentences.categories(drawn))
         vectors = self.pictures(batch)
         chance = torch.tensor([np.random.default_rng([seed, step, item, 1]).random() for item in items])
         wanted = (chance < options.p).to(vectors)[:, None]
-        direction = (self.prompts.rows(drawn) - self.prompts.source).to(vectors)
+        direction = (self.sentences.rows(drawn) - self.sentences.source).to(vectors)
 
         def change(x: Tensor, channels: int) -> Tensor:
             style = Style.of(x.detach(), channels)

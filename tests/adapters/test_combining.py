@@ -22,13 +22,13 @@ ADD_UP = ["lora", "vlpose-light", "bitfit", "norm", "ssf", "head", "last-blocks"
 NOT = [name for name in METHODS.names() if name not in ADD_UP]
 
 
-def answer(base, adapter, prompt=None):
-    with torch.no_grad(), attach(base, adapter, "own"), use_adapter(base, prompt=prompt):
+def answer(base, adapter, category=None):
+    with torch.no_grad(), attach(base, adapter, "own"), use_adapter(base, category=category):
         return base(PIXELS)
 
 
-def weights_of(base, adapter, prompt=None):
-    return lvtune.merge(base, adapter, prompt=prompt).state_dict()
+def weights_of(base, adapter, category=None):
+    return lvtune.merge(base, adapter, category=category).state_dict()
 
 
 def two(method, base, **options):
@@ -174,16 +174,16 @@ def test_a_rank_above_that_of_the_layers_is_filled_with_nothing():
     torch.testing.assert_close(answer(base, found), answer(base, exact), atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("prompt", [None, "sketch", "mural"])
-def test_sentences_weigh_the_ranks_of_each_as_before(prompt):
+@pytest.mark.parametrize("category", [None, "sketch", "mural"])
+def test_sentences_weigh_the_ranks_of_each_as_before(category):
     base = tiny_base()
     a = make_adapter("vlpose-light", base, stirred=0.05, seed=1)
     b = make_adapter("vlpose-light", base, stirred=0.05, seed=2, r=3, language=5)
     silent = make_adapter("vlpose-light", base, stirred=0.05, seed=3, language=0)
     total = lvtune.combine([silent, a, b], [0.5, 1, -0.4])
     assert (total.config.r, total.config.language) == (11, 21)
-    parts = [weights_of(base, one, None if one is silent else prompt) for one in (silent, a, b)]
-    found = weights_of(base, total, prompt)
+    parts = [weights_of(base, one, None if one is silent else category) for one in (silent, a, b)]
+    found = weights_of(base, total, category)
     for name, origin in base.model.state_dict().items():
         if origin.is_floating_point():
             moves = zip((0.5, 1, -0.4), parts, strict=True)
@@ -194,7 +194,7 @@ def test_sentences_weigh_the_ranks_of_each_as_before(prompt):
 def test_sentences_of_two_domains_are_fixed_first(tmp_path):
     base = tiny_base()
     a, b = (make_adapter("vlpose-light", base, bank=tiny_bank(seed=s), stirred=0.05, seed=s) for s in (1, 2))
-    fixed = [lvtune.fix_prompt(a.train(), "mural"), lvtune.fix_prompt(b)]
+    fixed = [lvtune.fix_sentence(a.train(), "mural"), lvtune.fix_sentence(b)]
     assert a.training and all(one.bank is None for one in fixed)
     expected = [answer(base, a.eval(), "mural"), answer(base, b)]
     for one, own in zip(fixed, expected, strict=True):
@@ -211,9 +211,9 @@ def test_sentences_of_two_domains_are_fixed_first(tmp_path):
     assert torch.equal(answer(base, again), answer(base, fixed[0]))
     for other, message in ((make_adapter("lora", base), "reads no"), (make_adapter("vlpose", base), "do without")):
         with pytest.raises(LvtuneError, match=message):
-            lvtune.fix_prompt(other)
+            lvtune.fix_sentence(other)
     with pytest.raises(LvtuneError, match="no sentence for 'etching'"):
-        lvtune.fix_prompt(a, "etching")
+        lvtune.fix_sentence(a, "etching")
 
 
 @pytest.mark.parametrize("family", ["pvt", "swin", "resnet"])

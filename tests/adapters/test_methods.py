@@ -56,8 +56,8 @@ def take_steps(base, adapter, count=3, lr=1e-2):
     return losses
 
 
-def answer(base, adapter, prompt=None):
-    with torch.no_grad(), attach(base, adapter), use_adapter(base, prompt=prompt):
+def answer(base, adapter, category=None):
+    with torch.no_grad(), attach(base, adapter), use_adapter(base, category=category):
         return base(PIXELS)
 
 
@@ -155,7 +155,7 @@ def test_half_precision_bases(method):
     expected = answer(base, adapter, "mural")
     base.to(torch.bfloat16)
     with attach(base, adapter), torch.no_grad():
-        found = base(PIXELS.bfloat16(), prompt="mural")
+        found = base(PIXELS.bfloat16(), category="mural")
     assert found.dtype == torch.bfloat16
     assert (found.float() - expected).abs().max() < 0.05 * expected.abs().max()
     fresh = make_adapter(method, base)
@@ -292,5 +292,5 @@ def test_the_bank_travels_with_the_adapter(tmp_path):
     again = load_adapter(save_adapter(adapter, tmp_path), base)
     assert again.bank.categories == bank.categories and again.bank.sentences == bank.sentences
     assert torch.equal(again.bank.tokens, bank.tokens) and torch.equal(again.bank.mask, bank.mask)
-    for prompt in (None, "sketch", "mural"):
-        assert torch.equal(answer(base, again, prompt), answer(base, adapter, prompt))
+    for category in (None, "sketch", "mural"):
+        assert torch.equal(answer(base, again, category), answer(base, adapter, category))

@@ -26,8 +26,8 @@ def made(method, base, **options):
     return make_adapter(method, base, stirred=0.05, **options)
 
 
-def answer(base, adapter, prompt=None):
-    with torch.no_grad(), attach(base, adapter, "own"), use_adapter(base, prompt=prompt):
+def answer(base, adapter, category=None):
+    with torch.no_grad(), attach(base, adapter, "own"), use_adapter(base, category=category):
         return base(PIXELS)
 
 
@@ -44,10 +44,10 @@ def test_lora_under_vlpose_is_vlpose_on_the_base_with_lora_in_it():
     merged = lvtune.merge(base, lora).base
     vlpose_there = make_adapter("vlpose", merged)
     vlpose_there.load_tensors(vlpose.tensors())
-    for prompt in (None, "mural"):
-        expected = answer(merged, vlpose_there, prompt)
-        assert close(answer(base, both, prompt), expected)
-        assert not close(answer(base, vlpose, prompt), expected, 1e-3)
+    for category in (None, "mural"):
+        expected = answer(merged, vlpose_there, category)
+        assert close(answer(base, both, category), expected)
+        assert not close(answer(base, vlpose, category), expected, 1e-3)
 
 
 @pytest.mark.parametrize("first", ["bitfit", "norm", "lora", "dora", "vlpose-light", "ssf"])
@@ -75,13 +75,15 @@ def test_the_order_counts_where_one_scales_what_the_other_adds():
 
 def test_all_of_its_kind_that_meet_act_together():
     base = tiny_base()
-    deep = [made("vpt", base, seed=s, prompts=n, zero_init=False, predictor=False) for s, n in ((1, 2), (2, 3))]
-    one = made("vpt", base, prompts=5, zero_init=False, predictor=False)
+    deep = [made("vpt", base, seed=s, visual_prompts=n, zero_init=False, predictor=False) for s, n in ((1, 2), (2, 3))]
+    one = made("vpt", base, visual_prompts=5, zero_init=False, predictor=False)
     rows = [torch.cat(pair) for pair in zip(*(adapter.prompts for adapter in deep), strict=True)]
     one.load_tensors({f"prompts.{i}": row.detach() for i, row in enumerate(rows)})
     assert close(answer(base, lvtune.stack(deep)), answer(base, one))
-    shallow = [made("vpt", base, seed=s, prompts=n, placement="shallow", predictor=False) for s, n in ((1, 2), (2, 3))]
-    one = made("vpt", base, prompts=5, placement="shallow", predictor=False)
+    shallow = [
+        made("vpt", base, seed=s, visual_prompts=n, placement="shallow", predictor=False) for s, n in ((1, 2), (2, 3))
+    ]
+    one = made("vpt", base, visual_prompts=5, placement="shallow", predictor=False)
     one.load_tensors({"prompts.0": torch.cat([adapter.prompts[0].detach() for adapter in reversed(shallow)])})
     assert close(answer(base, lvtune.stack(shallow)), answer(base, one))
 
@@ -100,11 +102,14 @@ def test_one_name_one_file_and_off_again_bit_for_bit(tmp_path):
     assert torch.equal(answer(base, again, "mural"), answer(base, both, "mural"))
     with attach(base, lora, "lora"), attach(base, again, "both"), attach(base, vlpose, "vlpose"), torch.no_grad():
         names = ["both", "lora", None, "vlpose"]
-        mixed = base(PIXELS, adapters=names, prompt=["sketch", None, None, "mural"])
-        with use_adapter(base, prompt="sketch"):
+        mixed = base(PIXELS, adapters=names, category=["sketch", None, None, "mural"])
+        with use_adapter(base, category="sketch"):
             first = base(PIXELS, adapters="both")[0]
-        singles = [first, *(base(PIXELS, adapters=n, prompt=p)[i] for i, n, p in ((1, "lora", None), (2, None, None)))]
-        singles.append(base(PIXELS, adapters="vlpose", prompt="mural")[3])
+        singles = [
+            first,
+            *(base(PIXELS, adapters=n, category=p)[i] for i, n, p in ((1, "lora", None), (2, None, None))),
+        ]
+        singles.append(base(PIXELS, adapters="vlpose", category="mural")[3])
     assert close(mixed, torch.stack(singles))
     assert snapshot(base) == before
     for adapter, tensors in zip((lora, vlpose), own, strict=True):
@@ -127,7 +132,7 @@ def test_a_stack_of_mergeable_members_merges():
     merged = lvtune.merge(base, both)
     assert close(merged.base(PIXELS), answer(base, both))
     read = lvtune.stack([made("bitfit", base), made("vlpose-light", base)])
-    assert close(lvtune.merge(base, read, prompt="mural").base(PIXELS), answer(base, read, "mural"))
+    assert close(lvtune.merge(base, read, category="mural").base(PIXELS), answer(base, read, "mural"))
     with pytest.raises(LvtuneError, match="merging stack"):
         lvtune.merge(base, lvtune.stack([parts[0], made("vlpose", base)]))
 
@@ -174,10 +179,10 @@ def test_members_predict_other_key_points_together(tmp_path):
 
 def test_members_and_their_options_from_a_command_line():
     base = tiny_base()
-    given = {"members": "bitfit,lora,vlpose", "options": "2.r=2,2.targets=(query),3.prompts=4"}
+    given = {"members": "bitfit,lora,vlpose", "options": "2.r=2,2.targets=(query),3.visual_prompts=4"}
     stack = make_adapter("stack", base, **given)
     assert [type(member).method for member in stack.members] == ["bitfit", "lora", "vlpose"]
-    assert stack.members[1].config.r == 2 and stack.members[2].config.prompts == 4
+    assert stack.members[1].config.r == 2 and stack.members[2].config.visual_prompts == 4
     assert stack.members[1].predictor is None and stack.members[2].predictor is not None
     mistakes = {
         "a stack of lora, stack": {"members": ("lora", "stack")},
@@ -200,7 +205,7 @@ def test_members_are_tuned_together_each_at_its_own_rate():
     train = Recipe().resolved().train
     rates = {name: stack.lr_scale(name, train) for name, _ in stack.named_parameters()}
     assert rates["members.1.predictor.weight"] == 1.0
-    assert rates["members.1.prompts"] == stack.members[1].config.prompt_lr_scale
+    assert rates["members.1.prompts"] == stack.members[1].config.visual_prompt_lr_scale
     assert {rate for name, rate in rates.items() if name.startswith("members.0.")} == {2.0}
     assert {id(p) for p in stack.undecayed()} == {id(p) for p in stack.members[1].undecayed()}
     batch = collate([TinyPictures()[i] for i in range(4)])
@@ -234,7 +239,7 @@ def test_other_families(family):
 
 def test_prompts_of_one_attention_that_would_push_each_other_out_are_told():
     base = tiny_of("vit")  # one matrix for queries, keys and values: rows need an attention of ours
-    several = [made("vpt", base, seed=s, prompts=2, zero_init=False, predictor=False) for s in (1, 2)]
+    several = [made("vpt", base, seed=s, visual_prompts=2, zero_init=False, predictor=False) for s in (1, 2)]
     with pytest.raises(LvtuneError, match="never acts"):
         lvtune.stack(several)
 

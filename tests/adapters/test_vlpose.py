@@ -12,7 +12,7 @@ from lvtune.adapters.vlpose_decoders import DECODERS
 from lvtune.adapters.vlpose_matchers import MATCHERS
 from lvtune.core.errors import LvtuneError
 from lvtune.data.dataset import collate
-from lvtune.language.bank import PromptBank, get_bank
+from lvtune.language.bank import SentenceBank, get_bank
 from lvtune.patcher.attaching import attach, use_adapter
 from lvtune.training.heatmap import HeatmapObjective
 
@@ -35,7 +35,7 @@ def oracle(model, prompts, placement):
 
 def visual_prompts_alone(target, placement, count=5, **options):
     """No text, no trained head: what is left is the prompts."""
-    adapter = make_adapter("vlpose", target, prompts=count, placement=placement, decoder="baseline", **options)
+    adapter = make_adapter("vlpose", target, visual_prompts=count, placement=placement, decoder="baseline", **options)
     with torch.no_grad():
         adapter.prompts.mul_(30)  # published prompts start small; tuned ones are not
     return adapter
@@ -99,14 +99,14 @@ def test_prompt_counts():
     for size, count in {"ti": 50, "s": 50, "b": 20, "l": 10, "h": 5}.items():
         base.spec = base.spec.with_(size=size)
         for placement, layers in (("deep", 3), ("shallow", 1)):
-            adapter = make_adapter("vlpose", base, prompts=-1, placement=placement)
+            adapter = make_adapter("vlpose", base, visual_prompts=-1, placement=placement)
             assert adapter.prompts.shape == (layers, count, 48)
     assert make_adapter("vlpose", base, placement="none").prompts.numel() == 0
-    prompts = make_adapter("vlpose", base, prompts=50).prompts
+    prompts = make_adapter("vlpose", base, visual_prompts=50).prompts
     assert prompts.std().item() == pytest.approx(0.02, rel=0.05) and prompts.abs().max() <= 2
 
 
-@pytest.mark.parametrize("options", [{"prompts": 0}, {"placement": "none"}, {}])
+@pytest.mark.parametrize("options", [{"visual_prompts": 0}, {"placement": "none"}, {}])
 def test_tuning_starts_from_the_answer_of_the_base(options):
     base = tiny_base()
     adapter = make_adapter("vlpose", base, **options)
@@ -246,14 +246,14 @@ def test_text_acts(matcher, decoder):
     assert adapter.text_proj.weight.grad.abs().max() > 0
     answers = {}
     with attach(base, adapter), torch.no_grad():
-        for prompt in (*bank.categories, None):
-            answers[prompt] = base(PIXELS, prompt=prompt)
+        for category in (*bank.categories, None):
+            answers[category] = base(PIXELS, category=category)
     for (a, given), (b, other) in itertools.product(answers.items(), repeat=2):
         assert torch.equal(given, other) == (a == b)
     other = make_adapter("vlpose", base, bank=tiny_bank(seed=8), matcher=matcher, decoder=decoder)
     other.load_tensors(adapter.tensors())
     with attach(base, other), torch.no_grad():
-        assert not torch.equal(base(PIXELS, prompt="sketch"), answers["sketch"])
+        assert not torch.equal(base(PIXELS, category="sketch"), answers["sketch"])
 
 
 def test_no_prompt_reads_the_mean_of_the_sentences():
@@ -273,7 +273,7 @@ def test_no_prompt_reads_the_mean_of_the_sentences():
 
 
 def test_prompt_dropout_reads_the_mean_now_and_then_in_training_alone():
-    adapter = make_adapter("vlpose", tiny_base(), bank=tiny_bank(dim=48), prompt_dropout=0.25)
+    adapter = make_adapter("vlpose", tiny_base(), bank=tiny_bank(dim=48), sentence_dropout=0.25)
     named = adapter.text(("sketch",), 1)[0]
     adapter.train()
     found = adapter.text(("sketch",) * 400, 400)[0]
@@ -284,7 +284,7 @@ def test_prompt_dropout_reads_the_mean_now_and_then_in_training_alone():
 
 
 def test_learning_rates_of_prompts_and_gates():
-    adapter = make_adapter("vlpose", tiny_base(), prompt_lr_scale=3.0, gate_lr_scale=7.0)
+    adapter = make_adapter("vlpose", tiny_base(), visual_prompt_lr_scale=3.0, gate_lr_scale=7.0)
     scales = {name: adapter.lr_scale(name, None) for name, _ in adapter.named_parameters()}
     assert {n for n, s in scales.items() if s == 3} == {"prompts"}
     gates = {"prompt_gates", "decoder.relation.weight", "decoder.gates.0.weight", "decoder.gates.1.weight"}
@@ -300,9 +300,9 @@ def test_learning_rates_of_prompts_and_gates():
         ({"placement": "middle"}, "deep, shallow, none"),
         ({"matcher": "concatt"}, "did you mean 'concat'"),
         ({"decoder": "duel"}, "did you mean 'dual'"),
-        ({"prompts": -2}, "prompts"),
+        ({"visual_prompts": -2}, "prompts"),
         ({"dropout": 1.5}, "dropout"),
-        ({"prompt_dropout": -0.5}, "prompt_dropout"),
+        ({"sentence_dropout": -0.5}, "sentence_dropout"),
     ],
 )
 def test_options_that_do_not_fit_are_told(options, told):
@@ -324,7 +324,7 @@ def test_batchnorm_of_the_auxiliary_stages_is_the_adapters_own():
 def test_a_wrong_prompt_is_told_on_a_plain_model():
     model = tiny_model()
     attach(model, make_adapter("vlpose", model))
-    with use_adapter(model, prompt="skech"), pytest.raises(LvtuneError, match="did you mean 'sketch'"):
+    with use_adapter(model, category="skech"), pytest.raises(LvtuneError, match="did you mean 'sketch'"):
         model(PIXELS)
 
 
@@ -334,7 +334,7 @@ def many(count, dim=20):
     mask = torch.arange(6) < torch.randint(1, 7, (count, 1), generator=generator)
     tokens = torch.randn(count, 6, dim, generator=generator) * mask[..., None]
     names = tuple(f"caption:{i}" for i in range(count))
-    return PromptBank(names, names, tokens, mask, "test")
+    return SentenceBank(names, names, tokens, mask, "test")
 
 
 def test_of_many_sentences_only_those_read_are_projected():
@@ -346,8 +346,8 @@ def test_of_many_sentences_only_those_read_are_projected():
     tokens, mask = adapter.text(asked, 4)
     assert seen == [3]
     mean, reach = bank.mean()
-    for row, prompt in enumerate(asked):
-        i = None if prompt is None else bank.index(prompt)
+    for row, category in enumerate(asked):
+        i = None if category is None else bank.index(category)
         states, real = (mean, reach) if i is None else (bank.tokens[i], bank.mask[i])
         assert torch.equal(mask[row], real)
         torch.testing.assert_close(tokens[row], adapter.text_proj(states), atol=1e-6, rtol=1e-6)

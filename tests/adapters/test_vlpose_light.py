@@ -33,7 +33,7 @@ def test_a_loaded_one_answers_as_the_one_saved(tmp_path):
     again = load_adapter(save_adapter(adapter, tmp_path / "out", base), base)
     answers = []
     for one in (adapter.eval(), again):
-        with torch.no_grad(), attach(base, one), use_adapter(base, prompt=[adapter.bank.categories[0], None]):
+        with torch.no_grad(), attach(base, one), use_adapter(base, category=[adapter.bank.categories[0], None]):
             answers.append(base(pixels))
     assert torch.equal(*answers)
 

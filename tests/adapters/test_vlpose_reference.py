@@ -1,4 +1,4 @@
-"""Every matcher, decoder and kind of visual prompt against plain einsums, values and gradients.
+"""Every matcher, decoder and kind of visual category against plain einsums, values and gradients.
 
 The reference below is written from the specification alone (arXiv 2402.14456 and the notes on its released code,
 commit f312a9f) over named tensors; of the package it uses nothing but the tensors themselves.
@@ -20,7 +20,7 @@ from lvtune.adapters.vlpose_matchers import MATCHERS
 from lvtune.patcher.attaching import attach
 
 PIXELS = tiny_pixels(2).double()
-PROMPTS = ("sketch", "cartoon")  # of five and of three tokens
+SENTENCES = ("sketch", "cartoon")  # of five and of three tokens
 HEADS, LAYERS, EPS = 4, 3, 1e-6
 PLACEMENTS = ("deep", "gated", "shallow", "ff", "ll")
 
@@ -100,7 +100,7 @@ def encode(t, own, kind):
 
 def relation_of(own, name, e, bank):
     """R (B, 12, 48), or [E ; R] joined by the head that takes it."""
-    rows = [bank.categories.index(prompt) for prompt in PROMPTS]
+    rows = [bank.categories.index(category) for category in SENTENCES]
     mask, text = bank.mask[rows], linear(own, "text_proj", bank.tokens[rows].double())
     both = lambda x: (torch.cat([e, x], 1), torch.cat([torch.ones(2, 12, dtype=torch.bool), mask], 1))  # noqa: E731
     scores = einsum("bnd,btd->bnt", e, text)
@@ -205,7 +205,7 @@ def test_heatmaps_and_gradients_equal_the_reference(matcher, decoder, kind):
     e, r = (x.transpose(1, 2).unflatten(2, (4, 3)) for x in (e, r))
     expected = decode(tensors, own, decoder, e, r)
     with attach(base, adapter):
-        found = base(PIXELS, prompt=PROMPTS)
+        found = base(PIXELS, category=SENTENCES)
         torch.testing.assert_close(found, expected, atol=1e-9, rtol=1e-9)
         weights = torch.randn(found.shape, generator=torch.Generator().manual_seed(4)).double()
         gradients = torch.autograd.grad((found * weights).sum(), [dict(adapter.named_parameters())[n] for n in leaves])

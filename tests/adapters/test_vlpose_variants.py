@@ -56,7 +56,7 @@ def test_taken_off_the_base_is_what_it_was(family):
                 start = base(pixels)
                 assert torch.equal(start, bare) == (not extra or (decoder == "baseline" and family == "resnet"))
                 base.train()
-                base(pixels, prompt="sketch").square().sum().backward()
+                base(pixels, category="sketch").square().sum().backward()
                 base.eval()
             assert not [n for n, p in adapter.named_parameters() if p.requires_grad and p.grad is None]
         assert torch.equal(base(pixels), bare)
@@ -74,7 +74,7 @@ def test_a_trained_last_block_starts_as_the_bases_own(family):
     with attach(base, adapter):
         assert torch.equal(base(pixels), bare)
         base.train()
-        base(pixels, prompt="sketch").square().sum().backward()
+        base(pixels, category="sketch").square().sum().backward()
         base.eval()
         assert all(p.grad is not None for p in own.values())
         with torch.no_grad():
@@ -102,11 +102,11 @@ def test_every_trained_tensor_gets_a_gradient(decoder, placement, prompts):
     """Else training on several GPUs waits for one that never comes."""
     base = tiny_base()
     for matcher in MATCHERS.names() if (decoder, prompts) == ("dual", 2) else ["concat"]:
-        options = {"decoder": decoder, "placement": placement, "prompts": prompts, "matcher": matcher}
+        options = {"decoder": decoder, "placement": placement, "visual_prompts": prompts, "matcher": matcher}
         adapter = make_adapter("vlpose", base, **options)
         with attach(base, adapter):
             base.train()
-            base(PIXELS, prompt="sketch").square().sum().backward()
+            base(PIXELS, category="sketch").square().sum().backward()
             base.eval()
         assert [n for n, p in adapter.named_parameters() if p.requires_grad and p.grad is None] == []
 
@@ -123,7 +123,7 @@ def test_the_baseline_reads_no_sentence():
 def test_inserted_tokens_are_not_among_the_hidden_states(method):
     model = tiny_model()
     bare = model(PIXELS, output_hidden_states=True).hidden_states
-    adapter = make_adapter(method, model, placement="shallow", prompts=5)
+    adapter = make_adapter(method, model, placement="shallow", visual_prompts=5)
     with attach(model, adapter):
         seen = model(PIXELS, output_hidden_states=True)
         assert [s.shape for s in seen.hidden_states] == [s.shape for s in bare] == [(3, 12, 48)] * 4
@@ -232,7 +232,7 @@ def test_what_is_decayed_is_told_by_object():
         for placement in ("deep", "shallow"):
             adapter = make_adapter(method, tiny_base(), placement=placement)
             decayed = {id(p) for g in param_groups(adapter, 0.1) if g["weight_decay"] for p in g["params"]}
-            assert not [n for n, p in adapter.named_parameters() if n.startswith("prompt") and id(p) in decayed]
+            assert not [n for n, p in adapter.named_parameters() if n.startswith("category") and id(p) in decayed]
 
 
 def trainable(adapter):

@@ -31,7 +31,9 @@ def oracle(model, prompts, placement):
 @pytest.mark.parametrize("make", [tiny_base, tiny_model])
 def test_published_prompts_equal_inserted_tokens(make, placement):
     target = make()
-    adapter = make_adapter("vpt", target, prompts=4, placement=placement, zero_init=False, predictor=False, stirred=1)
+    adapter = make_adapter(
+        "vpt", target, visual_prompts=4, placement=placement, zero_init=False, predictor=False, stirred=1
+    )
     theirs = [tokens.detach().clone().requires_grad_() for tokens in adapter.prompts]
     expected = oracle(tiny_model(), theirs, placement)
     with attach(target, adapter):
@@ -60,7 +62,7 @@ def test_gates_open_by_head():
 
 @pytest.mark.parametrize(("placement", "layers"), [("deep", 3), ("shallow", 1)])
 def test_prompts_are_drawn_as_published(placement, layers):
-    adapter = make_adapter("vpt", tiny_base(), prompts=50, placement=placement, predictor=False)
+    adapter = make_adapter("vpt", tiny_base(), visual_prompts=50, placement=placement, predictor=False)
     assert [tokens.shape for tokens in adapter.prompts] == [(50, 48)] * layers
     bound = math.sqrt(6 / (3 * 16 * 16 + 48))
     every = torch.cat(list(adapter.prompts))
@@ -69,7 +71,9 @@ def test_prompts_are_drawn_as_published(placement, layers):
     assert (adapter.gates is None) == (placement == "shallow")
 
 
-@pytest.mark.parametrize(("options", "told"), [({"placement": "none"}, "deep, shallow"), ({"prompts": 0}, "prompts")])
+@pytest.mark.parametrize(
+    ("options", "told"), [({"placement": "none"}, "deep, shallow"), ({"visual_prompts": 0}, "prompts")]
+)
 def test_options_that_do_not_fit_are_told(options, told):
     with pytest.raises(LvtuneError, match=told):
         make_adapter("vpt", tiny_base(), **options)

@@ -12,13 +12,13 @@ from lvtune.api import few_shot as few_module
 from lvtune.api import scoring as scoring_module
 from lvtune.api.job import prepare
 from lvtune.api.recipe import Recipe
-from lvtune.api.score_cache import Known
+from lvtune.api.score_cache import ScoreCache
 from lvtune.api.scoring import Scoring
 from lvtune.bases.base_registry import BASES
 from lvtune.bases.fingerprint import fingerprint
 from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import LSP_14
-from lvtune.training.guard import Guarded
+from lvtune.training.guard import GuardResult
 
 LOSSES = {0.0: 2.0, 0.25: 2.0, 0.5: 2.0, 0.75: 2.0, 1.0: 2.0}
 
@@ -57,7 +57,7 @@ def test_a_tiny_set_warns_and_is_tuned_on_as_long_as_suits_it(tmp_path):
 
 
 def test_where_tuning_does_not_help_the_base_itself_is_left(tmp_path, monkeypatch):
-    monkeypatch.setattr(few_module, "choose_share", lambda *args, **options: Guarded(0.0, LOSSES, 0.1))
+    monkeypatch.setattr(few_module, "choose_share", lambda *args, **options: GuardResult(0.0, LOSSES, 0.1))
     report, _ = run(tmp_path, data={"shots": 6}, train={"max_epochs": 2})
     assert report["target"]["after_on"] == report["target"]["before"]
     assert report["source"]["after_on"] == report["source"]["before"]
@@ -110,7 +110,7 @@ def test_runs_on_one_base_score_it_once(tmp_path, monkeypatch):
     alone = lvtune.adapt(recipe(tmp_path, train={"steps": 1})).to_dict()
     assert [count for _, count in asked] == [12] * 6 and alone["source_off_checked"] is None
     asked.clear()
-    known = Known()
+    known = ScoreCache()
     first = lvtune.adapt(recipe(tmp_path, train={"steps": 1}), known=known).to_dict()
     assert [count for _, count in asked] == [12, 12, 12, 12, 4, 4]
     asked.clear()
@@ -124,7 +124,7 @@ def test_runs_on_one_base_score_it_once(tmp_path, monkeypatch):
 def test_a_base_that_was_changed_is_scored_anew(tmp_path):
     job = prepare(recipe(tmp_path))
     mark = fingerprint(job.base)
-    scoring = Scoring(job, mark, Known())
+    scoring = Scoring(job, mark, ScoreCache())
     scoring.before()
     with torch.no_grad():
         job.base.predictor.weight.mul_(-1)

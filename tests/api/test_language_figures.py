@@ -16,8 +16,8 @@ from lvtune.core.errors import LvtuneError
 from lvtune.domains import get_domain
 from lvtune.domains.source import source_split
 from lvtune.evaluation.inference import split_dataset
-from lvtune.training.joint_features import PromptVectors
-from lvtune.training.objectives import Setting
+from lvtune.training.joint_features import SentenceVectors
+from lvtune.training.objectives import ObjectiveContext
 from lvtune.viz.language import cover, embed_in_plane, feature_map, ranked, retrieval_sheet
 
 
@@ -59,8 +59,10 @@ def test_vectors_of_pictures_and_steered_ones():
     as_picture = torch.from_numpy(np.stack(seen.pictures)).permute(0, 3, 1, 2) / 255
     np.testing.assert_allclose(seen.vectors, joints.ToyJoint().encode_images(as_picture).numpy(), atol=3e-3)
     options = FigureOptions(encoder="toy", w=0.25, l2=False)
-    prompts = PromptVectors.of(Setting(base, domain="x", prompts={"a": "a sketch", "b": "an oil"}), options)
-    moved, chosen = steered(seen.vectors, prompts, options, 0)
+    sentences = SentenceVectors.of(
+        ObjectiveContext(base, domain="x", sentences={"a": "a sketch", "b": "an oil"}), options
+    )
+    moved, chosen = steered(seen.vectors, sentences, options, 0)
     said = joints.ToyJoint().encode_text(["a sketch", "an oil"]).numpy()[chosen]
     np.testing.assert_allclose(moved, 0.25 * seen.vectors + 0.75 * said, rtol=1e-5)
 
@@ -69,7 +71,7 @@ def test_the_commands_draw(tmp_path, capsys):
     shared = ["--domain", "demo-art", "--encoder", "toy", "--count", "8", "--out", str(tmp_path), "--device", "cpu"]
     assert main(["figure", "retrieval", *shared, "--rows", "2", "--columns", "3", "--json"]) == 0
     values = json.loads(capsys.readouterr().out)
-    assert values["prompts"] == 6 and values["files"] == {"retrieval": str(tmp_path / "retrieval.png")}
+    assert values["sentences"] == 6 and values["files"] == {"retrieval": str(tmp_path / "retrieval.png")}
     assert main(["figure", "map", *shared]) == 0
     assert "nearest cosine of a target picture" in capsys.readouterr().out
     assert (tmp_path / "feature-map.png").read_bytes()[:4] == b"\x89PNG"

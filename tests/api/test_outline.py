@@ -46,7 +46,7 @@ def test_what_is_at_hand_is_used(tmp_path):
         ({"base": "vitpose-bb"}, "vitpose-bb"),
         ({"domain": "humanarts"}, "did you mean 'humanart'"),
         ({"language": {"sentences": {"scetch": "a"}}}, "scetch"),
-        ({"evaluate": {"prompt": "scetch"}, "domain": "demo-art", "base": "vitpose-ti"}, "scetch"),
+        ({"evaluate": {"category": "scetch"}, "domain": "demo-art", "base": "vitpose-ti"}, "scetch"),
     ],
 )
 def test_a_mistake_is_still_one(change, told):

@@ -49,7 +49,7 @@ def test_all_mistakes_in_one_error():
         )
     for part in ("'trian'", "'train.epoch'", "train.lr = 'fast'", "'method.promts'"):
         assert part in caught.value.given
-    for part in ("'train'", "'train.epochs'", "'method.prompts'"):
+    for part in ("'train'", "'train.epochs'", "'method.visual_prompts'"):
         assert f"did you mean {part}?" in caught.value.fix
 
 

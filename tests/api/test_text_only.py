@@ -9,7 +9,7 @@ from lvtune.api.job import prepare, training_data
 from lvtune.api.recipe import Recipe
 from lvtune.cli.main import main
 from lvtune.core.errors import LvtuneError
-from lvtune.language.sentences import PHOTO, prompts_of
+from lvtune.language.sentences import PHOTO, sentences_of
 
 
 def recipe(**given):
@@ -24,11 +24,11 @@ def test_the_source_is_tuned_on_and_the_target_is_tested_on():
     assert job.train.name == "the same LSPET photographs, unfiltered" and job.train.render is None
     assert "filters" in job.test.name
     setting = job.objective.setting
-    assert setting.text_only and dict(setting.prompts) == prompts_of("demo-art")
+    assert setting.text_only and dict(setting.sentences) == sentences_of("demo-art")
     # where nothing says what the source looks like it is a photograph
-    assert setting.source_prompts == () and len(job.objective.prompts) == 6
+    assert setting.source_sentences == () and len(job.objective.sentences) == 6
     expected = joints.ToyJoint().encode_text([PHOTO])[0]
-    assert job.objective.prompts.source.tolist() == expected.tolist()
+    assert job.objective.sentences.source.tolist() == expected.tolist()
     assert len(training_data(job)) == 6 == len(setting.plain())
 
 
@@ -40,15 +40,15 @@ def test_without_it_the_target_is_tuned_on():
 def test_on_rendered_hands_the_target_is_what_is_not_trained_on():
     job = prepare(recipe(domain="hand-figures", base="hand3d-vit", method="lora"))
     setting = job.objective.setting
-    assert setting.source_prompts == ("a computer rendering of a hand before a green screen",)
-    assert "green_screen" not in setting.prompts and "wild" in setting.prompts
-    assert len(job.objective.prompts) == 3920
+    assert setting.source_sentences == ("a computer rendering of a hand before a green screen",)
+    assert "green_screen" not in setting.sentences and "wild" in setting.sentences
+    assert len(job.objective.sentences) == 3920
 
 
 def test_a_category_from_its_sentence_alone():
     job = prepare(recipe(domain="demo-art/sketch"))
-    assert job.adapter.bank.categories == ("sketch",) and len(job.objective.prompts) == 1
-    assert job.objective.prompts.categories([0]) == ["sketch"]
+    assert job.adapter.bank.categories == ("sketch",) and len(job.objective.sentences) == 1
+    assert job.objective.sentences.categories([0]) == ["sketch"]
 
 
 def test_what_is_missing_is_told(tmp_path):

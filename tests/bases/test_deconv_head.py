@@ -208,7 +208,7 @@ def test_blocks_describe_the_attention(family):
 @pytest.mark.parametrize("family", WITH_ATTENTION)
 def test_published_prompts_are_further_keys_and_values_of_every_block(family):
     base = tiny(family)
-    adapter = make_adapter("vlpose", base, prompts=3, zero_init=False, stirred=0.3)
+    adapter = make_adapter("vlpose", base, visual_prompts=3, zero_init=False, stirred=0.3)
     with attach(base, adapter):
         seen = seen_attentions(base)
     for layer, (block, (args, kwargs, out)) in enumerate(zip(base.blocks, seen, strict=True)):
@@ -224,7 +224,7 @@ def test_published_prompts_are_further_keys_and_values_of_every_block(family):
 @pytest.mark.parametrize("family", WITH_ATTENTION)
 def test_every_prompt_and_gate_gets_a_gradient(family):
     base = tiny(family)
-    adapter = make_adapter("vlpose", base, prompts=3)
+    adapter = make_adapter("vlpose", base, visual_prompts=3)
     with attach(base, adapter):
         torch.testing.assert_close(base(PIXELS), base(PIXELS, adapters=None), atol=1e-4, rtol=1e-4)
         with torch.no_grad():

@@ -34,8 +34,8 @@ BATCH = tiny_hands(4)
 TRAINS_LIFTING = ("full", "head", "last-blocks")
 
 
-def answer(base, adapter, prompt=None):
-    with torch.no_grad(), attach(base, adapter), use_adapter(base, prompt=prompt):
+def answer(base, adapter, category=None):
+    with torch.no_grad(), attach(base, adapter), use_adapter(base, category=category):
         return base.hands(BATCH["pixel_values"], BATCH["side"])
 
 
@@ -213,7 +213,7 @@ def test_the_shipped_weights_find_hands_as_their_facts_say():
     # of the mean training pose 64.6 mm, see benchmarks/hand_baselines.py
     assert facts["source"]["epe"] < 64.6 / 2 and facts["source"]["hands"] == facts["target"]["hands"] == 1000
     split = get_domain("hand-figures/green_screen").open("test", DataOptions(limit=32))
-    scores = score_split(load_base("hand3d-vit"), split, prompt=None)
+    scores = score_split(load_base("hand3d-vit"), split, category=None)
     assert scores.headline()["epe"] == pytest.approx(facts["source"]["epe"], rel=0.25)
     off = np.linalg.norm(scores.keypoints - split.table.column("keypoints")[..., :2], axis=-1)
     assert np.median(off) < 8  # pixels of 128

@@ -13,7 +13,7 @@ from lvtune.bases.base_registry import list_bases, load_base
 from lvtune.bases.fingerprint import fingerprint
 from lvtune.bases.pvtpose import PVT_S, PVTV2_B
 from lvtune.core.errors import LvtuneError
-from lvtune.language.bank import PromptBank
+from lvtune.language.bank import SentenceBank
 
 PIXELS = pixels()
 
@@ -32,7 +32,7 @@ def transformers_pvt(image_size=64, widths=PVT.widths, depths=PVT.depths, heads=
 
 
 def bank(dim):
-    return PromptBank(("a",), ("a photo",), torch.zeros(1, 2, dim), torch.ones(1, 2, dtype=torch.bool), "test")
+    return SentenceBank(("a",), ("a photo",), torch.zeros(1, 2, dim), torch.ones(1, 2, dtype=torch.bool), "test")
 
 
 def numbers(module):
@@ -78,7 +78,7 @@ def test_pvtv2_b_has_the_published_size():
     assert numbers(base.encoder) == numbers(whole) - numbers(whole.head) == 24_849_856
     with torch.no_grad():
         assert base(torch.zeros(1, 3, 256, 192)).shape == (1, 17, 64, 48)
-    adapter = create_adapter("vlpose", base, bank=bank(512), zero_init=False, prompts=20)
+    adapter = create_adapter("vlpose", base, bank=bank(512), zero_init=False, visual_prompts=20)
     prompts = 20 * (3 * 64 + 4 * 128 + 6 * 320 + 3 * 512)
     assert numbers(adapter) == MATCHER + AUXILIARY + PREDICTOR + prompts
 

@@ -11,14 +11,14 @@ from lvtune.bases.base_registry import list_bases, load_base
 from lvtune.bases.fingerprint import fingerprint
 from lvtune.bases.swinpose import SPECS, TIMM_NAMES
 from lvtune.core.errors import LvtuneError
-from lvtune.language.bank import PromptBank
+from lvtune.language.bank import SentenceBank
 from lvtune.patcher.attaching import attach
 
 PIXELS = pixels()
 
 
 def bank(dim):
-    return PromptBank(("a",), ("a photo",), torch.zeros(1, 2, dim), torch.ones(1, 2, dtype=torch.bool), "test")
+    return SentenceBank(("a",), ("a photo",), torch.zeros(1, 2, dim), torch.ones(1, 2, dtype=torch.bool), "test")
 
 
 def numbers(module):
@@ -74,7 +74,7 @@ def test_the_encoder_is_timms():
 
 def test_prompts_reach_every_window_and_merging_sees_none():
     base = tiny("swin")
-    adapter = create_adapter("vlpose", base, bank=bank(20), prompts=2, zero_init=False)
+    adapter = create_adapter("vlpose", base, bank=bank(20), visual_prompts=2, zero_init=False)
     windows, merged = {}, []
     note = lambda m, args, out: windows.setdefault(m, []).append((args[0].shape, out.shape))  # noqa: E731
     for block in base.blocks:

@@ -65,7 +65,7 @@ def test_the_feature_map_is_timms():
 def test_deep_prompts_of_a_vit_are_tokens_dropped_behind_each_block():
     """The published function: tokens in front of every block, dropped behind it."""
     base = tiny("vit")
-    adapter = make_adapter("vlpose", base, prompts=3, zero_init=False, stirred=0.3)
+    adapter = make_adapter("vlpose", base, visual_prompts=3, zero_init=False, stirred=0.3)
     vit = base.encoder.backbone
     x = vit._pos_embed(vit.patch_embed(PIXELS))
     for layer, block in enumerate(vit.blocks):
@@ -78,7 +78,7 @@ def test_deep_prompts_of_a_vit_are_tokens_dropped_behind_each_block():
 def test_shallow_prompts_of_a_vit_are_carried_through():
     base = tiny("vit")
     assert base.carries_tokens
-    adapter = make_adapter("vlpose", base, prompts=3, placement="shallow", stirred=0.3)
+    adapter = make_adapter("vlpose", base, visual_prompts=3, placement="shallow", stirred=0.3)
     vit = base.encoder.backbone
     x = torch.cat([adapter.prompts[0].expand(3, -1, -1), vit._pos_embed(vit.patch_embed(PIXELS))], dim=1)
     for block in vit.blocks:

@@ -13,7 +13,7 @@ from lvtune.bases.vitpose import ARCH as ARCH_OF
 from lvtune.bases.vitpose import EXPERTS, SPECS, VitPoseBase, build_model, make_config
 from lvtune.core.errors import LvtuneError
 from lvtune.export.foreign_models import convert_vitpose
-from lvtune.language.bank import PromptBank
+from lvtune.language.bank import SentenceBank
 from lvtune.patcher.attaching import attach
 
 PIXELS = tiny_pixels()
@@ -144,7 +144,7 @@ def test_an_original_checkpoint_converts(monkeypatch):
 
 
 def test_deep_prompts_train_as_many_numbers_as_on_vitpose():
-    # the specification's count for ViTPose-B: deep prompts of 20, token states of 768 numbers, no projection
+    # the specification's count for ViTPose-B: deep visual prompts of 20, token states of 768 numbers, no projection
     from transformers import VitPoseForPoseEstimation
 
     config = make_config("b", keypoints=17, input_size=(256, 192), experts=6)
@@ -152,6 +152,6 @@ def test_deep_prompts_train_as_many_numbers_as_on_vitpose():
     with torch.device("meta"):
         base = VitPoseBase(VitPoseForPoseEstimation(config), SPECS["vitpose-plus-b"])
     base.model.to_empty(device="cpu")
-    bank = PromptBank(("a",), ("b",), torch.zeros(1, 2, 768), torch.ones(1, 2, dtype=torch.bool), "test")
+    bank = SentenceBank(("a",), ("b",), torch.zeros(1, 2, 768), torch.ones(1, 2, dtype=torch.bool), "test")
     adapter = create_adapter("vlpose", base, bank=bank, zero_init=False)
     assert sum(p.numel() for p in adapter.parameters()) == 6_747_921

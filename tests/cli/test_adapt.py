@@ -87,7 +87,7 @@ def test_help_shows_the_options_and_defaults_of_the_chosen_method(capsys):
     text = " ".join(capsys.readouterr().out.split())
     assert "--method.r N Rank. (default: 8)" in text
     assert "Peak learning rate. (default: 0.002)" in text
-    assert "--method.prompts" not in text
+    assert "--method.visual_prompts" not in text
 
 
 def test_dry_run_prints_recipe_tree_and_memory_and_stops(adapted, monkeypatch, capsys):

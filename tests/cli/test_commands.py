@@ -58,16 +58,16 @@ def test_list_names_everything(capsys):
 
 
 def test_list_prompts_prints_all_of_a_grammar(capsys):
-    values = answer(capsys, "list", "prompts", "--grammar", "hands")
-    assert (values["count"], values["distinct"], len(values["prompts"])) == (3920, 3724, 3920)
-    assert values["prompts"][2] == "a cropped image of white hand with lake room"
-    assert main(["list", "prompts", "--grammar", "humanart"]) == 0
+    values = answer(capsys, "list", "sentences", "--grammar", "hands")
+    assert (values["count"], values["distinct"], len(values["sentences"])) == (3920, 3724, 3920)
+    assert values["sentences"][2] == "a cropped image of white hand with lake room"
+    assert main(["list", "sentences", "--grammar", "humanart"]) == 0
     text = capsys.readouterr().out
-    assert "285 prompts, 285 of them different" in text and "a photo of a human doing acrobatics" in text
+    assert "285 sentences, 285 of them different" in text and "a photo of a human doing acrobatics" in text
     assert "hands" in answer(capsys, "list", "grammars")["grammars"]
-    for wrong in (["list", "prompts"], ["list", "--grammar", "hands"]):
+    for wrong in (["list", "sentences"], ["list", "--grammar", "hands"]):
         assert main(wrong) == 2
-    assert "lvtune list prompts --grammar hands" in capsys.readouterr().err
+    assert "lvtune list sentences --grammar hands" in capsys.readouterr().err
 
 
 def test_predict_writes_the_drawn_picture_and_poses(capsys, tmp_path):
@@ -121,7 +121,7 @@ def test_own_data_from_adapting_to_predicting(own, capsys):
     } <= written
     assert json.loads(Path("out/report.json").read_text()) == report
 
-    scored = answer(capsys, "evaluate", *given, "--adapter", "out", "--prompt", "none")
+    scored = answer(capsys, "evaluate", *given, "--adapter", "out", "--category", "none")
     assert scored["target"]["pck@0.5"] == pytest.approx(report["target"]["after_on"]["pck@0.5"])
 
     inspected = answer(capsys, "inspect", "out")

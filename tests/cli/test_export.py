@@ -41,7 +41,7 @@ def adapter(base, tmp_path_factory):
 
 
 def test_an_exported_model_finds_the_same_key_points_by_the_example(base, adapter, capsys, monkeypatch):
-    assert main(["export", "--adapter", str(adapter), "--prompt", "sketch", "--out", "art.onnx"]) == 0
+    assert main(["export", "--adapter", str(adapter), "--category", "sketch", "--out", "art.onnx"]) == 0
     out, err = capsys.readouterr()
     assert "vitpose-tiny with vlpose-light for demo-art, merged into the weights, reading sketch" in out
     assert "heatmaps (batch, 17, 16, 12): largest difference from PyTorch" in out
@@ -51,7 +51,7 @@ def test_an_exported_model_finds_the_same_key_points_by_the_example(base, adapte
     monkeypatch.setattr(sys, "argv", ["onnx_predict.py", "art.onnx", str(PHOTO)])
     runpy.run_path(str(ROOT / "examples/onnx_predict.py"), run_name="__main__")
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    (sketch,) = lvtune.predict(PHOTO, base=base, adapter=adapter, prompt="sketch", flip_test=False)
+    (sketch,) = lvtune.predict(PHOTO, base=base, adapter=adapter, category="sketch", flip_test=False)
     (mean,) = lvtune.predict(PHOTO, base=base, adapter=adapter, flip_test=False)
     assert [row[0] for row in rows] == list(sketch.skeleton.keypoints)
     found = np.array([row[1:] for row in rows], dtype=float)
@@ -73,7 +73,7 @@ def test_a_folder_for_transformers(adapter, capsys):
     ("options", "code", "told"),
     [
         (["--out", "model"], 1, "error: file 'model' for an ONNX model; expected a name that ends in .onnx"),
-        (["--prompt", "sketch"], 1, "error: prompt 'sketch' for a bare base, which reads no sentences"),
+        (["--category", "sketch"], 1, "error: category 'sketch' for a bare base, which reads no sentences"),
         (["--adapter", "nowhere"], 1, "error: no such adapter 'nowhere'"),
         (["--format", "onx"], 2, "error: format = 'onx'; expected one of onnx, transformers"),
         (["--tolerance=-1"], 2, "error: tolerance = -1"),

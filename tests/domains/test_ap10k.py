@@ -45,8 +45,8 @@ def test_species_come_from_each_animals_annotation(folder):
 def test_families_and_species_are_parts(folder):
     domain = get_domain("ap10k")
     assert len(domain.categories) == 54 and len(domain.groups) == 23
-    assert domain.prompts["antelope"] == "a photo of an antelope"
-    assert domain.prompts["polar_bear"] == "a photo of a polar bear"
+    assert domain.sentences["antelope"] == "a photo of an antelope"
+    assert domain.sentences["polar_bear"] == "a photo of a polar bear"
     assert get_domain("ap10k/Felidae").open("train", folder).table.column("category").tolist() == ["jaguar"]
     assert get_domain("ap10k/polar bear").categories == ("polar_bear",)
     with pytest.raises(LvtuneError, match="no person in zebra"):

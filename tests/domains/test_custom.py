@@ -68,12 +68,12 @@ def test_skeleton_and_categories_come_from_the_file(tmp_path):
     domain = custom_domain(DataOptions(data=str(tmp_path), annotations=str(file)))
     assert domain.get_skeleton().keypoints == tuple(NAMES)
     assert domain.categories == ("default", "ink_painting", "pop_art")
-    assert domain.prompts == {
+    assert domain.sentences == {
         "default": "a picture of a human",
         "ink_painting": "an ink painting of a human",
         "pop_art": "a picture of a human",
     }
-    assert get_bank(domain.prompts).categories == domain.categories  # without a text encoder
+    assert get_bank(domain.sentences).categories == domain.categories  # without a text encoder
 
 
 def test_a_folder_of_parts(tmp_path):

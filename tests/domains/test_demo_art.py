@@ -29,8 +29,8 @@ def test_sizes_and_skeleton(domain):
     assert (len(train.table), len(test.table)) == (430, 270)
     assert train.table.skeleton == test.table.skeleton == domain.get_skeleton() == LSP_14
     assert domain.categories == FILTERS_USED == SIX
-    assert list(domain.prompts) == list(SIX)
-    assert domain.prompts["stained_glass"] == "a stained glass window of a human"
+    assert list(domain.sentences) == list(SIX)
+    assert domain.sentences["stained_glass"] == "a stained glass window of a human"
     assert train.name == test.name == "LSPET photographs under filters (demo-art)"
 
 

@@ -16,7 +16,7 @@ from lvtune.domains import DOMAINS, Domain, Split, get_domain, list_domains, reg
 from lvtune.domains.humanart import CATEGORIES, category_of
 from lvtune.domains.source import source_split
 from lvtune.language import get_bank
-from lvtune.language.sentences import PROMPTS
+from lvtune.language.sentences import SENTENCES
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 DETECTIONS = SAMPLES / "HumanArt/person_detection_results/HumanArt_validation_detections_AP_H_56_person.json"
@@ -31,7 +31,7 @@ def test_names():
 @pytest.mark.parametrize("name", list_domains())
 def test_every_domain_has_a_sentence_that_ships_for_each_category(name):
     domain = get_domain(name)
-    assert domain.categories and tuple(domain.prompts) == domain.categories
+    assert domain.categories and tuple(domain.sentences) == domain.categories
     assert get_bank(domain.name).categories == domain.categories
     assert domain.source and set(domain.splits) <= {"train", "val", "test"}
 
@@ -69,7 +69,7 @@ def test_humanart_with_21_key_points():
 def test_parts_of_humanart(part, persons):
     domain = get_domain(f"humanart/{part}")
     assert len(domain.open("test", SAMPLES).table) == persons
-    assert set(domain.prompts) == set(domain.categories)
+    assert set(domain.sentences) == set(domain.categories)
 
 
 def test_a_part_that_the_file_lacks():
@@ -142,7 +142,7 @@ def test_coco_in_its_real_layout(tmp_path):
     split = get_domain("coco").open("test", SAMPLES / "coco")
     assert (len(split.table), split.name) == (12, "COCO val2017")
     assert set(split.table.column("category")) == {"photo"}
-    assert get_domain("coco").prompts == {"photo": "a photo of a human"}
+    assert get_domain("coco").sentences == {"photo": "a photo of a human"}
     with pytest.raises(LvtuneError, match="person_keypoints_train2017") as error:
         get_domain("coco").open("train", SAMPLES / "coco")
     assert "cocodataset.org" in error.value.expected
@@ -176,16 +176,16 @@ def test_a_domain_of_ones_own_registers_with_its_sentences():
 
     @register_domain("woodcuts")
     def woodcuts():
-        prompts = {"old": "a woodcut of a human"}
-        return Domain("woodcuts", "woodcuts", LSP_14.name, ("old",), prompts, reader, "mine")
+        sentences = {"old": "a woodcut of a human"}
+        return Domain("woodcuts", "woodcuts", LSP_14.name, ("old",), sentences, reader, "mine")
 
     try:
         assert get_domain("woodcuts").get_skeleton() == LSP_14
-        assert dict(PROMPTS.get("woodcuts")) == {"old": "a woodcut of a human"}
+        assert dict(SENTENCES.get("woodcuts")) == {"old": "a woodcut of a human"}
         with pytest.raises(LvtuneError, match="a second domain named"):
             register_domain("woodcuts")(woodcuts)
     finally:
-        del DOMAINS._entries["woodcuts"], PROMPTS._entries["woodcuts"]
+        del DOMAINS._entries["woodcuts"], SENTENCES._entries["woodcuts"]
 
 
 def test_split_names_are_checked():

@@ -8,7 +8,7 @@ import pytest
 from tiny import tiny_base
 
 from lvtune.core.errors import LvtuneError
-from lvtune.data.subset import Chosen, nested_order, nested_views
+from lvtune.data.subset import Subset, nested_order, nested_views
 from lvtune.domains import get_domain
 from lvtune.domains.few_pictures import count_pictures, pictures_of_samples, take_shots
 from lvtune.evaluation.inference import split_dataset
@@ -70,6 +70,6 @@ def test_chosen_samples_are_numbered_anew_and_follow_the_epoch():
         def __getitem__(self, item):
             return {"index": item, "value": 100 * self.epoch + item}
 
-    chosen = Chosen(Numbers(), [5, 2])
+    chosen = Subset(Numbers(), [5, 2])
     chosen.set_epoch(3)
     assert len(chosen) == 2 and [chosen[i] for i in (0, 1)] == [{"index": 0, "value": 305}, {"index": 1, "value": 302}]

@@ -38,7 +38,7 @@ def test_fourteen_filters_and_two_groups():
     assert len(domain.categories) == 14 and set(SEEN).isdisjoint(UNSEEN)
     assert {"mural", "ukiyoe"} < set(UNSEEN) and len(UNSEEN) == 4
     assert get_domain("lsp-art/unseen").categories == UNSEEN
-    assert domain.prompts["relief"] == "a relief carving of a human"
+    assert domain.sentences["relief"] == "a relief carving of a human"
 
 
 def test_each_photograph_once_under_a_filter_in_turn(folder):

@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
 def test_a_mixture_has_the_persons_and_the_sentences_of_its_parts(folder):
     domain = get_domain("coco+humanart")
     assert domain.name == "coco+humanart" and len(domain.categories) == 20
-    assert domain.prompts["photo"] == "a photo of a human" and domain.prompts["sketch"] == "a sketch of a human"
+    assert domain.sentences["photo"] == "a photo of a human" and domain.sentences["sketch"] == "a sketch of a human"
     split = domain.open("train", folder)
     table = split.table
     assert split.name == "COCO train2017 + Human-Art training" and len(table) == 4
@@ -120,6 +120,6 @@ def test_tuning_on_a_mixture_from_the_command_line(folder, tmp_path, capsys):
 
 
 def test_an_adapter_reads_the_sentences_of_all_parts():
-    adapter = create_adapter("vlpose", tiny_base(), domain="coco+humanart", prompts=1)
+    adapter = create_adapter("vlpose", tiny_base(), domain="coco+humanart", visual_prompts=1)
     assert adapter.bank.categories[0] == "photo" and len(adapter.bank.categories) == 20
     assert Recipe(domain="coco+humanart", method="lora").folder.name == "vitpose-ti-coco+humanart-lora"

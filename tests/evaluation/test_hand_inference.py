@@ -69,7 +69,7 @@ def knowing(monkeypatch):
 
 def test_a_base_that_knows_the_truth_has_no_error(knowing):
     base, split = knowing
-    hands = predict_hands(base, split, batch_size=4, prompt=None)
+    hands = predict_hands(base, split, batch_size=4, category=None)
     truth = split.table.column("keypoints")[..., :2]
     # a cell of the map is 3 to 4 pixels of the picture here
     assert np.abs(hands.keypoints - truth).max() < 0.5
@@ -79,7 +79,7 @@ def test_a_base_that_knows_the_truth_has_no_error(knowing):
 
 def test_scores_have_names_and_units(knowing):
     base, split = knowing
-    scores = score_split(base, split, batch_size=4, prompt=None)
+    scores = score_split(base, split, batch_size=4, category=None)
     found = scores.headline()
     assert scores.main == "auc@50"
     assert found["epe"] < 1e-3 and found["epe_procrustes"] < 1e-2
@@ -95,6 +95,6 @@ def test_bases_of_bodies_are_refused():
 
 
 def test_a_network_without_a_clue_has_finite_scores():
-    scores = score_split(tiny_hand_base(), split_of_hands(), prompt=None, flip_test=True)
+    scores = score_split(tiny_hand_base(), split_of_hands(), category=None, flip_test=True)
     assert all(np.isfinite(value) for value in scores.headline().values())
     assert scores.headline()["epe"] > 20

@@ -15,7 +15,7 @@ from lvtune.experiments.part_runner import adapt_parts
 from lvtune.experiments.published_tables import load_table
 from lvtune.experiments.reproducing import recipe_of, reproduce
 from lvtune.patcher.attaching import attach
-from lvtune.training.objectives import OBJECTIVES, Setting, objective_config
+from lvtune.training.objectives import OBJECTIVES, ObjectiveContext, objective_config
 
 TABLE = load_table("hand-dg")
 
@@ -62,7 +62,9 @@ def test_each_row_computes_a_loss(name):
     options |= {"images": "step"} if "images" in options else {}
     base, batch = tiny_hand_base(), tiny_hands()
     objective = OBJECTIVES.get(recipe.objective)(objective_config(recipe.objective, options))
-    objective.prepare(Setting(base, domain="stb", prompts={"sk": "a photo of a left hand in a room"}, text_only=True))
+    objective.prepare(
+        ObjectiveContext(base, domain="stb", sentences={"sk": "a photo of a left hand in a room"}, text_only=True)
+    )
     with attach(base, make_adapter("full", base), name="on"):
         loss = objective(base, batch)
     assert loss.isfinite() and loss.requires_grad

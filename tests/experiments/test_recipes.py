@@ -28,7 +28,7 @@ from lvtune.domains import get_domain
 from lvtune.experiments.published_tables import list_tables, load_table
 from lvtune.experiments.reproducing import recipe_of, reproduce
 from lvtune.experiments.runners import RUNNERS
-from lvtune.language.bank import PromptBank
+from lvtune.language.bank import SentenceBank
 from lvtune.training.loop import tune
 
 ROWS = [(name, row.name) for name in list_tables() for row in load_table(name).rows]
@@ -51,7 +51,7 @@ class Words:
 def bank_for(recipe):
     """One sentence of the width of the recipe's text encoder."""
     dim = DIMS[recipe.language.encoder]
-    return PromptBank(("a",), ("a",), torch.zeros(1, 2, dim), torch.ones(1, 2, dtype=torch.bool), "test")
+    return SentenceBank(("a",), ("a",), torch.zeros(1, 2, dim), torch.ones(1, 2, dtype=torch.bool), "test")
 
 
 @pytest.mark.parametrize(("table", "row"), PEOPLE)

@@ -310,9 +310,9 @@ def test_deep_shallow_and_ff_come_back(placement, prefix):
     with torch.no_grad():
         assert torch.equal(again(tiny_pixels()), base(tiny_pixels()))
         with attach(base, adapter), attach(again, other):
-            for prompt in ("sketch", "mural"):
-                found = again(tiny_pixels(), prompt=prompt)
-                torch.testing.assert_close(found, base(tiny_pixels(), prompt=prompt), atol=1e-6, rtol=1e-5)
+            for category in ("sketch", "mural"):
+                found = again(tiny_pixels(), category=category)
+                torch.testing.assert_close(found, base(tiny_pixels(), category=category), atol=1e-6, rtol=1e-5)
 
 
 def test_sentences_of_another_width_are_told(golden, arch):

@@ -23,18 +23,18 @@ from lvtune.data.skeletons import LSP_14
 from lvtune.export import onnx_file
 from lvtune.export.facts import from_metadata
 from lvtune.export.own_sentence import OWN, reading, with_sentence
-from lvtune.language.bank import embed_prompts, random_bank
+from lvtune.language.bank import embed_sentences, random_bank
 from lvtune.patcher.attaching import attach, use_adapter
 
 PIXELS = tiny_pixels(5)
 
 
-def answer(base, adapter=None, prompt=None, pixels=PIXELS):
+def answer(base, adapter=None, category=None, pixels=PIXELS):
     """What base and adapter give in PyTorch."""
     with torch.no_grad():
         if adapter is None:
             return base(pixels).numpy()
-        with attach(base, adapter, "own"), use_adapter(base, prompt=prompt):
+        with attach(base, adapter, "own"), use_adapter(base, category=category):
             return base(pixels).numpy()
 
 
@@ -57,7 +57,7 @@ def adapted(tmp_path_factory):
     base = tiny_base(layers=1)
     adapter = make_adapter("vlpose", base, stirred=0.3)
     before = snapshot(base)
-    written = lvtune.export_onnx(base, adapter, tmp_path_factory.mktemp("onnx") / "art.onnx", prompt="mural")
+    written = lvtune.export_onnx(base, adapter, tmp_path_factory.mktemp("onnx") / "art.onnx", category="mural")
     assert snapshot(base) == before
     return base, adapter, written
 
@@ -88,7 +88,7 @@ def test_the_facts_stand_in_the_file_and_beside_it(adapted):
     assert inside == beside
     assert inside["base"]["fingerprint"] == lvtune.fingerprint(base)
     assert inside["adapter"] == {
-        "method": "vlpose", "domain": None, "prompt": "mural", "sentence": "a mural of a human"
+        "method": "vlpose", "domain": None, "category": "mural", "sentence": "a mural of a human"
     }  # fmt: skip
     assert (inside["input"]["mean"], inside["input"]["std"]) == (list(base.mean), list(base.std))
     assert inside["decode"]["sigma"] == 2.0 and inside["crop"]["padding"] == 1.25
@@ -224,11 +224,11 @@ def test_what_torch_cannot_trace_is_said_and_nothing_stays(tmp_path):
 
 def test_a_sentence_of_ones_own(tmp_path):
     base = tiny_base(layers=1)
-    bank = embed_prompts({"sketch": "a sketch of a human", "mural": "a mural of a human"})
+    bank = embed_sentences({"sketch": "a sketch of a human", "mural": "a mural of a human"})
     adapter = make_adapter("vlpose", base, stirred=0.05, bank=bank)
     text = "a cartoon of a human"  # ships embedded
     written = lvtune.export_onnx(base, adapter, tmp_path / "a.onnx", sentence=text)
-    three = embed_prompts({"sketch": "a sketch of a human", "cartoon": text})
+    three = embed_sentences({"sketch": "a sketch of a human", "cartoon": text})
     other = make_adapter("vlpose", base, stirred=0.05, bank=three)
     assert far(run(written.file)["heatmaps"], answer(base, other, "cartoon")) < 1e-5
     assert far(answer(base, adapter, "mural"), answer(base, other, "cartoon")) > 1e-4
@@ -238,7 +238,7 @@ def test_a_sentence_of_ones_own(tmp_path):
 def test_a_sentence_in_place_of_another_keeps_what_the_adapter_learnt():
     base = tiny_base(layers=1)
     texts = {"sketch": "a sketch of a human", "mural": "a mural of a human"}
-    adapter = make_adapter("vlpose-light", base, stirred=0.05, bank=embed_prompts(texts))
+    adapter = make_adapter("vlpose-light", base, stirred=0.05, bank=embed_sentences(texts))
     again = with_sentence(base, adapter, texts["mural"])
     assert again.bank.categories == ("sketch", "mural", OWN)
     assert far(answer(base, again, "sketch"), answer(base, adapter, "sketch")) > 0  # told apart from three now
@@ -249,12 +249,12 @@ def test_a_sentence_in_place_of_another_keeps_what_the_adapter_learnt():
 @pytest.mark.parametrize(
     ("method", "options", "told"),
     [
-        ("vlpose", {"prompt": "etching"}, "no sentence for 'etching'"),
-        ("vlpose", {"prompt": "auto"}, "prompt 'auto', which goes by the picture"),
-        ("vlpose", {"prompt": "mural", "sentence": "x"}, "prompt 'mural' and a sentence of your own"),
-        ("lora", {"prompt": "mural"}, "lora, which reads no sentences"),
+        ("vlpose", {"category": "etching"}, "no sentence for 'etching'"),
+        ("vlpose", {"category": "auto"}, "category 'auto', which goes by the picture"),
+        ("vlpose", {"category": "mural", "sentence": "x"}, "category 'mural' and a sentence of your own"),
+        ("lora", {"category": "mural"}, "lora, which reads no sentences"),
         ("lora", {"sentence": "a mural"}, "the sentence 'a mural' for lora, which reads none"),
-        (None, {"prompt": "mural"}, "a bare base, which reads no sentences"),
+        (None, {"category": "mural"}, "a bare base, which reads no sentences"),
         (None, {"sentence": "a mural"}, "the sentence 'a mural' for a bare base"),
     ],
 )
@@ -282,7 +282,7 @@ def test_many_sentences(tmp_path):
     base = tiny_base(layers=1)
     many = random_bank([f"c{i}" for i in range(70)], dim=20, per_category=True)
     adapter = make_adapter("vlpose", base, stirred=0.05, bank=many)
-    written = lvtune.export_onnx(base, adapter, tmp_path / "a.onnx", prompt="c7")
+    written = lvtune.export_onnx(base, adapter, tmp_path / "a.onnx", category="c7")
     assert far(run(written.file)["heatmaps"], answer(base, adapter, "c7")) < 1e-5
 
 

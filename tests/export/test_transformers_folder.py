@@ -18,8 +18,8 @@ from lvtune.patcher.attaching import attach, use_adapter
 PIXELS = tiny_pixels()
 
 
-def expected_of(base, adapter, prompt=None):
-    with torch.no_grad(), attach(base, adapter), use_adapter(base, prompt=prompt):
+def expected_of(base, adapter, category=None):
+    with torch.no_grad(), attach(base, adapter), use_adapter(base, category=category):
         return base(PIXELS)
 
 
@@ -50,7 +50,7 @@ def test_transformers_loads_the_adapted_model(method, simple, tmp_path, capfd):
 def test_a_sentence_is_chosen(tmp_path):
     base = tiny_base()
     adapter = make_adapter("vlpose-light", base, stirred=0.05)
-    save_transformers(base, adapter, tmp_path, prompt="mural")
+    save_transformers(base, adapter, tmp_path, category="mural")
     expected = expected_of(base, adapter, "mural")
     assert (loaded(tmp_path) - expected).abs().max() < 1e-5 * expected.abs().max()
     assert (expected_of(base, adapter) - expected).abs().max() > 1e-3 * expected.abs().max()

@@ -80,7 +80,7 @@ def test_without_a_report():
     assert card.count("---") == 2
     assert "# vlpose adapter for vitpose-ti\n" in card
     assert "Scores" not in card
-    assert "prompt" not in card
+    assert "category" not in card
     ModelCard(card)
 
 

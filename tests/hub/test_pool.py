@@ -21,7 +21,7 @@ from lvtune.core.errors import LvtuneError
 from lvtune.hub import pool as pool_module
 from lvtune.hub.adapter_loading import load_adapter
 from lvtune.hub.pool import AdapterPool, memory_of, read_bytes
-from lvtune.language.bank_cache import shared
+from lvtune.language.bank_cache import cached_bank
 from lvtune.storage.adapter_file import save
 from lvtune.storage.store import save_adapter
 
@@ -235,11 +235,11 @@ def test_what_vlpose_light_makes_of_its_prompts_is_held_once(base):
 
 def test_banks_that_differ_in_anything_are_two():
     bank = tiny_bank()
-    assert shared(tiny_bank()) is shared(bank)
+    assert cached_bank(tiny_bank()) is cached_bank(bank)
     from dataclasses import replace
 
     for change in ({"encoder": "other"}, {"categories": ("a", "b", "c")}, {"tokens": bank.tokens + 1}):
-        assert shared(replace(bank, **change)) is not shared(bank)
+        assert cached_bank(replace(bank, **change)) is not cached_bank(bank)
 
 
 def test_banks_go_with_their_last_reader(base):
@@ -312,7 +312,7 @@ def test_budgets_that_are_none(text):
 
 
 def test_created_adapters_share_their_sentences_too(base):
-    first, second = (create_adapter("vlpose", base, domain="demo-art", prompts=1) for _ in range(2))
+    first, second = (create_adapter("vlpose", base, domain="demo-art", visual_prompts=1) for _ in range(2))
     assert first.bank is second.bank
 
 

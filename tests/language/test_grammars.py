@@ -7,7 +7,7 @@ import pytest
 
 from lvtune.core.errors import LvtuneError
 from lvtune.language.grammars import draw, grammar_of, list_grammars, load_grammar
-from lvtune.language.sentences import HUMAN_ART, prompts_of
+from lvtune.language.sentences import HUMAN_ART, sentences_of
 
 
 def test_the_prompts_of_hands_are_the_published_ones():
@@ -24,22 +24,22 @@ def test_the_prompts_of_hands_are_the_published_ones():
     assert sentences[40] == "a cropped image of white right hand with mountain room"
     assert sentences[80] == "a cropped image of dark brown hand with mountain room"
     assert sentences[-1] == "a photo of right black right hand with flower background"
-    assert [prompt.category for prompt in grammar][:2] == [None, None]
+    assert [category.category for category in grammar][:2] == [None, None]
 
 
 def test_human_art_has_each_category_in_each_template():
     grammar = load_grammar("humanart")
     assert grammar.categories == tuple(HUMAN_ART) and len(HUMAN_ART) == 19
     assert grammar.counts() == (19, 19, 19, 19, 19, 95, 95) and len(grammar) == 285
-    prompts = grammar.prompts()
-    assert len({prompt.sentence for prompt in prompts}) == 285
+    prompts = grammar.tagged()
+    assert len({category.sentence for category in prompts}) == 285
     assert collections.Counter(p.category for p in prompts) == dict.fromkeys(HUMAN_ART, 15)
     assert all(HUMAN_ART[p.category] in p.sentence for p in prompts)
 
 
 def test_a_domain_has_its_grammar_a_part_its_categories_and_any_other_its_sentences():
     assert len(grammar_of("stb", {"default": "a hand"})) == 3920
-    sketches = grammar_of("humanart/sketch", prompts_of("humanart/sketch"))
+    sketches = grammar_of("humanart/sketch", sentences_of("humanart/sketch"))
     assert len(sketches) == 15 and sketches.sentences()[0] == "a sketch of a human"
     own = grammar_of("custom", {"day": "a photo by day", "night": "a photo by night"})
     assert [(p.sentence, p.category) for p in own] == [("a photo by day", "day"), ("a photo by night", "night")]

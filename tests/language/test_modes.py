@@ -22,7 +22,7 @@ from lvtune.evaluation.choosing import choose
 from lvtune.language import encoders
 from lvtune.language.bank import get_bank
 from lvtune.language.captions import key_of
-from lvtune.language.sentences import MODES, own_sentences, prompts_of
+from lvtune.language.sentences import MODES, own_sentences, sentences_of
 
 TWO = {"sketch": "a sketch of a human", "mural": "a mural of a human"}
 
@@ -118,7 +118,7 @@ def test_captions_are_read_where_there_are_any(art, blip):
     job = job_of(art, encoder=f"blip:{blip}", mode="caption")
     bank, key = job.adapter.bank, key_of("a man leaps, arms wide")
     assert bank.sentences[bank.index(key)] == "a man leaps,  arms wide"
-    assert set(bank.categories) == {*prompts_of("humanart"), key}
+    assert set(bank.categories) == {*sentences_of("humanart"), key}
     asked = job.train.table.column("category").tolist()
     plain = job.test.table.column("category").tolist()
     described = [bool(text) for text in job.test.table.column("description")]
@@ -170,6 +170,6 @@ def test_an_adapter_of_another_encoder_needs_it_no_more(art, blip, tmp_path):
         adapter = lvtune.load_adapter(tmp_path, base)
         with lvtune.attach(base, adapter), torch.no_grad():
             pixels = torch.zeros(1, 3, *base.input_size)
-            assert not torch.equal(base(pixels, prompt="sketch"), base(pixels, prompt="mural"))
+            assert not torch.equal(base(pixels, category="sketch"), base(pixels, category="mural"))
     finally:
         (blip / "gone").rename(blip / "model.safetensors")

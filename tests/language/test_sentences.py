@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lvtune.core.errors import LvtuneError
-from lvtune.language.sentences import HUMAN_ART, MODES, PROMPTS, apply_mode, prompts_of, sentence_for
+from lvtune.language.sentences import HUMAN_ART, MODES, SENTENCES, apply_mode, sentence_for, sentences_of
 
 
 def test_the_19_categories_each_have_a_sentence_of_their_own():
@@ -23,14 +23,14 @@ def test_article_fits_the_word_that_follows():
 
 
 def test_built_in_sets():
-    assert {"humanart", "coco", "demo-art", "custom"} <= set(PROMPTS.names())
-    assert prompts_of("coco") == {"photo": "a photo of a human"}
-    assert set(prompts_of("demo-art")) <= set(HUMAN_ART)
-    assert prompts_of("humanart/sketch") == {"sketch": "a sketch of a human"}
+    assert {"humanart", "coco", "demo-art", "custom"} <= set(SENTENCES.names())
+    assert sentences_of("coco") == {"photo": "a photo of a human"}
+    assert set(sentences_of("demo-art")) <= set(HUMAN_ART)
+    assert sentences_of("humanart/sketch") == {"sketch": "a sketch of a human"}
     with pytest.raises(LvtuneError, match="did you mean 'sketch'"):
-        prompts_of("humanart/sketches")
+        sentences_of("humanart/sketches")
     with pytest.raises(LvtuneError, match="did you mean 'humanart'"):
-        prompts_of("humanarts")
+        sentences_of("humanarts")
 
 
 def test_a_category_that_nobody_wrote_a_sentence_for():
@@ -40,7 +40,7 @@ def test_a_category_that_nobody_wrote_a_sentence_for():
 
 
 def test_keyword_modes():
-    two = prompts_of("humanart/sketch,mural")
+    two = sentences_of("humanart/sketch,mural")
     assert apply_mode(two) == {"sketch": ("a sketch of a human",), "mural": ("a mural of a human",)}
     assert apply_mode(two, "human") == dict.fromkeys(two, ("a photo of a human",))
     assert apply_mode(two, "none") == dict.fromkeys(two, ("None",))

@@ -14,7 +14,7 @@ import lvtune
 from lvtune.cli.main import main
 from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import LSP_14
-from lvtune.language.bank import PromptBank
+from lvtune.language.bank import SentenceBank
 from lvtune.language.ranking import ImageRanker
 from lvtune.patcher.attaching import attach, use_adapter
 from lvtune.patcher.automatic import pictures_of, usual
@@ -41,7 +41,8 @@ def clip(tmp_path_factory):
 
 def bank_of(sentences):
     whole = tiny_bank()
-    return PromptBank(tuple(sentences), tuple(sentences), whole.tokens[: len(sentences)], whole.mask[: len(sentences)],
+    count = len(sentences)
+    return SentenceBank(tuple(sentences), tuple(sentences), whole.tokens[:count], whole.mask[:count],
                       "test")  # fmt: skip
 
 

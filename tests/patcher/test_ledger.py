@@ -11,7 +11,7 @@ from torch import nn
 
 from lvtune.adapters.adapter import Adapter
 from lvtune.adapters.method_registry import METHODS
-from lvtune.bases.changes import AddToOutput, ExtendKeyValue, InsertTokens, StandIn
+from lvtune.bases.changes import AddToOutput, ExtendKeyValue, InsertTokens, ReplaceForward
 from lvtune.core.errors import LvtuneError
 from lvtune.data.dataset import collate
 from lvtune.data.skeletons import LSP_14
@@ -132,7 +132,7 @@ class Faulty(Adapter):
 
     def changes(self, base):
         yield AddToOutput(base.final_norm, lambda x: self.shift)
-        yield StandIn(base.head, lambda call, x, **kwargs: call.original(x, **kwargs))
+        yield ReplaceForward(base.head, lambda call, x, **kwargs: call.original(x, **kwargs))
         match self.fault:
             case "raises":
                 raise RuntimeError("third change")
@@ -141,7 +141,7 @@ class Faulty(Adapter):
             case "no module":
                 yield AddToOutput("head", lambda x: x)
             case "twice":
-                yield StandIn(base.head, lambda call, x: x)
+                yield ReplaceForward(base.head, lambda call, x: x)
 
     def _apply(self, *args):
         if self.fault == "does not move":

@@ -20,8 +20,8 @@ NOT_MERGED = {"vlpose", "vpt", "bottleneck", "stack"}
 MERGED = [name for name in METHODS.names() if name not in NOT_MERGED]
 
 
-def answer(base, adapter, prompt=None):
-    with torch.no_grad(), attach(base, adapter, "own"), use_adapter(base, prompt=prompt):
+def answer(base, adapter, category=None):
+    with torch.no_grad(), attach(base, adapter, "own"), use_adapter(base, category=category):
         return base(PIXELS)
 
 
@@ -57,20 +57,20 @@ def test_what_is_no_other_weights_is_refused_with_what_to_use_instead(method):
 def test_a_chosen_sentence_is_folded_in():
     base = tiny_base()
     adapter = make_adapter("vlpose-light", base, stirred=0.05)
-    answers = {prompt: answer(base, adapter, prompt) for prompt in (None, "sketch", "mural")}
+    answers = {category: answer(base, adapter, category) for category in (None, "sketch", "mural")}
     scale = answers[None].abs().max()
     assert (answers["sketch"] - answers["mural"]).abs().max() > 1e-3 * scale
-    for prompt, expected in answers.items():
-        merged = lvtune.merge(base, adapter, prompt=prompt)
+    for category, expected in answers.items():
+        merged = lvtune.merge(base, adapter, category=category)
         assert (merged.base(PIXELS) - expected).abs().max() < 1e-5 * scale
 
 
 def test_a_sentence_that_nobody_reads_or_has_is_refused():
     base = tiny_base()
     with pytest.raises(LvtuneError, match="lora, which reads no sentences"):
-        lvtune.merge(base, make_adapter("lora", base), prompt="sketch")
+        lvtune.merge(base, make_adapter("lora", base), category="sketch")
     with pytest.raises(LvtuneError, match="no sentence for 'etching'"):
-        lvtune.merge(base, make_adapter("vlpose-light", base), prompt="etching")
+        lvtune.merge(base, make_adapter("vlpose-light", base), category="etching")
 
 
 @pytest.mark.parametrize("method", ["lora", "head", "ia3"])

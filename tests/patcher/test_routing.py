@@ -13,7 +13,7 @@ from torch import nn
 
 from lvtune.adapters.adapter import Adapter
 from lvtune.adapters.method_registry import METHODS
-from lvtune.bases.changes import AddToOutput, ExtendKeyValue, StandIn
+from lvtune.bases.changes import AddToOutput, ExtendKeyValue, ReplaceForward
 from lvtune.bases.vitpose import VitPoseBase, build_model, make_config
 from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import LSP_14
@@ -22,13 +22,13 @@ from lvtune.patcher.ledger import Ledger
 
 EIGHT = {
     "sketch": ("vlpose", {}),
-    "oil": ("vlpose", {"zero_init": False, "prompts": 5}),
+    "oil": ("vlpose", {"zero_init": False, "visual_prompts": 5}),
     "mural": ("vlpose", {"skeleton": LSP_14}),
     "cartoon": ("lora", {}),
     "dance": ("lora", {"skeleton": LSP_14, "targets": ("key", "fc1"), "r": 2}),
     "circus": ("norm", {}),
     "kabuki": ("vpt", {"zero_init": False, "skeleton": LSP_14}),
-    "relief": ("vpt", {"prompts": 2}),
+    "relief": ("vpt", {"visual_prompts": 2}),
 }
 """Eight adapters of four methods and two head sizes."""
 
@@ -121,14 +121,14 @@ def test_prompts_may_vary_beside_adapters(plain):
     target = tiny_model() if plain else tiny_base()
     attach_eight(target)
     names = ["sketch", "oil", "sketch", None, "oil", "circus"]
-    prompts = ["mural", "sketch", None, None, "cartoon", "mural"]
+    categories = ["mural", "sketch", None, None, "cartoon", "mural"]
     pixels = tiny_pixels(6)
     maps = lambda x: getattr(target(x), "heatmaps", None) if plain else target(x)  # noqa: E731
     singles = []
-    for i, (name, prompt) in enumerate(zip(names, prompts, strict=True)):
-        with use_adapter(target, name, prompt=prompt):
+    for i, (name, category) in enumerate(zip(names, categories, strict=True)):
+        with use_adapter(target, name, category=category):
             singles.append(maps(pixels[i : i + 1])[0])
-    with use_adapter(target, names, prompt=prompts):
+    with use_adapter(target, names, category=categories):
         for found, expected in zip(maps(pixels), singles, strict=True):
             assert_near(found, expected)
 
@@ -162,7 +162,7 @@ def test_changes_of_other_packages_in_one_batch(calls):
     base, pixels = tiny_base(), tiny_pixels(4)
     block, rows = base.blocks[1], torch.randn(3, 48)
     attach(base, Changing(lambda b: [ExtendKeyValue(block.key, block.value, lambda: rows, lambda: rows)]), "rows")
-    attach(base, Changing(lambda b: [StandIn(block.layer, lambda call, x, *args, **kwargs: x)]), "skip")
+    attach(base, Changing(lambda b: [ReplaceForward(block.layer, lambda call, x, *args, **kwargs: x)]), "skip")
     attach(base, Changing(lambda b: [AddToOutput(block.layer, lambda x: x)]), "double")
     attach(base, Changing(lambda b: [AddToOutput(b.predictor, lambda x: torch.ones(()))]), "one")
     attach(base, make_adapter("lora", base, stirred=0.1, skeleton=LSP_14), "lsp")

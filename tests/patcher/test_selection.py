@@ -57,13 +57,13 @@ def test_choices_nest_and_end(target, answers):
 
 
 def test_what_is_left_out_stays_as_outside(target, answers):
-    with use_adapter(target, "a"), use_adapter(target, prompt="mural"):
+    with use_adapter(target, "a"), use_adapter(target, category="mural"):
         assert torch.equal(heatmaps(target), answers["a"])
-    with use_adapter(target, prompt="mural"):
+    with use_adapter(target, category="mural"):
         asked = heatmaps(target)
         with use_adapter(target, "c"):
             assert torch.equal(heatmaps(target), asked)
-        with use_adapter(target, prompt=None):
+        with use_adapter(target, category=None):
             assert torch.equal(heatmaps(target), answers["c"])
     assert not torch.equal(asked, answers["c"])
 
@@ -89,27 +89,27 @@ def test_one_adapter_per_sample_equals_singles(target, answers, names):
 
 
 def test_one_prompt_per_sample_equals_singles(target):
-    prompts = ["mural", "sketch", None, "mural"]
+    categories = ["mural", "sketch", None, "mural"]
     singles = []
-    for i, prompt in enumerate(prompts):
-        with use_adapter(target, "c", prompt=prompt):
+    for i, category in enumerate(categories):
+        with use_adapter(target, "c", category=category):
             singles.append(heatmaps(target, PIXELS[i : i + 1]))
-    with use_adapter(target, "c", prompt=prompts):
+    with use_adapter(target, "c", category=categories):
         mixed = heatmaps(target)
     torch.testing.assert_close(mixed, torch.cat(singles), atol=1e-5, rtol=0)
-    with use_adapter(target, ["c", "a", "c", "c"], prompt=prompts):
+    with use_adapter(target, ["c", "a", "c", "c"], category=categories):
         both = heatmaps(target)
     torch.testing.assert_close(both[[0, 2, 3]], mixed[[0, 2, 3]], atol=1e-5, rtol=0)
-    with use_adapter(target, prompt=["mural"]), pytest.raises(LvtuneError, match="1 prompts for a batch of 4"):
+    with use_adapter(target, category=["mural"]), pytest.raises(LvtuneError, match="1 categories for a batch of 4"):
         heatmaps(target)
-    with use_adapter(target, prompt="fresco"), pytest.raises(LvtuneError, match="fresco"):
+    with use_adapter(target, category="fresco"), pytest.raises(LvtuneError, match="fresco"):
         heatmaps(target)
 
 
 def test_an_empty_category_reads_the_mean(target, answers):
-    with use_adapter(target, prompt=[""] * 4):
+    with use_adapter(target, category=[""] * 4):
         assert torch.equal(heatmaps(target), answers["c"])
-    with use_adapter(target, prompt=["", "mural", "", ""]):
+    with use_adapter(target, category=["", "mural", "", ""]):
         torch.testing.assert_close(heatmaps(target)[[0, 2, 3]], answers["c"][[0, 2, 3]], atol=1e-5, rtol=0)
 
 
@@ -121,7 +121,7 @@ def test_our_base_takes_the_choice_as_arguments():
     mixed = base(PIXELS, adapters=["a", None, None, "a"])
     torch.testing.assert_close(mixed, torch.stack([adapted[0], bare[1], bare[2], adapted[3]]), atol=1e-5, rtol=0)
     with use_adapter(base, None):
-        assert torch.equal(base(PIXELS, prompt=None), bare)
+        assert torch.equal(base(PIXELS, category=None), bare)
         assert torch.equal(base(PIXELS, adapters="a"), adapted)
     with pytest.raises(LvtuneError, match="unknown adapter 'b'"):
         base(PIXELS, adapters="b")
@@ -209,9 +209,9 @@ def test_a_part_called_by_itself_follows_the_choice(target):
     with use_adapter(target, ["a", None, "b", "c"]), pytest.raises(LvtuneError, match="part of the model"):
         part()
     features = torch.randn(2, 48, 4, 3)
-    with use_adapter(target, "c", prompt="mural"):
+    with use_adapter(target, "c", category="mural"):
         asked = model.head(features)
-    with use_adapter(target, "c", prompt="sketch"):
+    with use_adapter(target, "c", category="sketch"):
         assert not torch.equal(model.head(features), asked)
 
 
@@ -330,6 +330,6 @@ def test_the_bank_decides_what_is_read():
     adapters = [make_adapter("vlpose", base, bank=tiny_bank(seed=seed), zero_init=False) for seed in (0, 1)]
     answers = []
     for adapter in adapters:
-        with attach(base, adapter), use_adapter(base, prompt="sketch"):
+        with attach(base, adapter), use_adapter(base, category="sketch"):
             answers.append(base(PIXELS))
     assert not torch.equal(*answers)

@@ -18,12 +18,12 @@ from lvtune.training import augmentation
 from lvtune.training.augmentation import KINDS, augmented
 from lvtune.training.heatmap import HeatmapObjective
 from lvtune.training.loop import tune
-from lvtune.training.objectives import OBJECTIVES, Setting
+from lvtune.training.objectives import OBJECTIVES, ObjectiveContext
 from lvtune.training.peclr import moved, moved_back
 from lvtune.training.style import Style, change_at, mixed
 from lvtune.training.text_style import StyleMap, shifted
 
-PROMPTS = {"sketch": "a sketch of a human", "mural": "a mural of a human"}
+SENTENCES = {"sketch": "a sketch of a human", "mural": "a mural of a human"}
 AROUND = {name: {} for name in ("augmentation", "random-styles", "mixstyle", "peclr")}
 AROUND["text-style"] = {"encoder": "toy", "after": 1}
 
@@ -31,7 +31,7 @@ AROUND["text-style"] = {"encoder": "toy", "after": 1}
 def objective(name, base, seed=0, **options):
     cls = OBJECTIVES.get(name)
     made = cls(cls.Config(**AROUND[name] | options))
-    made.prepare(Setting(base, domain="tests", prompts=PROMPTS, plain=lambda: TinyPictures(8), seed=seed))
+    made.prepare(ObjectiveContext(base, domain="tests", sentences=SENTENCES, plain=lambda: TinyPictures(8), seed=seed))
     return made
 
 

@@ -199,7 +199,7 @@ def test_a_plain_transformers_model_is_tuned_as_a_base():
 def test_what_the_caller_has_chosen_or_attached_does_not_matter():
     expected, _ = run()
     base = tiny_base()
-    with attach(base, make_adapter("norm", base, stirred=0.1), "other"), use_adapter(base, "other", prompt="cartoon"):
+    with attach(base, make_adapter("norm", base, stirred=0.1), "other"), use_adapter(base, "other", category="cartoon"):
         found, _ = run(base=base)
         assert list(attached(base)) == ["other"]
     assert bytes_of(found) == bytes_of(expected)
@@ -264,7 +264,7 @@ def test_learning_rates_of_every_step(monkeypatch):
     found = []
     watched(monkeypatch, lambda o: found.append({g["lr_scale"]: g["lr"] for g in o.param_groups}))
     base = tiny_base()
-    adapter = make_adapter("vlpose", base, prompt_lr_scale=2.0, gate_lr_scale=10.0)
+    adapter = make_adapter("vlpose", base, visual_prompt_lr_scale=2.0, gate_lr_scale=10.0)
     run(base=base, adapter=adapter, steps=30, lr=1e-3, warmup=0.5)
     assert len(found) == 30
     for step, rates in enumerate(found):

@@ -25,16 +25,16 @@ from lvtune.training.branch import Branch2
 from lvtune.training.contrast import contrastive, farthest
 from lvtune.training.heatmap import HeatmapObjective
 from lvtune.training.loop import tune
-from lvtune.training.objectives import Setting
+from lvtune.training.objectives import ObjectiveContext
 from lvtune.training.text_contrast import TextContrast, TextContrastConfig
 
-PROMPTS = {"sketch": "a sketch of a human", "mural": "a mural of a human", "ink": "an ink painting"}
+SENTENCES = {"sketch": "a sketch of a human", "mural": "a mural of a human", "ink": "an ink painting"}
 
 
 def objective(base, *, setting=None, **options):
     made = TextContrast(make(TextContrastConfig, {"encoder": "toy"} | options))
-    given = {"domain": "tests", "prompts": PROMPTS} | (setting or {})
-    made.prepare(Setting(base, **given))
+    given = {"domain": "tests", "sentences": SENTENCES} | (setting or {})
+    made.prepare(ObjectiveContext(base, **given))
     return made
 
 
@@ -62,7 +62,7 @@ def test_it_is_the_pose_loss_plus_the_weighted_contrast():
         drawn = draw(3, batch["index"].tolist(), 0, 0)
         toy = ToyJoint()
         seen = toy.encode_images(unnormalised(batch["pixel_values"], base.mean, base.std))
-        said = toy.encode_text([list(PROMPTS.values())[i] for i in drawn])
+        said = toy.encode_text([list(SENTENCES.values())[i] for i in drawn])
         branch = Branch2(base.width, DIM)
         branch.load_state_dict(made.trained.state_dict())
         anchor, positive = branch(features, 0.7 * seen + 0.3 * said)
@@ -71,13 +71,13 @@ def test_it_is_the_pose_loss_plus_the_weighted_contrast():
         found = made(base, batch)
     torch.testing.assert_close(found, expected)
     assert found.item() > pose.item()
-    # the next step draws other prompts
+    # the next step draws other sentences
     assert made.trained.step == 1
 
 
 def test_what_stands_beside_the_feature_map():
     base, batch, toy = tiny_base(), batch_of(), ToyJoint()
-    sentences = list(PROMPTS.values())
+    sentences = list(SENTENCES.values())
     seen, said = toy.encode_images(unnormalised(batch["pixel_values"], base.mean, base.std)), toy.encode_text(sentences)
     drawn = torch.tensor([2, 0, 1, 2]).numpy()
     vectors = lambda **given: objective(base, **given).vectors(batch, drawn)  # noqa: E731
@@ -145,7 +145,7 @@ def test_at_test_time_modules_and_flops_are_the_plain_bases(tmp_path):
     base, pixels = tiny_hand_base(), tiny_hands()["pixel_values"]
     plain = costs(base, pixels)
     assert plain[1] > 0
-    made = objective(base, setting={"prompts": {"default": "a hand"}})
+    made = objective(base, setting={"sentences": {"default": "a hand"}})
     adapter = full(base)
     tune(base, adapter, TinyHands(4), made, options(epochs=1), device="cpu")
     save_adapter(adapter, tmp_path, base)
@@ -186,7 +186,7 @@ def test_prompts_are_drawn_by_seed_step_and_item_alone():
     made, halved = objective(base), objective(base)
     seen = []
     for one, parts in ((made, [slice(0, 4)]), (halved, [slice(0, 2), slice(2, 4)])):
-        drawn = [draw(len(one.prompts), batch["index"][part].tolist(), 5, 0) for part in parts]
+        drawn = [draw(len(one.sentences), batch["index"][part].tolist(), 5, 0) for part in parts]
         seen.append([i for group in drawn for i in group.tolist()])
     assert seen[0] == seen[1]
     with attach(base, adapter, name="on"):
@@ -212,7 +212,7 @@ def test_hands_and_a_real_format_clip(tmp_path):
     base, batch = tiny_hand_base(), tiny_hands()
     folder = save_clip(tmp_path / "clip")
     made = objective(base, encoder=f"clip:{folder}", setting={"domain": "stb"}, pose_options={"pose": 2.0})
-    assert len(made.prompts) == 3920 and made.prompts.dim == 12
+    assert len(made.sentences) == 3920 and made.sentences.dim == 12
     with attach(base, full(base), name="on"):
         loss = made(base, batch)
     loss.backward()
@@ -224,7 +224,7 @@ def test_hands_and_a_real_format_clip(tmp_path):
 def test_the_adapter_reads_the_drawn_category_where_the_pictures_are_the_sources():
     base, batch = tiny_base(), batch_of()
     batch["category"] = ["", "", "", ""]  # photographs are no category of the target
-    made = objective(base, setting={"text_only": True, "prompts": {k: PROMPTS[k] for k in ("sketch", "mural")}})
+    made = objective(base, setting={"text_only": True, "sentences": {k: SENTENCES[k] for k in ("sketch", "mural")}})
     adapter = make_adapter("vlpose", base, stirred=0.1)
     asked = []
     adapter.decode, decode = (lambda *args: asked.append(args[-1]) or decode(*args)), adapter.decode

@@ -17,7 +17,7 @@ from lvtune.data.table import PoseTable, read_coco
 from lvtune.domains.domain import Domain, Split
 from lvtune.domains.domain_registry import register_domain
 from lvtune.domains.filters import apply_filter
-from lvtune.language.sentences import prompts_of
+from lvtune.language.sentences import sentences_of
 
 FOLDER = Path(__file__).parent
 FILTERS_USED = ("sketch", "ink_painting", "oil_painting", "watercolor", "cartoon", "stained_glass")
@@ -55,13 +55,13 @@ def _read_source(domain: Domain, split: str, data: DataOptions) -> Split:
 @register_domain("demo-art")
 def demo_art() -> Domain:
     """Filtered photographs that ship with the package."""
-    prompts = prompts_of("demo-art")
+    sentences = sentences_of("demo-art")
     return Domain(
         name="demo-art",
         title="photographs under filters that imitate six Human-Art categories; ships with the package",
         skeleton=LSP_14.name,
         categories=FILTERS_USED,
-        prompts={name: prompts[name] for name in FILTERS_USED},
+        sentences={name: sentences[name] for name in FILTERS_USED},
         reader=_read,
         source_reader=_read_source,
         source="700 photographs of Leeds Sports Pose Extended (Johnson & Everingham, CVPR 2011)",

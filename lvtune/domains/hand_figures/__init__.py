@@ -19,7 +19,7 @@ from lvtune.domains.domain_registry import register_domain
 from lvtune.domains.hand_figures.figure_table import Figures
 from lvtune.domains.hand_figures.settings import GROUPS, SETTINGS
 from lvtune.domains.hand_splits import samples
-from lvtune.language.sentences import prompts_of
+from lvtune.language.sentences import sentences_of
 
 COUNT = {"train": 20_000, "test": 1_000}
 SIZE = 128
@@ -72,7 +72,7 @@ def hand_figures() -> Domain:
         skeleton=HAND_21.name,
         categories=tuple(SETTINGS),
         groups=GROUPS,
-        prompts=prompts_of("hand-figures"),
+        sentences=sentences_of("hand-figures"),
         reader=_read,
         source_reader=_read_source,
         source="figures rendered by this package (no photographs); anatomy from the sources named in anatomy.py",

@@ -9,7 +9,7 @@ import numpy as np
 
 from lvtune.domains.hand_figures.body import ARM, FINGER, TIP, Capsules, Surface, flesh, rasterize
 from lvtune.domains.hand_figures.scene import background, patch
-from lvtune.domains.hand_figures.settings import Setting
+from lvtune.domains.hand_figures.settings import FigureSetting
 
 # RGB of skin in plain light from the lightest to the darkest tone, of palms, nails and what blood shows through: by eye
 _TONES = np.array([[244, 205, 182], [228, 178, 148], [198, 142, 108], [150, 98, 68], [98, 62, 44]], np.float32)
@@ -17,7 +17,7 @@ _PALM, _NAIL, _BLOOD = (np.array(c, np.float32) for c in ([232, 172, 152], [246,
 
 
 def draw_figure(
-    xyz: np.ndarray, side: int, camera: np.ndarray, *, size: int, setting: Setting, rng: np.random.Generator
+    xyz: np.ndarray, side: int, camera: np.ndarray, *, size: int, setting: FigureSetting, rng: np.random.Generator
 ) -> np.ndarray:
     """A picture of one hand.
 
@@ -48,7 +48,7 @@ class _Painter:
     surface: Surface
     capsules: Capsules
     size: int
-    setting: Setting
+    setting: FigureSetting
     rng: np.random.Generator
 
     def paint(self, image: np.ndarray) -> None:
@@ -114,7 +114,7 @@ class _Painter:
         return (shade + shine).astype(np.float32)[:, None] * tint
 
 
-def _photograph(image: np.ndarray, setting: Setting, rng: np.random.Generator) -> np.ndarray:
+def _photograph(image: np.ndarray, setting: FigureSetting, rng: np.random.Generator) -> np.ndarray:
     """Lens and sensor: blur, noise, eight bits."""
     size = len(image)
     sigma = rng.uniform(0, setting.blur) * size / 128

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
-class Setting:
+class FigureSetting:
     """What a picture's surroundings are drawn from."""
 
     background: str = "green"
@@ -29,14 +29,14 @@ class Setting:
     """Least and largest standard deviation of the camera's noise, of 255."""
 
 
-SOURCE = Setting()
-SETTINGS: dict[str, Setting] = {
+SOURCE = FigureSetting()
+SETTINGS: dict[str, FigureSetting] = {
     "green_screen": SOURCE,
     "clutter": replace(SOURCE, background="clutter"),
     "skin": replace(SOURCE, skin=(0.4, 1.0), hue=0.12),
     "light": replace(SOURCE, light=(0.35, 1.3), ambient=(0.08, 0.35), low_angle=85.0, tint=0.25),
     "blur": replace(SOURCE, blur=2.2, noise=(4.0, 14.0)),
-    "wild": Setting("clutter", (0.0, 1.0), 0.12, (0.35, 1.3), (0.08, 0.5), 85.0, 0.25, 2.2, (2.0, 14.0)),
+    "wild": FigureSetting("clutter", (0.0, 1.0), 0.12, (0.35, 1.3), (0.08, 0.5), 85.0, 0.25, 2.2, (2.0, 14.0)),
 }
 """Category to setting; the first is the source, ``wild`` the target: everything else changed at once."""
 GROUPS = {"source": ("green_screen",), "target": ("wild",), "single_shifts": ("clutter", "skin", "light", "blur")}

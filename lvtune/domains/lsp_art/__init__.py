@@ -70,7 +70,7 @@ def lsp_art() -> Domain:
         title="photographs of LSPET under filters that imitate fourteen Human-Art categories; the benchmark",
         skeleton=LSP_14.name,
         categories=categories,
-        prompts={name: HUMAN_ART[name] for name in categories},
+        sentences={name: HUMAN_ART[name] for name in categories},
         reader=_read,
         source_reader=_read_source,
         source="Leeds Sports Pose Extended (Johnson & Everingham, CVPR 2011)",

@@ -40,9 +40,9 @@ def pair():
     return base, make_adapter("vlpose", base, stirred=0.1, domain="humanart", bank=None)
 
 
-def points(base, adapter, split, prompt):
+def points(base, adapter, split, category):
     with attach(base, adapter):
-        return predict_split(base, split, prompt=prompt, flip_test=False)[1]
+        return predict_split(base, split, category=category, flip_test=False)[1]
 
 
 def ranked(ranker, adapter, split):
@@ -74,12 +74,12 @@ def test_each_word_in_evaluate(pair, data, ranker):
     named = points(base, adapter, split, "acrobatics")
     assert np.array_equal(own[1:], named[1:]) and not np.allclose(own[0], named[0], rtol=1e-3)
 
-    def score(prompt):
-        return lvtune.evaluate(base, adapter, "humanart", data=data, prompt=prompt, ranker=ranker)
+    def score(category):
+        return lvtune.evaluate(base, adapter, "humanart", data=data, category=category, ranker=ranker)
 
-    assert score(None)["target"] == score("mean")["target"] and score("mean")["prompt"] == "mean"
+    assert score(None)["target"] == score("mean")["target"] and score("mean")["category"] == "mean"
     auto = score("auto")
-    assert auto["auto"]["chosen"] and auto["prompt"] == "auto" and "auto" not in score("own")
+    assert auto["auto"]["chosen"] and auto["category"] == "auto" and "auto" not in score("own")
     with pytest.raises(LvtuneError, match=r"no sentence for 'scetch'.*did you mean 'sketch'"):
         score("scetch")
 
@@ -107,25 +107,25 @@ def test_predict_says_what_it_read(pair, data, ranker, tmp_path):
     split = get_domain("humanart").open("test", data)
     files = list(dict.fromkeys(split.table.image_path(i) for i in range(3)))
     best = ranked(ranker, adapter, split)
-    auto = lvtune.predict(files, base=base, adapter=adapter, prompt="auto", ranker=ranker)
-    assert [pose.prompt for pose in auto] == [best[0], best[1]] == [pose.to_dict()["prompt"] for pose in auto]
+    auto = lvtune.predict(files, base=base, adapter=adapter, category="auto", ranker=ranker)
+    assert [pose.category for pose in auto] == [best[0], best[1]] == [pose.to_dict()["category"] for pose in auto]
     for pose, file in zip(auto, files, strict=True):
-        (named,) = lvtune.predict(file, base=base, adapter=adapter, prompt=pose.prompt)
+        (named,) = lvtune.predict(file, base=base, adapter=adapter, category=pose.category)
         np.testing.assert_allclose(named.scores, pose.scores, rtol=1e-4)
-    (mean,) = lvtune.predict(files[0], base=base, adapter=adapter, prompt="mean")
-    assert mean.prompt is None and "prompt" not in mean.to_dict()
+    (mean,) = lvtune.predict(files[0], base=base, adapter=adapter, category="mean")
+    assert mean.category is None and "category" not in mean.to_dict()
     assert not np.allclose(mean.scores, auto[0].scores, rtol=1e-3)
-    with pytest.raises(LvtuneError, match="prompt 'own' for pictures that nobody annotated"):
-        lvtune.predict(files[0], base=base, adapter=adapter, prompt="own")
+    with pytest.raises(LvtuneError, match="category 'own' for pictures that nobody annotated"):
+        lvtune.predict(files[0], base=base, adapter=adapter, category="own")
 
 
 def test_a_prompt_that_cannot_be_read_is_told(pair, data):
     base, adapter = pair
     with pytest.raises(LvtuneError, match=r"openai/clip-vit-base-patch32.*download.*--ranker FOLDER"):
-        lvtune.evaluate(base, adapter, "humanart", data=data, prompt="auto")
-    for prompt in ("auto", "sketch", "shuffled"):
+        lvtune.evaluate(base, adapter, "humanart", data=data, category="auto")
+    for category in ("auto", "sketch", "shuffled"):
         with pytest.raises(LvtuneError, match="without an adapter that reads sentences"):
-            lvtune.evaluate(base, None, "humanart", data=data, prompt=prompt)
+            lvtune.evaluate(base, None, "humanart", data=data, category=category)
     alike = make_adapter("vlpose", base)
     object.__setattr__(alike.bank, "sentences", ("None",) * 3)
     with pytest.raises(LvtuneError, match="whose sentences are all alike"):
@@ -140,7 +140,7 @@ def test_adapting_tells_before_it_tunes(data, tmp_path):
         "out": str(tmp_path / "out"),
         "method": "vlpose",
         "method_options": {"placement": "none"},
-        "evaluate": {"prompt": "auto"},
+        "evaluate": {"category": "auto"},
         "train": {"steps": 10**6},
     }
     with pytest.raises(LvtuneError, match="to rank pictures with"):
@@ -163,12 +163,12 @@ def test_on_the_command_line(data, ranker, tmp_path, capsys):
         "--no-flip-test",
     ]
     out = str(tmp_path / "out")
-    assert main(["adapt", *given, *options, "--prompt", "shuffled", "--out", out]) == 0
+    assert main(["adapt", *given, *options, "--category", "shuffled", "--out", out]) == 0
     capsys.readouterr()
-    assert main(["evaluate", *given, "--adapter", out, "--prompt", "auto", "--ranker", ranker]) == 0
+    assert main(["evaluate", *given, "--adapter", out, "--category", "auto", "--ranker", ranker]) == 0
     said = capsys.readouterr().out
     assert "read as" in said and "% as annotated" in said
     picture = next(Path(data.data).rglob("000000005603.jpg"))
-    argv = ["predict", str(picture), *shared, "--adapter", out, "--prompt", "auto", "--ranker", ranker, "--json"]
+    argv = ["predict", str(picture), *shared, "--adapter", out, "--category", "auto", "--ranker", ranker, "--json"]
     assert main(argv) == 0
-    assert json.loads(capsys.readouterr().out)["poses"][0]["prompt"] in get_domain("humanart").categories
+    assert json.loads(capsys.readouterr().out)["poses"][0]["category"] in get_domain("humanart").categories
