@@ -50,7 +50,7 @@ class Job:
     source: Split | None
     adapter: nn.Module
     objective: Callable[[Base, dict], Tensor]
-    sentence: Any = None
+    category: Any = None
     """What the target is read with, see :mod:`lvtune.evaluation.choosing`."""
     also: dict[str, Split] = field(default_factory=dict)
     """Further domains to score, by name."""
@@ -81,7 +81,7 @@ def prepare(recipe: Recipe) -> Job:
     if recipe.look:
         from lvtune.data.images import find_images
 
-        find_images(recipe.look)  # now, for the same reason as the sentence below
+        find_images(recipe.look)  # now, for the same reason as the category below
     recipe = replace(recipe, objective=recipe.objective or (TEXT_ONLY if recipe.text_only else base.objective))
     objective = OBJECTIVES.get(recipe.objective)(objective_config(recipe.objective, recipe.objective_options))
     part = recipe.evaluate.split
@@ -102,11 +102,11 @@ def prepare(recipe: Recipe) -> Job:
     )
     adapter.to(device)
     begun = warm_start(adapter, base, recipe.start)
-    # now: a sentence that cannot be had must not be told after the tuning
+    # now: a category that cannot be had must not be told after the tuning
     options = recipe.evaluate
-    sentence = choose(options.sentence, adapter, ranker=options.ranker, seed=recipe.seed, device=device)
+    category = choose(options.category, adapter, ranker=options.ranker, seed=recipe.seed, device=device)
     objective.prepare(objective_context(recipe, base, domain, train))
-    return Job(recipe, base, domain, train, test, source, adapter, objective, sentence, also, begun)
+    return Job(recipe, base, domain, train, test, source, adapter, objective, category, also, begun)
 
 
 def open_domain(name: str, data: DataOptions) -> Domain:

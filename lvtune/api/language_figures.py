@@ -162,8 +162,8 @@ def _retrieval(seen: Looked, sentences: SentenceVectors, options: FigureOptions,
     moved, chosen = steered(seen.vectors, sentences, options, seed)
     places = np.linspace(0, len(moved) - 1, min(options.rows, len(moved))).round().astype(int)
     order, cosines = ranked(moved[places], seen.vectors, places.tolist(), options.columns)
-    sentences = sentences.grammar.sentences()
-    rows = [(int(p), sentences[chosen[p]], order[i].tolist(), cosines[i].tolist()) for i, p in enumerate(places)]
+    texts = sentences.grammar.sentences()
+    rows = [(int(p), texts[chosen[p]], order[i].tolist(), cosines[i].tolist()) for i, p in enumerate(places)]
     return retrieval_sheet(seen.pictures, rows)
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from lvtune.adapters.method_registry import method_config
 from lvtune.config.options import (
     AS_SAID,
     AUGMENT_FALLBACK,
@@ -24,7 +23,6 @@ from lvtune.config.options import (
 from lvtune.config.schema import Problem, build, plain, raise_problems
 from lvtune.config.yaml_files import read_yaml
 from lvtune.core.errors import LvtuneError
-from lvtune.training.objectives import objective_config
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ class Recipe:
             values = {**values, "objective": TEXT_ONLY}
         recipe, problems = build(cls, values)
         typed: dict[str, Any] = {}
-        for kind, config_of in (("method", method_config), ("objective", objective_config)):
+        for kind, config_of in (("method", _method_config), ("objective", _objective_config)):
             options = values.get(f"{kind}_options")
             if options and isinstance(options, Mapping):
                 typed[f"{kind}_options"], more = _typed(config_of, values.get(kind, getattr(cls, kind)), options)
@@ -156,3 +154,16 @@ def _typed(
     except LvtuneError as error:
         return {}, [(error.given, error.expected, error.fix)]
     return {name: plain(getattr(config, name)) for name in options}, []
+
+
+def _method_config(method: str, options: Mapping[str, Any]) -> Any:
+    # imported here, so that a recipe without such options is read without torch
+    from lvtune.adapters.method_registry import method_config
+
+    return method_config(method, options)
+
+
+def _objective_config(objective: str | None, options: Mapping[str, Any]) -> Any:
+    from lvtune.training.objectives import objective_config
+
+    return objective_config(objective, options)

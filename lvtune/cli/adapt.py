@@ -11,7 +11,7 @@ from typing import Any
 from lvtune.api.recipe import TEXT_ONLY, Recipe
 from lvtune.cli.outcome import Outcome, say
 from lvtune.cli.output import number, outline, table
-from lvtune.cli.parser import Parser, UsageError, add_options, nested
+from lvtune.cli.parser import CommandLineError, Parser, add_options, nested
 from lvtune.config.options import AUGMENT_FALLBACK, TRAIN_FALLBACK
 from lvtune.config.schema import options_of
 from lvtune.config.yaml_files import read_yaml
@@ -76,7 +76,7 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
     """The recipe: the file, then the options over it.
 
     Raises:
-        UsageError: unknown options or wrong values, in either.
+        CommandLineError: unknown options or wrong values, in either.
     """
     values = read_yaml(args.config) if args.config else {}
     over = nested(args, Recipe)
@@ -88,7 +88,7 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
     try:
         return Recipe.from_dict(_merge(values, over))
     except LvtuneError as error:
-        raise UsageError(error.given, error.expected, error.fix) from error
+        raise CommandLineError(error.given, error.expected, error.fix) from error
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> Outcome:
     """Adapts, or with ``--dry-run`` tells what would be done."""
     recipe = recipe_of(args)
     if args.dry_run:
-        from lvtune.api import dry_run
+        from lvtune.api.inspecting import dry_run
 
         values = dry_run(recipe)
         return Outcome(values, _plan(values))

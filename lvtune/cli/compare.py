@@ -11,7 +11,7 @@ from typing import Any
 from lvtune.api.recipe import Recipe
 from lvtune.cli.outcome import Outcome, say
 from lvtune.cli.output import number, table
-from lvtune.cli.parser import Parser, UsageError, add_options, from_args, nested
+from lvtune.cli.parser import CommandLineError, Parser, add_options, from_args, nested
 from lvtune.config.yaml_files import read_yaml
 from lvtune.core.errors import LvtuneError
 
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> Outcome:
         found = variants_of(methods, command.variants)
         cells_of(shared, found, shots=shots, seeds=command.seeds, lrs=command.lrs, out=Path(command.out))
     except LvtuneError as error:
-        raise UsageError(error.given, error.expected, error.fix) from error
+        raise CommandLineError(error.given, error.expected, error.fix) from error
     values = compare(
         shared, methods=methods, variants=command.variants, shots=shots, seeds=command.seeds, lrs=command.lrs,
         out=command.out, search=command.search, dry_run=args.dry_run, say=say,
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> Outcome:
 def _shots(word: str) -> int | str:
     if word == "all" or word.isdigit():
         return word if word == "all" else int(word)
-    raise UsageError(f"--shots {word}", "numbers of pictures, or all", "such as --shots 20,60,all")
+    raise CommandLineError(f"--shots {word}", "numbers of pictures, or all", "such as --shots 20,60,all")
 
 
 def plan_of(values: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from lvtune.cli.outcome import Outcome
 from lvtune.cli.output import outline
-from lvtune.cli.parser import Parser, UsageError
+from lvtune.cli.parser import CommandLineError, Parser
 from lvtune.core.registry import suggest
 
 KINDS = ("vitpose", "vlpose")
@@ -33,10 +33,10 @@ def run(args: argparse.Namespace) -> Outcome:
     """Converts and writes.
 
     Raises:
-        UsageError: unknown kind.
+        CommandLineError: unknown kind.
     """
     if args.kind not in KINDS:
-        raise UsageError(
+        raise CommandLineError(
             f"unknown kind of checkpoint '{args.kind}'",
             " or ".join(KINDS),
             suggest(args.kind, list(KINDS), "choose one"),

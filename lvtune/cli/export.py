@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lvtune.api.recipe import Recipe
 from lvtune.cli.outcome import Outcome, made_for, say
-from lvtune.cli.parser import Parser, UsageError, add_options, from_args
+from lvtune.cli.parser import CommandLineError, Parser, add_options, from_args
 
 if TYPE_CHECKING:
     from torch import nn
@@ -86,7 +86,7 @@ def _transformers(command: ExportCommand, base: nn.Module, adapter: nn.Module | 
     from lvtune.export.transformers_folder import save_transformers
 
     if command.tolerance is not None:
-        raise UsageError("--tolerance for a folder for transformers", "--format onnx with it", "leave it out")
+        raise CommandLineError("--tolerance for a folder for transformers", "--format onnx with it", "leave it out")
     adapter, category = reading(base, adapter, command.category, command.sentence)
     found = save_transformers(base, adapter, out, category=category)
     lines = [

@@ -9,7 +9,7 @@ from lvtune.api.language_figures import FILES, FigureOptions, language_figures
 from lvtune.api.recipe import Recipe
 from lvtune.cli import adapt
 from lvtune.cli.outcome import Outcome, say
-from lvtune.cli.parser import Parser, UsageError, add_options, nested
+from lvtune.cli.parser import CommandLineError, Parser, add_options, nested
 from lvtune.config.schema import make, options_of
 from lvtune.core.errors import LvtuneError
 from lvtune.core.registry import suggest
@@ -32,17 +32,19 @@ def run(args: argparse.Namespace) -> Outcome:
     """Draws it.
 
     Raises:
-        UsageError: no such figure, or unknown options.
+        CommandLineError: no such figure, or unknown options.
     """
     if args.kind not in FILES:
         fix = suggest(args.kind, list(FILES), "type `lvtune figure map`")
-        raise UsageError(f"unknown figure '{args.kind}'", f"one of {', '.join(FILES)}", fix)
+        raise CommandLineError(f"unknown figure '{args.kind}'", f"one of {', '.join(FILES)}", fix)
     try:
         options = make(FigureOptions, nested(args, FigureOptions))
     except LvtuneError as error:
-        raise UsageError(error.given, error.expected, error.fix) from error
+        raise CommandLineError(error.given, error.expected, error.fix) from error
     values = language_figures(adapt.recipe_of(args), options, (args.kind,), say)
-    text = [f"{values['prompts']:,} sentences, {values['encoder']}; {values['source_name']} -> {values['target_name']}"]
+    text = [
+        f"{values['sentences']:,} sentences, {values['encoder']}; {values['source_name']} -> {values['target_name']}"
+    ]
     if "cover" in values:
         near = values["cover"]
         text.append(f"nearest cosine of a target picture: {near['by_source']:.3f} to a source picture, "

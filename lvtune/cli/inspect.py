@@ -23,7 +23,7 @@ def parser(argv: Sequence[str], summary: str) -> Parser:
 
 def run(args: argparse.Namespace) -> Outcome:
     """Reads and checks the file."""
-    from lvtune.api import inspect_adapter
+    from lvtune.api.inspecting import inspect_adapter
 
     values = inspect_adapter(args.adapter)
     return Outcome(values, _text(values))

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 
 from lvtune.cli.outcome import Outcome
-from lvtune.cli.parser import Parser, UsageError
+from lvtune.cli.parser import CommandLineError, Parser
 from lvtune.core.registry import suggest
 
 
@@ -106,16 +106,16 @@ def run(args: argparse.Namespace) -> Outcome:
     """Reads the registries.
 
     Raises:
-        UsageError: there is no such list.
+        CommandLineError: there is no such list.
     """
     if args.what == SENTENCES:
         return _sentences(args.grammar)
     if args.grammar is not None:
-        raise UsageError("--grammar without its list", f"`lvtune list {SENTENCES}`", f"type `lvtune list {SENTENCES} "
-                         f"--grammar {args.grammar}`")  # fmt: skip
+        fix = f"type `lvtune list {SENTENCES} --grammar {args.grammar}`"
+        raise CommandLineError("--grammar without its list", f"`lvtune list {SENTENCES}`", fix)
     if args.what is not None and args.what not in LISTS:
         fix = suggest(args.what, [*LISTS, SENTENCES], "type `lvtune list`")
-        raise UsageError(f"unknown list '{args.what}'", f"one of {', '.join(LISTS)}, {SENTENCES}", fix)
+        raise CommandLineError(f"unknown list '{args.what}'", f"one of {', '.join(LISTS)}, {SENTENCES}", fix)
     values = {name: names() for name, names in LISTS.items() if args.what in (None, name)}
     if args.what is not None:
         return Outcome(values, "\n".join(values[args.what]))
@@ -128,8 +128,9 @@ def _sentences(name: str | None) -> Outcome:
     from lvtune.language.grammars import list_grammars, load_grammar
 
     if name is None:
-        raise UsageError(f"'{SENTENCES}' without a grammar", f"one of {', '.join(list_grammars())}, or a YAML file",
-                         f"type `lvtune list {SENTENCES} --grammar hands`")  # fmt: skip
+        known = f"one of {', '.join(list_grammars())}, or a YAML file"
+        fix = f"type `lvtune list {SENTENCES} --grammar hands`"
+        raise CommandLineError(f"'{SENTENCES}' without a grammar", known, fix)
     grammar = load_grammar(name)
     found = grammar.tagged()
     values = {

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Sequence
 
 import lvtune
-from lvtune.cli.parser import UsageError
+from lvtune.cli.parser import CommandLineError
 from lvtune.core.errors import LvtuneError
 from lvtune.core.registry import suggest
 
@@ -65,13 +65,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         told = _explain(error)
         line = " ".join(f"{told.given}; expected {told.expected}; {told.fix}".split())
         print(f"error: {line}", file=sys.stderr)
-        return 2 if isinstance(told, UsageError) else 1
+        return 2 if isinstance(told, CommandLineError) else 1
 
 
 def _run(argv: list[str], debug: bool) -> int:
     words = [token for token in argv if token != "--debug"]
     if not words:
-        raise UsageError("no command", f"one of {', '.join(COMMANDS)}", "type `lvtune --help`")
+        raise CommandLineError("no command", f"one of {', '.join(COMMANDS)}", "type `lvtune --help`")
     if words[0] in ("-h", "--help", "help"):
         print(_help())
         return 0
@@ -80,7 +80,7 @@ def _run(argv: list[str], debug: bool) -> int:
         return 0
     if words[0] not in COMMANDS:
         fix = suggest(words[0], list(COMMANDS), "type `lvtune --help`")
-        raise UsageError(f"unknown command '{words[0]}'", f"one of {', '.join(COMMANDS)}", fix)
+        raise CommandLineError(f"unknown command '{words[0]}'", f"one of {', '.join(COMMANDS)}", fix)
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     if not sys.stderr.isatty():

@@ -15,13 +15,13 @@ from typing import Any, NoReturn
 
 from lvtune.config.coerce import describe
 from lvtune.config.schema import Option, doc_of, make, options_of, show
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import LvtuneError, UsageError
 from lvtune.core.registry import suggest
 
 _METAVARS = {"a whole number": "N", "a number": "X", "text": "TEXT", "true or false": "BOOL"}
 
 
-class UsageError(LvtuneError):
+class CommandLineError(UsageError):
     """A command line that cannot be understood; exit code 2."""
 
 
@@ -44,7 +44,7 @@ class Parser(argparse.ArgumentParser):
         """The options in ``argv``.
 
         Raises:
-            UsageError: an unknown option (the closest is named), a missing value or argument.
+            CommandLineError: an unknown option (the closest is named), a missing value or argument.
         """
         self.usage = self.usage_line()
         self.typed = [_normal(token) for token in argv]
@@ -53,17 +53,17 @@ class Parser(argparse.ArgumentParser):
             raise self._unknown(rest[0])
         return known
 
-    def _unknown(self, token: str) -> UsageError:
+    def _unknown(self, token: str) -> CommandLineError:
         if not token.startswith("-"):
-            return UsageError(f"'{token}'", self.usage_line(), f"see `{self.prog} --help`")
+            return CommandLineError(f"'{token}'", self.usage_line(), f"see `{self.prog} --help`")
         name = token.partition("=")[0]
         homes = self.leaves.get(name.removeprefix("--"), [])
         if len(homes) > 1:
             listing = " or ".join(f"--{home}" for home in homes)
-            return UsageError(f"'{name}', which could be several options", listing, f"type --{homes[0]}")
-        names = [string for action in self._actions for string in action.option_strings]
+            return CommandLineError(f"'{name}', which could be several options", listing, f"type --{homes[0]}")
+        names = [s for a in self._actions if not isinstance(a, _OldName) for s in a.option_strings]
         fix = suggest(name, names, f"see `{self.prog} --help`")
-        return UsageError(f"unknown option '{name}'", f"an option of `{self.prog}`", fix)
+        return CommandLineError(f"unknown option '{name}'", f"an option of `{self.prog}`", fix)
 
     def usage_line(self) -> str:
         """The command with its positional arguments."""
@@ -74,12 +74,12 @@ class Parser(argparse.ArgumentParser):
         """argparse's own complaints, in three parts."""
         where, _, what = message.partition(": ")
         if "required" in where:
-            raise UsageError(f"no {what}", self.usage_line(), f"type `{self.prog} {what}`")
+            raise CommandLineError(f"no {what}", self.usage_line(), f"type `{self.prog} {what}`")
         strings = where.removeprefix("argument ").split("/")
         option = next((string for string in strings if string in self.typed), strings[0])
         if what.startswith("expected"):
-            raise UsageError(f"'{option}' without a value", "a value after it", f"type `{option} VALUE`")
-        raise UsageError(message, self.usage_line(), f"see `{self.prog} --help`")
+            raise CommandLineError(f"'{option}' without a value", "a value after it", f"type `{option} VALUE`")
+        raise CommandLineError(message, self.usage_line(), f"see `{self.prog} --help`")
 
 
 def _normal(token: str) -> str:
@@ -182,9 +182,9 @@ def from_args(args: argparse.Namespace, cls: type) -> Any:
     """An instance of the dataclass ``cls`` from the given options.
 
     Raises:
-        UsageError: values of the wrong type or range.
+        CommandLineError: values of the wrong type or range.
     """
     try:
         return make(cls, nested(args, cls))
     except LvtuneError as error:
-        raise UsageError(error.given, error.expected, error.fix) from error
+        raise CommandLineError(error.given, error.expected, error.fix) from error

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from lvtune.cli import adapt
 from lvtune.cli.outcome import Outcome, say
 from lvtune.cli.output import table
-from lvtune.cli.parser import Parser, UsageError, add_options, nested
+from lvtune.cli.parser import CommandLineError, Parser, add_options, nested
 from lvtune.config.schema import make
 from lvtune.core.errors import LvtuneError
 from lvtune.experiments.cross_validation import SelectOptions, select
@@ -26,14 +26,14 @@ def run(args: argparse.Namespace) -> Outcome:
     """Runs the folds that are not done yet and tells what scores best.
 
     Raises:
-        UsageError: unknown options or wrong values.
+        CommandLineError: unknown options or wrong values.
     """
     args.text_only = "true"
     recipe = adapt.recipe_of(args)
     try:
         options = make(SelectOptions, nested(args, SelectOptions, "select."), "select.")
     except LvtuneError as error:
-        raise UsageError(error.given, error.expected, error.fix) from error
+        raise CommandLineError(error.given, error.expected, error.fix) from error
     values = select(recipe, options, say=say)
     rows = [[row["w"], f"{row['weight']:g}", row["mean"], row["deviation"]] for row in values["tried"]]
     chosen = values["chosen"]

@@ -179,7 +179,7 @@ def _vlpose_adapter(
         "vlpose",
         base,
         bank=bank,
-        categories=0 if first is None else first.shape[1],
+        visual_prompts=0 if first is None else first.shape[1],
         placement="none" if first is None else "shallow" if deep is None else "deep",
         matcher="concat",
         decoder="dual-released",

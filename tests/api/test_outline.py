@@ -3,7 +3,7 @@
 import pytest
 from layouts import humanart
 
-from lvtune.api import dry_run
+from lvtune.api.inspecting import dry_run
 from lvtune.api.recipe import Recipe
 from lvtune.cli.main import main
 from lvtune.core.errors import LvtuneError

@@ -87,7 +87,7 @@ def test_help_shows_the_options_and_defaults_of_the_chosen_method(capsys):
     text = " ".join(capsys.readouterr().out.split())
     assert "--method.r N Rank. (default: 8)" in text
     assert "Peak learning rate. (default: 0.002)" in text
-    assert "--method.visual_prompts" not in text
+    assert "--method.visual-prompts" not in text
 
 
 def test_dry_run_prints_recipe_tree_and_memory_and_stops(adapted, monkeypatch, capsys):
@@ -99,7 +99,7 @@ def test_dry_run_prints_recipe_tree_and_memory_and_stops(adapted, monkeypatch, c
         "memory_mb": 1234.4,
         "targets": ["backbone.layer.0.mlp.fc1", "backbone.layer.11.mlp.fc1", "head.conv"],
     }
-    monkeypatch.setattr("lvtune.api.dry_run", lambda recipe: plan)
+    monkeypatch.setattr("lvtune.api.inspecting.dry_run", lambda recipe: plan)
     assert main(["adapt", "--dry-run"]) == 0
     out = capsys.readouterr().out
     assert "base: vitpose-ti" in out

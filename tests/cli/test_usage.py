@@ -24,7 +24,7 @@ from lvtune.core.errors import LvtuneError
         ("adapt --seed=-1", "seed = -1", "such as seed = 0"),
         ("adapt --precision bf8", "train.precision = 'bf8'", "such as train.precision = auto"),
         ("adapt vitpose-b", "'vitpose-b'", "lvtune adapt --help"),
-        ("adapt --method vlpose --method.promts 3", "'--method.promts'", "did you mean '--method.visual_prompts'?"),
+        ("adapt --method vlpose --method.promts 3", "'--method.promts'", "did you mean '--method.visual-prompts'?"),
         ("adapt --method lora --method.r x", "method.r = 'x'", "such as method.r = 8"),
         ("predict", "no PICTURE", "lvtune predict PICTURE"),
         ("evaluate --split tset", "split = 'tset'", "such as split = test"),

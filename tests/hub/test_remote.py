@@ -14,7 +14,7 @@ from tiny import make_adapter, tiny_base, tiny_pixels
 
 import lvtune
 from lvtune.adapters.method_registry import METHODS
-from lvtune.api import inspect_adapter
+from lvtune.api.inspecting import inspect_adapter
 from lvtune.core.errors import LvtuneError
 from lvtune.hub.adapter_loading import load_adapter
 from lvtune.hub.address import Address, address_of

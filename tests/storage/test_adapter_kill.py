@@ -71,7 +71,7 @@ def test_stopped_before_every_single_step(tmp_path, monkeypatch, peft):
 
 LOOP = """
 import os, signal, sys, time
-sys.path.insert(0, sys.argv[2])
+sys.path[:0] = sys.argv[2].split(os.pathsep)
 from adapter_samples import adapter
 from lvtune.storage.adapter_file import save
 from test_adapter_kill import whole
@@ -96,7 +96,7 @@ print(len(seen), sorted(set(seen)), len([n for n in os.listdir(folder) if n.ends
 
 def test_killed_at_random_moments(tmp_path):
     here = Path(__file__)
-    command = [sys.executable, "-c", LOOP, str(tmp_path), str(here.parents[1]), "60"]
+    command = [sys.executable, "-c", LOOP, str(tmp_path), os.pathsep.join(map(str, here.parents[:2])), "60"]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env=env, cwd=here.parents[2], timeout=300
