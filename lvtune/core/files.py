@@ -1,25 +1,28 @@
-"""Writing files so that a reader, or a kill, at any moment finds the old bytes or the new ones."""
+"""Writes files so that a reader, or a kill, at any moment finds the old bytes or the new ones."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 
 _PREFIX, _SUFFIX = ".lvtune-", ".tmp"
 _ABANDONED_AFTER = 3600.0  # seconds; no write takes that long
+_SEAL = b"lvtune\0sha256\0\0\0"
+_SEAL_BYTES = len(_SEAL) + hashlib.sha256().digest_size
 
 
 def write_atomically(path: Path | str, data: bytes | str) -> Path:
-    """Replaces ``path`` by ``data`` in one step; text is written as UTF-8.
+    """Replaces ``path`` by ``data`` in one step; text is written as UTF-8. Several may write at once: the last wins.
 
     Raises:
-        LvtuneError: the folder cannot be made or written, or the disk is full.
+        UsageError: the folder cannot be made or written, or the disk is full.
     """
     path = Path(path)
     with user_errors(path):
@@ -32,7 +35,7 @@ def write_atomically(path: Path | str, data: bytes | str) -> Path:
 
 @contextlib.contextmanager
 def staged(folder: Path, data: bytes | str) -> Iterator[Path]:
-    """A temporary file in ``folder`` that holds all of ``data`` on disk; removed unless it was renamed."""
+    """Yields a temporary file in ``folder`` that holds all of ``data`` on disk; removes it unless it was renamed."""
     temporary = folder / f"{_PREFIX}{os.getpid()}-{uuid.uuid4().hex[:8]}{_SUFFIX}"
     try:
         # plain open, not tempfile: the file is to have the permissions the user's umask gives
@@ -47,14 +50,14 @@ def staged(folder: Path, data: bytes | str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def user_errors(path: Path) -> Iterator[None]:
-    """Turns the operating system's refusals into the error a user sees."""
+    """Turns the operating system's refusals to write at ``path`` into the error that a user sees."""
     try:
         yield
     except OSError as error:
-        raise LvtuneError(
+        raise UsageError(
             f"output '{path}' that cannot be written ({error.strerror or error})",
             "a folder that you may write to, on a disk with room",
-            "choose another --out, or mend permissions and space",
+            "choose another --out, or correct permissions and space",
         ) from error
 
 
@@ -77,5 +80,36 @@ def sweep(folder: Path) -> None:
 
 
 def write_text(path: Path | str, text: str) -> Path:
-    """`write_atomically` for text."""
+    """Replaces ``path`` by a text as :func:`write_atomically` does."""
     return write_atomically(path, text)
+
+
+def sealed(data: bytes) -> bytes:
+    """Returns the bytes with their sha256 behind them, by which :func:`is_sealed` tells whole files from damaged ones.
+
+    For formats that say themselves where they end, such as Arrow streams and numpy's arrays.
+    """
+    return data + _SEAL + hashlib.sha256(data).digest()
+
+
+def append_seal(path: Path) -> None:
+    """Does to a file what :func:`sealed` does to bytes."""
+    with path.open("r+b") as file:
+        digest = hashlib.file_digest(file, "sha256").digest()
+        file.seek(0, os.SEEK_END)
+        file.write(_SEAL + digest)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def is_sealed(path: Path) -> bool:
+    """Returns True if a file ends with the sha256 of what stands before it."""
+    size = path.stat().st_size - _SEAL_BYTES
+    if size < 0:
+        return False
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while size > 0 and (part := file.read(min(size, 2**20))):
+            digest.update(part)
+            size -= len(part)
+        return size == 0 and file.read() == _SEAL + digest.digest()
