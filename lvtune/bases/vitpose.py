@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from lvtune.bases.base import FAMILIES, Base, BaseSpec, Block, Stage, merged
+from lvtune.bases.base import FAMILIES, Base, BaseSpec, Block, Stage
 from lvtune.bases.deconv_head import deconv_stage
-from lvtune.bases.parts import plain_state
+from lvtune.bases.nested_outputs import in_batch_order
+from lvtune.bases.parts import with_weights_of
 from lvtune.core.errors import LvtuneError
 from lvtune.core.registry import suggest
 from lvtune.data.skeletons import COCO_17, LSP_14, Skeleton
@@ -172,10 +173,8 @@ class VitPoseBase(Base):
         """A second VitPose of the same configuration, head width and weights."""
         config = type(self.model.config).from_dict(self.model.config.to_dict())
         channels = None if config.use_simple_decoder else head_channels(self.model)
-        model = build_model(config, channels, self.predictor.out_channels)
-        weight = self.predictor.weight
-        model.to(device=weight.device, dtype=weight.dtype).load_state_dict(plain_state(self.model))
-        return model
+        fresh = build_model(config, channels, self.predictor.out_channels)
+        return with_weights_of(self.model, fresh, self.predictor.weight)
 
     def note_skeleton(self, skeleton: Skeleton) -> None:
         """In transformers' configuration: names, and by their number the predictor's width."""
@@ -192,11 +191,7 @@ class VitPoseBase(Base):
 
     def merge_outputs(self, outputs: Sequence[object], indices: Sequence[Tensor]) -> object:
         """Every output back in the order of the batch; a list of rows where shapes (key points) differ."""
-        order = torch.cat(list(indices)).argsort()
-        first = outputs[0]
-        if isinstance(first, tuple) and not hasattr(first, "heatmaps"):
-            return tuple(merged(parts, order) for parts in zip(*outputs, strict=True))
-        return type(first)(**{name: merged([output[name] for output in outputs], order) for name in first})
+        return in_batch_order(outputs, indices)
 
 
 def layers_as_blocks(backbone: nn.Module) -> list[Block]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 AUTO = "auto"
 """In place of a name: the ledger asks the pictures."""
 LEDGER = "_lvtune_ledger"
-"""Where a model keeps what is attached to it, an object with ``adapters``, a dict by name."""
+"""Where a model keeps what is attached to it: an object with ``adapters``, a dict by name, and ``refresh()``."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,8 @@ def choose_adapters(model: nn.Module, adapters: Any = ..., category: Any = ...) 
     if not selection.is_automatic:
         for name in [selection.adapters] if selection.is_single else selection.adapters:
             check_name(model, None if name is ... else name)
+    if is_attached(model):
+        vars(model)[LEDGER].refresh()
     token = chosen.set({**chosen.get(), id(model): selection})
     try:
         yield
