@@ -34,7 +34,7 @@ class TextEncoder(Protocol):
 
 
 Loader = Callable[[str | None], TextEncoder]
-ENCODERS: Registry[Loader] = Registry("text encoder", listing="lvtune list text-encoders")
+ENCODERS: Registry[Loader] = Registry("text encoder", "lvtune list text-encoders", group="lvtune.text_encoders")
 """Name to ``loader(source)``; source None means the encoder's usual weights."""
 
 
@@ -55,7 +55,8 @@ def register_text_encoder(name: str, width: int | None = None) -> Callable[[Load
 
 def usual_width(name: str) -> int | None:
     """Width of the token states of an encoder's usual weights; None where other weights are named or nobody said."""
-    return _WIDTHS.get(name)
+    # an encoder of another package says its width when it is loaded
+    return _WIDTHS.get(name) if name in ENCODERS else None
 
 
 def list_text_encoders() -> list[str]:
