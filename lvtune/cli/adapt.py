@@ -16,6 +16,7 @@ from lvtune.config.options import AUGMENT_FALLBACK, TRAIN_FALLBACK
 from lvtune.config.schema import options_of
 from lvtune.config.yaml_files import read_yaml
 from lvtune.core.errors import LvtuneError
+from lvtune.core.text import shell_word
 from lvtune.evaluation.metrics import main_of, short_name
 
 
@@ -161,8 +162,8 @@ _WHEN = ("before", "after_on", "after_off")
 
 def _next(folder: Any, values: Mapping[str, Any]) -> str:
     base, weights = values["base"]["name"], (values.get("recipe") or {}).get("weights", Recipe.weights)
-    own = "" if weights == Recipe.weights else f" --weights {weights}"
+    own = "" if weights == Recipe.weights else f" --weights {shell_word(weights)}"
     return (
         f"written to {folder}; open {folder}/report.html\n"
-        f"try: lvtune predict PICTURE --base {base}{own} --adapter {folder}"
+        f"try: lvtune predict PICTURE --base {shell_word(base)}{own} --adapter {shell_word(folder)}"
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from lvtune.cli.outcome import Outcome
 from lvtune.cli.parser import CommandLineError, Parser
 from lvtune.core.registry import suggest
+from lvtune.core.text import shell_word
 
 
 def _bases() -> list[str]:
@@ -111,7 +112,7 @@ def run(args: argparse.Namespace) -> Outcome:
     if args.what == SENTENCES:
         return _sentences(args.grammar)
     if args.grammar is not None:
-        fix = f"type `lvtune list {SENTENCES} --grammar {args.grammar}`"
+        fix = f"type `lvtune list {SENTENCES} --grammar {shell_word(args.grammar)}`"
         raise CommandLineError("--grammar without its list", f"`lvtune list {SENTENCES}`", fix)
     if args.what is not None and args.what not in LISTS:
         fix = suggest(args.what, [*LISTS, SENTENCES], "type `lvtune list`")

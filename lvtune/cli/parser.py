@@ -39,6 +39,10 @@ class Parser(argparse.ArgumentParser):
         self.typed: list[str] = []
         self.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
         self.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        self.add_argument(
+            "--import", action="append", dest="imports", metavar="FILE", default=[],
+            help="Python file of your own to run first, for example one that registers a method; repeatable",
+        )  # fmt: skip
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """The options in ``argv``.
