@@ -14,6 +14,7 @@ from lvtune.cli.output import number, outline, table
 from lvtune.cli.parser import CommandLineError, Parser, add_options, nested
 from lvtune.config.options import AUGMENT_FALLBACK, TRAIN_FALLBACK
 from lvtune.config.schema import options_of
+from lvtune.config.tables import merge
 from lvtune.config.yaml_files import read_yaml
 from lvtune.core.errors import LvtuneError
 from lvtune.core.text import shell_word
@@ -87,17 +88,9 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
         if options:
             over[f"{kind}_options"] = options
     try:
-        return Recipe.from_dict(_merge(values, over))
+        return Recipe.from_dict(merge(values, over, Recipe))
     except LvtuneError as error:
         raise CommandLineError(error.given, error.expected, error.fix) from error
-
-
-def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for name, value in above.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(name), Mapping)
-        merged[name] = _merge(merged[name], value) if both else value
-    return merged
 
 
 def run(args: argparse.Namespace) -> Outcome:
