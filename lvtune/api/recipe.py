@@ -20,7 +20,7 @@ from lvtune.config.options import (
     LanguageOptions,
     TrainOptions,
 )
-from lvtune.config.schema import Problem, build, plain, raise_problems, rivals_of
+from lvtune.config.schema import Problem, build, plain, raise_problems, rivals_of, with_new_names
 from lvtune.config.yaml_files import read_yaml
 from lvtune.core.errors import LvtuneError
 
@@ -160,7 +160,8 @@ def _typed(
         config = config_of(None if name is None else str(name), options)
     except LvtuneError as error:
         return {}, [(error.given, error.expected, error.fix)]
-    return {name: plain(getattr(config, name)) for name in options}, []
+    names, _ = with_new_names(type(config), options)
+    return {name: plain(getattr(config, name)) for name in names}, []
 
 
 def _method_config(method: str, options: Mapping[str, Any]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 
-from lvtune.cli.outcome import Outcome
+from lvtune.cli.outcome import Outcome, say
 from lvtune.cli.parser import CommandLineError, Parser
 from lvtune.core.registry import suggest
 from lvtune.core.text import shell_word
@@ -92,6 +92,8 @@ LISTS: dict[str, Callable[[], list[str]]] = {
 }
 
 SENTENCES, PREVIEW = "sentences", 10
+_OLD_SENTENCES = "prompts"
+"""The name of that list before it was renamed."""
 
 
 def parser(argv: Sequence[str], summary: str) -> Parser:
@@ -109,6 +111,9 @@ def run(args: argparse.Namespace) -> Outcome:
     Raises:
         CommandLineError: there is no such list.
     """
+    if args.what == _OLD_SENTENCES:
+        say(f"note: `lvtune list {_OLD_SENTENCES}` is now `lvtune list {SENTENCES}`")
+        args.what = SENTENCES
     if args.what == SENTENCES:
         return _sentences(args.grammar)
     if args.grammar is not None:

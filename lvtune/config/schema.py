@@ -172,7 +172,7 @@ def _value(cls: type, name: str, value: Any, where: str) -> tuple[Any, list[Prob
         result = coerce(value, hint)
     except ValueError:
         default = default_of(cls, name)
-        has_default = default not in (None, dataclasses.MISSING, {})
+        has_default = default not in (None, dataclasses.MISSING, {}, "")
         fix = f"such as {where}{name} = {show(default)}" if has_default else f"give {describe(hint)}"
         return None, [(f"{where}{name} = {brief(value)}", describe(hint), fix)]
     return result, _out_of_range(cls, name, result, where)

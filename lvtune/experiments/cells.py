@@ -10,7 +10,7 @@ from typing import Any
 
 from lvtune.api.recipe import Recipe
 from lvtune.config.options import TrainOptions
-from lvtune.config.schema import hints_of
+from lvtune.config.schema import hints_of, with_new_names
 from lvtune.config.tables import flatten, merge
 from lvtune.config.yaml_files import read_yaml
 from lvtune.core.errors import LvtuneError
@@ -105,14 +105,15 @@ def _variant(words: Sequence[str]) -> Variant:
     from lvtune.adapters.method_registry import METHODS
 
     method, *options = words
-    own, shared = list(hints_of(METHODS.get(method).Config)), list(hints_of(TrainOptions))
+    config = METHODS.get(method).Config
+    own, shared = list(hints_of(config)), list(hints_of(TrainOptions))
     changes: dict[str, Any] = {"method": method}
     for word in options:
         name, equals, value = word.partition("=")
         name = name.strip().replace("-", "_")
         if not equals:
             raise LvtuneError(f"'{method}:{word}'", "options as name=value", f"such as {method}:lr=1e-3")
-        if name in own:
+        if name in own or with_new_names(config, {name: value})[1]:
             place = ("method_options", name)
         elif name in shared:
             place = ("train", name)
