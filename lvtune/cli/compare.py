@@ -33,7 +33,7 @@ class CompareCommand:
     """Annotated pictures to tune on, such as 20,60,200,all."""
     seeds: tuple[int, ...] = field(default=(0, 1, 2), metadata={"at_least": 0, "at_most": 2**32 - 1})
     """Seeds of the runs; they draw the shots too."""
-    lrs: tuple[float, ...] = field(default=(), metadata={"above": 0, "at_most": 100})
+    lrs: tuple[float, ...] = field(default=(), metadata={"above": 0, "at_most": 1000})
     """Learning rates to run each method at; none: each method's own."""
     search: bool = False
     """Find the learning rate of each first, among `lrs`: with the first seed, on the validation pictures."""

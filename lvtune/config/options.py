@@ -99,7 +99,7 @@ class TrainOptions:
     """Pictures per step, over all processes together."""
     optimizer: Literal["adamw", "adam"] | None = None
     """Optimiser, with betas 0.9 and 0.999; adam adds the weight decay to the gradient, adamw does not."""
-    lr: float | None = field(default=None, metadata={"above": 0, "at_most": 100})
+    lr: float | None = field(default=None, metadata={"above": 0, "at_most": 1000})
     """Peak learning rate."""
     gentle: bool | None = None
     """Where `min_steps` makes more passes over few pictures than `epochs` says, lower the learning rate by the square
