@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
 from lvtune.config.schema import make
 from lvtune.core.errors import UsageError
 from lvtune.core.registry import Registry
