@@ -103,7 +103,8 @@ def inject(method: str, config: PeftConfig, base: Base) -> PeftModel:
     """
     from peft import get_peft_model
 
-    model = base.copy_model().to(device="cpu", dtype=torch.float32).requires_grad_(False).eval()
+    device = "meta" if base.device.type == "meta" else "cpu"  # an outline has no storage to copy
+    model = base.copy_model().to(device=device, dtype=torch.float32).requires_grad_(False).eval()
     try:
         with quiet():
             return get_peft_model(model, config, autocast_adapter_dtype=False)

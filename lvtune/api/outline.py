@@ -51,6 +51,7 @@ def outline(recipe: Recipe, stopped: LvtuneError) -> tuple[Base, nn.Module, list
         bank = bank or _of_usual_width(recipe.language.encoder, stopped)
     if not missing:
         raise stopped
+    base.model.to("meta")  # methods copy parts of the base: both must be without storage
     with torch.device("meta"):
         options = recipe.method_options
         adapter = create_adapter(recipe.method, base, domain=None, skeleton=skeleton, bank=bank, **options)
