@@ -33,6 +33,8 @@ _PREFIX = "base_model.model."
 class PeftAdapter(Adapter):
     """peft's layers, ready to stand in for the base's, and by default a trained predictor."""
 
+    needs_storage = True  # several tuners compute from the base's weights when they are made
+
     Config = PeftOptions
     trains_predictor = True
     tuner: ClassVar[Tuner]
@@ -103,8 +105,7 @@ def inject(method: str, config: PeftConfig, base: Base) -> PeftModel:
     """
     from peft import get_peft_model
 
-    device = "meta" if base.device.type == "meta" else "cpu"  # an outline has no storage to copy
-    model = base.copy_model().to(device=device, dtype=torch.float32).requires_grad_(False).eval()
+    model = base.copy_model().to(device="cpu", dtype=torch.float32).requires_grad_(False).eval()
     try:
         with quiet():
             return get_peft_model(model, config, autocast_adapter_dtype=False)
