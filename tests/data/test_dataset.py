@@ -103,7 +103,8 @@ def test_the_heatmaps_of_a_mirrored_sample_are_the_mirrored_heatmaps(table):
 
 
 @pytest.mark.parametrize(
-    "names", [("nose", "neck", "tail"), ("0", "1", "2"), ("nose", "left_eye", "tail"), ("leftEar", "rightEar", "leftHip")]
+    "names",
+    [("nose", "neck", "tail"), ("0", "1", "2"), ("nose", "left_eye", "tail"), ("leftEar", "rightEar", "leftHip")],
 )
 def test_without_known_pairs_nothing_is_flipped(table, names):
     odd = Skeleton("odd", names, (0.05,) * len(names), ())
