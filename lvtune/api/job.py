@@ -79,7 +79,7 @@ def prepare(recipe: Recipe) -> Job:
     base = load_base(recipe.base, recipe.weights, seed=recipe.seed)
     base.model.to(device)
     if recipe.look:
-        from lvtune.data.images import find_images
+        from lvtune.data.find_images import find_images
 
         find_images(recipe.look)  # now, for the same reason as the category below
     recipe = replace(recipe, objective=recipe.objective or (TEXT_ONLY if recipe.text_only else base.objective))

@@ -33,12 +33,14 @@ def predict_heatmaps(
 ) -> Tensor:
     """Heatmaps (B, K, h, w) of pictures (B, 3, H, W), averaged with those of the mirrored pictures.
 
-    The mirrored maps are mirrored back and their left and right key points swapped; no shift (datasets.md §4).
+    The mirrored maps are mirrored back and their left and right key points swapped; no shift (datasets.md §4). A
+    skeleton without known mirror pairs (``skeleton.mirrors`` is False) is looked at once, whatever ``flip_test`` says.
     """
+    kind = skeleton or base.skeleton
     with torch.inference_mode(), use_adapter(base, adapters, category=category):
         heatmaps = base(pixel_values)
-        if flip_test:
-            index = torch.as_tensor((skeleton or base.skeleton).flip_index, device=pixel_values.device)
+        if flip_test and kind.mirrors:
+            index = torch.as_tensor(kind.flip_index, device=pixel_values.device)
             mirrored = base(pixel_values.flip(-1)).flip(-1)[:, index]
             heatmaps = (heatmaps + mirrored) / 2
     return heatmaps
