@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -72,7 +73,15 @@ class PictureFinder:
             return None
         lengths = [_shared(wanted, path.parts[::-1]) for path in same]
         best = [path for path, length in zip(same, lengths, strict=True) if length == max(lengths)]
-        return best[0] if len(best) == 1 else None
+        # where the folder that the labels name is there, a picture of the same name elsewhere is another one
+        is_other = max(lengths) == 1 and len(wanted) > 1 and _folded(wanted[1]) in self._folders
+        return best[0] if len(best) == 1 and not is_other else None
+
+    @cached_property
+    def _folders(self) -> set[str]:
+        """Names of all folders below the roots, and of the roots."""
+        inside = {name for root in self.roots for _, names, _ in os.walk(root) for name in names}
+        return {_folded(name) for name in (*inside, *(root.name for root in self.roots))}
 
     @cached_property
     def _index(self) -> dict[str, list[Path]]:

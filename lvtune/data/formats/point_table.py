@@ -193,7 +193,7 @@ def _appendable(group: Any) -> tuple[list[str], list[tuple[str, ...]], np.ndarra
         try:
             kinds = plain_of(bytes(group["table"].attrs[f"{name}_kind"]), f"the column names of {group.file.filename}")
         except LvtuneError as error:
-            raise ValueError(error.given) from None
+            raise DataError(error.given, error.expected, "give the CSV instead") from None
         columns += [tuple(str(part) for part in kind) for kind in kinds]
         blocks.append(rows[name].reshape(len(rows), -1))
     pictures = [plain_name(text) for text in _texts(rows["index"])]

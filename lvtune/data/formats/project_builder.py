@@ -10,7 +10,7 @@ import numpy as np
 
 from lvtune.core.errors import DataError
 from lvtune.data.formats.label_project import Instance, LabelProject, Picture
-from lvtune.data.formats.picture_finder import PictureFinder, picture_size
+from lvtune.data.formats.picture_finder import PictureFinder, picture_size, plain_name
 
 _SHOWN = 3
 
@@ -35,6 +35,7 @@ class ProjectBuilder:
         self._scale: list[tuple[float, float]] = []
         self._rescaled = 0
         self._known: dict[Path, int] = {}
+        self._names: dict[Path, list[str]] = {}
         self._missing: list[str] = []
         self._instances: list[Instance] = []
         twice = sorted({name for name in self.keypoints if self.keypoints.count(name) > 1})
@@ -62,13 +63,20 @@ class ProjectBuilder:
         Raises:
             DataError: the file is no picture, or its sides have another ratio than the labels say.
         """
+        moved = self.finder.moved
         found = path or self.finder.find(name)
         if found is None:
             self._missing.append(name)
             return None
         found = found.absolute()
         if found in self._known:
+            if self.finder.moved > moved and plain_name(name) not in self._names[found]:
+                raise DataError(
+                    f"{self.tool} labels of {self._names[found][0]} and {name}, for which {found} alone is there",
+                    "a picture for each", "keep the folders that the labels name",
+                )  # fmt: skip
             return self._known[found]
+        self._names[found] = [plain_name(name)]
         width, height = picture_size(found)
         self._scale.append(self._factor(name, size, (width, height)))
         self._pictures.append(Picture(found, self._name(found), width, height, group, category, description))
