@@ -66,8 +66,7 @@ def _names(folder: Path, files: Sequence[Mapping[str, Any]]) -> tuple[list[str],
     if listing is not None:
         lines = [line.strip() for line in listing.read_text(encoding="utf-8-sig").splitlines()]
         if set(used) <= set(lines):
-            others = {str(s.get("label")) for v in files for s in v["shapes"] if s.get("shape_type") != "point"}
-            return [line for line in lines if line in used or (line and line[0] != "_" and line not in others)], []
+            return [line for line in lines if line in used], []
     note = "labelme keeps no order of the key points: they stand in the order in which they first appear (a file "
     return used, [note + "labels.txt with a name a line sets it)"] if used else []
 

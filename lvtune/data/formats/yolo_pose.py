@@ -107,9 +107,8 @@ def _names(config: dict[str, Any], count: int, flip: Sequence[int]) -> tuple[lis
         names = kinds[0] if kinds else None
         if isinstance(names, list) and len(names) == count:
             if any(kind != names for kind in kinds):
-                return [str(name) for name in names], [
-                    f"{key} differs between the classes: the first class's names count"
-                ]
+                note = f"{key} differs between the classes: the names of the first class count"
+                return [str(name) for name in names], [note]
             return [str(name) for name in names], []
     if count == len(COCO_17.keypoints) and list(flip) == list(COCO_17.flip_index):
         return list(COCO_17.keypoints), ["data.yaml names no key points; shape and flip_idx are COCO's: named as there"]

@@ -100,7 +100,9 @@ def test_missing_pictures_are_counted_with_their_instances(tmp_path):
     (root / "labeled-data/v1/img01.png").unlink()
     project = read_project(root)
     assert len(project.pictures) == 3 and len(project.instances) == 2
-    assert any(note.startswith("1 of 4 labelled pictures are missing and left out with 1 instances") for note in project.notes)
+    assert any(
+        note.startswith("1 of 4 labelled pictures are missing and left out with 1 instances") for note in project.notes
+    )
     for path in root.rglob("*.png"):
         path.unlink()
     with pytest.raises(DataError, match="none of the 4 pictures is there"):

@@ -13,7 +13,11 @@ TRAIN, VAL = PICTURES[:2], PICTURES[2:]
 LAYOUTS = {
     # folder of a part's pictures and labels, what data.yaml says
     "images/train": ("images/{}", "labels/{}", {"path": ".", "train": "images/train", "val": "images/val"}),
-    "path of another machine": ("images/{}", "labels/{}", {"path": "/data/mice", "train": "images/train", "val": "images/val"}),
+    "path of another machine": (
+        "images/{}",
+        "labels/{}",
+        {"path": "/data/mice", "train": "images/train", "val": "images/val"},
+    ),
     "roboflow": ("{}/images", "{}/labels", {"train": "../train/images", "val": "../valid/images"}),
     "roboflow on windows": ("{}/images", "{}/labels", {"train": "train\\images", "val": "valid\\images"}),
     "list files": ("images/{}", "labels/{}", {"path": "", "train": "train.txt", "val": "val.txt"}),
