@@ -9,7 +9,17 @@ from typing import Any
 import numpy as np
 
 from lvtune.core.files import write_text
-from lvtune.evaluation.metrics import LESS_IS_BETTER, MEANING, METRICS, PER_JOINT, imitation, main_of, without_nulls
+from lvtune.evaluation.metrics import (
+    LESS_IS_BETTER,
+    METRICS,
+    PER_JOINT,
+    imitation,
+    main_of,
+    meaning_of,
+    metric_name,
+    unit_of,
+    without_nulls,
+)
 from lvtune.viz import page
 from lvtune.viz.curves import Level, Series, gap_bar, line_chart, pair_of_bars, smooth
 from lvtune.viz.page import cell, change, escape, number, percent, row
@@ -24,6 +34,8 @@ def write_report(
     pictures: Pictures = (),
     figures: Figures = (),
     looked: Pictures = (),
+    *,
+    worst: Pictures = (),
 ) -> Path:
     """Writes the page in one step.
 
@@ -34,14 +46,22 @@ def write_report(
         pictures: (caption, RGB uint8 before, RGB uint8 after), skeletons drawn.
         figures: (caption, RGB uint8) of what the objective read.
         looked: as ``pictures``, of such as nobody annotated.
+        worst: (caption, RGB uint8 with the labels, RGB uint8 with the prediction) of the largest errors.
 
     Raises:
         LvtuneError: the place cannot be written.
     """
-    return write_text(path, render(report, pictures, figures, looked))
+    return write_text(path, render(report, pictures, figures, looked, worst=worst))
 
 
-def render(report: Mapping[str, Any], pictures: Pictures = (), figures: Figures = (), looked: Pictures = ()) -> str:
+def render(
+    report: Mapping[str, Any],
+    pictures: Pictures = (),
+    figures: Figures = (),
+    looked: Pictures = (),
+    *,
+    worst: Pictures = (),
+) -> str:
     """The page as text; see `write_report`."""
     recipe = report.get("recipe") or {}
     method, base = (
@@ -56,6 +76,7 @@ def render(report: Mapping[str, Any], pictures: Pictures = (), figures: Figures 
         _gap(report),
         _scores(report),
         _pictures(report, pictures),
+        _worst(worst),
         _looked(looked),
         _figures(figures),
         _curves(report),
@@ -86,10 +107,17 @@ def _head(report: Mapping[str, Any], title: str) -> str:
 def _tiles(report: Mapping[str, Any]) -> str:
     before, after = _score(report, "target", "before"), _score(report, "target", "after_on")
     kept, adapter = report.get("retention") or {}, report.get("adapter") or {}
-    gap, name = report.get("gap_closed"), METRICS[main_of(report)]
+    main = main_of(report)
+    gap, name, unit = report.get("gap_closed"), metric_name(main, report), unit_of(main)
+    less = main in LESS_IS_BETTER
+    if before is None and after is not None:
+        gain = ("Target score", number(after), f"{name}; no score before: {escape(_no_before(report))}")
+    else:
+        title = "Error reduced by" if less else "Points gained"
+        gain = (title, change(before, after, less), f"target {name}, {number(before)} → {number(after)} {unit}")
     identical = " · bit-identical" if report.get("source_off_identical") else ""
     tiles = [
-        ("Points gained", change(before, after), f"target {name}, {number(before)} → {number(after)} %"),
+        gain,
         ("Gap closed", percent(gap), f"between target and source {name}") if gap is not None else None,
         ("Kept, adapter on", percent(kept.get("on")), f"of source {name}") if kept.get("on") is not None else None,
         ("Kept, adapter off", percent(kept.get("off")), f"of source {name}{identical}")
@@ -108,11 +136,16 @@ def _tiles(report: Mapping[str, Any]) -> str:
     return f'<div class="tiles">{"".join(shown)}</div>'
 
 
+def _no_before(report: Mapping[str, Any]) -> str:
+    return (report.get("reasons") or {}).get("target.before") or "the base was not scored"
+
+
 def _gap(report: Mapping[str, Any]) -> str:
     scores = [_score(report, *at) for at in (("target", "before"), ("target", "after_on"), ("source", "before"))]
-    svg = "" if None in scores else gap_bar(*scores)
+    svg = "" if None in scores or main_of(report) in LESS_IS_BETTER else gap_bar(*scores)
     svg = f'<div class="wide gap">{svg}</div>' if svg else ""
-    return page.section("The gap", f"{METRICS[main_of(report)]} in percent, on the test split.", svg)
+    name, unit = metric_name(main_of(report), report), "percent" if unit_of(main_of(report)) == "%" else "pixels"
+    return page.section("The gap", f"{name} in {unit}, on the test split.", svg)
 
 
 def _scores(report: Mapping[str, Any]) -> str:
@@ -125,18 +158,21 @@ def _scores(report: Mapping[str, Any]) -> str:
         found = [(key, values) for key, values in found if any(value is not None for value in values)]
         title = report.get(f"{where}_name")
         words = f"{where.capitalize()}: {title}" if title else where.capitalize()
-        rows.append(page.group(words if found else f"{words} – not scored", len(head)))
+        before_reason = (report.get("reasons") or {}).get(f"{where}.before")
+        words += f" (no score before: {before_reason})" if before_reason and found else ""
+        reason = (report.get("reasons") or {}).get(where) or ""
+        rows.append(page.group(words if found else f"{words} – not scored{reason and ': '}{reason}", len(head)))
         for key, (before, on, off) in found:
             less = key in LESS_IS_BETTER
             kept = [
                 percent(value / before) if where == "source" and before and value is not None and not less else ""
                 for value in (on, off)
             ]
-            cells = [cell(METRICS[key]), cell(number(before)), cell(number(on), "strong")]
+            cells = [cell(metric_name(key, report)), cell(number(before)), cell(number(on), "strong")]
             cells.append(cell(change(before, on, less)))
             rows.append(row([*cells, cell(number(off)), *map(cell, kept)]))
     words = (
-        f"In percent or mm, on the test split. {MEANING[main_of(report)]} "
+        f"In percent, pixels or mm, on the test split. {meaning_of(report)} "
         "Kept: source score after adapting over the score before, with the adapter on and taken off again."
     )
     return page.section("Scores", words, page.table(head, rows))
@@ -151,17 +187,22 @@ def _pictures(report: Mapping[str, Any], pictures: Pictures) -> str:
     return page.section("Before and after", words, _pairs(pictures))
 
 
+def _worst(pictures: Pictures) -> str:
+    words = "Test instances with the largest mean error in pixels: the labels, and the prediction with the adapter on."
+    return page.section("The largest errors", words, _pairs(pictures, ("labels", "prediction")))
+
+
 def _looked(pictures: Pictures) -> str:
     words = "Beside the domain's data, not tuned on, not scored; each whole picture was taken for one person or hand."
     return page.section("Pictures asked for", words, _pairs(pictures))
 
 
-def _pairs(pictures: Pictures) -> str:
+def _pairs(pictures: Pictures, words_of_sides: tuple[str, str] = ("before", "adapter on")) -> str:
     shown = []
     for caption, before, after in pictures:
         sides = "".join(
             f"<div>{page.picture(image, f'{caption}, {words}')}{words}</div>"
-            for image, words in ((before, "before"), (after, "adapter on"))
+            for image, words in zip((before, after), words_of_sides, strict=True)
         )
         shown.append(f'<figure><figcaption>{escape(caption)}</figcaption><div class="pair">{sides}</div></figure>')
     return f'<div class="pairs">{"".join(shown)}</div>' if shown else ""
@@ -185,7 +226,7 @@ def _curves(report: Mapping[str, Any]) -> str:
     val_steps = curves.get("val_steps") or list(range(1, len(val) + 1))
     before = _score(report, "target", "before")
     levels = [] if before is None else [Level(before, "test score before")]
-    title = f"Validation {METRICS[main_of(report)]}, %"
+    title = f"Validation {metric_name(main_of(report), report)}, {unit_of(main_of(report))}"
     charts.append(line_chart(title, [Series(val_steps, val, "dots")], levels=levels))
     inside = "".join(f"<div>{chart}</div>" for chart in charts if chart)
     return page.section("While tuning", "", f'<div class="charts">{inside}</div>' if inside else "")
