@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -43,7 +44,8 @@ def outline(recipe: Recipe, stopped: LvtuneError) -> tuple[Base, nn.Module, list
     if base is None:
         with place:
             base = load_base(recipe.base, "random")
-    splits = [_tried(lambda part=part: domain.open(part, recipe.data), missing) for part in ("train", "test")]
+    data = replace(recipe.data, boxes=None)
+    splits = [_tried(lambda part=part: domain.open(part, data), missing) for part in ("train", "test")]
     skeleton = splits[0].table.skeleton if splits[0] is not None else domain.get_skeleton()
     bank = None
     if method.reads_language:

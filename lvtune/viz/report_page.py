@@ -29,6 +29,8 @@ def write_report(
     pictures: Pictures = (),
     figures: Figures = (),
     looked: Pictures = (),
+    *,
+    worst: Pictures = (),
 ) -> Path:
     """Writes the page atomically.
 
@@ -39,14 +41,22 @@ def write_report(
         pictures: (caption, RGB uint8 before, RGB uint8 after), skeletons drawn.
         figures: (caption, RGB uint8) of what the objective read.
         looked: like ``pictures``, of the user's own pictures without labels.
+        worst: (caption, RGB uint8 with the labels, RGB uint8 with the prediction) of the largest errors.
 
     Raises:
         LvtuneError: the file cannot be written.
     """
-    return write_text(path, render(report, pictures, figures, looked))
+    return write_text(path, render(report, pictures, figures, looked, worst=worst))
 
 
-def render(report: Report, pictures: Pictures = (), figures: Figures = (), looked: Pictures = ()) -> str:
+def render(
+    report: Report,
+    pictures: Pictures = (),
+    figures: Figures = (),
+    looked: Pictures = (),
+    *,
+    worst: Pictures = (),
+) -> str:
     """Returns the page as text; see :func:`write_report`."""
     main, scores, warning = main_of(report), score_table(report), imitation(report)
     kept = "Kept: source score with the adapter on, or taken off again, divided by the score of the base alone."
@@ -67,6 +77,7 @@ def render(report: Report, pictures: Pictures = (), figures: Figures = (), looke
         pictures=_pairs(pictures),
         pictures_text=_pictures_text(main, warning),
         looked=_pairs(looked),
+        worst=_pairs(worst, ("labels", "prediction")),
         figures=[(caption, picture(image, caption)) for caption, image in figures],
         charts=_charts(report),
         charts_text=_charts_text(report),
@@ -137,11 +148,13 @@ def _pictures_text(main: str, warning: tuple[str, str] | None) -> str:
     return " ".join([chosen, colours, f"The pictures are {warning[0].lower()}." if warning else ""]).strip()
 
 
-def _pairs(pictures: Pictures) -> list[tuple[str, list[Picture]]]:
+def _pairs(
+    pictures: Pictures, titles: tuple[str, str] = ("base alone", "adapter on")
+) -> list[tuple[str, list[Picture]]]:
     return [
         (caption, [picture(image, f"{caption}, {words}", words) for image, words in pair])
         for caption, before, after in pictures
-        for pair in [((before, "base alone"), (after, "adapter on"))]
+        for pair in [((before, titles[0]), (after, titles[1]))]
     ]
 
 
