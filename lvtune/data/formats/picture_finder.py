@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
 from lvtune.core.errors import DataError
-from lvtune.data.images import SUFFIXES
+from lvtune.data.find_images import SUFFIXES
 
 PICTURE_SUFFIXES = (*SUFFIXES, ".gif", ".avif", ".jp2")
 _DRIVE = re.compile(r"^[A-Za-z]:/")
