@@ -143,6 +143,8 @@ class EvaluateOptions:
     """Average over the picture and its mirror image."""
     batch_size: int = field(default=64, metadata={"at_least": 1})
     """Pictures per forward pass."""
+    p_cutoff: float = field(default=0.6, metadata={"at_least": 0, "at_most": 1})
+    """Confidence from which a key point counts in the second set of pixel errors (DeepLabCut's pcutoff)."""
     category: str | None = field(default=None, metadata={"was": "prompt"})
     """Whose sentence the adapter reads: a category, own (as annotated), auto (CLIP ranks them for each picture),
     shuffled (as annotated, permuted over the persons: an ablation), or mean; None: the mean of all."""
