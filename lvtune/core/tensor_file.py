@@ -21,7 +21,8 @@ from torch import Tensor
 
 from lvtune.core.errors import AdapterFileError, LvtuneError
 from lvtune.core.strict_json import MAX_BYTES as MAX_HEADER
-from lvtune.core.strict_json import short, strict_json
+from lvtune.core.strict_json import strict_json
+from lvtune.core.text import short
 
 
 @dataclass(frozen=True)
