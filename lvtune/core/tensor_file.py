@@ -107,7 +107,7 @@ def hash_tensors(tensors: Iterable[tuple[str, Tensor]], dtype: torch.dtype | Non
         key = f"{name}\0{str(plain.dtype).removeprefix('torch.')}\0{list(plain.shape)}".encode()
         # the length in front keeps two lists of tensors from ever giving the same stream of bytes
         digest.update(struct.pack("<Q", len(key)) + key)
-        digest.update(plain.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(plain.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
