@@ -153,7 +153,7 @@ def _values(found: _Scored) -> dict[str, Any]:
         reasons["source"] = found.missing
     return {
         "main": target.main,
-        "scoring": target.values.get("scoring"),
+        "scoring": {name: None if one is None else one.values.get("scoring") for name, one in sides.items()},
         "per_joint": target.per_joint(),
         **{name: None if one is None else one.values | one.headline() for name, one in sides.items()},
         "reasons": reasons,

@@ -46,7 +46,10 @@ def scores_table(target: dict[str, Scores | None], source: dict[str, Scores | No
         table[name]["per_joint"] = {when: s.per_joint() for when, s in side.items() if s is not None}
     scored = [s for s in (*target.values(), *source.values()) if s is not None]
     main = table["main"] = scored[0].main if scored else DEFAULT_MAIN
-    table["scoring"] = scored[0].values.get("scoring") if scored else None
+    table["scoring"] = {
+        name: next((s.values.get("scoring") for s in side.values() if s is not None), None)
+        for name, side in (("target", target), ("source", source))
+    }
 
     def score(side: str, when: str) -> float | None:
         return (table[side][when] or {}).get(main)

@@ -11,7 +11,7 @@ import numpy as np
 
 from lvtune.core.errors import LvtuneError
 from lvtune.core.files import write_text
-from lvtune.evaluation.metrics import METRICS, imitation
+from lvtune.evaluation.metrics import imitation, is_less_better, metric_name, unit_of
 from lvtune.experiments.score_figures import Point, target_against_source
 from lvtune.viz import page
 from lvtune.viz.page import cell, escape, group, row
@@ -35,7 +35,7 @@ def write_comparison(values: Mapping[str, Any], out: Path) -> None:
     points = points_of_summary(values)
     drawn = None
     if len(points) > 1:
-        labels = {name: f"{name} {METRICS.get(values['main'], values['main'])}" for name in ("source", "target")}
+        labels = {name: f"{name} {metric_name(values['main'], values, name)}" for name in ("source", "target")}
         title = f"{values['base']} on {values['target_name']}"
         drawn = target_against_source(points, out / FIGURE, size="trained parameters", title=title, **labels)
     write_text(out / "results.md", markdown(values))
@@ -155,8 +155,11 @@ def _words(values: Mapping[str, Any]) -> str:
     also = values["cells"][0]["also"]
     before += [f"{name} {side['before']:.2f}" for name, side in also.items() if side["before"] is not None]
     names = [f"{side}: {values[f'{side}_name']}" for side in ("target", "source") if values[f"{side}_name"]]
-    score = METRICS.get(values["main"], values["main"])
-    return f"{'; '.join(names)}. {score}, percent; the base alone: {', '.join(before)}. {_INTERVAL}{_AHEAD}"
+    main = values["main"]
+    unit = "percent" if unit_of(main) == "%" else f"{unit_of(main)}, less is better"
+    alone = f"the base alone: {', '.join(before)}" if before else "the base alone predicts other key points: no score"
+    less = " Below 0 is better." if is_less_better(main) else ""
+    return f"{'; '.join(names)}. {metric_name(main, values)}, {unit}; {alone}. {_INTERVAL}{_AHEAD}{less}"
 
 
 def _runs(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from lvtune.evaluation.intervals import difference, spread_of
+from lvtune.evaluation.metrics import goodness
 
 FIGURES = ("target", "source", "source_off", "retention_on", "retention_off", "gap_closed", "gained",
            "seconds_per_step", "peak_memory_mb", "peak_device_memory_mb")  # fmt: skip
@@ -41,6 +42,7 @@ def row_of(report: Mapping[str, Any]) -> dict[str, Any]:
         "seconds": seconds["tune"],
         "seconds_per_step": report["seconds_per_step"],
         "main": main,
+        "scoring": report.get("scoring"),
         "target": score(target, "after_on"),
         "source": score(source, "after_on"),
         "source_off": score(source, "after_off"),
@@ -71,7 +73,8 @@ def summary_of(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         Of each line ``label``, ``method``, ``shots``, ``lr``, ``seeds``, ``parameters``, ``share_of_base``, ``bytes``,
         for each of ``FIGURES`` and each of ``also`` its mean, half the width of the 95 % interval and n; ``best``,
         whether no other learning rate of the same variant and shots has a better mean target; and ``ahead``, the target
-        less that of the first variant at the same shots, seed by seed (each at its best learning rate).
+        less that of the first variant at the same shots, seed by seed (each at its best learning rate); of an error
+        below 0 where it is better.
     """
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for row in rows:
@@ -93,7 +96,8 @@ def _key(line: Mapping[str, Any]) -> tuple[Any, ...]:
 
 
 def _mean(line: Mapping[str, Any]) -> float:
-    return line["target"]["mean"] if line["target"] else float("-inf")
+    """The mean target score; of an error its negative, so that more is better."""
+    return goodness(line["main"], line["target"]["mean"] if line["target"] else None)
 
 
 def _by_seed(runs: Sequence[Mapping[str, Any]]) -> dict[int, float | None]:

@@ -168,7 +168,7 @@ def _scores(report: Mapping[str, Any]) -> str:
                 percent(value / before) if where == "source" and before and value is not None and not less else ""
                 for value in (on, off)
             ]
-            cells = [cell(metric_name(key, report)), cell(number(before)), cell(number(on), "strong")]
+            cells = [cell(metric_name(key, report, where)), cell(number(before)), cell(number(on), "strong")]
             cells.append(cell(change(before, on, less)))
             rows.append(row([*cells, cell(number(off)), *map(cell, kept)]))
     words = (
