@@ -23,8 +23,9 @@ from lvtune.training.engine import resolve_device
 from lvtune.training.objectives import OBJECTIVES, ObjectiveContext, objective_config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
+    from lvtune.adapters.adapter import Adapter
     from lvtune.api.recipe import Recipe
     from lvtune.bases.base import Base
     from lvtune.config.options import DataOptions, TrainOptions
@@ -77,7 +78,7 @@ def prepare(recipe: Recipe) -> Job:
     base = load_base(recipe.base, recipe.weights, seed=recipe.seed)
     base.model.to(device)
     if recipe.look:
-        from lvtune.data.images import find_images
+        from lvtune.data.find_images import find_images
 
         find_images(recipe.look)  # now, for the same reason as the category below
     recipe = replace(recipe, objective=recipe.objective or (TEXT_ONLY if recipe.text_only else base.objective))
@@ -90,7 +91,7 @@ def prepare(recipe: Recipe) -> Job:
     source = open_source(domain, base, recipe.data, part)
     bank = embed(recipe, domain, base, (train, test)) if method.reads_language else None
     train = read_captions(train) if bank is not None and recipe.language.mode == CAPTION else train
-    adapter = create_adapter(
+    adapter: Any = create_adapter(
         recipe.method,
         base,
         domain=domain.name,

@@ -19,8 +19,8 @@ from lvtune.api.routed import is_several, route_pictures
 from lvtune.bases.base import Base, as_base
 from lvtune.bases.base_registry import load_base
 from lvtune.core.errors import UsageError
+from lvtune.data.find_images import find_images
 from lvtune.data.hand_space import HandSpace
-from lvtune.data.images import find_images
 from lvtune.evaluation.choosing import choose
 from lvtune.evaluation.metrics import SMALL_BOXES
 from lvtune.hub.adapter_loading import open_adapter
@@ -46,7 +46,7 @@ class _Request:
     batch_size: int
     space: HandSpace
 
-    def poses(self, on: nn.Module | None, files: Sequence[Path], category: str | None) -> list[Pose]:
+    def poses(self, on: Any, files: Sequence[Path], category: str | None) -> list[Pose]:
         """Predicts some pictures under the adapter that is active, ``on``; None: the bare base."""
         rule = choose(category, on, ranker=self.ranker, device=self.base.device)
         skeleton = self.base.skeleton if on is None else on.skeleton
@@ -113,8 +113,9 @@ def predict(
     view = load_base(base, weights) if isinstance(base, str) else as_base(base)
     view.model.to(resolve_device(device))
     single = route is None and not is_several(adapter)
-    opened = open_adapter(adapter, view) if single else None
-    shown = opened or (acting(view) if single else None)
+    given: Any = adapter
+    opened: Any = open_adapter(given, view) if single else None
+    shown: Any = acting(view) if single and opened is None else opened
     skeleton = view.skeleton if shown is None else shown.skeleton
     found = read_boxes(boxes, files, skeleton, roots=relative, choice=box_choice)
     request = _Request(view, found, category, ranker, flip_test, batch_size, space or HandSpace())

@@ -56,8 +56,9 @@ def scores_table(target: dict[str, Scores | None], source: dict[str, Scores | No
 
     less = is_less_better(main)
     on, before, source_before = score("target", "after_on"), score("target", "before"), score("source", "before")
-    known = on is not None and before is not None and source_before is not None
-    table["gap_closed"] = gap_closed(before, on, source_before, less) if known else None
+    table["gap_closed"] = None
+    if on is not None and before is not None and source_before is not None:
+        table["gap_closed"] = gap_closed(before, on, source_before, less)
     table["gained"] = gained(before, on, less)
     table["retention"] = {
         name: retention(source_before, score("source", when), less)

@@ -15,8 +15,10 @@ from lvtune.cli.parser import CommandLineError, Parser, add_options, nested
 from lvtune.cli.score_lines import adapted_text
 from lvtune.config.options import AUGMENT_FALLBACK, TRAIN_FALLBACK
 from lvtune.config.schema import options_of
+from lvtune.config.tables import merge
 from lvtune.config.yaml_files import read_yaml
 from lvtune.core.errors import LvtuneError
+from lvtune.core.text import shell_word
 from lvtune.evaluation.metrics import SMALL_BOXES
 
 
@@ -87,17 +89,9 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
         if options:
             over[f"{kind}_options"] = options
     try:
-        return Recipe.from_dict(_merge(values, over))
+        return Recipe.from_dict(merge(values, over, Recipe))
     except LvtuneError as error:
         raise CommandLineError(error.given, error.expected, error.fix) from error
-
-
-def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for name, value in above.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(name), Mapping)
-        merged[name] = _merge(merged[name], value) if both else value
-    return merged
 
 
 def run(args: argparse.Namespace) -> Outcome:
@@ -154,10 +148,10 @@ def summary_of(values: Mapping[str, Any]) -> str:
 
 def _next(folder: Any, values: Mapping[str, Any]) -> str:
     base, weights = values["base"]["name"], (values.get("recipe") or {}).get("weights", Recipe.weights)
-    own = "" if weights == Recipe.weights else f" --weights {weights}"
+    own = "" if weights == Recipe.weights else f" --weights {shell_word(weights)}"
     return (
         f"written to {folder}; open {folder}/report.html\n"
-        f"try: lvtune predict PICTURE --base {base}{own} --adapter {folder}{_boxes(values)}"
+        f"try: lvtune predict PICTURE --base {shell_word(base)}{own} --adapter {shell_word(folder)}{_boxes(values)}"
     )
 
 

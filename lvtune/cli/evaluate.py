@@ -34,7 +34,7 @@ class EvaluateCommand:
     """Where the pictures and their key points lie."""
     evaluate: EvaluateOptions = field(default_factory=EvaluateOptions)
     """How predictions are made and scored."""
-    seed: int = field(default=0, metadata={"at_least": 0})
+    seed: int = field(default=0, metadata={"at_least": 0, "at_most": 2**32 - 1})
     """Seed of shuffled categories."""
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, cuda:1, mps."""

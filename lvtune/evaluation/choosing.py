@@ -30,9 +30,7 @@ Category = "str | Callable[[Split], Sequence[str | None]] | None"
 returns a name (or None, the mean) for each sample of a split; None, the mean sentence."""
 
 
-def choose(
-    category: str | None, adapter: Any, *, ranker: str = RANKER, seed: int = 0, device: Any = "cpu"
-) -> Any:
+def choose(category: str | None, adapter: Any, *, ranker: str = RANKER, seed: int = 0, device: Any = "cpu") -> Any:
     """Turns the option ``category`` into a rule that chooses each sample's sentence (see ``Category``).
 
     Args:

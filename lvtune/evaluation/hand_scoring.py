@@ -98,7 +98,7 @@ def score_hands(
     xyz = np.asarray(hands.xyz)
     values = score_result(HandResult(truth, xyz, scale, in_camera))
     relative = xyz * scale[:, None, None]
-    return HandScores(hands.keypoints, hands.scores, values, relative, in_camera, table.joint0)
+    return HandScores(hands.keypoints, hands.scores, values, relative, in_camera, cast("Root", table.joint0))
 
 
 def _percent(share: float | None) -> float | None:

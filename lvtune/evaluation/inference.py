@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from lvtune.data.crop import to_image
 from lvtune.data.dataset import PoseDataset, collate
@@ -35,11 +35,13 @@ def predict_heatmaps(
 
     The mirrored maps are mirrored back, and their left and right key points are swapped. They are not shifted: with the
     unbiased coordinates of UDP (Huang et al., CVPR 2020) no shift is needed.
+    A skeleton without known mirror pairs (``skeleton.mirrors`` is False) is not mirrored, whatever ``flip_test`` says.
     """
+    kind = skeleton or base.skeleton
     with torch.inference_mode(), use_adapter(base, adapters, category=category):
         heatmaps = base(pixel_values)
-        if flip_test:
-            index = torch.as_tensor((skeleton or base.skeleton).flip_index, device=pixel_values.device)
+        if flip_test and kind.mirrors:
+            index = torch.as_tensor(kind.flip_index, device=pixel_values.device)
             mirrored = base(pixel_values.flip(-1)).flip(-1)[:, index]
             heatmaps = (heatmaps + mirrored) / 2
     return heatmaps

@@ -105,7 +105,7 @@ def meaning_of(report: Mapping[str, Any]) -> str:
     main, by = main_of(report), scoring_of_side(report).get("pck_by")
     if main == "pck@0.2" and by:
         return f"PCK@0.2: share of the key points whose error is at most 0.2 of the {by}'s length."
-    return MEANING[main]
+    return MEANING.get(main, "")
 
 
 IMITATIONS = {

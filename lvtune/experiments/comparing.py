@@ -13,10 +13,11 @@ from typing import Any
 from lvtune.api.recipe import Recipe
 from lvtune.api.report_data import environment
 from lvtune.api.score_cache import ScoreCache
+from lvtune.config.tables import merge
 from lvtune.core.errors import LvtuneError
 from lvtune.core.files import write_text
 from lvtune.evaluation.metrics import goodness
-from lvtune.experiments.cells import ALL, Cell, Variant, cells_of, merge, settings_of, variants_of
+from lvtune.experiments.cells import ALL, Cell, Variant, cells_of, settings_of, variants_of
 from lvtune.experiments.result_rows import row_of, summary_of
 
 OUT = Path("lvtune-out") / "compare"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import colorsys
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -25,12 +24,7 @@ _FAR = 10  # a point further off than ten pictures is no place to draw a line to
 
 def sides(skeleton: Skeleton) -> tuple[str, ...]:
     """``left``, ``right`` or ``middle`` for each of the K key points."""
-    found = []
-    for index, (name, mirror) in enumerate(zip(skeleton.keypoints, skeleton.flip_index, strict=True)):
-        has_side = mirror != index
-        is_left = re.search(r"^left|(?:^|[_\s-])(?:left|l)(?:$|[_\s-])", name, re.IGNORECASE)
-        found.append("middle" if not has_side else "left" if is_left else "right")
-    return tuple(found)
+    return skeleton.sides
 
 
 def enlarge(image: np.ndarray, keypoints: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray]:
