@@ -19,9 +19,9 @@ from lvtune.bases.base import Base, as_base
 from lvtune.bases.base_registry import load_base
 from lvtune.core.errors import LvtuneError
 from lvtune.data.crop import box_to_center_scale, fix_aspect, to_image, udp_matrix, warp
+from lvtune.data.find_images import find_images
 from lvtune.data.hand_frame import RIGHT
 from lvtune.data.hand_space import HandSpace
-from lvtune.data.find_images import find_images
 from lvtune.data.images import read_image
 from lvtune.evaluation.choosing import Auto, choose
 from lvtune.evaluation.hand_inference import Hands, look

@@ -13,7 +13,7 @@ import numpy as np
 
 from lvtune.core.errors import LvtuneError
 from lvtune.core.registry import suggest
-from lvtune.data.coco_file import load_json
+from lvtune.data.json_file import load_json
 
 FORMATS = ("auto", "xywh", "xyxy")
 _SLACK = 2.0  # pixels that a detector may overshoot the image's edge
