@@ -128,9 +128,10 @@ def open_training(domain: Domain, base: Base, recipe: Recipe, test: Split) -> Sp
     Raises:
         LvtuneError: there are none, or the source's key points are not the target's.
     """
+    data = replace(recipe.data, boxes=None)  # a detector's boxes are for scoring
     if not recipe.text_only:
-        return limited(domain.open("train", recipe.data), recipe.data)
-    source = open_source(domain, base, recipe.data, "train")
+        return limited(domain.open("train", data), data)
+    source = open_source(domain, base, data, "train")
     if source is None:
         raise LvtuneError(
             f"text-only for {domain.name} and {base.name} without pictures of the source",
