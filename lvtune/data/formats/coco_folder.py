@@ -42,13 +42,13 @@ def _files(folder: Path) -> list[Path]:
     return [file for file in files if is_keypoint_coco(peek(file))]
 
 
-def _read(entry: Path) -> LabelProject:
+def _read(entry: Path, more: Sequence[Path] = ()) -> LabelProject:
     files = _files(entry) if entry.is_dir() else [entry]
     root = entry if entry.is_dir() else entry.parent
     root = root.parent if root.name == "annotations" else root
     category = _category(load(files[0]), files[0])
     names = [str(name) for name in category["keypoints"]]
-    builder = ProjectBuilder(TOOL, root, names, PictureFinder([root, root / "images"]))
+    builder = ProjectBuilder(TOOL, root, names, PictureFinder([root, root / "images", *more]))
     odd: Counter[str] = Counter()
     parts: dict[str, list[int]] = {}
     for file in files:

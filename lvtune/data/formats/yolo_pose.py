@@ -45,14 +45,14 @@ def _entry(path: Path) -> Path | None:
     return next((file for file in files if "kpt_shape" in peek_yaml(file)), None)
 
 
-def _read(entry: Path) -> LabelProject:
+def _read(entry: Path, more: Sequence[Path] = ()) -> LabelProject:
     config = load_yaml(entry)
     count, width = _shape(config, entry)
     flip = _flip_index(config, count, entry)
     classes = _classes(config.get("names"))
     names, notes = _names(config, count, flip)
     parts, more = pictures_of_parts(config, entry)
-    builder = ProjectBuilder(TOOL, entry.parent, names, PictureFinder([entry.parent]))
+    builder = ProjectBuilder(TOOL, entry.parent, names, PictureFinder([entry.parent, *more]))
     builder.notes += [*notes, *more]
     rows, empty, splits = _Rows(count, width), 0, {}
     for part, pictures in parts.items():
