@@ -76,10 +76,10 @@ def _keys(files: Sequence[str], groups: Mapping[str, str], by: str) -> list[str]
     folders = [PurePosixPath(file).parent.as_posix() for file in files]
     if by == "folder":
         return folders
-    named = [groups.get(file, "") for file in files]
-    if len(set(named)) > 1 or (len(set(folders)) < 2 and any(named) and len({_stem(file) for file in files}) < 2):
+    named, stems = [groups.get(file, "") for file in files], [_stem(file) for file in files]
+    if len(set(named)) > 1:
         return named
-    return folders if len(set(folders)) > 1 else [_stem(file) for file in files]
+    return stems if len(set(folders)) == 1 and (len(set(stems)) > 1 or folders[0] == ".") else folders
 
 
 def _stem(file: str) -> str:

@@ -51,9 +51,9 @@ def _read(entry: Path, more: Sequence[Path] = ()) -> LabelProject:
     flip = _flip_index(config, count, entry)
     classes = _classes(config.get("names"))
     names, notes = _names(config, count, flip)
-    parts, more = pictures_of_parts(config, entry)
+    parts, lacking = pictures_of_parts(config, entry)
     builder = ProjectBuilder(TOOL, entry.parent, names, PictureFinder([entry.parent, *more]))
-    builder.notes += [*notes, *more]
+    builder.notes += [*notes, *lacking]
     rows, empty, splits = _Rows(count, width), 0, {}
     for part, pictures in parts.items():
         places = []
