@@ -101,7 +101,7 @@ def evaluate(
         check_output(folder, targets_of(folder), folders=input_folders(data), files=input_files(data))
     view = load_base(base, weights) if isinstance(base, str) else as_base(base)
     view.model.to(resolve_device(device))
-    opened = open_domain("custom" if data.annotations and domain == "demo-art" else domain, data)
+    opened = open_domain("custom" if (data.annotations or data.data) and domain == "demo-art" else domain, data)
     target = limited(opened.open(split, data), data)
     source = open_source(opened, view, data, split)
     adapter = open_adapter(adapter, view)
