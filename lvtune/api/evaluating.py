@@ -101,7 +101,7 @@ def evaluate(
         check_output(folder, targets_of(folder), folders=input_folders(data), files=input_files(data))
     view = load_base(base, weights) if isinstance(base, str) else as_base(base)
     view.model.to(resolve_device(device))
-    found = open_domain("custom" if data.annotations and domain == "demo-art" else domain, data)
+    found = open_domain("custom" if (data.annotations or data.data) and domain == "demo-art" else domain, data)
     target = limited(found.open(split, data), data)
     source = open_source(found, view, data, split)
     opened: Any = open_adapter(adapter, view)

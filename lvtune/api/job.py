@@ -12,6 +12,7 @@ from lvtune.bases.base_registry import load_base
 from lvtune.core.errors import LvtuneError
 from lvtune.data.augment import Augment
 from lvtune.domains import Split, custom_domain, get_domain
+from lvtune.domains.domain_file import is_domain_file, read_domain
 from lvtune.domains.few_pictures import take_shots
 from lvtune.domains.source import source_split
 from lvtune.evaluation.choosing import choose
@@ -110,7 +111,9 @@ def prepare(recipe: Recipe) -> Job:
 
 
 def open_domain(name: str, data: DataOptions) -> Domain:
-    """A registered domain, or the user's own pictures where annotations are given."""
+    """Returns a registered domain, that of a YAML file, or the user's own pictures where annotations are given."""
+    if is_domain_file(name):
+        return read_domain(name, data)
     return custom_domain(data) if name == "custom" else get_domain(name)
 
 

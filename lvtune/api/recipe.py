@@ -34,7 +34,8 @@ class Recipe:
     weights: str = "pretrained"
     """Weights of the base: pretrained, random, a path or a Hub id."""
     domain: str = "demo-art"
-    """The domain to adapt to; `lvtune list domains`. With `data` or `annotations` alone: custom, your own."""
+    """The domain to adapt to; `lvtune list domains`, or a YAML file of `lvtune init-domain`. With `data` or
+    `annotations` alone: custom, your own."""
     method: str = "vlpose-light"
     """How to adapt; `lvtune list methods`."""
     method_options: dict[str, Any] = field(default_factory=dict)
@@ -106,7 +107,8 @@ class Recipe:
     @property
     def folder(self) -> Path:
         """The folder written into."""
-        parts = (self.base, self.domain, self.method)
+        is_file = self.domain.lower().endswith((".yaml", ".yml"))
+        parts = (self.base, Path(self.domain).stem if is_file else self.domain, self.method)
         name = "-".join(part.replace("/", "-").replace(":", "-") for part in parts)
         return Path(self.out) if self.out else Path("lvtune-out") / name
 

@@ -71,7 +71,10 @@ class Parser(argparse.ArgumentParser):
 
     def usage_line(self) -> str:
         """The command with its positional arguments."""
-        places = [a.metavar or a.dest for a in self._get_positional_actions()]
+        places = [
+            f"[{a.metavar or a.dest}]" if a.nargs == "?" else a.metavar or a.dest
+            for a in self._get_positional_actions()
+        ]
         return " ".join([self.prog, *(str(place) for place in places), "[options]"])
 
     def error(self, message: str) -> NoReturn:

@@ -18,11 +18,21 @@ class DataOptions:
     """Where the pictures and their key points lie. Paths; None: what ships with the domain."""
 
     data: str | None = None
-    """Folder of the pictures (own data) or of the data set in its published layout (a named domain)."""
+    """Folder of the pictures, or a project of another labelling tool (own data); or of the data set in its published
+    layout (a named domain)."""
     annotations: str | None = None
-    """COCO-style JSON of your own pictures (split 80/20), or a folder with train.json and test.json."""
+    """COCO-style JSON of your own pictures (split 80/20), a folder with train.json and test.json, or a file of another
+    labelling tool."""
     test_annotations: str | None = None
     """COCO-style JSON to test on; None: the test part of `annotations` or of the domain."""
+    split_by: Literal["auto", "picture", "video", "folder", "project"] = "auto"
+    """How own pictures are split 80/20: by picture, video or folder; project: as the labels themselves say; auto: that
+    where they do, else by picture."""
+    test_pictures: tuple[str, ...] = ()
+    """Own pictures to test on: names of pictures, folders or videos, or a .txt file with a name a line; none: 20 %."""
+    missing_boxes: Literal["points", "whole"] = "points"
+    """Box of an instance that nobody drew a box around: points, around its labelled points with a margin; whole, the
+    whole picture."""
     source_data: str | None = None
     """Folder of pictures of the source domain, to measure what is kept there."""
     source_annotations: str | None = None

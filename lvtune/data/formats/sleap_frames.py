@@ -173,14 +173,15 @@ def source_of(video: Any, entry: Path, finder: PictureFinder) -> FrameSource:
     dataset = str(about.get("dataset") or "")
     if dataset and (Path(name).name == entry.name or Path(video.filename) == entry):
         return EmbeddedFrames(video, entry, dataset)
-    found = _find_video(name, entry)
+    found = _find_video(name, [entry.parent, *finder.roots])
     return NotThere(name) if found is None else VideoFrames(found)
 
 
-def _find_video(name: str, entry: Path) -> Path | None:
-    """The video file: relative to the labels, as it stands, or the one of that name below the labels' folder."""
-    for path in (entry.parent / name, Path(name)):
+def _find_video(name: str, roots: Sequence[Path]) -> Path | None:
+    """The video file: relative to one of the folders, as it stands, or the one of that name below the folders."""
+    for path in (*(root / name for root in roots), Path(name)):
         if path.is_file():
             return path
-    same = sorted(path for path in entry.parent.rglob(name.rpartition("/")[2]) if path.is_file())
-    return same[0] if len(same) == 1 else None
+    last = name.rpartition("/")[2]
+    same = {path.resolve() for root in roots for path in root.rglob(last) if path.is_file()} if last else set()
+    return same.pop() if len(same) == 1 else None

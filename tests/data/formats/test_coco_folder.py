@@ -75,7 +75,7 @@ def test_links(tmp_path):
     assert project.links == LINKS and any("count from 0" in note for note in project.notes)
     dump(tmp_path / "labels.json", content(skeleton=[[1, 2], [1, 9]]))
     project = read_project(tmp_path)
-    assert project.links == ((0, 1),) and any("1 links" in note for note in project.notes)
+    assert project.links == ((0, 1),) and any("1 of 2 links" in note for note in project.notes)
 
 
 def test_files_of_other_key_points_are_not_mixed(tmp_path):
