@@ -19,7 +19,8 @@ from lvtune.bases.vitpose import (
     make_config,
     spec_of,
 )
-from lvtune.bases.weight_names import is_foreign, resize_positions, to_transformers
+from lvtune.bases.vit_positions import resize_positions
+from lvtune.bases.weight_names import is_foreign, to_transformers
 from lvtune.bases.weights_file import load_strict, read_safetensors
 from lvtune.core.errors import LvtuneError
 from lvtune.core.network import quick_failure
