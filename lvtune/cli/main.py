@@ -14,6 +14,7 @@ import lvtune
 from lvtune.cli.parser import CommandLineError
 from lvtune.core.errors import LvtuneError
 from lvtune.core.registry import suggest
+from lvtune.core.threads import settle_threads
 
 COMMANDS = {
     "adapt": "tune an adapter for a frozen base on a domain, and report before and after",
@@ -81,6 +82,7 @@ def _run(argv: list[str], debug: bool) -> int:
     if words[0] not in COMMANDS:
         fix = suggest(words[0], list(COMMANDS), "type `lvtune --help`")
         raise CommandLineError(f"unknown command '{words[0]}'", f"one of {', '.join(COMMANDS)}", fix)
+    settle_threads()
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     if not sys.stderr.isatty():
