@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from lvtune.api.job import limited, open_domain, open_source
 from lvtune.bases.base import as_base
-from lvtune.bases.base_registry import load_base
 from lvtune.config.options import DataOptions
 from lvtune.evaluation.choosing import Auto, choose
 from lvtune.evaluation.split_scoring import score_split
-from lvtune.hub.adapter_loading import open_adapter
+from lvtune.hub.adapter_loading import load_base_for, open_adapter
 from lvtune.language.ranking import RANKER
 from lvtune.patcher.attaching import attach
 from lvtune.training.engine import resolve_device
@@ -65,7 +64,7 @@ def evaluate(
         LvtuneError: anything that does not exist or does not fit.
     """
     data = data or DataOptions()
-    view = load_base(base, weights) if isinstance(base, str) else as_base(base)
+    view = load_base_for(adapter, base, weights) if isinstance(base, str) else as_base(base)
     view.model.to(resolve_device(device))
     opened = open_domain("custom" if data.annotations and domain == "demo-art" else domain, data)
     target = limited(opened.open(split, data), data)

@@ -16,7 +16,6 @@ from lvtune.api.hand_results import draw_all, in_space
 from lvtune.api.pose import Pose
 from lvtune.api.routed import is_several, route_pictures
 from lvtune.bases.base import Base, as_base
-from lvtune.bases.base_registry import load_base
 from lvtune.core.errors import LvtuneError
 from lvtune.data.crop import box_to_center_scale, fix_aspect, to_image, udp_matrix, warp
 from lvtune.data.hand_frame import RIGHT
@@ -25,7 +24,7 @@ from lvtune.data.images import find_images, read_image
 from lvtune.evaluation.choosing import Auto, choose
 from lvtune.evaluation.hand_inference import Hands, look
 from lvtune.evaluation.inference import predict_heatmaps
-from lvtune.hub.adapter_loading import open_adapter
+from lvtune.hub.adapter_loading import load_base_for, open_adapter
 from lvtune.language.ranking import RANKER
 from lvtune.patcher.attaching import acting, attach, use_adapter
 from lvtune.training.engine import resolve_device
@@ -81,7 +80,7 @@ def predict(
     Raises:
         LvtuneError: no such picture, a broken one, boxes that do not fit.
     """
-    view = load_base(base, weights) if isinstance(base, str) else as_base(base)
+    view = load_base_for(adapter, base, weights) if isinstance(base, str) else as_base(base)
     view.model.to(resolve_device(device))
     files = find_images(images)
     known = read_boxes(boxes, files)

@@ -86,7 +86,9 @@ class Scoring:
         skeleton, flip = self.job.base.skeleton, self.job.recipe.evaluate.flip_test
         if self.known is None:
             return self._score(split, skeleton)
-        return self.known.before(self.mark, split, flip, lambda: self._score(split, skeleton))
+        # the fingerprint is of the weights alone, and answers differ with the input size
+        mark = f"{self.mark} {self.job.base.input_size}"
+        return self.known.before(mark, split, flip, lambda: self._score(split, skeleton))
 
     def _is_as_before(self, split: Split, before: Scores, mark: str) -> bool:
         """By fingerprint and some persons; False where that cannot be told, so that all are scored."""

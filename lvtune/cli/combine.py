@@ -53,7 +53,9 @@ def run(args: argparse.Namespace) -> Outcome:
     name = command.base or made_for(args.adapters[0]).get("base", Recipe.base)
     import lvtune
 
-    base = lvtune.load_base(name, command.weights)
+    from lvtune.hub.adapter_loading import load_base_for
+
+    base = load_base_for(args.adapters, name, command.weights)
     found = _combined([lvtune.load_adapter(source, base) for source in args.adapters], command)
     lvtune.save_adapter(found, out, base)
     numbers = sum(value.numel() for value in found.tensors().values())

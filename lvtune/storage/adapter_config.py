@@ -163,7 +163,12 @@ def _check_fields(values: Mapping[str, Any], fields: Mapping[str, tuple[type, ..
             )  # fmt: skip
 
 
-def check_base(config: Mapping[str, Any], base: nn.Module, prints: dict[str, str] | None = None) -> None:
+def check_base(
+    config: Mapping[str, Any],
+    base: nn.Module,
+    prints: dict[str, str] | None = None,
+    any_input_size: bool = False,
+) -> None:
     """The base at hand is the one that the adapter was tuned on, compared in the dtype at hand.
 
     A float32 base is compared in half precision where the adapter was tuned on a half-precision base.
@@ -172,6 +177,7 @@ def check_base(config: Mapping[str, Any], base: nn.Module, prints: dict[str, str
         config: of the adapter file.
         base: a base or a plain model that some family knows.
         prints: the base's fingerprints by precision, as far as they are known; the one needed is added.
+        any_input_size: do not compare the input size.
 
     Raises:
         LvtuneError: other weights, or another input size.
@@ -201,9 +207,11 @@ def check_base(config: Mapping[str, Any], base: nn.Module, prints: dict[str, str
             f"{name}{source}, fingerprint {sha}…",
             f"load that base: --base {name}" if name != view.name else "load the weights it was tuned on (--weights)",
         )
-    if tuple(view.input_size) != tuple(wanted["input_size"]):
+    size = tuple(wanted["input_size"])
+    if not any_input_size and tuple(view.input_size) != size:
         raise LvtuneError(
             f"base {view.name} for pictures of {tuple(view.input_size)} (height, width)",
-            f"{tuple(wanted['input_size'])}, which the adapter was tuned at",
-            "load the base at that input size",
+            f"{size}, which the adapter was tuned at",
+            f'load the base at that input size: lvtune.load_base("{short(view.name, quote=False)}", '
+            f"input_size={size})",
         )
