@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvtune.api.few_shot import FewShotGuard
+from lvtune.api.held_out import held_out_watch
 from lvtune.api.job import Job, prepare, training_data
 from lvtune.api.memory import peak_device_memory_mb, peak_memory_mb, reset_peak_memory
 from lvtune.api.recipe import Recipe
@@ -23,6 +24,7 @@ from lvtune.training.loop import History, tune
 
 if TYPE_CHECKING:
     from lvtune.api.score_cache import ScoreCache
+    from lvtune.config.options import TrainOptions
 
 Say = Any
 """Callable that is told in a few words what is being done."""
@@ -84,8 +86,12 @@ def adapt(
     start.check()
     if start.note:
         say(start.note)
+    for decision in job.decisions:
+        say(decision.line())
     few.check()
-    history = _tune(job, folder)
+    if few.guarded is not None:
+        say(few.decision.line())
+    history = _tune(job, folder, few.options)
     few.keep()
     seconds["tune"] = max(history.seconds, time.perf_counter() - started)
     peak = {"peak_memory_mb": peak_memory_mb(), "peak_device_memory_mb": peak_device_memory_mb()}
@@ -101,6 +107,7 @@ def adapt(
     values = _values(job, scoring, history, seconds) | peak
     values["shots"], values["few"] = job.recipe.data.shots, few.to_dict()
     values["start"] = start.to_dict()
+    values["decisions"] = [d.to_dict() for d in (*job.decisions, start.decision, few.decision)]
     values["notes"] += [start.note] * bool(start.note)
     values["notes"] += [note for note in few.notes if note not in values["notes"]]
     values["base"] = {"name": job.base.name, "fingerprint_before": print_before, "fingerprint_after": print_after}
@@ -123,9 +130,8 @@ def _writable(folder: Path) -> Path:
     return folder
 
 
-def _tune(job: Job, folder: Path) -> History:
+def _tune(job: Job, folder: Path, options: TrainOptions) -> History:
     """The loop, with a checkpoint in the folder if the recipe asks for one; it goes when the run is done."""
-    options = job.options
     checkpoint = folder / "checkpoint.safetensors" if options.checkpoint_every else None
     history = tune(
         job.base,
@@ -137,6 +143,7 @@ def _tune(job: Job, folder: Path) -> History:
         device=job.recipe.device,
         checkpoint=checkpoint,
         key=json.dumps(job.recipe.to_dict(), sort_keys=True),
+        watch=held_out_watch(job),
     )
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
@@ -166,7 +173,15 @@ def _values(job: Job, scoring: Scoring, history: History, seconds: dict[str, flo
         "seed": job.recipe.seed,
         "versions": environment(),
         "notes": [*job.train.table.notes, *job.test.table.notes, *job.objective.notes],
-        "curves": {"steps": history.steps, "loss": history.loss, "val_steps": history.val_steps, "val": history.val},
+        "curves": {
+            "steps": history.steps,
+            "loss": history.loss,
+            "val_steps": history.val_steps,
+            "val": history.val,
+            "px_steps": history.px_steps,
+            "px_mean": history.px_mean,
+            "empty_loss": history.empty_loss,
+        },
     }
 
 

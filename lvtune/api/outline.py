@@ -11,6 +11,7 @@ from lvtune.adapters.factory import create_adapter
 from lvtune.adapters.method_registry import METHODS
 from lvtune.api.job import embed, open_domain, sentences_for
 from lvtune.bases.base_registry import load_base
+from lvtune.bases.input_size import parse_size
 from lvtune.core.errors import LvtuneError
 from lvtune.language.bank import RANDOM, REDRAWN, SentenceBank, get_bank
 from lvtune.language.encoders import usual_width
@@ -37,11 +38,12 @@ def outline(recipe: Recipe, stopped: LvtuneError) -> tuple[Base, nn.Module, list
             the options of the method.
     """
     missing: list[LvtuneError] = []
+    size = parse_size(recipe.base_options.input_size)
     method, domain = METHODS.get(recipe.method), open_domain(recipe.domain, recipe.data)
-    base = _tried(lambda: load_base(recipe.base, recipe.weights, seed=recipe.seed), missing)
+    base = _tried(lambda: load_base(recipe.base, recipe.weights, seed=recipe.seed, input_size=size), missing)
     if base is None:
         with torch.device("meta"):
-            base = load_base(recipe.base, "random")
+            base = load_base(recipe.base, "random", input_size=size)
     splits = [_tried(lambda part=part: domain.open(part, recipe.data), missing) for part in ("train", "test")]
     skeleton = splits[0].table.skeleton if splits[0] is not None else domain.get_skeleton()
     bank = None

@@ -248,6 +248,11 @@ class Base(nn.Module, ABC):
         """Whether a layer computes what its torch class does, tokens or maps laid out alike."""
         return True
 
+    @property
+    def size_step(self) -> int:
+        """Pixels that both sides of the input size are multiples of; 0: it takes its own size alone."""
+        return 0
+
     def set_input_size(self, size: tuple[int, int]) -> None:
         """Lets the base take pictures of another size; weights and fingerprint stay. To be called before it is used.
 

@@ -108,6 +108,11 @@ class VitPoseBase(Base):
         # the head stays COCO's: together with another expert it has been trained on nothing
         return VitPoseBase(self.model, self.spec.with_(name=f"{whole}/{name}", expert=name, trained_on=""))
 
+    @property
+    def size_step(self) -> int:
+        """The patch."""
+        return self.spec.stride * 4
+
     def set_input_size(self, size: tuple[int, int]) -> None:
         """Interpolates the position embeddings, see :mod:`lvtune.bases.vit_positions`; heatmaps and codec follow.
 

@@ -105,6 +105,11 @@ class Skeleton:
         index = {name: i for i, name in enumerate(self.keypoints)}
         return tuple(index.get(_mirror_name(name), i) for i, name in enumerate(self.keypoints))
 
+    @property
+    def has_sides(self) -> bool:
+        """True if some key points are each other's mirror image; else a mirrored picture has no true labels."""
+        return self.flip_index != tuple(range(len(self.keypoints)))
+
     @cached_property
     def upper(self) -> tuple[int, ...]:
         """Indices of the upper body: head, neck, shoulders, arms. May be empty (hands)."""

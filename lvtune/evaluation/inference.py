@@ -33,8 +33,10 @@ def predict_heatmaps(
 ) -> Tensor:
     """Heatmaps (B, K, h, w) of pictures (B, 3, H, W), averaged with those of the mirrored pictures.
 
-    The mirrored maps are mirrored back and their left and right key points swapped; no shift (datasets.md §4).
+    The mirrored maps are mirrored back and their left and right key points swapped; no shift (datasets.md §4). Key
+    points without mirror pairs are not averaged: it is unknown what a mirrored picture shows.
     """
+    flip_test = flip_test and (skeleton or base.skeleton).has_sides
     with torch.inference_mode(), use_adapter(base, adapters, category=category):
         heatmaps = base(pixel_values)
         if flip_test:

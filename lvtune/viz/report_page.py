@@ -58,6 +58,7 @@ def render(report: Mapping[str, Any], pictures: Pictures = (), figures: Figures 
         _pictures(report, pictures),
         _looked(looked),
         _figures(figures),
+        _decisions(report.get("decisions") or []),
         _curves(report),
         _joints(report),
         _adapter(report),
@@ -175,18 +176,29 @@ def _figures(figures: Figures) -> str:
     return page.section("Pictures and sentences", "As the joint encoder sees them.", "".join(shown))
 
 
+def _decisions(decisions: Sequence[Mapping[str, str]]) -> str:
+    """What the tool chose for the user, one row per choice."""
+    rows = [row([cell(escape(line[name])) for name in ("what", "value", "why")]) for line in decisions]
+    words = "Each of these can be set; see <code>lvtune adapt --help</code>."
+    return page.section("What was decided for you", words, page.table(["choice", "value", "reason"], rows) if rows else "")
+
+
 def _curves(report: Mapping[str, Any]) -> str:
     curves = report.get("curves") or {}
     loss = curves.get("loss") or []
     steps = curves.get("steps") or list(range(1, len(loss) + 1))
     smoothed = smooth(loss, max(1, len(loss) // 40))
-    charts = [line_chart("Loss", [Series(steps, loss, "faint"), Series(steps, smoothed)])]
+    empty = curves.get("empty_loss")
+    floor = [] if empty is None else [Level(empty, "an empty answer")]
+    charts = [line_chart("Loss", [Series(steps, loss, "faint"), Series(steps, smoothed)], levels=floor)]
     val = curves.get("val") or []
     val_steps = curves.get("val_steps") or list(range(1, len(val) + 1))
     before = _score(report, "target", "before")
     levels = [] if before is None else [Level(before, "test score before")]
     title = f"Validation {METRICS[main_of(report)]}, %"
     charts.append(line_chart(title, [Series(val_steps, val, "dots")], levels=levels))
+    watched = Series(curves.get("px_steps") or [], curves.get("px_mean") or [], "dots")
+    charts.append(line_chart("Mean error on held-out frames, pixels", [watched]))
     inside = "".join(f"<div>{chart}</div>" for chart in charts if chart)
     return page.section("While tuning", "", f'<div class="charts">{inside}</div>' if inside else "")
 
