@@ -1,4 +1,4 @@
-"""``heatmap``: the plain objective."""
+"""``heatmap``: mean squared error of heatmaps, the plain objective."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class ProgressBar:
             self._bar = tqdm(total=total, desc=label, unit="step", file=sys.stderr, dynamic_ncols=True)
 
     def update(self, step: int, loss: float | None) -> None:
-        """Step ``step`` is done, with this loss."""
+        """Reports that step ``step`` is done, with this loss."""
         if not self.shown:
             return
         if loss is not None:
@@ -53,7 +53,7 @@ class ProgressBar:
         return seconds / max(1, step - (self._first or 0)) * (self.total - step)
 
     def note(self, text: str) -> None:
-        """A line beside the bar."""
+        """Prints a line beside the bar."""
         if not self.shown:
             return
         if self._bar is not None:
@@ -62,6 +62,6 @@ class ProgressBar:
             print(f"{self.label}: {text}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Ends the bar."""
+        """Closes the bar."""
         if self._bar is not None:
             self._bar.close()
