@@ -56,7 +56,7 @@ def choose_input_size(base: Base, labels: LabelStatistics) -> tuple[tuple[int, i
     finest = min(long, long * max(1 / PIXELS, APART / labels.crowding if labels.crowding else 0.0))
     narrow = 1.0 if labels.turn >= ALL_ROUND else max(short / long, NARROWEST)
     limit = (max(LARGEST, own[0] * own[1]) / narrow) ** 0.5
-    long_side = min(max(finest, max(own)), limit)
+    long_side = min(max(finest, *own), limit)
     sides = [long_side, long_side * narrow] if height >= width else [long_side * narrow, long_side]
     size = (_rounded(sides[0], step, limit), _rounded(sides[1], step, limit))
     why = f"crops are {width:.0f}x{height:.0f} px (width x height), neighbouring points {labels.crowding:.0f} px apart"

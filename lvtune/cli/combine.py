@@ -52,7 +52,6 @@ def run(args: argparse.Namespace) -> Outcome:
     out = _free(Path(command.out or Path("lvtune-out") / command.how), command.overwrite)
     name = command.base or made_for(args.adapters[0]).get("base", Recipe.base)
     import lvtune
-
     from lvtune.hub.adapter_loading import load_base_for
 
     base = load_base_for(args.adapters, name, command.weights)

@@ -51,7 +51,6 @@ def run(args: argparse.Namespace) -> Outcome:
     command: ExportCommand = from_args(args, ExportCommand)
     name = command.base or made_for(command.adapter).get("base", Recipe.base)
     import lvtune
-
     from lvtune.hub.adapter_loading import load_base_for
 
     base = load_base_for(command.adapter, name, command.weights)

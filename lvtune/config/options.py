@@ -189,7 +189,14 @@ TRAIN_FALLBACK = TrainOptions(
 """Training options where neither the recipe nor the method says anything."""
 
 AUGMENT_FALLBACK = AugmentOptions(
-    flip=0.5, half_body=0.3, shift=0.16, shift_p=0.3, scale=(0.5, 1.5), rotate=80.0, rotate_p=0.6, color=0.0,
+    flip=0.5,
+    half_body=0.3,
+    shift=0.16,
+    shift_p=0.3,
+    scale=(0.5, 1.5),
+    rotate=80.0,
+    rotate_p=0.6,
+    color=0.0,
     around="box",
 )
 """The published augmentation (spec of ViTPose and VLPose)."""

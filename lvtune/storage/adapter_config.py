@@ -212,6 +212,5 @@ def check_base(
         raise LvtuneError(
             f"base {view.name} for pictures of {tuple(view.input_size)} (height, width)",
             f"{size}, which the adapter was tuned at",
-            f'load the base at that input size: lvtune.load_base("{short(view.name, quote=False)}", '
-            f"input_size={size})",
+            f'load the base at that input size: lvtune.load_base("{short(view.name, quote=False)}", input_size={size})',
         )

@@ -180,7 +180,8 @@ def _decisions(decisions: Sequence[Mapping[str, str]]) -> str:
     """What the tool chose for the user, one row per choice."""
     rows = [row([cell(escape(line[name])) for name in ("what", "value", "why")]) for line in decisions]
     words = "Each of these can be set; see <code>lvtune adapt --help</code>."
-    return page.section("What was decided for you", words, page.table(["choice", "value", "reason"], rows) if rows else "")
+    table = page.table(["choice", "value", "reason"], rows) if rows else ""
+    return page.section("What was decided for you", words if rows else "", table)
 
 
 def _curves(report: Mapping[str, Any]) -> str:

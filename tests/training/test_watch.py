@@ -67,7 +67,7 @@ def test_the_time_left_is_told(capsys):
 
 
 def test_a_time_budget_decides_the_number_of_steps(monkeypatch, capsys):
-    monkeypatch.setattr(loop_module, "Budget", lambda seconds: _Fixed(seconds))
+    monkeypatch.setattr(loop_module, "Budget", _Fixed)
     _, history = run(options(minutes=2.0, steps=None))
     assert len(history.steps) == 11 and "11 steps fit 2 minutes" in capsys.readouterr().err
 
@@ -81,7 +81,7 @@ class _Fixed:
 
 
 def test_a_budget_survives_a_resumption(tmp_path, monkeypatch):
-    monkeypatch.setattr(loop_module, "Budget", lambda seconds: _Fixed(seconds))
+    monkeypatch.setattr(loop_module, "Budget", _Fixed)
     train = options(minutes=2.0, steps=None, checkpoint_every=1, stop_after=2)
     run(train, checkpoint=tmp_path / "c.safetensors", key="k")
     monkeypatch.setattr(loop_module, "Budget", lambda seconds: None)
