@@ -60,7 +60,7 @@ def chosen_defaults(
         return recipe, [_own_size(base, given)]
     keypoints = len(train.table.skeleton.keypoints)
     options, decisions = {"gentle": False}, []
-    if given.train.lr is None:
+    if given.train.lr is None and recipe.train.lr is not None:
         speed = rates(new, keypoints, recipe.train.lr)
         options, decisions = speed.options, speed.decisions
     if given.domain.partition("/")[0] != CUSTOM:

@@ -21,7 +21,10 @@ ALL_ROUND = 60.0
 class LabelTable(Protocol):
     """What is read of a :class:`lvtune.data.table.PoseTable`."""
 
-    skeleton: Skeleton
+    @property
+    def skeleton(self) -> Skeleton:
+        """Of the key points."""
+        ...
 
     def __len__(self) -> int: ...
     def column(self, name: str) -> np.ndarray:

@@ -46,8 +46,9 @@ def _made_for(adapter: Any) -> tuple[str | None, tuple[int, int] | None]:
     if isinstance(adapter, str | Path):
         base = (read_config(locate(adapter)) or {}).get("base")
         size = base.get("input_size") if isinstance(base, dict) else None
-        is_size = isinstance(size, list) and len(size) == 2 and all(type(side) is int and side > 0 for side in size)
-        return (base["name"], (size[0], size[1])) if is_size and "name" in base else (None, None)
+        if not isinstance(base, dict) or not isinstance(size, list) or len(size) != 2:
+            return None, None
+        return base.get("name"), (size[0], size[1])
     if getattr(adapter, "made_for", None) is None:
         return None, None
     spec = adapter.made_for[2]

@@ -112,7 +112,7 @@ def short_run(options: TrainOptions, samples: int) -> TrainOptions:
     short = replace(options, gentle=False, checkpoint_every=None, stop_after=None)
     if options.minutes is not None:
         return replace(short, minutes=options.minutes * COST)
-    per_epoch = -(-samples // options.batch_size)
+    per_epoch = -(-samples // (options.batch_size or 1))
     steps = max(round(COST * number_of_steps(options, per_epoch)), LEAST_STEPS)
     is_gentle = options.gentle and options.steps is None
     return replace(short, steps=steps, lr=gentle_lr(options, per_epoch, steps) if is_gentle else options.lr)
@@ -159,7 +159,7 @@ def losses_of(base: Base, adapter: nn.Module, data: Dataset, judge: Callable[[Ba
 
 def _decide(losses: dict[float, Tensor]) -> GuardResult:
     means = {share: float(values.mean()) for share, values in losses.items()}
-    best = min(means, key=means.get)
+    best = min(means, key=lambda share: means[share])
     gains = losses[0.0] - losses[best]
     chance = float(gains.std() / max(1, len(gains)) ** 0.5) if len(gains) > 1 else 0.0
     return GuardResult(best if float(gains.mean()) > chance else 0.0, means, chance)
