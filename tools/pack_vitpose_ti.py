@@ -66,7 +66,7 @@ def score(lspet: Path) -> dict:
     truth = table.column("keypoints")
     names = list(table.skeleton.keypoints)
     torso = (names.index("right_shoulder"), names.index("left_hip"))
-    plain = pck(argmax_decoding(base, split), truth[..., :2], truth[..., 2], table.skeleton, torso=torso)
+    plain = pck(argmax_decoding(base, split), truth[..., :2], truth[..., 2], table.skeleton, ends=torso)
     unflipped, _ = predict_split(base, split, flip_test=False)
     single = pck(unflipped, truth[..., :2], truth[..., 2], table.skeleton)
     wanted = ("pck@0.2", "pck@0.5", "ap", "persons", "skipped", "per_joint@0.2", "per_joint@0.5")

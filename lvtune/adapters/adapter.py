@@ -38,6 +38,8 @@ class Adapter(nn.Module):
     """True if the adapter brings a predictor of its own, and so may predict other key points than the base."""
     reads_language: ClassVar[bool] = False
     """True if it needs a bank of embedded sentences."""
+    needs_storage: ClassVar[bool] = False
+    """True if it can be made only for a base with real weights; a dry run then makes random ones."""
     linear: ClassVar[bool] = False
     """True if the weights that it gives the base are linear in its tensors: adapters then add up tensor by tensor."""
     publisher: ClassVar[Callable[..., Any] | None] = None

@@ -93,7 +93,7 @@ def prepare(recipe: Recipe) -> Job:
     base = load_base(recipe.base, recipe.weights, seed=recipe.seed, input_size=input_size)
     base.model.to(device)
     if recipe.look:
-        from lvtune.data.images import find_images
+        from lvtune.data.find_images import find_images
 
         find_images(recipe.look)  # now, for the same reason as the category below
     given = replace(given, objective=recipe.objective or (TEXT_ONLY if recipe.text_only else base.objective))
@@ -156,9 +156,10 @@ def open_training(domain: Domain, base: Base, recipe: Recipe, test: Split) -> Sp
     Raises:
         LvtuneError: there are none, or the source's key points are not the target's.
     """
+    data = replace(recipe.data, boxes=None)  # a detector's boxes are for scoring
     if not recipe.text_only:
-        return limited(domain.open("train", recipe.data), recipe.data)
-    source = open_source(domain, base, recipe.data, "train")
+        return limited(domain.open("train", data), data)
+    source = open_source(domain, base, data, "train")
     if source is None:
         raise LvtuneError(
             f"text-only for {domain.name} and {base.name} without pictures of the source",

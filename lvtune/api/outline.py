@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -41,10 +42,12 @@ def outline(recipe: Recipe, stopped: LvtuneError) -> tuple[Base, nn.Module, list
     size = parse_size(recipe.base_options.input_size)
     method, domain = METHODS.get(recipe.method), open_domain(recipe.domain, recipe.data)
     base = _tried(lambda: load_base(recipe.base, recipe.weights, seed=recipe.seed, input_size=size), missing)
+    place = torch.device("cpu" if method.needs_storage else "meta")
     if base is None:
-        with torch.device("meta"):
+        with place:
             base = load_base(recipe.base, "random", input_size=size)
-    splits = [_tried(lambda part=part: domain.open(part, recipe.data), missing) for part in ("train", "test")]
+    data = replace(recipe.data, boxes=None)
+    splits = [_tried(lambda part=part: domain.open(part, data), missing) for part in ("train", "test")]
     skeleton = splits[0].table.skeleton if splits[0] is not None else domain.get_skeleton()
     bank = None
     if method.reads_language:
@@ -53,7 +56,8 @@ def outline(recipe: Recipe, stopped: LvtuneError) -> tuple[Base, nn.Module, list
         bank = bank or _of_usual_width(recipe.language.encoder, stopped)
     if not missing:
         raise stopped
-    with torch.device("meta"):
+    base.model.to(place)  # methods copy parts of the base: both must be with storage, or both without
+    with place:
         options = recipe.method_options
         adapter = create_adapter(recipe.method, base, domain=None, skeleton=skeleton, bank=bank, **options)
     return base, adapter, list({str(error): error for error in missing}.values())

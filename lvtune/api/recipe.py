@@ -21,7 +21,7 @@ from lvtune.config.options import (
     LanguageOptions,
     TrainOptions,
 )
-from lvtune.config.schema import Problem, build, plain, raise_problems
+from lvtune.config.schema import Problem, build, plain, raise_problems, rivals_of, with_new_names
 from lvtune.config.yaml_files import read_yaml
 from lvtune.core.errors import LvtuneError
 
@@ -63,7 +63,7 @@ class Recipe:
     """Pictures, or folders of them, that the report shows before and after, not scored; one --look each."""
     out: str | None = None
     """Folder to write into; None: ./lvtune-out/<base>-<domain>-<method>."""
-    seed: int = field(default=0, metadata={"at_least": 0})
+    seed: int = field(default=0, metadata={"at_least": 0, "at_most": 2**32 - 1})
     """Seed of everything random."""
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, cuda:1, mps."""
@@ -142,10 +142,17 @@ TEXT_ONLY = "text-contrast"
 
 
 def _fill(options: Any, *others: Any) -> Any:
-    """``options`` with each None taken from the first of ``others`` that has a value."""
-    empty = [f.name for f in fields(options) if getattr(options, f.name) is None]
-    values = {n: [getattr(o, n) for o in others if getattr(o, n) is not None] for n in empty}
-    return replace(options, **{name: found[0] for name, found in values.items() if found})
+    """Returns ``options`` with each None taken from the first of ``others`` that has a value.
+
+    An option stays None if another one takes its place: with ``steps``, ``epochs`` gets no value.
+    """
+    rivals = rivals_of(type(options))
+    for other in others:
+        is_open = {f.name: getattr(options, f.name) is None for f in fields(options)}
+        names = [name for name in is_open if is_open[name] and is_open.get(rivals.get(name, ""), True)]
+        values = {name: getattr(other, name) for name in names}
+        options = replace(options, **{name: value for name, value in values.items() if value is not None})
+    return options
 
 
 def _typed(
@@ -156,7 +163,8 @@ def _typed(
         config = config_of(None if name is None else str(name), options)
     except LvtuneError as error:
         return {}, [(error.given, error.expected, error.fix)]
-    return {name: plain(getattr(config, name)) for name in options}, []
+    names, _ = with_new_names(type(config), options)
+    return {name: plain(getattr(config, name)) for name in names}, []
 
 
 def _method_config(method: str, options: Mapping[str, Any]) -> Any:

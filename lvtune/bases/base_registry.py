@@ -8,7 +8,7 @@ from functools import partial
 from lvtune.bases.base import Base
 from lvtune.core.registry import Registry
 
-BASES: Registry[Callable[..., Base]] = Registry("base")
+BASES: Registry[Callable[..., Base]] = Registry("base", group="lvtune.bases")
 """Name to ``loader(weights, revision=None, seed=0) -> Base``; of a family ``<family>:<name>``, the loader takes the
 name first."""
 

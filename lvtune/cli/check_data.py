@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from lvtune.cli.outcome import Outcome, choose_domain
@@ -42,7 +42,9 @@ def run(args: argparse.Namespace) -> Outcome:
     domain = open_domain(choose_domain(command.domain, command.data, {}), command.data)
     values: dict[str, Any] = {"domain": domain.name}
     for part in ("train", "test") if command.split == "all" else (command.split,):
-        split = limited(domain.open(part, command.data), command.data)
+        # a detector's boxes are for scoring
+        data = replace(command.data, boxes=None) if part == "train" else command.data
+        split = limited(domain.open(part, data), command.data)
         values[part] = {"name": split.name, **check_data(split.table)}
     parts = [value for value in values.values() if isinstance(value, dict)]
     values["ok"] = all(part["ok"] for part in parts)

@@ -12,6 +12,7 @@ from lvtune.api.recipe import Recipe
 from lvtune.cli.outcome import Outcome, made_for
 from lvtune.cli.parser import Parser, add_options, from_args
 from lvtune.core.errors import LvtuneError
+from lvtune.core.text import shell_word
 
 if TYPE_CHECKING:
     from torch import nn
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> Outcome:
     factors = [f"{factor:g} x " for factor in command.factors or ()] or [""] * len(args.adapters)
     parts = ", ".join(f"{factor}{source}" for factor, source in zip(factors, args.adapters, strict=True))
     text = f"{command.how} of {parts}\n{found.method}, {numbers:,} numbers, written to {out}"
-    return Outcome(values, f"{text}\n\nuse it: lvtune predict PICTURE --adapter {out}")
+    return Outcome(values, f"{text}\n\nuse it: lvtune predict PICTURE --adapter {shell_word(out)}")
 
 
 def _combined(adapters: list[nn.Module], command: CombineCommand) -> nn.Module:

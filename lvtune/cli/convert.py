@@ -11,6 +11,7 @@ from lvtune.cli.outcome import Outcome
 from lvtune.cli.output import outline
 from lvtune.cli.parser import CommandLineError, Parser
 from lvtune.core.registry import suggest
+from lvtune.core.text import shell_word
 
 KINDS = ("vitpose", "vlpose")
 
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> Outcome:
     if args.kind == "vitpose":
         base = convert.convert_vitpose(state, args.name)
         values |= _base(base, out)
-        usage = f"use it: lvtune evaluate --base {base.name} --weights {out}"
+        usage = f"use it: lvtune evaluate --base {base.name} --weights {shell_word(out)}"
     else:
         from lvtune.bases.foreign_checkpoint import arch_in
         from lvtune.language.bank import get_bank
@@ -61,7 +62,8 @@ def run(args: argparse.Namespace) -> Outcome:
         values |= _base(base, out / "base")
         values["sentences"] = "none yet: give --domain NAME" if bank is None else len(bank.sentences)
         values["adapter"] = str(save_adapter(adapter, out / "adapter", base))
-        usage = f"use it: lvtune predict PICTURE --base {base.name} --weights {out}/base --adapter {out}/adapter"
+        places = f"--weights {shell_word(out / 'base')} --adapter {shell_word(out / 'adapter')}"
+        usage = f"use it: lvtune predict PICTURE --base {base.name} {places}"
     return Outcome(values, f"{outline(values)}\n\n{usage}")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from lvtune.api.recipe import Recipe
 from lvtune.config.options import DataOptions
 from lvtune.core.errors import LvtuneError
+from lvtune.core.text import printable
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Outcome:
 
 def say(text: str) -> None:
     """A line about what is being done, on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def choose_domain(given: str | None, data: DataOptions, found: dict[str, Any]) -> str:

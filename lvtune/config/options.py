@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from lvtune.config.schema import check_given_once
+from lvtune.core.errors import UsageError
+
 
 @dataclass(frozen=True)
 class BaseOptions:
@@ -79,16 +82,22 @@ class AugmentOptions:
     around: Literal["box", "points"] | None = None
     """What a rotation turns the picture around: the centre of the box, or of the labelled points."""
 
+    def __post_init__(self) -> None:
+        if self.scale is not None and self.scale[0] > self.scale[1]:
+            given = f"train.augment.scale = {self.scale[0]:g},{self.scale[1]:g}"
+            fix = f"such as train.augment.scale = {self.scale[1]:g},{self.scale[0]:g}"
+            raise UsageError(given, "the smaller factor first", fix)
+
 
 @dataclass(frozen=True)
 class TrainOptions:
     """How the adapter is tuned. None: what the method says, else the fallback."""
 
-    epochs: float | None = field(default=None, metadata={"above": 0})
+    epochs: float | None = field(default=None, metadata={"above": 0, "at_most": 1_000_000})
     """Passes over the training data."""
     stop_after: int | None = field(default=None, metadata={"at_least": 1})
     """Stop after so many epochs, the learning rate falling as if to run on; None: run to the end."""
-    steps: int | None = field(default=None, metadata={"at_least": 0})
+    steps: int | None = field(default=None, metadata={"at_least": 0, "instead_of": "epochs"})
     """Optimiser steps, in place of `epochs`; 0 saves the adapter as created."""
     min_steps: int | None = field(default=None, metadata={"at_least": 0})
     """Steps at least where the default number of epochs would give fewer; 0 where you say `epochs` or `steps`."""
@@ -101,7 +110,7 @@ class TrainOptions:
     """Pictures per step, over all processes together."""
     optimizer: Literal["adamw", "adam"] | None = None
     """Optimiser, with betas 0.9 and 0.999; adam adds the weight decay to the gradient, adamw does not."""
-    lr: float | None = field(default=None, metadata={"above": 0})
+    lr: float | None = field(default=None, metadata={"above": 0, "at_most": 1000})
     """Peak learning rate."""
     predictor_lr: float | None = field(default=None, metadata={"above": 0})
     """Peak learning rate of the predictor; None: as `lr`."""
@@ -115,7 +124,7 @@ class TrainOptions:
     """Weight decay, on weight matrices only."""
     warmup: float | None = field(default=None, metadata={"at_least": 0, "at_most": 1})
     """Share of the steps in which the learning rate rises from 0.001 of its peak."""
-    warmup_steps: int | None = field(default=None, metadata={"at_least": 0})
+    warmup_steps: int | None = field(default=None, metadata={"at_least": 0, "instead_of": "warmup"})
     """The same as a number of steps, in place of `warmup`."""
     schedule: Literal["cosine", "step", "constant"] | None = None
     """How the learning rate falls; step: tenfold at 81 and 95 % of the steps."""
@@ -127,12 +136,15 @@ class TrainOptions:
     """Decay of a running mean of the weights, which is then saved; 0 is off."""
     augment: AugmentOptions = AugmentOptions()
     """Random changes of the training pictures."""
-    workers: int = field(default=0, metadata={"at_least": 0})
+    workers: int = field(default=0, metadata={"at_least": 0, "at_most": 1024})
     """Processes that read pictures; 0 reads in the main one."""
     precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
     """Mixed precision; auto: bf16 where the device is fast at it, else none."""
     checkpoint_every: int | None = field(default=None, metadata={"at_least": 1})
     """Write a checkpoint to resume from every so many epochs; None: never."""
+
+    def __post_init__(self) -> None:
+        check_given_once(self)
 
 
 @dataclass(frozen=True)
@@ -147,6 +159,8 @@ class EvaluateOptions:
     """Average over the picture and its mirror image."""
     batch_size: int = field(default=64, metadata={"at_least": 1})
     """Pictures per forward pass."""
+    p_cutoff: float = field(default=0.6, metadata={"at_least": 0, "at_most": 1})
+    """Confidence from which a key point counts in the second set of pixel errors (DeepLabCut's pcutoff)."""
     category: str | None = field(default=None, metadata={"was": "prompt"})
     """Whose sentence the adapter reads: a category, own (as annotated), auto (CLIP ranks them for each picture),
     shuffled (as annotated, permuted over the persons: an ablation), or mean; None: the mean of all."""

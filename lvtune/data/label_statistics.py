@@ -40,7 +40,7 @@ class LabelStatistics:
     keypoints: int
     """K."""
     has_sides: bool
-    """True if some key points are each other's mirror image."""
+    """True if a mirrored picture can be labelled: left and right are known."""
     crop: tuple[float, float]
     """Median (width, height) of the crops, margin included, in picture pixels."""
     crowding: float
@@ -67,7 +67,7 @@ def label_statistics(table: LabelTable) -> LabelStatistics:
     return LabelStatistics(
         instances=len(table),
         keypoints=points.shape[1],
-        has_sides=table.skeleton.has_sides,
+        has_sides=table.skeleton.mirrors,
         crop=(float(width), float(height)),
         crowding=_crowding(points),
         turn=turn_spread(points),

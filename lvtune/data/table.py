@@ -150,6 +150,11 @@ class PoseTable:
         return read_image(self.image_path(index))
 
     @property
+    def category_ids(self) -> list[int]:
+        """Ids of the annotation file's categories that have key points."""
+        return list(self._columns.meta["category_ids"])
+
+    @property
     def dataset(self) -> Any:
         """The `datasets.Dataset` over the same memory: all annotations and images, before selection."""
         return self._columns.dataset

@@ -70,11 +70,13 @@ def category_sheet(
 
 def _recipe(run: Path) -> Any:
     from lvtune.api.recipe import Recipe
+    from lvtune.config.tables import without_replaced
 
     file = run / "report.json"
     if not file.is_file() or not (run / "adapter_model.safetensors").is_file():
         raise LvtuneError(f"{run} without a report and an adapter", "a folder that lvtune adapt left", "check the path")
-    return Recipe.from_dict(json.loads(file.read_text(encoding="utf-8"))["recipe"])
+    values = json.loads(file.read_text(encoding="utf-8"))["recipe"]
+    return Recipe.from_dict(without_replaced(values, Recipe))
 
 
 def _one_of_each(split: Split, most: int) -> list[int]:

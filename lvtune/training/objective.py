@@ -20,18 +20,20 @@ if TYPE_CHECKING:
 
     from lvtune.bases.base import Base
 
-OBJECTIVES: Registry[type] = Registry("objective", "lvtune list objectives")
+
+def _set_name(name: str, cls: type) -> None:
+    if not isinstance(cls, type):
+        raise UsageError(f"{cls!r} as objective '{name}'", "a class with a Config", "register the class")
+    cls.objective = name
+
+
+OBJECTIVES: Registry[type] = Registry("objective", group="lvtune.objectives", prepare=_set_name)
 """Name to class."""
 
 
 def register_objective(name: str) -> Callable[[type], type]:
     """Decorator that makes an objective known to recipes under ``name``, from other packages too."""
-
-    def add(cls: type) -> type:
-        cls.objective = name
-        return OBJECTIVES.register(name)(cls)
-
-    return add
+    return OBJECTIVES.register(name)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ def test_annotated_and_detector_boxes_are_both_scored(data):
     values = lvtune.evaluate(base, None, "humanart", data=data)
     for side, persons, boxes in (("target", 3, "xyxy"), ("source", 1, "xywh")):
         scored = values[side]
-        assert scored["boxes"] == "ground truth boxes" and scored["persons"] + scored["skipped"] == persons
+        assert scored["boxes"] == "ground truth boxes" and scored["instances"] == persons
         assert set(scored["protocols"]) == {"ground truth boxes", "detector boxes"}
         assert scored["protocols"]["ground truth boxes"]["ap"] == scored["ap"]
         assert scored["protocols"]["detector boxes"]["box_format"].startswith(boxes)

@@ -76,7 +76,8 @@ def _raising(error):
         (
             RuntimeError("odd\nthing"),
             1,
-            "error: RuntimeError: odd thing; expected no such failure; add --debug",
+            "error: internal error (RuntimeError: odd thing); please report it with the command and the traceback "
+            "that --debug prints",
         ),
         (MemoryError(), 1, "lower --train.batch-size"),
         (PermissionError(13, "Permission denied", "/x"), 1, "error: /x: permission denied"),
@@ -96,7 +97,7 @@ def test_debug_adds_the_traceback(monkeypatch, capsys):
     assert main(["list", "--debug"]) == 1
     err = capsys.readouterr().err
     assert "Traceback" in err
-    assert err.splitlines()[-1].startswith("error: RuntimeError: odd")
+    assert err.splitlines()[-1].startswith("error: internal error (RuntimeError: odd)")
 
 
 def test_help_is_printed_on_stdout(capsys):

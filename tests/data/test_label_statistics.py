@@ -90,6 +90,6 @@ def test_whole_frames_and_names_without_sides():
 
 def test_one_point_has_no_neighbour():
     points = turned(np.zeros(5))[:, :1]
-    skeleton = SimpleNamespace(has_sides=False)
+    skeleton = SimpleNamespace(mirrors=False)
     found = label_statistics(table(np.concatenate([points, points + 1], 0)[:, :1], skeleton, whole=True))
     assert found.crowding == 0.0 and found.turn == 0.0

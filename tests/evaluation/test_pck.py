@@ -29,7 +29,7 @@ def test_counts_by_hand():
     assert result["per_joint"]["right_ankle"] == 100.0
     assert result["per_joint"]["right_knee"] == 0.0
     assert result["per_joint@0.5"]["right_knee"] == 50.0
-    assert (result["persons"], result["skipped"]) == (2, 0)
+    assert (result["counted"], result["skipped"]) == (2, 0)
 
 
 def test_unlabelled_key_points_do_not_count():
@@ -47,13 +47,13 @@ def test_persons_without_a_torso_are_skipped_and_counted():
     visible[0, 9] = 0
     truth[1, 9] = truth[1, 2]
     result = pck(truth + 1000 * (visible[..., None] == 0), truth, visible, LSP_14)
-    assert (result["persons"], result["skipped"], result["pck@0.2"]) == (1, 2, 100.0)
+    assert (result["counted"], result["skipped"], result["pck@0.2"]) == (1, 2, 100.0)
 
 
 def test_nobody_to_count_gives_none():
     truth, visible = case()
     result = pck(truth, truth, visible * 0, LSP_14)
-    assert (result["pck@0.2"], result["persons"], result["skipped"]) == (None, 0, 1)
+    assert (result["pck@0.2"], result["counted"], result["skipped"]) == (None, 0, 1)
 
 
 def test_a_prediction_that_is_no_number_is_a_miss():
@@ -69,7 +69,7 @@ def test_other_torso_and_thresholds():
     truth[0, 3] = (10, 0)
     pred = truth.copy()
     pred[0, 0, 0] += 2.0  # 0.2 of the 10 px between 2 and 3
-    result = pck(pred, truth, visible, LSP_14, thresholds=(0.1, 0.2), torso=(2, 3))
+    result = pck(pred, truth, visible, LSP_14, thresholds=(0.1, 0.2), ends=(2, 3))
     assert result["pck@0.1"] == pytest.approx(100 * 13 / 14)
     assert result["pck@0.2"] == 100.0
 
