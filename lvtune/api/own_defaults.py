@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lvtune.bases.input_size import AUTO, choose_input_size, parse_size
-from lvtune.config.options import BaseOptions
+from lvtune.config.options import BaseOptions, TrainOptions
+from lvtune.config.tables import merge
 from lvtune.core.decision import Decision
 from lvtune.data.augment import Augment
 from lvtune.data.augment_choice import choose_augment, describe, kept_in_sight, share_outside
@@ -65,8 +66,7 @@ def chosen_defaults(
         options, decisions = speed.options, speed.decisions
     if given.domain.partition("/")[0] != CUSTOM:
         # a published data set is large, and its boxes and people are of the kind that the base was trained for
-        defaults = {**method_defaults, **options}
-        return given.resolved(defaults), [_own_size(base, given), *decisions]
+        return given.resolved(merge(method_defaults, options, TrainOptions)), [_own_size(base, given), *decisions]
     labels = label_statistics(train.table)
     size = _own_size(base, given)
     if given.base_options.input_size == AUTO:
@@ -76,7 +76,7 @@ def chosen_defaults(
         duration = steps(count_pictures(train), keypoints)
         options, decisions = options | duration.options, [*decisions, *duration.decisions]
     augment, lines = _augmentation(given, base, train, labels, method_defaults)
-    recipe = given.resolved({**method_defaults, **options, "augment": augment})
+    recipe = given.resolved({**merge(method_defaults, options, TrainOptions), "augment": augment})
     recipe = replace(recipe, base_options=BaseOptions(input_size="x".join(map(str, base.input_size))))
     return recipe, [size, *decisions, *lines]
 

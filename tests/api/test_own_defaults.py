@@ -75,6 +75,12 @@ def test_a_mouse_from_above(tmp_path):
     ]  # fmt: skip
 
 
+def test_a_method_that_counts_in_epochs_takes_the_steps_that_were_chosen(tmp_path):
+    job = job_of(tmp_path, method="vlpose-light")
+    assert "epochs" in METHODS.get("vlpose-light").defaults and job.recipe.train.steps == 300
+    assert job.recipe.train.augment.color == METHODS.get("vlpose-light").defaults["augment"]["color"]
+
+
 def test_what_stands_one_way_and_has_no_sides(tmp_path):
     job = job_of(tmp_path, names=["tip", "knob", "paw", "base"], spread=4.0)
     assert job.recipe.train.augment.flip == 0.0 and 5.0 <= job.recipe.train.augment.rotate <= 12.0
