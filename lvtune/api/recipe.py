@@ -15,6 +15,7 @@ from lvtune.config.options import (
     AUGMENT_FALLBACK,
     TRAIN_FALLBACK,
     AugmentOptions,
+    BaseOptions,
     DataOptions,
     EvaluateOptions,
     LanguageOptions,
@@ -33,6 +34,8 @@ class Recipe:
     """The frozen pose estimator; `lvtune list bases`."""
     weights: str = "pretrained"
     """Weights of the base: pretrained, random, a path or a Hub id."""
+    base_options: BaseOptions = BaseOptions()
+    """How the base is loaded; on the command line `--base.NAME VALUE`."""
     domain: str = "demo-art"
     """The domain to adapt to; `lvtune list domains`, or a YAML file of `lvtune init-domain`. With `data` or
     `annotations` alone: custom, your own."""

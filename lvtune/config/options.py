@@ -14,6 +14,15 @@ from lvtune.core.errors import UsageError
 
 
 @dataclass(frozen=True)
+class BaseOptions:
+    """How the base is loaded."""
+
+    input_size: str = "auto"
+    """Height x width of the pictures that it takes, such as 256x192; own: the base's own; auto: for own data with new
+    key points chosen from the size of the boxes, else its own."""
+
+
+@dataclass(frozen=True)
 class DataOptions:
     """Where the pictures and their key points lie. Paths; None: what ships with the domain."""
 
@@ -80,6 +89,8 @@ class AugmentOptions:
     """Probability of a rotation."""
     color: float | None = field(default=None, metadata={"at_least": 0, "at_most": 1})
     """Strength of brightness, contrast and saturation jitter; 0 is off."""
+    around: Literal["box", "points"] | None = None
+    """What a rotation turns the picture around: the centre of the box, or of the labelled points."""
 
     def __post_init__(self) -> None:
         if self.scale is not None and self.scale[0] > self.scale[1]:
@@ -111,6 +122,11 @@ class TrainOptions:
     """Optimiser, with betas 0.9 and 0.999; adam adds the weight decay to the gradient, adamw does not."""
     lr: float | None = field(default=None, metadata={"above": 0, "at_most": 1000})
     """Peak learning rate."""
+    predictor_lr: float | None = field(default=None, metadata={"above": 0})
+    """Peak learning rate of the predictor; None: as `lr`."""
+    minutes: float | None = field(default=None, metadata={"above": 0})
+    """Tune for about so many minutes on this machine, in place of `epochs` and `steps`; the first steps are timed and
+    the schedule is fitted to it."""
     gentle: bool | None = None
     """Where `min_steps` makes more passes over few pictures than `epochs` says, lower the learning rate by the square
     root of how many more; and to 0.4 of it from a `start`; not where you say `lr`."""
@@ -197,6 +213,14 @@ TRAIN_FALLBACK = TrainOptions(
 """Training options where neither the recipe nor the method says anything."""
 
 AUGMENT_FALLBACK = AugmentOptions(
-    flip=0.5, half_body=0.3, shift=0.16, shift_p=0.3, scale=(0.5, 1.5), rotate=80.0, rotate_p=0.6, color=0.0
+    flip=0.5,
+    half_body=0.3,
+    shift=0.16,
+    shift_p=0.3,
+    scale=(0.5, 1.5),
+    rotate=80.0,
+    rotate_p=0.6,
+    color=0.0,
+    around="box",
 )
 """The published augmentation (spec of ViTPose and VLPose)."""
