@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from lvtune.data.skeletons import Skeleton
 
 
+class Predictor(nn.Conv2d):
+    """A trained predictor, (B, C, h, w) -> (B, K, h, w); a class of its own, so that it gets its own learning rate."""
+
+
 def make_predictor(base: Base, skeleton: Skeleton) -> nn.Conv2d:
     """A trainable predictor for ``skeleton``: rows of key points that the base knows by name are copies of its own.
 
@@ -28,7 +32,7 @@ def make_predictor(base: Base, skeleton: Skeleton) -> nn.Conv2d:
     rows = [i if same else known.get(name) for i, name in enumerate(skeleton.keypoints)]
     # a new module, since a copy of the old one would carry the hooks of adapters that are attached
     new = nn.utils.skip_init(
-        nn.Conv2d, old.in_channels, len(rows), old.kernel_size, stride=old.stride, padding=old.padding,
+        Predictor, old.in_channels, len(rows), old.kernel_size, stride=old.stride, padding=old.padding,
         bias=old.bias is not None, device=old.weight.device, dtype=base.adapter_dtype,
     )  # fmt: skip
     with torch.no_grad():

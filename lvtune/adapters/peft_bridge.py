@@ -34,6 +34,8 @@ _PREFIX = "base_model.model."
 class PeftAdapter(Adapter):
     """peft's layers, ready to stand in for the base's, and by default a trained predictor."""
 
+    needs_storage = True  # several tuners compute from the base's weights when they are made
+
     Config = PeftOptions
     trains_predictor = True
     tuner: ClassVar[Tuner]

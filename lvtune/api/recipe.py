@@ -15,12 +15,13 @@ from lvtune.config.options import (
     AUGMENT_FALLBACK,
     TRAIN_FALLBACK,
     AugmentOptions,
+    BaseOptions,
     DataOptions,
     EvaluateOptions,
     LanguageOptions,
     TrainOptions,
 )
-from lvtune.config.schema import Problem, build, plain, raise_problems
+from lvtune.config.schema import Problem, build, plain, raise_problems, rivals_of, with_new_names
 from lvtune.config.yaml_files import read_yaml
 from lvtune.core.errors import LvtuneError
 
@@ -33,8 +34,11 @@ class Recipe:
     """The frozen pose estimator; `lvtune list bases`."""
     weights: str = "pretrained"
     """Weights of the base: pretrained, random, a path or a Hub id."""
+    base_options: BaseOptions = BaseOptions()
+    """How the base is loaded; on the command line `--base.NAME VALUE`."""
     domain: str = "demo-art"
-    """The domain to adapt to; `lvtune list domains`. With `data` or `annotations` alone: custom, your own."""
+    """The domain to adapt to; `lvtune list domains`, or a YAML file of `lvtune init-domain`. With `data` or
+    `annotations` alone: custom, your own."""
     method: str = "vlpose-light"
     """How to adapt; `lvtune list methods`."""
     method_options: dict[str, Any] = field(default_factory=dict)
@@ -60,7 +64,7 @@ class Recipe:
     """Pictures, or folders of them, that the report shows before and after, not scored; one --look each."""
     out: str | None = None
     """Folder to write into; None: ./lvtune-out/<base>-<domain>-<method>."""
-    seed: int = field(default=0, metadata={"at_least": 0})
+    seed: int = field(default=0, metadata={"at_least": 0, "at_most": 2**32 - 1})
     """Seed of everything random."""
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, cuda:1, mps."""
@@ -106,7 +110,8 @@ class Recipe:
     @property
     def folder(self) -> Path:
         """The folder written into."""
-        parts = (self.base, self.domain, self.method)
+        is_file = self.domain.lower().endswith((".yaml", ".yml"))
+        parts = (self.base, Path(self.domain).stem if is_file else self.domain, self.method)
         name = "-".join(part.replace("/", "-").replace(":", "-") for part in parts)
         return Path(self.out) if self.out else Path("lvtune-out") / name
 
@@ -139,10 +144,17 @@ TEXT_ONLY = "text-contrast"
 
 
 def _fill(options: Any, *others: Any) -> Any:
-    """``options`` with each None taken from the first of ``others`` that has a value."""
-    empty = [f.name for f in fields(options) if getattr(options, f.name) is None]
-    values = {n: [getattr(o, n) for o in others if getattr(o, n) is not None] for n in empty}
-    return replace(options, **{name: found[0] for name, found in values.items() if found})
+    """Returns ``options`` with each None taken from the first of ``others`` that has a value.
+
+    An option stays None if another one takes its place: with ``steps``, ``epochs`` gets no value.
+    """
+    rivals = rivals_of(type(options))
+    for other in others:
+        given = {f.name for f in fields(options) if getattr(options, f.name) is not None}
+        names = [f.name for f in fields(options) if f.name not in given and not rivals[f.name] & given]
+        values = {name: getattr(other, name) for name in names}
+        options = replace(options, **{name: value for name, value in values.items() if value is not None})
+    return options
 
 
 def _typed(
@@ -153,7 +165,8 @@ def _typed(
         config = config_of(None if name is None else str(name), options)
     except LvtuneError as error:
         return {}, [(error.given, error.expected, error.fix)]
-    return {name: plain(getattr(config, name)) for name in options}, []
+    names, _ = with_new_names(type(config), options)
+    return {name: plain(getattr(config, name)) for name in names}, []
 
 
 def _method_config(method: str, options: Mapping[str, Any]) -> Any:

@@ -74,9 +74,13 @@ class Base(nn.Module, ABC):
     def __init__(self, model: nn.Module, spec: BaseSpec) -> None:
         super().__init__()
         self.model = model
+        self.use_spec(spec)
+        self.training = model.training
+
+    def use_spec(self, spec: BaseSpec) -> None:
+        """Takes the facts of the base, and makes the codec that fits them."""
         self.spec = spec
         self.codec = UDPHeatmap(input_size=spec.input_size, heatmap_size=spec.heatmap_size, sigma=spec.sigma)
-        self.training = model.training
 
     @property
     def name(self) -> str:
@@ -251,6 +255,27 @@ class Base(nn.Module, ABC):
     def is_plain(self, layer: nn.Module) -> bool:
         """Whether a layer computes what its torch class does, tokens or maps laid out alike."""
         return True
+
+    @property
+    def size_step(self) -> int:
+        """Pixels that both sides of the input size are multiples of; 0: it takes its own size alone."""
+        return 0
+
+    def set_input_size(self, size: tuple[int, int]) -> None:
+        """Lets the base take pictures of another size; weights and fingerprint stay. To be called before it is used.
+
+        Args:
+            size: (H, W) in pixels.
+
+        Raises:
+            LvtuneError: the family takes its own size alone, or the size does not fit.
+        """
+        if tuple(size) != self.input_size:
+            height, width = self.input_size
+            raise LvtuneError(
+                f"an input size of {size[0]}x{size[1]} for {self.name}", f"its own input size, {height}x{width}",
+                "leave the input size out, or choose a ViT base such as vitpose-ti or vitpose-b",
+            )  # fmt: skip
 
     def variant(self, name: str) -> Base:
         """The same model under another setting, as in ``load_base("vitpose-plus-b/ap10k")``.

@@ -9,17 +9,39 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from lvtune.config.schema import check_given_once
+from lvtune.core.errors import UsageError
+
+
+@dataclass(frozen=True)
+class BaseOptions:
+    """How the base is loaded."""
+
+    input_size: str = "auto"
+    """Height x width of the pictures that it takes, such as 256x192; own: the base's own; auto: for own data with new
+    key points chosen from the size of the boxes, else its own."""
+
 
 @dataclass(frozen=True)
 class DataOptions:
     """Where the pictures and their key points lie. Paths; None: what ships with the domain."""
 
     data: str | None = None
-    """Folder of the pictures (own data) or of the data set in its published layout (a named domain)."""
+    """Folder of the pictures, or a project of another labelling tool (own data); or of the data set in its published
+    layout (a named domain)."""
     annotations: str | None = None
-    """COCO-style JSON of your own pictures (split 80/20), or a folder with train.json and test.json."""
+    """COCO-style JSON of your own pictures (split 80/20), a folder with train.json and test.json, or a file of another
+    labelling tool."""
     test_annotations: str | None = None
     """COCO-style JSON to test on; None: the test part of `annotations` or of the domain."""
+    split_by: Literal["auto", "picture", "video", "folder", "project"] = "auto"
+    """How own pictures are split 80/20: by picture, video or folder; project: as the labels themselves say; auto: that
+    where they do, else by picture."""
+    test_pictures: tuple[str, ...] = ()
+    """Own pictures to test on: names of pictures, folders or videos, or a .txt file with a name a line; none: 20 %."""
+    missing_boxes: Literal["points", "whole"] = "points"
+    """Box of an instance that nobody drew a box around: points, around its labelled points with a margin; whole, the
+    whole picture."""
     source_data: str | None = None
     """Folder of pictures of the source domain, to measure what is kept there."""
     source_annotations: str | None = None
@@ -67,17 +89,25 @@ class AugmentOptions:
     """Probability of a rotation."""
     color: float | None = field(default=None, metadata={"at_least": 0, "at_most": 1})
     """Strength of brightness, contrast and saturation jitter; 0 is off."""
+    around: Literal["box", "points"] | None = None
+    """What a rotation turns the picture around: the centre of the box, or of the labelled points."""
+
+    def __post_init__(self) -> None:
+        if self.scale is not None and self.scale[0] > self.scale[1]:
+            given = f"train.augment.scale = {self.scale[0]:g},{self.scale[1]:g}"
+            fix = f"such as train.augment.scale = {self.scale[1]:g},{self.scale[0]:g}"
+            raise UsageError(given, "the smaller factor first", fix)
 
 
 @dataclass(frozen=True)
 class TrainOptions:
     """How the adapter is tuned. None: what the method says, else the fallback."""
 
-    epochs: float | None = field(default=None, metadata={"above": 0})
+    epochs: float | None = field(default=None, metadata={"above": 0, "at_most": 1_000_000})
     """Passes over the training data."""
     stop_after: int | None = field(default=None, metadata={"at_least": 1})
     """Stop after so many epochs, the learning rate falling as if to run on; None: run to the end."""
-    steps: int | None = field(default=None, metadata={"at_least": 0})
+    steps: int | None = field(default=None, metadata={"at_least": 0, "instead_of": "epochs"})
     """Optimiser steps, in place of `epochs`; 0 saves the adapter as created."""
     min_steps: int | None = field(default=None, metadata={"at_least": 0})
     """Steps at least where the default number of epochs would give fewer; 0 where you say `epochs` or `steps`."""
@@ -90,8 +120,13 @@ class TrainOptions:
     """Pictures per step, over all processes together."""
     optimizer: Literal["adamw", "adam"] | None = None
     """Optimiser, with betas 0.9 and 0.999; adam adds the weight decay to the gradient, adamw does not."""
-    lr: float | None = field(default=None, metadata={"above": 0})
+    lr: float | None = field(default=None, metadata={"above": 0, "at_most": 1000})
     """Peak learning rate."""
+    predictor_lr: float | None = field(default=None, metadata={"above": 0})
+    """Peak learning rate of the predictor; None: as `lr`."""
+    minutes: float | None = field(default=None, metadata={"above": 0})
+    """Tune for about so many minutes on this machine, in place of `epochs` and `steps`; the first steps are timed and
+    the schedule is fitted to it."""
     gentle: bool | None = None
     """Where `min_steps` makes more passes over few pictures than `epochs` says, lower the learning rate by the square
     root of how many more; and to 0.4 of it from a `start`; not where you say `lr`."""
@@ -99,7 +134,7 @@ class TrainOptions:
     """Weight decay, on weight matrices only."""
     warmup: float | None = field(default=None, metadata={"at_least": 0, "at_most": 1})
     """Share of the steps in which the learning rate rises from 0.001 of its peak."""
-    warmup_steps: int | None = field(default=None, metadata={"at_least": 0})
+    warmup_steps: int | None = field(default=None, metadata={"at_least": 0, "instead_of": "warmup"})
     """The same as a number of steps, in place of `warmup`."""
     schedule: Literal["cosine", "step", "constant"] | None = None
     """How the learning rate falls; step: tenfold at 81 and 95 % of the steps."""
@@ -111,12 +146,15 @@ class TrainOptions:
     """Decay of a running mean of the weights, which is then saved; 0 is off."""
     augment: AugmentOptions = AugmentOptions()
     """Random changes of the training pictures."""
-    workers: int = field(default=0, metadata={"at_least": 0})
+    workers: int = field(default=0, metadata={"at_least": 0, "at_most": 1024})
     """Processes that read pictures; 0 reads in the main one."""
     precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
     """Mixed precision; auto: bf16 where the device is fast at it, else none."""
     checkpoint_every: int | None = field(default=None, metadata={"at_least": 1})
     """Write a checkpoint to resume from every so many epochs; None: never."""
+
+    def __post_init__(self) -> None:
+        check_given_once(self)
 
 
 @dataclass(frozen=True)
@@ -131,6 +169,8 @@ class EvaluateOptions:
     """Average over the picture and its mirror image."""
     batch_size: int = field(default=64, metadata={"at_least": 1})
     """Pictures per forward pass."""
+    p_cutoff: float = field(default=0.6, metadata={"at_least": 0, "at_most": 1})
+    """Confidence from which a key point counts in the second set of pixel errors (DeepLabCut's pcutoff)."""
     category: str | None = field(default=None, metadata={"was": "prompt"})
     """Whose sentence the adapter reads: a category, own (as annotated), auto (CLIP ranks them for each picture),
     shuffled (as annotated, permuted over the persons: an ablation), or mean; None: the mean of all."""
@@ -173,6 +213,14 @@ TRAIN_FALLBACK = TrainOptions(
 """Training options where neither the recipe nor the method says anything."""
 
 AUGMENT_FALLBACK = AugmentOptions(
-    flip=0.5, half_body=0.3, shift=0.16, shift_p=0.3, scale=(0.5, 1.5), rotate=80.0, rotate_p=0.6, color=0.0
+    flip=0.5,
+    half_body=0.3,
+    shift=0.16,
+    shift_p=0.3,
+    scale=(0.5, 1.5),
+    rotate=80.0,
+    rotate_p=0.6,
+    color=0.0,
+    around="box",
 )
 """The published augmentation (spec of ViTPose and VLPose)."""

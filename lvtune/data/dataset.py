@@ -38,6 +38,10 @@ class Mirrored(Halves, Protocol):
     def flip_index(self) -> tuple[int, ...]:
         """The mirrored key point of each."""
 
+    @property
+    def mirrors(self) -> bool:
+        """Returns True if a mirrored picture can be labelled."""
+
 
 class TableLike(Protocol):
     """What is read of a `PoseTable`."""
@@ -138,7 +142,7 @@ class PoseDataset(Dataset):
         crop = self._crop(person, category, matrix, float(scale[0]) / self.input_size[1])
         crop = jitter(crop, drawn.color)
         keypoints, visible = to_input(points[:, :2], matrix), points[:, 2] > 0
-        if drawn.flip:
+        if drawn.flip and self.table.skeleton.mirrors:
             # Mirrored after the warp, about the centre between pixels 0 and W − 1: exact in UDP's measure.
             crop = cv2.flip(crop, 1)
             keypoints, visible = keypoints[self.flip_index], visible[self.flip_index]

@@ -79,13 +79,16 @@ def save_adapter(adapter: nn.Module, folder: str | Path, base: nn.Module | None 
     return adapter_file.save(tensors, config, folder, peft_config=adapter.peft_config(view))
 
 
-def read_adapter(source: Path, base: nn.Module, *, prints: dict[str, str] | None = None) -> nn.Module:
+def read_adapter(
+    source: Path, base: nn.Module, *, prints: dict[str, str] | None = None, any_input_size: bool = False
+) -> nn.Module:
     """Reads an adapter from the local disk; see :func:`lvtune.load_adapter`.
 
     Args:
         source: a folder or a ``.safetensors`` file.
         base: a base or plain model; must be the one that the adapter was made for.
         prints: the base's fingerprints by precision, see :func:`lvtune.load_adapter`.
+        any_input_size: also take an adapter that was tuned at another input size of the base.
 
     Raises:
         LvtuneError: no such adapter; a damaged file; another base, skeleton or format.
@@ -97,7 +100,7 @@ def read_adapter(source: Path, base: nn.Module, *, prints: dict[str, str] | None
         adapter = from_peft(config, view)
     else:
         tensors, config = adapter_file.read(source)
-        adapter_file.check_base(config, view, prints)
+        adapter_file.check_base(config, view, prints, any_input_size)
         adapter = from_config(config, view, tensors)
     tensors = {name: value for name, value in tensors.items() if not name.startswith(_BANK)}
     expected = {name: tuple(value.shape) for name, value in adapter.tensors().items()}

@@ -90,7 +90,7 @@ for _ in range(rounds):
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     seen.append(whole(folder))
-print(len(seen), sorted(set(seen)), len([n for n in os.listdir(folder) if n.endswith(".tmp")]) <= rounds)
+print(len(seen), sorted(set(seen)), len([n for n in os.listdir(folder) if n.endswith(".tmp")]) <= 2 * rounds)
 """
 
 
