@@ -251,7 +251,7 @@ def _values(job: Job, scoring: Scoring, history: History, seconds: dict[str, flo
         "versions": environment(),
         "notes": [
             *job.train.table.notes, *job.test.table.notes, *job.objective.notes,
-            *((table["scoring"] or {}).get("notes", [])),
+            *((table["scoring"]["target"] or {}).get("notes", [])),
         ],
         "curves": {
             "steps": history.steps, "loss": history.loss, "val_steps": history.val_steps, "val": history.val,

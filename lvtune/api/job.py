@@ -26,10 +26,9 @@ from lvtune.training.engine import resolve_device
 from lvtune.training.objectives import OBJECTIVES, ObjectiveContext, objective_config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from torch import Tensor, nn
-
+    from lvtune.adapters.adapter import Adapter
     from lvtune.api.recipe import Recipe
     from lvtune.bases.base import Base
     from lvtune.config.options import DataOptions, TrainOptions
@@ -54,8 +53,8 @@ class Job:
     train: Split
     test: Split
     source: Split | None
-    adapter: nn.Module
-    objective: Callable[[Base, dict], Tensor]
+    adapter: Adapter
+    objective: Any
     category: Any = None
     """What the target is read with, see :mod:`lvtune.evaluation.choosing`."""
     also: dict[str, Split] = field(default_factory=dict)
@@ -76,7 +75,7 @@ class Job:
         train = self.recipe.train
         if self.warm_start is None or self.warm_start.misfit or not train.gentle:
             return train
-        return replace(train, lr=train.lr * FROM_START)
+        return replace(train, lr=(train.lr or 0.0) * FROM_START)
 
 
 def prepare(recipe: Recipe) -> Job:
@@ -96,9 +95,9 @@ def prepare(recipe: Recipe) -> Job:
         from lvtune.data.find_images import find_images
 
         find_images(recipe.look)  # now, for the same reason as the category below
-    given = replace(given, objective=recipe.objective or (TEXT_ONLY if recipe.text_only else base.objective))
-    recipe = replace(recipe, objective=given.objective)
-    objective = OBJECTIVES.get(recipe.objective)(objective_config(recipe.objective, recipe.objective_options))
+    chosen = recipe.objective or (TEXT_ONLY if recipe.text_only else base.objective)
+    given, recipe = replace(given, objective=chosen), replace(recipe, objective=chosen)
+    objective = OBJECTIVES.get(chosen)(objective_config(chosen, recipe.objective_options))
     part = recipe.evaluate.split
     test = limited(domain.open(part, recipe.data), recipe.data)
     also = {name: limited(get_domain(name).open(part, recipe.data), recipe.data) for name in recipe.evaluate.also}
@@ -109,7 +108,7 @@ def prepare(recipe: Recipe) -> Job:
         source = _only_checked(source)
     bank = embed(recipe, domain, base, (train, test)) if method.reads_language else None
     train = read_captions(train) if bank is not None and recipe.language.mode == CAPTION else train
-    adapter = create_adapter(
+    adapter: Any = create_adapter(
         recipe.method,
         base,
         domain=domain.name,

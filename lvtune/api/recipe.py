@@ -148,8 +148,8 @@ def _fill(options: Any, *others: Any) -> Any:
     """
     rivals = rivals_of(type(options))
     for other in others:
-        is_open = {f.name: getattr(options, f.name) is None for f in fields(options)}
-        names = [name for name in is_open if is_open[name] and is_open.get(rivals.get(name, ""), True)]
+        given = {f.name for f in fields(options) if getattr(options, f.name) is not None}
+        names = [f.name for f in fields(options) if f.name not in given and not rivals[f.name] & given]
         values = {name: getattr(other, name) for name in names}
         options = replace(options, **{name: value for name, value in values.items() if value is not None})
     return options

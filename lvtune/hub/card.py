@@ -141,7 +141,7 @@ def _scores(report: Mapping[str, Any]) -> str:
             if any(value is not None for value in values):
                 label = f"{where}: {plain_text(name)}" if name else where
                 cells = ("–" if value is None else f"{value:.1f}" for value in values)
-                rows.append([label, metric_name(key, report), *cells])
+                rows.append([label, metric_name(key, report, where), *cells])
     if not rows:
         return ""
     lines = [

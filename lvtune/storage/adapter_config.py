@@ -14,7 +14,8 @@ from torch import nn
 
 from lvtune.bases.fingerprint import PRECISIONS, fingerprint, precision_of
 from lvtune.core.errors import AdapterFileError
-from lvtune.core.strict_json import canonical_json, short
+from lvtune.core.strict_json import canonical_json
+from lvtune.core.text import short
 from lvtune.core.version import __version__
 
 FORMAT_VERSION = 1

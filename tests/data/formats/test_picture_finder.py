@@ -48,7 +48,7 @@ def test_two_labelled_pictures_and_one_file(tmp_path):
     write_pictures(tmp_path, ["all/a.png"])
     builder = ProjectBuilder("a tool", tmp_path, ["nose"])
     assert builder.picture("v1/a.png") == builder.picture("v1/a.png") == 0
-    with pytest.raises(DataError, match="v1/a.png and v2/a.png"):
+    with pytest.raises(DataError, match=r"v1/a.png and v2/a.png"):
         builder.picture("v2/a.png")
 
 
