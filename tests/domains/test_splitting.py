@@ -77,7 +77,7 @@ def test_named_picture(own, name):
 def test_names_that_nothing_has(own):
     with pytest.raises(DataError, match="'v9'"):
         parts(own, test_pictures=("v1", "v9"))
-    with pytest.raises(DataError, match="list of pictures none.txt"):
+    with pytest.raises(DataError, match=r"list of pictures none\.txt"):
         parts(own, test_pictures=("none.txt",))
     with pytest.raises(DataError, match="no picture to tune on"):
         parts(own, test_pictures=("v0", "v1", "v2", "v3", "v4", "v5"))
