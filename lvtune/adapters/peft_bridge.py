@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from lvtune.adapters.adapter import Adapter
 from lvtune.adapters.building import name_of, own_predictor, replaced
+from lvtune.adapters.peft_allowed import NEEDS_DATA
 from lvtune.adapters.peft_options import PeftOptions, Tuner, as_json, line_of, make_peft_config, quiet, refused
 from lvtune.bases.base import Base
 from lvtune.bases.changes import Call, Change, Fold, ReplaceForward
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
 
 _PREFIX = "base_model.model."
+_PEFT_ERRORS = (
+    TypeError, ValueError, RuntimeError, AttributeError, KeyError, IndexError, AssertionError, ImportError,
+    ArithmeticError, MemoryError,
+)  # fmt: skip
+"""What peft raises for options that do not fit."""
 
 
 class PeftAdapter(Adapter):
@@ -99,18 +105,24 @@ class PeftAdapter(Adapter):
 
 
 def inject(method: str, config: PeftConfig, base: Base) -> PeftModel:
-    """peft's model around a copy of the base, in float32 on the CPU, whose random state the seed decides.
+    """Returns peft's model around a copy of the base, in float32 on the CPU; the seed decides its random state.
+
+    Around a base on the meta device it stays there, and takes no memory.
 
     Raises:
         LvtuneError: peft cannot make it.
+        NotImplementedError: the base is on the meta device, and the tuner looks at weights while it is made.
     """
     from peft import get_peft_model
 
-    model = base.copy_model().to(device="cpu", dtype=torch.float32).requires_grad_(False).eval()
+    device = "meta" if base.device.type == "meta" else "cpu"
+    if device == "meta" and str(getattr(config.peft_type, "value", config.peft_type)) in NEEDS_DATA:
+        raise NotImplementedError(f"{method} without data")
+    model = base.copy_model().to(device=device, dtype=torch.float32).requires_grad_(False).eval()
     try:
         with quiet():
             return get_peft_model(model, config, autocast_adapter_dtype=False)
-    except (TypeError, ValueError, RuntimeError, AttributeError, KeyError, AssertionError, ImportError) as error:
+    except _PEFT_ERRORS as error:
         raise refused(method, f"says: {line_of(error)}") from error
 
 
@@ -125,7 +137,7 @@ def parts_of(model: PeftModel) -> tuple[dict[str, nn.Module], dict[str, nn.Modul
 
 
 def _check_base_untouched(method: str, model: PeftModel, base: Base) -> None:
-    """The base's own weights in the copy are neither changed nor to be trained."""
+    """Raises a LvtuneError if the base's own weights in the copy are changed or to be trained."""
     own = dict(base.model.named_parameters())
     own = {name.replace("_orig_mod.", ""): value for name, value in own.items()}
     seen = set()
@@ -136,7 +148,7 @@ def _check_base_untouched(method: str, model: PeftModel, base: Base) -> None:
         seen.add(plain)
         if value.requires_grad:
             raise refused(method, f"trains {plain}, which is the base's own")
-        if not torch.equal(value, own[plain].to(device="cpu", dtype=torch.float32)):
+        if not value.is_meta and not torch.equal(value, own[plain].to(device="cpu", dtype=torch.float32)):
             raise refused(method, f"rewrites {plain}, which is the base's own")
     if seen != set(own):
         raise refused(method, f"takes {min(set(own) - seen)} out of the base")
