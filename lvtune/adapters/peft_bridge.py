@@ -23,6 +23,7 @@ from lvtune.adapters.peft_allowed import NEEDS_DATA
 from lvtune.adapters.peft_options import PeftOptions, Tuner, as_json, line_of, make_peft_config, quiet, refused
 from lvtune.bases.base import Base
 from lvtune.bases.changes import Call, Change, Fold, ReplaceForward
+from lvtune.bases.precision import in_dtype
 from lvtune.data.skeletons import Skeleton
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ _PEFT_ERRORS = (
 
 class PeftAdapter(Adapter):
     """peft's layers, ready to stand in for the base's, and by default a trained predictor."""
+
+    needs_storage = True  # several tuners compute from the base's weights when they are made
 
     Config = PeftOptions
     trains_predictor = True
@@ -167,6 +170,8 @@ def _wrapping(layer: nn.Module, module: nn.Module) -> Callable[..., Any]:
     """peft's layer around the base's ``module``, for one attachment."""
     plain = _bare(module)
     view = copy.copy(layer)  # shares peft's weights with the adapter, but not the module that it wraps
+    # peft's weights may be float32 over a base of another type
+    plain.__dict__["forward"] = in_dtype(plain.forward, lambda: _dtype_of(plain))
     view.__dict__["base_layer"] = plain  # not a submodule: the adapter's modules are the view's as well
 
     def replace(call: Call, *args: Any, **kwargs: Any) -> Any:
@@ -175,6 +180,11 @@ def _wrapping(layer: nn.Module, module: nn.Module) -> Callable[..., Any]:
         return view(*args, **kwargs)
 
     return replace
+
+
+def _dtype_of(module: nn.Module) -> torch.dtype:
+    """The floating type of a layer's weights; float32 where it has none of a floating type."""
+    return next((v.dtype for v in module.parameters() if v.is_floating_point()), torch.float32)
 
 
 def _bare(module: nn.Module) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Mean and 95 % interval of a few runs, by Student's t: of three seeds the normal one is half as wide."""
+"""Computes mean and 95 % interval of a few runs by Student's t; for three seeds the normal one is half as wide."""
 
 from __future__ import annotations
 
@@ -17,33 +17,34 @@ _Z = 1.959964
 
 @dataclass(frozen=True)
 class Spread:
-    """Of n runs."""
+    """Mean and interval of n runs."""
 
     mean: float
     half: float | None
-    """Half the width of the 95 % interval of the mean; None of one run."""
+    """Half the width of the 95 % interval of the mean; None for one run."""
     n: int
 
 
 def t_quantile(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t; beyond 30 degrees of freedom to two terms of its expansion (1e-4)."""
+    """Returns the 97.5 % quantile of Student's t; beyond 30 degrees of freedom to two terms of its expansion (1e-4)."""
     if freedom <= len(_T):
         return _T[freedom - 1]
     return _Z + (_Z**3 + _Z) / (4 * freedom) + (5 * _Z**5 + 16 * _Z**3 + 3 * _Z) / (96 * freedom**2)
 
 
 def spread_of(values: Sequence[float | None]) -> Spread | None:
-    """Mean and interval over runs; None where there is none, or one lacks the value."""
-    if not values or any(value is None for value in values):
+    """Returns mean and interval over runs; None where there is no run, or one lacks the value."""
+    known = [value for value in values if value is not None]
+    if not known or len(known) < len(values):
         return None
-    if len(values) == 1:
-        return Spread(float(values[0]), None, 1)
-    half = t_quantile(len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
-    return Spread(statistics.fmean(values), half, len(values))
+    if len(known) == 1:
+        return Spread(float(known[0]), None, 1)
+    half = t_quantile(len(known) - 1) * statistics.stdev(known) / len(known) ** 0.5
+    return Spread(statistics.fmean(known), half, len(known))
 
 
 def difference(ours: dict[int, float | None], theirs: dict[int, float | None]) -> Spread | None:
-    """Ours less theirs, run by run of the same seed; None where no seed is in both."""
+    """Returns ours minus theirs, over the runs of equal seeds; None where no seed is in both."""
     shared = sorted(set(ours) & set(theirs))
     pairs = [(ours[seed], theirs[seed]) for seed in shared]
-    return spread_of([None if None in pair else pair[0] - pair[1] for pair in pairs])
+    return spread_of([None if one is None or other is None else one - other for one, other in pairs])

@@ -10,7 +10,8 @@ from typing import Any
 
 from lvtune.api.recipe import Recipe
 from lvtune.config.options import TrainOptions
-from lvtune.config.schema import hints_of
+from lvtune.config.schema import hints_of, with_new_names
+from lvtune.config.tables import flatten, merge
 from lvtune.config.yaml_files import read_yaml
 from lvtune.core.errors import LvtuneError
 from lvtune.core.registry import suggest
@@ -48,15 +49,6 @@ class Cell:
     def name(self) -> str:
         """Of its folder."""
         return self.folder.name
-
-
-def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested tables, those of ``above`` over those of ``below``."""
-    merged = dict(below)
-    for name, value in above.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(name), Mapping)
-        merged[name] = merge(merged[name], value) if both else value
-    return merged
 
 
 def variants_of(methods: Sequence[str] | str, file: str | Path | None = None) -> list[Variant]:
@@ -113,14 +105,15 @@ def _variant(words: Sequence[str]) -> Variant:
     from lvtune.adapters.method_registry import METHODS
 
     method, *options = words
-    own, shared = list(hints_of(METHODS.get(method).Config)), list(hints_of(TrainOptions))
+    config = METHODS.get(method).Config
+    own, shared = list(hints_of(config)), list(hints_of(TrainOptions))
     changes: dict[str, Any] = {"method": method}
     for word in options:
         name, equals, value = word.partition("=")
         name = name.strip().replace("-", "_")
         if not equals:
             raise LvtuneError(f"'{method}:{word}'", "options as name=value", f"such as {method}:lr=1e-3")
-        if name in own:
+        if name in own or with_new_names(config, {name: value})[1]:
             place = ("method_options", name)
         elif name in shared:
             place = ("train", name)
@@ -131,7 +124,7 @@ def _variant(words: Sequence[str]) -> Variant:
                               suggest(name, own + shared, "remove it"))  # fmt: skip
         for key in reversed(place):
             value = {key: value}
-        changes = merge(changes, value)
+        changes = merge(changes, value, Recipe)
     return Variant(method + (f":{','.join(options)}" if options else ""), changes)
 
 
@@ -176,7 +169,7 @@ def cells_of(
                         over["data"] = {"shots": count}
                     if lr is not None:
                         over["train"] = {"lr": lr}
-                    recipe = Recipe.from_dict(merge(merge(shared, variant.changes), over))
+                    recipe = Recipe.from_dict(merge(merge(shared, variant.changes, Recipe), over, Recipe))
                     cells.append(Cell(variant, count, seed, lr, folder, recipe))
     return cells
 
@@ -185,13 +178,5 @@ def settings_of(recipe: Recipe) -> dict[str, Any]:
     """Dotted options that decide the result, the method's defaults filled in."""
     from lvtune.adapters.method_registry import METHODS
 
-    flat = _flat(recipe.resolved(METHODS.get(recipe.method).defaults).to_dict())
+    flat = flatten(recipe.resolved(METHODS.get(recipe.method).defaults).to_dict())
     return {name: value for name, value in flat.items() if name not in _FREE}
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    leaves: dict[str, Any] = {}
-    for name, value in values.items():
-        leaves |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
-    # an option that a later version adds, and that is not used, makes no finished cell another one
-    return {name: value for name, value in leaves.items() if value is not None}

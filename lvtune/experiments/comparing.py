@@ -13,9 +13,11 @@ from typing import Any
 from lvtune.api.recipe import Recipe
 from lvtune.api.report_data import environment
 from lvtune.api.score_cache import ScoreCache
+from lvtune.config.tables import merge
 from lvtune.core.errors import LvtuneError
 from lvtune.core.files import write_text
-from lvtune.experiments.cells import ALL, Cell, Variant, cells_of, merge, settings_of, variants_of
+from lvtune.evaluation.metrics import goodness
+from lvtune.experiments.cells import ALL, Cell, Variant, cells_of, settings_of, variants_of
 from lvtune.experiments.result_rows import row_of, summary_of
 
 OUT = Path("lvtune-out") / "compare"
@@ -115,7 +117,7 @@ def _best(tried: Sequence[Cell], rows: Mapping[str, dict[str, Any] | None]) -> d
             parts = why[label, shots]
             given = f"'{label}', which failed at every learning rate: {parts['given']}"
             raise LvtuneError(given, parts["expected"], parts["fix"])
-    return {key: max(runs, key=lambda run: run["target"])["lr"] for key, runs in found.items()}
+    return {key: max(runs, key=lambda run: goodness(run["main"], run["target"]))["lr"] for key, runs in found.items()}
 
 
 def _run_all(cells: Sequence[Cell], say: Say, wait: bool = True) -> dict[str, dict[str, Any] | None]:
@@ -274,7 +276,7 @@ def _write(
         "out": str(out),
         "base": cells[0].recipe.base,
         "domain": cells[0].recipe.domain,
-        **{name: first.get(name) for name in ("main", "target_name", "source_name")},
+        **{name: first.get(name) for name in ("main", "scoring", "target_name", "source_name")},
         "cells": rows,
         "summary": summary_of(rows),
         "failed": failed,

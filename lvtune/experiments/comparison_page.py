@@ -1,28 +1,43 @@
-"""``results.json``, ``results.md`` and ``results.html`` of a comparison."""
+"""Writes ``results.json``, ``results.md`` and ``results.html`` of a comparison."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from markupsafe import Markup
 
-from lvtune.core.errors import LvtuneError
 from lvtune.core.files import write_text
-from lvtune.evaluation.metrics import METRICS, imitation
-from lvtune.experiments.score_figures import Point, target_against_source
-from lvtune.viz import page
-from lvtune.viz.page import cell, escape, group, row
+from lvtune.evaluation.metrics import imitation
+from lvtune.experiments.comparison_table import (
+    NO_SCORE,
+    NONE_TUNED,
+    SHOTS,
+    Row,
+    cost_rows,
+    introduction,
+    markdown,
+    missing_columns,
+    score_rows,
+    start_name,
+    start_rows,
+    title_text,
+)
+from lvtune.experiments.score_figures import Point, target_against_source, target_source_svg
+from lvtune.viz.page import Cell, RowGroup, Table, render_page
+from lvtune.viz.score_words import is_less_better, title_of, unit_of
 
 FIGURE = "target-source.png"
-_INTERVAL = "Mean and 95 % interval (Student's t) over seeds; of one seed there is no interval. "
-_AHEAD = "Ahead: target less that of the first variant at as many pictures, seed by seed."
+_STARTS = (
+    "A warm start is an adapter that was tuned before, on other pictures. Its part of the gain does not come from your "
+    "pictures."
+)
 
 
 def write_comparison(values: Mapping[str, Any], out: Path) -> None:
-    """Writes the three files and, where source and target were scored, ``target-source.png``.
+    """Writes the three files and, where target and source were scored, ``target-source.png``.
 
     Args:
         values: what :func:`lvtune.experiments.comparing.compare` returns.
@@ -33,21 +48,18 @@ def write_comparison(values: Mapping[str, Any], out: Path) -> None:
     """
     write_text(out / "results.json", json.dumps(values, indent=1))
     points = points_of_summary(values)
-    drawn = None
     if len(points) > 1:
-        labels = {name: f"{name} {METRICS.get(values['main'], values['main'])}" for name in ("source", "target")}
-        title = f"{values['base']} on {values['target_name']}"
-        drawn = target_against_source(points, out / FIGURE, size="trained parameters", title=title, **labels)
+        target_against_source(points, out / FIGURE, **_words(values))
     write_text(out / "results.md", markdown(values))
-    write_text(out / "results.html", html(values, drawn))
+    write_text(out / "results.html", html(values))
 
 
 def points_of_summary(values: Mapping[str, Any]) -> list[Point]:
-    """A point a line (each variant at its best learning rate), and the base alone; by mean over the seeds."""
+    """Returns a point for the base alone, and one for each variant at its best learning rate (mean over the seeds)."""
     lines = [one for one in values["summary"] if one["best"] and one["source"] and one["target"]]
     several = len({one["shots"] for one in lines}) > 1
     points = []
-    if lines:
+    if lines and None not in (lines[0]["source_before"], lines[0]["target_before"]):
         points.append(Point("base alone", "base alone", lines[0]["source_before"], lines[0]["target_before"], 0))
     for one in lines:
         name = f"{one['label']}, {one['shots']}" if several else one["label"]
@@ -55,128 +67,69 @@ def points_of_summary(values: Mapping[str, Any]) -> list[Point]:
     return points
 
 
-COSTS = ("trained", "share of base", "file MB", "peak MB", "GPU MB", "s/step")
+def html(values: Mapping[str, Any]) -> str:
+    """Returns ``results.html``."""
+    points, is_done = points_of_summary(values), bool(values["summary"])
+    return render_page(
+        "comparison.html.j2",
+        title=title_text(values),
+        warning=imitation({"target_name": values.get("target_name")}),
+        text=introduction(values),
+        scores=_by_shots(score_rows(values)) if is_done else None,
+        columns=missing_columns(values),
+        starts=_by_shots(start_rows(values)),
+        starts_text=_STARTS,
+        figure=target_source_svg(points, **_words(values)) if len(points) > 1 else Markup(""),
+        figure_text="" if values["main"] is None else _figure_text(values["main"]),
+        costs=_by_shots(cost_rows(values)),
+        failed=[f"{name}: {'; '.join(why.values())}" for name, why in values["failed"].items()],
+        runs=_runs(values["cells"]),
+        runs_text=f"Scores: {title_of(values['main'], values)}." if is_done else "",
+        versions=[(name, str(text), "") for name, text in values["versions"].items()],
+    )
 
 
-def _also(values: Mapping[str, Any]) -> list[str]:
-    return list(dict.fromkeys(name for line in values["summary"] for name in line["also"]))
+def _figure_text(main: str) -> str:
+    better = "Lower is better" if is_less_better(main) else "Higher is better"
+    return f"Mean scores of each variant with the adapter on. {better}, on target and source."
 
 
-def told(values: Mapping[str, Any], line: Mapping[str, Any]) -> dict[str, str]:
-    """Head to cell of a line of the summary: which it is, scores, then what ``COSTS`` names."""
-    lr = "own" if line["lr"] is None else f"{line['lr']:g}"
-    rivals = [one for one in values["summary"] if (one["label"], one["shots"]) == (line["label"], line["shots"])]
-    cells = {
-        "variant": line["label"],
-        "shots": str(line["shots"]),
-        "lr": f"{lr} (best)" if len(rivals) > 1 and line["best"] else lr,
-        "seeds": str(len(line["seeds"])),
-        "target": _spread(line["target"], 2),
-        "ahead": _spread(line["ahead"], 2, sign=True),
-        **{name: _spread(line["also"].get(name), 2) for name in _also(values)},
-        "source, on": _spread(line["source"], 2),
-        "source, off": _spread(line["source_off"], 2, False),
-        "kept, on": _spread(line["retention_on"], 1, scale=100),
-        "kept, off": _spread(line["retention_off"], 1, False, scale=100),
-        "gap closed": _spread(line["gap_closed"], 1, scale=100),
-        "trained": f"{line['parameters']:,}",
-        "share of base": f"{100 * line['share_of_base']:.2f} %",
-        "file MB": f"{line['bytes'] / 1e6:.2f}",
-        "peak MB": _spread(line["peak_memory_mb"], 0, False),
-        "GPU MB": _spread(line["peak_device_memory_mb"], 0, False),
-        "s/step": _spread(line["seconds_per_step"], 3, False),
+def _words(values: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "source": f"source {title_of(values['main'], values)}",
+        "target": f"target {title_of(values['main'], values)}",
+        "size": "trained parameters",
+        "title": f"{values['base']} on {values['target_name']}",
     }
-    has_gpu = any(one["peak_device_memory_mb"] for one in values["summary"])
-    return cells if has_gpu else {name: text for name, text in cells.items() if name != "GPU MB"}
 
 
-def _spread(
-    found: Mapping[str, Any] | None, digits: int, interval: bool = True, scale: float = 1, sign: bool = False
-) -> str:
-    if found is None:
-        return page.NONE
-    text = f"{scale * found['mean']:{'+' if sign else ''}.{digits}f}"
-    return text + (f" ± {scale * found['half']:.{digits}f}" if interval and found["half"] is not None else "")
-
-
-def markdown(values: Mapping[str, Any]) -> str:
-    """The table as Markdown."""
-    rows = [told(values, line) for line in values["summary"]]
-    parts = [f"# {_title(values)}", _words(values)]
-    if rows:
-        cells = [[text.replace("|", "\\|") for text in one.values()] for one in rows]
-        lines = [list(rows[0]), ["---"] * len(rows[0]), *cells]
-        parts.append("\n".join(f"| {' | '.join(one)} |" for one in lines))
-    parts += [f"{name} failed: {'; '.join(why.values())}" for name, why in values["failed"].items()]
-    return "\n\n".join(parts) + "\n"
-
-
-def html(values: Mapping[str, Any], drawn: Path | None) -> str:
-    """The page."""
-    imitated = imitation({"target_name": values.get("target_name")})
-    note = f'<p class="note"><b>{escape(imitated[0])}.</b> {escape(imitated[1])}</p>' if imitated else ""
-    failed = "".join(f"<li>{escape(n)}: {escape('; '.join(why.values()))}</li>" for n, why in values["failed"].items())
-    body = [
-        f'<header><p class="eyebrow">lvtune compare</p><h1>{escape(_title(values))}</h1></header>{note}',
-        page.section("Scores", escape(_words(values)), _table(values, lambda name: name not in COSTS)),
-        page.section("Target against source", "Each variant by its mean, adapter on; up and to the right is better.",
-                     _picture(drawn)),
-        page.section("Costs", "Memory is that of tuning, of the process and of the GPU where there is one.",
-                     _table(values, lambda name: name in ("variant", "lr", *COSTS))),
-        page.section("Cells that failed", "", f"<ul>{failed}</ul>" if failed else ""),
-        page.section("Every run", "", _runs(values["cells"])),
-        page.section("Versions", "", page.facts((name, escape(text)) for name, text in values["versions"].items())),
-    ]  # fmt: skip
-    return page.page(f"lvtune: {_title(values)}", body)
-
-
-def _table(values: Mapping[str, Any], is_shown: Callable[[str], bool]) -> str:
-    """Some of the columns of `told`; lines of one number of pictures together."""
-    rows, head, shots = [], [], None
-    for line in values["summary"]:
-        cells = {name: text for name, text in told(values, line).items() if is_shown(name) and name != "shots"}
-        head = list(cells)
-        if line["shots"] != shots:
-            shots = line["shots"]
-            rows.append(group(f"{shots} annotated pictures", len(head)))
-        rows.append(row(cell(escape(text)) for text in cells.values()))
-    return page.table(head, rows) if rows else ""
-
-
-def _title(values: Mapping[str, Any]) -> str:
-    return f"{values['base']} on {values['domain']}: {len({one['label'] for one in values['summary']})} variants"
-
-
-def _words(values: Mapping[str, Any]) -> str:
-    if not values["summary"]:
-        return "No cell was finished."
-    first = values["summary"][0]
-    before = [f"{side} {first[f'{side}_before']:.2f}" for side in ("target", "source") if first[f"{side}_before"]]
-    also = values["cells"][0]["also"]
-    before += [f"{name} {side['before']:.2f}" for name, side in also.items() if side["before"] is not None]
-    names = [f"{side}: {values[f'{side}_name']}" for side in ("target", "source") if values[f"{side}_name"]]
-    score = METRICS.get(values["main"], values["main"])
-    return f"{'; '.join(names)}. {score}, percent; the base alone: {', '.join(before)}. {_INTERVAL}{_AHEAD}"
-
-
-def _runs(rows: Sequence[Mapping[str, Any]]) -> str:
+def _by_shots(rows: Sequence[Row]) -> Table | None:
+    """Builds a table with a heading for each number of annotated pictures; None without rows."""
     if not rows:
-        return ""
-    names = ("label", "shots", "seed", "lr", "steps", "target", "source", "source_off")
-    shown = [row([cell(escape(_plain(one[name]))) for name in names]) for one in rows]
-    return page.table([name.replace("_", ", ") for name in names], shown)
+        return None
+    heads = [name for name in rows[0] if name != SHOTS]
+    groups: dict[str, list[list[Cell]]] = {}
+    for row in rows:
+        cells = [Cell(row[name], "missing" if row[name] == NO_SCORE else "") for name in heads]
+        groups.setdefault(row[SHOTS], []).append(cells)
+    titles = {shots: "Before tuning" if shots == NONE_TUNED else f"{shots} annotated pictures" for shots in groups}
+    return Table(heads, [RowGroup(titles[shots], inside) for shots, inside in groups.items()])
 
 
-def _plain(value: Any) -> str:
-    return page.NONE if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+def _runs(rows: Sequence[Mapping[str, Any]]) -> Table | None:
+    if not rows:
+        return None
+    unit = unit_of(rows[0]["main"])
+    heads = {
+        "label": "variant", "shots": "shots", "seed": "seed", "lr": "learning rate", "steps": "steps",
+        "target": f"target ({unit})", "source": f"source, adapter on ({unit})",
+        "source_off": f"source, adapter off ({unit})",
+    }  # fmt: skip
+    shown = [[Cell(_plain(name, row[name])) for name in heads] + [Cell(start_name(row))] for row in rows]
+    return Table([*heads.values(), "tuning began at"], [RowGroup("", shown)])
 
 
-def _picture(drawn: Path | None) -> str:
-    if drawn is None:
-        return ""
-    import cv2
-
-    image = cv2.imdecode(np.fromfile(drawn, np.uint8), cv2.IMREAD_COLOR)
-    if image is None:
-        raise LvtuneError(f"{drawn}, which cannot be read", "the figure just drawn", "run lvtune compare again")
-    return page.picture(image[..., ::-1], "target score over source score")
+def _plain(name: str, value: Any) -> str:
+    if value is None:
+        return "own" if name == "lr" else NO_SCORE
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -15,7 +15,8 @@ from typing import Any
 
 from lvtune.api.recipe import Recipe
 from lvtune.config.schema import build, raise_problems
-from lvtune.config.yaml_files import ROW_KEYS, read_whole_yaml, recipe_folders
+from lvtune.config.tables import flatten, without_replaced
+from lvtune.config.yaml_files import ROW_KEYS, read_whole_yaml, recipe_folder
 from lvtune.core.errors import LvtuneError
 from lvtune.core.registry import suggest
 
@@ -137,7 +138,7 @@ class Table:
 
 def list_tables() -> list[str]:
     """Names of the shipped tables."""
-    return sorted({file.parent.name for folder in recipe_folders() for file in folder.glob("*/table.yaml")})
+    return sorted(file.parent.name for file in recipe_folder().glob("*/table.yaml"))
 
 
 def load_table(name: str) -> Table:
@@ -146,7 +147,7 @@ def load_table(name: str) -> Table:
     Raises:
         LvtuneError: no such table; a fault of any of its files.
     """
-    places = [Path(name), *(folder / name for folder in recipe_folders())]
+    places = [Path(name), recipe_folder() / name]
     folder = next((place for place in places if (place / "table.yaml").is_file()), None)
     if folder is None:
         known = list_tables()
@@ -236,20 +237,9 @@ def differences(row: Row, report: Mapping[str, Any]) -> list[str]:
     from lvtune.adapters.method_registry import METHODS
 
     recipe = Recipe.from_dict(row.recipe)
-    wanted = _flat(recipe.resolved(METHODS.get(recipe.method).defaults).to_dict())
-    given = _flat(report.get("recipe") or {})
+    wanted = flatten(recipe.resolved(METHODS.get(recipe.method).defaults).to_dict())
+    given = flatten(without_replaced(report.get("recipe") or {}, Recipe))
     # what is minimised is written into a run's recipe even where the row leaves it to the base
     free = _FREE if recipe.objective else (*_FREE, "objective")
     names = [name for name in dict.fromkeys([*wanted, *given]) if name not in free]
     return [name for name in names if wanted.get(name) != given.get(name)]
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Dotted names of leaves; what is None or empty is left out."""
-    leaves: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            leaves |= _flat(value, f"{prefix}{name}.")
-        elif value is not None:
-            leaves[prefix + name] = list(value) if isinstance(value, tuple) else value
-    return leaves

@@ -1,4 +1,4 @@
-"""What is told of the cells of a comparison: a row a run, and mean and interval over the seeds."""
+"""Builds the results of a comparison: one row per run, and one summary line per variant with mean and interval."""
 
 from __future__ import annotations
 
@@ -7,30 +7,37 @@ from dataclasses import asdict
 from typing import Any
 
 from lvtune.evaluation.intervals import difference, spread_of
+from lvtune.evaluation.metrics import goodness, is_less_better
 
-FIGURES = ("target", "source", "source_off", "retention_on", "retention_off", "gap_closed", "gained",
-           "seconds_per_step", "peak_memory_mb", "peak_device_memory_mb")  # fmt: skip
-"""Of a row, of which the summary has mean and interval."""
+FIGURES = ("target", "source", "source_off", "retention_on", "retention_off", "gap_closed", "gained", "at_start",
+           "gained_at_start", "gained_by_tuning", "seconds_per_step", "peak_memory_mb",
+           "peak_device_memory_mb")  # fmt: skip
+"""Figures of a row that the summary has mean and interval of."""
+NOT_RECORDED = "not recorded"
+"""In place of the start's name in rows of reports that do not say where tuning began."""
+_WHEN = ("before", "after_on", "after_off")
+_COMMON = ("label", "method", "main", "shots", "lr", "parameters", "share_of_base", "bytes", "target_before",
+           "source_before")  # fmt: skip
 
 
 def row_of(report: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of a ``report.json``.
+    """Returns the figures of a ``report.json``; scores are in the unit of the main score, shares from 0 to 1.
 
     Returns:
-        ``parameters``, ``share_of_base``, ``bytes``, ``peak_memory_mb``, ``peak_device_memory_mb`` (None without a
-        GPU), ``steps``, ``seconds`` (of tuning), ``seconds_per_step``, ``main`` (name of the score told), ``target``
-        and ``source`` (with the adapter on), ``source_off``, ``target_before``, ``source_before``, ``retention_on`` and
-        ``retention_off`` (shares), ``gained``, ``gap_closed`` (share), ``target_name``, ``source_name``, ``scores``
-        (all scores of target and source), ``off_checked`` (persons by whose predictions ``source_off`` is known to be
-        as before; None: all) and ``also`` (domain to its score before and with the adapter on).
+        ``parameters``, ``share_of_base`` (share), ``bytes``, ``peak_memory_mb``, ``peak_device_memory_mb`` (None
+        without a GPU), ``steps``, ``seconds`` (of tuning), ``seconds_per_step``, ``main`` (key of the main score),
+        ``target`` and ``source`` (with the adapter on), ``source_off``, ``target_before``, ``source_before``,
+        ``retention_on`` and ``retention_off`` (shares), ``gained``, ``gap_closed`` (share), ``target_name``,
+        ``source_name``, ``scores`` (all scores of target and source), ``off_checked`` (number of persons whose
+        predictions show that the base is as before; None: all), ``also`` (domain to its score before and with the
+        adapter on), ``start`` (name of the warm start; None: the base's own answer), ``at_start`` (target score of the
+        start alone), ``gained_at_start`` and ``gained_by_tuning`` (the two parts of the gain; None where the start
+        alone was not scored).
     """
     main, adapter, seconds = report["main"], report["adapter"], report["seconds"]
-
-    def score(side: Mapping[str, Any] | None, when: str) -> float | None:
-        return ((side or {}).get(when) or {}).get(main)
-
     target, source = report["target"], report["source"]
     kept = report.get("retention") or {}
+    score = lambda side, when: ((side or {}).get(when) or {}).get(main)  # noqa: E731
     return {
         "parameters": adapter["parameters"],
         "share_of_base": adapter["share_of_base"],
@@ -41,6 +48,7 @@ def row_of(report: Mapping[str, Any]) -> dict[str, Any]:
         "seconds": seconds["tune"],
         "seconds_per_step": report["seconds_per_step"],
         "main": main,
+        "scoring": report.get("scoring"),
         "target": score(target, "after_on"),
         "source": score(source, "after_on"),
         "source_off": score(source, "after_off"),
@@ -58,20 +66,36 @@ def row_of(report: Mapping[str, Any]) -> dict[str, Any]:
             name: {"before": score(side, "before"), "on": score(side, "after_on")}
             for name, side in (report.get("also") or {}).items()
         },
+        **_start_of(report, score(target, "before"), score(target, "after_on")),
     }
 
 
-_WHEN = ("before", "after_on", "after_off")
+def _start_of(report: Mapping[str, Any], before: float | None, after: float | None) -> dict[str, Any]:
+    """Returns where tuning began, and the gain's two parts; a higher gain is better for errors too."""
+    if "start" not in report:
+        return {"start": NOT_RECORDED, "at_start": None, "gained_at_start": None, "gained_by_tuning": None}
+    start = report["start"] or {}
+    is_used = bool(start.get("kept"))
+    reached = (start.get("target") or {}).get(report["main"]) if is_used else None
+    sign = -1 if is_less_better(report["main"]) else 1
+    gain = lambda low, high: None if None in (low, high) else sign * (high - low)  # noqa: E731
+    return {
+        "start": start.get("name") if is_used else None,
+        "at_start": reached,
+        "gained_at_start": gain(before, reached),
+        "gained_by_tuning": gain(reached, after),
+    }
 
 
 def summary_of(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Runs that differ in the seed alone as one line.
+    """Returns one line for the runs that differ in the seed alone.
 
     Returns:
-        Of each line ``label``, ``method``, ``shots``, ``lr``, ``seeds``, ``parameters``, ``share_of_base``, ``bytes``,
-        for each of ``FIGURES`` and each of ``also`` its mean, half the width of the 95 % interval and n; ``best``,
-        whether no other learning rate of the same variant and shots has a better mean target; and ``ahead``, the target
-        less that of the first variant at the same shots, seed by seed (each at its best learning rate).
+        Each line has ``label``, ``method``, ``shots``, ``lr``, ``seeds``, ``parameters``, ``share_of_base``,
+        ``bytes``, ``start``; for each of ``FIGURES`` and each of ``also`` the mean, half the width of the 95 %
+        interval and n; ``best`` (True if no other learning rate of the same variant and shots has a better mean target
+        score); and ``ahead``, the target score minus the first variant's with the same shots and the same seed, each
+        variant at its best learning rate.
     """
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for row in rows:
@@ -79,7 +103,7 @@ def summary_of(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     lines = [_line(runs) for runs in groups.values()]
     for line in lines:
         rivals = [other for other in lines if (other["shots"], other["label"]) == (line["shots"], line["label"])]
-        line["best"] = all(_mean(line) >= _mean(other) for other in rivals)
+        line["best"] = all(_goodness(line) >= _goodness(other) for other in rivals)
     for line in lines:
         first = next(other for other in lines if other["shots"] == line["shots"] and other["best"])
         mine, theirs = (_by_seed(groups[_key(one)]) for one in (line, first))
@@ -88,12 +112,12 @@ def summary_of(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return lines
 
 
+def _goodness(line: Mapping[str, Any]) -> float:
+    return goodness(line["main"], line["target"]["mean"] if line["target"] else None)
+
+
 def _key(line: Mapping[str, Any]) -> tuple[Any, ...]:
     return line["shots"], line["label"], line["lr"]
-
-
-def _mean(line: Mapping[str, Any]) -> float:
-    return line["target"]["mean"] if line["target"] else float("-inf")
 
 
 def _by_seed(runs: Sequence[Mapping[str, Any]]) -> dict[int, float | None]:
@@ -102,25 +126,15 @@ def _by_seed(runs: Sequence[Mapping[str, Any]]) -> dict[int, float | None]:
 
 def _line(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     first = runs[0]
-    same = (
-        "label",
-        "method",
-        "main",
-        "shots",
-        "lr",
-        "parameters",
-        "share_of_base",
-        "bytes",
-        "target_before",
-        "source_before",
-    )
-    line: dict[str, Any] = {name: first[name] for name in same} | {"seeds": [run["seed"] for run in runs]}
+    line: dict[str, Any] = {name: first[name] for name in _COMMON} | {"seeds": [run["seed"] for run in runs]}
+    starts = list(dict.fromkeys(run.get("start", NOT_RECORDED) for run in runs))
+    line["start"] = starts[0] if len(starts) == 1 else ", ".join(name or "the base's own answer" for name in starts)
     for name in FIGURES:
-        line[name] = _told([run.get(name) for run in runs])
-    line["also"] = {name: _told([(run["also"].get(name) or {}).get("on") for run in runs]) for name in first["also"]}
+        line[name] = _spread([run.get(name) for run in runs])
+    line["also"] = {name: _spread([(run["also"].get(name) or {}).get("on") for run in runs]) for name in first["also"]}
     return line
 
 
-def _told(values: Sequence[float | None]) -> dict[str, Any] | None:
+def _spread(values: Sequence[float | None]) -> dict[str, Any] | None:
     found = spread_of(values)
     return None if found is None else asdict(found)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from lvtune.core.errors import LvtuneError
-from lvtune.core.network import quick_failure
+from lvtune.core.network import why_unreachable
 from lvtune.core.registry import Registry
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class TextEncoder(Protocol):
 
 
 Loader = Callable[[str | None], TextEncoder]
-ENCODERS: Registry[Loader] = Registry("text encoder", listing="lvtune list text-encoders")
+ENCODERS: Registry[Loader] = Registry("text encoder", "lvtune list text-encoders", group="lvtune.text_encoders")
 """Name to ``loader(source)``; source None means the encoder's usual weights."""
 
 
@@ -55,7 +55,8 @@ def register_text_encoder(name: str, width: int | None = None) -> Callable[[Load
 
 def usual_width(name: str) -> int | None:
     """Width of the token states of an encoder's usual weights; None where other weights are named or nobody said."""
-    return _WIDTHS.get(name)
+    # an encoder of another package says its width when it is loaded
+    return _WIDTHS.get(name) if name in ENCODERS else None
 
 
 def list_text_encoders() -> list[str]:
@@ -139,12 +140,14 @@ def _load(name: str, source: str, model_class: str, hint: str = "") -> tuple[Any
     if not Path(source).is_dir() and (Path(source).is_absolute() or source.startswith(".")):
         raise LvtuneError(f"no folder {source} for text encoder '{name}'", "a model saved by transformers",
                           "check the path")  # fmt: skip
+    why = why_unreachable(source)
+    local = why is not None
     try:
-        with quiet(), quick_failure(source) as why:
+        with quiet():
             model, report = getattr(transformers, model_class).from_pretrained(
-                source, dtype="float32", output_loading_info=True
+                source, dtype="float32", output_loading_info=True, local_files_only=local
             )
-            tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(source, local_files_only=local)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         first = str(error).strip().split("\n", maxsplit=1)[0][:160]
         raise LvtuneError(

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from lvtune.core.errors import AdapterFileError, UsageError
 from lvtune.core.files import staged, sweep, sync_folder, user_errors, write_atomically
-from lvtune.core.strict_json import MAX_BYTES, canonical_json, short, strict_json
+from lvtune.core.strict_json import MAX_BYTES, canonical_json, strict_json
 from lvtune.core.tensor_file import hash_tensors, metadata_of, pack, unpack
+from lvtune.core.text import short
 from lvtune.storage.adapter_config import (
     FORMAT_VERSION,
     check_base,

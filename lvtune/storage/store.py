@@ -100,7 +100,9 @@ def save_adapter(
     return adapter_file.save(tensors, config, Path(folder), peft_config=adapter.peft_config(view))
 
 
-def read_adapter(source: Path, base: nn.Module, *, prints: dict[str, str] | None = None) -> Adapter:
+def read_adapter(
+    source: Path, base: nn.Module, *, prints: dict[str, str] | None = None, any_input_size: bool = False
+) -> Adapter:
     """Reads an adapter from the local disk; see :func:`lvtune.load_adapter`.
 
     Its shapes are compared with those of the file before any memory is taken for it.
@@ -109,6 +111,7 @@ def read_adapter(source: Path, base: nn.Module, *, prints: dict[str, str] | None
         source: a folder or a ``.safetensors`` file.
         base: a base or plain model; must be the one that the adapter was made for.
         prints: the base's fingerprints by precision, see :func:`lvtune.load_adapter`.
+        any_input_size: also take an adapter that was tuned at another input size of the base.
 
     Raises:
         LvtuneError: no such adapter; a damaged file; another base, skeleton or format.
@@ -120,7 +123,7 @@ def read_adapter(source: Path, base: nn.Module, *, prints: dict[str, str] | None
         plan = plan_of_peft(config, view)
     else:
         tensors, config = adapter_file.read(source)
-        adapter_file.check_base(config, view, prints)
+        adapter_file.check_base(config, view, prints, any_input_size)
         plan = plan_of(config, tensors)
     tensors = {name: value for name, value in tensors.items() if not name.startswith(_BANK)}
     shapes = plan.shapes(view)

@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -30,6 +31,8 @@ class Progress:
 
     epoch: int = 0
     step: int = 0
+    total: int | None = None
+    """Steps in all, where they were fitted to a time budget."""
     history: dict[str, Any] = field(default_factory=dict)
 
 
@@ -86,6 +89,7 @@ def load_checkpoint(
     trained: nn.Module | None = None,
     *,
     steps: int | None = None,
+    record: Mapping[str, Any] = MappingProxyType({}),
 ) -> tuple[Progress, dict[str, Tensor] | None] | None:
     """Restores what :func:`save_checkpoint` wrote.
 
@@ -99,6 +103,7 @@ def load_checkpoint(
         key: names the run.
         trained: what the objective trains beside the adapter.
         steps: of the whole run; None: any number.
+        record: an empty history: its fields, with values of their kinds.
 
     Returns:
         How far the run is, and the averaged weights; None where there is no checkpoint of this very run.
@@ -113,7 +118,7 @@ def load_checkpoint(
         if saved.key != key:
             _log.warning("note: checkpoint '%s' is of another run and is passed over", path)
             return None
-        _check_fit(path, saved, adapter, optimizer, trained, steps)
+        _check_fit(path, saved, adapter, optimizer, trained, steps, record)
     except (TrainingError, OSError) as error:
         raise _set_aside(path, error) from error
     adapter.load_state_dict(saved.adapter)
@@ -142,10 +147,10 @@ def _read(path: Path) -> _Saved:
 
 def _progress(path: Path, text: str) -> Progress:
     values = strict_json(text, f"the progress in '{path}'", error=TrainingError, fix=CHECKPOINT.fix)
-    if not isinstance(values, dict) or values.keys() != {"epoch", "step", "history"}:
+    if not isinstance(values, dict) or values.keys() != {"epoch", "step", "total", "history"}:
         raise _damaged(path, "it does not say how far the run was")
     progress = Progress(**values)
-    counts = (progress.epoch, progress.step)
+    counts = (progress.epoch, progress.step, 0 if progress.total is None else progress.total)
     if not all(type(count) is int and count >= 0 for count in counts) or not isinstance(progress.history, dict):
         raise _damaged(path, f"it says epoch {short(counts[0])}, step {short(counts[1])}")
     return progress
@@ -158,12 +163,15 @@ def _check_fit(
     optimizer: torch.optim.Optimizer,
     trained: nn.Module | None,
     steps: int | None,
+    record: Mapping[str, Any],
 ) -> None:
     progress, history = saved.progress, saved.progress.history
-    if not all(name in _HISTORY and _is_record(value, _HISTORY[name]) for name, value in history.items()):
+    is_record = all(isinstance(history.get(name, value), list) == isinstance(value, list) for name, value in record.items())
+    if not is_record or not all(name in record and _is_record(value) for name, value in history.items()):
         raise _damaged(path, "its record of the run cannot be read")
     recorded = len(history.get("steps", []))
-    if recorded not in (0, progress.step) or (steps is not None and progress.step > steps):
+    steps = steps if progress.total is None else progress.total
+    if recorded != progress.step or (steps is not None and progress.step > steps):
         raise _damaged(path, f"it says step {progress.step}, records {recorded} steps, and the run has {steps}")
     _compare(path, "weights", saved.adapter, adapter.state_dict())
     _compare(path, "weights of the objective", saved.trained, {} if trained is None else trained.state_dict())
@@ -177,13 +185,9 @@ def _check_fit(
             raise _damaged(path, "its moments are not those of this optimiser")
 
 
-_HISTORY = {"steps": list, "loss": list, "val_steps": list, "val": list, "seconds": float, "lr": float}
-"""Fields of :class:`lvtune.training.loop.History` and their kinds."""
-
-
-def _is_record(value: object, kind: type) -> bool:
-    numbers = value if kind is list else [value]
-    return isinstance(numbers, list) and all(type(number) in (int, float) for number in numbers)
+def _is_record(value: object) -> bool:
+    numbers = value if isinstance(value, list) else [value]
+    return all(number is None or type(number) in (int, float) for number in numbers)
 
 
 def _compare(path: Path, what: str, found: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:

@@ -1,33 +1,38 @@
-"""Line charts as SVG that takes its colours from the page, so that it reads well on light and dark."""
+"""Line charts of a tuning run: loss and validation score over the steps."""
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from markupsafe import Markup
 
-_WIDTH, _HEIGHT = 480, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 30, 42
+from lvtune.viz.colours import AFTER
+from lvtune.viz.svg_figures import DIM, inline_svg, new_figure, page_style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 _POINTS = 400  # more than a screen shows at this width
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True)
 class Series:
-    """One line.
+    """One line of a chart.
 
     Attributes:
         x: (n,) steps.
-        y: (n,) values; what is no number breaks the line.
-        style: CSS class of the line: ``faint``, ``main`` or ``dots`` (main with its points).
+        y: (n,) values; None, NaN and infinite values leave a gap in the line.
+        style: ``faint``, ``main``, or ``dots`` (``main`` with a marker at each value).
     """
 
     x: Sequence[float]
     y: Sequence[float | None]
-    style: str = "main"
+    style: Literal["faint", "main", "dots"] = "main"
 
 
 @dataclass(frozen=True)
@@ -39,15 +44,16 @@ class Level:
 
 
 def smooth(values: Sequence[float | None], span: int) -> list[float | None]:
-    """Running mean of exponentially fading weight, unbiased from the first value; None stays None.
+    """Returns the running mean with exponentially fading weights, unbiased from the first value on.
 
     Args:
-        values: (n,).
+        values: (n,); a value that is not a finite number stays out of the mean and becomes None.
         span: about how many values the mean reaches back.
     """
-    keep, total, weight, result = 1 - 1 / max(1, span), 0.0, 0.0, []
+    keep, total, weight = 1 - 1 / max(1, span), 0.0, 0.0
+    result: list[float | None] = []
     for value in values:
-        if not _is_number(value):
+        if value is None or not math.isfinite(value):
             result.append(None)
             continue
         total, weight = keep * total + value, keep * weight + 1
@@ -56,160 +62,70 @@ def smooth(values: Sequence[float | None], span: int) -> list[float | None]:
 
 
 def thin(x: Sequence[float], y: Sequence[float | None], most: int = _POINTS) -> tuple[list[float], list[float | None]]:
-    """At most ``most`` points: neighbours are averaged, what is no number among them is left out."""
+    """Returns at most ``most`` points: neighbours are averaged; values that are not finite numbers are left out."""
     count = min(len(x), len(y))
+    finite = [value if value is not None and math.isfinite(value) else None for value in y[:count]]
     if count <= most:
-        return list(x[:count]), [value if _is_number(value) else None for value in y[:count]]
+        return list(x[:count]), finite
     groups = np.array_split(np.arange(count), most)
-    means = []
+    means: list[float | None] = []
     for group in groups:
-        inside = [y[i] for i in group if _is_number(y[i])]
+        inside = [value for value in (finite[i] for i in group) if value is not None]
         means.append(float(np.mean(inside)) if inside else None)
     return [float(np.mean([x[i] for i in group])) for group in groups], means
 
 
-def line_chart(title: str, series: Sequence[Series], *, x_label: str = "step", levels: Sequence[Level] = ()) -> str:
-    """An SVG of lines over a common pair of axes; empty where no line has a value.
+def line_chart(
+    title: str, series: Sequence[Series], *, x_label: str = "training step", y_label: str = "",
+    levels: Sequence[Level] = (),
+) -> Markup:  # fmt: skip
+    """Draws lines over a common pair of axes as SVG; empty if no line has a value.
 
     Args:
-        title: above the chart; the y axis' power of ten is added to it.
-        series: drawn in their order.
+        title: above the chart; names the chart for screen readers too.
+        series: lines, drawn in this order.
         x_label: below the x axis.
-        levels: dashed lines with their words.
+        y_label: beside the y axis, with the unit; a power of ten that the tick labels leave out is added to it.
+        levels: dashed lines with their labels.
     """
     lines = [(*thin(line.x, line.y), line.style) for line in series]
-    points = [(x, y) for xs, ys, _ in lines for x, y in zip(xs, ys, strict=True) if y is not None]
-    if not points:
-        return ""
-    levels = [level for level in levels if _is_number(level.y)]
-    y_all = [y for _, y in points] + [level.y for level in levels]
-    power = _power(max(map(abs, y_all)))
-    x_ticks = _ticks(min(x for x, _ in points), max(x for x, _ in points), whole=True)
-    y_ticks = _ticks(min(y_all), max(y_all))
-    frame = _Frame((x_ticks[0], x_ticks[-1]), (y_ticks[0], y_ticks[-1]))
-    shown = f"{title} (×10{str(power).translate(_SUPERSCRIPT)})" if power else title
-    parts = [f'<text class="title" x="{_LEFT}" y="16">{html.escape(shown)}</text>']
-    parts += [_y_tick(frame, tick, power) for tick in y_ticks] + [_x_tick(frame, tick) for tick in x_ticks]
-    parts.append(
-        f'<text class="tick" x="{(_LEFT + _WIDTH - _RIGHT) / 2:.0f}" y="{_HEIGHT - 6}" '
-        f'text-anchor="middle">{html.escape(x_label)}</text>'
-    )
-    parts += [_level(frame, level) for level in levels]
-    parts += [_line(frame, xs, ys, style) for xs, ys, style in lines]
-    label = html.escape(f"{title} over {x_label}", quote=True)
-    return (
-        f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">'
-        + "".join(parts)
-        + "</svg>"
-    )
+    values = [value for _, ys, _ in lines for value in ys if value is not None]
+    if not values:
+        return Markup("")
+    levels = [level for level in levels if math.isfinite(level.y)]
+    power = power_of_ten(max(map(abs, [*values, *(level.y for level in levels)])))
+    with page_style():
+        figure, axes = new_figure(4.9, 2.7)
+        for x, y, style in lines:
+            _draw_line(axes, x, [math.nan if value is None else value / 10**power for value in y], style)
+        for level in levels:
+            axes.axhline(level.y / 10**power, color=DIM, linestyle=(0, (5, 4)), linewidth=1, gid="lv-level")
+            place = {"xy": (1, level.y / 10**power), "xycoords": ("axes fraction", "data")}
+            offset = {"xytext": (-2, 3), "textcoords": "offset points"}
+            axes.annotate(level.label, ha="right", va="bottom", color=DIM, fontsize=8, **place, **offset)
+        axes.set(title=title, xlabel=x_label, ylabel=with_power(y_label, power))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        if axes.dataLim.width == 0:
+            axes.set_xlim(axes.dataLim.x0 - 1, axes.dataLim.x0 + 1)
+        return inline_svg(figure, f"{title} over {x_label}")
 
 
-@dataclass(frozen=True)
-class _Frame:
-    """From values to places in the drawing."""
-
-    x_range: tuple[float, float]
-    y_range: tuple[float, float]
-
-    def x(self, value: float) -> float:
-        low, high = self.x_range
-        return _LEFT + (value - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
-
-    def y(self, value: float) -> float:
-        low, high = self.y_range
-        return _HEIGHT - _BOTTOM - (value - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM)
+def _draw_line(axes: Axes, x: Sequence[float], y: Sequence[float], style: str) -> None:
+    is_faint = style == "faint"
+    line = {"linewidth": 1 if is_faint else 1.8, "alpha": 0.45 if is_faint else 1}
+    # a single value has no line
+    if style == "dots" or len(y) == 1:
+        line |= {"marker": "o", "markersize": 4}
+    axes.plot(x, y, color=AFTER, gid="lv-faint" if is_faint else "lv-main", **line)
 
 
-def gap_bar(before: float, after: float, goal: float) -> str:
-    """An SVG bar from the target's score before to the source's, filled as far as the adapter came.
-
-    Empty where the source is no better than the target, so that there is no gap. All in percent.
-    """
-    if goal <= before:
-        return ""
-    low, high = min(before, after), max(goal, after)
-    margin = 0.06 * (high - low)
-    place = [1000 * (value - low + margin) / (high - low + 2 * margin) for value in (before, after, goal)]
-    start, end = sorted(place[:2])
-    parts = [_strip("track", place[0], place[2]), _strip("fill" if after >= before else "loss", start, end)]
-    marks = [
-        (before, "old", 86, "target before"),
-        (after, "fill", 26, "target, adapter on"),
-        (goal, "old", 86, "source before"),
-    ]
-    for x, (value, kind, y, words) in zip(place, marks, strict=True):
-        anchor = "start" if x < 130 else "end" if x > 870 else "middle"
-        parts.append(f'<circle class="{kind}" cx="{x:.1f}" cy="50" r="9"/>')
-        parts.append(f'<text x="{x:.1f}" y="{y}" text-anchor="{anchor}">{words}: {value:.1f} %</text>')
-    return f'<svg viewBox="0 0 1000 100" role="img" aria-label="the gap">{"".join(parts)}</svg>'
-
-
-def _strip(kind: str, start: float, end: float) -> str:
-    return f'<rect class="{kind}" x="{start:.1f}" y="42" width="{end - start:.1f}" height="16" rx="8"/>'
-
-
-def pair_of_bars(before: float | None, after: float | None) -> str:
-    """A small SVG of two bars, in percent; a value that is no number has no bar."""
-    bars = []
-    for value, kind, y in ((before, "old", 1), (after, "fill", 8)):
-        if _is_number(value):
-            width = 2 * min(100.0, max(0.0, value))
-            bars.append(f'<rect class="{kind}" x="0" y="{y}" width="{width:.1f}" height="5" rx="2.5"/>')
-    return f'<svg viewBox="0 0 200 14" preserveAspectRatio="none" aria-hidden="true">{"".join(bars)}</svg>'
-
-
-def _is_number(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
-
-
-def _power(largest: float) -> int:
-    """The power of ten taken out of the tick labels: 0 for everyday numbers."""
+def power_of_ten(largest: float) -> int:
+    """Returns the power of ten to leave out of tick labels: 0 for numbers from 0.01 to 100,000."""
     if largest == 0 or 0.01 <= largest < 1e5:
         return 0
     return math.floor(math.log10(largest))
 
 
-def _ticks(low: float, high: float, *, whole: bool = False) -> list[float]:
-    from matplotlib.ticker import MaxNLocator
-
-    if high - low <= 1e-9 * max(abs(low), abs(high), 1e-30):
-        room = 1.0 if whole else abs(low) * 0.1 or 1.0
-        low, high = low - room, high + room
-    return [float(tick) for tick in MaxNLocator(nbins=5, integer=whole).tick_values(low, high)]
-
-
-def _x_tick(frame: _Frame, tick: float) -> str:
-    x = frame.x(tick)
-    return f'<text class="tick" x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 17}" text-anchor="middle">{tick:,.0f}</text>'
-
-
-def _y_tick(frame: _Frame, tick: float, power: int) -> str:
-    y = frame.y(tick)
-    return (
-        f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        f'<text class="tick" x="{_LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">{tick / 10**power:.4g}</text>'
-    )
-
-
-def _level(frame: _Frame, level: Level) -> str:
-    y = frame.y(level.y)
-    return (
-        f'<line class="level" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        f'<text class="tick" x="{_WIDTH - _RIGHT - 2}" y="{y - 5:.1f}" text-anchor="end">'
-        f"{html.escape(level.label)}</text>"
-    )
-
-
-def _line(frame: _Frame, xs: Sequence[float], ys: Sequence[float | None], style: str) -> str:
-    path, dots, pen = [], [], "M"
-    for x, y in zip(xs, ys, strict=True):
-        if y is None:
-            pen = "M"
-            continue
-        left, top = f"{frame.x(x):.1f}", f"{frame.y(y):.1f}"
-        path.append(f"{pen}{left} {top}")
-        dots.append(f'<circle class="dot" cx="{left}" cy="{top}" r="3.2"><title>{y:.4g}</title></circle>')
-        pen = "L"
-    name = "faint" if style == "faint" else "main"
-    marks = "".join(dots) if style == "dots" or len(dots) == 1 else ""
-    return f'<path class="{name}" d="{" ".join(path)}"/>{marks}'
+def with_power(label: str, power: int) -> str:
+    """Returns an axis label with the power of ten that its tick labels leave out: ``loss (×10⁻³)``."""
+    return f"{label} (×10{str(power).translate(_SUPERSCRIPT)})".strip() if power else label

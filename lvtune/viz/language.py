@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from lvtune.core.errors import LvtuneError
+from lvtune.viz.colours import SERIES
 from lvtune.viz.overlay import contact_sheet
 
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6a3d9a", "#000000")
 _MARKS = ("o", "^", "s", "D", "v", "P", "X", "*")
 LARGEST_PERPLEXITY = 30.0
 
@@ -56,7 +56,7 @@ def feature_map(groups: Mapping[str, np.ndarray], title: str = "", seed: int = 0
     axes, start = figure.add_subplot(), 0
     for i, (name, vectors) in enumerate(groups.items()):
         x, y = plane[start : start + len(vectors)].T
-        look = {"color": _COLOURS[i % len(_COLOURS)], "marker": _MARKS[i % len(_MARKS)]}
+        look = {"color": SERIES[i % len(SERIES)], "marker": _MARKS[i % len(_MARKS)]}
         axes.scatter(x, y, s=22, alpha=0.7, linewidths=0, label=f"{name} ({len(vectors)})", **look)
         start += len(vectors)
     axes.set_xticks([])

@@ -10,9 +10,7 @@ import numpy as np
 
 from lvtune.core.errors import LvtuneError
 from lvtune.evaluation.epe import auc
-
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
-"""Of Okabe and Ito's palette, which colour-blind eyes tell apart."""
+from lvtune.viz.colours import OKABE_ITO
 
 
 def draw_pck(
@@ -36,7 +34,7 @@ def draw_pck(
         raise LvtuneError("no PCK curve to draw", "hands with 3D labels", "score a split that has them")
     figure = Figure(figsize=(5.2, 4.0), dpi=130, layout="constrained")
     axes = figure.add_subplot()
-    for (name, shares), colour in zip(drawn.items(), _COLOURS, strict=False):
+    for (name, shares), colour in zip(drawn.items(), OKABE_ITO, strict=False):
         area = 100 * auc(shares, np.asarray(mm))
         axes.plot(mm, 100 * shares, color=colour, linewidth=2, label=f"{name}: AUC {area:.1f}")
     axes.set(xlim=(mm[0], mm[-1]), ylim=(0, 100), xlabel="error threshold (mm)", ylabel="joints within (%)")

@@ -68,7 +68,7 @@ def test_the_report_shows_photographs_that_one_asks_to_see(tmp_path, capsys):
     assert main([*given, *look, "--out", str(out)]) == 0
     section = (out / "report.html").read_text().partition("<h2>Pictures asked for</h2>")[2].partition("</section>")[0]
     for name in ("00000355.jpg", "00111.png", "11111.png"):
-        assert f'alt="{name}, before"' in section and f'alt="{name}, adapter on"' in section
+        assert f'alt="{name}, base alone"' in section and f'alt="{name}, adapter on"' in section
     assert section.count("<img") == 6
     assert "Pictures asked for" not in render(json.loads((out / "report.json").read_text()))
     capsys.readouterr()
@@ -88,7 +88,7 @@ def test_page_and_card_name_the_errors_and_say_that_figures_are_rendered(adapted
         assert "EPE (mm)" in text and "AUC 0-50 mm" in text and "rendered hand figures" in text
         assert "PCK@0.2" not in text
         assert "not photographs" in text
-    assert "Target EPE in mm" in page
+    assert "Key points: EPE in mm" in page
 
 
 def test_an_adapter_of_hands_is_evaluated_afresh(adapted, capsys):

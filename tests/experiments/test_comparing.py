@@ -133,7 +133,7 @@ def test_mean_interval_and_difference_by_seed(adapted, tmp_path):
     line = next(text for text in (tmp_path / "results.md").read_text().splitlines() if text.startswith("| norm"))
     assert "33.00 ± 2.48" in line and "+2.00 ± 0.00" in line and "98.0" in line
     page = (tmp_path / "results.html").read_text()
-    assert "filtered photographs" in page.lower() and "33.00 ± 2.48" in page and "data:image/jpeg" in page
+    assert "filtered photographs" in page.lower() and "33.00 ± 2.48" in page and "<svg" in page
     assert (tmp_path / "target-source.png").is_file()
 
 

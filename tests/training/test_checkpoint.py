@@ -17,6 +17,9 @@ from lvtune.training.checkpoint import Progress, load_checkpoint, save_checkpoin
 from lvtune.training.loop import History
 
 
+RECORD = vars(History())
+
+
 def made(seed=0, width=4):
     torch.manual_seed(seed)
     adapter = nn.Linear(3, width)
@@ -27,7 +30,8 @@ def made(seed=0, width=4):
 
 
 def history(steps=2):
-    return asdict(History(list(range(1, steps + 1)), [0.5] * steps, [2], [1.0], 3.0, 1e-3))
+    record = {"steps": list(range(1, steps + 1)), "loss": [0.5] * steps, "val_steps": [2], "val": [1.0]}
+    return asdict(History(**record, seconds=3.0, lr=1e-3))
 
 
 @pytest.fixture
@@ -54,7 +58,7 @@ def refused(file, **options):
     adapter, optimizer = made(1)
     before = state_of(adapter, optimizer)
     with pytest.raises(TrainingError) as caught:
-        load_checkpoint(file, adapter, optimizer, "a", **options)
+        load_checkpoint(file, adapter, optimizer, "a", record=RECORD, **options)
     assert same(state_of(adapter, optimizer), before), "nothing of it was taken over"
     aside = file.with_name("run.safetensors.damaged")
     assert aside.is_file() and not file.exists()
@@ -73,7 +77,7 @@ def rewrite(file, change):
 
 def test_all_of_it_comes_back(file):
     adapter, optimizer = made(1)
-    progress, average = load_checkpoint(file, adapter, optimizer, "a", steps=2)
+    progress, average = load_checkpoint(file, adapter, optimizer, "a", steps=2, record=RECORD)
     expected = made()
     assert same(state_of(adapter, optimizer), state_of(*expected))
     assert same(average, {name: value + 1 for name, value in expected[0].state_dict().items()})
@@ -99,7 +103,7 @@ def test_every_flipped_bit_is_noticed(file):
 def test_progress_that_cannot_be(file):
     whole = file.read_bytes()
     for values in (
-        {"step": 10**9}, {"step": 3}, {"epoch": -1}, {"step": True}, {"step": "2"}, {"history": []},
+        {"step": 10**9}, {"step": 3}, {"epoch": -1}, {"step": True}, {"step": "2"}, {"total": "9"}, {"history": {}}, {"history": []},
         {"history": {"steps": 5}}, {"history": {"steps": [1, "2"]}}, {"history": {"other": [1]}}, {"more": 1},
         {"history": history(10**5), "step": 10**5},
     ):  # fmt: skip
@@ -132,12 +136,12 @@ def test_only_errors_of_ours_come_out(file):
         file.write_bytes(mutant)
         if mutant != whole:
             refused(file)
-    for values in changed_values({"epoch": 1, "step": 2, "history": history()}, 100, seed=1):
+    for values in changed_values({"epoch": 1, "step": 2, "total": None, "history": history()}, 100, seed=1):
         file.write_bytes(whole)
         rewrite(file, lambda _, values=values: values)
         adapter, optimizer = made(1)
         try:
-            progress, _ = load_checkpoint(file, adapter, optimizer, "a", steps=2)
+            progress, _ = load_checkpoint(file, adapter, optimizer, "a", steps=2, record=RECORD)
         except TrainingError:
             continue
         assert progress.step <= 2

@@ -5,13 +5,16 @@ import copy
 import json
 import re
 from html.parser import HTMLParser
+from unittest.mock import MagicMock
 
 import cv2
 import numpy as np
 import pytest
+from markupsafe import Markup
 
 from lvtune.api.recipe import Recipe
 from lvtune.core.errors import LvtuneError
+from lvtune.viz import curves, score_charts
 from lvtune.viz.report_page import render, write_report
 
 SHA = "ab" * 32
@@ -45,6 +48,23 @@ REPORT = {
     "notes": ["3 boxes of zero size were skipped"],
     "curves": {"steps": [1, 2, 3], "loss": [0.003, 0.002, 0.001], "val_steps": [3], "val": [35.0]},
 }
+PIXELS = {"px_mean": 9.0, "px_median": 7.0, "px_rms": 11.0, "px_per_keypoint": {"left_wrist": 9.5, "neck": None},
+          "px_cutoff": {"p_cutoff": 0.6, "share": 70.0, "px_mean": 8.0}}  # fmt: skip
+FULL = copy.deepcopy(REPORT)
+FULL["target"]["before"] |= PIXELS
+FULL["target"]["after_on"] |= PIXELS | {
+    "px_mean": 3.5, "px_per_keypoint": {"left_wrist": 3.0, "neck": 4.0},
+    "px_cutoff": {"p_cutoff": 0.6, "share": 90.0, "px_mean": 3.0},
+}  # fmt: skip
+FULL["decisions"] = [
+    {"what": "input size", "value": "256x256", "why": "the boxes are about 250 px"},
+    {"what": "rotation", "value": 180, "why": "labels face every way"},
+    {"what": "mirror", "value": None, "why": "the sides are unknown"},
+]
+FULL["start"] = {
+    "name": "the shipped start", "kept": True, "compared": {"base": 0.01, "start": 0.009, "pictures": 128},
+    "target": {"pck@0.2": 34.0},
+}  # fmt: skip
 PICTURE = np.zeros((40, 30, 3), np.uint8)
 PICTURE[..., 0] = 255
 
@@ -56,7 +76,7 @@ class Page(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.open, self.tags, self.values, self.words = [], [], [], []
+        self.open, self.tags, self.values, self.words, self.figure_words = [], [], [], [], []
         self.feed(text)
         assert not self.open
 
@@ -75,7 +95,7 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         if self.open and self.open[-1] not in ("style", "pre"):
-            self.words.append(data)
+            (self.figure_words if "svg" in self.open else self.words).append(data)
 
     @property
     def text(self):
@@ -88,24 +108,81 @@ def test_says_what_the_report_says():
         "Points gained +6.0 target PCK@0.2, 30.0 → 36.0 %",
         "Gap closed 30.0 %",
         "Kept, adapter on 96.0 %",
-        "Kept, adapter off 100.0 % of source PCK@0.2 · bit-identical",
+        "Kept, adapter off 100.0 % of the source PCK@0.2, bit-identical",
         "123,456 parameters, 2.1 % of the base",
-        "PCK@0.2 30.0 36.0 +6.0 30.0",
-        "OKS-AP 20.0 19.0 −1.0 20.0",
-        "PCK@0.2 50.0 48.0 −2.0 50.0 96.0 % 100.0 %",
+        "PCK@0.2 (%) 30.0 36.0 +6.0 30.0",
+        "OKS-AP (%) 20.0 19.0 −1.0 20.0",
+        "PCK@0.2 (%) 50.0 48.0 −2.0 50.0 96.0 % 100.0 %",
         "left wrist 20.0 27.5 +7.5",
-        "neck 50.0 – –",
+        "neck 50.0 no score",
         "2.50 MB",
-        "load 1.0, tune 60.0, evaluate 9.0; together 70.0",
+        "load 1.0 s, tune 60.0 s, evaluate 9.0 s; together 70.0 s",
         "✓ identical, bit for bit",
         "lvtune 0.1.0, torch 2.15.0",
         "3 boxes of zero size were skipped",
-        "Validation PCK@0.2, %",
-        "Loss (×10⁻³)",
-        "sketch before adapter on",
+        "sketch base alone adapter on",
     ):
         assert words in text
     assert text.count(SHA) == 2
+    figures = Page(render(REPORT)).figure_words
+    assert {"loss (×10⁻³)", "Validation PCK@0.2", "target, adapter on: 36.0 %", "left wrist"} <= set(figures)
+
+
+def test_every_score_and_axis_says_its_unit():
+    page = Page(render(FULL))
+    for words in ("PCK@0.2 (%)", "OKS-AP (%)", "mean error (px)", "RMS error (px)", "Key points: mean error in px"):
+        assert words in page.text
+    labels = [words for words in page.figure_words if re.search(r"[A-Za-z]{3}", words)]
+    assert {"training step", "PCK@0.2 (%)", "PCK@0.2 in percent", "mean error in px"} <= set(labels)
+
+
+def test_errors_in_pixels_are_shown_with_their_own_key_points():
+    text = Page(render(FULL)).text
+    assert "mean error (px) 9.0 3.5 −5.5" in text
+    assert "mean error where confidence ≥ 0.6 (px) 8.0 3.0 −5.0" in text
+    assert "key points with confidence ≥ 0.6 (%) 70.0 90.0 +20.0" in text
+    assert "left wrist 9.5 3.0 −6.5" in text
+    assert not [line for line in render(FULL).splitlines() if "px" in line and 'class="down"' in line]
+    alone = Page(render({**FULL, "main": "px_mean"})).text
+    assert "Change of the error −5.5 target mean error, 9.0 → 3.5 px" in alone
+    assert alone.count("Key points:") == 1
+
+
+def test_decisions_are_listed_with_their_reasons():
+    text = Page(render(FULL)).text
+    assert "input size 256x256 the boxes are about 250 px" in text
+    assert "rotation 180 labels face every way" in text
+    assert "mirror not given the sides are unknown" in text
+    assert "What lvtune decided" not in Page(render(REPORT)).text
+
+
+def test_the_gain_is_split_where_the_start_alone_was_scored():
+    text = Page(render(FULL)).text
+    assert "Tuning began at a warm start: the shipped start." in text
+    assert "on 128 training pictures was 0.009 at the start and 0.01 at the base" in text
+    assert "From the start: +4.0 points of PCK@0.2" in text
+    assert "From tuning on your pictures: +2.0 points of PCK@0.2" in text
+    unsplit = copy.deepcopy(FULL)
+    del unsplit["start"]["target"]
+    assert "The gain is not split into start and tuning" in Page(render(unsplit)).text
+    unsplit["start"]["kept"] = False
+    text = Page(render(unsplit)).text
+    assert "Tuning began at the base's own answer. This warm start was not used: the shipped start. Before" in text
+    assert "There was no warm start" in Page(render({**REPORT, "start": None})).text
+
+
+def test_a_missing_score_has_a_reason():
+    report = copy.deepcopy(REPORT)
+    report["target"]["before"] = None
+    report["target"]["per_joint"]["before"] = {}
+    report["target"]["after_on"]["reasons"] = {"ap": "no labelled instance to find"}
+    report["target"]["after_on"]["ap"] = None
+    text = Page(render(report)).text
+    assert "base alone: no PCK@0.2, PCK@0.5, OKS-AP, because the base alone does not predict the key points" in text
+    assert "Target, adapter on: no OKS-AP, because no labelled instance to find." in text
+    assert "No score with the base alone: the base alone does not predict these key points." in text
+    assert "No score with the adapter on for neck: no labelled example in the test pictures." in text
+    assert "Target PCK@0.2 36.0 % no score of the base alone to compare with" in text
 
 
 def test_recipe_is_shown_as_it_can_be_run():
@@ -136,9 +213,9 @@ def test_a_changed_base_is_not_glossed_over():
 def test_page_loads_and_runs_nothing():
     text = render(REPORT, [("sketch", PICTURE, PICTURE)])
     page = Page(text)
-    assert not {"script", "link", "iframe", "object", "base"} & set(page.tags)
-    assert not re.search(r"https?:|//[a-z]|url\(|@import", text.replace("data:image/jpeg;base64,", ""))
-    sources = [value for name, value in page.values if name in ("src", "href")]
+    assert not {"script", "link", "iframe", "object", "base", "foreignobject"} & set(page.tags)
+    assert not re.search(r"https?:|//[a-z]|url\((?!#)|@import", text.replace("data:image/jpeg;base64,", ""))
+    sources = [value for name, value in page.values if name in ("src", "href") and not value.startswith("#")]
     assert len(sources) == 2
     assert all(value.startswith("data:image/jpeg;base64,") for value in sources)
     assert "default-src 'none'" in text
@@ -152,7 +229,7 @@ def test_pictures_are_those_given():
     assert np.abs(image.astype(int) - PICTURE).max() < 8
 
 
-EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>&amp;"
+EVIL = "$\\frac</svg><script>alert(1)</script>\"'><img src=x onerror=alert(1)>&amp;"
 
 
 def test_foreign_words_stay_words():
@@ -163,7 +240,7 @@ def test_foreign_words_stay_words():
             return [poison(item) for item in value]
         return EVIL if isinstance(value, str) else value
 
-    page = Page(render(poison(REPORT), [(EVIL, PICTURE, PICTURE)]))
+    page = Page(render(poison(FULL), [(EVIL, PICTURE, PICTURE)]))
     assert "script" not in page.tags
     assert page.tags.count("img") == 2
     assert not [name for name, _ in page.values if name.startswith("on")]
@@ -181,14 +258,17 @@ def holes(value):
                 yield {**value, key: part}
 
 
-def test_whatever_lacks_is_left_out():
+def test_whatever_lacks_is_left_out(monkeypatch):
+    for module in (curves, score_charts):  # drawing a hundred pages takes a minute
+        monkeypatch.setattr(module, "new_figure", lambda width, height: (MagicMock(), MagicMock()))
+        monkeypatch.setattr(module, "inline_svg", lambda figure, label: Markup("<svg></svg>"))
     pages = [Page(render(report)).text for report in holes(REPORT)]
     assert len(pages) > 100
-    assert not [text for text in pages if re.search(r"\b(None|nan|inf)\b", text)]
-    assert Page(render({})).text.startswith("lvtune: adapter on a base lvtune report")
+    assert not [text for text in pages if re.search(r"\b(None|nan|inf)\b| [-–] ", text)]
+    assert Page(render({})).text.startswith("lvtune: adapter on a base lvtune report adapter on a base")
     no_source = {**REPORT, "source": None, "gap_closed": None, "retention": None, "source_name": None}
     text = Page(render(no_source)).text
-    assert "Source – not scored" in text
+    assert "Source (not scored, because the domain has no source pictures)" in text
     assert "Gap closed" not in text
     assert "Kept, adapter" not in text
 
