@@ -39,7 +39,7 @@ def file(tmp_path):
     adapter, optimizer = made()
     average = {name: value + 1 for name, value in adapter.state_dict().items()}
     path = tmp_path / "run.safetensors"
-    save_checkpoint(path, adapter, optimizer, average, progress=Progress(1, 2, history()), key="a")
+    save_checkpoint(path, adapter, optimizer, average, progress=Progress(1, 2, history=history()), key="a")
     return path
 
 
@@ -115,7 +115,7 @@ def test_progress_that_cannot_be(file):
 def test_tensors_of_another_run(file):
     adapter, optimizer = made(width=5)
     with pytest.raises(TrainingError, match="its weights are not those of this run"):
-        load_checkpoint(file, adapter, optimizer, "a")
+        load_checkpoint(file, adapter, optimizer, "a", record=RECORD)
 
 
 def test_trained_along(tmp_path):

@@ -83,7 +83,7 @@ class Breaking(HeatmapObjective):
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_a_resumed_run_equals_an_unbroken_one(method, ema, tmp_path):
     scores = iter(range(100))
-    given = {"ema": ema, "steps": 9, "checkpoint_every": 2}  # 5 epochs of 2 steps, the last one of 1
+    given = {"ema": ema, "epochs": 4.5, "checkpoint_every": 2}  # 5 epochs of 2 steps, the last one of 1
     more = {"checkpoint": tmp_path / "run.safetensors", "key": "a", "validate": lambda: float(next(scores))}
     expected, history = run(method, more={"validate": more["validate"]}, **given)
     scores = iter(range(100))
