@@ -166,7 +166,9 @@ def _check_fit(
     record: Mapping[str, Any],
 ) -> None:
     progress, history = saved.progress, saved.progress.history
-    is_record = all(isinstance(history.get(name, value), list) == isinstance(value, list) for name, value in record.items())
+    is_record = all(
+        isinstance(history.get(name, value), list) == isinstance(value, list) for name, value in record.items()
+    )
     if not is_record or not all(name in record and _is_record(value) for name, value in history.items()):
         raise _damaged(path, "its record of the run cannot be read")
     recorded = len(history.get("steps", []))
