@@ -35,6 +35,50 @@ def test_file_of_another_tool_in_place_of_annotations(tmp_path, name):
     assert len(opened(annotations=moved, data=root).table) == 3  # pictures elsewhere
 
 
+YOLO = "train: images/train\nkpt_shape: [1, 3]\nkpt_names: {0: [nose]}\n"
+CVAT = (
+    "<annotations><version>1.1</version>{}</annotations>",
+    '<image id="0" name="{}.png" width="96" height="64"><points label="nose" points="5,6"/></image>',
+)
+OTHERS = {
+    "data.yaml": ("YOLO-pose", YOLO),
+    "annotations.xml": ("CVAT", CVAT[0].format("".join(CVAT[1].format(name) for name in "ab"))),
+    "labels.csv": ("Lightning Pose", "scorer,m,m\nbodyparts,nose,nose\ncoords,x,y\na.png,1,2\nb.png,1,2\n"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_one_file_of_another_tool_is_read_as_that(tmp_path, name):
+    tool, text = OTHERS[name]
+    folder = tmp_path / "images" / "train" if name == "data.yaml" else tmp_path
+    write_pictures(folder, ["a.png", "b.png"])
+    if name == "data.yaml":
+        (tmp_path / "labels" / "train").mkdir(parents=True)
+        for stem in "ab":
+            (tmp_path / "labels" / "train" / f"{stem}.txt").write_text("0 0.5 0.5 0.2 0.2 0.5 0.5 2")
+    (tmp_path / name).write_text(text)
+    table = opened(annotations=tmp_path / name).table
+    assert len(table) == 2 and table.skeleton.keypoints == ("nose",)
+    assert table.notes[0].startswith(f"read as {tool}")
+
+
+UNKNOWN = {
+    "table.csv": "time,x,y\n0,1,2\n",
+    "feed.xml": "<rss></rss>",
+    "settings.yaml": "batch: 3\n",
+    "labels.h5": "nothing",
+    "video_predictions.csv": "scorer,n,n,n\nbodyparts,a,a,a\ncoords,x,y,likelihood\n0,1,2,0.9\n",
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_file_of_no_known_tool(tmp_path, name):
+    (tmp_path / name).write_text(UNKNOWN[name])
+    with pytest.raises(LvtuneError, match=r"no labels were recognised|predictions for a video") as caught:
+        opened(annotations=tmp_path / name)
+    assert name in caught.value.given and "not JSON" not in str(caught.value)
+
+
 def test_label_studio_and_labelme_are_not_taken_for_coco(tmp_path):
     write_pictures(tmp_path, ["a.png", "b.png"])
     shape = {"label": "nose", "points": [[5, 6]], "shape_type": "point", "group_id": None}
