@@ -187,6 +187,18 @@ class PoseTable:
         mark = hashlib.sha256("\n".join([self.fingerprint, *names]).encode()).hexdigest()
         return self._with(categories=names, fingerprint=mark)
 
+    def limited_to(self, max_pixels: int) -> PoseTable:
+        """The same persons; larger pictures are refused."""
+        return self if max_pixels == self.max_pixels else self._with(max_pixels=max_pixels)
+
+    def with_pairs(self, pairs: tuple[tuple[int, int], ...]) -> PoseTable:
+        """The same persons with other mirror pairs of the key points."""
+        if self.skeleton.mirrors and pairs == self.skeleton.pairs:
+            return self
+        mark = hashlib.sha256(f"{self.fingerprint} {pairs}".encode()).hexdigest()
+        notes = [note for note in self.notes if note != self.skeleton.mirror_note]
+        return self._with(skeleton=self.skeleton.with_pairs(pairs), fingerprint=mark, notes=notes)
+
     def _with(self, **changes: Any) -> PoseTable:
         given = dict(
             columns=self._columns,

@@ -31,7 +31,7 @@ class ProjectTables:
 
 def tables_of(
     project: LabelProject, *, boxes: Boxes = "points", own_split: bool = True, skeleton: Skeleton | None = None,
-    category_of: Callable[[dict[str, Any]], str] | None = None,
+    category_of: Callable[[dict[str, Any]], str] | None = None, flip_pairs: str | None = None,
 ) -> ProjectTables:  # fmt: skip
     """Returns the persons of a project; a COCO file in the cache stands between.
 
@@ -41,6 +41,7 @@ def tables_of(
         own_split: take the project's own parts, where it has them.
         skeleton: the key points wanted; None: all of the project.
         category_of: as in :func:`lvtune.data.table.read_coco`.
+        flip_pairs: likewise.
 
     Raises:
         DataError: no part has an instance with labelled points.
@@ -54,7 +55,10 @@ def tables_of(
             lost.append(f"part {part} of the project has no labelled instance: left out")
             continue
         content, notes = to_coco(labels, boxes, _file_names(labels))
-        table = read_coco(_in_cache(content), labels.root, skeleton=skeleton, category_of=category_of)
+        table = read_coco(
+            _in_cache(content), labels.root, skeleton=skeleton, category_of=category_of, flip_pairs=flip_pairs,
+            anywhere=True,
+        )  # fmt: skip
         table.notes[:0] = [*project.notes, *notes]
         tables[part] = table
     for table in tables.values():

@@ -79,7 +79,7 @@ def test_instances_outside_their_picture_are_counted():
     ("points", "box"),
     [
         ([[10, 10], [50, 30]], (4, 4, 52, 32)),  # 15 % of 40 px
-        ([[10, 10]], (8, 8, 4, 4)),  # 4 % of 50 px
+        ([[10, 10]], (0, 0, 26, 26)),  # 32 px at least, cut at the edge
         ([[0, 0], [100, 50]], (0, 0, 100, 50)),  # cut at the edge
     ],
 )
