@@ -128,7 +128,9 @@ def test_mirror_pairs_of_the_labels_reach_the_skeleton(tmp_path):
 def test_boxes_that_nobody_drew(tmp_path):
     root = write_project(tmp_path / "p")
     assert opened(data=root, missing_boxes="whole").table[0].bbox.tolist() == [0, 0, 96, 64]
-    assert opened(data=root).table[0].bbox[2] < 50
+    tight, usual = (custom_domain(DataOptions(data=str(root), box_margin=m)).open("all").table for m in (0.0, 0.15))
+    assert 0 < tight[0].bbox[2] < usual[0].bbox[2] < 50
+    assert any("margin of 0%" in note for note in tight.notes)
 
 
 def test_test_annotations_beside_a_project(tmp_path):
