@@ -65,15 +65,18 @@ class PictureCheck:
             if found
         ]
 
-    def require_sound(self) -> None:
+    def require_sound(self, where: str = "") -> None:
         """Raises an error that names the faults.
+
+        Args:
+            where: name of the data, for the message.
 
         Raises:
             DataError: not every picture is sound.
         """
         if not self.is_sound:
             raise DataError(
-                ". ".join(self.sentences()),
+                ". ".join(self.sentences()) + (f" (in {where})" if where else ""),
                 "every picture whole and as annotated",
                 "mend the pictures or the annotations; `lvtune check-data` lists the faults",
             )
