@@ -76,7 +76,7 @@ def predict_pictures(base: Base, files: Sequence[Path], boxes: PictureBoxes, how
 
 
 def _crops(base: Base, files: Sequence[Path], boxes: PictureBoxes, category: Any) -> Iterator[Crop]:
-    mean, std = np.float32(base.mean) * 255, np.float32(base.std) * 255
+    mean, std = (np.asarray(values, np.float32) * 255 for values in (base.mean, base.std))
     for file in files:
         given = boxes.of[file]
         if given is not None and not len(given):
@@ -108,14 +108,19 @@ def _predict(base: Base, crops: list[Crop], how: Prediction) -> list[Pose]:
     rows = zip(crops, found.keypoints, found.scores, xyz, strict=True)
     return [
         Pose(
-            str(crop.file), tuple(map(float, crop.box)), points, scores, how.skeleton, joints, crop.category, unit=unit,
+            str(crop.file), _box(crop), points, scores, how.skeleton, joints, crop.category, unit=unit,
             box_score=crop.box_score,
         )
         for crop, points, scores, joints in rows
     ]  # fmt: skip
 
 
-def _look(base: Base, pixels: torch.Tensor, categories: list[str | None], how: Prediction) -> Hands:
+def _box(crop: Crop) -> tuple[float, float, float, float]:
+    x, y, width, height = map(float, crop.box)
+    return x, y, width, height
+
+
+def _look(base: Any, pixels: torch.Tensor, categories: list[str | None], how: Prediction) -> Hands:
     """Predictions for crops (B, 3, H, W); key points in the codec's pixels."""
     category: Any = categories
     if base.task != "hand3d":

@@ -15,13 +15,12 @@ from lvtune.api.output_folder import check_output, input_files, input_folders, m
 from lvtune.api.pose_table import PLAIN, check_layout
 from lvtune.api.score_files import SCORES_FILE, targets_of, write_scored
 from lvtune.bases.base import as_base
-from lvtune.bases.base_registry import load_base
 from lvtune.config.options import DataOptions, EvaluateOptions
 from lvtune.core.files import write_text
 from lvtune.evaluation.choosing import RankedCategories, choose
 from lvtune.evaluation.split_scoring import score_split
 from lvtune.evaluation.task import Scores
-from lvtune.hub.adapter_loading import open_adapter
+from lvtune.hub.adapter_loading import load_base_for, open_adapter
 from lvtune.language.ranking import RANKER
 from lvtune.patcher.attaching import attach
 from lvtune.training.engine import resolve_device
@@ -99,31 +98,31 @@ def evaluate(
     data, folder = data or DataOptions(), None if out is None else Path(out)
     if folder is not None:
         check_output(folder, targets_of(folder), folders=input_folders(data), files=input_files(data))
-    view = load_base(base, weights) if isinstance(base, str) else as_base(base)
+    view = load_base_for(adapter, base, weights) if isinstance(base, str) else as_base(base)
     view.model.to(resolve_device(device))
-    opened = open_domain("custom" if (data.annotations or data.data) and domain == "demo-art" else domain, data)
-    target = limited(opened.open(split, data), data)
-    source = open_source(opened, view, data, split)
-    adapter = open_adapter(adapter, view)
-    skeleton = view.skeleton if adapter is None else adapter.skeleton
-    rule = choose(category, adapter, ranker=ranker, seed=seed, device=view.device)
+    found = open_domain("custom" if (data.annotations or data.data) and domain == "demo-art" else domain, data)
+    target = limited(found.open(split, data), data)
+    source = open_source(found, view, data, split)
+    opened: Any = open_adapter(adapter, view)
+    skeleton = view.skeleton if opened is None else opened.skeleton
+    rule = choose(category, opened, ranker=ranker, seed=seed, device=view.device)
     is_comparable = source is not None and source.table.skeleton.keypoints == skeleton.keypoints
     check_pictures([target, source if is_comparable else None])
     if folder is not None:
         make_folder(folder)
     options = {"skeleton": skeleton, "flip_test": flip_test, "batch_size": batch_size, "p_cutoff": p_cutoff}
-    with contextlib.nullcontext() if adapter is None else attach(view, adapter, name="evaluated"):
+    with contextlib.nullcontext() if opened is None else attach(view, opened, name="evaluated"):
         scores = score_split(view, target, category=rule, **options)
         kept = score_split(view, source, category=None, **options) if source is not None and is_comparable else None
-    found = _Scored(scores, kept, None if kept is not None else _why_no_source(source))
+    scored = _Scored(scores, kept, None if kept is not None else _why_no_source(source))
     values = {
         "base": view.name,
-        "adapter": None if adapter is None else adapter.method,
-        "domain": opened.name,
+        "adapter": None if opened is None else opened.method,
+        "domain": found.name,
         "split": split,
         "target_name": target.name,
         "source_name": None if source is None else source.name,
-        **_values(found),
+        **_values(scored),
         "category": category or "mean",
         **({"auto": rule.summary()} if isinstance(rule, RankedCategories) else {}),
         "notes": [*target.table.notes, *((scores.values.get("scoring") or {}).get("notes", []))],
@@ -153,7 +152,7 @@ def _values(found: _Scored) -> dict[str, Any]:
         reasons["source"] = found.missing
     return {
         "main": target.main,
-        "scoring": target.values.get("scoring"),
+        "scoring": {name: None if one is None else one.values.get("scoring") for name, one in sides.items()},
         "per_joint": target.per_joint(),
         **{name: None if one is None else one.values | one.headline() for name, one in sides.items()},
         "reasons": reasons,

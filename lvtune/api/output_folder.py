@@ -60,14 +60,19 @@ def drawing_paths(relative: Mapping[Path, Path], suffix: str = ".png") -> dict[P
     return {file: path if count[path] == 1 else long[file] for file, path in short.items()}
 
 
-def without_outputs(files: Sequence[Path], out: Path | None) -> list[Path]:
-    """Leaves out pictures that lie in the output folder: drawings of an earlier run are no inputs."""
-    if out is None:
+def without_outputs(files: Sequence[Path], out: Path | None, mark: str) -> list[Path]:
+    """Leaves out the drawings of an earlier run, where the output folder lies in an input folder.
+
+    Args:
+        files: the pictures found.
+        out: the output folder.
+        mark: a file that an earlier run left there. Without it the pictures there are inputs, which
+            :func:`check_output` refuses to write over.
+    """
+    if out is None or not (out / mark).is_file():
         return list(files)
     folder = out.resolve()
-    kept = [file for file in files if not file.resolve().is_relative_to(folder)]
-    # where all lie there, it is no folder of drawings but the input itself, which `check_output` refuses
-    return kept or list(files)
+    return [file for file in files if not file.resolve().is_relative_to(folder)]
 
 
 def input_folders(data: DataOptions) -> list[Path]:

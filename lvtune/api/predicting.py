@@ -13,17 +13,16 @@ from lvtune.api.crops import Prediction, predict_pictures
 from lvtune.api.output_folder import check_output, drawing_paths, relative_paths, without_outputs
 from lvtune.api.picture_boxes import PictureBoxes, read_boxes
 from lvtune.api.pose import Pose, Poses
-from lvtune.api.pose_files import targets_of, write_poses
+from lvtune.api.pose_files import POSES_FILE, targets_of, write_poses
 from lvtune.api.pose_table import PLAIN, check_layout
 from lvtune.api.routed import is_several, route_pictures
 from lvtune.bases.base import Base, as_base
-from lvtune.bases.base_registry import load_base
 from lvtune.core.errors import UsageError
 from lvtune.data.find_images import find_images
 from lvtune.data.hand_space import HandSpace
 from lvtune.evaluation.choosing import choose
 from lvtune.evaluation.metrics import SMALL_BOXES
-from lvtune.hub.adapter_loading import open_adapter
+from lvtune.hub.adapter_loading import load_base_for, open_adapter
 from lvtune.language.ranking import RANKER
 from lvtune.patcher.attaching import acting, attach
 from lvtune.training.engine import resolve_device
@@ -46,7 +45,7 @@ class _Request:
     batch_size: int
     space: HandSpace
 
-    def poses(self, on: nn.Module | None, files: Sequence[Path], category: str | None) -> list[Pose]:
+    def poses(self, on: Any, files: Sequence[Path], category: str | None) -> list[Pose]:
         """Predicts some pictures under the adapter that is active, ``on``; None: the bare base."""
         rule = choose(category, on, ranker=self.ranker, device=self.base.device)
         skeleton = self.base.skeleton if on is None else on.skeleton
@@ -109,12 +108,13 @@ def predict(
         raise UsageError(f"category '{category}' for pictures that nobody annotated", "a category, auto or mean",
                          "give --category auto")  # fmt: skip
     check_layout(layout)
-    files, relative = _inputs(images, None if out is None else Path(out))
-    view = load_base(base, weights) if isinstance(base, str) else as_base(base)
+    files, relative, left_out = _inputs(images, None if out is None else Path(out))
+    view = load_base_for(adapter, base, weights) if isinstance(base, str) else as_base(base)
     view.model.to(resolve_device(device))
     single = route is None and not is_several(adapter)
-    opened = open_adapter(adapter, view) if single else None
-    shown = opened or (acting(view) if single else None)
+    given: Any = adapter
+    opened: Any = open_adapter(given, view) if single else None
+    shown: Any = acting(view) if single and opened is None else opened
     skeleton = view.skeleton if shown is None else shown.skeleton
     found = read_boxes(boxes, files, skeleton, roots=relative, choice=box_choice)
     request = _Request(view, found, category, ranker, flip_test, batch_size, space or HandSpace())
@@ -126,21 +126,28 @@ def predict(
         routed = route_pictures(route, adapter, view, files, ranker=ranker, threshold=threshold)
         poses = routed.run(files, _look_under(request, routed.under))
         tuned = list(routed.adapters.values())
-    notes = [*found.notes, *_whole_frames(tuned, boxes)]
+    notes = [*left_out, *found.notes, *_whole_frames(tuned, boxes)]
     result = Poses(poses, pictures=files, notes=notes, image_ids=dict(found.image_ids))
     if out is not None:
         result.notes += write_poses(result, Path(out), relative, layout=layout)
     return result
 
 
-def _inputs(images: str | Path | Sequence[str | Path], out: Path | None) -> tuple[list[Path], dict[Path, Path]]:
-    """The pictures, and each one's path relative to its folder; checks that the output overwrites none of them."""
-    files = list(dict.fromkeys(without_outputs(find_images(images), out)))
+def _inputs(
+    images: str | Path | Sequence[str | Path], out: Path | None
+) -> tuple[list[Path], dict[Path, Path], list[str]]:
+    """The pictures, each one's path relative to its folder, and notes; checks that the output overwrites none."""
+    found = list(dict.fromkeys(find_images(images)))
+    files = without_outputs(found, out, POSES_FILE)
+    if not files:
+        raise UsageError(f"output folder {out}, which holds all pictures given", "pictures that are not the output of "
+                         "an earlier run", "name the folder of the pictures, or another --out")  # fmt: skip
+    notes = [f"{len(found) - len(files)} pictures of an earlier run in {out} left out"] * (len(files) < len(found))
     relative = relative_paths(images, files)
     if out is not None:
         drawings = [out / path for path in drawing_paths(relative).values()]
         check_output(out, [*drawings, *targets_of(out)], pictures=files)
-    return files, relative
+    return files, relative, notes
 
 
 def _look_under(request: _Request, under: Any) -> Callable[[str | None, list[Path]], list[list[Pose]]]:

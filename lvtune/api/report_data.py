@@ -46,15 +46,19 @@ def scores_table(target: dict[str, Scores | None], source: dict[str, Scores | No
         table[name]["per_joint"] = {when: s.per_joint() for when, s in side.items() if s is not None}
     scored = [s for s in (*target.values(), *source.values()) if s is not None]
     main = table["main"] = scored[0].main if scored else DEFAULT_MAIN
-    table["scoring"] = scored[0].values.get("scoring") if scored else None
+    table["scoring"] = {
+        name: next((s.values.get("scoring") for s in side.values() if s is not None), None)
+        for name, side in (("target", target), ("source", source))
+    }
 
     def score(side: str, when: str) -> float | None:
         return (table[side][when] or {}).get(main)
 
     less = is_less_better(main)
     on, before, source_before = score("target", "after_on"), score("target", "before"), score("source", "before")
-    known = on is not None and before is not None and source_before is not None
-    table["gap_closed"] = gap_closed(before, on, source_before, less) if known else None
+    table["gap_closed"] = None
+    if on is not None and before is not None and source_before is not None:
+        table["gap_closed"] = gap_closed(before, on, source_before, less)
     table["gained"] = gained(before, on, less)
     table["retention"] = {
         name: retention(source_before, score("source", when), less)

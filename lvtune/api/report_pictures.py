@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -136,7 +136,7 @@ def _drawn(image: np.ndarray, scores: Scores, index: int, job: Job) -> np.ndarra
 
     points, sure, skeleton = scores.keypoints[index], scores.scores[index], job.adapter.skeleton
     if isinstance(scores, HandScores):
-        truth = job.test.table[index].xyz
+        truth = cast(Any, job.test.table[index]).xyz
         overlay = draw_hand(image, points, longest=_LONGEST)
         return np.hstack([overlay, plot_hand(scores.xyz[index], overlay.shape[0], truth=truth - truth[:1])])
     if not skeleton.links or scores.main == "px_mean":

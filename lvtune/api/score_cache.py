@@ -24,8 +24,9 @@ CACHED_BYTES = 1024**3
 class SampleCache(Dataset):
     """Makes samples on the first access and keeps them, up to ``CACHED_BYTES`` in all."""
 
-    def __init__(self, data: Dataset) -> None:
-        self.data, self._items, self._left = data, {}, CACHED_BYTES
+    def __init__(self, data: Any) -> None:
+        self.data, self._left = data, CACHED_BYTES
+        self._items: dict[int, dict[str, Any]] = {}
 
     def __len__(self) -> int:
         return len(self.data)

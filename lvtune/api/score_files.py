@@ -96,7 +96,7 @@ def _rows(split: Split, scores: Scores, folder: Path) -> list[PoseRow]:
     truth = table.column("keypoints")
     errors = distances(scores.keypoints, truth[..., :2], truth[..., 2])
     boxes = table.column("bbox")
-    ids = table.column("image_id") if split.task == "pose2d" else [None] * len(table)
+    ids: Any = table.column("image_id") if split.task == "pose2d" else [None] * len(table)
     rows = []
     for i, category in enumerate(table.column("category")):
         labelled = errors[i][~np.isnan(errors[i])]

@@ -15,6 +15,7 @@ from lvtune.cli.parser import CommandLineError, Parser, add_options, from_args, 
 from lvtune.config.tables import merge
 from lvtune.config.yaml_files import read_yaml
 from lvtune.core.errors import LvtuneError
+from lvtune.evaluation.metrics import metric_name
 
 _OWN = ("method", "method_options", "objective_options", "seed", "out", "data.shots")
 """Options of a recipe that the cells have for themselves, or that a file of variants gives."""
@@ -109,8 +110,12 @@ def text_of(values: Mapping[str, Any]) -> str:
          _percent(line["retention_on"]), _percent(line["retention_off"])]
         for line in values["summary"]
     ]  # fmt: skip
-    head = ["variant", "shots", "lr", "seeds", "trained", f"target {values['main']}", "ahead",
+    score = metric_name(values["main"] or "pck@0.2", values)
+    head = ["variant", "shots", "lr", "seeds", "trained", f"target {score}", "ahead",
             *also, "source, on", "kept on %", "kept off %"]  # fmt: skip
+    # a column without any figure says nothing: the base may predict other key points than the data have
+    kept = [i for i in range(len(head)) if any(row[i] != "-" for row in rows)]
+    head, rows = [head[i] for i in kept], [[row[i] for i in kept] for row in rows]
     parts = [
         table(head, rows) if rows else "no cell was finished",
         "mean ± half the 95 % interval over seeds; ahead: of the first variant, seed by seed",

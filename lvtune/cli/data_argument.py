@@ -34,13 +34,25 @@ def place_data(args: argparse.Namespace) -> None:
                 f"'{given}' and --{option.rpartition('.')[2]}", "one of them", f"leave '{given}' out"
             )  # fmt: skip
     if not given.startswith(_HUB) and not Path(given).exists():
-        raise CommandLineError(f"no file or folder at '{given}'", "a project of yours", "check the path")
+        raise CommandLineError(f"no file or folder at '{given}'", "a project of yours", _meant(given))
     if _is_domain(Path(given)):
         if hasattr(args, "domain"):
             raise CommandLineError(f"'{given}' and --domain", "one of them", "leave --domain out")
         args.domain = given
         return
     setattr(args, "data.data", given)
+
+
+def _meant(word: str) -> str:
+    """What to do about a word that is no path: it may be the name of a base, a method or a domain."""
+    from lvtune.adapters.method_registry import list_methods
+    from lvtune.bases.base_registry import list_bases
+    from lvtune.domains import list_domains
+
+    for option, names in (("--base", list_bases()), ("--method", list_methods()), ("--domain", list_domains())):
+        if word.partition("/")[0] in names:
+            return f"type {option} {word}"
+    return "check the path"
 
 
 def _is_domain(path: Path) -> bool:

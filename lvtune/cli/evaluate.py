@@ -14,6 +14,7 @@ from lvtune.cli.output import number, table
 from lvtune.cli.parser import Parser, add_options, from_args
 from lvtune.cli.score_lines import evaluated_text
 from lvtune.config.options import DataOptions, EvaluateOptions
+from lvtune.evaluation.metrics import scoring_of_side
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def _text(values: dict[str, Any]) -> str:
         "\n".join([f"{values['base']}{with_adapter}", *names]),
         evaluated_text(values),
         _chosen(values.get("auto")),
-        *(note for note in values["notes"] if note not in ((values["scoring"] or {}).get("notes", []))),
+        *(note for note in values["notes"] if note not in scoring_of_side(values).get("notes", [])),
     ]
     return "\n\n".join(part for part in parts if part)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lvtune.cli.output import number, table
-from lvtune.evaluation.metrics import METRICS, PER_JOINT, main_of, short_name
+from lvtune.evaluation.metrics import METRICS, PER_JOINT, main_of, scoring_of_side, short_name
 
 WHEN = {"before": "before", "after_on": "adapter on", "after_off": "adapter off"}
 _HEAD = "percent, or px"
@@ -14,17 +14,23 @@ _WORDS = {"before": "before", "after_on": "with the adapter on", "after_off": "w
 
 
 def adapted_text(values: Mapping[str, Any]) -> str:
-    """Returns the scores of a report: a row each, a column for before, adapter on and adapter off where scored."""
-    sides = {where: values.get(where) or {} for where in ("target", "source")}
-    shown = [when for when in WHEN if any(side.get(when) for side in sides.values())]
-    rows = []
-    for where, side in sides.items():
-        scores = [side.get(when) or {} for when in shown]
+    """Returns the scores of a report: a row each, a column for before, adapter on and adapter off where scored.
+
+    Target and source share a table where they have the same columns.
+    """
+    tables: dict[tuple[str, ...], list[list[Any]]] = {}
+    for where in ("target", "source"):
+        side = values.get(where) or {}
+        shown = tuple(when for when in WHEN if side.get(when))
+        scores = [side[when] for when in shown]
         for metric in dict.fromkeys(name for one in scores for name, value in one.items() if _is_figure(value)):
-            rows.append([f"{where} {short_name(metric, values)}", *(one.get(metric) for one in scores)])
-    head = [_HEAD if "epe" not in str(rows) else "percent, or mm", *(WHEN[when] for when in shown)]
-    on = sides["target"].get("after_on") or {}
-    parts = [table(head, rows) if rows else "no scores", keypoint_table(values, on.get("px_per_keypoint"))]
+            row = [f"{where} {short_name(metric, values, where)}", *(one.get(metric) for one in scores)]
+            tables.setdefault(shown, []).append(row)
+    unit = "percent, or mm" if main_of(values) == "auc@50" else _HEAD
+    parts = [table([unit, *(WHEN[when] for when in shown)], rows) for shown, rows in tables.items()] or ["no scores"]
+    on = (values.get("target") or {}).get("after_on") or {}
+    is_px = main_of(values) == "px_mean"
+    parts.append(keypoint_table(values, on.get("px_per_keypoint")) if is_px else "")
     return "\n\n".join(part for part in [*parts, *remarks(values, on)] if part)
 
 
@@ -59,10 +65,10 @@ def keypoint_table(values: Mapping[str, Any], figures: Mapping[str, float | None
 
 def remarks(values: Mapping[str, Any], scores: Mapping[str, Any]) -> list[str]:
     """Returns sentences on the confidence threshold, on how the scores are made, and on missing scores."""
-    lines = [_cutoff(scores.get("px_cutoff")), *((values.get("scoring") or {}).get("notes", []))]
+    lines = [_cutoff(scores.get("px_cutoff")), *(scoring_of_side(values).get("notes", []))]
     skipped = scores.get("skipped")
     if skipped:
-        by = (values.get("scoring") or {}).get("pck_by")
+        by = scoring_of_side(values).get("pck_by")
         lines.append(f"PCK leaves out {skipped} of {scores['instances']} instances: their {by} is not labelled")
     return [*filter(None, lines), *_reasons(values.get("reasons") or {})]
 

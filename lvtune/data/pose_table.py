@@ -87,7 +87,7 @@ class PoseTable:
     def column(self, name: str) -> np.ndarray:
         """All N values of a field of `Person`: (N,), bbox (N, 4), keypoints (N, K, 3); do not write to it.
 
-        ``description`` gives each picture's caption, "" where it has none; ``original`` its name in the file.
+        ``description`` gives each picture's caption, "" without one; ``original`` its name in the annotation file.
 
         Raises:
             DataError: no such field.

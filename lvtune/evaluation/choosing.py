@@ -18,8 +18,6 @@ from lvtune.language.captions import is_key, keys_of
 from lvtune.language.ranking import RANKER, ImageRanker
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from lvtune.domains import Split
     from lvtune.language.bank import SentenceBank
 
@@ -32,9 +30,7 @@ Category = "str | Callable[[Split], Sequence[str | None]] | None"
 returns a name (or None, the mean) for each sample of a split; None, the mean sentence."""
 
 
-def choose(
-    category: str | None, adapter: nn.Module | None, *, ranker: str = RANKER, seed: int = 0, device: Any = "cpu"
-) -> Any:
+def choose(category: str | None, adapter: Any, *, ranker: str = RANKER, seed: int = 0, device: Any = "cpu") -> Any:
     """Turns the option ``category`` into a rule that chooses each sample's sentence (see ``Category``).
 
     Args:
@@ -68,7 +64,7 @@ def choose(
 def per_batch(category: Any, split: Split) -> Callable[[dict[str, Any]], Any]:
     """Returns a function from a batch of the split's samples to the ``category`` of :func:`lvtune.use_adapter`."""
     if callable(category):
-        names = category(split)
+        names: Any = category(split)
         return lambda batch: [names[i] for i in batch["index"].tolist()]
     if category == "category":
         return lambda batch: batch["category"]

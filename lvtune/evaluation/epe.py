@@ -67,7 +67,7 @@ class HandResult:
     def counted(self) -> np.ndarray:
         """(N, K), True where a joint counts."""
         known = np.isfinite(self.truth).all(-1)
-        return known if self.visible is None else known & (np.asarray(self.visible) > 0)
+        return np.asarray(known if self.visible is None else known & (np.asarray(self.visible) > 0))
 
 
 def _distance(pred: np.ndarray, truth: np.ndarray) -> np.ndarray:

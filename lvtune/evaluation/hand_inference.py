@@ -73,15 +73,16 @@ def look(base: HandBase, pixel_values: Tensor, side: Tensor, mirrored: Tensor) -
     with torch.inference_mode():
         output = base.hands(pixel_values.to(base.device), side.to(base.device))
         points, scores = base.codec.decode(output.heatmaps.float().cpu())
-    points, xyz, mirrored = points.numpy().copy(), output.xyz.float().cpu().numpy().copy(), mirrored.numpy()
+    points, xyz, flipped = points.numpy().copy(), output.xyz.float().cpu().numpy().copy(), mirrored.numpy()
     # pixel x of a mirrored picture is W - 1 - x, which is W - x in the codec's unit of W / (W - 1) pixels
-    points[mirrored, :, 0] = base.input_size[1] - points[mirrored, :, 0]
-    xyz[mirrored, :, 0] *= -1
+    points[flipped, :, 0] = base.input_size[1] - points[flipped, :, 0]
+    xyz[flipped, :, 0] *= -1
     return Hands(points, scores.numpy(), xyz)
 
 
 def absolute(hands: Hands, scale: np.ndarray, camera: np.ndarray) -> np.ndarray:
     """Returns joints in camera coordinates (N, 21, 3) in mm, from scale (N,) in mm and intrinsics (N, 3, 3)."""
+    assert hands.xyz is not None, "joints in space, as a base of hands predicts"
     relative = hands.xyz * scale[:, None, None]
-    tensors = (torch.from_numpy(np.asarray(part, np.float64)) for part in (relative, hands.keypoints, camera))
-    return place(*tensors, torch.from_numpy(hands.scores)).numpy()
+    xyz, points, cameras = (torch.from_numpy(np.asarray(p, np.float64)) for p in (relative, hands.keypoints, camera))
+    return place(xyz, points, cameras, torch.from_numpy(hands.scores)).numpy()

@@ -25,7 +25,7 @@ def score_hands(result: HandResult) -> dict[str, Any]:
     found = {name: epe(result, name) for name in VARIANTS}
     had = {name: values for name, values in found.items() if values is not None}
     known = np.isfinite(result.truth).all((1, 2))
-    protocol = None
+    protocol: dict[str, Any] | None = None
     if known.any():
         points = result.sized if result.absolute is None else result.absolute
         scores = freihand_scores(points[known], result.truth[known])
@@ -34,7 +34,7 @@ def score_hands(result: HandResult) -> dict[str, Any]:
             protocol["raw"] = None
     joints = HAND_21.keypoints
     return {
-        **{name: found["root_gtscale"][name] for name in _SHORT},
+        **{name: had["root_gtscale"][name] for name in _SHORT},
         "variants": {name: values and {h: values[h] for h in _SHORT} for name, values in found.items()},
         "freihand": protocol,
         "per_joint": {name: dict(zip(joints, values["per_joint"], strict=True)) for name, values in had.items()},

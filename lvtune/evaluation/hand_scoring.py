@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -18,7 +18,9 @@ from lvtune.evaluation.task import SCORERS, Scores
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
+    from lvtune.bases.hand_pose import HandBase
     from lvtune.data.hand_joints import Root
+    from lvtune.data.hand_table import HandTable
     from lvtune.data.skeletons import Skeleton
     from lvtune.domains import Split
 
@@ -89,12 +91,14 @@ def score_hands(
             f"base {base.name} on hands in 3D", "a base that lifts to 3D, such as hand3d-vit",
             "choose --base hand3d-vit, or a domain of people",
         )  # fmt: skip
-    hands = predict_hands(base, split, adapters=adapters, category=category, batch_size=batch_size)
-    scale, camera, truth = (split.table.column(name) for name in ("scale", "camera", "xyz"))
+    hand_base, table = cast("HandBase", base), cast("HandTable", split.table)  # of the task hand3d
+    hands = predict_hands(hand_base, split, adapters=adapters, category=category, batch_size=batch_size)
+    scale, camera, truth = (table.column(name) for name in ("scale", "camera", "xyz"))
     in_camera = absolute(hands, scale, camera)
-    values = score_result(HandResult(truth, hands.xyz, scale, in_camera))
-    relative = hands.xyz * scale[:, None, None]
-    return HandScores(hands.keypoints, hands.scores, values, relative, in_camera, split.table.joint0)
+    xyz = np.asarray(hands.xyz)
+    values = score_result(HandResult(truth, xyz, scale, in_camera))
+    relative = xyz * scale[:, None, None]
+    return HandScores(hands.keypoints, hands.scores, values, relative, in_camera, cast("Root", table.joint0))
 
 
 def _percent(share: float | None) -> float | None:

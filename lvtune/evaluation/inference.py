@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from lvtune.data.crop import to_image
 from lvtune.data.dataset import PoseDataset, collate
@@ -86,10 +86,11 @@ def predict_split(
     return np.concatenate(points), np.concatenate(scores)
 
 
-def split_dataset(base: Base, split: Split, **options: object) -> Dataset:
+def split_dataset(base: Base, split: Split, **options: Any) -> Any:
     """Returns a split as crops of the base's size; ``options`` as for :class:`lvtune.data.dataset.PoseDataset`."""
     options |= {"input_size": base.input_size, "mean": base.mean, "std": base.std}
     if split.samples is not None:
         return split.samples(split.table, **options)
-    data = PoseDataset(split.table, render=split.render, views=split.views, **options)
+    table: Any = split.table
+    data = PoseDataset(table, render=split.render, views=split.views, **options)
     return data if split.items is None else Subset(data, split.items)

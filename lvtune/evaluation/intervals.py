@@ -34,16 +34,17 @@ def t_quantile(freedom: int) -> float:
 
 def spread_of(values: Sequence[float | None]) -> Spread | None:
     """Returns mean and interval over runs; None where there is no run, or one lacks the value."""
-    if not values or any(value is None for value in values):
+    known = [value for value in values if value is not None]
+    if not known or len(known) < len(values):
         return None
-    if len(values) == 1:
-        return Spread(float(values[0]), None, 1)
-    half = t_quantile(len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
-    return Spread(statistics.fmean(values), half, len(values))
+    if len(known) == 1:
+        return Spread(float(known[0]), None, 1)
+    half = t_quantile(len(known) - 1) * statistics.stdev(known) / len(known) ** 0.5
+    return Spread(statistics.fmean(known), half, len(known))
 
 
 def difference(ours: dict[int, float | None], theirs: dict[int, float | None]) -> Spread | None:
     """Returns ours minus theirs, over the runs of equal seeds; None where no seed is in both."""
     shared = sorted(set(ours) & set(theirs))
     pairs = [(ours[seed], theirs[seed]) for seed in shared]
-    return spread_of([None if None in pair else pair[0] - pair[1] for pair in pairs])
+    return spread_of([None if one is None or other is None else one - other for one, other in pairs])

@@ -50,6 +50,13 @@ def is_less_better(metric: str) -> bool:
     return metric in LESS_IS_BETTER
 
 
+def goodness(metric: str, value: float | None) -> float:
+    """Returns a number that grows as the score gets better; minus infinity where there is none. For ``max``."""
+    if value is None:
+        return float("-inf")
+    return -value if is_less_better(metric) else value
+
+
 def unit_of(metric: str) -> str:
     """Returns the unit of a score: ``px``, ``mm`` or ``%``."""
     if metric.startswith("px_"):
@@ -57,40 +64,48 @@ def unit_of(metric: str) -> str:
     return "mm" if metric.startswith("epe") else "%"
 
 
-def metric_name(metric: str, report: Mapping[str, Any] | None = None) -> str:
+def scoring_of_side(report: Mapping[str, Any] | None, where: str = "target") -> Mapping[str, Any]:
+    """Returns how the ``target`` or ``source`` of a report is scored; {} where the report does not say it.
+
+    See :func:`lvtune.evaluation.scores.scoring_of` for the keys.
+    """
+    return ((report or {}).get("scoring") or {}).get(where) or {}
+
+
+def metric_name(metric: str, report: Mapping[str, Any] | None = None, where: str = "target") -> str:
     """Returns a score's full name: ``PCK@0.2 of the torso``, ``AP (guessed sigmas)``, ``mean error (px)``.
 
     Args:
         metric: key in a report.
-        report: with ``scoring`` (see :func:`lvtune.evaluation.scores.scoring_of`), which says by what PCK is normalised
-            and whether the sigmas of OKS are guessed; without it the plain name.
+        report: says by what PCK is normalised, and whether the sigmas of OKS are guessed; without it the plain name.
+        where: ``target`` or ``source``, whose key points may differ.
     """
-    scoring = (report or {}).get("scoring") or {}
-    if metric.startswith("pck@") and scoring.get("pck_by"):
-        return f"{METRICS.get(metric, metric.replace('pck', 'PCK'))} of the {scoring['pck_by']}"
-    if metric == "ap" and is_guessed(report):
+    by = scoring_of_side(report, where).get("pck_by")
+    if metric.startswith("pck@") and by:
+        return f"{METRICS.get(metric, metric.replace('pck', 'PCK'))} of the {by}"
+    if metric == "ap" and is_guessed(report, where):
         return "AP (guessed sigmas)"
     return METRICS.get(metric, metric)
 
 
-def is_guessed(report: Mapping[str, Any] | None) -> bool:
-    """Returns True if the AP of a report was computed with guessed sigmas."""
-    return bool((((report or {}).get("scoring") or {}).get("sigmas") or {}).get("guessed"))
+def is_guessed(report: Mapping[str, Any] | None, where: str = "target") -> bool:
+    """Returns True if the AP of a side was computed with guessed sigmas."""
+    return bool((scoring_of_side(report, where).get("sigmas") or {}).get("guessed"))
 
 
-def short_name(metric: str, report: Mapping[str, Any] | None = None) -> str:
+def short_name(metric: str, report: Mapping[str, Any] | None = None, where: str = "target") -> str:
     """Returns a score's name in tables of the terminal: ``PCK@0.2 of the torso``, ``AP``, ``EPE (mm)``."""
     if metric.startswith("ap"):
-        return metric.replace("ap", "AP", 1) + (" (guessed sigmas)" if is_guessed(report) else "")
-    return metric_name(metric, report)
+        return metric.replace("ap", "AP", 1) + (" (guessed sigmas)" if is_guessed(report, where) else "")
+    return metric_name(metric, report, where)
 
 
 def meaning_of(report: Mapping[str, Any]) -> str:
     """Returns one sentence that explains the main score of a report."""
-    main, scoring = main_of(report), report.get("scoring") or {}
-    if main == "pck@0.2" and scoring.get("pck_by"):
-        return f"PCK@0.2: share of the key points whose error is at most 0.2 of the {scoring['pck_by']}'s length."
-    return MEANING[main]
+    main, by = main_of(report), scoring_of_side(report).get("pck_by")
+    if main == "pck@0.2" and by:
+        return f"PCK@0.2: share of the key points whose error is at most 0.2 of the {by}'s length."
+    return MEANING.get(main, "")
 
 
 IMITATIONS = {

@@ -160,7 +160,8 @@ def oks_ap(
             "score against the annotations that were predicted on",
         )
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
-        truth, found = COCO(), COCO()
+        truth: Any = COCO()
+        found: Any = COCO()
         # Copies: pycocotools writes `ignore` into the annotations that it is given.
         truth.dataset = {**ground_truth, "annotations": [dict(a) for a in ground_truth["annotations"]]}
         found.dataset = {**ground_truth, "annotations": results}

@@ -16,8 +16,9 @@ from lvtune.api.score_cache import ScoreCache
 from lvtune.config.tables import merge
 from lvtune.core.errors import LvtuneError
 from lvtune.core.files import write_text
+from lvtune.evaluation.metrics import goodness
 from lvtune.experiments.cells import ALL, Cell, Variant, cells_of, settings_of, variants_of
-from lvtune.experiments.result_rows import goodness, row_of, summary_of
+from lvtune.experiments.result_rows import row_of, summary_of
 
 OUT = Path("lvtune-out") / "compare"
 METHODS = "vlpose-light,full"
@@ -275,7 +276,7 @@ def _write(
         "out": str(out),
         "base": cells[0].recipe.base,
         "domain": cells[0].recipe.domain,
-        **{name: first.get(name) for name in ("main", "target_name", "source_name")},
+        **{name: first.get(name) for name in ("main", "scoring", "target_name", "source_name")},
         "cells": rows,
         "summary": summary_of(rows),
         "failed": failed,

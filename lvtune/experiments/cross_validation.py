@@ -21,6 +21,7 @@ from lvtune.api.recipe import TEXT_ONLY, Recipe
 from lvtune.core.errors import LvtuneError
 from lvtune.core.files import write_text
 from lvtune.domains import Split
+from lvtune.evaluation.metrics import goodness
 from lvtune.evaluation.split_scoring import score_split
 from lvtune.hub.starts import warm_start
 from lvtune.patcher.attaching import attach
@@ -61,7 +62,7 @@ def select(
         say: told what is being done.
 
     Returns:
-        ``chosen`` (w and weight), ``main`` (the score, the more the better), ``tried``: each with ``w``, ``weight``,
+        ``chosen`` (w and weight), ``main`` (the name of the score), ``tried``: each with ``w``, ``weight``,
         ``mean``, ``deviation`` and ``folds`` (the scores); ``train`` (name of the source split).
 
     Raises:
@@ -79,9 +80,9 @@ def select(
     pairs = [(w, float(first)) for w in options.w]
     if options.search == "grid":
         pairs = [(w, weight) for w in options.w for weight in options.weight]
-    best = max((run.mean(pair), pair) for pair in pairs)[1]
+    best = max((run.quality(pair), pair) for pair in pairs)[1]
     if options.search == "turns":
-        best = max((run.mean(pair), pair) for pair in [best, *((best[0], weight) for weight in options.weight)])[1]
+        best = max((run.quality(pair), pair) for pair in [best, *((best[0], weight) for weight in options.weight)])[1]
     values = {
         "chosen": {"w": best[0], "weight": best[1]},
         "main": run.main,
@@ -133,6 +134,11 @@ class _Runs:
     def mean(self, pair: tuple[float, float]) -> float:
         """Mean score of a pair over the folds."""
         return statistics.fmean(self.scores(pair))
+
+    def quality(self, pair: tuple[float, float]) -> float:
+        """Mean score of a pair; of an error its negative, so that more is better."""
+        mean = self.mean(pair)
+        return goodness(self.main, mean)
 
     def scores(self, pair: tuple[float, float]) -> list[float]:
         """Score of a pair on each fold."""

@@ -70,6 +70,17 @@ def test_own_split_of_the_project(tmp_path):
         opened(data=write_project(tmp_path / "q"), split_by="project")
 
 
+def test_mirror_pairs_of_the_labels_reach_the_skeleton(tmp_path):
+    write_pictures(tmp_path / "images" / "train", ["a.png", "b.png"])
+    (tmp_path / "labels" / "train").mkdir(parents=True)
+    for name in "ab":
+        (tmp_path / "labels" / "train" / f"{name}.txt").write_text("0 0.5 0.5 0.2 0.2" + " 0.5 0.5 2" * 3)
+    config = "train: images/train\nkpt_shape: [3, 3]\nflip_idx: [2, 1, 0]\n"
+    (tmp_path / "data.yaml").write_text(config)
+    skeleton = opened(data=tmp_path).table.skeleton
+    assert skeleton.keypoints == ("0", "1", "2") and skeleton.mirrors and skeleton.flip_index == (2, 1, 0)
+
+
 def test_boxes_that_nobody_drew(tmp_path):
     root = write_project(tmp_path / "p")
     assert opened(data=root, missing_boxes="whole").table[0].bbox.tolist() == [0, 0, 96, 64]

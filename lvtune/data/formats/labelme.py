@@ -103,7 +103,8 @@ def _taken_out(text: str, name: str) -> Path | None:
     except (binascii.Error, ValueError):
         return None
     mark = hashlib.sha256(data).hexdigest()[:20]
-    target = default_cache_dir() / "frames" / mark / name.rpartition("/")[2]
+    last = name.rpartition("/")[2]
+    target = default_cache_dir() / "frames" / mark / (last if _is_picture(Path(last)) else "picture.png")
     return target if target.is_file() else write_atomically(target, data)
 
 

@@ -67,7 +67,7 @@ class ProjectBuilder:
         if found is None:
             self._missing.append(name)
             return None
-        found = found.absolute()
+        found = found.resolve() if ".." in found.parts else found.absolute()
         if found in self._known:
             if self.finder.moved > moved and plain_name(name) not in self._names[found]:
                 raise DataError(

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -84,7 +86,7 @@ class TakenOut(FrameSource):
 
     def _save(self, frame: int, bgr: np.ndarray) -> None:
         _, data = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-        draft = self._file(frame).with_suffix(".part")
+        draft = self._file(frame).with_suffix(f".{os.getpid()}.part")
         draft.write_bytes(data.tobytes())
         draft.replace(self._file(frame))
 
@@ -127,16 +129,18 @@ class EmbeddedFrames(TakenOut):
     def __init__(self, video: Any, file: Path, dataset: str) -> None:
         about = file.stat()
         origin = getattr(video.source_video, "filename", None)
-        stem = Path(plain_name(origin)).stem if isinstance(origin, str) else dataset.partition("/")[0]
-        super().__init__(f"{dataset.partition('/')[0]}-{stem}" if stem not in dataset else stem,
-                         [str(file), dataset, str(about.st_size), str(about.st_mtime_ns)], file.name)  # fmt: skip
-        self._made, self._path, self._dataset = video, file, dataset
+        names = [dataset.partition("/")[0], *([Path(plain_name(origin)).stem] if isinstance(origin, str) else [])]
+        group = re.sub(r"[^\w-]+", "_", "-".join(names))
+        super().__init__(group, [str(file), dataset, str(about.st_size), str(about.st_mtime_ns)], file.name)
+        self._path, self._dataset = file, dataset
 
     def _write(self, frames: Sequence[int]) -> None:
         sleap_io: Any = need("sleap_io", f"SLEAP's {self._path.name}")
-        video = sleap_io.load_slp(str(self._path), open_videos=True)
+        # the one video alone is opened: others may name files or addresses elsewhere
+        video = sleap_io.load_slp(str(self._path), open_videos=False)
         mine = [one for one in video.videos if (one.backend_metadata or {}).get("dataset") == self._dataset]
         match = mine[0]
+        match.open()
         for frame in frames:
             image = np.asarray(match[frame])
             self._save(frame, np.repeat(image, 3, 2) if image.shape[2] == 1 else image[..., :3][..., ::-1])
