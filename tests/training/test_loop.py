@@ -25,7 +25,8 @@ from lvtune.training.optim import lr_factor, make_optimizer
 
 
 def options(**given):
-    given = {"epochs": 3, "batch_size": 4, "lr": 5e-3, "warmup": 0.0, "precision": "no"} | given
+    length = {} if "steps" in given else {"epochs": 3}
+    given = {**length, "batch_size": 4, "lr": 5e-3, "warmup": 0.0, "precision": "no"} | given
     return Recipe(train=TrainOptions(**given)).resolved().train
 
 
