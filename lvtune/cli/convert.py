@@ -36,7 +36,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def parser(argv: Sequence[str], summary: str) -> Parser:
-    """Adds the kind, the file and the folder to write into."""
+    """Adds the kind, the file and the options."""
     result = Parser("convert", summary)
     result.add_argument(
         "kind", metavar="KIND", help="vitpose (a base), vlpose (a base and an adapter) or data (labels)"

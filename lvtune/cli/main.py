@@ -33,7 +33,7 @@ COMMANDS = {
     "figure": "draw how a joint encoder sees source, target and sentences: as a map, or as ranked pictures",
     "reproduce": "show a publication's table beside our figures; run the rows that have none yet",
     "init-domain": "write a domain of your own pictures to a YAML file, to look through and change",
-    "convert": "convert released VLPose and original ViTPose checkpoints to lvtune's format, labels of tools to COCO's",
+    "convert": "convert checkpoints of other projects to lvtune's format, or labels of other tools to COCO's",
     "export": "write a base, alone or with an adapter, as an ONNX file or as a folder for transformers",
     "combine": "make one adapter of several: their average, their sum, or a stack",
     "push": "upload an adapter to the Hugging Face Hub, with a model card",

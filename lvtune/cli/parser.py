@@ -54,6 +54,7 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             formatter_class=_Help,
         )
+        self._optionals.title = "options of every command"
         self.leaves: dict[str, list[str]] = {}
         self.typed: list[str] = []
         self.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
@@ -155,7 +156,7 @@ def add_options(
 def _typed_path(path: str) -> str:
     """Returns the path as users type it: `--base.input-size` beside `--base`, like `--method.r` beside `--method`."""
     first, dot, rest = path.partition(".")
-    return first.removesuffix("_options") + dot + rest
+    return f"{first.removesuffix('_options')}.{rest}" if dot else path
 
 
 def _add(group: Any, strings: list[str], option: Option, prefix: str, default: Any) -> None:
