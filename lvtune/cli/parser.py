@@ -54,7 +54,7 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             formatter_class=_Help,
         )
-        self._optionals.title = "options of every command"
+        self._optionals.title = "general options"
         self.leaves: dict[str, list[str]] = {}
         self.typed: list[str] = []
         self.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
