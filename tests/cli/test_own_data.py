@@ -99,7 +99,7 @@ def test_init_domain_and_its_use(tmp_path, capsys):
     for argv in (["--domain", tmp_path / "mice.yaml"], [tmp_path / "mice.yaml"]):
         checked = answer(capsys, "check-data", *argv)
         assert checked["domain"] == "mice" and checked["ok"]
-    assert "which is there already" in fault(capsys, "init-domain", root, "--out", tmp_path / "mice.yaml")
+    assert "which exists" in fault(capsys, "init-domain", root, "--out", tmp_path / "mice.yaml")
     answer(capsys, "init-domain", root, "--out", tmp_path / "mice.yaml", "--force")
     assert ".yaml" in fault(capsys, "init-domain", root, "--out", "mice.txt")
 
