@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
+from lvtune.adapters.building import Predictor
 from lvtune.adapters.summing import exact_only, no_sum, sum_of_linear
 from lvtune.core.errors import LvtuneError
 
@@ -74,6 +75,11 @@ class Adapter(nn.Module):
     def lr_scale(self, name: str, options: TrainOptions) -> float:
         """Factor on the learning rate of the parameter ``name``."""
         return 1.0
+
+    def predictor_names(self) -> set[str]:
+        """Names of the parameters of the predictor that it brings; none where it brings none."""
+        found = [(name, module) for name, module in self.named_modules() if isinstance(module, Predictor)]
+        return {f"{name}.{part}" for name, module in found for part, _ in module.named_parameters()}
 
     def undecayed(self) -> Iterable[nn.Parameter]:
         """Parameters without weight decay beside biases and norms, such as positions and visual prompts."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lvtune.api.data_check import check_pictures
 from lvtune.api.few_shot import FewShotGuard
+from lvtune.api.held_out import held_out_watch
 from lvtune.api.job import Job, prepare, training_data
 from lvtune.api.memory import peak_device_memory_mb, peak_memory_mb, reset_peak_memory
 from lvtune.api.output_folder import check_output, input_files, input_folders, make_folder
@@ -127,7 +128,7 @@ class _Run:
     def tune(self) -> None:
         """Tunes the adapter and saves it, not yet scored."""
         job, few, start = self.job, self.few, self.start
-        for note in (*few.warnings, *job.objective.notes):
+        for note in dict.fromkeys((*job.train.table.notes, *job.test.table.notes, *few.warnings, *job.objective.notes)):
             self.say(f"note: {note}")
         self.say(f"tuning {self.recipe.method} on {few.pictures} pictures: {job.train.name}")
         reset_peak_memory()
@@ -135,7 +136,11 @@ class _Run:
         start.check()
         if start.note:
             self.say(start.note)
+        for decision in job.decisions:
+            self.say(decision.line())
         few.check()
+        if few.guarded is not None:
+            self.say(few.decision.line())
         self.history = self._tune()
         few.keep()
         self.seconds["tune"] = max(self.history.seconds, time.perf_counter() - started)
@@ -143,7 +148,7 @@ class _Run:
         save_adapter(job.adapter, self.folder, job.base, training=self._training(), metrics=None)
 
     def _tune(self) -> History:
-        job, options = self.job, self.job.options
+        job, options = self.job, self.few.options
         return tune(
             job.base,
             job.adapter,
@@ -154,6 +159,7 @@ class _Run:
             device=job.recipe.device,
             checkpoint=self.folder / CHECKPOINT_FILE if options.checkpoint_every else None,
             key=json.dumps(job.recipe.to_dict(), sort_keys=True),
+            watch=held_out_watch(job),
         )
 
     def score_adapter(self) -> None:
@@ -168,6 +174,7 @@ class _Run:
         values = _values(job, scoring, self.history, self.seconds) | self.values
         values["shots"], values["few"] = job.recipe.data.shots, self.few.to_dict()
         values["start"] = self.start.to_dict()
+        values["decisions"] = [d.to_dict() for d in (*job.decisions, self.start.decision, self.few.decision)]
         values["notes"] += [self.start.note] * bool(self.start.note)
         values["notes"] += [note for note in self.few.notes if note not in values["notes"]]
         values["base"] = {
@@ -246,5 +253,8 @@ def _values(job: Job, scoring: Scoring, history: History, seconds: dict[str, flo
             *job.train.table.notes, *job.test.table.notes, *job.objective.notes,
             *((table["scoring"]["target"] or {}).get("notes", [])),
         ],
-        "curves": {"steps": history.steps, "loss": history.loss, "val_steps": history.val_steps, "val": history.val},
+        "curves": {
+            "steps": history.steps, "loss": history.loss, "val_steps": history.val_steps, "val": history.val,
+            "px_steps": history.px_steps, "px_mean": history.px_mean, "empty_loss": history.empty_loss,
+        },
     }  # fmt: skip

@@ -15,13 +15,12 @@ from lvtune.api.output_folder import check_output, input_files, input_folders, m
 from lvtune.api.pose_table import PLAIN, check_layout
 from lvtune.api.score_files import SCORES_FILE, targets_of, write_scored
 from lvtune.bases.base import as_base
-from lvtune.bases.base_registry import load_base
 from lvtune.config.options import DataOptions, EvaluateOptions
 from lvtune.core.files import write_text
 from lvtune.evaluation.choosing import RankedCategories, choose
 from lvtune.evaluation.split_scoring import score_split
 from lvtune.evaluation.task import Scores
-from lvtune.hub.adapter_loading import open_adapter
+from lvtune.hub.adapter_loading import load_base_for, open_adapter
 from lvtune.language.ranking import RANKER
 from lvtune.patcher.attaching import attach
 from lvtune.training.engine import resolve_device
@@ -99,9 +98,9 @@ def evaluate(
     data, folder = data or DataOptions(), None if out is None else Path(out)
     if folder is not None:
         check_output(folder, targets_of(folder), folders=input_folders(data), files=input_files(data))
-    view = load_base(base, weights) if isinstance(base, str) else as_base(base)
+    view = load_base_for(adapter, base, weights) if isinstance(base, str) else as_base(base)
     view.model.to(resolve_device(device))
-    found = open_domain("custom" if data.annotations and domain == "demo-art" else domain, data)
+    found = open_domain("custom" if (data.annotations or data.data) and domain == "demo-art" else domain, data)
     target = limited(found.open(split, data), data)
     source = open_source(found, view, data, split)
     opened: Any = open_adapter(adapter, view)

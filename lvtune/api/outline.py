@@ -12,6 +12,7 @@ from lvtune.adapters.factory import create_adapter
 from lvtune.adapters.method_registry import METHODS
 from lvtune.api.job import embed, open_domain, sentences_for
 from lvtune.bases.base_registry import load_base
+from lvtune.bases.input_size import parse_size
 from lvtune.core.errors import LvtuneError
 from lvtune.language.bank import RANDOM, REDRAWN, SentenceBank, get_bank
 from lvtune.language.encoders import usual_width
@@ -38,12 +39,13 @@ def outline(recipe: Recipe, stopped: LvtuneError) -> tuple[Base, nn.Module, list
             method.
     """
     missing: list[LvtuneError] = []
+    size = parse_size(recipe.base_options.input_size)
     method, domain = METHODS.get(recipe.method), open_domain(recipe.domain, recipe.data)
-    base = _tried(lambda: load_base(recipe.base, recipe.weights, seed=recipe.seed), missing)
+    base = _tried(lambda: load_base(recipe.base, recipe.weights, seed=recipe.seed, input_size=size), missing)
     place = torch.device("cpu" if method.needs_storage else "meta")
     if base is None:
         with place:
-            base = load_base(recipe.base, "random")
+            base = load_base(recipe.base, "random", input_size=size)
     data = replace(recipe.data, boxes=None)
     splits = [_tried(lambda part=part: domain.open(part, data), missing) for part in ("train", "test")]
     skeleton = splits[0].table.skeleton if splits[0] is not None else domain.get_skeleton()

@@ -17,13 +17,12 @@ from lvtune.api.pose_files import POSES_FILE, targets_of, write_poses
 from lvtune.api.pose_table import PLAIN, check_layout
 from lvtune.api.routed import is_several, route_pictures
 from lvtune.bases.base import Base, as_base
-from lvtune.bases.base_registry import load_base
 from lvtune.core.errors import UsageError
 from lvtune.data.find_images import find_images
 from lvtune.data.hand_space import HandSpace
 from lvtune.evaluation.choosing import choose
 from lvtune.evaluation.metrics import SMALL_BOXES
-from lvtune.hub.adapter_loading import open_adapter
+from lvtune.hub.adapter_loading import load_base_for, open_adapter
 from lvtune.language.ranking import RANKER
 from lvtune.patcher.attaching import acting, attach
 from lvtune.training.engine import resolve_device
@@ -110,7 +109,7 @@ def predict(
                          "give --category auto")  # fmt: skip
     check_layout(layout)
     files, relative, left_out = _inputs(images, None if out is None else Path(out))
-    view = load_base(base, weights) if isinstance(base, str) else as_base(base)
+    view = load_base_for(adapter, base, weights) if isinstance(base, str) else as_base(base)
     view.model.to(resolve_device(device))
     single = route is None and not is_several(adapter)
     given: Any = adapter

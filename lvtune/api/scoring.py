@@ -105,7 +105,8 @@ class Scoring:
         skeleton, options = self.job.base.skeleton, self.job.recipe.evaluate
         if self.known is None:
             return self._score(split, skeleton)
-        key = (options.flip_test, options.p_cutoff)
+        # the fingerprint is that of the weights alone, and answers differ with the input size
+        key = (options.flip_test, options.p_cutoff, self.job.base.input_size)
         return self.known.before(self.mark, split, key, lambda: self._score(split, skeleton))
 
     def _is_as_before(self, split: Split, before: Scores, mark: str) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lvtune.api.recipe import TEXT_ONLY, Recipe
+from lvtune.cli.data_argument import add_data_argument, place_data
 from lvtune.cli.outcome import Outcome, say
 from lvtune.cli.output import number, outline, table
 from lvtune.cli.parser import CommandLineError, Parser, add_options, nested
@@ -25,6 +26,7 @@ from lvtune.evaluation.metrics import SMALL_BOXES
 def parser(argv: Sequence[str], summary: str, command: str = "adapt") -> Parser:
     """Options of the recipe and, where they are used or asked for, of method and objective."""
     result = Parser(command, summary)
+    add_data_argument(result)
     result.add_argument("--config", metavar="YAML", help="recipe file, or the name of a shipped recipe")
     if command == "adapt":
         result.add_argument("--dry-run", action="store_true", help="print what would be tuned, and stop")
@@ -81,6 +83,7 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
     Raises:
         CommandLineError: unknown options or wrong values, in either.
     """
+    place_data(args)
     values = read_yaml(args.config) if args.config else {}
     over = nested(args, Recipe)
     for kind in ("method", "objective"):

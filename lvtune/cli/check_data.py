@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from lvtune.cli.data_argument import add_data_argument, place_data
 from lvtune.cli.outcome import Outcome, choose_domain
 from lvtune.cli.output import outline
 from lvtune.cli.parser import Parser, add_options, from_args
@@ -29,12 +30,14 @@ class CheckDataCommand:
 def parser(argv: Sequence[str], summary: str) -> Parser:
     """Options of :class:`CheckDataCommand`."""
     result = Parser("check-data", summary)
+    add_data_argument(result)
     add_options(result, CheckDataCommand, title="what to check")
     return result
 
 
 def run(args: argparse.Namespace) -> Outcome:
     """Opens the parts and reads every picture once."""
+    place_data(args)
     command: CheckDataCommand = from_args(args, CheckDataCommand)
     from lvtune.api.job import limited, open_domain
     from lvtune.data.check import check_data

@@ -53,8 +53,9 @@ def run(args: argparse.Namespace) -> Outcome:
     out = _free(Path(command.out or Path("lvtune-out") / command.how), command.overwrite)
     name = command.base or made_for(args.adapters[0]).get("base", Recipe.base)
     import lvtune
+    from lvtune.hub.adapter_loading import load_base_for
 
-    base = lvtune.load_base(name, command.weights)
+    base = load_base_for(args.adapters, name, command.weights)
     found = _combined([lvtune.load_adapter(source, base) for source in args.adapters], command)
     lvtune.save_adapter(found, out, base)
     numbers = sum(value.numel() for value in found.tensors().values())

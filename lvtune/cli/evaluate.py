@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from lvtune.api.recipe import Recipe
+from lvtune.cli.data_argument import add_data_argument, place_data
 from lvtune.cli.outcome import Outcome, choose_domain, made_for, say
 from lvtune.cli.output import number, table
 from lvtune.cli.parser import Parser, add_options, from_args
@@ -48,12 +49,14 @@ class EvaluateCommand:
 def parser(argv: Sequence[str], summary: str) -> Parser:
     """Options of :class:`EvaluateCommand`."""
     result = Parser("evaluate", summary)
+    add_data_argument(result)
     add_options(result, EvaluateCommand, title="what to score")
     return result
 
 
 def run(args: argparse.Namespace) -> Outcome:
     """Scores the base, with the adapter if there is one."""
+    place_data(args)
     command: EvaluateCommand = from_args(args, EvaluateCommand)
     found = made_for(command.adapter)
     import lvtune

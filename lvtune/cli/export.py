@@ -52,8 +52,9 @@ def run(args: argparse.Namespace) -> Outcome:
     command: ExportCommand = from_args(args, ExportCommand)
     name = command.base or made_for(command.adapter).get("base", Recipe.base)
     import lvtune
+    from lvtune.hub.adapter_loading import load_base_for
 
-    base = lvtune.load_base(name, command.weights)
+    base = load_base_for(command.adapter, name, command.weights)
     adapter = None if command.adapter is None else lvtune.load_adapter(command.adapter, base)
     parts = [base.name, *([adapter.domain, adapter.method] if adapter is not None else [])]
     stem = "-".join(part for part in parts if part).replace("/", "-").replace(":", "-")

@@ -58,6 +58,8 @@ def outline(values: Mapping[str, Any], indent: str = "") -> str:
             lines += [f"{indent}{name}:", outline(value, indent + "  ")]
         elif isinstance(value, list | tuple) and any(isinstance(inner, Mapping) for inner in value):
             lines += [f"{indent}{name}:", *(f"{indent}  {one_line(show(inner))}" for inner in value)]
+        elif isinstance(value, list | tuple) and any(isinstance(inner, str) and " " in inner for inner in value):
+            lines += [f"{indent}{name}:", *(f"{indent}  - {one_line(inner)}" for inner in value)]
         else:
             lines.append(f"{indent}{name}: {one_line(show(value)) or '-'}")
     return "\n".join(lines)

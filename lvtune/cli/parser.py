@@ -71,7 +71,10 @@ class Parser(argparse.ArgumentParser):
 
     def usage_line(self) -> str:
         """The command with its positional arguments."""
-        places = [a.metavar or a.dest for a in self._get_positional_actions()]
+        places = [
+            f"[{a.metavar or a.dest}]" if a.nargs == "?" else a.metavar or a.dest
+            for a in self._get_positional_actions()
+        ]
         return " ".join([self.prog, *(str(place) for place in places), "[options]"])
 
     def error(self, message: str) -> NoReturn:
@@ -119,7 +122,7 @@ def add_options(
         room, _, leaf = option.path.rpartition(".")
         heading = f"{room}: {doc_of(cls, room).rstrip('.')}" if room else title
         group = groups.setdefault(heading, parser.add_argument_group(heading))
-        name = (prefix + option.path).replace("_", "-")
+        name = (prefix + _typed_path(option.path)).replace("_", "-")
         strings = [f"--{name}"]
         parser.leaves.setdefault(leaf.replace("_", "-"), []).append(name)
         short = f"--{leaf.replace('_', '-')}"
@@ -128,6 +131,12 @@ def add_options(
         if option.was:
             _add_old_name(group, strings, option, prefix)
         _add(group, strings, option, prefix, (defaults or {}).get(option.path, option.default))
+
+
+def _typed_path(path: str) -> str:
+    """The path as it is typed: `--base.input-size` beside `--base`, as `--method.r` beside `--method`."""
+    room, dot, rest = path.partition(".")
+    return room.removesuffix("_options") + dot + rest
 
 
 def _add(group: Any, strings: list[str], option: Option, prefix: str, default: Any) -> None:

@@ -117,9 +117,10 @@ class _Loader(yaml.SafeLoader):
         finally:
             self._depth -= 1
 
-    def construct_mapping(self, node: Node, deep: bool = False) -> dict[Any, Any]:
+    def construct_mapping(self, node: MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Refuses a key that occurs twice; PyYAML takes the last one without a word."""
         seen: set[tuple[str, str]] = set()
+        # an explicit tag can call a list a table; the parent class refuses it
         for key, _ in node.value if isinstance(node, MappingNode) else ():
             name = (key.tag, key.value) if isinstance(key, ScalarNode) else None
             if name in seen:

@@ -4,7 +4,7 @@ The recipe and every method's config are dataclasses with a docstring under each
 line are views of them, and both go through :func:`build`. A field's metadata may hold:
 
 - ``at_least``, ``at_most``, ``above``: the range of a number; without them, whole numbers have 32 bits;
-- ``instead_of``: the name of another field whose place this one takes, so that only one of them may be given;
+- ``instead_of``: names of other fields, with commas, whose place this one takes: only one of them may be given;
 - ``was``: the name of the field before it was renamed;
 - ``repeats``: True if the command line takes the option several times, once for each entry of a list.
 """
@@ -84,10 +84,24 @@ def hints_of(cls: type) -> dict[str, Any]:
 
 
 @functools.cache
-def rivals_of(cls: type) -> dict[str, str]:
-    """Returns field name to field name for pairs of which only one may be given (``instead_of``), both ways."""
-    pairs = {f.name: f.metadata["instead_of"] for f in dataclasses.fields(cls) if "instead_of" in f.metadata}
-    return pairs | {other: name for name, other in pairs.items()}
+def replaced_by(cls: type) -> dict[str, tuple[str, ...]]:
+    """Returns for each field with ``instead_of`` the names of the fields whose place it takes."""
+    return {
+        f.name: tuple(f.metadata["instead_of"].split(","))
+        for f in dataclasses.fields(cls)
+        if "instead_of" in f.metadata
+    }
+
+
+@functools.cache
+def rivals_of(cls: type) -> dict[str, set[str]]:
+    """Returns for each field the fields that may not be given beside it, by ``instead_of`` of either."""
+    rivals: dict[str, set[str]] = {f.name: set() for f in dataclasses.fields(cls)}
+    for name, others in replaced_by(cls).items():
+        for other in others:
+            rivals[name].add(other)
+            rivals[other].add(name)
+    return rivals
 
 
 def doc_of(cls: type, path: str) -> str:
@@ -192,10 +206,10 @@ def _nested(cls: type, name: str, value: Any, where: str) -> tuple[Any, list[Pro
 def _given_twice(cls: type, values: Mapping[str, Any], where: str) -> list[Problem]:
     """Finds pairs of options of which only one may be given."""
     pairs = [
-        (field.name, field.metadata["instead_of"])
-        for field in dataclasses.fields(cls)
-        if "instead_of" in field.metadata
-        and None not in (values.get(field.name), values.get(field.metadata["instead_of"]))
+        (name, other)
+        for name, others in replaced_by(cls).items()
+        for other in others
+        if None not in (values.get(name), values.get(other))
     ]
     return [
         (

@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from lvtune.config.schema import hints_of, rivals_of
+from lvtune.config.schema import hints_of, replaced_by, rivals_of
 
 
 def merge(below: Mapping[str, Any], above: Mapping[str, Any], cls: type | None = None) -> dict[str, Any]:
@@ -25,10 +25,14 @@ def merge(below: Mapping[str, Any], above: Mapping[str, Any], cls: type | None =
     merged = dict(below)
     rivals = rivals_of(cls) if cls is not None else {}
     for name, value in above.items():
-        if value is not None and rivals.get(name) is not None:
-            merged.pop(rivals[name], None)
-        both = isinstance(value, Mapping) and isinstance(merged.get(name), Mapping)
-        merged[name] = merge(merged[name], value, _part(cls, name)) if both else value
+        if value is not None:
+            for rival in rivals.get(name, ()):
+                merged.pop(rival, None)
+        inner = merged.get(name)
+        if isinstance(value, Mapping) and isinstance(inner, Mapping):
+            merged[name] = merge(inner, value, _part(cls, name))
+        else:
+            merged[name] = value
     return merged
 
 
@@ -41,11 +45,7 @@ def without_replaced(values: Mapping[str, Any], cls: type) -> dict[str, Any]:
         values: nested tables.
         cls: the dataclass of the options.
     """
-    replaced = {
-        field.metadata["instead_of"]
-        for field in dataclasses.fields(cls)
-        if "instead_of" in field.metadata and values.get(field.name) is not None
-    }
+    replaced = {other for name, others in replaced_by(cls).items() if values.get(name) is not None for other in others}
     cleaned = {name: value for name, value in values.items() if name not in replaced}
     for name, value in cleaned.items():
         part = _part(cls, name)

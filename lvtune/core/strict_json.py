@@ -1,4 +1,4 @@
-"""JSON from files that nobody vouches for: bounded in size, depth and number of values, and one meaning only."""
+"""Reads JSON of unknown origin: bounded in size, depth and number of values, and with one meaning only."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lvtune.core.errors import AdapterFileError, LvtuneError, UsageError
+from lvtune.core.text import short
 
 MAX_BYTES = 16 * 2**20
 """Bytes of one JSON text that are read; thousands of tensors and a long recipe take less than one million."""
@@ -32,7 +33,7 @@ def strict_json(
 
     Args:
         text: UTF-8.
-        what: how the text is called in errors.
+        what: the name of the text in errors.
         error: class of the error.
         fix: what a user can do about a damaged text.
         max_bytes: longest text that is parsed.
@@ -41,45 +42,52 @@ def strict_json(
         LvtuneError: not JSON, too long, too deep, too many values, a key given twice or longer than 1000 characters,
             a number that is not finite or has more than 40 digits, text with NUL or half of a surrogate pair.
     """
-
-    def refuse(given: str, expected: str) -> LvtuneError:
-        return error(f"{what} {given}", expected, fix)
-
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        result = dict(pairs)
-        if len(result) != len(pairs):
-            twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-            raise refuse(f"with the key {short(twice)} twice", "each key once")
-        return result
-
-    def constant(word: str) -> Any:
-        raise refuse(f"with {word}", "finite numbers")
-
-    def whole(digits: str) -> int:
-        if len(digits) > _MAX_DIGITS:
-            raise refuse(f"with a number of {len(digits)} digits", f"at most {_MAX_DIGITS}")
-        return int(digits)
-
-    def real(digits: str) -> float:
-        value = float(digits) if len(digits) <= _MAX_DIGITS else float("inf")
-        if value in (float("inf"), float("-inf")):
-            raise refuse(f"with the number {short(digits, quote=False)}", "finite numbers")
-        return value
-
     if len(text) > max_bytes:
-        raise refuse(f"of {len(text):,} bytes", f"at most {max_bytes:,}")
+        raise error(f"{what} of {len(text):,} bytes", f"at most {max_bytes:,}", fix)
     marks = (",", "[", "{") if isinstance(text, str) else (b",", b"[", b"{")
     if sum(text.count(mark) for mark in marks) > MAX_VALUES:  # type: ignore[arg-type]
-        raise refuse("with more than a million values", f"at most {MAX_VALUES:,}")
+        raise error(f"{what} with more than a million values", f"at most {MAX_VALUES:,}", fix)
     try:
         value = json.loads(
-            text, object_pairs_hook=once, parse_constant=constant, parse_int=whole, parse_float=real
+            text, object_pairs_hook=_once, parse_constant=_constant, parse_int=_whole, parse_float=_real
         )  # fmt: skip
+        fault = _fault(value)
+    except _Refused as refused:
+        fault = refused.args
     except (ValueError, RecursionError) as reason:  # UnicodeDecodeError is a ValueError
-        raise refuse(f"that is not JSON ({short(str(reason), quote=False)})", "a JSON object") from None
-    fault = _fault(value)
+        raise error(f"{what} that is not JSON ({short(reason, quote=False)})", "a JSON object", fix) from None
     if fault is not None:
-        raise refuse(*fault)
+        given, expected = fault
+        raise error(f"{what} {given}", expected, fix)
+    return value
+
+
+class _Refused(Exception):
+    """Ends the parser: what was given, and what was expected."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise _Refused(f"with the key {short(twice)} twice", "each key once")
+    return result
+
+
+def _constant(word: str) -> Any:
+    raise _Refused(f"with {word}", "finite numbers")
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MAX_DIGITS:
+        raise _Refused(f"with a number of {len(digits)} digits", f"at most {_MAX_DIGITS}")
+    return int(digits)
+
+
+def _real(digits: str) -> float:
+    value = float(digits) if len(digits) <= _MAX_DIGITS else float("inf")
+    if value in (float("inf"), float("-inf")):
+        raise _Refused(f"with the number {short(digits, quote=False)}", "finite numbers")
     return value
 
 
@@ -115,14 +123,6 @@ def canonical_json(value: Any, what: str, *, indent: int | None = None) -> str:
             "words, finite numbers, true, false, null, lists and dicts of these",
             "give null where a number is missing",
         ) from error
-
-
-def short(text: object, *, quote: bool = True) -> str:
-    """Returns foreign text for an error: control characters escaped, cut after 80 characters."""
-    plain = str(text)
-    shown = repr(plain[:200])
-    shown = shown if quote else shown[1:-1]
-    return shown if len(shown) <= 80 and len(plain) <= 200 else shown[:77] + "..."
 
 
 def _fault(value: Any) -> tuple[str, str] | None:

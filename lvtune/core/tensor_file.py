@@ -21,7 +21,8 @@ from torch import Tensor
 
 from lvtune.core.errors import AdapterFileError, LvtuneError
 from lvtune.core.strict_json import MAX_BYTES as MAX_HEADER
-from lvtune.core.strict_json import short, strict_json
+from lvtune.core.strict_json import strict_json
+from lvtune.core.text import short
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def hash_tensors(tensors: Iterable[tuple[str, Tensor]], dtype: torch.dtype | Non
         key = f"{name}\0{str(plain.dtype).removeprefix('torch.')}\0{list(plain.shape)}".encode()
         # the length in front keeps two lists of tensors from ever giving the same stream of bytes
         digest.update(struct.pack("<Q", len(key)) + key)
-        digest.update(plain.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(plain.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -56,6 +56,19 @@ def brief(value: object) -> str:
     return _Brief().repr(value)
 
 
+def short(text: object, *, quote: bool = True) -> str:
+    """Returns text of unknown origin for an error: quoted, control characters escaped, cut after 80 characters.
+
+    Args:
+        text: for example a name in a file.
+        quote: False leaves the quotation marks out.
+    """
+    plain = str(text)
+    shown = repr(plain[:200])
+    shown = shown if quote else shown[1:-1]
+    return shown if len(shown) <= 80 and len(plain) <= 200 else shown[:77] + "..."
+
+
 def cut(text: object, limit: int = 60) -> str:
     """Returns ``text`` with at most ``limit`` characters, cut at the end."""
     text = str(text) if not isinstance(text, int) else brief(text)

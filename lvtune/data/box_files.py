@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from lvtune.core.errors import DataError
-from lvtune.data.coco_file import load_json
+from lvtune.data.json_file import load_json
 
 Key = int | str
 """A picture: COCO's image id, or the file name."""

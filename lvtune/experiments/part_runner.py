@@ -39,7 +39,7 @@ def adapt_parts(recipe: Recipe, folder: Path, say: Say) -> None:
 
 def _run(recipe: Recipe, folder: Path, say: Say) -> dict[str, Any]:
     from lvtune.api.evaluating import evaluate
-    from lvtune.bases.base_registry import load_base
+    from lvtune.hub.adapter_loading import load_base_for
 
     parts = {name: get_domain(name) for name in recipe.domain.split("+")}
     places = folders_of(parts, recipe.data.data)
@@ -53,7 +53,7 @@ def _run(recipe: Recipe, folder: Path, say: Say) -> dict[str, Any]:
         say(f"testing on {name}")
         data = replace(of(name), source_data=None, source_domain=None)
         # a base with random weights is the same again by its seed alone
-        base = load_base(recipe.base, recipe.weights, seed=recipe.seed)
+        base = load_base_for(folder, recipe.base, recipe.weights, seed=recipe.seed)
         found = evaluate(base, folder, name, data=data, flip_test=options.flip_test, batch_size=options.batch_size,
                          device=recipe.device)  # fmt: skip
         values["parts"][name] = {key: found["target"][key] for key in values["parts"][first] if key in found["target"]}

@@ -88,13 +88,12 @@ def _one_of_each(split: Split, most: int) -> list[int]:
 
 def _predict(recipe: Any, adapter: Path | None, part: Split) -> tuple[np.ndarray, np.ndarray, Any]:
     """Key points (n, K, 2), scores (n, K) and skeleton of the few persons drawn."""
-    from lvtune.bases.base_registry import load_base
     from lvtune.evaluation.choosing import choose
     from lvtune.evaluation.inference import predict_split
-    from lvtune.hub.adapter_loading import load_adapter
+    from lvtune.hub.adapter_loading import load_adapter, load_base_for
     from lvtune.patcher.attaching import attach
 
-    base = load_base(recipe.base, recipe.weights, seed=recipe.seed)
+    base = load_base_for(adapter, recipe.base, recipe.weights, seed=recipe.seed)
     options = recipe.evaluate
     if adapter is None:
         return (*predict_split(base, part, category=None, flip_test=options.flip_test), base.skeleton)

@@ -169,7 +169,7 @@ def _picture(at: Publication) -> str:
 
 
 def _usage(config: Mapping[str, Any], at: Publication) -> str:
-    name = code(config["base"]["name"])
+    name, size = code(config["base"]["name"]), tuple(config["base"]["input_size"])
     categories = list(config.get("prompts") or {})
     category = f', category="{code(categories[0])}"' if categories else ""
     hint = "  # category left out: the mean of all sentences" if categories else ""
@@ -178,7 +178,7 @@ def _usage(config: Mapping[str, Any], at: Publication) -> str:
 
 ```python
 import lvtune
-base = lvtune.load_base("{name}")
+base = lvtune.load_base("{name}", input_size={size})
 adapter = lvtune.load_adapter("{source}", base)
 with lvtune.attach(base, adapter):
     heatmaps = base(pixel_values{category}){hint}

@@ -14,7 +14,8 @@ from torch import nn
 
 from lvtune.bases.fingerprint import PRECISIONS, fingerprint, precision_of
 from lvtune.core.errors import AdapterFileError
-from lvtune.core.strict_json import canonical_json, short
+from lvtune.core.strict_json import canonical_json
+from lvtune.core.text import short
 from lvtune.core.version import __version__
 
 FORMAT_VERSION = 1
@@ -184,19 +185,27 @@ def _check_fields(values: Mapping[str, Any], fields: Mapping[str, tuple[type, ..
             )  # fmt: skip
 
 
-def check_base(config: Mapping[str, Any], base: nn.Module, prints: dict[str, str] | None = None) -> None:
+def check_base(
+    config: Mapping[str, Any],
+    base: nn.Module,
+    prints: dict[str, str] | None = None,
+    any_input_size: bool = False,
+) -> None:
     """Checks that the base at hand is the one that the adapter was tuned on; see :func:`base_misfit`.
 
     Raises:
         AdapterFileError: other weights, or another input size.
     """
-    misfit = base_misfit(config, base, prints)
+    misfit = base_misfit(config, base, prints, any_input_size)
     if misfit is not None:
         raise misfit
 
 
 def base_misfit(
-    config: Mapping[str, Any], base: nn.Module, prints: dict[str, str] | None = None
+    config: Mapping[str, Any],
+    base: nn.Module,
+    prints: dict[str, str] | None = None,
+    any_input_size: bool = False,
 ) -> AdapterFileError | None:
     """Compares the base at hand with the one that the adapter was tuned on, in the dtype at hand.
 
@@ -206,6 +215,7 @@ def base_misfit(
         config: of the adapter file.
         base: a base or a plain model that some family knows.
         prints: the base's fingerprints by precision, as far as they are known; the one needed is added.
+        any_input_size: do not compare the input size.
 
     Returns:
         The error of a base with other weights or another input size; None where the adapter fits.
@@ -215,7 +225,7 @@ def base_misfit(
     view, wanted = as_base(base), config["base"]
     recorded = wanted["fingerprint"]
     own = precision_of(view)
-    usable = [name for name in (PRECISIONS if own == "float32" else [own]) if name in recorded]
+    usable = [name for name in PRECISIONS if name in recorded and own in ("float32", name)]
     if not usable:
         tuned_in = short(", ".join(recorded), quote=False)
         return AdapterFileError(
@@ -234,9 +244,12 @@ def base_misfit(
             f"{name}{source}, fingerprint {sha}…",
             f"load that base: --base {name}" if name != view.name else "load the weights it was tuned on (--weights)",
         )
-    if tuple(view.input_size) != tuple(wanted["input_size"]):
+    size = tuple(wanted["input_size"])
+    if not any_input_size and tuple(view.input_size) != size:
+        name = short(view.name, quote=False)
         return AdapterFileError(
             f"base {view.name} for pictures of {tuple(view.input_size)} (height, width)",
-            f"{tuple(wanted['input_size'])}, which the adapter was tuned at", "load the base at that input size",
-        )  # fmt: skip
+            f"{size}, which the adapter was tuned at",
+            f'load the base at that input size: lvtune.load_base("{name}", input_size={size})',
+        )
     return None

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from lvtune.core.errors import AdapterFileError, UsageError
 from lvtune.core.files import staged, sweep, sync_folder, user_errors, write_atomically
-from lvtune.core.strict_json import MAX_BYTES, canonical_json, short, strict_json
+from lvtune.core.strict_json import MAX_BYTES, canonical_json, strict_json
 from lvtune.core.tensor_file import hash_tensors, metadata_of, pack, unpack
+from lvtune.core.text import short
 from lvtune.storage.adapter_config import (
     FORMAT_VERSION,
     check_base,
@@ -207,7 +208,7 @@ def _read(file: Path, copy: Path | None) -> tuple[dict[str, Tensor], dict[str, A
         )
     config = strict_json(packed.metadata[HEADER_KEY], f"the config in '{file}'")
     check_config(config, f"the config in '{file}'")
-    if text is not None:
+    if copy is not None and text is not None:
         _check_copy(config, strict_json(text, f"'{copy}'"), copy)
     if hash_tensors(packed.tensors.items()) != config["tensors_sha256"]:
         raise AdapterFileError(

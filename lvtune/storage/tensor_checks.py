@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lvtune.core.errors import AdapterFileError
-from lvtune.core.strict_json import short
+from lvtune.core.text import short
 
 
 def check_finite(tensors: Mapping[str, Tensor], fix: str) -> None:

@@ -164,13 +164,17 @@ def _charts(report: Report) -> list[Markup]:
     loss = curves.get("loss") or []
     steps = curves.get("steps") or list(range(1, len(loss) + 1))
     lines = [Series(steps, loss, "faint"), Series(steps, smooth(loss, max(1, len(loss) // 40)))]
-    charts = [line_chart("Loss", lines, y_label="loss")]
+    empty = curves.get("empty_loss")
+    floor = [] if empty is None else [Level(empty, "an empty answer")]
+    charts = [line_chart("Loss", lines, y_label="loss", levels=floor)]
     val = curves.get("val") or []
     val_steps = curves.get("val_steps") or list(range(1, len(val) + 1))
     before = score(report, "target", "before", main)
     levels = [] if before is None else [Level(before, "test score, base alone")]
     title = f"Validation {name_of(main)}"
     charts.append(line_chart(title, [Series(val_steps, val, "dots")], y_label=title_of(main), levels=levels))
+    watched = Series(curves.get("px_steps") or [], curves.get("px_mean") or [], "dots")
+    charts.append(line_chart("Mean error on held-out frames", [watched], y_label="pixels"))
     return [chart for chart in charts if chart]
 
 

@@ -33,6 +33,7 @@ MERGES = "a0: &a0 {x: 1}\n" + "".join(f"a{i}: &a{i} {{<<: [*a{i - 1}, *a{i - 1}]
         (f"seed: 0x{'f' * 5000}", "a number of 5,002 characters"),
         (f"lr: {'9' * 5000}.0", "a number of 5,002 characters"),
         ("a: !!int x", "does not fit its tag"),
+        ("a: !!map [x]", "expected a mapping node"),
         ("a: !!bool x", "does not fit its tag"),
         ("a: !!timestamp x", "could not determine a constructor"),
         ("a: !!python/object/apply:os.system [ls]", "could not determine a constructor"),

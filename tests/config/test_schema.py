@@ -9,7 +9,8 @@ import pytest
 
 from lvtune.config.coerce import coerce, describe
 from lvtune.config.options import TrainOptions
-from lvtune.config.schema import build, field_docs, make, options_of
+from lvtune.config.schema import build, field_docs, make, options_of, rivals_of
+from lvtune.config.tables import merge
 from lvtune.core.errors import LvtuneError, UsageError
 
 
@@ -127,6 +128,27 @@ def test_ranges_are_checked_and_huge_values_are_cut(values, given, expected, fix
 def test_limits_themselves_are_fine():
     made = make(Limited, {"seed": 2**32 - 1, "lr": 100, "count": "-2147483648", "several": "1,2"})
     assert made == Limited(2**32 - 1, -(2**31), 100.0, (1, 2))
+
+
+@dataclass(frozen=True)
+class Exclusive:
+    epochs: int | None = None
+    """One."""
+    steps: int | None = field(default=None, metadata={"instead_of": "epochs"})
+    """Two."""
+    minutes: int | None = field(default=None, metadata={"instead_of": "epochs,steps"})
+    """Three."""
+
+
+def test_one_of_three_may_be_given():
+    assert rivals_of(Exclusive) == {
+        "epochs": {"steps", "minutes"}, "steps": {"epochs", "minutes"}, "minutes": {"epochs", "steps"}
+    }  # fmt: skip
+    assert make(Exclusive, {"minutes": 3, "epochs": None}).minutes == 3
+    assert merge({"epochs": 1, "steps": None}, {"minutes": 3}, Exclusive) == {"minutes": 3}
+    assert merge({"minutes": 3}, {"epochs": 1}, Exclusive) == {"epochs": 1}
+    _, problems = build(Exclusive, {"minutes": 3, "epochs": 1, "steps": 2})
+    assert len(problems) == 3 and problems[0][0] == "both epochs = 1 and steps = 2"
 
 
 def test_messages_stay_short():

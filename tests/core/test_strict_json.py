@@ -8,7 +8,8 @@ from memory_cap import run_capped
 from mutants import mutants
 
 from lvtune.core.errors import AdapterFileError, DataError
-from lvtune.core.strict_json import MAX_DEPTH, MAX_VALUES, canonical_json, read_json, short, strict_json
+from lvtune.core.strict_json import MAX_DEPTH, MAX_VALUES, canonical_json, read_json, strict_json
+from lvtune.core.text import short
 
 
 @pytest.mark.parametrize(

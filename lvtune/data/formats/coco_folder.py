@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 
 from lvtune.core.errors import DataError
+from lvtune.data.flip_pairs import pairs_of_category
 from lvtune.data.formats.json_files import json_in, load, peek
 from lvtune.data.formats.label_project import LabelProject
 from lvtune.data.formats.picture_finder import PictureFinder
 from lvtune.data.formats.project_builder import ProjectBuilder
 from lvtune.data.formats.tool_registry import FORMATS, LabelFormat
+from lvtune.data.picture_names import is_inside
+from lvtune.data.skeleton_links import read_links
 
 TOOL = "COCO"
 _PARTS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -42,13 +45,38 @@ def _files(folder: Path) -> list[Path]:
     return [file for file in files if is_keypoint_coco(peek(file))]
 
 
-def _read(entry: Path) -> LabelProject:
+def parts_of(folder: Path) -> dict[str, tuple[Path, Path]] | None:
+    """Part to its annotation file and the folder of its pictures; "all" for one file that names no part.
+
+    None where several files make up one part.
+    """
+    files = _files(folder)
+    named = [_part_of(file) for file in files]
+    if not files or len(set(named)) < len(named) or (len(files) > 1 and "" in named):
+        return None
+    only = len(files) == 1 and named[0] in ("", "train")
+    parts = ["all"] if only else named
+    return {part: (file, _pictures_of(file, folder)) for part, file in zip(parts, files, strict=True)}
+
+
+def _pictures_of(file: Path, folder: Path) -> Path:
+    """The folder that holds the first picture of a file under the name that the file gives; else the whole folder."""
+    images = load(file).get("images") or [{}]
+    name = str(images[0].get("file_name") or "") if isinstance(images[0], dict) else ""
+    inside = [path for base in (folder, folder / "images") if base.is_dir() for path in sorted(base.iterdir())]
+    places = [file.parent, folder, folder / "images", *(path for path in inside if path.is_dir())]
+    part = _part_of(file)
+    places.sort(key=lambda path: path not in (folder, file.parent) and _part_of(path / "x") != part)
+    return next((place for place in places if is_inside(name) and (place / name).is_file()), folder)
+
+
+def _read(entry: Path, more: Sequence[Path] = ()) -> LabelProject:
     files = _files(entry) if entry.is_dir() else [entry]
     root = entry if entry.is_dir() else entry.parent
     root = root.parent if root.name == "annotations" else root
     category = _category(load(files[0]), files[0])
     names = [str(name) for name in category["keypoints"]]
-    builder = ProjectBuilder(TOOL, root, names, PictureFinder([root, root / "images"]))
+    builder = ProjectBuilder(TOOL, root, names, PictureFinder([root, root / "images", *more]))
     odd: Counter[str] = Counter()
     parts: dict[str, list[int]] = {}
     for file in files:
@@ -63,8 +91,9 @@ def _read(entry: Path) -> LabelProject:
         parts.setdefault(part, []).extend(place for place in places if place is not None)
     builder.notes += [f"{count} {what}" for what, count in odd.items() if count]
     own = "" not in parts and len(parts) > 1
-    links = _links(category.get("skeleton"), len(names), builder.notes)
-    return builder.finish(links=links, flip_pairs=_pairs(category, names), splits=parts if own else {})
+    links = read_links(category.get("skeleton"), len(names), builder.notes)
+    pairs = pairs_of_category(category, names, builder.notes)
+    return builder.finish(links=links, flip_pairs=pairs, splits=parts if own else {})
 
 
 def _part_of(file: Path) -> str:
@@ -89,31 +118,6 @@ def _category(values: Mapping[str, Any], file: Path) -> dict[str, Any]:
             "one set of key points a file", "split the file",
         )  # fmt: skip
     return posed[0]
-
-
-def _links(skeleton: Any, count: int, notes: list[str]) -> list[tuple[int, int]]:
-    """Pairs of places from 0, of COCO's pairs from 1; those that cannot be are dropped with a note."""
-    pairs = [(p[0], p[1]) for p in skeleton or () if isinstance(p, list | tuple) and len(p) == 2]
-    pairs = [(int(a), int(b)) for a, b in pairs if isinstance(a, int) and isinstance(b, int)]
-    start = 0 if any(0 in pair for pair in pairs) else 1
-    kept = [(a - start, b - start) for a, b in pairs if min(a, b) - start >= 0 and max(a, b) - start < count]
-    lost = len(skeleton or ()) - len(kept)
-    notes += [f"{lost} links of the skeleton point to no key point: dropped"] if lost else []
-    notes += ["the links of the skeleton count from 0"] if start == 0 and kept else []
-    return kept
-
-
-def _pairs(category: Mapping[str, Any], names: Sequence[str]) -> list[tuple[int, int]] | None:
-    """Mirror pairs where the category gives them, as names or places."""
-    given = category.get("flip_pairs")
-    if not isinstance(given, list):
-        return None
-    pairs = []
-    for pair in given:
-        ends = [names.index(end) if end in names else end for end in pair] if isinstance(pair, list) else []
-        if len(ends) == 2 and all(isinstance(end, int) and 0 <= end < len(names) for end in ends):
-            pairs.append((ends[0], ends[1]))
-    return pairs
 
 
 def _add_file(builder: ProjectBuilder, file: Path, values: Mapping[str, Any], odd: Counter[str]) -> list[int | None]:

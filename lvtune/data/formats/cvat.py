@@ -18,6 +18,7 @@ import numpy as np
 from lvtune.core.errors import DataError
 from lvtune.data.formats.grouping import Mark, instances_of
 from lvtune.data.formats.label_project import LabelProject
+from lvtune.data.formats.picture_finder import PictureFinder
 from lvtune.data.formats.project_builder import ProjectBuilder
 from lvtune.data.formats.safe_xml import parse_xml, peek_root
 from lvtune.data.formats.tool_registry import FORMATS, LabelFormat
@@ -32,7 +33,7 @@ def _entry(path: Path) -> Path | None:
     return next((file for file in files if peek_root(file) == "annotations"), None)
 
 
-def _read(entry: Path) -> LabelProject:
+def _read(entry: Path, more: Sequence[Path] = ()) -> LabelProject:
     root = parse_xml(entry)
     images = root.findall("image")
     if not images and root.find("track") is not None:
@@ -41,7 +42,7 @@ def _read(entry: Path) -> LabelProject:
             'export again as "CVAT for images 1.1" and save images',
         )  # fmt: skip
     names, links = _skeleton(root)
-    builder = ProjectBuilder(TOOL, entry.parent, names)
+    builder = ProjectBuilder(TOOL, entry.parent, names, PictureFinder([entry.parent, *more]))
     odd: Counter[str] = Counter()
     parts: dict[str, list[int]] = {}
     total = 0

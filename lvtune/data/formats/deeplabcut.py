@@ -14,6 +14,7 @@ import numpy as np
 from lvtune.core.errors import DataError
 from lvtune.data.formats.deeplabcut_splits import read_splits
 from lvtune.data.formats.label_project import LabelProject
+from lvtune.data.formats.picture_finder import PictureFinder
 from lvtune.data.formats.point_table import PointTable, is_point_csv, read_point_table
 from lvtune.data.formats.project_builder import ProjectBuilder
 from lvtune.data.formats.project_yaml import load_yaml, peek_yaml
@@ -68,9 +69,9 @@ def _table_of(folder: Path, scorer: str) -> Path | None:
     return min(mine, key=lambda file: file.suffix.lower() != ".csv", default=None)
 
 
-def _read(entry: Path) -> LabelProject:
+def _read(entry: Path, more: Sequence[Path] = ()) -> LabelProject:
     if entry.is_dir():
-        return _project(entry.parent, {}, _tables(entry))
+        return _project(entry.parent, {}, _tables(entry), more)
     if entry.suffix.lower() in (".yaml", ".yml"):
         config = load_yaml(entry)
         labeled = entry.parent / "labeled-data"
@@ -80,16 +81,16 @@ def _read(entry: Path) -> LabelProject:
                 f"the {TOOL} project {entry.parent} without labels",
                 "labeled-data/VIDEO/CollectedData_SCORER.csv or .h5", "label frames in DeepLabCut, and save",
             )  # fmt: skip
-        return _project(entry.parent, config, tables)
+        return _project(entry.parent, config, tables, more)
     home = entry.parent.parent.parent if entry.parent.parent.name == "labeled-data" else entry.parent
     config = peek_yaml(home / "config.yaml") if _is_config(home / "config.yaml") else {}
-    return _project(home, config, [entry])
+    return _project(home, config, [entry], more)
 
 
-def _project(root: Path, config: dict[str, Any], files: Sequence[Path]) -> LabelProject:
+def _project(root: Path, config: dict[str, Any], files: Sequence[Path], more: Sequence[Path]) -> LabelProject:
     tables = [read_point_table(file) for file in files]
     names, unique, notes = body_parts(config, tables)
-    builder = ProjectBuilder(TOOL, root, names)
+    builder = ProjectBuilder(TOOL, root, names, PictureFinder([root, *more]))
     builder.notes += notes
     rows: dict[str, int] = {}
     for table in tables:

@@ -34,6 +34,11 @@ def _load(path: Path, _changed: int, size: int) -> Any:
     return json.loads(path.read_bytes().decode("utf-8-sig"))
 
 
+def forget() -> None:
+    """Drops the files that are kept in memory."""
+    _load.cache_clear()
+
+
 def peek(path: Path) -> Any:
     """Returns what a JSON file holds, or None where it is none."""
     try:

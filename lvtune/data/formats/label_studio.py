@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +59,12 @@ def _entry(path: Path) -> Path | None:
     return None
 
 
-def _read(entry: Path) -> LabelProject:
+def _read(entry: Path, more: Sequence[Path] = ()) -> LabelProject:
     tasks = [task for task in load(entry) if isinstance(task, dict)]
     chosen = [(task, *_annotation(task)) for task in tasks]
     results = [result for _, result, _ in chosen]
     names, notes = _names(entry.parent, results)
-    builder = ProjectBuilder(TOOL, entry.parent, names, _Finder([entry.parent]))
+    builder = ProjectBuilder(TOOL, entry.parent, names, _Finder([entry.parent, *more]))
     builder.notes += notes
     odd: Counter[str] = Counter()
     total = 0

@@ -20,7 +20,7 @@ from lvtune.data.arrow import default_cache_dir
 from lvtune.data.formats.grouping import Group, Mark, instances_of
 from lvtune.data.formats.json_files import json_in, peek
 from lvtune.data.formats.label_project import LabelProject
-from lvtune.data.formats.picture_finder import PICTURE_SUFFIXES, plain_name
+from lvtune.data.formats.picture_finder import PICTURE_SUFFIXES, PictureFinder, plain_name
 from lvtune.data.formats.project_builder import ProjectBuilder
 from lvtune.data.formats.tool_registry import FORMATS, LabelFormat
 
@@ -44,10 +44,10 @@ def _files(folder: Path) -> list[Path]:
     return json_in(folder) or sorted(path for path in folder.glob("*/*.json") if path.is_file())
 
 
-def _read(entry: Path) -> LabelProject:
+def _read(entry: Path, more: Sequence[Path] = ()) -> LabelProject:
     files = {file: values for file in _files(entry) if _is_labelme(values := peek(file))}
     names, notes = _names(entry, list(files.values()))
-    builder = ProjectBuilder(TOOL, entry, names)
+    builder = ProjectBuilder(TOOL, entry, names, PictureFinder([entry, *more]))
     builder.notes += notes
     odd: Counter[str] = Counter()
     for file, values in files.items():
@@ -103,7 +103,8 @@ def _taken_out(text: str, name: str) -> Path | None:
     except (binascii.Error, ValueError):
         return None
     mark = hashlib.sha256(data).hexdigest()[:20]
-    target = default_cache_dir() / "frames" / mark / name.rpartition("/")[2]
+    last = name.rpartition("/")[2]
+    target = default_cache_dir() / "frames" / mark / (last if _is_picture(Path(last)) else "picture.png")
     return target if target.is_file() else write_atomically(target, data)
 
 

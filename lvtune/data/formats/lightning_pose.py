@@ -5,11 +5,13 @@ Facts of the format: Lightning Pose's example mirror-mouse and documentation (li
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from lvtune.core.errors import DataError
 from lvtune.data.formats.deeplabcut import add_table, body_parts
 from lvtune.data.formats.label_project import LabelProject
+from lvtune.data.formats.picture_finder import PictureFinder
 from lvtune.data.formats.point_table import is_point_csv, read_point_table
 from lvtune.data.formats.project_builder import ProjectBuilder
 from lvtune.data.formats.tool_registry import FORMATS, LabelFormat
@@ -30,7 +32,7 @@ def _tables(folder: Path) -> list[Path]:
     return [file for file in sorted(folder.glob("*.csv")) if is_point_csv(file)]
 
 
-def _read(entry: Path) -> LabelProject:
+def _read(entry: Path, more: Sequence[Path] = ()) -> LabelProject:
     root = entry if entry.is_dir() else entry.parent
     tables = [read_point_table(file) for file in (_tables(entry) if entry.is_dir() else [entry])]
     names, _, notes = body_parts({}, tables[:1])
@@ -40,7 +42,7 @@ def _read(entry: Path) -> LabelProject:
                 f"{root} with tables of different key points ({tables[0].file.name}, {table.file.name})",
                 "tables of the same key points", f"give one of them, such as {tables[0].file}",
             )  # fmt: skip
-    builder = ProjectBuilder(TOOL, root, names)
+    builder = ProjectBuilder(TOOL, root, names, PictureFinder([root, *more]))
     builder.notes += notes
     splits: dict[str, list[int]] = {"train": [], "test": []}
     for table in tables:

@@ -12,8 +12,10 @@ from urllib.parse import unquote
 
 from lvtune.core.errors import DataError
 from lvtune.data.find_images import SUFFIXES
+from lvtune.data.image_header import read_header
 
-PICTURE_SUFFIXES = (*SUFFIXES, ".gif", ".avif", ".jp2")
+PICTURE_SUFFIXES = (*SUFFIXES, ".avif", ".jp2", ".j2k", ".heic", ".heif")
+_HEAD = 65536
 _DRIVE = re.compile(r"^[A-Za-z]:/")
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
@@ -104,18 +106,15 @@ def picture_size(path: Path) -> tuple[int, int]:
     Raises:
         DataError: not a picture, or one that cannot be read.
     """
-    from PIL import Image, UnidentifiedImageError
-
     try:
-        with Image.open(path) as image:
-            width, height = image.size
-            # getexif would decode the whole of a PNG that has no EXIF
-            plain = image.format == "PNG" and "exif" not in image.info
-            turned = not plain and image.getexif().get(0x0112, 1) >= 5
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise DataError(f"picture {path}: {reason}", "a whole picture", "copy the picture again") from None
-    return (height, width) if turned else (width, height)
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+            found = read_header(head) or read_header(head + file.read())
+    except OSError as error:
+        raise DataError(f"picture {path}: {error.strerror}", "a file that can be read", "check the file") from None
+    if found is None:
+        raise DataError(f"picture {path}: not a picture, or broken", "a whole picture", "copy the picture again")
+    return found.upright
 
 
 def _folded(name: str) -> str:

@@ -22,12 +22,11 @@ class ProjectBuilder:
         tool: name of the tool, for errors and notes.
         root: folder that the names of the pictures are relative to.
         keypoints: K names in the order of the project.
-        finder: looks for the pictures; by default below ``root``.
+        finder: looks for the pictures.
     """
 
-    def __init__(self, tool: str, root: Path, keypoints: Sequence[str], finder: PictureFinder | None = None) -> None:
-        self.tool, self.root, self.keypoints = tool, root.resolve(), tuple(keypoints)
-        self.finder = finder or PictureFinder([root])
+    def __init__(self, tool: str, root: Path, keypoints: Sequence[str], finder: PictureFinder) -> None:
+        self.tool, self.root, self.keypoints, self.finder = tool, root.resolve(), tuple(keypoints), finder
         self.notes: list[str] = []
         self.lost_instances = self.points = self.lost_points = 0
         self._expected = 0
@@ -68,7 +67,7 @@ class ProjectBuilder:
         if found is None:
             self._missing.append(name)
             return None
-        found = found.absolute()
+        found = found.resolve() if ".." in found.parts else found.absolute()
         if found in self._known:
             if self.finder.moved > moved and plain_name(name) not in self._names[found]:
                 raise DataError(

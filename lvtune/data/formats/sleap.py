@@ -16,6 +16,7 @@ import numpy as np
 from lvtune.core.errors import DataError
 from lvtune.data.formats.label_project import LabelProject
 from lvtune.data.formats.labels_extra import need
+from lvtune.data.formats.picture_finder import PictureFinder
 from lvtune.data.formats.project_builder import ProjectBuilder
 from lvtune.data.formats.sleap_frames import FrameSource, source_of
 from lvtune.data.formats.tool_registry import FORMATS, LabelFormat
@@ -40,7 +41,7 @@ def _entry(path: Path) -> Path | None:
     return files[0] if files else None
 
 
-def _read(entry: Path) -> LabelProject:
+def _read(entry: Path, more: Sequence[Path] = ()) -> LabelProject:
     sleap_io = need("sleap_io", f"SLEAP's {entry.name}")
     try:
         labels = sleap_io.load_slp(str(entry), open_videos=False)
@@ -52,7 +53,7 @@ def _read(entry: Path) -> LabelProject:
         ) from (error)
     skeleton = _skeleton(labels, entry)
     names = list(skeleton.node_names)
-    builder = ProjectBuilder(TOOL, entry.parent, names)
+    builder = ProjectBuilder(TOOL, entry.parent, names, PictureFinder([entry.parent, *more]))
     sources = {id(video): source_of(video, entry, builder.finder) for video in labels.videos}
     read = _add_frames(builder, labels, sources, names)
     if read != user_made:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -84,7 +86,7 @@ class TakenOut(FrameSource):
 
     def _save(self, frame: int, bgr: np.ndarray) -> None:
         _, data = cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-        draft = self._file(frame).with_suffix(".part")
+        draft = self._file(frame).with_suffix(f".{os.getpid()}.part")
         draft.write_bytes(data.tobytes())
         draft.replace(self._file(frame))
 
@@ -127,16 +129,18 @@ class EmbeddedFrames(TakenOut):
     def __init__(self, video: Any, file: Path, dataset: str) -> None:
         about = file.stat()
         origin = getattr(video.source_video, "filename", None)
-        stem = Path(plain_name(origin)).stem if isinstance(origin, str) else dataset.partition("/")[0]
-        super().__init__(f"{dataset.partition('/')[0]}-{stem}" if stem not in dataset else stem,
-                         [str(file), dataset, str(about.st_size), str(about.st_mtime_ns)], file.name)  # fmt: skip
-        self._made, self._path, self._dataset = video, file, dataset
+        names = [dataset.partition("/")[0], *([Path(plain_name(origin)).stem] if isinstance(origin, str) else [])]
+        group = re.sub(r"[^\w-]+", "_", "-".join(names))
+        super().__init__(group, [str(file), dataset, str(about.st_size), str(about.st_mtime_ns)], file.name)
+        self._path, self._dataset = file, dataset
 
     def _write(self, frames: Sequence[int]) -> None:
         sleap_io: Any = need("sleap_io", f"SLEAP's {self._path.name}")
-        video = sleap_io.load_slp(str(self._path), open_videos=True)
+        # the one video alone is opened: others may name files or addresses elsewhere
+        video = sleap_io.load_slp(str(self._path), open_videos=False)
         mine = [one for one in video.videos if (one.backend_metadata or {}).get("dataset") == self._dataset]
         match = mine[0]
+        match.open()
         for frame in frames:
             image = np.asarray(match[frame])
             self._save(frame, np.repeat(image, 3, 2) if image.shape[2] == 1 else image[..., :3][..., ::-1])
@@ -173,14 +177,15 @@ def source_of(video: Any, entry: Path, finder: PictureFinder) -> FrameSource:
     dataset = str(about.get("dataset") or "")
     if dataset and (Path(name).name == entry.name or Path(video.filename) == entry):
         return EmbeddedFrames(video, entry, dataset)
-    found = _find_video(name, entry)
+    found = _find_video(name, [entry.parent, *finder.roots])
     return NotThere(name) if found is None else VideoFrames(found)
 
 
-def _find_video(name: str, entry: Path) -> Path | None:
-    """The video file: relative to the labels, as it stands, or the one of that name below the labels' folder."""
-    for path in (entry.parent / name, Path(name)):
+def _find_video(name: str, roots: Sequence[Path]) -> Path | None:
+    """The video file: relative to one of the folders, as it stands, or the one of that name below the folders."""
+    for path in (*(root / name for root in roots), Path(name)):
         if path.is_file():
             return path
-    same = sorted(path for path in entry.parent.rglob(name.rpartition("/")[2]) if path.is_file())
-    return same[0] if len(same) == 1 else None
+    last = name.rpartition("/")[2]
+    same = {path.resolve() for root in roots for path in root.rglob(last) if path.is_file()} if last else set()
+    return same.pop() if len(same) == 1 else None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lvtune.core.errors import DataError
 from lvtune.core.registry import Registry
+from lvtune.data.formats.json_files import forget
 from lvtune.data.formats.label_project import LabelProject
 
 
@@ -19,14 +20,10 @@ class LabelFormat:
     """Name of the tool."""
     looks_for: str
     """The files that it is recognised by, for errors and docs."""
-    entry: Callable[[Path], Path | None] = lambda path: None
+    entry: Callable[[Path], Path | None]
     """Returns the file or folder to read, for a path that may hold this format; None: it does not."""
-    read: Callable[[Path], LabelProject] = lambda entry: _unread()
-    """Reads what `entry` returned."""
-
-
-def _unread() -> LabelProject:
-    raise NotImplementedError
+    read: Callable[[Path, Sequence[Path]], LabelProject]
+    """Reads what `entry` returned; pictures may also lie in further folders."""
 
 
 FORMATS: Registry[LabelFormat] = Registry("label format", listing="lvtune convert --help")
@@ -50,11 +47,12 @@ def detect(path: str | Path) -> tuple[str, Path] | None:
     return None
 
 
-def read_project(path: str | Path) -> LabelProject:
+def read_project(path: str | Path, pictures: str | Path | None = None) -> LabelProject:
     """Reads the labels of whatever tool the files are from; the files stay as they are.
 
     Args:
         path: a project folder, or one of its files.
+        pictures: folder with the pictures, where it is not that of the labels.
 
     Raises:
         DataError: no such path; no format is recognised (what was looked for is named); a fault of the files; the
@@ -71,4 +69,7 @@ def read_project(path: str | Path) -> LabelProject:
             "give the folder that holds the labels, or COCO's JSON by --annotations FILE.json",
         )
     name, entry = found
-    return FORMATS.get(name).read(entry)
+    try:
+        return FORMATS.get(name).read(entry, [] if pictures is None else [Path(pictures)])
+    finally:
+        forget()

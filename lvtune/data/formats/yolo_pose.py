@@ -45,15 +45,15 @@ def _entry(path: Path) -> Path | None:
     return next((file for file in files if "kpt_shape" in peek_yaml(file)), None)
 
 
-def _read(entry: Path) -> LabelProject:
+def _read(entry: Path, more: Sequence[Path] = ()) -> LabelProject:
     config = load_yaml(entry)
     count, width = _shape(config, entry)
     flip = _flip_index(config, count, entry)
     classes = _classes(config.get("names"))
     names, notes = _names(config, count, flip)
-    parts, more = pictures_of_parts(config, entry)
-    builder = ProjectBuilder(TOOL, entry.parent, names, PictureFinder([entry.parent]))
-    builder.notes += [*notes, *more]
+    parts, lacking = pictures_of_parts(config, entry)
+    builder = ProjectBuilder(TOOL, entry.parent, names, PictureFinder([entry.parent, *more]))
+    builder.notes += [*notes, *lacking]
     rows, empty, splits = _Rows(count, width), 0, {}
     for part, pictures in parts.items():
         places = []
@@ -64,8 +64,10 @@ def _read(entry: Path) -> LabelProject:
         splits[part] = places
     builder.expect_points(rows.points, entry)
     builder.notes += _odd_notes(rows, empty)
-    pairs = [(i, other) for i, other in enumerate(flip) if i < other] if flip else None
-    return builder.finish(flip_pairs=pairs, splits=splits if len(splits) > 1 else {})
+    pairs = [(i, other) for i, other in enumerate(flip) if i < other]
+    if flip and not pairs:
+        builder.notes.append("flip_idx pairs no key points: the names decide what is left and right")
+    return builder.finish(flip_pairs=pairs or None, splits=splits if len(splits) > 1 else {})
 
 
 def _shape(config: dict[str, Any], entry: Path) -> tuple[int, int]:

@@ -46,6 +46,14 @@ def test_labels_come_back(tmp_path, layout):
     matches(json.loads(written.annotations["all"].read_text()), written.images, boxes=True, visibility=True)
 
 
+def test_names_that_lead_out_of_the_folder_stay_in_the_output(tmp_path):
+    write_pictures(tmp_path / "pictures")
+    dump(tmp_path / "p" / "labels.json", content(prefix="../pictures/"))
+    written = write_coco(read_project(tmp_path / "p"), tmp_path / "out")
+    matches(json.loads(written.annotations["all"].read_text()), written.images, boxes=True)
+    assert len([*(tmp_path / "out" / "images").rglob("*.png")]) == 4
+
+
 def test_roboflow(tmp_path):
     root = tmp_path / "p"
     for part, names in (("train", PICTURES[:2]), ("valid", PICTURES[2:])):
@@ -75,7 +83,7 @@ def test_links(tmp_path):
     assert project.links == LINKS and any("count from 0" in note for note in project.notes)
     dump(tmp_path / "labels.json", content(skeleton=[[1, 2], [1, 9]]))
     project = read_project(tmp_path)
-    assert project.links == ((0, 1),) and any("1 links" in note for note in project.notes)
+    assert project.links == ((0, 1),) and any("1 of 2 links" in note for note in project.notes)
 
 
 def test_files_of_other_key_points_are_not_mixed(tmp_path):

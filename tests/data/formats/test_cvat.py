@@ -114,7 +114,7 @@ def np_points(item):
 
 def test_export_for_video_is_named(tmp_path):
     (tmp_path / "annotations.xml").write_text('<annotations><version>1.1</version><track id="0"/></annotations>')
-    with pytest.raises(DataError, match="for images 1.1"):
+    with pytest.raises(DataError, match=r"for images 1\.1"):
         read_project(tmp_path)
 
 

@@ -83,7 +83,7 @@ def test_several_scorers_are_not_guessed_at(tmp_path):
         (folder / f"CollectedData_{name}.csv").write_bytes((folder / f"CollectedData_{SCORER}.csv").read_bytes())
     assert len(read_project(root).pictures) == 4  # the scorer of config.yaml
     (folder / f"CollectedData_{SCORER}.csv").unlink()
-    with pytest.raises(DataError, match="ann.*bob"):
+    with pytest.raises(DataError, match=r"ann.*bob"):
         read_project(root)
 
 

@@ -46,15 +46,15 @@ def test_same_name_in_another_folder_is_another_picture(tmp_path):
 
 def test_two_labelled_pictures_and_one_file(tmp_path):
     write_pictures(tmp_path, ["all/a.png"])
-    builder = ProjectBuilder("a tool", tmp_path, ["nose"])
+    builder = ProjectBuilder("a tool", tmp_path, ["nose"], PictureFinder([tmp_path]))
     assert builder.picture("v1/a.png") == builder.picture("v1/a.png") == 0
-    with pytest.raises(DataError, match="v1/a.png and v2/a.png"):
+    with pytest.raises(DataError, match=r"v1/a\.png and v2/a\.png"):
         builder.picture("v2/a.png")
 
 
 def test_points_of_a_picture_that_was_made_smaller(tmp_path):
     write_pictures(tmp_path, ["a.png", "b.png"])  # 96 x 64
-    builder = ProjectBuilder("a tool", tmp_path, ["nose"])
+    builder = ProjectBuilder("a tool", tmp_path, ["nose"], PictureFinder([tmp_path]))
     place = builder.picture("a.png", size=(192, 128))
     builder.add(place, np.array([[50, 20]]), np.array([2]), box=(10, 10, 80, 40))
     (item,) = builder.finish().instances

@@ -10,7 +10,7 @@ from label_samples import LINKS, NAMES, PICTURES, animals, write_pictures
 SCORER = "me"
 
 
-def frame(names, levels, single=True, three=True, windows=False, unique=()):
+def frame(names, levels, single=True, *, three=True, windows=False, unique=()):
     """The data frame of some pictures: rows indexed by path, columns scorer, [individuals,] bodyparts, coords."""
     people = ["a"] if single else ["a", "b"]
     columns, cells = [], []
@@ -31,7 +31,7 @@ def frame(names, levels, single=True, three=True, windows=False, unique=()):
     return pd.DataFrame(np.array(cells).T, index=index, columns=pd.MultiIndex.from_tuples(columns, names=levels))
 
 
-def write_project(root, kind="csv", single=True, three=True, windows=False, unique=(), fixed=True):
+def write_project(root, kind="csv", *, single=True, three=True, windows=False, unique=(), fixed=True):
     """A DeepLabCut project; ``kind``: csv, h5 or both."""
     levels = ["scorer", "bodyparts", "coords"] if single else ["scorer", "individuals", "bodyparts", "coords"]
     config = {"Task": "mice", "scorer": SCORER, "multianimalproject": not single, "skeleton": []}
@@ -46,7 +46,7 @@ def write_project(root, kind="csv", single=True, three=True, windows=False, uniq
     write_pictures(root / "labeled-data")
     for video in ("v1", "v2"):
         names = [name for name in PICTURES if name.startswith(video)]
-        table = frame(names, levels, single, three, windows, unique)
+        table = frame(names, levels, single, three=three, windows=windows, unique=unique)
         file = root / "labeled-data" / video / f"CollectedData_{SCORER}"
         if kind in ("csv", "both"):
             table.to_csv(f"{file}.csv")

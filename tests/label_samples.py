@@ -59,7 +59,7 @@ def write_pictures(folder, names=PICTURES):
         cv2.imwrite(str(path), picture(name))
 
 
-def matches(content, images, single=False, visibility=False, boxes=False, names=NAMES):
+def matches(content, images, *, single=False, visibility=False, boxes=False, names=NAMES):
     """Asserts that a COCO file holds the animals of this sample and nothing else."""
     (keypoints,) = {tuple(category["keypoints"]) for category in content["categories"]}
     assert keypoints == tuple(names)
