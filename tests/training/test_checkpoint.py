@@ -16,7 +16,6 @@ from lvtune.training import checkpoint
 from lvtune.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from lvtune.training.loop import History
 
-
 RECORD = vars(History())
 
 
