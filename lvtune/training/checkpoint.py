@@ -118,7 +118,7 @@ def load_checkpoint(
         if saved.key != key:
             _log.warning("note: checkpoint '%s' is of another run and is passed over", path)
             return None
-        _check_fit(path, saved, adapter, optimizer, trained, steps, record)
+        _check_fit(path, saved, adapter=adapter, optimizer=optimizer, trained=trained, steps=steps, record=record)
     except (TrainingError, OSError) as error:
         raise _set_aside(path, error) from error
     adapter.load_state_dict(saved.adapter)
@@ -159,6 +159,7 @@ def _progress(path: Path, text: str) -> Progress:
 def _check_fit(
     path: Path,
     saved: _Saved,
+    *,
     adapter: nn.Module,
     optimizer: torch.optim.Optimizer,
     trained: nn.Module | None,
@@ -166,7 +167,9 @@ def _check_fit(
     record: Mapping[str, Any],
 ) -> None:
     progress, history = saved.progress, saved.progress.history
-    is_record = all(isinstance(history.get(name, value), list) == isinstance(value, list) for name, value in record.items())
+    is_record = all(
+        isinstance(history.get(name, value), list) == isinstance(value, list) for name, value in record.items()
+    )
     if not is_record or not all(name in record and _is_record(value) for name, value in history.items()):
         raise _damaged(path, "its record of the run cannot be read")
     recorded = len(history.get("steps", []))
