@@ -37,16 +37,16 @@ class SelectOptions:
     """What is tried."""
 
     w: tuple[float, ...] = field(default=(0.9, 0.8, 0.6, 0.4), metadata={"at_least": 0, "at_most": 1})
-    """Values of w, those of the paper by default."""
+    """Values of w to try; by default those of the paper."""
     weight: tuple[float, ...] = field(default=(1.0, 0.1, 0.01, 0.001), metadata={"at_least": 0})
-    """Weights of the contrast (lambda 3), those of the paper by default."""
+    """Weights of the contrast (lambda 3) to try; by default those of the paper."""
     folds: int = field(default=10, metadata={"at_least": 2})
-    """Parts of the source pictures; each is tested on once, and trained on otherwise."""
+    """Number of parts of the source pictures. Each part is the test part once, and trained on otherwise."""
     by: Literal["random", "category"] = "random"
-    """Folds at random, or of whole categories (such as FreiHAND's backgrounds): then each is tested on a look that the
-    others do not have. Pictures of the same pose stay in one fold in either case."""
+    """Folds at random, or of whole categories such as FreiHAND's backgrounds, so that the test part looks like none of
+    the others. Pictures of the same pose are always in one fold."""
     search: Literal["turns", "grid"] = "turns"
-    """turns: w at the recipe's weight, then the weight at the best w; grid: all pairs."""
+    """turns: first w with the recipe's weight, then the weight with the best w. grid: all pairs."""
 
 
 def select(

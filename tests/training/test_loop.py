@@ -16,6 +16,7 @@ from lvtune.adapters.method_registry import METHODS
 from lvtune.api.recipe import Recipe
 from lvtune.bases.base import as_base
 from lvtune.config.options import TrainOptions
+from lvtune.config.tables import merge
 from lvtune.core.errors import LvtuneError, TrainingError
 from lvtune.patcher.attaching import attach, attached, use_adapter
 from lvtune.training import loop
@@ -25,7 +26,8 @@ from lvtune.training.optim import lr_factor, make_optimizer
 
 
 def options(**given):
-    given = {"epochs": 3, "batch_size": 4, "lr": 5e-3, "warmup": 0.0, "precision": "no"} | given
+    usual = {"epochs": 3, "batch_size": 4, "lr": 5e-3, "warmup": 0.0, "precision": "no"}
+    given = merge(usual, given, TrainOptions)
     return Recipe(train=TrainOptions(**given)).resolved().train
 
 
@@ -107,7 +109,7 @@ def test_a_checkpoint_of_another_run_is_passed_over_and_a_damaged_one_told(tmp_p
     found, history = run(more={**more, "key": "b"}, checkpoint_every=1)
     assert bytes_of(found) == bytes_of(expected) and history.steps == [1, 2, 3, 4, 5, 6]
     more["checkpoint"].write_bytes(more["checkpoint"].read_bytes()[:5000])
-    with pytest.raises(TrainingError, match="truncated checkpoint.*now moved to.*type the same command again"):
+    with pytest.raises(TrainingError, match=r"truncated checkpoint.*now moved to.*type the same command again"):
         run(more=more)
     assert [file.name for file in tmp_path.iterdir()] == ["run.safetensors.damaged"]
     again, _ = run(more=more)
