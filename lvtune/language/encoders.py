@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from lvtune.core.errors import LvtuneError
+from lvtune.core.hub_limits import hub_limits
 from lvtune.core.network import why_unreachable
 from lvtune.core.registry import Registry
 
@@ -143,7 +144,7 @@ def _load(name: str, source: str, model_class: str, hint: str = "") -> tuple[Any
     why = why_unreachable(source)
     local = why is not None
     try:
-        with quiet():
+        with quiet(), hub_limits(source):
             model, report = getattr(transformers, model_class).from_pretrained(
                 source, dtype="float32", output_loading_info=True, local_files_only=local
             )
