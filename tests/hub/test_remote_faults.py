@@ -218,7 +218,7 @@ def _impatient(monkeypatch):
 def is_clean(tmp_path):
     """Nothing half-way lies in the cache."""
     blobs = [file for file in tmp_path.glob("hub-cache/**/*") if file.is_file() and ".locks" not in file.parts]
-    whole = {hashlib.sha256(data := file.read_bytes()).hexdigest() for file in blobs}
+    whole = {hashlib.sha256(file.read_bytes()).hexdigest() for file in blobs}
     whole |= {git_oid(file.read_bytes()) for file in blobs}
     return not [file for file in blobs if file.parent.name == "blobs" and file.name not in whole]
 
