@@ -99,7 +99,8 @@ def card(values: dict) -> str:
         "  minutes on two cores. **Why 96 channels**: with ViTPose's 256 the float16 file would be 14.7 MB.", "",
         f"Scores on the LSPET test split ({values['pictures']} photographs, ground-truth boxes):", "",
         "| protocol | PCK@0.2 | PCK@0.5 | OKS-AP |", "|---|---|---|---|",
-        f"| UDP decoding, flip test; torso left shoulder to right hip ({best['instances'] - best['skipped']} persons with both seen) "
+        "| UDP decoding, flip test; torso left shoulder to right hip "
+        f"({best['instances'] - best['skipped']} persons with both seen) "
         f"| {best['pck@0.2']:.1f} | {best['pck@0.5']:.1f} | {best['ap']:.1f} |",
         f"| the same without flip test | {single['pck@0.2']:.1f} | {single['pck@0.5']:.1f} | |",
         f"| plain argmax, flip test; torso right shoulder to left hip ({plain['counted']} persons) "

@@ -119,8 +119,16 @@ class Base(nn.Module, ABC):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Floating type of the weights."""
-        return self.predictor.weight.dtype
+        """Floating type of the weights; of the first floating ones where the predictor's are quantised."""
+        own = self.predictor.weight
+        if own.is_floating_point():
+            return own.dtype
+        return next(value.dtype for value in self.model.parameters() if value.is_floating_point())
+
+    @property
+    def adapter_dtype(self) -> torch.dtype:
+        """Floating type of the weights of adapters that are tuned: float32, or the base's own where it is wider."""
+        return torch.promote_types(self.dtype, torch.float32)
 
     @property
     @abstractmethod
@@ -290,7 +298,7 @@ class Base(nn.Module, ABC):
         """Heatmaps of a batch.
 
         Args:
-            pixel_values: (B, 3, H, W), normalised with ``mean`` and ``std``.
+            pixel_values: (B, 3, H, W), normalised with ``mean`` and ``std``; converted to the base's floating type.
             adapters: name of an attached adapter, None for the bare base, or one of these per sample; ``"auto"``
                 chooses by the looks of each picture. Left out: the selection of :func:`lvtune.use_adapter`, else
                 the adapter attached last.
@@ -300,7 +308,7 @@ class Base(nn.Module, ABC):
         Returns:
             (B, K, h, w); a list of (K_i, h, w) where the chosen adapters predict different key points.
         """
-        kwargs = self.forward_kwargs(pixel_values)
+        kwargs, pixel_values = self.forward_kwargs(pixel_values), pixel_values.to(self.dtype)
         if adapters is ... and category is ...:
             return self.heatmaps_of(self.model(pixel_values, **kwargs))
         with choose_adapters(self.model, adapters, category):
@@ -343,14 +351,3 @@ def as_base(model: nn.Module) -> Base:
         "a base from lvtune.load_base or a transformers VitPoseForPoseEstimation",
         "load the model with lvtune.load_base, or register a family that recognises it",
     )
-
-
-def merged(parts: Sequence[Any], order: Tensor) -> Any:
-    """Rows of several groups in the order of the batch; a list of rows where their shapes differ."""
-    if isinstance(parts[0], tuple):
-        return tuple(merged(inner, order) for inner in zip(*parts, strict=True))
-    alike = all(isinstance(part, Tensor) for part in parts)
-    if alike and len({part.shape[1:] for part in parts}) == 1:
-        return torch.cat(list(parts))[order.to(parts[0].device)]
-    rows = [row for part in parts for row in part]
-    return [rows[i] for i in order.tolist()]

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from lvtune.bases.base import FAMILIES, Base, BaseSpec, Block, Stage, merged
+from lvtune.bases.base import FAMILIES, Base, BaseSpec, Block, Stage
 from lvtune.bases.deconv_head import deconv_stage
-from lvtune.bases.parts import plain_state
+from lvtune.bases.nested_outputs import in_batch_order
+from lvtune.bases.parts import with_weights_of
 from lvtune.bases.vit_positions import set_input_size, trained_size
 from lvtune.core.errors import LvtuneError
 from lvtune.core.registry import suggest
@@ -189,12 +190,11 @@ class VitPoseBase(Base):
         config = type(self.model.config).from_dict(self.model.config.to_dict())
         config.backbone_config.image_size = list(trained_size(self.model))
         channels = None if config.use_simple_decoder else head_channels(self.model)
-        model = build_model(config, channels, self.predictor.out_channels)
-        weight = self.predictor.weight
-        model.to(device=weight.device, dtype=weight.dtype).load_state_dict(plain_state(self.model))
+        fresh = build_model(config, channels, self.predictor.out_channels)
+        with_weights_of(self.model, fresh, self.predictor.weight)
         if self.input_size != trained_size(self.model):
-            set_input_size(model, self.input_size)
-        return model
+            set_input_size(fresh, self.input_size)
+        return fresh
 
     def note_skeleton(self, skeleton: Skeleton) -> None:
         """In transformers' configuration: names, and by their number the predictor's width."""
@@ -211,11 +211,7 @@ class VitPoseBase(Base):
 
     def merge_outputs(self, outputs: Sequence[object], indices: Sequence[Tensor]) -> object:
         """Every output back in the order of the batch; a list of rows where shapes (key points) differ."""
-        order = torch.cat(list(indices)).argsort()
-        first = outputs[0]
-        if isinstance(first, tuple) and not hasattr(first, "heatmaps"):
-            return tuple(merged(parts, order) for parts in zip(*outputs, strict=True))
-        return type(first)(**{name: merged([output[name] for output in outputs], order) for name in first})
+        return in_batch_order(outputs, indices)
 
 
 def layers_as_blocks(backbone: nn.Module) -> list[Block]:

@@ -40,4 +40,5 @@ def convert_data(args: argparse.Namespace) -> Outcome:
         "images": str(written.images),
         "notes": [*project.notes, *written.notes],
     }
-    return Outcome(values, f"{outline(values)}\n\nuse it: lvtune adapt {shell_word(out)}")
+    links = " --symlinks" if args.link else ""
+    return Outcome(values, f"{outline(values)}\n\nuse it: lvtune adapt {shell_word(out)}{links}")

@@ -31,7 +31,8 @@ def run(args: argparse.Namespace) -> Outcome:
     """
     from lvtune.core.files import write_text
     from lvtune.data.formats import read_project
-    from lvtune.domains.domain_file import domain_text, is_domain_file
+    from lvtune.domains.domain_file import is_domain_file
+    from lvtune.domains.domain_text import domain_text
 
     given = Path(args.data)
     stem = (given.resolve().name if given.is_dir() else given.stem).replace(" ", "-") or "mydomain"

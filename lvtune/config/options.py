@@ -56,6 +56,17 @@ class DataOptions:
     set's own layout (of the source too). None: only the annotated boxes."""
     box_format: Literal["auto", "xywh", "xyxy"] = "auto"
     """Format of the detector boxes. auto: the format with which the boxes stay inside the pictures."""
+    annotated_box_format: Literal["auto", "xywh", "xyxy"] = "auto"
+    """How the annotated boxes of own data are written; auto decides from the boxes and says how."""
+    box_margin: float = field(default=0.15, metadata={"at_least": 0})
+    """Margin around boxes that are made of key points, on each side, as a share of their longer extent."""
+    flip_pairs: str | None = None
+    """Key points that change places in a mirror image: left_ear:right_ear,left_eye:right_eye; or midline where each
+    mirrors itself; None: as the labels or their names say. Without pairs pictures are not mirrored."""
+    max_pixels: int = field(default=200_000_000, metadata={"at_least": 1})
+    """Pictures with more pixels are refused."""
+    symlinks: bool = False
+    """Read pictures of own data that are links out of their folder."""
     skeleton: str | None = None
     """Name of a known skeleton for own data. None: the key points named in the annotation file."""
     limit: int | None = field(default=None, metadata={"at_least": 1})

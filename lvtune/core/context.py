@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 AUTO = "auto"
 """In place of an adapter's name: the pictures decide (:mod:`lvtune.patcher.automatic`)."""
 LEDGER = "_lvtune_ledger"
-"""The attribute of a model that holds its ledger, an object with ``adapters``, a dict by name."""
+"""The attribute of a model that holds its ledger: an object with ``adapters``, a dict by name, and ``refresh()``."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +151,8 @@ def choose_adapters(model: nn.Module, adapters: Any = ..., category: Any = ...) 
     if not selection.is_automatic:
         for name in [selection.adapters] if selection.is_single else selection.adapters:
             check_name(model, None if name is ... else name)
+    if is_attached(model):
+        vars(model)[LEDGER].refresh()
     token = chosen.set({**chosen.get(), id(model): selection})
     try:
         yield

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-MARGIN = 0.2
+MARGIN = 0.15
 """Around boxes that are made of key points, on each side, as a share of the key points' longer extent."""
 LEAST_SHARE, LEAST = 0.125, 32.0
 """A box made of key points has at least this share of the picture's shorter side, and this many pixels."""

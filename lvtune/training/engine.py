@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DataLoaderConfiguration
 
 from lvtune.core.errors import UsageError
+from lvtune.core.private_api import forget_accelerator
 
 
 def make_accelerator(device: str = "auto", precision: str = "auto") -> Accelerator:
@@ -24,9 +24,7 @@ def make_accelerator(device: str = "auto", precision: str = "auto") -> Accelerat
     if precision == "auto":
         fast = device != "cpu" and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
         precision = "bf16" if fast else "no"
-    if PartialState._shared_state.get("num_processes", 1) == 1:
-        # one process may run several recipes; Accelerate would keep the precision of the first
-        AcceleratorState._reset_state(reset_partial_state=True)
+    forget_accelerator()  # one process may run several recipes
     if device.startswith("cuda:"):
         torch.cuda.set_device(torch.device(device))
     # batch_size is that of all processes together, so their number does not change the result

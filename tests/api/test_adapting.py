@@ -39,7 +39,8 @@ def mice(tmp_path_factory):
 
 def recipe(mice, out, **more):
     values = {
-        "base": "timm:resnet10t", "weights": "random", "method": "head", "out": str(out), "evaluate": {"flip_test": False},
+        "base": "timm:resnet10t", "weights": "random", "method": "head", "out": str(out),
+        "evaluate": {"flip_test": False},
         "data": {"data": str(mice / "frames"), "annotations": str(mice / "own.json")},
         "train": {"steps": 1, "batch_size": 2},
     }  # fmt: skip
@@ -87,7 +88,7 @@ def test_the_adapter_knows_how_small_its_boxes_were_and_predict_warns(report, mi
     config = json.loads((out / "lvtune_config.json").read_text())
     assert config["training"]["boxes"] == values["boxes"] and values["boxes"]["median_share"] == pytest.approx(share)
     hint = _next(out, values)
-    assert "--boxes" in hint and "12 % of the picture" in hint or "13 % of the picture" in hint
+    assert "--boxes" in hint and ("12 % of the picture" in hint or "13 % of the picture" in hint)
     base = lvtune.load_base("timm:resnet10t", weights="random")
     frame = mice / "frames/0.png"
     assert any("give --boxes" in n for n in lvtune.predict(frame, base=base, adapter=out, flip_test=False).notes)

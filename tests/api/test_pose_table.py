@@ -33,7 +33,12 @@ def test_one_row_a_pose(pictures, tmp_path):
     rows = [row(pictures[0], image_id=7, error=2.5), row(pictures[0], 3, names=("tail", "paw"))]
     with write_csv(rows, tmp_path).open(newline="", encoding="utf-8") as file:
         first, second = csv.DictReader(file)
-    assert (first["image"], first["image_id"], first["box_width"], first["error_px"]) == (pictures[0], "7", "30.0", "2.5")
+    assert (first["image"], first["image_id"], first["box_width"], first["error_px"]) == (
+        pictures[0],
+        "7",
+        "30.0",
+        "2.5",
+    )
     assert (first["left_ear_x"], first["left_ear_y"], first["left_ear_score"]) == ("10.0", "6.25", "0.5")
     assert (first["paw_x"], second["snout_x"], second["paw_x"], second["error_px"]) == ("", "", "13.0", "")
 

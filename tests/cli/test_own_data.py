@@ -87,6 +87,7 @@ def test_convert_data(tmp_path, capsys):
     assert any("copies of 4 pictures" in note for note in values["notes"])
     whole = answer(capsys, "convert", "data", root, "--boxes", "whole", "--link", "--out", tmp_path / "whole")
     assert any("links to 4 pictures" in note for note in whole["notes"])
+    assert answer(capsys, "check-data", tmp_path / "whole", "--symlinks")["ok"]
     first = json.loads((tmp_path / "whole" / "annotations.json").read_text())["annotations"][0]
     assert first["bbox"] == [0, 0, 96, 64]
 
