@@ -108,7 +108,7 @@ def test_a_checkpoint_of_another_run_is_passed_over_and_a_damaged_one_told(tmp_p
     found, history = run(more={**more, "key": "b"}, checkpoint_every=1)
     assert bytes_of(found) == bytes_of(expected) and history.steps == [1, 2, 3, 4, 5, 6]
     more["checkpoint"].write_bytes(more["checkpoint"].read_bytes()[:5000])
-    with pytest.raises(TrainingError, match="truncated checkpoint.*now moved to.*type the same command again"):
+    with pytest.raises(TrainingError, match=r"truncated checkpoint.*now moved to.*type the same command again"):
         run(more=more)
     assert [file.name for file in tmp_path.iterdir()] == ["run.safetensors.damaged"]
     again, _ = run(more=more)
