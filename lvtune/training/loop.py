@@ -14,7 +14,7 @@ from accelerate.utils import broadcast_object_list, set_seed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import TrainingError
 from lvtune.data.dataset import collate, worker_init
 from lvtune.patcher.attaching import attach, use_adapter
 from lvtune.training.budget import Budget
@@ -100,10 +100,11 @@ def tune(
         label: what progress lines begin with.
 
     Raises:
-        LvtuneError: nothing to train on, or the loss is no longer finite.
+        TrainingError: nothing to tune on, or the loss is not finite.
     """
-    if len(data) == 0:
-        raise LvtuneError("no pictures to tune on", "at least one annotated person", "check --data")
+    samples: Any = data
+    if len(samples) == 0:
+        raise TrainingError("no pictures to tune on", "at least one annotated person", "check --data")
     accelerator = make_accelerator(device, options.precision)
     set_seed(seed)
     mode = base.training
@@ -138,15 +139,17 @@ class _Run:
         seed: int,
         accelerator: Accelerator,
     ) -> None:
-        self.base, self.adapter, self.data, self.options, self.seed = base, adapter, data, options, seed
+        settled: Any = options  # resolved: what the loop reads is not None
+        self.base, self.adapter, self.seed, self.options = base, adapter, seed, settled
+        self.data: Any = data
         self.accelerator = accelerator
         base.to(accelerator.device)
         tunable = _Tunable(base, adapter, objective)
-        groups = param_groups(adapter, options.weight_decay, lr_scales(adapter, options))
+        groups = param_groups(adapter, settled.weight_decay, lr_scales(adapter, options))
         self.trained = tunable.trained
-        groups += param_groups(self.trained, options.weight_decay) if self.trained is not None else []
-        optimizer = make_optimizer(groups, options.lr, options.optimizer)
-        self.sampler = make_sampler(data, options.batch_size, seed)
+        groups += param_groups(self.trained, settled.weight_decay) if self.trained is not None else []
+        optimizer = make_optimizer(groups, settled.lr, settled.optimizer)
+        self.sampler = make_sampler(self.data, settled.batch_size, seed)
         loader = DataLoader(
             data,
             batch_sampler=self.sampler,
@@ -174,7 +177,8 @@ class _Run:
         found = load_checkpoint(path, self.adapter, self.optimizer.optimizer, key, self.trained, **more)
         if found is not None:
             self.progress, self.average = found
-            self.history = History(**self.progress.history)
+            kept: dict[str, Any] = self.progress.history
+            self.history = History(**kept)
             self.seconds_before = self.history.seconds
             self.bar.update(self.progress.step, None)
             if self.progress.total is not None:
@@ -261,7 +265,7 @@ class _Run:
             loss = self.tunable(batch)
         value = float(loss.detach())
         if not torch.isfinite(loss.detach()):
-            raise LvtuneError(
+            raise TrainingError(
                 f"a loss of {value} at step {self.progress.step}", "a finite loss",
                 f"lower the learning rate (--train.lr, now {self.lr:g})",
             )  # fmt: skip
