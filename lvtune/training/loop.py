@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -263,12 +264,9 @@ class _Run:
         set_lr(self.optimizer.optimizer, self.lr * factor)
         with self.accelerator.autocast():
             loss = self.tunable(batch)
-        value = float(loss.detach())
-        if not torch.isfinite(loss.detach()):
-            raise TrainingError(
-                f"a loss of {value} at step {self.progress.step}", "a finite loss",
-                f"lower the learning rate (--train.lr, now {self.lr:g})",
-            )  # fmt: skip
+        value = float(loss.detach())  # the one point of a step that waits for the device
+        if not math.isfinite(value):
+            raise _not_finite(value, self.progress.step, batch, self.lr)
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
         if options.clip:
@@ -315,3 +313,14 @@ class _Run:
             yield
         finally:
             self.adapter.load_state_dict(own)
+
+
+def _not_finite(value: float, step: int, batch: dict[str, Any], lr: float) -> TrainingError:
+    """The error of a loss that is not a number: says the step and the samples, and whether their labels are finite."""
+    index, points = batch.get("index"), batch.get("keypoints")
+    samples = ", ".join(str(int(i)) for i in index[:8]) if index is not None else "unknown"
+    if points is not None and not torch.isfinite(points).all():
+        fix = "look at the labels of these samples: their key points are not finite (lvtune check-data)"
+    else:
+        fix = f"lower the learning rate (--train.lr, now {lr:g}), or look at these samples"
+    return TrainingError(f"a loss of {value} at step {step}, on the samples {samples}", "a finite loss", fix)
