@@ -12,6 +12,7 @@ from lvtune.api.recipe import TEXT_ONLY, Recipe
 from lvtune.cli.outcome import Outcome, say
 from lvtune.cli.output import number, outline, table
 from lvtune.cli.parser import CommandLineError, Parser, add_options, nested
+from lvtune.config.nested import merge_tables
 from lvtune.config.options import AUGMENT_FALLBACK, TRAIN_FALLBACK
 from lvtune.config.schema import options_of
 from lvtune.config.yaml_files import read_yaml
@@ -86,17 +87,9 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
         if options:
             over[f"{kind}_options"] = options
     try:
-        return Recipe.from_dict(_merge(values, over))
+        return Recipe.from_dict(merge_tables(values, over))
     except LvtuneError as error:
         raise CommandLineError(error.given, error.expected, error.fix) from error
-
-
-def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for name, value in above.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(name), Mapping)
-        merged[name] = _merge(merged[name], value) if both else value
-    return merged
 
 
 def run(args: argparse.Namespace) -> Outcome:

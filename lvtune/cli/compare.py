@@ -53,12 +53,13 @@ def parser(argv: Sequence[str], summary: str) -> Parser:
 def run(args: argparse.Namespace) -> Outcome:
     """Runs the cells that are left, and prints the table."""
     command: CompareCommand = from_args(args, CompareCommand)
-    from lvtune.experiments.cells import cells_of, merge, variants_of
+    from lvtune.config.nested import merge_tables
+    from lvtune.experiments.cells import cells_of, variants_of
     from lvtune.experiments.comparing import METHODS, compare
 
     typed = nested(args, Recipe)
     typed.pop("out", None)
-    shared = merge(read_yaml(args.config), typed) if args.config else typed
+    shared = merge_tables(read_yaml(args.config), typed) if args.config else typed
     methods = command.methods or ("" if command.variants else METHODS)
     shots = [_shots(word) for word in command.shots]
     try:
