@@ -56,20 +56,8 @@ def reproduce(
     read = load_table(table)
     chosen = [read.row(name) for name in rows] or list(read.rows)
     _check_names(chosen, data or {}, weights or {})
-    problems: dict[str, LvtuneError] = {}
-    for row in chosen if run else ():
-        try:
-            for seed in seeds:
-                folder = Path(runs) / read.name / row.name / (f"seed-{seed}" if len(seeds) > 1 else "")
-                if (folder / "report.json").is_file():
-                    continue
-                say(f"{read.name}/{row.name}, seed {seed}")
-                given = {"data": data, "weights": weights, "seed": seed, "changes": changes}
-                recipe = recipe_of(read, row, runs=Path(runs), **given)
-                RUNNERS.get(row.facts.run)(recipe, folder, say)
-        except LvtuneError as error:
-            # the other rows are run all the same; the error is shown in the row
-            problems[row.name] = error
+    options = {"runs": Path(runs), "data": data, "weights": weights, "changes": changes}
+    problems = _run_rows(read, chosen, seeds, options, say) if run else {}
     return {
         "table": read.name,
         "title": read.facts.title,
@@ -79,6 +67,26 @@ def reproduce(
         "columns": {name: column.title for name, column in read.columns.items()},
         "rows": [_line(read, row, Path(runs), problems.get(row.name)) for row in chosen],
     }
+
+
+def _run_rows(
+    table: Table, rows: Sequence[Row], seeds: Sequence[int], options: Mapping[str, Any], say: Say
+) -> dict[str, LvtuneError]:
+    """Runs the rows that have no finished run; returns name to error of the rows that failed.
+
+    An error ends its own row alone, and is shown in that row.
+    """
+    problems: dict[str, LvtuneError] = {}
+    for row in rows:
+        try:
+            for seed in seeds:
+                folder = options["runs"] / table.name / row.name / (f"seed-{seed}" if len(seeds) > 1 else "")
+                if not (folder / "report.json").is_file():
+                    say(f"{table.name}/{row.name}, seed {seed}")
+                    RUNNERS.get(row.facts.run)(recipe_of(table, row, seed=seed, **options), folder, say)
+        except LvtuneError as error:
+            problems[row.name] = error
+    return problems
 
 
 def _check_names(rows: Sequence[Row], data: Mapping[str, str], weights: Mapping[str, str]) -> None:

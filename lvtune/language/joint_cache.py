@@ -1,4 +1,4 @@
-"""Vectors of a joint encoder, computed once and memory-mapped ever after."""
+"""Caches vectors of a joint encoder on disk; they are computed once and memory-mapped afterwards."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
 
 
 def text_features(encoder: JointEncoder, sentences: Sequence[str]) -> np.ndarray:
-    """(S, D) float32 of S sentences, mapped from the cache; a sentence that stands twice is encoded once.
+    """Returns the vectors (S, D) float32 of S sentences, from the cache if they are there.
 
     Args:
-        encoder: from :func:`lvtune.language.joint_registry.load_joint_encoder`.
-        sentences: in any order; they are kept under their text and the encoder's weights.
+        encoder: from :func:`lvtune.language.joint_registry.load_joint_encoder`; the cache distinguishes its weights.
+        sentences: in any order; a sentence that is there twice is encoded once.
     """
     distinct = list(dict.fromkeys(sentences))
-    rows = mapped((encoder.key, "text", *distinct), lambda: encoder.encode_text(distinct).numpy())
+    rows = cached_array((encoder.key, "text", *distinct), lambda: encoder.encode_text(distinct).numpy())
     if len(distinct) == len(sentences):
         return rows
-    place = {sentence: i for i, sentence in enumerate(distinct)}
-    return rows[[place[sentence] for sentence in sentences]]
+    row_of = {sentence: i for i, sentence in enumerate(distinct)}
+    return rows[[row_of[sentence] for sentence in sentences]]
 
 
-def mapped(key: Sequence[str], make: Callable[[], np.ndarray]) -> np.ndarray:
-    """What ``make`` gives, from a file in the cache folder where it was made before; read-only and memory-mapped.
+def cached_array(key: Sequence[str], make: Callable[[], np.ndarray]) -> np.ndarray:
+    """Returns an array from the cache folder, read-only and memory-mapped; computes and stores it if it is not there.
 
     Args:
-        key: names it; any difference makes it anew.
+        key: everything that the array depends on.
         make: computes the array, float32.
 
     Raises:
@@ -47,7 +47,7 @@ def mapped(key: Sequence[str], make: Callable[[], np.ndarray]) -> np.ndarray:
         try:
             return np.load(file, mmap_mode="r", allow_pickle=False)
         except (ValueError, EOFError, OSError):
-            file.unlink()  # damaged: it is only a cache
+            file.unlink()  # a damaged file of the cache is computed again
     buffer = io.BytesIO()
     np.save(buffer, np.ascontiguousarray(make(), dtype=np.float32), allow_pickle=False)
     write_atomically(file, buffer.getvalue())
