@@ -48,6 +48,7 @@ _HOMES = {
     "register_base": "lvtune.bases.base_registry",
     "register_domain": "lvtune.domains",
     "register_method": "lvtune.adapters.method_registry",
+    "register_objective": "lvtune.training.objectives",
     "register_text_encoder": "lvtune.language",
     "reproduce": "lvtune.experiments.reproducing",
     "save_adapter": "lvtune.storage.store",

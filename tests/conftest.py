@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import tempfile
+from pathlib import Path
 
 # before anything of Hugging Face is imported, which reads them once
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -30,3 +31,15 @@ def _fixed_seeds():
 def _no_cache_is_left():
     yield
     shutil.rmtree(os.environ["LVTUNE_CACHE"], ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items):
+    """Marks the tests that tests/slow_tests.txt lists as slow."""
+    here = Path(__file__).parent
+    slow = {line for line in (here / "slow_tests.txt").read_text().splitlines() if not line.startswith("#")}
+    for item in items:
+        name = (
+            f"tests/{item.path.relative_to(here).as_posix()}::{item.originalname}" if here in item.path.parents else ""
+        )
+        if name in slow:
+            item.add_marker(pytest.mark.slow)

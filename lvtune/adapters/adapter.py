@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
+from lvtune.adapters.building import Predictor
 from lvtune.adapters.summing import exact_only, no_sum, sum_of_linear
 from lvtune.core.errors import LvtuneError
 
@@ -37,6 +38,8 @@ class Adapter(nn.Module):
     """True if the adapter brings a predictor of its own, and so may predict other key points than the base."""
     reads_language: ClassVar[bool] = False
     """True if it needs a bank of embedded sentences."""
+    needs_storage: ClassVar[bool] = False
+    """True if it can be made only for a base with real weights; a dry run then makes random ones."""
     linear: ClassVar[bool] = False
     """True if the weights that it gives the base are linear in its tensors: adapters then add up tensor by tensor."""
     publisher: ClassVar[Callable[..., Any] | None] = None
@@ -72,6 +75,11 @@ class Adapter(nn.Module):
     def lr_scale(self, name: str, options: TrainOptions) -> float:
         """Factor on the learning rate of the parameter ``name``."""
         return 1.0
+
+    def predictor_names(self) -> set[str]:
+        """Names of the parameters of the predictor that it brings; none where it brings none."""
+        found = [(name, module) for name, module in self.named_modules() if isinstance(module, Predictor)]
+        return {f"{name}.{part}" for name, module in found for part, _ in module.named_parameters()}
 
     def undecayed(self) -> Iterable[nn.Parameter]:
         """Parameters without weight decay beside biases and norms, such as positions and visual prompts."""

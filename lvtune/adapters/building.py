@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from lvtune.data.skeletons import Skeleton
 
 
+class Predictor(nn.Conv2d):
+    """A trained predictor, (B, C, h, w) -> (B, K, h, w); a class of its own, so that it gets its own learning rate."""
+
+
 def make_predictor(base: Base, skeleton: Skeleton) -> nn.Conv2d:
     """A trainable predictor for ``skeleton``: rows of key points that the base knows by name are copies of its own.
 
@@ -28,8 +32,8 @@ def make_predictor(base: Base, skeleton: Skeleton) -> nn.Conv2d:
     rows = [i if same else known.get(name) for i, name in enumerate(skeleton.keypoints)]
     # a new module, since a copy of the old one would carry the hooks of adapters that are attached
     new = nn.utils.skip_init(
-        nn.Conv2d, old.in_channels, len(rows), old.kernel_size, stride=old.stride, padding=old.padding,
-        bias=old.bias is not None, device=old.weight.device, dtype=old.weight.dtype,
+        Predictor, old.in_channels, len(rows), old.kernel_size, stride=old.stride, padding=old.padding,
+        bias=old.bias is not None, device=old.weight.device, dtype=base.adapter_dtype,
     )  # fmt: skip
     with torch.no_grad():
         for kind, value in old.named_parameters():
@@ -54,8 +58,13 @@ def own_predictor(method: str, base: Base, skeleton: Skeleton | None, wanted: bo
     return None
 
 
+def copy_of_model(base: Base) -> nn.Module:
+    """A second model of the base's weights, in the precision of adapters; to take trainable parts from."""
+    return base.copy_model().to(dtype=base.adapter_dtype)
+
+
 def copy_of_head(base: Base, model: nn.Module, skeleton: Skeleton | None) -> nn.Module:
-    """The trainable head of ``model``, which is a copy of the base's, with a predictor for ``skeleton``."""
+    """The trainable head of ``model``, made by :func:`copy_of_model`, with a predictor for ``skeleton``."""
     _, head = base.parts_of(model)
     name = next(n for n, m in base.head.named_modules() if m is base.predictor)
     head.set_submodule(name, make_predictor(base, skeleton or base.skeleton))
@@ -63,7 +72,7 @@ def copy_of_head(base: Base, model: nn.Module, skeleton: Skeleton | None) -> nn.
 
 
 def copy_of_tail(base: Base, model: nn.Module) -> nn.ModuleList:
-    """Trainable modules for those that stand behind the base's head; ``model`` is a copy of the base's."""
+    """Trainable copies of the modules behind the base's head; ``model`` is made by :func:`copy_of_model`."""
     return nn.ModuleList(base.tail_of(model)).requires_grad_(True)
 
 

@@ -20,9 +20,10 @@ from lvtune.adapters.stack import Stack, StackConfig, joined
 from lvtune.adapters.summing import no_sum, same_sentences
 from lvtune.bases.base import Base, as_base
 from lvtune.bases.changes import AddToOutput, Change, ExtendKeyValue, InsertTokens, ReplaceForward
-from lvtune.bases.fingerprint import fingerprint, hash_tensors
+from lvtune.bases.fingerprint import fingerprint
 from lvtune.config.schema import plain
 from lvtune.core.errors import LvtuneError
+from lvtune.core.tensor_file import hash_tensors
 from lvtune.patcher.attaching import attach
 from lvtune.patcher.merging import noise, outputs_of, twin_of
 from lvtune.patcher.shapes import check_fit

@@ -15,6 +15,7 @@ from torch import nn
 from lvtune.adapters.adapter import Adapter
 from lvtune.adapters.building import (
     copy_of_head,
+    copy_of_model,
     copy_of_tail,
     embeddings_of,
     freeze_batchnorm,
@@ -54,7 +55,7 @@ class Full(Adapter):
     ) -> None:
         super().__init__()
         self.config = config
-        model = base.copy_model()
+        model = copy_of_model(base)
         self.layers = len(base.blocks)
         self.encoder, _ = base.parts_of(model)
         self.encoder.requires_grad_(True)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 from lvtune.adapters.adapter import Adapter
 from lvtune.adapters.building import (
     copy_of_head,
+    copy_of_model,
     copy_of_tail,
     freeze_batchnorm,
     make_predictor,
@@ -50,7 +51,7 @@ class Head(Adapter):
         super().__init__()
         self.config = config
         if config.part == "head":
-            model = base.copy_model()
+            model = copy_of_model(base)
             self.copy, self.tail = copy_of_head(base, model, skeleton), copy_of_tail(base, model)
         else:
             self.copy, self.tail = make_predictor(base, skeleton or base.skeleton), None

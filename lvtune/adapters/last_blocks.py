@@ -15,6 +15,7 @@ from torch import nn
 from lvtune.adapters.adapter import Adapter
 from lvtune.adapters.building import (
     copy_of_head,
+    copy_of_model,
     copy_of_tail,
     embeddings_of,
     freeze_batchnorm,
@@ -61,7 +62,7 @@ class LastBlocks(Adapter):
                 f"the last {config.blocks} blocks of {base.name}", f"at most {self.layers}",
                 f"set --method.blocks {self.layers} or choose --method full" if self.layers else "choose --method full",
             )  # fmt: skip
-        model = base.copy_model()
+        model = copy_of_model(base)
         twin = type(base)(model, base.spec)
         self.head = copy_of_head(base, model, skeleton)
         self.tail = copy_of_tail(base, model)

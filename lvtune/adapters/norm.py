@@ -74,6 +74,11 @@ def norm_delta(module: nn.Module, shift: Shift) -> Callable[[Tensor], Tensor]:
     """What ``shift`` adds to the output of a normalisation, given its input."""
     if isinstance(module, nn.LayerNorm):
         return lambda x: F.layer_norm(x, module.normalized_shape, shift.weight, shift.bias, module.eps)
-    return lambda x: F.batch_norm(
-        x, module.running_mean, module.running_var, shift.weight, shift.bias, training=False, eps=module.eps
-    )
+    if not isinstance(module, nn.BatchNorm2d):
+        raise TypeError(f"{type(module).__name__} is neither LayerNorm nor BatchNorm2d")
+
+    def delta(x: Tensor) -> Tensor:
+        mean, var = (value.to(shift.weight.dtype) for value in (module.running_mean, module.running_var))
+        return F.batch_norm(x, mean, var, shift.weight, shift.bias, training=False, eps=module.eps)
+
+    return delta

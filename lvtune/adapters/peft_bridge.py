@@ -19,19 +19,28 @@ from torch import Tensor, nn
 
 from lvtune.adapters.adapter import Adapter
 from lvtune.adapters.building import name_of, own_predictor, replaced
+from lvtune.adapters.peft_allowed import NEEDS_DATA
 from lvtune.adapters.peft_options import PeftOptions, Tuner, as_json, line_of, make_peft_config, quiet, refused
 from lvtune.bases.base import Base
 from lvtune.bases.changes import Call, Change, Fold, ReplaceForward
+from lvtune.bases.precision import in_dtype
 from lvtune.data.skeletons import Skeleton
 
 if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
 
 _PREFIX = "base_model.model."
+_PEFT_ERRORS = (
+    TypeError, ValueError, RuntimeError, AttributeError, KeyError, IndexError, AssertionError, ImportError,
+    ArithmeticError, MemoryError,
+)  # fmt: skip
+"""What peft raises for options that do not fit."""
 
 
 class PeftAdapter(Adapter):
     """peft's layers, ready to stand in for the base's, and by default a trained predictor."""
+
+    needs_storage = True  # several tuners compute from the base's weights when they are made
 
     Config = PeftOptions
     trains_predictor = True
@@ -98,18 +107,24 @@ class PeftAdapter(Adapter):
 
 
 def inject(method: str, config: PeftConfig, base: Base) -> PeftModel:
-    """peft's model around a copy of the base, in float32 on the CPU, whose random state the seed decides.
+    """Returns peft's model around a copy of the base, in float32 on the CPU; the seed decides its random state.
+
+    Around a base on the meta device it stays there, and takes no memory.
 
     Raises:
         LvtuneError: peft cannot make it.
+        NotImplementedError: the base is on the meta device, and the tuner looks at weights while it is made.
     """
     from peft import get_peft_model
 
-    model = base.copy_model().to(device="cpu", dtype=torch.float32).requires_grad_(False).eval()
+    device = "meta" if base.device.type == "meta" else "cpu"
+    if device == "meta" and str(getattr(config.peft_type, "value", config.peft_type)) in NEEDS_DATA:
+        raise NotImplementedError(f"{method} without data")
+    model = base.copy_model().to(device=device, dtype=torch.float32).requires_grad_(False).eval()
     try:
         with quiet():
             return get_peft_model(model, config, autocast_adapter_dtype=False)
-    except (TypeError, ValueError, RuntimeError, AttributeError, KeyError, AssertionError, ImportError) as error:
+    except _PEFT_ERRORS as error:
         raise refused(method, f"says: {line_of(error)}") from error
 
 
@@ -124,7 +139,7 @@ def parts_of(model: PeftModel) -> tuple[dict[str, nn.Module], dict[str, nn.Modul
 
 
 def _check_base_untouched(method: str, model: PeftModel, base: Base) -> None:
-    """The base's own weights in the copy are neither changed nor to be trained."""
+    """Raises a LvtuneError if the base's own weights in the copy are changed or to be trained."""
     own = dict(base.model.named_parameters())
     own = {name.replace("_orig_mod.", ""): value for name, value in own.items()}
     seen = set()
@@ -135,7 +150,7 @@ def _check_base_untouched(method: str, model: PeftModel, base: Base) -> None:
         seen.add(plain)
         if value.requires_grad:
             raise refused(method, f"trains {plain}, which is the base's own")
-        if not torch.equal(value, own[plain].to(device="cpu", dtype=torch.float32)):
+        if not value.is_meta and not torch.equal(value, own[plain].to(device="cpu", dtype=torch.float32)):
             raise refused(method, f"rewrites {plain}, which is the base's own")
     if seen != set(own):
         raise refused(method, f"takes {min(set(own) - seen)} out of the base")
@@ -157,6 +172,8 @@ def _wrapping(layer: nn.Module, module: nn.Module) -> Callable[..., Any]:
     """peft's layer around the base's ``module``, for one attachment."""
     plain = _bare(module)
     view = copy.copy(layer)  # shares peft's weights with the adapter, but not the module that it wraps
+    # peft's weights may be float32 over a base of another type
+    plain.__dict__["forward"] = in_dtype(plain.forward, lambda: _dtype_of(plain))
     view.__dict__["base_layer"] = plain  # not a submodule: the adapter's modules are the view's as well
 
     def replace(call: Call, *args: Any, **kwargs: Any) -> Any:
@@ -165,6 +182,11 @@ def _wrapping(layer: nn.Module, module: nn.Module) -> Callable[..., Any]:
         return view(*args, **kwargs)
 
     return replace
+
+
+def _dtype_of(module: nn.Module) -> torch.dtype:
+    """The floating type of a layer's weights; float32 where it has none of a floating type."""
+    return next((v.dtype for v in module.parameters() if v.is_floating_point()), torch.float32)
 
 
 def _bare(module: nn.Module) -> nn.Module:

@@ -67,7 +67,7 @@ def sum_of_linear(adapters: Sequence[nn.Module], weights: Sequence[float], base:
 def fresh(like: nn.Module, config: Any, base: Base) -> nn.Module:
     """An untuned adapter of the same method, sentences and key points; the global random state is kept."""
     with torch.random.fork_rng(devices=[]):
-        return type(like)(config, base, bank=like.bank, skeleton=like.skeleton)
+        return type(like)(config, base, bank=like.bank, skeleton=like.skeleton).to(dtype=base.adapter_dtype)
 
 
 def sum_predictors(predictors: Sequence[nn.Module | None], weights: Sequence[float], into: nn.Module | None) -> None:

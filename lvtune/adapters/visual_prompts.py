@@ -39,12 +39,13 @@ def gated_visual_prompts(block: Block, prompts: Callable[[], Tensor], gates: Cal
 
     def delta(normed: Tensor) -> Tensor:  # (B, N, D) -> (B, N, D)
         split = lambda x: x.unflatten(-1, (block.heads, -1)).transpose(-3, -2)  # noqa: E731
-        query = split(F.linear(normed, *block.linear("query")))  # (B, heads, N, D / heads)
-        rows = (split(block.row(part, prompts())) for part in ("key", "value"))
+        tokens = prompts()
+        query = split(F.linear(normed, *block.linear("query", tokens)))  # (B, heads, N, D / heads)
+        rows = (split(block.row(part, tokens)) for part in ("key", "value"))
         key, value = (row.expand(normed.shape[0], -1, -1, -1) for row in rows)
         seen = F.scaled_dot_product_attention(query, key, value) * gates()[:, None, None]
         # without the projection's bias: a gate of zero adds nothing
-        return F.linear(seen.transpose(1, 2).flatten(2), block.out.weight)
+        return F.linear(seen.transpose(1, 2).flatten(2), block.linear("out", tokens)[0])
 
     return AddToOutput(block.attention, delta)
 

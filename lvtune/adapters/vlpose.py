@@ -16,14 +16,20 @@ gradient, whichever options are chosen.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from lvtune.adapters.adapter import Adapter
-from lvtune.adapters.building import embeddings_of, instead, layer_scale, make_predictor
+from lvtune.adapters.building import (
+    copy_of_model,
+    embeddings_of,
+    instead,
+    layer_scale,
+    make_predictor,
+)
 from lvtune.adapters.method_registry import register_method
 from lvtune.adapters.visual_prompts import gated_visual_prompts, per_block, shallow_visual_prompts, visual_prompt_rows
 from lvtune.adapters.vlpose_decoders import DECODERS, Join
@@ -31,6 +37,7 @@ from lvtune.adapters.vlpose_matchers import MATCHERS
 from lvtune.adapters.vlpose_published import FollowingNorm, drop_path, norms_of_head
 from lvtune.bases.base import Base, Block
 from lvtune.bases.changes import Call, Change, ReplaceForward
+from lvtune.bases.precision import in_dtype
 from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import Skeleton
 from lvtune.language.bank_cache import cached_tensor, cached_tokens
@@ -200,7 +207,8 @@ class VLPose(Adapter):
         yield from drop_path(frozen, self.config.drop_path, lambda: self.training)
         for norm, following in zip(norms_of_head(base), self.following, strict=False):
             yield following.change(norm)
-        stages = base.stages
+        # the base's own stages, which the decoder runs between layers of the adapter
+        stages = [replace(stage, forward=in_dtype(stage.forward, lambda: base.dtype)) for stage in base.stages]
 
         def head(call: Call, features: Tensor, *args: Any, **kwargs: Any) -> Tensor:
             return self.decode(stages, features, call.categories)
@@ -280,4 +288,4 @@ def _copy_of_last_block(base: Base) -> nn.Module:
             f"a trained last block of {base.name}, which has no attention blocks that are known here",
             "an encoder with attention (ViT, Swin, PVT)", "set --method.placement none, or choose another base",
         )  # fmt: skip
-    return type(base)(base.copy_model(), base.spec).blocks[-1].layer
+    return type(base)(copy_of_model(base), base.spec).blocks[-1].layer

@@ -32,8 +32,9 @@ class FollowingNorm(nn.Module):
         """(B, C, h, w) normalised: by its own statistics in training, by those kept here otherwise."""
         if self.training:
             self.num_batches_tracked.add_(1)
+        weight, bias = (value.to(self.running_mean.dtype) for value in (norm.weight, norm.bias))
         return F.batch_norm(
-            x, self.running_mean, self.running_var, norm.weight, norm.bias, self.training, norm.momentum, norm.eps
+            x, self.running_mean, self.running_var, weight, bias, self.training, norm.momentum, norm.eps
         )
 
     def change(self, norm: nn.BatchNorm2d) -> Change:

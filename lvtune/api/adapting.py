@@ -1,22 +1,27 @@
-"""The main job: recipe -> base -> adapter -> patcher -> loop -> adapter file -> report."""
+"""The main job: recipe -> base -> adapter -> patcher -> loop -> adapter file -> scores -> report."""
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lvtune.api.data_check import check_pictures
 from lvtune.api.few_shot import FewShotGuard
+from lvtune.api.held_out import held_out_watch
 from lvtune.api.job import Job, prepare, training_data
 from lvtune.api.memory import peak_device_memory_mb, peak_memory_mb, reset_peak_memory
+from lvtune.api.output_folder import check_output, input_files, input_folders, make_folder
 from lvtune.api.recipe import Recipe
-from lvtune.api.report_data import environment, pictures, scores_table
-from lvtune.api.scoring import Measured, Scoring
+from lvtune.api.report_data import box_statistics, environment, scores_table
+from lvtune.api.report_pictures import before_after, worst, worst_pictures
+from lvtune.api.scoring import Scoring
 from lvtune.api.start_choice import WarmStartCheck
 from lvtune.bases.fingerprint import fingerprint
-from lvtune.core.errors import LvtuneError
 from lvtune.patcher.attaching import attach
 from lvtune.storage.store import save_adapter
 from lvtune.training.loop import History, tune
@@ -24,8 +29,11 @@ from lvtune.training.loop import History, tune
 if TYPE_CHECKING:
     from lvtune.api.score_cache import ScoreCache
 
-Say = Any
-"""Callable that is told in a few words what is being done."""
+Say = Callable[[str], None]
+"""Called with a short sentence on what is being done."""
+
+CHECKPOINT_FILE = "checkpoint.safetensors"
+_WRITTEN = ("adapter_model.safetensors", "lvtune_config.json", "README.md", "report.json", "report.html")
 
 
 @dataclass
@@ -36,7 +44,7 @@ class AdaptReport:
     values: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """``source``, ``target``, ``gap_closed``, ``retention``, ``adapter``, ``base``, ``seconds`` ..."""
+        """Returns ``source``, ``target``, ``gap_closed``, ``retention``, ``adapter``, ``base``, ``seconds`` ..."""
         return self.values
 
 
@@ -46,155 +54,207 @@ def adapt(
     say: Say = lambda text: None,
     known: ScoreCache | None = None,
 ) -> AdaptReport:
-    """Tunes an adapter, scores it on target and source, restores the base and writes folder and report.
+    """Tunes an adapter, saves it, scores it on target and source, restores the base and writes the report.
+
+    Every picture is looked at before anything is computed. The adapter is saved as soon as it is tuned, before it is
+    scored; a checkpoint is removed last, when all is written.
 
     Args:
         recipe: a :class:`lvtune.Recipe`, its dictionary, or None for the default job.
-        say: told what is being done, for a progress line.
-        known: what earlier runs on this base and domain worked out; see :class:`lvtune.api.score_cache.ScoreCache`.
+        say: called with what is being done, for a progress line.
+        known: results of earlier runs on this base and domain; see :class:`lvtune.api.score_cache.ScoreCache`.
 
     Raises:
-        LvtuneError: anything in the recipe that does not exist or does not fit; an unwritable folder.
+        LvtuneError: anything in the recipe that does not exist or does not fit; pictures that are missing or broken;
+            a folder that cannot be written or that holds the data.
     """
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.from_dict(recipe or {})
-    existed = recipe.folder.exists()
-    folder = _writable(recipe.folder)
-    started = time.perf_counter()
-    say(f"loading {recipe.base} and {recipe.domain}")
-    try:
-        job = prepare(recipe)
-    except BaseException:
-        if not existed:
-            folder.rmdir()
-        raise
-    seconds = {"load": time.perf_counter() - started, "tune": 0.0, "evaluate": 0.0}
-    print_before = fingerprint(job.base)
-    scoring, start, few = Scoring(job, print_before, known), WarmStartCheck(job), FewShotGuard(job)
-
-    say("scoring the base")
-    started = time.perf_counter()
-    scoring.before()
-    seconds["evaluate"] += time.perf_counter() - started
-
-    for note in (*few.warnings, *job.objective.notes):
-        say(f"note: {note}")
-    say(f"tuning {recipe.method} on {few.pictures} pictures: {job.train.name}")
-    reset_peak_memory()
-    started = time.perf_counter()
-    start.check()
-    if start.note:
-        say(start.note)
-    few.check()
-    history = _tune(job, folder)
-    few.keep()
-    seconds["tune"] = max(history.seconds, time.perf_counter() - started)
-    peak = {"peak_memory_mb": peak_memory_mb(), "peak_device_memory_mb": peak_device_memory_mb()}
-
-    say("scoring with the adapter on and off")
-    started = time.perf_counter()
-    with attach(job.base, job.adapter, name="adapted"):
-        scoring.on()
-    print_after = fingerprint(job.base)
-    scoring.off(print_after)
-    seconds["evaluate"] += time.perf_counter() - started
-
-    values = _values(job, scoring, history, seconds) | peak
-    values["shots"], values["few"] = job.recipe.data.shots, few.to_dict()
-    values["start"] = start.to_dict()
-    values["notes"] += [start.note] * bool(start.note)
-    values["notes"] += [note for note in few.notes if note not in values["notes"]]
-    values["base"] = {"name": job.base.name, "fingerprint_before": print_before, "fingerprint_after": print_after}
-    _write(job, folder, values, scoring.target)
-    return AdaptReport(folder, values)
+    run = _Run(recipe, say, known)
+    run.open()
+    run.score_base()
+    run.tune()
+    run.score_adapter()
+    run.write()
+    return AdaptReport(run.folder, run.values)
 
 
-def _writable(folder: Path) -> Path:
-    """Makes the folder now: a run of minutes must not end in "permission denied"."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".lvtune-probe"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise LvtuneError(
-            f"output folder {folder} ({error.strerror or error})", "a folder that can be written",
-            "choose another with --out DIR",
-        ) from error  # fmt: skip
-    return folder
+class _Run:
+    """The state of one :func:`adapt`, step by step."""
 
+    def __init__(self, recipe: Recipe, say: Say, known: ScoreCache | None) -> None:
+        self.recipe, self.say, self.known = recipe, say, known
+        self.folder = recipe.folder
+        self.seconds = {"load": 0.0, "tune": 0.0, "evaluate": 0.0}
+        self.values: dict[str, Any] = {}
+        self.job: Job
+        self.scoring: Scoring
+        self.start: WarmStartCheck
+        self.few: FewShotGuard
+        self.history: History
+        self.fingerprint = ""
 
-def _tune(job: Job, folder: Path) -> History:
-    """The loop, with a checkpoint in the folder if the recipe asks for one; it goes when the run is done."""
-    options = job.options
-    checkpoint = folder / "checkpoint.safetensors" if options.checkpoint_every else None
-    history = tune(
-        job.base,
-        job.adapter,
-        training_data(job),
-        job.objective,
-        options,
-        seed=job.recipe.seed,
-        device=job.recipe.device,
-        checkpoint=checkpoint,
-        key=json.dumps(job.recipe.to_dict(), sort_keys=True),
-    )
-    if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
-    return history
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[name] += time.perf_counter() - started
+
+    def open(self) -> None:
+        """Loads the base and opens the data; leaves no new folder behind where that fails."""
+        recipe, folder = self.recipe, self.folder
+        targets = [folder / name for name in (*_WRITTEN, CHECKPOINT_FILE)]
+        check_output(folder, targets, folders=input_folders(recipe.data), files=input_files(recipe.data))
+        existed = folder.exists()
+        make_folder(folder)
+        self.say(f"loading {recipe.base} and {recipe.domain}")
+        with self._timed("load"):
+            try:
+                self.job = prepare(recipe)
+                check_pictures([self.job.train, self.job.test, self.job.source, *self.job.also.values()])
+            except BaseException:
+                if not existed:
+                    folder.rmdir()
+                raise
+        self.fingerprint = fingerprint(self.job.base)
+        self.scoring = Scoring(self.job, self.fingerprint, self.known)
+        self.start, self.few = WarmStartCheck(self.job), FewShotGuard(self.job)
+
+    def score_base(self) -> None:
+        """Scores the base alone."""
+        self.say("scoring the base")
+        with self._timed("evaluate"):
+            self.scoring.before()
+
+    def tune(self) -> None:
+        """Tunes the adapter and saves it, not yet scored."""
+        job, few, start = self.job, self.few, self.start
+        for note in dict.fromkeys((*job.train.table.notes, *job.test.table.notes, *few.warnings, *job.objective.notes)):
+            self.say(f"note: {note}")
+        self.say(f"tuning {self.recipe.method} on {few.pictures} pictures: {job.train.name}")
+        reset_peak_memory()
+        started = time.perf_counter()
+        start.check()
+        if start.note:
+            self.say(start.note)
+        for decision in job.decisions:
+            self.say(decision.line())
+        few.check()
+        if few.guarded is not None:
+            self.say(few.decision.line())
+        self.history = self._tune()
+        few.keep()
+        self.seconds["tune"] = max(self.history.seconds, time.perf_counter() - started)
+        self.values |= {"peak_memory_mb": peak_memory_mb(), "peak_device_memory_mb": peak_device_memory_mb()}
+        save_adapter(job.adapter, self.folder, job.base, training=self._training(), metrics=None)
+
+    def _tune(self) -> History:
+        job, options = self.job, self.few.options
+        return tune(
+            job.base,
+            job.adapter,
+            training_data(job),
+            job.objective,
+            options,
+            seed=job.recipe.seed,
+            device=job.recipe.device,
+            checkpoint=self.folder / CHECKPOINT_FILE if options.checkpoint_every else None,
+            key=json.dumps(job.recipe.to_dict(), sort_keys=True),
+            watch=held_out_watch(job),
+        )
+
+    def score_adapter(self) -> None:
+        """Scores with the adapter on and off, and collects the report."""
+        job, scoring = self.job, self.scoring
+        self.say("scoring with the adapter on and off")
+        with self._timed("evaluate"):
+            with attach(job.base, job.adapter, name="adapted"):
+                scoring.on()
+            print_after = fingerprint(job.base)
+            scoring.off(print_after)
+        values = _values(job, scoring, self.history, self.seconds) | self.values
+        values["shots"], values["few"] = job.recipe.data.shots, self.few.to_dict()
+        values["start"] = self.start.to_dict()
+        values["decisions"] = [d.to_dict() for d in (*job.decisions, self.start.decision, self.few.decision)]
+        values["notes"] += [self.start.note] * bool(self.start.note)
+        values["notes"] += [note for note in self.few.notes if note not in values["notes"]]
+        values["base"] = {
+            "name": job.base.name, "fingerprint_before": self.fingerprint, "fingerprint_after": print_after,
+        }  # fmt: skip
+        self.values = values
+
+    def write(self) -> None:
+        """Writes the adapter with its scores, the card and the report; then removes the checkpoint."""
+        from lvtune.api.language_figures import figures_of_job
+        from lvtune.api.look_pictures import looked
+        from lvtune.core.files import write_text
+        from lvtune.hub.card import Publication, model_card
+        from lvtune.storage.store import adapter_config
+        from lvtune.viz.before_after import write_before_after
+        from lvtune.viz.report_page import write_report
+
+        job, folder, values, target = self.job, self.folder, self.values, self.scoring.target
+        scored = ("source", "target", "source_name", "target_name", "gap_closed", "retention", "main", "scoring")
+        parts = {"training": self._training(), "metrics": {name: values[name] for name in scored}}
+        save_adapter(job.adapter, folder, job.base, **parts)
+        values["adapter"]["bytes"] = (folder / "adapter_model.safetensors").stat().st_size
+        config = adapter_config(job.adapter, job.base, **parts)
+        pairs = before_after(job, target.before, target.after_on)
+        shown = write_before_after(pairs, folder)
+        at = Publication(picture=None if shown is None else shown.name)
+        write_text(folder / "README.md", model_card(config, values, at))
+        write_text(folder / "report.json", json.dumps(values, indent=1))
+        far = worst_pictures(job, target.after_on)
+        write_report(values, folder / "report.html", pairs, figures_of_job(job), looked(job), worst=far)
+        (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+
+    def _training(self) -> dict[str, Any]:
+        """What the adapter file says of its tuning."""
+        from lvtune.storage.adapter_config import shareable
+
+        job, start = self.job, self.start.to_dict() or {}
+        return {
+            "recipe": job.recipe.to_dict(),
+            "seed": job.recipe.seed,
+            "steps": len(self.history.steps),
+            "data_fingerprint": job.train.table.fingerprint,
+            "boxes": box_statistics(job.train),
+            **shareable({"start": start["name"] if start.get("kept") else "none"}),
+        }
 
 
 def _values(job: Job, scoring: Scoring, history: History, seconds: dict[str, float]) -> dict[str, Any]:
-    share = sum(p.numel() for p in job.adapter.parameters() if p.requires_grad)
+    """The parts of ``report.json`` that follow from scores, history and recipe."""
+    trained = sum(p.numel() for p in job.adapter.parameters() if p.requires_grad)
     whole = sum(p.numel() for p in job.base.model.parameters())
     also = {
         name: {"name": job.also[name].name} | {when: s and s.headline() for when, s in vars(one).items()}
         for name, one in scoring.also.items()
     }
     steps = len(history.steps)
+    table = scores_table(vars(scoring.target), vars(scoring.source))
     return {
-        **scores_table(vars(scoring.target), vars(scoring.source)),
+        **table,
+        "reasons": scoring.reasons(),
+        "worst": worst(job, scoring.target.after_on),
+        "boxes": box_statistics(job.train),
         "also": also,
         "source_off_identical": scoring.is_identical,
         "source_off_checked": scoring.off_checked,
         "target_name": job.test.name,
         "source_name": None if job.source is None else job.source.name,
-        "adapter": {"method": job.recipe.method, "parameters": share, "share_of_base": share / whole},
+        "adapter": {"method": job.recipe.method, "parameters": trained, "share_of_base": trained / whole},
         "seconds": {name: round(value, 2) for name, value in seconds.items()},
         "seconds_per_step": round(history.seconds / steps, 4) if steps else None,
         "peak_lr": history.lr,
         "recipe": job.recipe.to_dict(),
         "seed": job.recipe.seed,
         "versions": environment(),
-        "notes": [*job.train.table.notes, *job.test.table.notes, *job.objective.notes],
-        "curves": {"steps": history.steps, "loss": history.loss, "val_steps": history.val_steps, "val": history.val},
-    }
-
-
-def _write(job: Job, folder: Path, values: dict[str, Any], target: Measured) -> None:
-    from lvtune.api.language_figures import figures_of_job
-    from lvtune.api.look_pictures import looked
-    from lvtune.core.files import write_text
-    from lvtune.hub.card import Publication, model_card
-    from lvtune.storage.adapter_config import shareable
-    from lvtune.storage.store import adapter_config
-    from lvtune.viz.before_after import write_before_after
-    from lvtune.viz.report_page import write_report
-
-    training = {
-        "recipe": job.recipe.to_dict(),
-        "seed": job.recipe.seed,
-        "steps": len(values["curves"]["steps"]),
-        "data_fingerprint": job.train.table.fingerprint,
-        **shareable({"start": values["start"]["name"] if (values["start"] or {}).get("kept") else "none"}),
-    }
-    scored = ("source", "target", "source_name", "target_name", "gap_closed", "retention")
-    metrics = {name: values[name] for name in scored}
-    save_adapter(job.adapter, folder, job.base, training=training, metrics=metrics)
-    values["adapter"]["bytes"] = (folder / "adapter_model.safetensors").stat().st_size
-    config = adapter_config(job.adapter, job.base, training=training, metrics=metrics)
-    pairs = pictures(job, target.before, target.after_on)
-    shown = write_before_after(pairs, folder)
-    at = Publication(picture=None if shown is None else shown.name)
-    write_text(folder / "README.md", model_card(config, values, at))
-    write_text(folder / "report.json", json.dumps(values, indent=1))
-    write_report(values, folder / "report.html", pairs, figures_of_job(job), looked(job))
+        "notes": [
+            *job.train.table.notes, *job.test.table.notes, *job.objective.notes,
+            *((table["scoring"]["target"] or {}).get("notes", [])),
+        ],
+        "curves": {
+            "steps": history.steps, "loss": history.loss, "val_steps": history.val_steps, "val": history.val,
+            "px_steps": history.px_steps, "px_mean": history.px_mean, "empty_loss": history.empty_loss,
+        },
+    }  # fmt: skip

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from lvtune.api.job import training_data
+from lvtune.core.decision import Decision
 from lvtune.domains.few_pictures import TINY, count_pictures, pictures_of_samples
 from lvtune.evaluation.inference import split_dataset
-from lvtune.training.guard import LEAST_PICTURES, GuardResult, choose_share, keep_share
+from lvtune.training.guard import COST, LEAST_PICTURES, SHARES, GuardResult, choose_share, keep_share
 from lvtune.training.objectives import OBJECTIVES
 
 if TYPE_CHECKING:
     from lvtune.api.job import Job
+    from lvtune.config.options import TrainOptions
+
+
+ALL_OR_NOTHING = (0.0, 1.0)
+"""Shares of the change that may be kept with a new predictor."""
 
 
 class FewShotGuard:
@@ -56,7 +62,28 @@ class FewShotGuard:
             job.base, job.adapter, training_data(job), job.objective, job.options, plain=plain,
             judge=OBJECTIVES.get(job.base.objective)(), pictures=names,
             kinds=[plain[i]["category"] for i in range(len(names))], seed=recipe.seed, device=recipe.device,
+            shares=ALL_OR_NOTHING if job.new_keypoints else SHARES,
         )  # fmt: skip
+
+    @property
+    def options(self) -> TrainOptions:
+        """How to tune on all pictures: with a time budget, what the check leaves of it."""
+        options = self.job.options
+        if self.guarded is None or options.minutes is None:
+            return options
+        return replace(options, minutes=options.minutes * (1 - COST))
+
+    @property
+    def decision(self) -> Decision:
+        """Says whether the tuning is checked, and what was found."""
+        if self.guarded is not None:
+            value = f"{self.guarded.share:.0%} of the change is kept" if self.guarded.share else "nothing is kept"
+            losses = self.guarded.losses
+            why = f"loss on pictures kept out {losses[0.0]:.3g} before, {min(losses.values()):.3g} at best"
+            return Decision("few-shot guard", value, why)
+        most = self.job.recipe.train.guard or 0
+        why = f"{self.pictures} pictures; it checks {LEAST_PICTURES} to {most}" if most else "it is off in the recipe"
+        return Decision("few-shot guard", "no check", why)
 
     def keep(self) -> None:
         """Takes the tuned weights back as far as the check said."""

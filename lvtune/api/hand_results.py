@@ -1,4 +1,4 @@
-"""Hands as they are told and shown to a user."""
+"""Puts hands into the unit that is known of them, and draws poses over pictures."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ _PLOT = 420
 
 
 def in_space(hands: Hands, sizes: np.ndarray, space: HandSpace) -> tuple[Sequence[np.ndarray | None], str]:
-    """Joints (N, 21, 3) in the unit that can be told, and the unit; None for each of bodies.
+    """Returns joints (N, 21, 3) in the best unit that is known, and its name; None for each pose without depth.
 
     Args:
         hands: key points in picture pixels.
         sizes: (N, 2) height and width of their pictures.
-        space: what is known of them.
+        space: what is known of size and camera.
     """
     if hands.xyz is None:
         return [None] * len(hands.keypoints), ""
     if space.bone is None:
-        return hands.xyz, "lengths of the middle finger's first bone, from the root"
+        return list(hands.xyz), "lengths of the middle finger's first bone, from the root"
     scale = np.full(len(sizes), space.bone)
     if space.focal is None:
-        return hands.xyz * scale[:, None, None], "mm, from the root"
+        return list(hands.xyz * scale[:, None, None]), "mm, from the root"
     camera = np.zeros((len(sizes), 3, 3))
     camera[:, 0, 0] = camera[:, 1, 1] = space.focal
     camera[:, :2, 2], camera[:, 2, 2] = (sizes[:, ::-1] - 1) / 2, 1
-    return absolute(hands, scale, camera), "mm, from the camera"
+    return list(absolute(hands, scale, camera)), "mm, from the camera"
 
 
 def draw_all(image: np.ndarray, poses: Sequence[Pose]) -> np.ndarray:
-    """A picture with its poses drawn; with hands, a plot of each in space beside it."""
+    """Returns a picture with its poses drawn; with hands, a plot of each in space beside it."""
     from lvtune.viz.hand_overlay import draw_hand, plot_hand
     from lvtune.viz.overlay import draw_pose, enlarge
 
@@ -50,12 +50,16 @@ def draw_all(image: np.ndarray, poses: Sequence[Pose]) -> np.ndarray:
     for pose in poses:
         _, points = enlarge(image, pose.keypoints, _PLOT)
         grown = draw_hand(grown, points)
-    plots = [plot_hand(pose.xyz - pose.xyz[:1], _PLOT, unit=pose.unit.partition(",")[0]) for pose in poses]
+    plots = [
+        plot_hand(pose.xyz - pose.xyz[:1], _PLOT, unit=pose.unit.partition(",")[0])
+        for pose in poses
+        if pose.xyz is not None
+    ]
     return _in_a_row([grown, *plots])
 
 
 def _in_a_row(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """Pictures of any height side by side on white."""
+    """Puts pictures of any height side by side on white."""
     height = max(picture.shape[0] for picture in pictures)
     rows = [np.pad(p, ((0, height - p.shape[0]), (0, 0), (0, 0)), constant_values=255) for p in pictures]
     return np.concatenate(rows, axis=1)

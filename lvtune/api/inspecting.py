@@ -1,4 +1,4 @@
-"""What a recipe would do, and what an adapter file holds."""
+"""Describes what a recipe would do, and what an adapter file holds."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ if TYPE_CHECKING:
 
 
 def dry_run(recipe: Recipe) -> dict[str, Any]:
-    """Everything that :func:`lvtune.adapt` would do, short of doing it.
+    """Describes what :func:`lvtune.adapt` would do, without doing it.
 
-    Weights, data and text encoders that are not at hand are told; what would be tuned is known without them.
+    Weights, data and text encoders that are missing are listed; the trainable tensors are known without them.
 
     Returns:
         ``recipe`` (resolved), ``start`` (where the tuning begins; None: at the base's own answer), ``tree`` (name,
         shape and parameters of each trainable tensor), ``trainable``, ``share_of_base``, ``memory_mb`` (expected,
         float32), ``attaches`` (changes to the base), ``targets`` (names of the base's modules that they change),
-        ``persons`` (None where the data are missing), ``missing`` (what keeps it from being run here).
+        ``persons`` (instances of train and test; None where the data are missing), ``missing`` (why it cannot run
+        here).
     """
     from lvtune.adapters.method_registry import METHODS
     from lvtune.api.job import prepare
     from lvtune.api.outline import outline
 
     persons, begun, missing = None, None, []
+    adapter: Any
     try:
         job = prepare(recipe)
         recipe, base, adapter, begun = job.recipe, job.base, job.adapter, job.warm_start
@@ -51,7 +53,7 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
         "tree": tree,
         "trainable": trainable,
         "share_of_base": trainable / whole,
-        "memory_mb": round(_expected_memory(base, recipe.train.batch_size, whole, trainable)),
+        "memory_mb": round(_expected_memory(base, recipe.train.batch_size or 1, whole, trainable)),
         "attaches": len(changes),
         "targets": _names_of_changed(changes, base),
         "persons": persons,
@@ -65,7 +67,7 @@ def _names_of_changed(changes: list[Change], base: Base) -> list[str]:
 
 
 def _expected_memory(base: Base, batch: int, whole: int, trainable: int) -> float:
-    """MB of weights, gradients, AdamW moments and activations; the last by rule of thumb.
+    """Estimates the MB of weights, gradients, AdamW moments and activations; the last by rule of thumb.
 
     Each block keeps about 20 activations of (B, N, D) for the backward pass, the head 8 maps of (B, C, h, w);
     the interpreter with its libraries takes about 700 MB.
@@ -78,14 +80,23 @@ def _expected_memory(base: Base, batch: int, whole: int, trainable: int) -> floa
 
 
 def inspect_adapter(source: str | Path) -> dict[str, Any]:
-    """What an adapter file holds, without its base: config, tensors with shapes, size, share by part.
+    """Describes an adapter file without loading its base: config, tensors with shapes, size.
 
-    ``source`` is a folder, a file, or ``user/repo@revision`` on the Hub.
+    Args:
+        source: a folder of lvtune's or of plain peft, a file, or ``user/repo@revision`` on the Hub.
+
+    Raises:
+        LvtuneError: no such adapter, or a damaged one.
     """
     from lvtune.hub.remote import locate
-    from lvtune.storage.adapter_file import read
+    from lvtune.storage import adapter_file, peft_folder
 
-    tensors, config = read(locate(source))
+    place = locate(source)
+    foreign = peft_folder.read(place)
+    if foreign is not None:
+        tensors, config = foreign[0], {"method": "peft", "method_config": foreign[1]}
+    else:
+        tensors, config = adapter_file.read(place)
     rows = [
         {"name": name, "shape": list(value.shape), "dtype": str(value.dtype).removeprefix("torch.")}
         for name, value in sorted(tensors.items())

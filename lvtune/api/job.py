@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from lvtune.adapters.factory import create_adapter
 from lvtune.adapters.method_registry import METHODS
+from lvtune.api.own_defaults import CUSTOM, chosen_defaults, new_keypoints
 from lvtune.api.recipe import TEXT_ONLY
 from lvtune.bases.base_registry import load_base
+from lvtune.bases.input_size import parse_size
+from lvtune.core.decision import Decision
 from lvtune.core.errors import LvtuneError
 from lvtune.data.augment import Augment
 from lvtune.domains import Split, custom_domain, get_domain
+from lvtune.domains.domain_file import is_domain_file, read_domain
 from lvtune.domains.few_pictures import take_shots
 from lvtune.domains.source import source_split
 from lvtune.evaluation.choosing import choose
@@ -23,10 +27,9 @@ from lvtune.training.engine import resolve_device
 from lvtune.training.objectives import OBJECTIVES, ObjectiveContext, objective_config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from torch import Tensor, nn
-
+    from lvtune.adapters.adapter import Adapter
     from lvtune.api.recipe import Recipe
     from lvtune.bases.base import Base
     from lvtune.config.options import DataOptions, TrainOptions
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
 
 FROM_START = 0.4
 """Factor on the learning rate from a start, unless the recipe says the rate (measured; benchmarks/README.md)."""
+
+CHECKED = 64
+"""Persons of the source on whom the base is scored where the adapter predicts other key points."""
 
 
 @dataclass
@@ -48,14 +54,21 @@ class Job:
     train: Split
     test: Split
     source: Split | None
-    adapter: nn.Module
-    objective: Callable[[Base, dict], Tensor]
+    adapter: Adapter
+    objective: Any
     category: Any = None
     """What the target is read with, see :mod:`lvtune.evaluation.choosing`."""
     also: dict[str, Split] = field(default_factory=dict)
     """Further domains to score, by name."""
     warm_start: WarmStart | None = None
     """Where the adapter's tuning begins; None: as created."""
+    decisions: list[Decision] = field(default_factory=list)
+    """What was chosen for the user."""
+
+    @property
+    def new_keypoints(self) -> int:
+        """Key points that the base does not know, whose predictor is learnt anew."""
+        return new_keypoints(self.base, self.train)
 
     @property
     def options(self) -> TrainOptions:
@@ -63,7 +76,7 @@ class Job:
         train = self.recipe.train
         if self.warm_start is None or self.warm_start.misfit or not train.gentle:
             return train
-        return replace(train, lr=train.lr * FROM_START)
+        return replace(train, lr=(train.lr or 0.0) * FROM_START)
 
 
 def prepare(recipe: Recipe) -> Job:
@@ -72,26 +85,31 @@ def prepare(recipe: Recipe) -> Job:
     Raises:
         LvtuneError: whatever does not exist or does not fit.
     """
-    method = METHODS.get(recipe.method)
+    method, given = METHODS.get(recipe.method), recipe
     recipe = recipe.resolved(method.defaults)
     device = resolve_device(recipe.device)
+    input_size = parse_size(recipe.base_options.input_size)
     domain = open_domain(recipe.domain, recipe.data)
-    base = load_base(recipe.base, recipe.weights, seed=recipe.seed)
+    base = load_base(recipe.base, recipe.weights, seed=recipe.seed, input_size=input_size)
     base.model.to(device)
     if recipe.look:
-        from lvtune.data.images import find_images
+        from lvtune.data.find_images import find_images
 
         find_images(recipe.look)  # now, for the same reason as the category below
-    recipe = replace(recipe, objective=recipe.objective or (TEXT_ONLY if recipe.text_only else base.objective))
-    objective = OBJECTIVES.get(recipe.objective)(objective_config(recipe.objective, recipe.objective_options))
+    chosen = recipe.objective or (TEXT_ONLY if recipe.text_only else base.objective)
+    given, recipe = replace(given, objective=chosen), replace(recipe, objective=chosen)
+    objective = OBJECTIVES.get(chosen)(objective_config(chosen, recipe.objective_options))
     part = recipe.evaluate.split
     test = limited(domain.open(part, recipe.data), recipe.data)
     also = {name: limited(get_domain(name).open(part, recipe.data), recipe.data) for name in recipe.evaluate.also}
     train = take_shots(open_training(domain, base, recipe, test), recipe.data.shots, recipe.seed)
+    recipe, decisions = chosen_defaults(given, base, train, method.defaults)
     source = open_source(domain, base, recipe.data, part)
+    if source is not None and domain.name == CUSTOM and new_keypoints(base, train):
+        source = _only_checked(source)
     bank = embed(recipe, domain, base, (train, test)) if method.reads_language else None
     train = read_captions(train) if bank is not None and recipe.language.mode == CAPTION else train
-    adapter = create_adapter(
+    adapter: Any = create_adapter(
         recipe.method,
         base,
         domain=domain.name,
@@ -106,11 +124,13 @@ def prepare(recipe: Recipe) -> Job:
     options = recipe.evaluate
     category = choose(options.category, adapter, ranker=options.ranker, seed=recipe.seed, device=device)
     objective.prepare(objective_context(recipe, base, domain, train))
-    return Job(recipe, base, domain, train, test, source, adapter, objective, category, also, begun)
+    return Job(recipe, base, domain, train, test, source, adapter, objective, category, also, begun, decisions)
 
 
 def open_domain(name: str, data: DataOptions) -> Domain:
-    """A registered domain, or the user's own pictures where annotations are given."""
+    """Returns a registered domain, that of a YAML file, or the user's own pictures where annotations are given."""
+    if is_domain_file(name):
+        return read_domain(name, data)
     return custom_domain(data) if name == "custom" else get_domain(name)
 
 
@@ -122,15 +142,26 @@ def open_source(domain: Domain, base: Base, data: DataOptions, split: str = "tes
     return None if source is None else limited(source, data)
 
 
+def _only_checked(source: Split) -> Split:
+    """A few persons of the source, where an adapter with other key points leaves nothing to be scored but the base.
+
+    They show that the base answers as before, bit for bit.
+    """
+    if len(source.table) <= CHECKED:
+        return source
+    return replace(source.first(CHECKED), name=f"{source.name}, first {CHECKED} persons")
+
+
 def open_training(domain: Domain, base: Base, recipe: Recipe, test: Split) -> Split:
     """The pictures tuned on: the target's, or with ``text_only`` the source's.
 
     Raises:
         LvtuneError: there are none, or the source's key points are not the target's.
     """
+    data = replace(recipe.data, boxes=None)  # a detector's boxes are for scoring
     if not recipe.text_only:
-        return limited(domain.open("train", recipe.data), recipe.data)
-    source = open_source(domain, base, recipe.data, "train")
+        return limited(domain.open("train", data), data)
+    source = open_source(domain, base, data, "train")
     if source is None:
         raise LvtuneError(
             f"text-only for {domain.name} and {base.name} without pictures of the source",

@@ -1,11 +1,12 @@
-"""The map of features and the retrieval sheet of a source, a target and a joint encoder."""
+"""Draws the map of features and the retrieval sheet of a source, a target and a joint encoder."""
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torch.utils.data import DataLoader, Subset
 from lvtune.api.job import objective_context, open_domain, open_training
 from lvtune.api.recipe import Recipe
 from lvtune.bases.base_registry import load_base
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 from lvtune.core.files import write_atomically
 from lvtune.data.dataset import collate
 from lvtune.evaluation.inference import split_dataset
@@ -25,12 +26,12 @@ from lvtune.training.joint_features import SentenceVectors
 from lvtune.viz.language import cover, feature_map, ranked, retrieval_sheet
 
 if TYPE_CHECKING:
-    from torch.utils.data import Dataset
-
     from lvtune.bases.base import Base
     from lvtune.language.joint_registry import JointEncoder
 
 Say = Callable[[str], None]
+LEAST_VECTORS = 5
+"""Vectors that a map of features needs at least (:func:`lvtune.viz.language.feature_map`)."""
 FILES = {"map": "feature-map.png", "retrieval": "retrieval.png"}
 
 
@@ -60,7 +61,7 @@ class FigureOptions:
 
 @dataclass(frozen=True)
 class Looked:
-    """N pictures as a joint encoder sees them."""
+    """N pictures and their vectors from a joint encoder."""
 
     vectors: np.ndarray
     """(N, D)."""
@@ -69,8 +70,8 @@ class Looked:
     categories: list[str]
 
 
-def look(data: Dataset, base: Base, encoder: JointEncoder, count: int, seed: int = 0) -> Looked:
-    """``count`` pictures of a data set, spread by ``seed``, as ``base`` is shown them."""
+def look(data: Any, base: Base, encoder: JointEncoder, count: int, seed: int = 0) -> Looked:
+    """Encodes ``count`` pictures of a data set, drawn by ``seed``, cropped as for ``base``."""
     chosen = np.sort(np.random.default_rng(seed).permutation(len(data))[:count])
     vectors, pictures, categories = [], [], []
     for batch in DataLoader(Subset(data, chosen.tolist()), batch_size=32, collate_fn=collate):
@@ -87,42 +88,43 @@ def language_figures(
     kinds: tuple[str, ...] = tuple(FILES),
     say: Say = lambda t: None,
 ) -> dict[str, Any]:
-    """Draws the figures asked for into the recipe's folder.
+    """Draws figures into the recipe's folder.
 
     Args:
         recipe: base (whose crops are shown; its weights are not needed), domain and data.
         options: encoder and sentences.
         kinds: of ``map`` and ``retrieval``.
-        say: told what is being done.
+        say: called with what is being done.
 
     Returns:
         ``files`` and, with a map, ``cover``: mean cosine of the target's pictures to the nearest source picture, and
         to the nearest steered vector; ``encoder``, ``source_name``, ``target_name``, ``sentences``.
 
     Raises:
-        LvtuneError: no such thing as is named; no source pictures; scikit-learn is missing (for the map).
+        LvtuneError: an unknown name; no source pictures; scikit-learn is missing (for the map).
     """
     options = options or FigureOptions()
     strange = [kind for kind in kinds if kind not in FILES]
     if strange:
-        raise LvtuneError(f"figure '{strange[0]}'", f"one of {', '.join(FILES)}", f"type {next(iter(FILES))}")
+        raise UsageError(f"figure '{strange[0]}'", f"one of {', '.join(FILES)}", f"type {next(iter(FILES))}")
     base = load_base(recipe.base, "random", seed=recipe.seed)
     base.model.to(resolve_device(recipe.device))
     domain = open_domain(recipe.domain, recipe.data)
     target = domain.open("test", recipe.data)
     source = open_training(domain, base, replace(recipe, text_only=True), target)
-    setting = objective_context(replace(recipe, text_only=True), base, domain, source)
+    context = objective_context(replace(recipe, text_only=True), base, domain, source)
     say(f"loading {options.encoder}")
-    sentences = SentenceVectors.of(setting, options)
+    sentences = SentenceVectors.of(context, cast(Any, options))
+    encoder = _encoder(sentences)
     say("encoding pictures")
-    seen = look(split_dataset(base, source), base, sentences.encoder, options.count, recipe.seed)
+    seen = look(split_dataset(base, source), base, encoder, options.count, recipe.seed)
     values: dict[str, Any] = {
-        "encoder": sentences.encoder.name, "sentences": len(sentences), "w": options.w, "files": {},
+        "encoder": encoder.name, "sentences": len(sentences), "w": options.w, "files": {},
         "source_name": source.name, "target_name": target.name,
     }  # fmt: skip
     drawn = {}
     if "map" in kinds:
-        there = look(split_dataset(base, target), base, sentences.encoder, options.count, recipe.seed)
+        there = look(split_dataset(base, target), base, encoder, options.count, recipe.seed)
         drawn["map"], values["cover"] = _map(seen, there, sentences, options, recipe.seed)
     if "retrieval" in kinds:
         drawn["retrieval"] = _retrieval(seen, sentences, options, recipe.seed)
@@ -131,10 +133,16 @@ def language_figures(
     return values
 
 
+def _encoder(sentences: SentenceVectors) -> JointEncoder:
+    """The joint encoder of sentences that were embedded with pictures in mind."""
+    assert sentences.encoder is not None
+    return sentences.encoder
+
+
 def steered(
     vectors: np.ndarray, sentences: SentenceVectors, options: FigureOptions, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(N, D) of w picture + (1 - w) sentence, and which sentence each has."""
+    """Returns the vectors (N, D) of w picture + (1 - w) sentence, and the index of each one's sentence."""
     chosen = draw(len(sentences), range(len(vectors)), 0, seed)
     seen, said = torch.from_numpy(vectors), sentences.rows(chosen)
     if options.l2:
@@ -148,13 +156,13 @@ def _map(
     moved, _ = steered(seen.vectors, sentences, options, seed)
     groups = {"source pictures": seen.vectors, "source pictures, steered by sentences": moved}
     kinds = list(dict.fromkeys(there.categories))
-    # a colour each tells apart what a legend can hold
+    # more colours than these cannot be told apart in a legend
     for kind in kinds if len(kinds) <= 6 else [None]:
         mine = [kind is None or found == kind for found in there.categories]
         name = "target pictures" + (f": {kind.replace('_', ' ')}" if kind else "")
         groups[name] = there.vectors[mine]
     covered = {"by_source": cover(there.vectors, seen.vectors), "by_steered": cover(there.vectors, moved)}
-    title = f"t-SNE of {sentences.encoder.name}: steered = {options.w:g} picture + {1 - options.w:g} sentence"
+    title = f"t-SNE of {_encoder(sentences).name}: steered = {options.w:g} picture + {1 - options.w:g} sentence"
     return feature_map(groups, title, seed), covered
 
 
@@ -173,10 +181,17 @@ def _write(picture: np.ndarray, file: Path) -> Path:
     return write_atomically(file, cv2.imencode(".png", picture[:, :, ::-1])[1].tobytes())
 
 
-def figures_of_job(job: Any) -> list[tuple[str, np.ndarray]]:
-    """Both figures of a run whose objective reads a joint encoder, for its report; [] for any other run.
+def _why_no_map(count: int) -> str:
+    if importlib.util.find_spec("sklearn") is None:
+        return 'a map of features needs scikit-learn: pip install "lvtune[figures]"'
+    return f"{count} vectors are too few for a map of features" if count < LEAST_VECTORS else ""
 
-    The target's pictures are shown beside; the run itself has not seen them.
+
+def figures_of_job(job: Any) -> list[tuple[str, np.ndarray]]:
+    """Draws both figures of a run whose objective reads a joint encoder, for its report; [] for any other run.
+
+    The map shows the target's pictures too, which the run itself has not seen. Without scikit-learn there is no map;
+    the caption of the other figure says so.
     """
     sentences = getattr(job.objective, "sentences", None)
     if not isinstance(sentences, SentenceVectors) or sentences.encoder is None:
@@ -185,9 +200,10 @@ def figures_of_job(job: Any) -> list[tuple[str, np.ndarray]]:
     data = {part: split_dataset(job.base, split) for part, split in (("train", job.train), ("test", job.test))}
     seen, there = (look(data[part], job.base, sentences.encoder, options.count, job.recipe.seed) for part in data)
     found = [("Training pictures ranked by a steered vector", _retrieval(seen, sentences, options, job.recipe.seed))]
-    try:
-        picture, covered = _map(seen, there, sentences, options, job.recipe.seed)
-    except LvtuneError:  # the map needs scikit-learn, which the run itself does not
-        return found
+    why = _why_no_map(len(there.vectors) + 2 * len(seen.vectors))
+    if why:
+        caption, sheet = found[0]
+        return [(f"{caption} ({why})", sheet)]
+    picture, covered = _map(seen, there, sentences, options, job.recipe.seed)
     near = f"nearest cosine {covered['by_source']:.3f} to the source, {covered['by_steered']:.3f} to the steered"
     return [(f"Features of training and test pictures; a test picture has its {near}", picture), *found]

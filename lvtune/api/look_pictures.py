@@ -1,10 +1,10 @@
-"""Pictures that a user asked to see in the report: what the base, and the adapter, make of them; nobody scores them."""
+"""Predicts the pictures that a user wants to see in the report, before and after; they are not scored."""
 
 from __future__ import annotations
 
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,10 +16,10 @@ _LONGEST = 840
 
 
 def looked(job: Job) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """(file name, RGB uint8 before, RGB uint8 with the adapter on) of ``recipe.look``, each picture whole.
+    """Returns (file name, RGB uint8 before, RGB uint8 with the adapter on) of ``recipe.look``, each picture whole.
 
     Raises:
-        LvtuneError: a picture that is not there, or broken.
+        LvtuneError: a picture that is missing or broken.
     """
     if not job.recipe.look:
         return []
@@ -27,11 +27,11 @@ def looked(job: Job) -> list[tuple[str, np.ndarray, np.ndarray]]:
     return [(Path(file).name, image, after[file]) for file, image in before.items()]
 
 
-def _drawn(job: Job, adapter: object) -> dict[str, np.ndarray]:
+def _drawn(job: Job, adapter: Any) -> dict[str, np.ndarray]:
     from lvtune.api.predicting import predict
 
     options = job.recipe.evaluate
-    # nobody annotated these
+    # these pictures have no annotated category
     category = None if adapter is None or options.category in ("own", "shuffled") else options.category
     poses = predict(
         job.recipe.look, base=job.base, adapter=adapter, category=category, ranker=options.ranker,

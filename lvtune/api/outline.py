@@ -1,8 +1,9 @@
-"""What a recipe would tune, where weights, data or a text encoder are not at hand: shapes need none of them."""
+"""Builds base and adapter of a recipe whose weights, data or text encoder are missing: shapes need none of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -11,6 +12,7 @@ from lvtune.adapters.factory import create_adapter
 from lvtune.adapters.method_registry import METHODS
 from lvtune.api.job import embed, open_domain, sentences_for
 from lvtune.bases.base_registry import load_base
+from lvtune.bases.input_size import parse_size
 from lvtune.core.errors import LvtuneError
 from lvtune.language.bank import RANDOM, REDRAWN, SentenceBank, get_bank
 from lvtune.language.encoders import usual_width
@@ -26,41 +28,46 @@ T = TypeVar("T")
 
 
 def outline(recipe: Recipe, stopped: LvtuneError) -> tuple[Base, nn.Module, list[LvtuneError]]:
-    """Base and adapter of a recipe that cannot be run here, without storage, and what is missing.
+    """Returns base and adapter of a recipe that cannot be run here, without storage, and the errors that say why.
 
     Args:
         recipe: resolved.
-        stopped: what keeps it from being run.
+        stopped: the error that a run ends with.
 
     Raises:
-        LvtuneError: ``stopped``, where it is not that weights, data or a text encoder are missing; what is wrong with
-            the options of the method.
+        LvtuneError: ``stopped``, where neither weights nor data nor a text encoder are missing; wrong options of the
+            method.
     """
     missing: list[LvtuneError] = []
+    size = parse_size(recipe.base_options.input_size)
     method, domain = METHODS.get(recipe.method), open_domain(recipe.domain, recipe.data)
-    base = _tried(lambda: load_base(recipe.base, recipe.weights, seed=recipe.seed), missing)
+    base = _tried(lambda: load_base(recipe.base, recipe.weights, seed=recipe.seed, input_size=size), missing)
+    place = torch.device("cpu" if method.needs_storage else "meta")
     if base is None:
-        with torch.device("meta"):
-            base = load_base(recipe.base, "random")
-    splits = [_tried(lambda part=part: domain.open(part, recipe.data), missing) for part in ("train", "test")]
+        with place:
+            base = load_base(recipe.base, "random", input_size=size)
+    data = replace(recipe.data, boxes=None)
+    splits = [_tried(lambda part=part: domain.open(part, data), missing) for part in ("train", "test")]
     skeleton = splits[0].table.skeleton if splits[0] is not None else domain.get_skeleton()
     bank = None
     if method.reads_language:
-        sentences_for(recipe, domain)  # a mistake in these is no lack
+        sentences_for(recipe, domain)  # a mistake in these is an error, nothing that is missing
         bank = _tried(lambda: _bank(recipe, domain, base, splits), missing)
         bank = bank or _of_usual_width(recipe.language.encoder, stopped)
     if not missing:
         raise stopped
-    with torch.device("meta"):
+    base.model.to(place)  # methods copy parts of the base: both must be with storage, or both without
+    with place:
         options = recipe.method_options
         adapter = create_adapter(recipe.method, base, domain=None, skeleton=skeleton, bank=bank, **options)
     return base, adapter, list({str(error): error for error in missing}.values())
 
 
 def _bank(recipe: Recipe, domain: Domain, base: Base, splits: Sequence[Split | None]) -> SentenceBank:
-    """What would be read; without the data, sentences of the categories, which are as wide as any."""
-    if None not in splits:
-        return embed(recipe, domain, base, splits)
+    """Embeds the sentences; without the data those of the categories, which have the same width."""
+    opened = [split for split in splits if split is not None]
+    if len(opened) == len(splits):
+        return embed(recipe, domain, base, opened)
     options = recipe.language
     mode = options.mode if options.mode in (RANDOM, REDRAWN) else "category"
     return get_bank(sentences_for(recipe, domain), options.encoder, mode=mode, width=base.width)
@@ -75,7 +82,7 @@ def _tried(make: Callable[[], T], missing: list[LvtuneError]) -> T | None:
 
 
 def _of_usual_width(encoder: str, stopped: LvtuneError) -> SentenceBank:
-    """A sentence as wide as the encoder's usual weights make it."""
+    """Returns a stand-in for the sentences, with the width of the encoder's usual weights."""
     width: Any = usual_width(encoder)
     if width is None:
         raise stopped

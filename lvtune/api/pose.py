@@ -1,8 +1,10 @@
-"""What is predicted of one person or hand."""
+"""The pose of one instance, and the list of poses that ``predict`` returns."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,12 +15,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pose:
-    """One person found in one picture; pixels, x to the right, y down."""
+    """One instance in one picture; pixels, x to the right, y down."""
 
     image: str
     """Path of the picture."""
     bbox: tuple[float, float, float, float]
-    """x, y, width, height that was looked at."""
+    """x, y, width, height of the box that was cropped."""
     keypoints: np.ndarray
     """(K, 2) x, y."""
     scores: np.ndarray
@@ -30,12 +32,14 @@ class Pose:
     category: str | None = None
     """Category whose sentence was read; None: the mean of all, or none."""
     adapter: str | None = ""
-    """Name of the adapter that its picture went under; None: the bare base; empty: nobody chose."""
+    """Name of the adapter that was active for its picture; None: the bare base; empty: no route was asked for."""
     unit: str = ""
-    """What ``xyz`` is told in: lengths of the reference bone or mm, relative to the root or to the camera."""
+    """Unit of ``xyz``: lengths of the reference bone or mm, relative to the root or to the camera."""
+    box_score: float = 1.0
+    """Score of the detector's box; 1 without a detector."""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Returns the pose in JSON types."""
         points: list[dict[str, Any]] = [
             {"name": name, "x": round(float(x), 2), "y": round(float(y), 2), "score": round(float(score), 4)}
             for name, (x, y), score in zip(self.skeleton.keypoints, self.keypoints, self.scores, strict=True)
@@ -45,8 +49,32 @@ class Pose:
             found["adapter"] = self.adapter
         if self.category is not None:
             found["category"] = self.category
+        if self.box_score != 1.0:
+            found["box_score"] = round(self.box_score, 4)
         if self.xyz is None:
             return found
         for point, joint in zip(points, self.xyz, strict=True):
             point["xyz"] = [round(float(v), 4) for v in joint]
         return {**found, "unit": self.unit}
+
+
+class Poses(list[Pose]):
+    """The poses of some pictures, in the order of the pictures.
+
+    Args:
+        poses: of all pictures.
+        pictures: every picture, also those without a pose.
+        notes: what was decided and left out, one sentence each.
+        image_ids: picture to its id in a COCO file of boxes.
+    """
+
+    def __init__(
+        self,
+        poses: Sequence[Pose] = (),
+        *,
+        pictures: Sequence[Path] = (),
+        notes: Sequence[str] = (),
+        image_ids: dict[Path, int] | None = None,
+    ) -> None:
+        super().__init__(poses)
+        self.pictures, self.notes, self.image_ids = list(pictures), list(notes), dict(image_ids or {})

@@ -1,33 +1,30 @@
-"""Key points of pictures that nobody annotated."""
+"""Predicts the key points of pictures that nobody annotated."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-
-from lvtune.api.hand_results import draw_all, in_space
-from lvtune.api.pose import Pose
+from lvtune.api.box_choice import WHOLE, BoxChoice
+from lvtune.api.crops import Prediction, predict_pictures
+from lvtune.api.output_folder import check_output, drawing_paths, relative_paths, without_outputs
+from lvtune.api.picture_boxes import PictureBoxes, read_boxes
+from lvtune.api.pose import Pose, Poses
+from lvtune.api.pose_files import POSES_FILE, targets_of, write_poses
+from lvtune.api.pose_table import PLAIN, check_layout
 from lvtune.api.routed import is_several, route_pictures
 from lvtune.bases.base import Base, as_base
-from lvtune.bases.base_registry import load_base
-from lvtune.core.errors import LvtuneError
-from lvtune.data.crop import box_to_center_scale, fix_aspect, to_image, udp_matrix, warp
-from lvtune.data.hand_frame import RIGHT
+from lvtune.core.errors import UsageError
+from lvtune.data.find_images import find_images
 from lvtune.data.hand_space import HandSpace
-from lvtune.data.images import find_images, read_image
-from lvtune.evaluation.choosing import Auto, choose
-from lvtune.evaluation.hand_inference import Hands, look
-from lvtune.evaluation.inference import predict_heatmaps
-from lvtune.hub.adapter_loading import open_adapter
+from lvtune.evaluation.choosing import choose
+from lvtune.evaluation.metrics import SMALL_BOXES
+from lvtune.hub.adapter_loading import load_base_for, open_adapter
 from lvtune.language.ranking import RANKER
-from lvtune.patcher.attaching import acting, attach, use_adapter
+from lvtune.patcher.attaching import acting, attach
 from lvtune.training.engine import resolve_device
 
 if TYPE_CHECKING:
@@ -35,7 +32,25 @@ if TYPE_CHECKING:
 
     from lvtune.patcher.automatic import Auto as Route
 
-Boxes = "str | Path | dict[str, Sequence[Sequence[float]]] | None"
+
+@dataclass(frozen=True)
+class _Request:
+    """What a caller asked for, with the base loaded and the boxes read."""
+
+    base: Base
+    boxes: PictureBoxes
+    category: str | None
+    ranker: str
+    flip_test: bool
+    batch_size: int
+    space: HandSpace
+
+    def poses(self, on: Any, files: Sequence[Path], category: str | None) -> list[Pose]:
+        """Predicts some pictures under the adapter that is active, ``on``; None: the bare base."""
+        rule = choose(category, on, ranker=self.ranker, device=self.base.device)
+        skeleton = self.base.skeleton if on is None else on.skeleton
+        how = Prediction(skeleton, rule, self.flip_test, self.space, self.batch_size)
+        return predict_pictures(self.base, files, self.boxes, how)
 
 
 def predict(
@@ -46,201 +61,120 @@ def predict(
     route: str | Route | None = None,
     threshold: float = 0.0,
     boxes: Any = None,
+    box_choice: BoxChoice | None = None,
     category: str | None = None,
     ranker: str = RANKER,
     out: str | Path | None = None,
+    layout: str = PLAIN,
     weights: str = "pretrained",
     flip_test: bool = True,
     batch_size: int = 32,
     device: str = "auto",
     space: HandSpace | None = None,
-) -> list[Pose]:
-    """Key points of every person, or hand, in pictures.
+) -> Poses:
+    """Predicts the key points of every instance in pictures.
 
     Args:
-        images: a picture, a folder of pictures, or several of these.
+        images: a picture, a folder of pictures, or several of these. Pictures in ``out`` are left out.
         base: a name, a base or a plain VitPose.
-        adapter: attached meanwhile; a folder, a Hub id, or an adapter; several in a list, or by name in a dict. None:
-            whatever is attached already.
-        route: which adapter a picture goes under: ``auto`` or a :class:`lvtune.Auto`, the one whose sentences CLIP
+        adapter: attached during the call; a folder, a Hub id, or an adapter; several in a list, or by name in a dict.
+            None: whatever is attached already.
+        route: which adapter a picture gets: ``auto`` or a :class:`lvtune.Auto`, the one whose sentences CLIP
             finds to fit the whole picture best, or none; or the name of one (a folder or Hub id is its own name).
             None: ``auto`` where there are several.
         threshold: by how much more an adapter's sentence must fit than the plain one, see :class:`lvtune.Auto`.
-        boxes: None or ``whole`` looks at the whole picture as one person; else a dict from file name to boxes
-            (x, y, width, height in pixels), or a JSON file of that or of COCO's detection results.
+        boxes: None or ``whole`` takes the whole picture for one instance; else a dict from file name to boxes
+            (x, y, width, height in pixels), or a JSON file: such a dict, a detector's COCO results, COCO annotations.
+        box_choice: threshold, class and format of the boxes.
         category: category whose sentence the adapter reads; ``auto``, the one that CLIP finds to fit each picture
             best; None or ``mean``: the mean of its sentences.
         ranker: CLIP or SigLIP for both ``auto``, a Hub id or a folder.
-        out: folder for the pictures with the skeletons drawn, and ``poses.json``.
+        out: folder for the pictures with the skeletons drawn, ``poses.json``, ``poses.csv`` and
+            ``results.coco.json``; may hold no input.
+        layout: ``dlc`` also writes DeepLabCut's table into ``out``.
         weights: of a base given by name.
         flip_test: average with the mirrored picture.
-        batch_size: persons at a time.
+        batch_size: instances at a time.
         device: see :class:`lvtune.Recipe`.
         space: which hands they are, how large, and seen by what camera; None: right ones, in lengths of a bone.
 
+    Returns:
+        A list of :class:`Pose` in the order of the pictures, with ``notes``: what was decided and left out.
+
     Raises:
-        LvtuneError: no such picture, a broken one, boxes that do not fit.
+        LvtuneError: no such picture, a broken one, boxes that do not fit, an output that would overwrite an input.
     """
-    view = load_base(base, weights) if isinstance(base, str) else as_base(base)
-    view.model.to(resolve_device(device))
-    files = find_images(images)
-    known = read_boxes(boxes, files)
     if category in ("own", "shuffled"):
-        raise LvtuneError(f"category '{category}' for pictures that nobody annotated", "a category, auto or mean",
-                          "give --category auto")  # fmt: skip
-
-    def look(on: nn.Module | None, some: list[Path], asked: str | None = category) -> list[Pose]:
-        options = {
-            "category": choose(asked, on, ranker=ranker, device=view.device),
-            "flip_test": flip_test,
-            "skeleton": view.skeleton if on is None else on.skeleton,
-            "space": space or HandSpace(),
-        }
-        return _run(view, some, known, batch_size, options)
-
-    def look_under(name: str | None, some: list[Path]) -> list[list[Pose]]:
-        with routed.under(view, name) as on:
-            reads = on is not None and on.bank is not None
-            found = (replace(pose, adapter=name) for pose in look(on, some, category if reads else None))
-            return [[next(found) for _ in range(1 if known[file] is None else len(known[file]))] for file in some]
-
-    if route is None and not is_several(adapter):
-        adapter = open_adapter(adapter, view)
-        with contextlib.nullcontext() if adapter is None else attach(view, adapter, name="predicting"):
-            poses = look(adapter or acting(view), files)
+        raise UsageError(f"category '{category}' for pictures that nobody annotated", "a category, auto or mean",
+                         "give --category auto")  # fmt: skip
+    check_layout(layout)
+    files, relative, left_out = _inputs(images, None if out is None else Path(out))
+    view = load_base_for(adapter, base, weights) if isinstance(base, str) else as_base(base)
+    view.model.to(resolve_device(device))
+    single = route is None and not is_several(adapter)
+    given: Any = adapter
+    opened: Any = open_adapter(given, view) if single else None
+    shown: Any = acting(view) if single and opened is None else opened
+    skeleton = view.skeleton if shown is None else shown.skeleton
+    found = read_boxes(boxes, files, skeleton, roots=relative, choice=box_choice)
+    request = _Request(view, found, category, ranker, flip_test, batch_size, space or HandSpace())
+    if single:
+        with contextlib.nullcontext() if opened is None else attach(view, opened, name="predicting"):
+            poses = request.poses(shown, files, category)
+        tuned = [] if shown is None else [shown]
     else:
         routed = route_pictures(route, adapter, view, files, ranker=ranker, threshold=threshold)
-        poses = routed.run(files, look_under)
+        poses = routed.run(files, _look_under(request, routed.under))
+        tuned = list(routed.adapters.values())
+    notes = [*left_out, *found.notes, *_whole_frames(tuned, boxes)]
+    result = Poses(poses, pictures=files, notes=notes, image_ids=dict(found.image_ids))
     if out is not None:
-        write_pictures(poses, Path(out))
-    return poses
+        result.notes += write_poses(result, Path(out), relative, layout=layout)
+    return result
 
 
-def read_boxes(boxes: Any, files: list[Path]) -> dict[Path, np.ndarray | None]:
-    """File to (M, 4) boxes; None stands for the whole picture."""
-    if boxes is None or boxes == "whole":
-        return dict.fromkeys(files)
-    if isinstance(boxes, str | Path):
-        boxes = _read_box_file(Path(boxes))
-    known: dict[Path, np.ndarray | None] = {}
-    for file in files:
-        found = next((boxes[k] for k in (str(file), file.name, file.stem) if k in boxes), None)
-        if found is None:
-            raise LvtuneError(
-                f"no boxes for {file.name}", f"a box for each picture (the file names {len(boxes)})",
-                "add it, or give --boxes whole",
-            )  # fmt: skip
-        known[file] = _check_boxes(found, file)
-    return known
+def _inputs(
+    images: str | Path | Sequence[str | Path], out: Path | None
+) -> tuple[list[Path], dict[Path, Path], list[str]]:
+    """The pictures, each one's path relative to its folder, and notes; checks that the output overwrites none."""
+    found = list(dict.fromkeys(find_images(images)))
+    files = without_outputs(found, out, POSES_FILE)
+    if not files:
+        raise UsageError(f"output folder {out}, which holds all pictures given", "pictures that are not the output of "
+                         "an earlier run", "name the folder of the pictures, or another --out")  # fmt: skip
+    notes = [f"{len(found) - len(files)} pictures of an earlier run in {out} left out"] * (len(files) < len(found))
+    relative = relative_paths(images, files)
+    if out is not None:
+        drawings = [out / path for path in drawing_paths(relative).values()]
+        check_output(out, [*drawings, *targets_of(out)], pictures=files)
+    return files, relative, notes
 
 
-def _check_boxes(found: Any, file: Path) -> np.ndarray:
-    try:
-        array = np.asarray(found, dtype=np.float64)
-    except (TypeError, ValueError):
-        array = np.empty(0)
-    array = array[None] if array.shape == (4,) else array
-    if array.ndim != 2 or array.shape[1:] != (4,) or not np.isfinite(array).all() or (array[:, 2:] <= 0).any():
-        raise LvtuneError(
-            f"boxes {str(found)[:80]} for {file.name}", "a list of [x, y, width, height] in pixels, width and "
-            "height above 0", "mend the box file",
-        )  # fmt: skip
-    return array
+def _look_under(request: _Request, under: Any) -> Callable[[str | None, list[Path]], list[list[Pose]]]:
+    """A function that predicts pictures under one of several adapters, picture by picture."""
+
+    def look(name: str | None, files: list[Path]) -> list[list[Pose]]:
+        with under(request.base, name) as on:
+            reads = on is not None and on.bank is not None
+            poses = iter(request.poses(on, files, request.category if reads else None))
+        named = (replace(pose, adapter=name) for pose in poses)
+        return [[next(named) for _ in range(request.boxes.count(file))] for file in files]
+
+    return look
 
 
-def _read_box_file(path: Path) -> dict[str, Any]:
-    """``{"picture.jpg": [[x, y, w, h], ...]}``, or COCO results whose ``image_id`` is the file's stem."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise LvtuneError(
-            f"box file {path} ({error})", 'JSON such as {"picture.jpg": [[x, y, width, height]]}', "check the path"
-        ) from error
-    if isinstance(values, list):
-        grouped: dict[str, Any] = {}
-        for row in values:
-            if not isinstance(row, dict) or "bbox" not in row or "image_id" not in row:
-                raise LvtuneError(
-                    f"box file {path} with an entry {str(row)[:60]}", "entries with image_id and bbox",
-                    "give COCO detection results, or a table from file name to boxes",
-                )  # fmt: skip
-            for key in (str(row["image_id"]), f"{row['image_id']:012d}" if isinstance(row["image_id"], int) else ""):
-                grouped.setdefault(key, []).append(row["bbox"])
-        return grouped
-    if not isinstance(values, dict):
-        raise LvtuneError(f"box file {path}", 'a table {"picture.jpg": [[x, y, width, height]]}', "mend the file")
-    return values
-
-
-def _run(
-    base: Base, files: list[Path], known: dict[Path, np.ndarray | None], batch_size: int, options: dict[str, Any]
-) -> list[Pose]:
-    mean, std = np.float32(base.mean) * 255, np.float32(base.std) * 255
-    crops, places = [], []
-    poses: list[Pose] = []
-
-    def flush() -> None:
-        if crops:
-            looked = _look(base, torch.from_numpy(np.stack(crops)), {**options, "category": [p[5] for p in places]})
-            poses.extend(_poses(base, places, looked, options))
-        crops.clear()
-        places.clear()
-
-    for file in files:
-        image = read_image(file)
-        whole = np.array([[0.0, 0.0, image.shape[1], image.shape[0]]])
-        boxes, asked = known[file], options["category"]
-        asked = asked.of_pictures([image])[0] if isinstance(asked, Auto) else asked
-        for box in whole if boxes is None else boxes:
-            # the whole picture needs no margin: it is all there is
-            center, scale = box_to_center_scale(box, padding=1.0 if boxes is None else 1.25)
-            scale = fix_aspect(scale, base.input_size)
-            crop = warp(image, udp_matrix(center, scale, 0.0, base.input_size), base.input_size)
-            crops.append(((crop - mean) / std).transpose(2, 0, 1).astype(np.float32))
-            places.append((file, box, center, scale, image.shape[:2], asked))
-            if len(crops) == batch_size:
-                flush()
-    flush()
-    return poses
-
-
-def _look(base: Base, pixels: torch.Tensor, options: dict[str, Any]) -> Hands:
-    """What the base, with what is attached, sees in crops (B, 3, H, W), in the codec's measure."""
-    asked = {name: options[name] for name in ("category", "flip_test", "skeleton")}
-    if base.task != "hand3d":
-        points, scores = base.codec.decode(predict_heatmaps(base, pixels.to(base.device), **asked).float().cpu())
-        return Hands(points.numpy(), scores.numpy(), None)
-    # as in training, where left hands are shown mirrored
-    left = torch.full((len(pixels),), options["space"].side == "left")
-    with use_adapter(base, category=options["category"]):
-        return look(base, pixels.flip(-1) if left.any() else pixels, torch.full_like(left, RIGHT, dtype=int), left)
-
-
-def _poses(base: Base, places: list[tuple], looked: Hands, options: dict[str, Any]) -> list[Pose]:
-    centers, scales = (np.stack([place[i] for place in places]) for i in (2, 3))
-    looked = replace(looked, keypoints=to_image(looked.keypoints, centers, scales, base.input_size))
-    xyz, unit = in_space(looked, np.array([place[4] for place in places]), options["space"])
-    rows = zip(places, looked.keypoints, looked.scores, xyz, strict=True)
-    skeleton = options["skeleton"]
-    return [
-        Pose(str(place[0]), tuple(map(float, place[1])), points, scores, skeleton, joints, place[5], unit=unit)
-        for place, points, scores, joints in rows
-    ]
-
-
-def write_pictures(poses: list[Pose], folder: Path) -> None:
-    """Each picture with its skeletons drawn, hands in space beside it, and ``poses.json``."""
-    import cv2
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for file in dict.fromkeys(pose.image for pose in poses):
-            image = draw_all(read_image(file), [pose for pose in poses if pose.image == file])
-            target = folder / f"{Path(file).stem}.png"
-            target.write_bytes(cv2.imencode(".png", image[:, :, ::-1])[1].tobytes())
-        (folder / "poses.json").write_text(json.dumps([pose.to_dict() for pose in poses], indent=1))
-    except OSError as error:
-        raise LvtuneError(
-            f"output folder {folder} ({error.strerror or error})", "a folder that can be written",
-            "choose another with --out DIR",
-        ) from error  # fmt: skip
+def _whole_frames(adapters: Sequence[nn.Module], boxes: Any) -> list[str]:
+    """A warning where whole pictures are given to an adapter that was tuned on small boxes."""
+    if boxes not in (None, WHOLE):
+        return []
+    saved = [(getattr(adapter, "saved_with", None) or {}).get("training") or {} for adapter in adapters]
+    shares = [(training.get("boxes") or {}).get("median_share") for training in saved]
+    small = [share for share in shares if share is not None and share < SMALL_BOXES]
+    return (
+        [
+            f"whole pictures given to an adapter that was tuned on boxes of {100 * min(small):.0f} % of the picture "
+            "(median): key points may be far off; give --boxes FILE"
+        ]
+        if small
+        else []
+    )

@@ -15,12 +15,13 @@ from lvtune.config.options import (
     AUGMENT_FALLBACK,
     TRAIN_FALLBACK,
     AugmentOptions,
+    BaseOptions,
     DataOptions,
     EvaluateOptions,
     LanguageOptions,
     TrainOptions,
 )
-from lvtune.config.schema import Problem, build, plain, raise_problems
+from lvtune.config.schema import Problem, build, plain, raise_problems, rivals_of, with_new_names
 from lvtune.config.yaml_files import read_yaml
 from lvtune.core.errors import LvtuneError
 
@@ -30,40 +31,46 @@ class Recipe:
     """One run of `lvtune adapt`."""
 
     base: str = "vitpose-ti"
-    """The frozen pose estimator; `lvtune list bases`."""
+    """The frozen pose estimator; `lvtune list bases` shows the names."""
     weights: str = "pretrained"
     """Weights of the base: pretrained, random, a path or a Hub id."""
+    base_options: BaseOptions = BaseOptions()
+    """How the base is loaded; on the command line `--base.NAME VALUE`."""
     domain: str = "demo-art"
-    """The domain to adapt to; `lvtune list domains`. With `data` or `annotations` alone: custom, your own."""
+    """The domain to adapt to: a name (`lvtune list domains` shows them) or a YAML file that `lvtune init-domain` wrote.
+    If you give only `data` or `annotations`, it is custom: your own data."""
     method: str = "vlpose-light"
-    """How to adapt; `lvtune list methods`."""
+    """How to adapt; `lvtune list methods` shows the names."""
     method_options: dict[str, Any] = field(default_factory=dict)
     """Options of the method; on the command line `--method.NAME VALUE`."""
     start: str = "auto"
-    """Where the adapter's tuning begins: an adapter that was tuned before (folder, file, Hub id, or one of `lvtune list
-    starts`); shipped: the one for base and method; auto: that, where it helps; none: the base's own answer."""
+    """Warm start: an adapter at which tuning begins (a folder, file or Hub id, or a name of `lvtune list starts`).
+    shipped: the one that ships for base and method. auto: that one, if it helps on the pictures to tune on. none: no
+    warm start; the new adapter changes nothing at first."""
     text_only: bool = False
-    """Tune on the source's pictures; the target is known by its sentences alone, its pictures only test."""
+    """Tune on pictures of the source domain. Of the target, only the sentences are used; its pictures only test."""
     objective: str | None = None
-    """What is minimised; `lvtune list objectives`. None: what suits the base, text-contrast with `text_only`."""
+    """What training minimises; `lvtune list objectives` shows the names. None: the one that suits the base, or
+    text-contrast with `text_only`."""
     objective_options: dict[str, Any] = field(default_factory=dict)
-    """Options of the objective named; on the command line `--objective.NAME VALUE`."""
+    """Options of the objective that you name; on the command line `--objective.NAME VALUE`."""
     language: LanguageOptions = LanguageOptions()
-    """What the adapter is told about the domain."""
+    """Which sentences about the domain the adapter reads."""
     data: DataOptions = DataOptions()
-    """Where the pictures and their key points lie."""
+    """Where the pictures and their key points are."""
     train: TrainOptions = TrainOptions()
     """How the adapter is tuned."""
     evaluate: EvaluateOptions = EvaluateOptions()
     """How predictions are made and scored."""
     look: tuple[str, ...] = field(default=(), metadata={"repeats": True})
-    """Pictures, or folders of them, that the report shows before and after, not scored; one --look each."""
+    """Picture, or folder of pictures, that the report shows before and after, without a score; repeat --look for
+    more."""
     out: str | None = None
-    """Folder to write into; None: ./lvtune-out/<base>-<domain>-<method>."""
-    seed: int = field(default=0, metadata={"at_least": 0})
-    """Seed of everything random."""
+    """Folder to write into. None: ./lvtune-out/<base>-<domain>-<method>."""
+    seed: int = field(default=0, metadata={"at_least": 0, "at_most": 2**32 - 1})
+    """Seed of everything that is random."""
     device: str = "auto"
-    """Where to compute: auto, cpu, cuda, cuda:1, mps."""
+    """Device to compute on: auto, cpu, cuda, cuda:1, mps."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
@@ -106,7 +113,8 @@ class Recipe:
     @property
     def folder(self) -> Path:
         """The folder written into."""
-        parts = (self.base, self.domain, self.method)
+        is_file = self.domain.lower().endswith((".yaml", ".yml"))
+        parts = (self.base, Path(self.domain).stem if is_file else self.domain, self.method)
         name = "-".join(part.replace("/", "-").replace(":", "-") for part in parts)
         return Path(self.out) if self.out else Path("lvtune-out") / name
 
@@ -139,10 +147,17 @@ TEXT_ONLY = "text-contrast"
 
 
 def _fill(options: Any, *others: Any) -> Any:
-    """``options`` with each None taken from the first of ``others`` that has a value."""
-    empty = [f.name for f in fields(options) if getattr(options, f.name) is None]
-    values = {n: [getattr(o, n) for o in others if getattr(o, n) is not None] for n in empty}
-    return replace(options, **{name: found[0] for name, found in values.items() if found})
+    """Returns ``options`` with each None taken from the first of ``others`` that has a value.
+
+    An option stays None if another one takes its place: with ``steps``, ``epochs`` gets no value.
+    """
+    rivals = rivals_of(type(options))
+    for other in others:
+        given = {f.name for f in fields(options) if getattr(options, f.name) is not None}
+        names = [f.name for f in fields(options) if f.name not in given and not rivals[f.name] & given]
+        values = {name: getattr(other, name) for name in names}
+        options = replace(options, **{name: value for name, value in values.items() if value is not None})
+    return options
 
 
 def _typed(
@@ -153,7 +168,8 @@ def _typed(
         config = config_of(None if name is None else str(name), options)
     except LvtuneError as error:
         return {}, [(error.given, error.expected, error.fix)]
-    return {name: plain(getattr(config, name)) for name in options}, []
+    names, _ = with_new_names(type(config), options)
+    return {name: plain(getattr(config, name)) for name in names}, []
 
 
 def _method_config(method: str, options: Mapping[str, Any]) -> Any:

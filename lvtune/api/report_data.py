@@ -1,4 +1,4 @@
-"""The parts of ``report.json`` that are counted rather than computed, and its pictures."""
+"""Builds the parts of ``report.json`` that follow from scores and boxes."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lvtune.evaluation.task import Scores, gap_closed, retention
+from lvtune.evaluation.metrics import is_less_better
+from lvtune.evaluation.task import DEFAULT_MAIN, Scores, gained, gap_closed, retention
 
 if TYPE_CHECKING:
-    from lvtune.api.job import Job
+    from lvtune.domains import Split
 
 _PACKAGES = ("torch", "transformers", "timm", "peft", "accelerate", "safetensors", "numpy")
-PICTURES = 6
 
 
 def environment() -> dict[str, str]:
-    """Versions of what the figures depend on."""
+    """Returns the versions of the packages that the figures depend on."""
     from lvtune.core.version import __version__
 
     found = {"lvtune": __version__, "python": platform.python_version()}
@@ -31,7 +31,10 @@ def environment() -> dict[str, str]:
 
 
 def scores_table(target: dict[str, Scores | None], source: dict[str, Scores | None]) -> dict[str, Any]:
-    """``target``, ``source``, ``main`` (the score that the rest tells), ``gap_closed`` and ``retention`` of the report.
+    """Builds ``target``, ``source``, ``main``, ``scoring``, ``gap_closed``, ``gained`` and ``retention`` of the report.
+
+    ``main`` is the score that the last three are computed from: a percentage, the more the better, or an error, the
+    less the better. ``gained`` is positive where the score is better after adapting.
 
     Args:
         target: ``before``, ``after_on``, ``after_off`` to scores or None.
@@ -42,45 +45,40 @@ def scores_table(target: dict[str, Scores | None], source: dict[str, Scores | No
         table[name] = {when: None if s is None else s.headline() for when, s in side.items()}
         table[name]["per_joint"] = {when: s.per_joint() for when, s in side.items() if s is not None}
     scored = [s for s in (*target.values(), *source.values()) if s is not None]
-    table["main"] = scored[0].main if scored else Scores.main
-    pick = lambda side, when: (table[side][when] or {}).get(table["main"])  # noqa: E731
-    on, before, source_before = pick("target", "after_on"), pick("target", "before"), pick("source", "before")
-    table["gap_closed"] = None if None in (on, before, source_before) else gap_closed(before, on, source_before)
-    table["gained"] = None if None in (on, before) else on - before
+    main = table["main"] = scored[0].main if scored else DEFAULT_MAIN
+    table["scoring"] = {
+        name: next((s.values.get("scoring") for s in side.values() if s is not None), None)
+        for name, side in (("target", target), ("source", source))
+    }
+
+    def score(side: str, when: str) -> float | None:
+        return (table[side][when] or {}).get(main)
+
+    less = is_less_better(main)
+    on, before, source_before = score("target", "after_on"), score("target", "before"), score("source", "before")
+    table["gap_closed"] = None
+    if on is not None and before is not None and source_before is not None:
+        table["gap_closed"] = gap_closed(before, on, source_before, less)
+    table["gained"] = gained(before, on, less)
     table["retention"] = {
-        "on": retention(source_before, pick("source", "after_on")),
-        "off": retention(source_before, pick("source", "after_off")),
+        name: retention(source_before, score("source", when), less)
+        for name, when in (("on", "after_on"), ("off", "after_off"))
     }
     return table
 
 
-def pictures(job: Job, before: Scores | None, after: Scores | None) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Pairs for the report: the test pictures that changed most, for better and for worse alike.
+def box_statistics(split: Split) -> dict[str, Any] | None:
+    """Returns the boxes' share of their picture (``median_share``, ``smallest_share``) and ``boxes``, their number.
 
-    They are chosen by how far the key points moved, not by how well they fit, so that nothing is shown off.
+    An adapter file keeps them under ``training``, so that ``predict`` notices whole frames given to an adapter that was
+    tuned on small boxes. None for hands in 3D, which are cropped to their joints.
     """
-    if after is None or before is None:
-        return []
-    size = np.maximum(job.test.table.column("bbox")[:, 2:].max(1), 1)[: len(after.keypoints)]
-    moved = np.linalg.norm(after.keypoints - before.keypoints, axis=-1).mean(1) / size
-    order = np.argsort(-moved, kind="stable")
-    chosen = order[np.linspace(0, len(order) - 1, min(PICTURES, len(order))).round().astype(int)]
-    pairs = []
-    for i in dict.fromkeys(chosen.tolist()):
-        image = job.test.picture(i)
-        drawn = [_drawn(image, scores, i, job) for scores in (before, after)]
-        pairs.append((job.test.table[i].category.replace("_", " "), drawn[0], drawn[1]))
-    return pairs
-
-
-def _drawn(image: np.ndarray, scores: Scores, index: int, job: Job) -> np.ndarray:
-    from lvtune.evaluation.hand_scoring import HandScores
-    from lvtune.viz.hand_overlay import draw_hand, plot_hand
-    from lvtune.viz.overlay import draw_pose
-
-    points, sure = scores.keypoints[index], scores.scores[index]
-    if not isinstance(scores, HandScores):
-        return draw_pose(image, points, sure, job.adapter.skeleton, longest=420)
-    truth = job.test.table[index].xyz
-    overlay = draw_hand(image, points, longest=420)
-    return np.hstack([overlay, plot_hand(scores.xyz[index], overlay.shape[0], truth=truth - truth[:1])])
+    if split.task != "pose2d":
+        return None
+    table = split.table
+    picture = table.column("width") * table.column("height")
+    share = table.column("bbox")[:, 2:].prod(1) / np.maximum(picture, 1)
+    if not len(share):
+        return None
+    median, least = float(np.median(share)), float(share.min())
+    return {"median_share": round(median, 4), "smallest_share": round(least, 4), "boxes": len(share)}

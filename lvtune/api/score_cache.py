@@ -1,4 +1,4 @@
-"""What runs on one base and one domain have in common, so that it is worked out once."""
+"""Shares samples and scores between runs on one base and one domain, so that each is computed once."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ if TYPE_CHECKING:
     from lvtune.bases.base import Base
     from lvtune.domains import Split
 
-HELD_BYTES = 1024**3
+CACHED_BYTES = 1024**3
+"""Largest size of the samples that one :class:`SampleCache` keeps."""
 
 
 class SampleCache(Dataset):
-    """Samples that are made when first asked for and then kept, up to ``HELD_BYTES`` in all."""
+    """Makes samples on the first access and keeps them, up to ``CACHED_BYTES`` in all."""
 
-    def __init__(self, data: Dataset) -> None:
-        self.data, self._items, self._left = data, {}, HELD_BYTES
+    def __init__(self, data: Any) -> None:
+        self.data, self._left = data, CACHED_BYTES
+        self._items: dict[int, dict[str, Any]] = {}
 
     def __len__(self) -> int:
         return len(self.data)
@@ -41,30 +43,33 @@ class SampleCache(Dataset):
 
 
 class ScoreCache:
-    """Samples of what is scored, and the base's own scores; shared by runs in one process."""
+    """Samples of the splits scored, and the base's own scores; shared by runs in one process."""
 
     def __init__(self) -> None:
         self._samples: dict[Any, SampleCache] = {}
         self._scores: dict[Any, Scores] = {}
 
     def share_samples(self, job: Job) -> None:
-        """Lets a job read samples that an earlier one made."""
+        """Lets a job read the samples that an earlier one made."""
         job.test = self._shared(job.base, job.test)
         job.source = None if job.source is None else self._shared(job.base, job.source)
         job.also = {name: self._shared(job.base, split) for name, split in job.also.items()}
 
     def _shared(self, base: Base, split: Split) -> Split:
         key = (_key(split), base.input_size, base.mean, base.std)
-        held = self._samples.setdefault(key, SampleCache(split_dataset(base, split)))
+        cached = self._samples.setdefault(key, SampleCache(split_dataset(base, split)))
 
         def samples(table: Any, **options: Any) -> Dataset:
-            return held if table is split.table else split_dataset(base, replace(split, table=table))
+            return cached if table is split.table else split_dataset(base, replace(split, table=table))
 
         return replace(split, samples=samples)
 
-    def before(self, mark: str, split: Split, flip_test: bool, score: Callable[[], Scores]) -> Scores:
-        """Scores of a base whose fingerprint is ``mark``, worked out by the first who asks."""
-        key = (mark, _key(split), flip_test)
+    def before(self, mark: str, split: Split, options: tuple[Any, ...], score: Callable[[], Scores]) -> Scores:
+        """Returns the scores of a base whose fingerprint is ``mark``; ``score`` computes them on the first call.
+
+        ``options`` are those that the scores depend on.
+        """
+        key = (mark, _key(split), options)
         if key not in self._scores:
             self._scores[key] = score()
         return self._scores[key]

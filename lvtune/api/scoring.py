@@ -1,9 +1,9 @@
-"""Scores of target, source and further domains through a run: before, with the adapter on, and with it off again."""
+"""Scores target, source and further domains during a run: before, with the adapter on, and with it off again."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,10 +15,11 @@ from lvtune.patcher.attaching import attached
 
 if TYPE_CHECKING:
     from lvtune.api.job import Job
+    from lvtune.data.skeletons import Skeleton
     from lvtune.domains import Split
 
 CHECKED = 64
-"""Persons by which runs that share their scores check that the base is as before."""
+"""Instances by which runs that share their scores check that the base is as before."""
 
 
 @dataclass
@@ -31,13 +32,13 @@ class Measured:
 
 
 class Scoring:
-    """All that is scored of one job.
+    """Scores every split of one job.
 
     Args:
         job: prepared.
         mark: fingerprint of its base.
-        known: what earlier runs worked out; with it the base's own scores are not worked out again, and that it is as
-            before is checked by fingerprint and by the predictions of some persons.
+        known: results of earlier runs. With it the base's own scores are not computed again: the fingerprint and the
+            predictions for some instances show that the base is as before.
     """
 
     def __init__(self, job: Job, mark: str, known: ScoreCache | None = None) -> None:
@@ -45,31 +46,31 @@ class Scoring:
         self.target, self.source = Measured(), Measured()
         self.also = {name: Measured() for name in job.also}
         self.off_checked: int | None = None
-        """Persons of the source by which it was seen that the base is as before; None: by all."""
+        """Instances of the source whose predictions showed that the base is as before; None: all."""
         if known is not None:
             known.share_samples(job)
 
     def _sides(self) -> list[tuple[Split | None, Measured]]:
         job = self.job
-        pairs = [(job.test, self.target), (job.source, self.source)]
+        pairs: list[tuple[Split | None, Measured]] = [(job.test, self.target), (job.source, self.source)]
         return pairs + [(split, self.also[name]) for name, split in job.also.items()]
 
     def before(self) -> None:
         """Scores the base alone, where it predicts the split's key points."""
         for split, measured in self._sides():
-            if _is_predicted(split, self.job.base.skeleton):
+            if split is not None and _is_predicted(split, self.job.base.skeleton):
                 measured.before = self._once(split)
 
     def on(self) -> None:
         """Scores with the adapter attached."""
         for split, measured in self._sides():
-            if _is_predicted(split, self.job.adapter.skeleton):
+            if split is not None and _is_predicted(split, self.job.adapter.skeleton):
                 measured.after_on = self._score(split, self.job.adapter.skeleton)
 
     def off(self, mark: str) -> None:
-        """Scores the base again, whose fingerprint now is ``mark``; further domains are not looked at again."""
+        """Scores the base again, whose fingerprint now is ``mark``; further domains are not scored again."""
         for split, measured in self._sides()[:2]:
-            if measured.before is None:
+            if split is None or measured.before is None:
                 continue
             if self._is_as_before(split, measured.before, mark):
                 measured.after_off = measured.before
@@ -78,18 +79,38 @@ class Scoring:
 
     @property
     def is_identical(self) -> bool | None:
-        """Whether the source's predictions are bit for bit those of before; None where there is no source."""
+        """True if the source's predictions are bit for bit those of before; None where there is no source."""
         before, after = self.source.before, self.source.after_off
         return None if before is None or after is None else _same(before, after, len(before.keypoints))
 
+    def reasons(self) -> dict[str, str]:
+        """Returns why scores are missing: ``target.before`` or ``target.after_on.ap`` to a sentence."""
+        job = self.job
+        found: dict[str, str] = {}
+        for name, split, measured in (("target", job.test, self.target), ("source", job.source, self.source)):
+            if split is None:
+                found[name] = "there are no pictures of the source (give --data.source-data FOLDER)"
+                continue
+            if not _is_predicted(split, job.base.skeleton):
+                words = f"the base does not know these key points ({_first(split.table.skeleton)})"
+                found |= {f"{name}.{when}": words for when in ("before", "after_off")}
+            if not _is_predicted(split, job.adapter.skeleton):
+                found[f"{name}.after_on"] = f"the adapter predicts other key points ({_first(job.adapter.skeleton)})"
+            for when, scores in vars(measured).items():
+                missing = {} if scores is None else scores.values.get("reasons", {})
+                found |= {f"{name}.{when}.{score}": why for score, why in missing.items()}
+        return found
+
     def _once(self, split: Split) -> Scores:
-        skeleton, flip = self.job.base.skeleton, self.job.recipe.evaluate.flip_test
+        skeleton, options = self.job.base.skeleton, self.job.recipe.evaluate
         if self.known is None:
             return self._score(split, skeleton)
-        return self.known.before(self.mark, split, flip, lambda: self._score(split, skeleton))
+        # the fingerprint is that of the weights alone, and answers differ with the input size
+        key = (options.flip_test, options.p_cutoff, self.job.base.input_size)
+        return self.known.before(self.mark, split, key, lambda: self._score(split, skeleton))
 
     def _is_as_before(self, split: Split, before: Scores, mark: str) -> bool:
-        """By fingerprint and some persons; False where that cannot be told, so that all are scored."""
+        """Compares fingerprints and the predictions for some instances; False where all must be scored again."""
         if self.known is None or mark != self.mark or isinstance(split.table, MixedTable):
             return False
         some = split.first(min(CHECKED, self.job.recipe.evaluate.batch_size, len(split.table)))
@@ -98,21 +119,26 @@ class Scoring:
             self.off_checked = len(some.table)
         return _same(before, found, len(some.table))
 
-    def _score(self, split: Split, skeleton: Any) -> Scores:
+    def _score(self, split: Split, skeleton: Skeleton) -> Scores:
         job, options = self.job, self.job.recipe.evaluate
-        # the source, and what is scored besides, is no category of the target domain: read with the mean sentence
+        # the source and the further domains are no category of the target domain: they get the mean sentence
         is_read = attached(job.base) and split is job.test
         return score_split(
             job.base, split, skeleton=skeleton, category=job.category if is_read else None, flip_test=options.flip_test,
-            batch_size=options.batch_size,
+            batch_size=options.batch_size, p_cutoff=options.p_cutoff,
         )  # fmt: skip
 
 
-def _is_predicted(split: Split | None, skeleton: Any) -> bool:
-    return split is not None and split.table.skeleton.keypoints == skeleton.keypoints
+def _first(skeleton: Skeleton) -> str:
+    names = skeleton.keypoints
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def _is_predicted(split: Split, skeleton: Skeleton) -> bool:
+    return split.table.skeleton.keypoints == skeleton.keypoints
 
 
 def _same(one: Scores, other: Scores, count: int) -> bool:
-    """Whether the first ``count`` predictions are the same bits."""
+    """Returns True if the first ``count`` predictions are the same bits."""
     pairs = ((one.keypoints, other.keypoints), (one.scores, other.scores))
     return all(np.array_equal(a[:count], b[:count]) for a, b in pairs)

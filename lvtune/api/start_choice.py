@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from lvtune.core.decision import Decision
 from lvtune.data.subset import Subset
 from lvtune.evaluation.inference import split_dataset
 from lvtune.training.guard import losses_of
@@ -56,6 +57,14 @@ class WarmStartCheck:
         if self.is_kept:
             return f"begins at {self.warm_start.name} ({found}, on {self.compared.pictures} training pictures)"
         return f"{self.warm_start.name} does not help here ({found}): begins at the base's own answer"
+
+    @property
+    def decision(self) -> Decision:
+        """Says where the tuning begins, and why."""
+        if self.warm_start is None:
+            return Decision("start", "the base's own answer", "no warm start ships for this, or none was asked for")
+        value = f"at {self.warm_start.name}" if self.is_kept else "the base's own answer"
+        return Decision("start", value, self.note)
 
     def check(self) -> None:
         """Takes the adapter back to as it was created where the start is no better."""

@@ -74,9 +74,13 @@ class Base(nn.Module, ABC):
     def __init__(self, model: nn.Module, spec: BaseSpec) -> None:
         super().__init__()
         self.model = model
+        self.use_spec(spec)
+        self.training = model.training
+
+    def use_spec(self, spec: BaseSpec) -> None:
+        """Takes the facts of the base, and makes the codec that fits them."""
         self.spec = spec
         self.codec = UDPHeatmap(input_size=spec.input_size, heatmap_size=spec.heatmap_size, sigma=spec.sigma)
-        self.training = model.training
 
     @property
     def name(self) -> str:
@@ -115,8 +119,16 @@ class Base(nn.Module, ABC):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Floating type of the weights."""
-        return self.predictor.weight.dtype
+        """Floating type of the weights; of the first floating ones where the predictor's are quantised."""
+        own = self.predictor.weight
+        if own.is_floating_point():
+            return own.dtype
+        return next(value.dtype for value in self.model.parameters() if value.is_floating_point())
+
+    @property
+    def adapter_dtype(self) -> torch.dtype:
+        """Floating type of the weights of adapters that are tuned: float32, or the base's own where it is wider."""
+        return torch.promote_types(self.dtype, torch.float32)
 
     @property
     @abstractmethod
@@ -244,6 +256,27 @@ class Base(nn.Module, ABC):
         """Whether a layer computes what its torch class does, tokens or maps laid out alike."""
         return True
 
+    @property
+    def size_step(self) -> int:
+        """Pixels that both sides of the input size are multiples of; 0: it takes its own size alone."""
+        return 0
+
+    def set_input_size(self, size: tuple[int, int]) -> None:
+        """Lets the base take pictures of another size; weights and fingerprint stay. To be called before it is used.
+
+        Args:
+            size: (H, W) in pixels.
+
+        Raises:
+            LvtuneError: the family takes its own size alone, or the size does not fit.
+        """
+        if tuple(size) != self.input_size:
+            height, width = self.input_size
+            raise LvtuneError(
+                f"an input size of {size[0]}x{size[1]} for {self.name}", f"its own input size, {height}x{width}",
+                "leave the input size out, or choose a ViT base such as vitpose-ti or vitpose-b",
+            )  # fmt: skip
+
     def variant(self, name: str) -> Base:
         """The same model under another setting, as in ``load_base("vitpose-plus-b/ap10k")``.
 
@@ -265,7 +298,7 @@ class Base(nn.Module, ABC):
         """Heatmaps of a batch.
 
         Args:
-            pixel_values: (B, 3, H, W), normalised with ``mean`` and ``std``.
+            pixel_values: (B, 3, H, W), normalised with ``mean`` and ``std``; converted to the base's floating type.
             adapters: name of an attached adapter, None for the bare base, or one of these per sample; ``"auto"``
                 chooses by the looks of each picture. Left out: the selection of :func:`lvtune.use_adapter`, else
                 the adapter attached last.
@@ -275,7 +308,7 @@ class Base(nn.Module, ABC):
         Returns:
             (B, K, h, w); a list of (K_i, h, w) where the chosen adapters predict different key points.
         """
-        kwargs = self.forward_kwargs(pixel_values)
+        kwargs, pixel_values = self.forward_kwargs(pixel_values), pixel_values.to(self.dtype)
         if adapters is ... and category is ...:
             return self.heatmaps_of(self.model(pixel_values, **kwargs))
         with choose_adapters(self.model, adapters, category):
@@ -318,14 +351,3 @@ def as_base(model: nn.Module) -> Base:
         "a base from lvtune.load_base or a transformers VitPoseForPoseEstimation",
         "load the model with lvtune.load_base, or register a family that recognises it",
     )
-
-
-def merged(parts: Sequence[Any], order: Tensor) -> Any:
-    """Rows of several groups in the order of the batch; a list of rows where their shapes differ."""
-    if isinstance(parts[0], tuple):
-        return tuple(merged(inner, order) for inner in zip(*parts, strict=True))
-    alike = all(isinstance(part, Tensor) for part in parts)
-    if alike and len({part.shape[1:] for part in parts}) == 1:
-        return torch.cat(list(parts))[order.to(parts[0].device)]
-    rows = [row for part in parts for row in part]
-    return [rows[i] for i in order.tolist()]

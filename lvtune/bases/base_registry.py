@@ -8,7 +8,7 @@ from functools import partial
 from lvtune.bases.base import Base
 from lvtune.core.registry import Registry
 
-BASES: Registry[Callable[..., Base]] = Registry("base")
+BASES: Registry[Callable[..., Base]] = Registry("base", group="lvtune.bases")
 """Name to ``loader(weights, revision=None, seed=0) -> Base``; of a family ``<family>:<name>``, the loader takes the
 name first."""
 
@@ -18,7 +18,14 @@ def register_base(name: str) -> Callable[[Callable[..., Base]], Callable[..., Ba
     return BASES.register(name)
 
 
-def load_base(name: str, weights: str = "pretrained", *, revision: str | None = None, seed: int = 0) -> Base:
+def load_base(
+    name: str,
+    weights: str = "pretrained",
+    *,
+    revision: str | None = None,
+    seed: int = 0,
+    input_size: tuple[int, int] | None = None,
+) -> Base:
     """A frozen base, in eval, without gradients.
 
     Args:
@@ -27,13 +34,18 @@ def load_base(name: str, weights: str = "pretrained", *, revision: str | None = 
         weights: ``pretrained`` (shipped with the package, else the Hub), ``random``, a path, or a Hub id.
         revision: of the Hub repository.
         seed: of ``random`` weights.
+        input_size: (H, W) in pixels of the pictures that it takes; None: its own. The position embeddings of a ViT
+            (``vitpose-*``) are interpolated to it, and the weights stay as they are.
 
     Raises:
-        LvtuneError: unknown name; weights that are not there or do not fit.
+        LvtuneError: unknown name; weights that are not there or do not fit; a size that the base cannot take.
     """
     loader, variant = find_loader(name)
     base = loader(weights, revision=revision, seed=seed)
-    return (base.variant(variant) if variant else base).freeze()
+    base = base.variant(variant) if variant else base
+    if input_size is not None:
+        base.set_input_size(input_size)
+    return base.freeze()
 
 
 def find_loader(name: str) -> tuple[Callable[..., Base], str]:

@@ -98,7 +98,7 @@ def hooks_of(change: Change) -> list[tuple[str, nn.Module, Any]]:
         case InsertTokens(first, last, tokens):
             found = [("insert", first, tokens), ("drop", last, lambda: tokens().shape[-2])]
         case ReplaceForward(module, replace):
-            found = [("stand-in", module, replace)]
+            found = [("replace", module, replace)]
         case _:
             raise TypeError(f"unknown change {change!r}")
     # a compiled part is a wrapper; the hook belongs to what it wraps

@@ -14,8 +14,9 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from lvtune.bases.base import Base, BaseSpec, Stage, merged
-from lvtune.bases.parts import plain_state
+from lvtune.bases.base import Base, BaseSpec, Stage
+from lvtune.bases.nested_outputs import in_batch_order
+from lvtune.bases.parts import with_weights_of
 from lvtune.data.skeletons import Skeleton
 
 HEAD_CHANNELS = 256
@@ -132,10 +133,8 @@ class DeconvBase(Base):
     def copy_model(self) -> nn.Module:
         """A second estimator, made anew, with the same weights."""
         own = self.model
-        model = build_pose(own.make_encoder, own.spec, channels=self.predictor.in_channels)
-        weight = self.predictor.weight
-        model.to(device=weight.device, dtype=weight.dtype).load_state_dict(plain_state(own))
-        return model
+        fresh = build_pose(own.make_encoder, own.spec, channels=self.predictor.in_channels)
+        return with_weights_of(own, fresh, self.predictor.weight)
 
     def note_skeleton(self, skeleton: Skeleton) -> None:
         """In the facts by which it is made anew."""
@@ -151,4 +150,4 @@ class DeconvBase(Base):
 
     def merge_outputs(self, outputs: Sequence[object], indices: Sequence[Tensor]) -> object:
         """Every row back in the order of the batch; a list of rows where shapes (key points) differ."""
-        return merged(outputs, torch.cat(list(indices)).argsort())
+        return in_batch_order(outputs, indices)

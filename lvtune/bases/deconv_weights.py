@@ -11,7 +11,7 @@ from torch import Tensor
 from lvtune.bases.deconv_head import DeconvBase
 from lvtune.bases.weights_file import load_strict, read_safetensors
 from lvtune.core.errors import LvtuneError
-from lvtune.core.network import quick_failure
+from lvtune.core.network import why_unreachable
 
 Fetch = Callable[[str | None], dict[str, Tensor]]
 """Revision -> the state of the encoder that ``pretrained`` means, ready for ``base.encoder``."""
@@ -59,9 +59,9 @@ def fill(base: DeconvBase, weights: str, revision: str | None, fetch: Fetch, ado
 def _downloaded(name: str, hub_id: str, revision: str | None) -> Path:
     from huggingface_hub import hf_hub_download
 
+    why = why_unreachable(hub_id)
     try:
-        with quick_failure(hub_id) as why:
-            return Path(hf_hub_download(hub_id, "model.safetensors", revision=revision))
+        return Path(hf_hub_download(hub_id, "model.safetensors", revision=revision, local_files_only=why is not None))
     except (OSError, ValueError) as error:
         raise not_loaded(name, hub_id, why or error) from error
 

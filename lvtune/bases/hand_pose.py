@@ -12,9 +12,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from lvtune.bases.base import Base, BaseSpec, merged
+from lvtune.bases.base import Base, BaseSpec
 from lvtune.bases.hand_nets import HandOutput, Lifting
-from lvtune.bases.parts import plain_state
+from lvtune.bases.nested_outputs import in_batch_order
+from lvtune.bases.parts import with_weights_of
 from lvtune.core.context import choose_adapters
 from lvtune.core.errors import LvtuneError
 from lvtune.data.hand_frame import place
@@ -98,10 +99,9 @@ class HandBase(Base):
 
     def copy_model(self) -> nn.Module:
         """A second estimator, made anew, with the same weights."""
-        own, weight = self.model, self.predictor.weight
-        model = build_hand(own.make_encoder, own.make_head, own.spec)
-        model.to(device=weight.device, dtype=weight.dtype).load_state_dict(plain_state(own))
-        return model
+        own = self.model
+        fresh = build_hand(own.make_encoder, own.make_head, own.spec)
+        return with_weights_of(own, fresh, self.predictor.weight)
 
     def parts_of(self, model: nn.Module) -> tuple[nn.Module, nn.Module]:
         """(encoder, head)."""
@@ -120,7 +120,7 @@ class HandBase(Base):
         # an adapter's own head may have fewer stages than the base's
         fewest = min(len(output.stages) for output in outputs)
         alike = [output._replace(stages=output.stages[-fewest:]) for output in outputs]
-        return HandOutput(*merged(alike, torch.cat(list(indices)).argsort()))
+        return in_batch_order(alike, indices)
 
     def check_skeleton(self, skeleton: Skeleton) -> None:
         """Hands alone: the lifting reads the heatmaps of their 21 joints.
@@ -145,13 +145,13 @@ class HandBase(Base):
         """Heatmaps and 3D joints of a batch.
 
         Args:
-            pixel_values: (B, 3, H, W), normalised with ``mean`` and ``std``.
+            pixel_values: (B, 3, H, W), normalised with ``mean`` and ``std``; converted to the base's floating type.
             side: (B,) 0 for left and 1 for right hands; None: all right.
             adapters: as for :meth:`lvtune.bases.base.Base.forward`.
             category: likewise.
         """
         with choose_adapters(self.model, adapters, category):
-            return self.model(pixel_values, side=side)
+            return self.model(pixel_values.to(self.dtype), side=side)
 
     def keypoints(self, output: HandOutput) -> tuple[Tensor, Tensor]:
         """2D joints (B, 21, 2) in input pixels and their scores (B, 21), float32."""

@@ -10,6 +10,7 @@ from torch.nn import Module
 from torch.nn import functional as F
 
 from lvtune.bases.changes import Change, ExtendKeyValue
+from lvtune.core.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -45,25 +46,61 @@ class Block:
         """D of the block."""
         return self.query.in_features
 
-    def linear(self, part: str) -> tuple[Tensor, Tensor | None]:
-        """Weight (D, D) and bias (D,) of ``query``, ``key`` or ``value``."""
+    def linear(self, part: str, like: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Returns the weight (D, D) and bias (D,) of ``query``, ``key``, ``value`` or ``out``.
+
+        Args:
+            part: one of these names.
+            like: a tensor whose floating type they are converted to; None: they stay as they are.
+
+        Raises:
+            UsageError: the layer is quantised, so its weights cannot be multiplied with.
+        """
         module, rows = getattr(self, part), self.rows.get(part, slice(None))
-        return module.weight[rows], None if module.bias is None else module.bias[rows]
+        if not module.weight.is_floating_point():
+            raise UsageError(
+                f"visual prompts for a base whose {part} layers have {module.weight.dtype} weights",
+                "weights of a floating type", "choose --method lora, which only adds to what such layers give",
+            )  # fmt: skip
+        dtype = module.weight.dtype if like is None else like.dtype
+        bias = None if module.bias is None else module.bias[rows].to(dtype)
+        return module.weight[rows].to(dtype), bias
 
     def row(self, part: str, tokens: Tensor) -> Tensor:
         """Linear(LN(p)): what ``key`` or ``value`` makes of tokens (P, D) that stand in front of the block."""
-        norm = self.key_norm or self.norm
-        tokens = F.layer_norm(tokens, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
-        return F.linear(tokens, *self.linear(part))
+        norm, like = self.key_norm or self.norm, tokens
+        weight, bias = (None if value is None else value.to(like.dtype) for value in (norm.weight, norm.bias))
+        return F.linear(F.layer_norm(tokens, norm.normalized_shape, weight, bias, norm.eps), *self.linear(part, like))
 
     def extend(self, key_rows: Callable[[], Tensor], value_rows: Callable[[], Tensor]) -> Change:
         """The change that lets every query of the block see further rows (P, D) of keys and values."""
         return ExtendKeyValue(self.key, self.value, key_rows, value_rows, self.attention)
 
 
-def plain_state(model: Module) -> dict[str, Tensor]:
-    """A model's state dict under the names that it has where no part is compiled."""
-    return {name.replace("_orig_mod.", ""): value for name, value in model.state_dict().items()}
+def with_weights_of(own: Module, fresh: Module, like: Tensor) -> Module:
+    """Fills a fresh model of the same architecture with the weights of ``own``, compiled or not.
+
+    Args:
+        own: the model to copy.
+        fresh: what is filled, and returned.
+        like: a weight of ``own``, whose device and floating type the copy gets.
+
+    Raises:
+        UsageError: layers of ``own`` were exchanged (quantised, say), so that the fresh model has others.
+    """
+    state = {name.replace("_orig_mod.", ""): value for name, value in own.state_dict().items()}
+    fresh.to(device=like.device, dtype=like.dtype if like.is_floating_point() else None)
+    wanted = fresh.state_dict()
+    names = sorted(state.keys() ^ wanted.keys())
+    names += [n for n in state.keys() & wanted.keys() if state[n].shape != wanted[n].shape]
+    names += [n for n in state.keys() & wanted.keys() if state[n].is_floating_point() != wanted[n].is_floating_point()]
+    if names:
+        raise UsageError(
+            f"a copy of a base whose layers were exchanged ({names[0]})", "the layers that its class makes",
+            "choose a method that only adds to the base's layers, such as lora; or load the base as it was",
+        )  # fmt: skip
+    fresh.load_state_dict(state)
+    return fresh
 
 
 def depths_of(encoder: Module, blocks: Sequence[Block]) -> list[int]:

@@ -26,7 +26,7 @@ from lvtune.bases.base_registry import BASES
 from lvtune.bases.deconv_head import DeconvBase, DeconvPose, build_pose
 from lvtune.bases.deconv_weights import fill, not_loaded
 from lvtune.bases.timmpose import load_timm
-from lvtune.core.network import quick_failure
+from lvtune.core.network import why_unreachable
 
 Grid = tuple[int, int]
 """(h, w) of a stage's tokens."""
@@ -239,12 +239,14 @@ def load_pvt(spec: BaseSpec, arch: PvtArch, weights: str, *, revision: str | Non
     def fetch(revision: str | None) -> dict[str, Tensor]:
         from transformers import PvtModel
 
+        why = why_unreachable(str(spec.hub_id))
         try:
-            with quick_failure(str(spec.hub_id)) as why:
-                state = PvtModel.from_pretrained(spec.hub_id, revision=revision, dtype=torch.float32).state_dict()
+            model = PvtModel.from_pretrained(
+                spec.hub_id, revision=revision, dtype=torch.float32, local_files_only=why is not None
+            )
         except (OSError, ValueError, RuntimeError) as error:
             raise not_loaded(spec.name, spec.hub_id, why or error) from error
-        return fit_encoder(state, base.encoder)
+        return fit_encoder(model.state_dict(), base.encoder)
 
     return fill(base, weights, revision, fetch, partial(fit_encoder, encoder=base.encoder))
 

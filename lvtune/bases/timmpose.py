@@ -20,7 +20,7 @@ from lvtune.bases.deconv_head import DeconvBase, DeconvPose, build_pose
 from lvtune.bases.deconv_weights import fill, not_adopted, not_loaded
 from lvtune.bases.timm_blocks import FusedBlock, describe
 from lvtune.core.errors import LvtuneError
-from lvtune.core.network import quick_failure
+from lvtune.core.network import why_unreachable
 from lvtune.core.registry import suggest
 
 
@@ -124,9 +124,11 @@ def load_timm(
         import timm
 
         hub_id = timm.get_pretrained_cfg(name).hf_hub_id
+        why = why_unreachable(hub_id) if hub_id else None
         try:
-            with quick_failure(str(hub_id)) as why:
-                return load(**({"hf_hub_id": f"{hub_id}@{revision}"} if revision else {}))
+            if why is not None:
+                return load(file=_cached_file(hub_id, revision))
+            return load(**({"hf_hub_id": f"{hub_id}@{revision}"} if revision else {}))
         except (OSError, RuntimeError, ValueError) as error:
             raise not_loaded(spec.name, hub_id or f"timm's {name}", why or error) from error
 
@@ -143,6 +145,17 @@ def load_timm(
             raise not_adopted(spec.name, f"timm's {name}", error) from error
 
     return fill(base, weights, revision, fetch, adopt)
+
+
+def _cached_file(hub_id: str, revision: str | None) -> str:
+    """Path of a repository's weights in the local Hub cache; timm has no switch that forbids the network.
+
+    Raises:
+        OSError: they are not in the cache.
+    """
+    from huggingface_hub import hf_hub_download
+
+    return hf_hub_download(hub_id, "model.safetensors", revision=revision, local_files_only=True)
 
 
 @BASES.register("timm:<name>")

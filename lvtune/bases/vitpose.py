@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from lvtune.bases.base import FAMILIES, Base, BaseSpec, Block, Stage, merged
+from lvtune.bases.base import FAMILIES, Base, BaseSpec, Block, Stage
 from lvtune.bases.deconv_head import deconv_stage
-from lvtune.bases.parts import plain_state
+from lvtune.bases.nested_outputs import in_batch_order
+from lvtune.bases.parts import with_weights_of
+from lvtune.bases.vit_positions import set_input_size, trained_size
 from lvtune.core.errors import LvtuneError
 from lvtune.core.registry import suggest
 from lvtune.data.skeletons import COCO_17, LSP_14, Skeleton
@@ -107,6 +109,21 @@ class VitPoseBase(Base):
         # the head stays COCO's: together with another expert it has been trained on nothing
         return VitPoseBase(self.model, self.spec.with_(name=f"{whole}/{name}", expert=name, trained_on=""))
 
+    @property
+    def size_step(self) -> int:
+        """The patch."""
+        return self.spec.stride * 4
+
+    def set_input_size(self, size: tuple[int, int]) -> None:
+        """Interpolates the position embeddings, see :mod:`lvtune.bases.vit_positions`; heatmaps and codec follow.
+
+        Raises:
+            LvtuneError: a side that is no multiple of the patch, or below two patches.
+        """
+        if tuple(size) != self.input_size:
+            set_input_size(self.model, size)
+            self.use_spec(self.spec.with_(input_size=tuple(size)))
+
     def forward_kwargs(self, pixel_values: Tensor) -> dict[str, object]:
         """The expert's index for each picture, where there are experts."""
         if not self.experts:
@@ -171,11 +188,13 @@ class VitPoseBase(Base):
     def copy_model(self) -> nn.Module:
         """A second VitPose of the same configuration, head width and weights."""
         config = type(self.model.config).from_dict(self.model.config.to_dict())
+        config.backbone_config.image_size = list(trained_size(self.model))
         channels = None if config.use_simple_decoder else head_channels(self.model)
-        model = build_model(config, channels, self.predictor.out_channels)
-        weight = self.predictor.weight
-        model.to(device=weight.device, dtype=weight.dtype).load_state_dict(plain_state(self.model))
-        return model
+        fresh = build_model(config, channels, self.predictor.out_channels)
+        with_weights_of(self.model, fresh, self.predictor.weight)
+        if self.input_size != trained_size(self.model):
+            set_input_size(fresh, self.input_size)
+        return fresh
 
     def note_skeleton(self, skeleton: Skeleton) -> None:
         """In transformers' configuration: names, and by their number the predictor's width."""
@@ -192,11 +211,7 @@ class VitPoseBase(Base):
 
     def merge_outputs(self, outputs: Sequence[object], indices: Sequence[Tensor]) -> object:
         """Every output back in the order of the batch; a list of rows where shapes (key points) differ."""
-        order = torch.cat(list(indices)).argsort()
-        first = outputs[0]
-        if isinstance(first, tuple) and not hasattr(first, "heatmaps"):
-            return tuple(merged(parts, order) for parts in zip(*outputs, strict=True))
-        return type(first)(**{name: merged([output[name] for output in outputs], order) for name in first})
+        return in_batch_order(outputs, indices)
 
 
 def layers_as_blocks(backbone: nn.Module) -> list[Block]:

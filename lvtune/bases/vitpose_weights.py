@@ -9,6 +9,7 @@ import torch
 
 from lvtune.bases.base import Base, BaseSpec
 from lvtune.bases.base_registry import BASES
+from lvtune.bases.vit_positions import resize_positions
 from lvtune.bases.vitpose import (
     EXPERTS,
     SPECS,
@@ -19,10 +20,10 @@ from lvtune.bases.vitpose import (
     make_config,
     spec_of,
 )
-from lvtune.bases.weight_names import is_foreign, resize_positions, to_transformers
+from lvtune.bases.weight_names import is_foreign, to_transformers
 from lvtune.bases.weights_file import load_strict, read_safetensors
 from lvtune.core.errors import LvtuneError
-from lvtune.core.network import quick_failure
+from lvtune.core.network import why_unreachable
 
 SHIPPED = Path(__file__).parent / "weights"
 _POSITIONS = "backbone.embeddings.position_embeddings"
@@ -67,11 +68,11 @@ def _random(spec: BaseSpec, seed: int) -> Base:
 def _from_hub(spec: BaseSpec, hub_id: str, revision: str | None) -> Base:
     from transformers import VitPoseForPoseEstimation
 
+    why = why_unreachable(hub_id)
     try:
-        with quick_failure(hub_id) as why:
-            model, found = VitPoseForPoseEstimation.from_pretrained(
-                hub_id, revision=revision, dtype=torch.float32, output_loading_info=True
-            )
+        model, found = VitPoseForPoseEstimation.from_pretrained(
+            hub_id, revision=revision, dtype=torch.float32, output_loading_info=True, local_files_only=why is not None
+        )
     except (OSError, ValueError) as error:
         raise LvtuneError(
             f"weights '{hub_id}' could not be loaded ({why or str(error).splitlines()[0][:160]})",

@@ -8,11 +8,7 @@ from __future__ import annotations
 
 import re
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
-
-from lvtune.core.errors import LvtuneError
 
 # (pattern, replacement) in order; "qkv" is split afterwards
 _RULES: tuple[tuple[str, str], ...] = (
@@ -59,31 +55,3 @@ def to_transformers(state: dict[str, Tensor]) -> dict[str, Tensor]:
 def is_foreign(state: dict[str, Tensor]) -> bool:
     """Whether the names are not transformers' own."""
     return any(re.match(r"(backbone\.)?(blocks|layers)\.\d+\.", name) for name in state)
-
-
-def resize_positions(positions: Tensor, grid: tuple[int, int], old_grid: tuple[int, int] | None = None) -> Tensor:
-    """Bicubic resizing of position embeddings, class position kept.
-
-    Args:
-        positions: (1, 1 + h'·w', D).
-        grid: (h, w) wanted, in patches.
-        old_grid: (h', w'); None reads it as a square.
-
-    Raises:
-        LvtuneError: the number of positions fits no square and no ``old_grid`` is given.
-    """
-    count = positions.shape[1] - 1
-    if count == grid[0] * grid[1]:
-        return positions
-    side = round(count**0.5)
-    old = old_grid or (side, side)
-    if old[0] * old[1] != count:
-        raise LvtuneError(
-            f"{count} position embeddings", f"{grid[0] * grid[1]} ({grid[0]}x{grid[1]} patches) or a square number",
-            "use weights of the same input size",
-        )  # fmt: skip
-    first, rest = positions[:, :1], positions[:, 1:].float()
-    rest = rest.reshape(1, *old, -1).permute(0, 3, 1, 2)
-    rest = F.interpolate(rest, size=grid, mode="bicubic", antialias=True, align_corners=False)
-    rest = rest.permute(0, 2, 3, 1).reshape(1, grid[0] * grid[1], -1)
-    return torch.cat([first, rest.to(first.dtype)], dim=1)

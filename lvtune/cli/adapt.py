@@ -9,20 +9,24 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lvtune.api.recipe import TEXT_ONLY, Recipe
+from lvtune.cli.data_argument import add_data_argument, place_data
 from lvtune.cli.outcome import Outcome, say
 from lvtune.cli.output import number, outline, table
 from lvtune.cli.parser import CommandLineError, Parser, add_options, nested
-from lvtune.config.nested import merge_tables
+from lvtune.cli.score_lines import adapted_text
 from lvtune.config.options import AUGMENT_FALLBACK, TRAIN_FALLBACK
 from lvtune.config.schema import options_of
+from lvtune.config.tables import merge
 from lvtune.config.yaml_files import read_yaml
 from lvtune.core.errors import LvtuneError
-from lvtune.evaluation.metrics import main_of, short_name
+from lvtune.core.text import shell_word
+from lvtune.evaluation.metrics import SMALL_BOXES
 
 
 def parser(argv: Sequence[str], summary: str, command: str = "adapt") -> Parser:
     """Options of the recipe and, where they are used or asked for, of method and objective."""
     result = Parser(command, summary)
+    add_data_argument(result)
     result.add_argument("--config", metavar="YAML", help="recipe file, or the name of a shipped recipe")
     if command == "adapt":
         result.add_argument("--dry-run", action="store_true", help="print what would be tuned, and stop")
@@ -79,6 +83,7 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
     Raises:
         CommandLineError: unknown options or wrong values, in either.
     """
+    place_data(args)
     values = read_yaml(args.config) if args.config else {}
     over = nested(args, Recipe)
     for kind in ("method", "objective"):
@@ -87,7 +92,7 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
         if options:
             over[f"{kind}_options"] = options
     try:
-        return Recipe.from_dict(merge_tables(values, over))
+        return Recipe.from_dict(merge(values, over, Recipe))
     except LvtuneError as error:
         raise CommandLineError(error.given, error.expected, error.fix) from error
 
@@ -130,14 +135,9 @@ def _alike(names: Sequence[str]) -> Counter[str]:
 
 def summary_of(values: Mapping[str, Any]) -> str:
     """The report in a few lines: scores before and after, what is kept, what it cost."""
-    rows = []
-    for where in ("target", "source"):
-        sides = [(values.get(where) or {}).get(when) or {} for when in _WHEN]
-        for metric in dict.fromkeys(metric for side in sides for metric in side) or (main_of(values),):
-            rows.append([f"{where} {short_name(metric)}", *(side.get(metric) for side in sides)])
     adapter, seconds = values["adapter"], values["seconds"]
     same = values["base"]["fingerprint_before"] == values["base"]["fingerprint_after"]
-    lines = [table(["percent", "before", "adapter on", "adapter off"], rows), ""]
+    lines = [adapted_text(values), ""]
     if values.get("gap_closed") is not None:
         lines.append(f"gap closed: {100 * values['gap_closed']:.1f} %")
     lines += [
@@ -149,13 +149,19 @@ def summary_of(values: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-_WHEN = ("before", "after_on", "after_off")
-
-
 def _next(folder: Any, values: Mapping[str, Any]) -> str:
     base, weights = values["base"]["name"], (values.get("recipe") or {}).get("weights", Recipe.weights)
-    own = "" if weights == Recipe.weights else f" --weights {weights}"
+    own = "" if weights == Recipe.weights else f" --weights {shell_word(weights)}"
     return (
         f"written to {folder}; open {folder}/report.html\n"
-        f"try: lvtune predict PICTURE --base {base}{own} --adapter {folder}"
+        f"try: lvtune predict PICTURE --base {shell_word(base)}{own} --adapter {shell_word(folder)}{_boxes(values)}"
     )
+
+
+def _boxes(values: Mapping[str, Any]) -> str:
+    """The option that names boxes, where the adapter was tuned on boxes much smaller than their pictures."""
+    share = (values.get("boxes") or {}).get("median_share")
+    if share is None or share >= SMALL_BOXES:
+        return ""
+    words = f"it was tuned on boxes of {100 * share:.0f} % of the picture: whole frames do not fit"
+    return f" --boxes BOXES.json\n({words})"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from lvtune.cli.data_argument import add_data_argument, place_data
 from lvtune.cli.outcome import Outcome, choose_domain
 from lvtune.cli.output import outline
 from lvtune.cli.parser import Parser, add_options, from_args
@@ -29,12 +30,14 @@ class CheckDataCommand:
 def parser(argv: Sequence[str], summary: str) -> Parser:
     """Options of :class:`CheckDataCommand`."""
     result = Parser("check-data", summary)
+    add_data_argument(result)
     add_options(result, CheckDataCommand, title="what to check")
     return result
 
 
 def run(args: argparse.Namespace) -> Outcome:
     """Opens the parts and reads every picture once."""
+    place_data(args)
     command: CheckDataCommand = from_args(args, CheckDataCommand)
     from lvtune.api.job import limited, open_domain
     from lvtune.data.check import check_data
@@ -42,7 +45,9 @@ def run(args: argparse.Namespace) -> Outcome:
     domain = open_domain(choose_domain(command.domain, command.data, {}), command.data)
     values: dict[str, Any] = {"domain": domain.name}
     for part in ("train", "test") if command.split == "all" else (command.split,):
-        split = limited(domain.open(part, command.data), command.data)
+        # a detector's boxes are for scoring
+        data = replace(command.data, boxes=None) if part == "train" else command.data
+        split = limited(domain.open(part, data), command.data)
         values[part] = {"name": split.name, **check_data(split.table)}
     parts = [value for value in values.values() if isinstance(value, dict)]
     values["ok"] = all(part["ok"] for part in parts)

@@ -12,6 +12,7 @@ from lvtune.api.recipe import Recipe
 from lvtune.cli.outcome import Outcome, made_for
 from lvtune.cli.parser import Parser, add_options, from_args
 from lvtune.core.errors import LvtuneError
+from lvtune.core.text import shell_word
 
 if TYPE_CHECKING:
     from torch import nn
@@ -52,8 +53,9 @@ def run(args: argparse.Namespace) -> Outcome:
     out = _free(Path(command.out or Path("lvtune-out") / command.how), command.overwrite)
     name = command.base or made_for(args.adapters[0]).get("base", Recipe.base)
     import lvtune
+    from lvtune.hub.adapter_loading import load_base_for
 
-    base = lvtune.load_base(name, command.weights)
+    base = load_base_for(args.adapters, name, command.weights)
     found = _combined([lvtune.load_adapter(source, base) for source in args.adapters], command)
     lvtune.save_adapter(found, out, base)
     numbers = sum(value.numel() for value in found.tensors().values())
@@ -61,7 +63,7 @@ def run(args: argparse.Namespace) -> Outcome:
     factors = [f"{factor:g} x " for factor in command.factors or ()] or [""] * len(args.adapters)
     parts = ", ".join(f"{factor}{source}" for factor, source in zip(factors, args.adapters, strict=True))
     text = f"{command.how} of {parts}\n{found.method}, {numbers:,} numbers, written to {out}"
-    return Outcome(values, f"{text}\n\nuse it: lvtune predict PICTURE --adapter {out}")
+    return Outcome(values, f"{text}\n\nuse it: lvtune predict PICTURE --adapter {shell_word(out)}")
 
 
 def _combined(adapters: list[nn.Module], command: CombineCommand) -> nn.Module:

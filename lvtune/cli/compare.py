@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,10 @@ from lvtune.api.recipe import Recipe
 from lvtune.cli.outcome import Outcome, say
 from lvtune.cli.output import number, table
 from lvtune.cli.parser import CommandLineError, Parser, add_options, from_args, nested
+from lvtune.config.tables import merge
 from lvtune.config.yaml_files import read_yaml
 from lvtune.core.errors import LvtuneError
+from lvtune.evaluation.metrics import metric_name
 
 _OWN = ("method", "method_options", "objective_options", "seed", "out", "data.shots")
 """Options of a recipe that the cells have for themselves, or that a file of variants gives."""
@@ -30,9 +32,9 @@ class CompareCommand:
     """YAML file of further variants: label: {options of a recipe}."""
     shots: tuple[str, ...] = ("all",)
     """Annotated pictures to tune on, such as 20,60,200,all."""
-    seeds: tuple[int, ...] = (0, 1, 2)
+    seeds: tuple[int, ...] = field(default=(0, 1, 2), metadata={"at_least": 0, "at_most": 2**32 - 1})
     """Seeds of the runs; they draw the shots too."""
-    lrs: tuple[float, ...] = ()
+    lrs: tuple[float, ...] = field(default=(), metadata={"above": 0, "at_most": 1000})
     """Learning rates to run each method at; none: each method's own."""
     search: bool = False
     """Find the learning rate of each first, among `lrs`: with the first seed, on the validation pictures."""
@@ -53,13 +55,12 @@ def parser(argv: Sequence[str], summary: str) -> Parser:
 def run(args: argparse.Namespace) -> Outcome:
     """Runs the cells that are left, and prints the table."""
     command: CompareCommand = from_args(args, CompareCommand)
-    from lvtune.config.nested import merge_tables
     from lvtune.experiments.cells import cells_of, variants_of
     from lvtune.experiments.comparing import METHODS, compare
 
     typed = nested(args, Recipe)
     typed.pop("out", None)
-    shared = merge_tables(read_yaml(args.config), typed) if args.config else typed
+    shared = merge(read_yaml(args.config), typed, Recipe) if args.config else typed
     methods = command.methods or ("" if command.variants else METHODS)
     shots = [_shots(word) for word in command.shots]
     try:
@@ -109,8 +110,12 @@ def text_of(values: Mapping[str, Any]) -> str:
          _percent(line["retention_on"]), _percent(line["retention_off"])]
         for line in values["summary"]
     ]  # fmt: skip
-    head = ["variant", "shots", "lr", "seeds", "trained", f"target {values['main']}", "ahead",
+    score = metric_name(values["main"] or "pck@0.2", values)
+    head = ["variant", "shots", "lr", "seeds", "trained", f"target {score}", "ahead",
             *also, "source, on", "kept on %", "kept off %"]  # fmt: skip
+    # a column without any figure says nothing: the base may predict other key points than the data have
+    kept = [i for i in range(len(head)) if any(row[i] != "-" for row in rows)]
+    head, rows = [head[i] for i in kept], [[row[i] for i in kept] for row in rows]
     parts = [
         table(head, rows) if rows else "no cell was finished",
         "mean ± half the 95 % interval over seeds; ahead: of the first variant, seed by seed",

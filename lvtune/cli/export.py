@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from lvtune.api.recipe import Recipe
 from lvtune.cli.outcome import Outcome, made_for, say
 from lvtune.cli.parser import CommandLineError, Parser, add_options, from_args
+from lvtune.core.text import shell_word
 
 if TYPE_CHECKING:
     from torch import nn
@@ -51,8 +52,9 @@ def run(args: argparse.Namespace) -> Outcome:
     command: ExportCommand = from_args(args, ExportCommand)
     name = command.base or made_for(command.adapter).get("base", Recipe.base)
     import lvtune
+    from lvtune.hub.adapter_loading import load_base_for
 
-    base = lvtune.load_base(name, command.weights)
+    base = load_base_for(command.adapter, name, command.weights)
     adapter = None if command.adapter is None else lvtune.load_adapter(command.adapter, base)
     parts = [base.name, *([adapter.domain, adapter.method] if adapter is not None else [])]
     stem = "-".join(part for part in parts if part).replace("/", "-").replace(":", "-")
@@ -76,7 +78,7 @@ def _onnx(command: ExportCommand, base: nn.Module, adapter: nn.Module | None, ou
         f"onnxruntime {checked['onnxruntime']}, batches of {batches}",
         f"written: {out} ({found.bytes / 1e6:.1f} MB) and {', '.join(n for n in found.files if n != out.name)}",
         "",
-        f"use it: python examples/onnx_predict.py {out} PICTURE",
+        f"use it: python examples/onnx_predict.py {shell_word(out)} PICTURE",
     ]
     return Outcome({**asdict(found), "file": str(found.file)}, "\n".join(lines))
 
@@ -94,7 +96,7 @@ def _transformers(command: ExportCommand, base: nn.Module, adapter: nn.Module | 
         f"largest difference from base and adapter {found.deviation:.1e}, largest value {found.largest:.3g}",
         f"written: {out} ({', '.join(found.files)})",
         "",
-        f'use it: transformers.VitPoseForPoseEstimation.from_pretrained("{out}")',
+        f"use it: transformers.VitPoseForPoseEstimation.from_pretrained({str(out)!r})",
     ]
     return Outcome({**asdict(found), "folder": str(found.folder)}, "\n".join(lines))
 

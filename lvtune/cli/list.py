@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 
-from lvtune.cli.outcome import Outcome
+from lvtune.cli.outcome import Outcome, say
 from lvtune.cli.parser import CommandLineError, Parser
 from lvtune.core.registry import suggest
+from lvtune.core.text import shell_word
 
 
 def _bases() -> list[str]:
@@ -91,6 +92,8 @@ LISTS: dict[str, Callable[[], list[str]]] = {
 }
 
 SENTENCES, PREVIEW = "sentences", 10
+_OLD_SENTENCES = "prompts"
+"""The name of that list before it was renamed."""
 
 
 def parser(argv: Sequence[str], summary: str) -> Parser:
@@ -108,10 +111,13 @@ def run(args: argparse.Namespace) -> Outcome:
     Raises:
         CommandLineError: there is no such list.
     """
+    if args.what == _OLD_SENTENCES:
+        say(f"note: `lvtune list {_OLD_SENTENCES}` is now `lvtune list {SENTENCES}`")
+        args.what = SENTENCES
     if args.what == SENTENCES:
         return _sentences(args.grammar)
     if args.grammar is not None:
-        fix = f"type `lvtune list {SENTENCES} --grammar {args.grammar}`"
+        fix = f"type `lvtune list {SENTENCES} --grammar {shell_word(args.grammar)}`"
         raise CommandLineError("--grammar without its list", f"`lvtune list {SENTENCES}`", fix)
     if args.what is not None and args.what not in LISTS:
         fix = suggest(args.what, [*LISTS, SENTENCES], "type `lvtune list`")

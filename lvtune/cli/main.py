@@ -1,37 +1,43 @@
-"""``lvtune``: finds the command, runs it, and turns what goes wrong into one line and an exit code."""
+"""``lvtune``: finds the command, runs it, and turns every failure into one line and an exit code."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 import os
+import signal
 import sys
+import threading
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NoReturn
 
 import lvtune
 from lvtune.cli.parser import CommandLineError
 from lvtune.core.errors import LvtuneError
 from lvtune.core.registry import suggest
+from lvtune.core.text import one_line, printable
 from lvtune.core.threads import settle_threads
 
 COMMANDS = {
-    "adapt": "tune an adapter for a frozen base on a domain, and report before and after",
+    "adapt": "tune an adapter for a frozen base on a domain, and report the scores before and after",
     "evaluate": "score a base, with or without an adapter",
-    "predict": "key points of a picture or of a folder of pictures, drawn and as JSON",
-    "compare": "methods, numbers of pictures and seeds on one base and domain, in one table",
-    "inspect": "what an adapter is, what it was tuned on and how it scores",
-    "list": "names of bases, methods, domains, text encoders, recipes and skeletons",
-    "check-data": "what a data set holds and what is wrong with it",
-    "select": "w and lambda 3 of text-contrast by cross-validation on the source alone",
-    "figure": "what a joint encoder makes of source, target and sentences: a map, or pictures ranked",
-    "reproduce": "a publication's table: its figures, ours where run, and what a run needs",
-    "convert": "released VLPose and original ViTPose checkpoints in our form",
-    "export": "a base, alone or with an adapter, as an ONNX file or a folder for transformers",
-    "combine": "an adapter made of adapters: their average, their sum, or all at once",
-    "push": "give an adapter away: to the Hub, with a model card",
-    "pull": "get an adapter from the Hub into a folder",
+    "predict": "find the key points in a picture or a folder of pictures; draw them and write them as JSON",
+    "compare": "run several methods, numbers of pictures and seeds on one base and domain; one table of all",
+    "inspect": "show what an adapter file holds: method, base, training, scores",
+    "list": "list the names of bases, methods, domains, text encoders, recipes, skeletons and more",
+    "check-data": "show what a data set holds, and what is wrong with it",
+    "select": "choose the options w and weight of text-contrast by cross-validation on the source domain",
+    "figure": "draw how a joint encoder sees source, target and sentences: as a map, or as ranked pictures",
+    "reproduce": "show a publication's table beside our figures; run the rows that have none yet",
+    "init-domain": "write a domain of your own pictures to a YAML file, to look through and change",
+    "convert": "convert released VLPose and original ViTPose checkpoints to lvtune's format, labels of tools to COCO's",
+    "export": "write a base, alone or with an adapter, as an ONNX file or as a folder for transformers",
+    "combine": "make one adapter of several: their average, their sum, or a stack",
+    "push": "upload an adapter to the Hugging Face Hub, with a model card",
+    "pull": "download an adapter from the Hugging Face Hub into a folder",
 }
 
 _QUIET = {
@@ -43,19 +49,27 @@ _QUIET = {
 }
 
 
+class Terminated(BaseException):
+    """The process got SIGTERM; like KeyboardInterrupt, it is no error that code on the way may catch."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs ``lvtune argv``.
 
     Returns:
-        0 done; 1 it failed; 2 bad usage; 130 interrupted.
+        The exit code: 0 done; 1 it failed; 2 bad usage; 130 interrupted (Ctrl-C); 143 terminated (SIGTERM).
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in argv
     try:
-        return _run(argv, debug)
+        with _sigterm_raises(), _log_on_stderr():
+            return _run(argv, debug)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except Terminated:
+        print("terminated", file=sys.stderr)
+        return 143
     except BrokenPipeError:
         # the reader of our output has gone; nothing is left to flush to
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -63,10 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        told = _explain(error)
-        line = " ".join(f"{told.given}; expected {told.expected}; {told.fix}".split())
-        print(f"error: {line}", file=sys.stderr)
-        return 2 if isinstance(told, CommandLineError) else 1
+        print(f"error: {_explain(error, debug)}", file=sys.stderr)
+        return 2 if isinstance(error, CommandLineError) else 1
 
 
 def _run(argv: list[str], debug: bool) -> int:
@@ -94,6 +106,9 @@ def _run(argv: list[str], debug: bool) -> int:
 
 
 def _command(name: str, argv: list[str]) -> int:
+    from lvtune.cli.user_code import import_files
+
+    import_files(argv)
     module = importlib.import_module(f"lvtune.cli.{name.replace('-', '_')}")
     args = module.parser(argv, COMMANDS[name]).parse(argv)
     # whatever a library prints goes to stderr, so that stdout holds our answer alone
@@ -102,7 +117,7 @@ def _command(name: str, argv: list[str]) -> int:
     if os.environ.get("RANK", "0") == "0":
         from lvtune.cli.output import to_json
 
-        print(to_json(outcome.values) if args.json else outcome.text, flush=True)
+        print(to_json(outcome.values) if args.json else printable(outcome.text), flush=True)
     if outcome.failure is not None:
         raise outcome.failure
     return 0
@@ -115,24 +130,66 @@ def _help() -> str:
         [
             "usage: lvtune COMMAND [options]",
             "",
-            "Tunes a small language-vision adapter on a frozen pose estimator, and takes it off again.",
+            "Tunes a small language-vision adapter for a frozen pose estimator. The estimator itself never changes.",
             "",
             *rows,
             "",
-            "`lvtune COMMAND --help` shows a command's options; `lvtune adapt` alone does the main job",
-            "on what ships with the package.",
+            "`lvtune COMMAND --help` shows the options of a command. `lvtune adapt` without options runs the whole job",
+            "on the data that ship with the package. Every command takes --json (print one JSON object), --import FILE",
+            "(run a Python file of your own first, such as one that registers a method) and --debug (show tracebacks).",
         ]
     )
 
 
-def _explain(error: Exception) -> LvtuneError:
-    """Any exception in three parts."""
+def _explain(error: Exception, debug: bool) -> str:
+    """Returns what to say about any exception, in one line."""
     if isinstance(error, LvtuneError):
-        return error
+        return one_line(f"{error.given}; expected {error.expected}; {error.fix}")
     reason = f"{type(error).__name__}: {error}".rstrip(": ")
     if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
-        return LvtuneError(reason, "enough memory", "lower --train.batch-size or --evaluate.batch-size")
+        return one_line(f"{reason}; expected enough memory; lower --train.batch-size or --evaluate.batch-size")
     if isinstance(error, OSError) and error.filename is not None:
         given = f"{error.filename}: {(error.strerror or str(error)).lower()}"
-        return LvtuneError(given, "a file or folder that can be read or written", "choose another path")
-    return LvtuneError(reason, "no such failure", "add --debug to see where it happened")
+        return one_line(f"{given}; expected a file or folder that can be read or written; choose another path")
+    report = "the traceback above" if debug else "the traceback that --debug prints"
+    return one_line(f"internal error ({reason}); please report it with the command and {report}")
+
+
+@contextlib.contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Inside, SIGTERM ends the process like Ctrl-C: files are closed, temporary ones removed, one line is printed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set handlers
+        return
+    process = os.getpid()
+
+    def stop(number: int, frame: object) -> NoReturn:
+        if os.getpid() != process:
+            os._exit(128 + number)  # a child that reads pictures, ended by its parent
+        signal.signal(number, signal.SIG_DFL)  # a second SIGTERM ends at once
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def _log_on_stderr() -> Iterator[None]:
+    """Inside, what lvtune logs stands on stderr, one line for each message, without control characters."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine())
+    log = logging.getLogger("lvtune")
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+
+
+class _OneLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        """Returns the message as one line."""
+        return one_line(record.getMessage())

@@ -9,6 +9,7 @@ from typing import Any
 from lvtune.api.recipe import Recipe
 from lvtune.config.options import DataOptions
 from lvtune.core.errors import LvtuneError
+from lvtune.core.text import printable
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Outcome:
 
 def say(text: str) -> None:
     """A line about what is being done, on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def choose_domain(given: str | None, data: DataOptions, found: dict[str, Any]) -> str:
@@ -36,7 +37,15 @@ def choose_domain(given: str | None, data: DataOptions, found: dict[str, Any]) -
     adapters = found.get("domain", Recipe.domain)
     if given is None and (data.annotations or (data.data and adapters == Recipe.domain)):
         return "custom"
+    if given is None and data.data and not _is_known(adapters):
+        return "custom"  # the adapter's domain is a file of its maker
     return given or adapters
+
+
+def _is_known(domain: str) -> bool:
+    from lvtune.domains import list_domains
+
+    return all(part.strip().partition("/")[0] in list_domains() for part in domain.split("+"))
 
 
 def made_for(adapter: str | None) -> dict[str, Any]:

@@ -7,11 +7,16 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from lvtune.config.schema import plain, show
+from lvtune.core.text import escape_json, one_line
 
 
 def to_json(values: Mapping[str, Any]) -> str:
-    """One JSON object; numbers of numpy become plain ones, what is not finite becomes null."""
-    return json.dumps(_finite(plain(values)), indent=2, ensure_ascii=False, allow_nan=False)
+    r"""Returns one JSON object; numbers of numpy become plain ones, what is not finite becomes null.
+
+    Control characters, which stand inside strings alone, are written as ``\u001b``.
+    """
+    text = json.dumps(_finite(plain(values)), indent=2, ensure_ascii=False, allow_nan=False)
+    return escape_json(text)
 
 
 def _finite(value: Any) -> Any:
@@ -26,7 +31,7 @@ def _finite(value: Any) -> Any:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]], left: Collection[int] = (0,)) -> str:
     """Aligned columns: those of ``left`` to the left, the others to the right; None is a dash."""
-    cells = [list(header)] + [[number(cell) for cell in row] for row in rows]
+    cells = [[one_line(cell) for cell in header]] + [[one_line(number(cell)) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     lines = []
     for row in cells:
@@ -47,11 +52,14 @@ def number(value: Any) -> str:
 def outline(values: Mapping[str, Any], indent: str = "") -> str:
     """Nested tables as indented ``name: value`` lines, values as one would type them."""
     lines = []
-    for name, value in values.items():
+    for key, value in values.items():
+        name = one_line(str(key))
         if isinstance(value, Mapping) and value:
             lines += [f"{indent}{name}:", outline(value, indent + "  ")]
         elif isinstance(value, list | tuple) and any(isinstance(inner, Mapping) for inner in value):
-            lines += [f"{indent}{name}:", *(f"{indent}  {show(inner)}" for inner in value)]
+            lines += [f"{indent}{name}:", *(f"{indent}  {one_line(show(inner))}" for inner in value)]
+        elif isinstance(value, list | tuple) and any(isinstance(inner, str) and " " in inner for inner in value):
+            lines += [f"{indent}{name}:", *(f"{indent}  - {one_line(inner)}" for inner in value)]
         else:
-            lines.append(f"{indent}{name}: {show(value) or '-'}")
+            lines.append(f"{indent}{name}: {one_line(show(value)) or '-'}")
     return "\n".join(lines)

@@ -39,6 +39,10 @@ class Parser(argparse.ArgumentParser):
         self.typed: list[str] = []
         self.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
         self.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        self.add_argument(
+            "--import", action="append", dest="imports", metavar="FILE", default=[],
+            help="Python file of your own to run first, for example one that registers a method; repeatable",
+        )  # fmt: skip
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
         """The options in ``argv``.
@@ -67,7 +71,10 @@ class Parser(argparse.ArgumentParser):
 
     def usage_line(self) -> str:
         """The command with its positional arguments."""
-        places = [a.metavar or a.dest for a in self._get_positional_actions()]
+        places = [
+            f"[{a.metavar or a.dest}]" if a.nargs == "?" else a.metavar or a.dest
+            for a in self._get_positional_actions()
+        ]
         return " ".join([self.prog, *(str(place) for place in places), "[options]"])
 
     def error(self, message: str) -> NoReturn:
@@ -115,7 +122,7 @@ def add_options(
         room, _, leaf = option.path.rpartition(".")
         heading = f"{room}: {doc_of(cls, room).rstrip('.')}" if room else title
         group = groups.setdefault(heading, parser.add_argument_group(heading))
-        name = (prefix + option.path).replace("_", "-")
+        name = (prefix + _typed_path(option.path)).replace("_", "-")
         strings = [f"--{name}"]
         parser.leaves.setdefault(leaf.replace("_", "-"), []).append(name)
         short = f"--{leaf.replace('_', '-')}"
@@ -124,6 +131,12 @@ def add_options(
         if option.was:
             _add_old_name(group, strings, option, prefix)
         _add(group, strings, option, prefix, (defaults or {}).get(option.path, option.default))
+
+
+def _typed_path(path: str) -> str:
+    """The path as it is typed: `--base.input-size` beside `--base`, as `--method.r` beside `--method`."""
+    room, dot, rest = path.partition(".")
+    return room.removesuffix("_options") + dot + rest
 
 
 def _add(group: Any, strings: list[str], option: Option, prefix: str, default: Any) -> None:
@@ -154,15 +167,22 @@ def _add_old_name(group: Any, strings: list[str], option: Option, prefix: str) -
 
 
 class _OldName(argparse.Action):
-    """Stores the value under the new name, and says that name on stderr."""
+    """Takes a renamed option under its old name, and says the new one on stderr.
+
+    If both names are typed, in any order, the value under the new name counts.
+    """
 
     def __init__(self, *args: Any, new: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.new = new
+        self.stored: Any = None
 
     def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option: str | None = None) -> None:
-        print(f"note: {option} is now {self.new}", file=sys.stderr)
-        setattr(namespace, self.dest, values)
+        print(f"note: option {option} is now {self.new}", file=sys.stderr)
+        present = getattr(namespace, self.dest, self.stored)
+        if present is self.stored:
+            setattr(namespace, self.dest, values)
+            self.stored = values
 
 
 def nested(args: argparse.Namespace, cls: type, prefix: str = "") -> dict[str, Any]:

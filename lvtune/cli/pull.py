@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from lvtune.api.recipe import Recipe
 from lvtune.cli.outcome import Outcome, made_for, say
 from lvtune.cli.parser import Parser, add_options, from_args
+from lvtune.core.text import shell_word
 
 
 @dataclass(frozen=True)
@@ -42,4 +43,4 @@ def run(args: argparse.Namespace) -> Outcome:
     text = f"{pulled.address} (commit {pulled.commit[:8]}) written to {pulled.folder}"
     text += f"\nmade for {base}" if base else "\nsaved by peft; it does not say which base it is for"
     hint = "" if base else f" --base {Recipe.base}"
-    return Outcome(values, f"{text}\n\nuse it: lvtune predict PICTURE --adapter {pulled.folder}{hint}")
+    return Outcome(values, f"{text}\n\nuse it: lvtune predict PICTURE --adapter {shell_word(pulled.folder)}{hint}")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lvtune.cli.outcome import Outcome, say
 from lvtune.cli.parser import Parser, add_options, from_args
+from lvtune.core.text import shell_word
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> Outcome:
     lines = [f"{pushed.url}, commit {pushed.commit[:8]}", f"files: {', '.join(pushed.files)}"]
     if pushed.base_model is None:
         lines.append("the card names no base_model: the base has no repository that is known (--base-model ID)")
-    lines += ["", f"use it: lvtune predict PICTURE --adapter {_short(pushed.repo, pushed.revision)}"]
+    lines += ["", f"use it: lvtune predict PICTURE --adapter {shell_word(_short(pushed.repo, pushed.revision))}"]
     return Outcome({**asdict(pushed), "source": pushed.source}, "\n".join(lines))
 
 

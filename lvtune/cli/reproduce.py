@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lvtune.cli.outcome import Outcome, say
@@ -27,7 +27,7 @@ class ReproduceCommand:
     """Folder of each domain's data, such as humanart=HumanArt/,coco=coco/."""
     weights: dict[str, str] | None = None
     """Weights of your own for a base, such as vitpose-s=converted/."""
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] = field(default=(0,), metadata={"at_least": 0, "at_most": 2**32 - 1})
     """Seeds of the runs; of several, mean and standard deviation are printed."""
     set: dict[str, str] | None = None
     """Options over every row's for a trial, such as train.steps=2,data.limit=8; such runs are marked."""

@@ -1,4 +1,4 @@
-"""Values from text and YAML as annotated types."""
+"""Turns values from the command line and from YAML into the types of annotated fields."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Union
 
+_UNWRITABLE = re.compile("[\x00\ud800-\udfff]")
+"""NUL and halves of characters: no file name holds the one, no UTF-8 file the others."""
+
 
 def describe(hint: Any) -> str:
-    """A type in the user's words, such as "a whole number"."""
+    """Returns a type in the user's words, such as "a whole number"."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     plain = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "a path"}
     if hint in plain:
@@ -32,10 +35,10 @@ def _sample(hint: Any) -> str:
 
 
 def coerce(value: Any, hint: Any) -> Any:
-    """``value`` as the type ``hint``; text, as a command line gives it, is parsed.
+    """Returns ``value`` as the type ``hint``. Text is parsed: the command line gives nothing else.
 
     Raises:
-        ValueError: it is not of that type.
+        ValueError: the value is not of that type.
     """
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in (Union, types.UnionType):
@@ -77,7 +80,7 @@ def _coerce_sequence(value: Any, origin: type, args: tuple[Any, ...]) -> Any:
 
 def _coerce_table(value: Any, args: tuple[Any, ...]) -> dict[str, Any]:
     if isinstance(value, str):
-        # a comma inside a value (a sentence, say) is no new pair
+        # a comma inside a value, such as a sentence, begins no new pair
         pairs = [part.partition("=") for part in re.split(r",(?=[^,=]*=)", value) if part.strip()]
         if not all(equals for _, equals, _ in pairs):
             raise ValueError(value)
@@ -91,7 +94,10 @@ def _number(kind: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def parse(value: Any) -> Any:
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise ValueError(value)
-        number = float(value)
+        try:
+            number = float(value)
+        except OverflowError as error:
+            raise ValueError(kind) from error
         if not math.isfinite(number) or (kind is int and number != int(number)):
             raise ValueError(value)
         return int(value) if isinstance(value, int) else kind(number)
@@ -112,7 +118,10 @@ def _boolean(value: Any) -> bool:
 def _text(value: Any) -> str:
     if isinstance(value, Mapping | list | tuple | bool) or value is None:
         raise ValueError(value)
-    return str(value)
+    text = str(value)
+    if _UNWRITABLE.search(text):
+        raise ValueError(value)
+    return text
 
 
 _SIMPLE: dict[Any, Callable[[Any], Any]] = {

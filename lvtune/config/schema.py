@@ -1,7 +1,12 @@
-"""Dataclasses seen as options: their documentation, their typed values, and what is wrong with them.
+"""Reads dataclasses as options: their documentation, their types, and what is wrong with given values.
 
-The recipe and every method's config are dataclasses with a docstring under each field. YAML files and the
-command line are views of them, and both go through :func:`build`.
+The recipe and every method's config are dataclasses with a docstring under each field. YAML files and the command
+line are views of them, and both go through :func:`build`. A field's metadata may hold:
+
+- ``at_least``, ``at_most``, ``above``: the range of a number; without them, whole numbers have 32 bits;
+- ``instead_of``: names of other fields, with commas, whose place this one takes: only one of them may be given;
+- ``was``: the name of the field before it was renamed;
+- ``repeats``: True if the command line takes the option several times, once for each entry of a list.
 """
 
 from __future__ import annotations
@@ -21,116 +26,133 @@ from pathlib import Path
 from typing import Any
 
 from lvtune.config.coerce import coerce, describe
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import LvtuneError, UsageError
 from lvtune.core.registry import suggest
+from lvtune.core.text import brief, cut
 
 _log = logging.getLogger(__name__)
 
 Problem = tuple[str, str, str]
 """The three parts of an error: given, expected, fix."""
+_SMALLEST, _LARGEST = -(2**31), 2**31 - 1
 
 
 @dataclass(frozen=True)
 class Option:
-    """One leaf of a dataclass: what YAML calls ``path`` and the command line ``--path``."""
+    """One leaf of a dataclass. YAML calls it ``path``, the command line ``--path``."""
 
     path: str
     hint: Any
     default: Any
     help: str
     repeats: bool = False
-    """Whether the command line takes it several times, once for each entry of a list."""
+    """True if the command line takes it several times, once for each entry of a list."""
     was: str = ""
-    """The name of the leaf before it was renamed; empty where it was not."""
+    """The name of the leaf before it was renamed; empty if it was not."""
 
     @property
     def is_flag(self) -> bool:
-        """Whether it is written ``--path`` and ``--no-path``."""
+        """Returns True if it is written ``--path`` and ``--no-path``."""
         return self.hint is bool
 
 
 @functools.cache
 def field_docs(cls: type) -> dict[str, str]:
-    """The string literal under each field of a dataclass, inherited ones included; {} without source."""
+    """Returns the string literal under each field of a dataclass, those of base classes too; {} without source."""
     docs: dict[str, str] = {}
     for owner in reversed(cls.__mro__):
         if not dataclasses.is_dataclass(owner):
             continue
         try:
-            body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0].body
-        except (OSError, TypeError, SyntaxError):
+            (definition,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
+        except (OSError, TypeError, SyntaxError, ValueError):
             continue
+        body = definition.body if isinstance(definition, ast.ClassDef) else []
         for here, after in itertools.pairwise(body):
-            is_doc = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
-            if isinstance(here, ast.AnnAssign) and is_doc and isinstance(after.value.value, str):
-                docs[here.target.id] = " ".join(after.value.value.split())
+            if not (isinstance(here, ast.AnnAssign) and isinstance(here.target, ast.Name)):
+                continue
+            if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+                docs[here.target.id] = " ".join(str(after.value.value).split())
     return docs
 
 
 @functools.cache
 def hints_of(cls: type) -> dict[str, Any]:
-    """Field name to resolved type, in order of definition, for the fields a user may set."""
+    """Returns field name to resolved type, in the order of definition, for the fields that a user may set."""
     hints = typing.get_type_hints(cls)
     return {f.name: hints[f.name] for f in dataclasses.fields(cls) if f.init}
 
 
+@functools.cache
+def replaced_by(cls: type) -> dict[str, tuple[str, ...]]:
+    """Returns for each field with ``instead_of`` the names of the fields whose place it takes."""
+    return {
+        f.name: tuple(f.metadata["instead_of"].split(","))
+        for f in dataclasses.fields(cls)
+        if "instead_of" in f.metadata
+    }
+
+
+@functools.cache
+def rivals_of(cls: type) -> dict[str, set[str]]:
+    """Returns for each field the fields that may not be given beside it, by ``instead_of`` of either."""
+    rivals: dict[str, set[str]] = {f.name: set() for f in dataclasses.fields(cls)}
+    for name, others in replaced_by(cls).items():
+        for other in others:
+            rivals[name].add(other)
+            rivals[other].add(name)
+    return rivals
+
+
 def doc_of(cls: type, path: str) -> str:
-    """The docstring of the field at a dotted path."""
-    *rooms, leaf = path.split(".")
-    for room in rooms:
-        cls = hints_of(cls)[room]
+    """Returns the docstring of the field at a dotted path."""
+    *parents, leaf = path.split(".")
+    for parent in parents:
+        cls = hints_of(cls)[parent]
     return field_docs(cls).get(leaf, "")
 
 
 def default_of(cls: type, name: str) -> Any:
-    """The default of a field, or ``dataclasses.MISSING``."""
+    """Returns the default of a field, or ``dataclasses.MISSING``."""
     (field,) = (f for f in dataclasses.fields(cls) if f.name == name)
     return field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
 
 
 def options_of(cls: type, prefix: str = "") -> list[Option]:
-    """All leaves of a dataclass, nested ones with dotted paths."""
-    found: list[Option] = []
+    """Returns all leaves of a dataclass; those of nested dataclasses have dotted paths."""
+    options: list[Option] = []
     for name, hint in hints_of(cls).items():
-        if dataclasses.is_dataclass(hint):
-            found += options_of(hint, f"{prefix}{name}.")
+        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+            options += options_of(hint, f"{prefix}{name}.")
         else:
+            about = cls.__dataclass_fields__[name].metadata  # type: ignore[attr-defined]  # of every dataclass
             help_text = field_docs(cls).get(name, "")
-            about = cls.__dataclass_fields__[name].metadata
-            found.append(
-                Option(
-                    prefix + name,
-                    hint,
-                    default_of(cls, name),
-                    help_text,
-                    about.get("repeats", False),
-                    about.get("was", ""),
-                )
-            )
-    return found
+            repeats, was = about.get("repeats", False), about.get("was", "")
+            options.append(Option(prefix + name, hint, default_of(cls, name), help_text, repeats, was))
+    return options
 
 
 def with_new_names(cls: type, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """``values`` with the present names of fields that were renamed.
+    """Replaces the old names of renamed fields in ``values`` by the new ones.
 
-    A field says its old name in its metadata, under ``was``. Where both names are given, the new one counts.
+    A field's metadata holds its old name under ``was``. If both names are given, the value under the new one counts.
 
     Returns:
-        The values, and old name to new name of those that were found.
+        The values, and old name to new name for each old name that was given.
     """
     fields = {f.metadata["was"]: f.name for f in dataclasses.fields(cls) if f.metadata.get("was")}
-    found = {old: new for old, new in fields.items() if old in values}
-    moved = {new: values[old] for old, new in found.items()}
-    return {**moved, **{key: value for key, value in values.items() if key not in found}}, found
+    renamed = {old: new for old, new in fields.items() if old in values}
+    moved = {new: values[old] for old, new in renamed.items()}
+    return {**moved, **{key: value for key, value in values.items() if key not in renamed}}, renamed
 
 
 def build(cls: type, values: Mapping[str, Any], where: str = "") -> tuple[Any, list[Problem]]:
-    """An instance of the dataclass ``cls`` from nested values, and every problem found on the way.
+    """Makes an instance of the dataclass ``cls`` from nested values, and collects all problems with them.
 
     Args:
         cls: a dataclass.
         values: field names to values; nested dataclasses are nested tables or instances.
-        where: what stands before the field names in the messages, such as "train.".
+        where: what stands before the field names in messages, such as "train.".
 
     Returns:
         (instance, []) or (None, problems).
@@ -142,8 +164,9 @@ def build(cls: type, values: Mapping[str, Any], where: str = "") -> tuple[Any, l
     problems = [_unknown(key, where, list(hints)) for key in values if key not in hints]
     kwargs: dict[str, Any] = {}
     for name in (n for n in hints if n in values):
-        kwargs[name], found = _value(cls, name, values[name], where)
-        problems += found
+        kwargs[name], more = _value(cls, name, values[name], where)
+        problems += more
+    problems += _given_twice(cls, kwargs, where)
     if problems:
         return None, problems
     try:
@@ -151,82 +174,125 @@ def build(cls: type, values: Mapping[str, Any], where: str = "") -> tuple[Any, l
     except LvtuneError as error:
         return None, [(error.given, error.expected, error.fix)]
     except (ValueError, TypeError) as error:
-        given = f"{where.rstrip('.') or cls.__name__}: {error}"
+        given = f"{where.rstrip('.') or cls.__name__}: {cut(error, 200)}"
         return None, [(given, "values that fit together", "change one of them")]
 
 
 def _value(cls: type, name: str, value: Any, where: str) -> tuple[Any, list[Problem]]:
     hint = hints_of(cls)[name]
-    if dataclasses.is_dataclass(hint):
-        if isinstance(value, hint):
-            return value, []
-        if value is None:
-            return hint(), []
-        if isinstance(value, Mapping):
-            return build(hint, value, f"{where}{name}.")
-        fix = f"write `{name}: {{{next(iter(hints_of(hint)))}: …}}`"
-        return None, [(f"{where}{name} = {value!r}", "a table of options", fix)]
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return _nested(hint, name, value, where)
     try:
         result = coerce(value, hint)
     except ValueError:
         default = default_of(cls, name)
-        has_default = default not in (None, dataclasses.MISSING, {})
+        has_default = default not in (None, dataclasses.MISSING, {}, "")
         fix = f"such as {where}{name} = {show(default)}" if has_default else f"give {describe(hint)}"
-        return None, [(f"{where}{name} = {value!r}", describe(hint), fix)]
+        return None, [(f"{where}{name} = {brief(value)}", describe(hint), fix)]
     return result, _out_of_range(cls, name, result, where)
+
+
+def _nested(cls: type, name: str, value: Any, where: str) -> tuple[Any, list[Problem]]:
+    if isinstance(value, cls):
+        return value, []
+    if value is None:
+        return cls(), []
+    if isinstance(value, Mapping):
+        return build(cls, value, f"{where}{name}.")
+    fix = f"write `{name}: {{{next(iter(hints_of(cls)))}: …}}`"
+    return None, [(f"{where}{name} = {brief(value)}", "a table of options", fix)]
+
+
+def _given_twice(cls: type, values: Mapping[str, Any], where: str) -> list[Problem]:
+    """Finds pairs of options of which only one may be given."""
+    pairs = [
+        (name, other)
+        for name, others in replaced_by(cls).items()
+        for other in others
+        if None not in (values.get(name), values.get(other))
+    ]
+    return [
+        (
+            f"both {where}{other} = {show(values[other])} and {where}{name} = {show(values[name])}",
+            f"one of them: {where}{name} takes the place of {where}{other}",
+            f"remove {where}{other} or {where}{name}",
+        )
+        for name, other in pairs
+    ]
+
+
+def check_given_once(options: Any) -> None:
+    """Checks that a dataclass instance has no two values of which only one may be given; for ``__post_init__``.
+
+    Raises:
+        UsageError: it has.
+    """
+    problems = _given_twice(type(options), vars(options), "")
+    if problems:
+        raise UsageError(*problems[0])
 
 
 def _out_of_range(cls: type, name: str, value: Any, where: str) -> list[Problem]:
     (field,) = (f for f in dataclasses.fields(cls) if f.name == name)
-    low, high = field.metadata.get("at_least", -math.inf), field.metadata.get("at_most", math.inf)
-    above = field.metadata.get("above", -math.inf)
-    numbers = value if isinstance(value, tuple) else (value,)
-    numbers = [n for n in numbers if isinstance(n, int | float)]
-    if all(low <= n <= high and n > above for n in numbers):
+    values = value if isinstance(value, tuple | list) else (value,)
+    numbers = [n for n in values if isinstance(n, int | float) and not isinstance(n, bool)]
+    whole = any(isinstance(n, int) for n in numbers)
+    above = field.metadata.get("above")
+    low = field.metadata.get("at_least", above if above is not None else _SMALLEST if whole else -math.inf)
+    high = field.metadata.get("at_most", _LARGEST if whole else math.inf)
+    wrong = [n for n in numbers if not low <= n <= high or (above is not None and n <= above)]
+    if not wrong:
         return []
-    near = show(min(max(numbers[0], low), high))
-    limits = {f"at least {low:g}": low, f"more than {above:g}": above, f"at most {high:g}": high}
-    words = [text for text, limit in limits.items() if math.isfinite(limit)]
-    fix = f"give a larger {where}{name}" if math.isfinite(above) else f"such as {where}{name} = {near}"
+    words = [f"more than {above:g}"] if above is not None else []
+    words += [f"at least {low}"] if "at_least" in field.metadata or (above is None and wrong[0] < low) else []
+    words += [f"at most {high}"] if "at_most" in field.metadata or wrong[0] > high else []
+    near = f"such as {where}{name} = {show(high if wrong[0] > high else low)}"
+    fix = f"give a larger {where}{name}" if above is not None and wrong[0] <= above else near
     return [(f"{where}{name} = {show(value)}", " and ".join(words), fix)]
 
 
 def _unknown(key: Any, where: str, known: list[str]) -> Problem:
     listing = f"one of {', '.join(where + k for k in known)}"
-    close = suggest(str(key), known, "")
+    close = suggest(cut(key, 200), known, "")
     fix = close.replace("'", f"'{where}", 1) if close else "remove it"
-    return f"unknown option '{where}{key}'", listing, fix
+    return f"unknown option '{where}{cut(key)}'", listing, fix
 
 
 def show(value: Any) -> str:
-    """A value as a user would type it on the command line."""
+    """Returns a value as a user would type it on the command line; a huge number by its length."""
     if isinstance(value, list | tuple):
         return ",".join(show(v) for v in value)
     if isinstance(value, Mapping):
         return ",".join(f"{k}={show(v)}" for k, v in value.items())
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, int):
+        return brief(value)
     return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value)
 
 
 def make(cls: type, values: Mapping[str, Any], where: str = "") -> Any:
-    """:func:`build`, with all problems raised as one LvtuneError."""
+    """Makes an instance as :func:`build` does.
+
+    Raises:
+        UsageError: all problems in one error.
+    """
     instance, problems = build(cls, values, where)
     raise_problems(problems)
     return instance
 
 
 def raise_problems(problems: list[Problem]) -> None:
-    """One LvtuneError for all problems; nothing when there are none."""
+    """Raises one UsageError for all problems; returns if there are none."""
     if len(problems) == 1:
-        raise LvtuneError(*problems[0])
+        raise UsageError(*problems[0])
     if problems:
         numbered = ["; ".join(f"({i}) {problem[part]}" for i, problem in enumerate(problems, 1)) for part in range(3)]
-        raise LvtuneError(f"{len(problems)} mistakes: {numbered[0]}", numbered[1], numbered[2])
+        raise UsageError(f"{len(problems)} mistakes: {numbered[0]}", numbered[1], numbered[2])
 
 
 def plain(value: Any) -> Any:
-    """``value`` as JSON and YAML can hold it: dataclasses become tables, tuples lists, paths text."""
+    """Returns ``value`` as JSON and YAML can hold it: dataclasses become tables, tuples lists, paths text."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {name: plain(getattr(value, name)) for name in hints_of(type(value))}
     if isinstance(value, Mapping):

@@ -1,1 +1,1 @@
-"""What every room may use: errors, the registry, the network, atomic files, and the choice of adapters."""
+"""Holds what every room uses: errors, registries, text, files, the network, threads, and the choice of adapters."""

@@ -1,19 +1,19 @@
-"""The errors that a user's mistake raises.
+"""The errors that users can cause.
 
-Every one is a :class:`LvtuneError`. Its subclasses are for callers who want to catch one kind apart: wrong usage,
-data, an adapter's file, the network, the tuning itself.
+Each is a :class:`LvtuneError`. The subclasses let callers catch one kind: wrong usage, data, adapter files, the
+network, training.
 """
 
 from __future__ import annotations
 
 
 class LvtuneError(Exception):
-    """A mistake that the user can mend, told in three parts.
+    """An error that the user can correct. Its message has three parts.
 
     Args:
         given: what the user gave.
         expected: what was expected, or what exists.
-        fix: what to type or do instead.
+        fix: what to type or to do instead.
     """
 
     def __init__(self, given: str, expected: str, fix: str) -> None:
@@ -22,20 +22,20 @@ class LvtuneError(Exception):
 
 
 class UsageError(LvtuneError):
-    """An option, a name or an argument that does not exist or does not fit."""
+    """An option, a name or an argument does not exist or does not fit."""
 
 
 class DataError(LvtuneError):
-    """Pictures, annotations or boxes that are missing, broken, or not what the run needs."""
+    """Pictures, annotations or boxes are missing, broken, or not what the run needs."""
 
 
 class AdapterFileError(LvtuneError):
-    """An adapter's file that is missing, damaged, or made for another base."""
+    """An adapter file is missing, damaged, or made for another base."""
 
 
 class NetworkError(LvtuneError):
-    """The Hub or another server cannot be reached, refuses, or breaks off."""
+    """The Hub or another server cannot be reached, refuses the request, or breaks it off."""
 
 
 class TrainingError(LvtuneError):
-    """A tuning that cannot start or go on: no signal, a loss that is not a number, a checkpoint that does not fit."""
+    """Training cannot start or continue: no signal, a loss that is not a number, a checkpoint that does not fit."""

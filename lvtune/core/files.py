@@ -1,4 +1,4 @@
-"""Writing files so that a reader, or a kill, at any moment finds the old bytes or the new ones."""
+"""Writes files in one step: even if the process is killed, a file holds its old bytes or its new ones."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 
 _PREFIX, _SUFFIX = ".lvtune-", ".tmp"
-_ABANDONED_AFTER = 3600.0  # seconds; no write takes that long
+_ABANDONED_AFTER = 3600.0  # seconds; no write takes so long
 
 
 def write_atomically(path: Path | str, data: bytes | str) -> Path:
     """Replaces ``path`` by ``data`` in one step; text is written as UTF-8.
 
     Raises:
-        LvtuneError: the folder cannot be made or written, or the disk is full.
+        UsageError: the folder cannot be made or written, or the disk is full.
     """
     path = Path(path)
     with user_errors(path):
@@ -32,10 +32,10 @@ def write_atomically(path: Path | str, data: bytes | str) -> Path:
 
 @contextlib.contextmanager
 def staged(folder: Path, data: bytes | str) -> Iterator[Path]:
-    """A temporary file in ``folder`` that holds all of ``data`` on disk; removed unless it was renamed."""
+    """Writes ``data`` to a temporary file in ``folder`` and yields its path; removes it unless it was renamed."""
     temporary = folder / f"{_PREFIX}{os.getpid()}-{uuid.uuid4().hex[:8]}{_SUFFIX}"
     try:
-        # plain open, not tempfile: the file is to have the permissions the user's umask gives
+        # tempfile would make it readable by its owner alone; open() follows the user's umask
         with temporary.open("xb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
             file.flush()
@@ -47,19 +47,19 @@ def staged(folder: Path, data: bytes | str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def user_errors(path: Path) -> Iterator[None]:
-    """Turns the operating system's refusals into the error a user sees."""
+    """Turns an OSError while ``path`` is written into a UsageError."""
     try:
         yield
     except OSError as error:
-        raise LvtuneError(
+        raise UsageError(
             f"output '{path}' that cannot be written ({error.strerror or error})",
             "a folder that you may write to, on a disk with room",
-            "choose another --out, or mend permissions and space",
+            "choose another --out, or correct the permissions, or free some space",
         ) from error
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes renames in ``folder`` last through a loss of power, where the system can."""
+    """Writes the entries of ``folder`` to the disk, so that a rename outlasts a loss of power; where the system can."""
     with contextlib.suppress(OSError, AttributeError):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -69,7 +69,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Removes temporary files that killed processes left behind."""
+    """Removes the temporary files that killed processes left in ``folder`` over an hour ago."""
     for left in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > _ABANDONED_AFTER:
@@ -77,5 +77,5 @@ def sweep(folder: Path) -> None:
 
 
 def write_text(path: Path | str, text: str) -> Path:
-    """`write_atomically` for text."""
+    """Writes text as :func:`write_atomically` does."""
     return write_atomically(path, text)

@@ -1,4 +1,4 @@
-"""Threads on shared machines: how long a waiting thread spins, and how many threads there are.
+"""Sets how long waiting threads spin, and how many threads there are, for machines that several programs share.
 
 Both must be set in the environment before torch is imported, since its OpenMP runtime reads them once, when it is
 loaded. The wheels of torch for Linux bring GNU's libgomp; others bring LLVM's or Intel's runtime.
@@ -26,11 +26,11 @@ def settle_threads(environ: MutableMapping[str, str] = os.environ, cgroup: Path 
     """Bounds spinning, and the number of threads in a container with a CPU quota; leaves what the user has set.
 
     Args:
-        environ: changed in place.
-        cgroup: where the limits of the container stand.
+        environ: the environment variables, changed in place.
+        cgroup: folder of the container's limits.
 
     Returns:
-        What was set.
+        The variables that were set.
     """
     found = {} if any(name in environ for name in _SPIN_SAID) else dict(SPIN)
     limit = cpu_limit(cgroup)
@@ -41,7 +41,7 @@ def settle_threads(environ: MutableMapping[str, str] = os.environ, cgroup: Path 
 
 
 def cpu_limit(cgroup: Path = _CGROUP) -> int | None:
-    """Reads how many cores the container may use, rounded up; None: no limit, or none that can be read.
+    """Returns how many cores the container may use, rounded up; None if there is no limit that can be read.
 
     Reads ``cpu.max`` of cgroup version 2, else ``cpu.cfs_quota_us`` and ``cpu.cfs_period_us`` of version 1.
     """

@@ -19,6 +19,7 @@ HALF_BODY_MIN_POINTS = 9  # seen key points below which nobody is cut in half
 HALF_BODY_MIN_UPPER, HALF_BODY_MIN_LOWER = 2, 3
 HALF_BODY_PREFER_UPPER = 0.7
 HALF_BODY_PADDING = 1.5
+AROUND = ("box", "points")
 LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
@@ -61,6 +62,7 @@ class Augment:
         rotate: largest rotation in degrees.
         rotate_p: probability of a rotation.
         color: strength of brightness, contrast and saturation jitter: factors in 1 ± color; 0 = off.
+        around: what a rotation turns the picture around: the centre of the ``box``, or of the labelled ``points``.
     """
 
     flip: float = 0.5
@@ -71,11 +73,14 @@ class Augment:
     rotate: float = 80.0
     rotate_p: float = 0.6
     color: float = 0.0
+    around: str = "box"
 
     def __post_init__(self) -> None:
         for name in ("flip", "half_body", "shift_p", "rotate_p", "color"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 _refuse(f"augment.{name} = {getattr(self, name)}", "a number from 0 to 1", f"{name}=0.3")
+        if self.around not in AROUND:
+            _refuse(f"augment.around = {self.around}", f"one of {', '.join(AROUND)}", "around='box'")
         if self.shift < 0 or self.rotate < 0:
             _refuse(
                 f"augment.shift = {self.shift}, augment.rotate = {self.rotate}",
@@ -115,6 +120,8 @@ class Augment:
         low, high = self.scale
         scale = scale * ((low + high) / 2 + normal[2] * (high - low) / 2)
         rotation = normal[3] * self.rotate if chance[2] < self.rotate_p else 0.0
+        if rotation and self.around == "points":
+            center = _turned_around(keypoints, center, rotation)
         color = Color(*(1.0 + self.color * colors).tolist())
         return Sampled(center, scale, rotation, bool(chance[3] < self.flip), color)
 
@@ -128,6 +135,16 @@ def jitter(image: np.ndarray, color: Color) -> np.ndarray:
     mean = float(grey.mean())
     grey = grey[..., None] * np.float32(1.0 - color.saturation) + pixels * np.float32(color.saturation)
     return cv2.convertScaleAbs(np.maximum((grey - mean) * np.float32(color.contrast) + mean, 0.0))
+
+
+def _turned_around(keypoints: np.ndarray, center: np.ndarray, rotation: float) -> np.ndarray:
+    """The centre of the crop for which the labelled points turn on the spot: c' = p + R⁻¹ (c − p)."""
+    seen = keypoints[keypoints[:, 2] > 0, :2]
+    if not len(seen):
+        return center
+    pivot = (seen.min(0) + seen.max(0)) / 2
+    cos, sin = np.cos(np.radians(rotation)), np.sin(np.radians(rotation))
+    return pivot + np.array([[cos, sin], [-sin, cos]]) @ (center - pivot)
 
 
 def _half_body(

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import DataError, LvtuneError
 from lvtune.core.registry import suggest
-from lvtune.data.coco_file import load_json
+from lvtune.data.box_files import read_box_file
 
 FORMATS = ("auto", "xywh", "xyxy")
 _SLACK = 2.0  # pixels that a detector may overshoot the image's edge
@@ -65,7 +65,7 @@ def decide_box_format(boxes: np.ndarray, image_sizes: np.ndarray, box_format: st
         raise LvtuneError(
             f"boxes of which {extents} of {total} fit their image as xywh and {corners} as xyxy",
             "boxes in the pixels of the annotated images",
-            "check that the detections are of these images, or name the format (--data.box_format)",
+            "check that the detections are of these images, or name the format (--box-format)",
         )
     counts = f"{corners} of {total} boxes lie inside their image as corners, {extents} as x, y, width, height"
     if corners > extents:
@@ -82,7 +82,7 @@ def to_xywh(boxes: np.ndarray, box_format: str, image_sizes: np.ndarray) -> np.n
 
 
 def read_detections(path: Path, categories: Sequence[int] | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A COCO results file: image ids (N,), boxes (N, 4) as they stand there, scores (N,).
+    """Reads a COCO results file: image ids (N,), boxes (N, 4) as they stand there, scores (N,).
 
     Args:
         path: a JSON list of image_id, bbox, score and, if there, category_id.
@@ -91,31 +91,17 @@ def read_detections(path: Path, categories: Sequence[int] | None = None) -> tupl
     Raises:
         LvtuneError: no such file, not a list of detections, a field missing or not a number.
     """
-    data = load_json(path, "detections file")
-    if not isinstance(data, list) or not all(isinstance(item, dict) for item in data):
-        raise LvtuneError(
-            f"{path}, which is not a list of detections",
+    file = read_box_file(path)
+    if file.listed or not all(isinstance(key, int) for key in file.pictures):
+        raise DataError(
+            f"{path}, which is not a list of detections with integer image ids or malformed",
             "a list of {image_id, bbox, score}",
             "give the detector's results file (not the annotations)",
         )
-    lacking = [(n, f) for n, item in enumerate(data) for f in ("image_id", "bbox", "score") if f not in item]
-    if lacking:
-        raise LvtuneError(
-            f"detection {lacking[0][0]} of {path} without `{lacking[0][1]}`",
-            "image_id, bbox and score for each",
-            "write it",
-        )
-    data = [d for d in data if categories is None or d.get("category_id", categories[0]) in categories]
-    try:
-        ids = np.array([int(item["image_id"]) for item in data], np.int64)
-        boxes = np.array([item["bbox"] for item in data], float).reshape(len(data), 4)
-        scores = np.array([item["score"] for item in data], float).reshape(len(data))
-        if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
-            raise ValueError("a number that is not finite")
-    except (TypeError, ValueError) as error:
-        raise LvtuneError(
-            f"{path} with a malformed detection ({error})",
-            "an integer image_id, four numbers as bbox, one as score",
-            "mend it",
-        ) from None
-    return ids, boxes, scores
+    without = np.flatnonzero(np.isnan(file.scores))
+    if len(without):
+        raise DataError(f"detection {without[0]} of {path} without `score`", "image_id, bbox and score for each",
+                        "write it")  # fmt: skip
+    kept = [categories is None or one is None or one in categories for one in file.class_ids]
+    file = file.select(np.array(kept, bool))
+    return np.array(file.pictures, np.int64), file.boxes, file.scores

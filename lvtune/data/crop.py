@@ -16,6 +16,7 @@ from lvtune.core.errors import LvtuneError
 
 Size = tuple[int, int]
 PADDING = 1.25
+_LARGEST_SIDE, _LARGEST_BYTES = 2**15 - 1, 2**31 - 1  # that cv2.warpAffine takes
 
 
 def box_to_center_scale(
@@ -87,8 +88,37 @@ def udp_matrix(center: np.ndarray, scale: np.ndarray, rotation_deg: float, input
 
 
 def warp(image: np.ndarray, matrix: np.ndarray, input_size: Size) -> np.ndarray:
-    """Crop `image` (H, W, 3) uint8 by `matrix` (2, 3) into (h, w, 3), bilinear, black outside the image."""
+    """Crops `image` (H, W, 3) uint8 by `matrix` (2, 3) into (h, w, 3), bilinear, black outside the image."""
+    if max(image.shape[:2]) >= _LARGEST_SIDE or image.nbytes >= _LARGEST_BYTES:
+        image, matrix = _part_seen(image, matrix, input_size)
     return cv2.warpAffine(image, matrix, (int(input_size[1]), int(input_size[0])), flags=cv2.INTER_LINEAR)
+
+
+def _part_seen(image: np.ndarray, matrix: np.ndarray, input_size: Size) -> tuple[np.ndarray, np.ndarray]:
+    """The part of a huge picture that the crop shows, made smaller if it is still huge, and the matrix for it.
+
+    OpenCV addresses pixels with 16-bit coordinates and 32-bit offsets: beyond them it fails or crashes.
+    """
+    matrix = np.asarray(matrix, dtype=np.float64)
+    height, width = input_size
+    corners = np.array([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]], dtype=np.float64)
+    seen = (corners - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
+    size = np.array([image.shape[1], image.shape[0]])
+    low = np.clip(np.floor(seen.min(0)) - 2, 0, size - 1).astype(int)
+    high = np.clip(np.ceil(seen.max(0)) + 3, low + 1, size).astype(int)
+    part = image[low[1] : high[1], low[0] : high[0]]
+    matrix = np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ low])
+    factor = max(1, -(-max(part.shape[:2]) // (_LARGEST_SIDE // 2)))
+    if factor > 1:
+        rows, columns = (side // factor for side in part.shape[:2])
+        whole = part[: rows * factor, : columns * factor]
+        bands = [whole[y : y + 256 * factor] for y in range(0, rows * factor, 256 * factor)]
+        part = np.concatenate(
+            [cv2.resize(b, (columns, b.shape[0] // factor), interpolation=cv2.INTER_AREA) for b in bands]
+        )
+        # Pixel i of the small picture is the mean of f·i to f·i + f − 1: its centre is f·i + (f − 1) / 2.
+        matrix = np.column_stack([matrix[:, :2] * factor, matrix[:, 2] + matrix[:, :2].sum(1) * (factor - 1) / 2])
+    return np.ascontiguousarray(part), matrix
 
 
 def to_input(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from lvtune.core.errors import LvtuneError
 from lvtune.data.augment import Augment, Color, Halves, Sampled, jitter
 from lvtune.data.crop import Size, box_to_center_scale, fix_aspect, to_input, udp_matrix, warp
-from lvtune.data.images import read_image, read_reduced
+from lvtune.data.images import MAX_PIXELS, read_image, read_reduced
 from lvtune.data.mixed import Group, MixedTable
 
 Render = Callable[[np.ndarray, str, int], np.ndarray]
@@ -37,6 +37,10 @@ class Mirrored(Halves, Protocol):
     @property
     def flip_index(self) -> tuple[int, ...]:
         """The mirrored key point of each."""
+
+    @property
+    def mirrors(self) -> bool:
+        """Returns True if a mirrored picture can be labelled."""
 
 
 class TableLike(Protocol):
@@ -93,6 +97,7 @@ class PoseDataset(Dataset):
         self.table, self.input_size = table, (int(input_size[0]), int(input_size[1]))
         self.augment, self.render, self.seed = augment, render, seed
         self.views = tuple(views) if views else None
+        self._max_pixels = getattr(table, "max_pixels", MAX_PIXELS)
         self.reduced = reduced and render is None and not cache
         # Shared, so that workers kept from one epoch to the next see the change.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
@@ -138,7 +143,7 @@ class PoseDataset(Dataset):
         crop = self._crop(person, category, matrix, float(scale[0]) / self.input_size[1])
         crop = jitter(crop, drawn.color)
         keypoints, visible = to_input(points[:, :2], matrix), points[:, 2] > 0
-        if drawn.flip:
+        if drawn.flip and self.table.skeleton.mirrors:
             # Mirrored after the warp, about the centre between pixels 0 and W − 1: exact in UDP's measure.
             crop = cv2.flip(crop, 1)
             keypoints, visible = keypoints[self.flip_index], visible[self.flip_index]
@@ -164,7 +169,7 @@ class PoseDataset(Dataset):
     def _crop(self, person: PersonLike, category: str, matrix: np.ndarray, ratio: float) -> np.ndarray:
         if not self.reduced:
             return warp(self._picture(person, category), matrix, self.input_size)
-        image, factor = read_reduced(self.table.root / person.image, ratio)
+        image, factor = read_reduced(self.table.root / person.image, ratio, self._max_pixels)
         if factor > 1:
             # Pixel i of the small picture covers pixels f·i to f·i + f − 1: its centre is f·i + (f − 1) / 2.
             matrix = np.column_stack([matrix[:, :2] * factor, matrix[:, 2] + matrix[:, :2].sum(1) * (factor - 1) / 2])
@@ -175,7 +180,7 @@ class PoseDataset(Dataset):
         key = (person.image, category, person.index) if self.render else (person.image, "", 0)
         if self._cache is not None and key in self._cache:
             return self._cache[key]
-        image = read_image(self.table.root / person.image)
+        image = read_image(self.table.root / person.image, self._max_pixels)
         if self.render is not None:
             image = _checked(self.render(image, category, person.index), image.shape, category)
         if self._cache is not None and self._cached_bytes + image.nbytes <= CACHE_BYTES:

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from lvtune.core.errors import DataError, NetworkError
-from lvtune.core.network import unreachable
+from lvtune.core.network import why_unreachable
 from lvtune.data.arrow import default_cache_dir
 from lvtune.data.skeletons import Skeleton
 
@@ -121,7 +121,7 @@ class _Remote:
         self.revision, self.name = revision or None, source
         if self.repo.count("/") != 1 or not all(self.repo.split("/")):
             raise DataError(f"data '{source}'", "hf://owner/name or hf://owner/name@revision", "check the name")
-        reason = unreachable()
+        reason = why_unreachable(self.repo)
         if reason is not None:
             raise NetworkError(f"data set {source}: {reason}", "a connection to the Hub", "go online, or give a folder")
 

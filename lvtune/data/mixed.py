@@ -57,6 +57,11 @@ class MixedTable:
         return [f"{name}: {note}" for name, table in self._tables.items() for note in table.notes]
 
     @property
+    def max_pixels(self) -> int:
+        """Larger pictures are refused."""
+        return max(table.max_pixels for table in self._list)
+
+    @property
     def box_format(self) -> str | None:
         """How detector boxes were read; None with ground truth boxes."""
         found = {name: table.box_format for name, table in self._tables.items() if table.box_format}
@@ -103,7 +108,7 @@ class MixedTable:
 
     def picture(self, index: int) -> np.ndarray:
         """(H, W, 3) uint8 RGB of person ``index``."""
-        return read_image(self.image_path(index))
+        return read_image(self.image_path(index), self.max_pixels)
 
     def column(self, name: str) -> np.ndarray:
         """All N values of a field of `Person`; ids are those of the tables, and may recur."""

@@ -7,6 +7,7 @@ the rest; every other name is an error before anything happens.
 
 from __future__ import annotations
 
+import io
 import math
 import pickle
 from collections import OrderedDict
@@ -139,22 +140,35 @@ def load_numbers(path: str | Path) -> Any:
     """
     file = Path(path)
     try:
-        with file.open("rb") as stream:
-            # Python 2 wrote bytes as strings: latin1 keeps each byte
-            found = _Reader(stream, encoding="latin1").load()
-        return _unwrapped(found, 0)
+        content = file.read_bytes()
+    except OSError as error:
+        raise LvtuneError(f"{file}: {error.strerror}", "a file that can be read", "check the path") from None
+    return plain_of(content, str(file))
+
+
+def plain_of(content: bytes, name: str) -> Any:
+    """What is in the bytes of such a pickle.
+
+    Args:
+        content: a pickle, as in a file of :func:`load_numbers`.
+        name: of the file or attribute, for errors.
+
+    Raises:
+        LvtuneError: as :func:`load_numbers`.
+    """
+    try:
+        # Python 2 wrote bytes as strings: latin1 keeps each byte
+        return _unwrapped(_Reader(io.BytesIO(content), encoding="latin1").load(), 0)
     except _Refused as refused:
         raise LvtuneError(
-            f"{file}: a pickle that asks for {refused}",
+            f"{name}: a pickle that asks for {refused}",
             "containers, numbers and numpy arrays of numbers alone",
             "do not open it otherwise: a pickle runs whatever it names. Download the data set again",
         ) from None
-    except OSError as error:
-        raise LvtuneError(f"{file}: {error.strerror}", "a file that can be read", "check the path") from None
     except Exception as error:
         # the opcodes of a broken file can fail in any way; nothing of it has been called
         raise LvtuneError(
-            f"{file}: not a pickle, or broken ({type(error).__name__})",
+            f"{name}: not a pickle, or broken ({type(error).__name__})",
             "a whole pickle of numbers",
             "copy or download the file again",
         ) from None

@@ -26,7 +26,7 @@ def _read(domain: Domain, split: str, data: DataOptions) -> Split:
     folders = [folder for folder in (root / year, root / "images" / year) if folder.is_dir()]
     if not folders:
         raise missing(domain, f"no folder of pictures {root / year}")
-    table = read_coco(file, folders[0], skeleton=COCO_17, category_of=lambda image: "photo")
+    table = read_coco(file, folders[0], skeleton=COCO_17, category_of=lambda image: "photo", published=True)
     boxes = root / "person_detection_results" / "COCO_val2017_detections_AP_H_56_person.json"
     return Split(table, f"COCO {year}", published_boxes=boxes)
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lvtune.config.options import DataOptions
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import LvtuneError, UsageError
 from lvtune.core.registry import suggest
+from lvtune.data.flip_pairs import parse_flip_pairs
 from lvtune.data.mixed import MixedTable
 from lvtune.data.skeletons import Skeleton, get_skeleton
 from lvtune.data.table import PoseTable, with_boxes
@@ -146,9 +147,23 @@ class Domain:
         opened = self.reader(self, split, options)
         # With views the category is the view's, and the reader takes those of the subset.
         table = _only(opened.table, self) if self.is_subset and not opened.views else opened.table
-        if options.boxes and split != "train" and opened.detected is None:
+        if options.boxes and opened.detected is None:
             opened = replace(opened, detected=with_boxes(table, _boxes(self, opened, options), options.box_format))
         return replace(opened, table=table)
+
+
+def _as_said(table: PoseTable | MixedTable, options: DataOptions, name: str) -> PoseTable | MixedTable:
+    """The table with the mirror pairs and the size limit that the user gives."""
+    if isinstance(table, PoseTable):
+        table = table.limited_to(options.max_pixels)
+        own = options.flip_pairs
+        return table if own is None else table.with_pairs(parse_flip_pairs(own, table.skeleton.keypoints))
+    if options.flip_pairs is not None:
+        raise UsageError(
+            f"flip pairs '{options.flip_pairs}' for domain '{name}'", "a domain of one skeleton of persons or animals",
+            "leave --flip-pairs out",
+        )  # fmt: skip
+    return table
 
 
 def to_options(data: DataOptions | str | Path | None) -> DataOptions:

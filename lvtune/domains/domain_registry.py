@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from lvtune.core.registry import Registry
 from lvtune.domains.domain import Domain
 from lvtune.language.sentences import SENTENCES, register_sentences
 
-if TYPE_CHECKING:
-    pass
 
-DOMAINS: Registry[Callable[[], Domain]] = Registry("domain")
+def _register_its_sentences(name: str, make: Callable[[], Domain]) -> None:
+    if name not in SENTENCES:
+        register_sentences(name)(_Sentences(make))
+
+
+DOMAINS: Registry[Callable[[], Domain]] = Registry("domain", group="lvtune.domains", prepare=_register_its_sentences)
 """Name to a function that makes the domain."""
 
 
 def register_domain(name: str) -> Callable[[Callable[[], Domain]], Callable[[], Domain]]:
     """Decorator that makes ``function() -> Domain`` known to :func:`get_domain`, from other packages too."""
-
-    def add(make: Callable[[], Domain]) -> Callable[[], Domain]:
-        DOMAINS.register(name)(make)
-        if name not in SENTENCES:
-            register_sentences(name)(_Sentences(make))
-        return make
-
-    return add
+    return DOMAINS.register(name)
 
 
 class _Sentences(Mapping[str, str]):

@@ -62,7 +62,7 @@ def _read(domain: Domain, split: str, data: DataOptions) -> Split:
     is_21 = data.skeleton == HUMANART_21.name
     table = read_coco(
         file, root, skeleton=HUMANART_21 if is_21 else COCO_17, category_of=category_of,
-        keypoints_field="keypoints_21" if is_21 else "keypoints",
+        keypoints_field="keypoints_21" if is_21 else "keypoints", published=True,
     )  # fmt: skip
     boxes = root / "HumanArt" / "person_detection_results" / "HumanArt_validation_detections_AP_H_56_person.json"
     return Split(table, f"Human-Art {_FILE[split]}", published_boxes=boxes)

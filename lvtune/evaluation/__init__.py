@@ -1,1 +1,1 @@
-"""Scores: OKS-AP, PCK."""
+"""Predicts splits and scores the predictions: PCK, errors in pixels, OKS-AP, errors of hands in mm."""

@@ -1,7 +1,7 @@
-"""Which sentence an adapter reads for each picture: named, as annotated, ranked by CLIP, shuffled, or the mean.
+"""Chooses the sentence that an adapter reads for each picture: named, as annotated, ranked by CLIP, shuffled, the mean.
 
-The published code reads the category off the picture's folder; a user's picture has none (which sentence at
-prediction time). ``shuffled`` is for an ablation: if it scores as well as ``own``, the sentences say nothing.
+The published code takes the category from the picture's folder; a user's picture has none. ``shuffled`` is for an
+ablation: if it scores as well as ``own``, the sentences carry no information.
 """
 
 from __future__ import annotations
@@ -13,39 +13,35 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 from lvtune.language.captions import is_key, keys_of
 from lvtune.language.ranking import RANKER, ImageRanker
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from lvtune.domains import Split
     from lvtune.language.bank import SentenceBank
 
 MODES = ("mean", "own", "auto", "shuffled")
-"""Words for a category beside the categories' names."""
+"""Words for the option ``category``, beside the categories' names."""
 _AT_ONCE = 32  # pictures in memory
 
 Category = "str | Callable[[Split], Sequence[str | None]] | None"
-"""What a split is read with: ``category``, each sample's own; another name, for all; a function that gives a name (or
-None, the mean) for each sample of a split; None, the mean sentence."""
+"""How the sentence of each sample is chosen: ``category``, each sample's own; another name, for all; a function that
+returns a name (or None, the mean) for each sample of a split; None, the mean sentence."""
 
 
-def choose(
-    category: str | None, adapter: nn.Module | None, *, ranker: str = RANKER, seed: int = 0, device: Any = "cpu"
-) -> Any:
-    """A user's word as what splits are read with.
+def choose(category: str | None, adapter: Any, *, ranker: str = RANKER, seed: int = 0, device: Any = "cpu") -> Any:
+    """Turns the option ``category`` into a rule that chooses each sample's sentence (see ``Category``).
 
     Args:
         category: a category, one of ``MODES``, or None for the mean.
-        adapter: that reads it; None: nothing is read.
+        adapter: reads the sentence; None: no sentence is read.
         ranker: CLIP or SigLIP for ``auto``, a Hub id or a folder.
-        seed: of ``shuffled``.
-        device: where ``auto`` computes.
+        seed: seed of ``shuffled``.
+        device: device on which ``auto`` computes.
 
     Raises:
-        LvtuneError: the adapter reads no sentences, or none of that name; no ranker at hand.
+        LvtuneError: the adapter reads no sentences, or has none of that name; the ranker is missing.
     """
     if category in (None, "mean"):
         return None
@@ -53,12 +49,12 @@ def choose(
     if category == "own":
         return Captions(bank) if bank is not None and any(map(is_key, bank.categories)) else "category"
     if bank is None:
-        raise LvtuneError(
+        raise UsageError(
             f"category '{category}' without an adapter that reads sentences", "an adapter such as vlpose",
             "give --adapter, or leave --category out",
         )  # fmt: skip
     if category == "auto":
-        return Auto(bank, ranker, device)
+        return RankedCategories(bank, ranker, device)
     if category == "shuffled":
         return Shuffled(seed)
     bank.index(category)
@@ -66,9 +62,9 @@ def choose(
 
 
 def per_batch(category: Any, split: Split) -> Callable[[dict[str, Any]], Any]:
-    """A function from a batch of the split's samples to what :func:`lvtune.use_adapter` takes as ``category``."""
+    """Returns a function from a batch of the split's samples to the ``category`` of :func:`lvtune.use_adapter`."""
     if callable(category):
-        names = category(split)
+        names: Any = category(split)
         return lambda batch: [names[i] for i in batch["index"].tolist()]
     if category == "category":
         return lambda batch: batch["category"]
@@ -77,30 +73,30 @@ def per_batch(category: Any, split: Split) -> Callable[[dict[str, Any]], Any]:
 
 @dataclass(frozen=True)
 class Captions:
-    """Each picture's caption where it is among the embedded ones, else the annotated category."""
+    """Reads each picture's caption where it is among the embedded ones, else the annotated category."""
 
     bank: SentenceBank
 
     def __call__(self, split: Split) -> list[str]:
-        """A name for each of N samples."""
+        """Returns a name for each of N samples."""
         return keys_of(split, set(self.bank.categories))
 
 
 @dataclass(frozen=True)
 class Shuffled:
-    """The annotated categories, permuted over the samples."""
+    """Reads the annotated categories, permuted over the samples."""
 
     seed: int = 0
 
     def __call__(self, split: Split) -> list[str]:
-        """A category for each of N samples; each category as often as annotated."""
+        """Returns a category for each of N samples; each category as often as annotated."""
         own = split.table.column("category")
         return own[np.random.default_rng(self.seed).permutation(len(own))].tolist()
 
 
 @dataclass
-class Auto:
-    """The category whose sentence fits the whole picture best."""
+class RankedCategories:
+    """Reads the category whose sentence fits the whole picture best, by CLIP or SigLIP."""
 
     bank: SentenceBank
     ranker: str = RANKER
@@ -108,11 +104,11 @@ class Auto:
     chosen: Counter[str] = field(default_factory=Counter)
     """How often each category was chosen, over the samples of the first split."""
     right: int = 0
-    """How often it was the annotated one."""
+    """How often the chosen category was the annotated one."""
 
     def __post_init__(self) -> None:
         if len(set(self.bank.sentences)) < 2:
-            raise LvtuneError(
+            raise UsageError(
                 "category 'auto' with an adapter whose sentences are all alike",
                 "categories with sentences of their own",
                 "leave --category out",
@@ -121,17 +117,17 @@ class Auto:
         self._known: dict[tuple[str, int], str] = {}
 
     def of_pictures(self, pictures: Sequence[np.ndarray]) -> list[str]:
-        """A category for each picture, (H, W, 3) uint8 RGB."""
+        """Returns a category for each picture, (H, W, 3) uint8 RGB."""
         return [self.bank.categories[i] for i in self._ranker.best(pictures, self.bank.sentences)]
 
     def __call__(self, split: Split) -> list[str]:
-        """A category for each of N samples; a picture with several persons is looked at once."""
+        """Returns a category for each of N samples; a picture with several instances is ranked once."""
         if split.task != "pose2d":
-            raise LvtuneError(
+            raise UsageError(
                 f"category 'auto' on {split.name}", "pictures of people or animals", "leave --category out"
             )
         table, own = split.table, split.table.column("category")
-        # what is drawn over a picture may differ from person to person
+        # a filter drawn over the picture may differ from instance to instance
         keys = [(path, i if split.render else 0) for i, path in enumerate(table.column("image"))]
         first = {key: i for i, key in reversed(list(enumerate(keys)))}
         waiting = [key for key in first if key not in self._known]
@@ -145,12 +141,12 @@ class Auto:
         return names
 
     def summary(self) -> dict[str, Any]:
-        """``ranker``, ``chosen`` (category to samples) and ``as_annotated``, in percent."""
+        """Returns ``ranker``, ``chosen`` (category to samples) and ``as_annotated``, in percent."""
         total = sum(self.chosen.values())
         share = 100 * self.right / total if total else None
         return {"ranker": self.ranker, "chosen": dict(self.chosen.most_common()), "as_annotated": share}
 
 
 def picture_of(split: Split, index: int) -> np.ndarray:
-    """The whole picture of a sample, as the split shows it."""
+    """Returns the whole picture of a sample, as the split shows it."""
     return split.picture(index)

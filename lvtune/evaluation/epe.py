@@ -1,4 +1,4 @@
-"""End-point error of 3D hands in each of the ways it is published, and PCK curves over it. Millimetres.
+"""Computes the end-point error of 3D hands in mm by each published protocol, and PCK curves over it.
 
 Sources: Zimmermann & Brox, ICCV 2017 (arXiv:1705.01389; medians and curves are taken joint by joint, then averaged),
 FreiHAND, ICCV 2019 (arXiv:1909.04349; Procrustes).
@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import DataError, TrainingError, UsageError
 from lvtune.core.registry import suggest
 from lvtune.evaluation.procrustes import align
 
 THRESHOLDS = np.linspace(0.0, 50.0, 100)
-"""Of PCK curves and the area under them: 100 steps from 0 to 50 mm."""
+"""Thresholds of PCK curves and of the area under them: 100 steps from 0 to 50 mm."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class HandResult:
     """Predicted and true hands, N of them with K joints.
 
     Raises:
-        LvtuneError: shapes that do not fit, or predictions that are no numbers.
+        LvtuneError: shapes that do not fit, or predictions that are not finite.
     """
 
     truth: np.ndarray
@@ -35,7 +35,7 @@ class HandResult:
     scale: np.ndarray
     """(N,) mm, true length of the reference bone."""
     absolute: np.ndarray | None = None
-    """(N, K, 3) mm predicted in camera coordinates, where the method gives it."""
+    """(N, K, 3) mm predicted in camera coordinates; None where the method does not predict them."""
     visible: np.ndarray | None = None
     """(N, K), above 0 where a joint counts; None: all."""
 
@@ -45,29 +45,29 @@ class HandResult:
         fits = len(shape) == 3 and shape[2] == 3 and all(s == shape for s in given)
         fits = fits and np.shape(self.scale) == shape[:1]
         if not fits or (self.visible is not None and np.shape(self.visible) != shape[:2]):
-            raise LvtuneError(
+            raise DataError(
                 f"predictions {given} with truth {shape} and {np.shape(self.scale)} scales",
                 "(N, K, 3) each, N scales, (N, K) for visibility", "predict every hand of the split once, in order",
             )  # fmt: skip
-        # where a hand's size is not known, nor can be where it is
+        # the place of a hand whose size is unknown is unknown too
         labelled = np.isfinite(self.truth).all((1, 2))
-        placed = self.absolute is None or np.isfinite(self.absolute[labelled]).all()
-        if not (placed and np.isfinite(self.relative).all()):
-            raise LvtuneError(
+        is_placed = self.absolute is None or np.isfinite(self.absolute[labelled]).all()
+        if not (is_placed and np.isfinite(self.relative).all()):
+            raise TrainingError(
                 "predictions that are not finite numbers", "finite joints",
                 "look for a training that diverged (try a lower --train.lr)",
             )  # fmt: skip
 
     @property
     def sized(self) -> np.ndarray:
-        """(N, K, 3) mm relative to joint 0: the prediction in its true size."""
+        """The prediction in its true size: (N, K, 3) mm relative to joint 0."""
         return self.relative * self.scale[:, None, None]
 
     @property
     def counted(self) -> np.ndarray:
-        """(N, K) whether a joint counts."""
+        """(N, K), True where a joint counts."""
         known = np.isfinite(self.truth).all(-1)
-        return known if self.visible is None else known & (np.asarray(self.visible) > 0)
+        return np.asarray(known if self.visible is None else known & (np.asarray(self.visible) > 0))
 
 
 def _distance(pred: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -75,20 +75,20 @@ def _distance(pred: np.ndarray, truth: np.ndarray) -> np.ndarray:
 
 
 def root_gtscale(result: HandResult) -> np.ndarray:
-    """(N, K) error of the prediction times the true scale against the truth relative to its joint 0.
+    """Returns the error (N, K) of the prediction times the true scale; the truth is taken relative to its joint 0.
 
-    Joint 0 counts like the others: its error is how far the prediction's is from the origin.
+    Joint 0 counts like the others: its error is the distance of the predicted one from the origin.
     """
     return _distance(result.sized, result.truth - result.truth[:, :1])
 
 
 def absolute(result: HandResult) -> np.ndarray | None:
-    """(N, K) error in camera coordinates, nothing aligned."""
+    """Returns the error (N, K) in camera coordinates, without alignment."""
     return None if result.absolute is None else _distance(result.absolute, result.truth)
 
 
 def root(result: HandResult) -> np.ndarray | None:
-    """(N, K) error of the absolute joints with both relative to their own joint 0, so that this has none."""
+    """Returns the error (N, K) of the absolute joints, both relative to their own joint 0, whose error is thus 0."""
     if result.absolute is None:
         return None
     pred = result.absolute - result.absolute[:, :1]
@@ -96,9 +96,9 @@ def root(result: HandResult) -> np.ndarray | None:
 
 
 def procrustes(result: HandResult) -> np.ndarray:
-    """(N, K) error after the best shift, rotation and size of each hand (no mirroring).
+    """Returns the error (N, K) after the best shift, rotation and size of each hand (no mirroring).
 
-    All of a hand's joints take part, so hands without all of them have no error (not a number).
+    All of a hand's joints take part; a hand with an unlabelled joint has no error (NaN).
     """
     whole = np.isfinite(result.truth).all((1, 2))
     errors = np.full(result.truth.shape[:2], np.nan)
@@ -112,17 +112,17 @@ VARIANTS: dict[str, Callable[[HandResult], np.ndarray | None]] = {
     "root": root,
     "procrustes": procrustes,
 }
-"""Name to errors (N, K), None where the prediction does not give what is compared. The first is the default."""
+"""Name to errors (N, K), None where the prediction lacks the coordinates compared. The first is the default."""
 
 
 def epe(result: HandResult, variant: str = "root_gtscale") -> dict[str, Any] | None:
-    """Summary of one variant's errors; see :func:`summary`.
+    """Summarises one variant's errors; see :func:`summary`.
 
     Raises:
         LvtuneError: no such variant.
     """
     if variant not in VARIANTS:
-        raise LvtuneError(
+        raise UsageError(
             f"EPE variant '{variant}'", f"one of {', '.join(VARIANTS)}",
             suggest(variant, list(VARIANTS), "choose one of these"),
         )  # fmt: skip
@@ -131,12 +131,12 @@ def epe(result: HandResult, variant: str = "root_gtscale") -> dict[str, Any] | N
 
 
 def summary(errors: np.ndarray, counted: np.ndarray, thresholds: np.ndarray = THRESHOLDS) -> dict[str, Any]:
-    """Mean, median and PCK curve of errors (N, K) in mm, of those that are ``counted`` (N, K).
+    """Returns mean, median and PCK curve of the errors (N, K) in mm that are ``counted`` (N, K).
 
     Returns:
         ``epe``, mean over all counted joints; ``epe_median``, the mean over joints of each joint's median;
         ``auc``, the area under the mean PCK curve over ``thresholds``, 0 to 1; ``pck``, that curve, 0 to 1;
-        ``per_joint``, each joint's mean error (None where it never counts). All None over nothing.
+        ``per_joint``, each joint's mean error (None where it never counts). All None where no joint counts.
     """
     counted = counted & np.isfinite(errors)
     joints = [errors[counted[:, k], k] for k in range(errors.shape[1])]
@@ -154,11 +154,11 @@ def summary(errors: np.ndarray, counted: np.ndarray, thresholds: np.ndarray = TH
 
 
 def pck_curve(errors: np.ndarray, thresholds: np.ndarray = THRESHOLDS) -> np.ndarray:
-    """(M,) errors -> (T,) share that is at most each threshold."""
+    """Returns the share (T,) of errors (M,) that is at most each threshold."""
     return np.searchsorted(np.sort(errors), thresholds, side="right") / len(errors)
 
 
 def auc(curve: np.ndarray, thresholds: np.ndarray = THRESHOLDS) -> float:
-    """Area under a curve by trapezia, over the width of its thresholds: 0 to 1."""
+    """Returns the area under a curve by trapezia, over the width of its thresholds: 0 to 1."""
     steps = np.diff(thresholds)
     return float(((curve[1:] + curve[:-1]) / 2 * steps).sum() / steps.sum())

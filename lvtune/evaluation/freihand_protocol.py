@@ -2,7 +2,7 @@
 
 Zimmermann et al., FreiHAND, ICCV 2019, arXiv:1909.04349; the benchmark's evaluator (freihand repository, ``eval.py``):
 errors as predicted and after Procrustes alignment, PCK and AUC from 0 to 50 mm in 100 steps, F-scores at 5 and 15 mm.
-The benchmark's F-scores are over the 778 vertices of a mesh; those here are over the points given, joints included.
+The benchmark's F-scores are over the 778 vertices of a mesh; these are over the points given, which may be joints.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import DataError
 from lvtune.data.hand_joints import MIDDLE_MCP, Root
 from lvtune.evaluation.epe import summary
 from lvtune.evaluation.procrustes import align
 
 F_THRESHOLDS = (5.0, 15.0)
 VERTICES = 778
-"""Of the hand mesh (MANO) that the benchmark's file has room for."""
+"""Vertices of the hand mesh (MANO) in the benchmark's file."""
 
 
 def f_scores(pred: np.ndarray, truth: np.ndarray, thresholds: tuple[float, ...] = F_THRESHOLDS) -> dict[float, float]:
-    """Mean over hands of the harmonic mean of precision and recall between two clouds of points.
+    """Returns the mean over hands of the harmonic mean of precision and recall between two clouds of points.
 
-    Precision is the share of predicted points with a true one nearer than the threshold, recall the reverse.
+    Precision is the share of predicted points that lie nearer than the threshold to a true one; recall is the reverse.
 
     Args:
         pred: (N, P, 3) mm.
@@ -34,7 +34,7 @@ def f_scores(pred: np.ndarray, truth: np.ndarray, thresholds: tuple[float, ...] 
         thresholds: in mm.
 
     Returns:
-        Threshold -> 0 to 1.
+        Threshold to score, 0 to 1.
     """
     scores: dict[float, list[float]] = {t: [] for t in thresholds}
     for found, true in zip(pred, truth, strict=True):
@@ -47,15 +47,15 @@ def f_scores(pred: np.ndarray, truth: np.ndarray, thresholds: tuple[float, ...] 
 
 
 def freihand_scores(pred: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
-    """The benchmark's figures over joints.
+    """Computes the benchmark's figures over joints.
 
     Args:
         pred: (N, K, 3) mm in camera coordinates.
         truth: likewise.
 
     Returns:
-        ``raw`` and ``aligned``, each what :func:`lvtune.evaluation.epe.summary` gives, and ``f@5``, ``f@15``. Aligned
-        is with mirroring, as in the benchmark.
+        ``raw`` and ``aligned``, each with the figures of :func:`lvtune.evaluation.epe.summary` and ``f@5``, ``f@15``.
+        The alignment may mirror, as in the benchmark.
     """
     pred, truth = np.asarray(pred, float), np.asarray(truth, float)
     result = {}
@@ -67,23 +67,23 @@ def freihand_scores(pred: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
 
 
 def write_predictions(path: str | Path, joints: np.ndarray, *, root: Root, vertices: np.ndarray | None = None) -> Path:
-    """Writes ``pred.json`` as the benchmark takes it: joints and vertices in metres, the wrist as joint 0.
+    """Writes ``pred.json`` in the benchmark's form: joints and vertices in metres, the wrist as joint 0.
 
     Args:
-        path: of the file.
+        path: file to write.
         joints: (N, 21, 3) mm in camera coordinates, in the order of the evaluation set.
-        root: what joint 0 is; a palm (half-way between wrist and middle finger's base) is turned into the wrist.
-        vertices: (N, 778, 3) mm; None: zeros, so that the benchmark's mesh figures mean nothing.
+        root: meaning of joint 0; a palm (half-way between wrist and middle finger's base) is turned into the wrist.
+        vertices: (N, 778, 3) mm; None: zeros, with which the benchmark's mesh figures mean nothing.
 
     Raises:
-        LvtuneError: shapes that do not fit, or what is no number.
+        LvtuneError: shapes that do not fit, or values that are not finite.
     """
     joints = np.array(joints, float)
     if vertices is None:
         vertices = np.zeros((len(joints), VERTICES, 3))
     fits = joints.shape[1:] == (21, 3) and np.shape(vertices) == (len(joints), VERTICES, 3)
     if not fits or not (np.isfinite(joints).all() and np.isfinite(vertices).all()):
-        raise LvtuneError(
+        raise DataError(
             f"joints {joints.shape} and vertices {np.shape(vertices)} for pred.json",
             f"finite (N, 21, 3) and (N, {VERTICES}, 3)", "predict 21 joints for each picture of the evaluation set",
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Files that a scoring of 3D hands writes: a table of joints, and FreiHAND's prediction file."""
+"""Writes the files of a scoring of 3D hands: a table of joints, and FreiHAND's prediction file."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from lvtune.data.hand_joints import Root
 from lvtune.evaluation.freihand_protocol import write_predictions
 
 
-def write_hand_files(folder: Path, values: Mapping[str, Any], placed: np.ndarray, *, joint0: Root) -> list[Path]:
+def write_hand_files(folder: Path, values: Mapping[str, Any], absolute: np.ndarray, *, joint0: Root) -> list[Path]:
     """Writes ``joints.csv`` and ``pred.json`` into an existing folder.
 
     Args:
-        folder: to write into.
-        values: of :func:`lvtune.evaluation.hand_scores.score_hands`; without 3D labels there is no table.
-        placed: (N, 21, 3) mm predicted in camera coordinates; not a number where the hand's size is unknown, which
-            leaves ``pred.json`` out.
-        joint0: what joint 0 is.
+        folder: existing folder.
+        values: from :func:`lvtune.evaluation.hand_scores.score_hands`; without 3D labels no table is written.
+        absolute: (N, 21, 3) mm predicted in camera coordinates; with a NaN (a hand of unknown size) ``pred.json`` is
+            not written.
+        joint0: meaning of joint 0, palm or wrist.
 
     Returns:
         The files written.
@@ -37,6 +37,6 @@ def write_hand_files(folder: Path, values: Mapping[str, Any], placed: np.ndarray
                 found = (variants[name][joint] for name in variants)
                 rows.writerow([joint, *("" if value is None else round(value, 3) for value in found)])
         written.append(table)
-    if np.isfinite(placed).all():
-        written.append(write_predictions(folder / "pred.json", placed, root=joint0))
+    if np.isfinite(absolute).all():
+        written.append(write_predictions(folder / "pred.json", absolute, root=joint0))
     return written

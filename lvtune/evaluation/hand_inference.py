@@ -1,4 +1,4 @@
-"""Pictures of hands in, 3D joints out."""
+"""Predicts the joints of hands, in the picture and in space."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Hands:
-    """Predictions for N hands, as the pictures show them: what was mirrored for the network is mirrored back."""
+    """Predictions for N hands, as the pictures show them: hands mirrored for the network are mirrored back."""
 
     keypoints: np.ndarray
     """(N, 21, 2) in picture pixels."""
     scores: np.ndarray
     """(N, 21) maxima of the heatmaps."""
     xyz: np.ndarray | None
-    """(N, 21, 3) relative to the root, in lengths of the reference bone; None of bodies."""
+    """(N, 21, 3) relative to the root, in lengths of the reference bone; None for poses without depth."""
 
 
 def predict_hands(
@@ -43,18 +43,18 @@ def predict_hands(
     category: Any = "category",
     adapters: object = ...,
 ) -> Hands:
-    """2D and 3D joints of every hand of a split.
+    """Predicts 2D and 3D joints of every hand of a split.
 
     Args:
         base: with or without an adapter attached.
-        split: of hands, as :meth:`lvtune.domains.Domain.open` gives.
+        split: of hands, from :meth:`lvtune.domains.Domain.open`.
         batch_size: pictures at a time.
         category: ``category`` reads each hand's own; another name is used for all; None: the mean sentence.
         adapters: as for :func:`lvtune.use_adapter`.
     """
-    parts, asked_of = [], per_batch(category, split)
+    parts, category_of = [], per_batch(category, split)
     for batch in DataLoader(split_dataset(base, split), batch_size=batch_size, collate_fn=collate):
-        with use_adapter(base, adapters, category=asked_of(batch)):
+        with use_adapter(base, adapters, category=category_of(batch)):
             found = look(base, batch["pixel_values"], batch["side"], batch["mirrored"].bool())
         points = to_image(found.keypoints, batch["center"].numpy(), batch["scale2d"].numpy(), base.input_size)
         parts.append((points, found.scores, found.xyz))
@@ -62,26 +62,27 @@ def predict_hands(
 
 
 def look(base: HandBase, pixel_values: Tensor, side: Tensor, mirrored: Tensor) -> Hands:
-    """Predictions for crops (B, 3, H, W), in the codec's measure (:func:`lvtune.data.crop.to_image` undoes it).
+    """Predicts crops (B, 3, H, W); key points in the codec's pixels, which `lvtune.data.crop.to_image` maps back.
 
     Args:
         base: see :func:`predict_hands`.
-        pixel_values: normalised.
-        side: (B,) as the network sees them: 0 left, 1 right.
-        mirrored: (B,) True where the crop is the mirror image of what the picture shows.
+        pixel_values: (B, 3, H, W), normalised.
+        side: (B,) the side that the network sees: 0 left, 1 right.
+        mirrored: (B,) True where the crop is the mirror image of the picture.
     """
     with torch.inference_mode():
         output = base.hands(pixel_values.to(base.device), side.to(base.device))
         points, scores = base.codec.decode(output.heatmaps.float().cpu())
-    points, xyz, mirrored = points.numpy().copy(), output.xyz.float().cpu().numpy().copy(), mirrored.numpy()
-    # pixel x of a mirrored picture is W - 1 - x, which is W - x in the codec's measure of W / (W - 1) pixels
-    points[mirrored, :, 0] = base.input_size[1] - points[mirrored, :, 0]
-    xyz[mirrored, :, 0] *= -1
+    points, xyz, flipped = points.numpy().copy(), output.xyz.float().cpu().numpy().copy(), mirrored.numpy()
+    # pixel x of a mirrored picture is W - 1 - x, which is W - x in the codec's unit of W / (W - 1) pixels
+    points[flipped, :, 0] = base.input_size[1] - points[flipped, :, 0]
+    xyz[flipped, :, 0] *= -1
     return Hands(points, scores.numpy(), xyz)
 
 
 def absolute(hands: Hands, scale: np.ndarray, camera: np.ndarray) -> np.ndarray:
-    """Joints in camera coordinates: scale (N,) mm, intrinsics (N, 3, 3) of the pictures -> (N, 21, 3) mm."""
+    """Returns joints in camera coordinates (N, 21, 3) in mm, from scale (N,) in mm and intrinsics (N, 3, 3)."""
+    assert hands.xyz is not None, "joints in space, as a base of hands predicts"
     relative = hands.xyz * scale[:, None, None]
-    tensors = (torch.from_numpy(np.asarray(part, np.float64)) for part in (relative, hands.keypoints, camera))
-    return place(*tensors, torch.from_numpy(hands.scores)).numpy()
+    xyz, points, cameras = (torch.from_numpy(np.asarray(p, np.float64)) for p in (relative, hands.keypoints, camera))
+    return place(xyz, points, cameras, torch.from_numpy(hands.scores)).numpy()

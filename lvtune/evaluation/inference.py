@@ -1,4 +1,4 @@
-"""Pictures in, key points out."""
+"""Predicts the key points of a split."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from lvtune.data.crop import to_image
 from lvtune.data.dataset import PoseDataset, collate
@@ -31,14 +31,17 @@ def predict_heatmaps(
     adapters: object = ...,
     skeleton: Skeleton | None = None,
 ) -> Tensor:
-    """Heatmaps (B, K, h, w) of pictures (B, 3, H, W), averaged with those of the mirrored pictures.
+    """Returns heatmaps (B, K, h, w) of pictures (B, 3, H, W), averaged with those of the mirrored pictures.
 
-    The mirrored maps are mirrored back and their left and right key points swapped; no shift (datasets.md §4).
+    The mirrored maps are mirrored back, and their left and right key points are swapped. They are not shifted: with the
+    unbiased coordinates of UDP (Huang et al., CVPR 2020) no shift is needed.
+    A skeleton without known mirror pairs (``skeleton.mirrors`` is False) is not mirrored, whatever ``flip_test`` says.
     """
+    kind = skeleton or base.skeleton
     with torch.inference_mode(), use_adapter(base, adapters, category=category):
         heatmaps = base(pixel_values)
-        if flip_test:
-            index = torch.as_tensor((skeleton or base.skeleton).flip_index, device=pixel_values.device)
+        if flip_test and kind.mirrors:
+            index = torch.as_tensor(kind.flip_index, device=pixel_values.device)
             mirrored = base(pixel_values.flip(-1)).flip(-1)[:, index]
             heatmaps = (heatmaps + mirrored) / 2
     return heatmaps
@@ -54,14 +57,14 @@ def predict_split(
     adapters: object = ...,
     skeleton: Skeleton | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Key points of every person of a split.
+    """Predicts the key points of every instance of a split.
 
     Args:
         base: with or without an adapter attached.
-        split: what :meth:`lvtune.domains.Domain.open` gives.
+        split: from :meth:`lvtune.domains.Domain.open`.
         batch_size: pictures at a time.
         flip_test: average with the mirrored picture.
-        category: ``category`` reads each person's own; another name is used for all; None: the mean sentence; or a
+        category: ``category`` reads each instance's own; another name is used for all; None: the mean sentence; or a
             function of the split, see :mod:`lvtune.evaluation.choosing`.
         adapters: as for :func:`lvtune.use_adapter`.
         skeleton: the key points predicted, where an adapter's differ from the base's.
@@ -71,11 +74,11 @@ def predict_split(
     """
     data = split_dataset(base, split)
     points, scores = [], []
-    asked_of = per_batch(category, split)
+    category_of = per_batch(category, split)
     for batch in DataLoader(data, batch_size=batch_size, collate_fn=collate):
         pixel_values = batch["pixel_values"].to(base.device)
         maps = predict_heatmaps(
-            base, pixel_values, flip_test=flip_test, category=asked_of(batch), adapters=adapters, skeleton=skeleton
+            base, pixel_values, flip_test=flip_test, category=category_of(batch), adapters=adapters, skeleton=skeleton
         )
         keypoints, score = base.codec.decode(maps.float().cpu())
         points.append(to_image(keypoints.numpy(), batch["center"].numpy(), batch["scale"].numpy(), base.input_size))
@@ -83,10 +86,11 @@ def predict_split(
     return np.concatenate(points), np.concatenate(scores)
 
 
-def split_dataset(base: Base, split: Split, **options: object) -> Dataset:
-    """A split as pictures of the base's size; ``options`` as for :class:`lvtune.data.dataset.PoseDataset`."""
+def split_dataset(base: Base, split: Split, **options: Any) -> Any:
+    """Returns a split as crops of the base's size; ``options`` as for :class:`lvtune.data.dataset.PoseDataset`."""
     options |= {"input_size": base.input_size, "mean": base.mean, "std": base.std}
     if split.samples is not None:
         return split.samples(split.table, **options)
-    data = PoseDataset(split.table, render=split.render, views=split.views, **options)
+    table: Any = split.table
+    data = PoseDataset(table, render=split.render, views=split.views, **options)
     return data if split.items is None else Subset(data, split.items)

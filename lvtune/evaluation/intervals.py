@@ -1,4 +1,4 @@
-"""Mean and 95 % interval of a few runs, by Student's t: of three seeds the normal one is half as wide."""
+"""Computes mean and 95 % interval of a few runs by Student's t; for three seeds the normal one is half as wide."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ _Z = 1.959964
 
 @dataclass(frozen=True)
 class Spread:
-    """Of n runs."""
+    """Mean and interval of n runs."""
 
     mean: float
     half: float | None
-    """Half the width of the 95 % interval of the mean; None of one run."""
+    """Half the width of the 95 % interval of the mean; None for one run."""
     n: int
 
 
 def t_quantile(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t; beyond 30 degrees of freedom to two terms of its expansion (1e-4)."""
+    """Returns the 97.5 % quantile of Student's t; beyond 30 degrees of freedom to two terms of its expansion (1e-4)."""
     if freedom <= len(_T):
         return _T[freedom - 1]
     return _Z + (_Z**3 + _Z) / (4 * freedom) + (5 * _Z**5 + 16 * _Z**3 + 3 * _Z) / (96 * freedom**2)
 
 
 def mean_and_deviation(values: Sequence[float | None]) -> tuple[float, float | None] | None:
-    """Returns mean and standard deviation over runs; None without runs, or if one lacks the value.
+    """Returns mean and standard deviation over runs; None where there is no run, or one lacks the value.
 
     The deviation of one run is None.
     """
@@ -44,7 +44,7 @@ def mean_and_deviation(values: Sequence[float | None]) -> tuple[float, float | N
 
 
 def spread_of(values: Sequence[float | None]) -> Spread | None:
-    """Returns mean and interval over runs; None without runs, or if one lacks the value."""
+    """Returns mean and interval over runs; None where there is no run, or one lacks the value."""
     found = mean_and_deviation(values)
     if found is None:
         return None
@@ -54,7 +54,7 @@ def spread_of(values: Sequence[float | None]) -> Spread | None:
 
 
 def difference(ours: dict[int, float | None], theirs: dict[int, float | None]) -> Spread | None:
-    """Ours less theirs, run by run of the same seed; None where no seed is in both."""
+    """Returns ours minus theirs, over the runs of equal seeds; None where no seed is in both."""
     shared = sorted(set(ours) & set(theirs))
     pairs = [(ours[seed], theirs[seed]) for seed in shared]
-    return spread_of([None if None in pair else pair[0] - pair[1] for pair in pairs])
+    return spread_of([None if one is None or other is None else one - other for one, other in pairs])

@@ -1,22 +1,51 @@
-"""PCK: the share of key points found within a part of the torso's length.
+"""PCK: the share of key points whose error is at most a part of a reference length.
 
-Torso: left shoulder to right hip (Leeds Sports Pose protocol; Johnson & Everingham, CVPR 2011).
+The reference is what the skeleton has: the torso (left shoulder to right hip; Leeds Sports Pose protocol, Johnson &
+Everingham, CVPR 2011), else the head (as in PCKh of MPII, Andriluka et al., CVPR 2014), else the diagonal of the box.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import DataError, UsageError
 from lvtune.data.skeletons import Skeleton
 
+TORSO, HEAD, BOX = "torso", "head", "box diagonal"
 
-def _percent(hits: np.ndarray, counted: np.ndarray) -> float | None:
-    total = int(counted.sum())
-    return 100.0 * int((hits & counted).sum()) / total if total else None
+# names without their separators; the ends of a head seen from the side, or from above (animals)
+_HEADS = (
+    (("headtop", "tophead", "topofhead", "head"), ("neck", "upperneck", "chin")),
+    (("leftear", "lear", "earleft", "earl"), ("rightear", "rear", "earright", "earr")),
+)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The length that a threshold of PCK is a share of."""
+
+    name: str
+    """``torso``, ``head`` or ``box diagonal``."""
+    ends: tuple[int, int] | None
+    """The two key points whose distance it is; None for the box."""
+
+
+def reference_of(skeleton: Skeleton) -> Reference:
+    """Returns the reference length that the skeleton allows: torso, else head, else the diagonal of the box."""
+    if skeleton.torso is not None:
+        return Reference(TORSO, skeleton.torso)
+    places = {re.sub(r"[^a-z]", "", name.lower()): i for i, name in enumerate(skeleton.keypoints)}
+    for one, other in _HEADS:
+        first = next((places[name] for name in one if name in places), None)
+        second = next((places[name] for name in other if name in places), None)
+        if first is not None and second is not None:
+            return Reference(HEAD, (first, second))
+    return Reference(BOX, None)
 
 
 def pck(
@@ -26,46 +55,34 @@ def pck(
     skeleton: Skeleton,
     thresholds: Sequence[float] = (0.2, 0.5),
     *,
-    torso: tuple[int, int] | None = None,
+    ends: tuple[int, int] | None = None,
+    boxes: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """Percentage of Correct Key points, pooled over all visible key points of the persons counted.
+    """Scores the Percentage of Correct Key points, pooled over all labelled key points of the instances counted.
 
     Args:
         pred: (N, K, 2) predictions, pixels. One that is not a number is a miss.
         truth: (N, K, 2) ground truth in the same pixels.
         visible: (N, K), above 0 where the key point is labelled; others do not count.
         skeleton: of the K key points.
-        thresholds: shares of the torso's length; a distance equal to the threshold is a hit.
-        torso: indices of the two ends; by default the skeleton's left shoulder and right hip.
+        thresholds: shares of the reference length; an error equal to the threshold is a hit.
+        ends: indices of the two key points whose distance is the reference; None: see :func:`reference_of`.
+        boxes: (N, 4) x, y, width, height in the same pixels; needed where the skeleton has neither torso nor head.
 
     Returns:
         ``pck@<threshold>`` in percent for each threshold; ``per_joint`` {name: percent} at the first one and
-        ``per_joint@<threshold>`` at each; ``persons`` counted; ``skipped``: persons left out because an end
-        of their torso is unlabelled (or both ends coincide). A percentage over nothing is None.
+        ``per_joint@<threshold>`` at each; ``pck_by``, the name of the reference; ``counted`` instances; ``skipped``:
+        instances left out because the reference cannot be measured (an end is unlabelled, or both coincide).
+        A percentage over nothing is None.
 
     Raises:
-        LvtuneError: shapes that do not fit, or a skeleton without a torso.
+        LvtuneError: shapes that do not fit, or neither ends nor boxes to measure the reference by.
     """
     pred, truth, visible = np.asarray(pred, float), np.asarray(truth, float), np.asarray(visible) > 0
-    count = len(skeleton.keypoints)
-    shape = (len(visible), count)
-    if truth.shape != (*shape, 2) or pred.shape != truth.shape or visible.shape != shape:
-        raise LvtuneError(
-            f"predictions {pred.shape}, truth {truth.shape}, visibility {visible.shape}",
-            f"(N, {count}, 2), (N, {count}, 2), (N, {count}) for skeleton '{skeleton.name}'",
-            "predict and label with the same skeleton",
-        )
-    ends = torso or skeleton.torso
-    if ends is None:
-        raise LvtuneError(
-            f"skeleton '{skeleton.name}' without left_shoulder and right_hip",
-            "the two key points whose distance normalises PCK",
-            "pass torso=(i, j), or score by OKS-AP",
-        )
-    first, second = ends
-    length = np.linalg.norm(truth[:, first] - truth[:, second], axis=-1)
-    used = visible[:, first] & visible[:, second] & (length > 0)
-    counted = visible & used[:, None]
+    _check_shapes(pred, truth, visible, skeleton)
+    reference = reference_of(skeleton) if ends is None else Reference("given key points", ends)
+    length, measured = _lengths(reference, truth, visible, skeleton, boxes)
+    counted = visible & measured[:, None]
     with np.errstate(invalid="ignore"):
         distance = np.linalg.norm(pred - truth, axis=-1)
         hits = {t: distance <= t * length[:, None] for t in thresholds}
@@ -75,4 +92,39 @@ def pck(
             name: _percent(hit[:, k], counted[:, k]) for k, name in enumerate(skeleton.keypoints)
         }
     result["per_joint"] = result[f"per_joint@{thresholds[0]:g}"]
-    return {**result, "persons": int(used.sum()), "skipped": int(len(used) - used.sum())}
+    used = int(measured.sum())
+    return {**result, "pck_by": reference.name, "counted": used, "skipped": len(measured) - used}
+
+
+def _lengths(
+    reference: Reference, truth: np.ndarray, visible: np.ndarray, skeleton: Skeleton, boxes: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the reference length (N,) of each instance in pixels, and where it can be measured (N,)."""
+    if reference.ends is not None:
+        first, second = reference.ends
+        length = np.linalg.norm(truth[:, first] - truth[:, second], axis=-1)
+        return length, visible[:, first] & visible[:, second] & (length > 0)
+    if boxes is None:
+        raise UsageError(
+            f"skeleton '{skeleton.name}' without torso and head",
+            "two key points, or boxes, whose size normalises PCK",
+            "pass ends=(i, j) or boxes=, or score by pixel_errors",
+        )
+    length = np.linalg.norm(np.asarray(boxes, float)[:, 2:], axis=-1)
+    return length, length > 0
+
+
+def _check_shapes(pred: np.ndarray, truth: np.ndarray, visible: np.ndarray, skeleton: Skeleton) -> None:
+    count = len(skeleton.keypoints)
+    shape = (len(visible), count)
+    if truth.shape != (*shape, 2) or pred.shape != truth.shape or visible.shape != shape:
+        raise DataError(
+            f"predictions {pred.shape}, truth {truth.shape}, visibility {visible.shape}",
+            f"(N, {count}, 2), (N, {count}, 2), (N, {count}) for skeleton '{skeleton.name}'",
+            "predict and label with the same skeleton",
+        )
+
+
+def _percent(hits: np.ndarray, counted: np.ndarray) -> float | None:
+    total = int(counted.sum())
+    return 100.0 * int((hits & counted).sum()) / total if total else None

@@ -1,19 +1,22 @@
-"""Scores of poses in the picture on a split."""
+"""Scores poses in the picture on a split."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import DataError
 from lvtune.evaluation.inference import predict_split
-from lvtune.evaluation.scores import score_predictions
+from lvtune.evaluation.pixel_errors import P_CUTOFF
+from lvtune.evaluation.scores import main_score, score_predictions, scoring_of
 from lvtune.evaluation.task import SCORERS, Scores
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
     from lvtune.data.skeletons import Skeleton
     from lvtune.domains import Split
+
+_OF_PROTOCOL = ("ap", "ap_details", "box_format", "instances", "parts")
 
 
 @SCORERS.register("pose2d")
@@ -23,21 +26,23 @@ def score_poses(
     *,
     adapters: object = ...,
     skeleton: Skeleton | None = None,
-    category: str | None = "category",
+    category: Any = "category",
     flip_test: bool = True,
     batch_size: int = 32,
+    p_cutoff: float = P_CUTOFF,
 ) -> Scores:
-    """Predicts every person of a split and scores the predictions.
+    """Predicts every instance of a split and scores the predictions.
 
     Args:
         base: with or without an adapter attached.
-        split: what :meth:`lvtune.domains.Domain.open` gives; where it has a detector's boxes, both protocols are
+        split: from :meth:`lvtune.domains.Domain.open`; where it has a detector's boxes, both protocols are
             scored, and ``values["protocols"]`` holds AP under the name of each.
         adapters: as for :func:`lvtune.use_adapter`.
         skeleton: the key points predicted, where an adapter's differ from the base's.
-        category: ``category`` reads each person's own sentence; a name is used for all; None: the mean sentence.
+        category: ``category`` reads each instance's own sentence; a name is used for all; None: the mean sentence.
         flip_test: average with the mirrored picture.
         batch_size: pictures at a time.
+        p_cutoff: confidence from which a key point counts in ``px_cutoff``.
 
     Raises:
         LvtuneError: the split's key points are not the predicted ones.
@@ -45,26 +50,24 @@ def score_poses(
     skeleton = skeleton or base.skeleton
     if split.table.skeleton.keypoints != skeleton.keypoints:
         theirs = split.table.skeleton
-        raise LvtuneError(
+        raise DataError(
             f"data with {len(theirs.keypoints)} key points ({', '.join(theirs.keypoints[:3])}, ...)",
             f"the {len(skeleton.keypoints)} that are predicted ({', '.join(skeleton.keypoints[:3])}, ...)",
             "adapt with a method that trains a predictor for this skeleton, or choose another base",
         )
-    keypoints, scores = predict_split(
-        base,
-        split,
-        skeleton=skeleton,
-        adapters=adapters,
-        category=category,
-        flip_test=flip_test,
-        batch_size=batch_size,
-    )
-    values = score_predictions(split.table, keypoints, scores)
-    if split.detected is not None:
-        found = replace(split, table=split.detected, detected=None)
-        asked = {"skeleton": skeleton, "adapters": adapters, "category": category, "flip_test": flip_test}
-        detected = score_predictions(found.table, *predict_split(base, found, batch_size=batch_size, **asked), ("ap",))
-        parts = (values, detected | {"box_format": found.table.box_format})
-        kept = ("ap", "ap_details", "box_format", "parts")
-        values["protocols"] = {part["boxes"]: {k: part[k] for k in kept if k in part} for part in parts}
-    return Scores(keypoints, scores, values)
+    options: dict[str, Any] = {
+        "skeleton": skeleton, "adapters": adapters, "category": category, "flip_test": flip_test,
+        "batch_size": batch_size,
+    }  # fmt: skip
+    keypoints, scores = predict_split(base, split, **options)
+    values = score_predictions(split.table, keypoints, scores, p_cutoff=p_cutoff)
+    values |= {"main": main_score(split.table.skeleton), "scoring": scoring_of(split.table.skeleton)}
+    if split.detected is None:
+        return Scores(keypoints, scores, values)
+    found = replace(split, table=split.detected, detected=None)
+    points = predict_split(base, found, **options)
+    detected = score_predictions(found.table, *points, ("ap",)) | {"box_format": found.table.box_format}
+    values["protocols"] = {
+        part["boxes"]: {name: part[name] for name in _OF_PROTOCOL if name in part} for part in (values, detected)
+    }
+    return Scores(keypoints, scores, values, detected=Scores(*points, detected))

@@ -1,14 +1,14 @@
-"""Procrustes alignment: the rotation, size and shift that bring predicted points closest to the true ones."""
+"""Aligns predicted points with true ones by rotation, size and shift (Procrustes)."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import DataError
 
 
 def align(pred: np.ndarray, truth: np.ndarray, *, reflect: bool = False) -> np.ndarray:
-    """Predictions moved onto the truth by the similarity with the least squared distance.
+    """Moves predictions onto the truth by the similarity transform with the least squared distance.
 
     Args:
         pred: (N, K, D) points.
@@ -17,15 +17,14 @@ def align(pred: np.ndarray, truth: np.ndarray, *, reflect: bool = False) -> np.n
             in depth then counts as right.
 
     Returns:
-        (N, K, D) in the truth's coordinates and unit; all points on the truth's centre where a prediction is one
-        single point.
+        (N, K, D) in the truth's coordinates and unit. A prediction whose points coincide moves to the truth's centre.
 
     Raises:
         LvtuneError: shapes that do not fit.
     """
     pred, truth = np.asarray(pred, float), np.asarray(truth, float)
     if pred.ndim != 3 or pred.shape != truth.shape:
-        raise LvtuneError(
+        raise DataError(
             f"predictions {pred.shape} to align with {truth.shape}", "two arrays (N, K, D) of one shape",
             "give one prediction for each truth",
         )  # fmt: skip

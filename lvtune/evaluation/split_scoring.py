@@ -1,4 +1,4 @@
-"""Scores any split as its task says."""
+"""Predicts and scores a split by the scorer of its task."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ __all__ = ["hand_scoring", "pose_scoring", "score_split"]
 
 
 def score_split(base: Base, split: Split, **options: Any) -> Scores:
-    """Predicts a split and scores the predictions as its task says; ``options`` as for :func:`score_poses`."""
+    """Predicts a split and scores the predictions by the scorer of its task; ``options`` as for `score_poses`."""
     return SCORERS.get(split.task)(base, split, **options)

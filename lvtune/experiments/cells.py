@@ -10,9 +10,9 @@ from typing import Any
 
 from lvtune.adapters.method_registry import METHODS
 from lvtune.api.recipe import Recipe
-from lvtune.config.nested import merge_tables
 from lvtune.config.options import TrainOptions
-from lvtune.config.schema import hints_of
+from lvtune.config.schema import hints_of, with_new_names
+from lvtune.config.tables import merge
 from lvtune.config.yaml_files import read_yaml
 from lvtune.core.errors import UsageError
 from lvtune.core.registry import suggest
@@ -107,14 +107,15 @@ def _split(text: str) -> list[list[str]]:
 
 def _variant(words: Sequence[str]) -> Variant:
     method, *options = words
-    own, shared = list(hints_of(METHODS.get(method).Config)), list(hints_of(TrainOptions))
+    config = METHODS.get(method).Config
+    own, shared = list(hints_of(config)), list(hints_of(TrainOptions))
     changes: dict[str, Any] = {"method": method}
     for word in options:
         name, equals, value = word.partition("=")
         name = name.strip().replace("-", "_")
         if not equals:
             raise UsageError(f"'{method}:{word}'", "options as name=value", f"such as {method}:lr=1e-3")
-        if name in own:
+        if name in own or with_new_names(config, {name: value})[1]:
             place = ("method_options", name)
         elif name in shared:
             place = ("train", name)
@@ -126,7 +127,7 @@ def _variant(words: Sequence[str]) -> Variant:
         nested: Any = value
         for key in reversed(place):
             nested = {key: nested}
-        changes = merge_tables(changes, nested)
+        changes = merge(changes, nested, Recipe)
     return Variant(method + (f":{','.join(options)}" if options else ""), changes)
 
 
@@ -187,5 +188,5 @@ def _cell(
         own["data"] = {"shots": shots}
     if lr is not None:
         own["train"] = {"lr": lr}
-    recipe = Recipe.from_dict(merge_tables(merge_tables(shared, variant.changes), own))
+    recipe = Recipe.from_dict(merge(merge(shared, variant.changes, Recipe), own, Recipe))
     return Cell(variant, shots, seed, lr, folder, recipe)

@@ -8,8 +8,9 @@ from typing import Any
 
 from lvtune.api.recipe import Recipe
 from lvtune.api.report_data import environment
-from lvtune.config.nested import merge_tables
+from lvtune.config.tables import merge
 from lvtune.core.errors import TrainingError, UsageError
+from lvtune.evaluation.metrics import goodness
 from lvtune.experiments.cell_runner import (
     Say,
     failure_of,
@@ -22,7 +23,7 @@ from lvtune.experiments.cell_runner import (
 from lvtune.experiments.cells import ALL, Cell, Variant, cells_of, variants_of
 from lvtune.experiments.comparison_page import write_comparison
 from lvtune.experiments.launch_processes import meet, rank, world_size
-from lvtune.experiments.result_rows import goodness, summary_of
+from lvtune.experiments.result_rows import summary_of
 
 OUT = Path("lvtune-out") / "compare"
 METHODS = "vlpose-light,full"
@@ -60,8 +61,8 @@ def compare(
         say: receives a line of progress.
 
     Returns:
-        ``out``, ``base``, ``domain``, ``main`` (key of the main score), ``target_name``, ``source_name``, ``cells``
-        (one row per run, :func:`lvtune.experiments.result_rows.row_of`), ``summary`` (one line per variant, shots and
+        ``out``, ``base``, ``domain``, ``main`` (key of the main score), ``scoring`` (how PCK and AP are computed),
+        ``target_name``, ``source_name``, ``cells`` (one row per run, :func:`lvtune.experiments.result_rows.row_of`), ``summary`` (one line per variant, shots and
         learning rate, :func:`lvtune.experiments.result_rows.summary_of`), ``failed`` (name of the cell to the three
         parts of an error), ``shared`` and ``versions``. With ``dry_run`` the rows say which cells are finished. Empty
         in a further process of a launch.
@@ -108,7 +109,7 @@ def _search_cells(shared: Mapping[str, Any], compared: Sequence[Variant], grid: 
         raise UsageError(f"a search among {len(grid['lrs'])} learning rates", "at least two",
                          "give --lrs 3e-4,1e-3,3e-3")  # fmt: skip
     own = {"seeds": grid["seeds"][:1], "out": grid["out"] / "search"}
-    on_val = merge_tables(shared, {"evaluate": {"split": "val", "also": ()}})
+    on_val = merge(shared, {"evaluate": {"split": "val", "also": ()}})
     return [cell for cell in cells_of(on_val, compared, **{**grid, **own}) if cell.lr is not None]
 
 
@@ -137,7 +138,7 @@ def _write(
         "out": str(out),
         "base": cells[0].recipe.base,
         "domain": cells[0].recipe.domain,
-        **{name: first.get(name) for name in ("main", "target_name", "source_name")},
+        **{name: first.get(name) for name in ("main", "scoring", "target_name", "source_name")},
         "cells": done,
         "summary": summary_of(done),
         "failed": failures(cells, rows),

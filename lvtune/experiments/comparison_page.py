@@ -84,7 +84,7 @@ def html(values: Mapping[str, Any]) -> str:
         costs=_by_shots(cost_rows(values)),
         failed=[f"{name}: {'; '.join(why.values())}" for name, why in values["failed"].items()],
         runs=_runs(values["cells"]),
-        runs_text=f"Scores: {title_of(main)}." if is_done else "",
+        runs_text=f"Scores: {title_of(main, values)}." if is_done else "",
         versions=[(name, str(text), "") for name, text in values["versions"].items()],
     )
 
@@ -96,8 +96,8 @@ def _figure_text(main: str) -> str:
 
 def _words(values: Mapping[str, Any]) -> dict[str, str]:
     return {
-        "source": f"source {title_of(values['main'])}",
-        "target": f"target {title_of(values['main'])}",
+        "source": f"source {title_of(values['main'], values)}",
+        "target": f"target {title_of(values['main'], values)}",
         "size": "trained parameters",
         "title": f"{values['base']} on {values['target_name']}",
     }

@@ -89,7 +89,7 @@ def introduction(values: Mapping[str, Any]) -> str:
     if not values["summary"]:
         return "No run was finished."
     names = [f"{side}: {values[f'{side}_name']}" for side in ("target", "source") if values[f"{side}_name"]]
-    parts = [f"{'; '.join(names)}." if names else "", f"Score: {title_of(values['main'])}.", _INTERVAL, _AHEAD]
+    parts = [f"{'; '.join(names)}." if names else "", f"Score: {title_of(values['main'], values)}.", _INTERVAL, _AHEAD]
     if is_less_better(values["main"]):
         parts.append("The score is an error: lower is better, and a negative lead is an improvement.")
     if any(line["lr"] is None for line in values["summary"]):

@@ -22,8 +22,8 @@ from lvtune.api.recipe import TEXT_ONLY, Recipe
 from lvtune.core.errors import DataError, UsageError
 from lvtune.core.files import write_text
 from lvtune.domains import Split
+from lvtune.evaluation.metrics import goodness
 from lvtune.evaluation.split_scoring import score_split
-from lvtune.experiments.result_rows import goodness
 from lvtune.hub.starts import warm_start
 from lvtune.patcher.attaching import attach
 from lvtune.training.loop import tune

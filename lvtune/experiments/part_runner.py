@@ -40,7 +40,7 @@ def adapt_parts(recipe: Recipe, folder: Path, say: Say) -> None:
 
 def _run(recipe: Recipe, folder: Path, say: Say) -> dict[str, Any]:
     from lvtune.api.evaluating import evaluate
-    from lvtune.bases.base_registry import load_base
+    from lvtune.hub.adapter_loading import load_base_for
 
     parts = {name: get_domain(name) for name in recipe.domain.split("+")}
     places = folders_of(parts, recipe.data.data)
@@ -54,7 +54,7 @@ def _run(recipe: Recipe, folder: Path, say: Say) -> dict[str, Any]:
         say(f"testing on {name}")
         data = replace(data_of(name), source_data=None, source_domain=None)
         # the seed makes a base with random weights the same again
-        base = load_base(recipe.base, recipe.weights, seed=recipe.seed)
+        base = load_base_for(folder, recipe.base, recipe.weights, seed=recipe.seed)
         scores = evaluate(base, folder, name, data=data, flip_test=options.flip_test, batch_size=options.batch_size,
                           device=recipe.device)["target"]  # fmt: skip
         values["parts"][name] = {key: scores[key] for key in values["parts"][first] if key in scores}

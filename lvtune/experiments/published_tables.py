@@ -15,9 +15,9 @@ from typing import Any
 
 from lvtune.adapters.method_registry import METHODS
 from lvtune.api.recipe import Recipe
-from lvtune.config.nested import flatten
 from lvtune.config.schema import build, raise_problems
-from lvtune.config.yaml_files import ROW_KEYS, read_whole_yaml, recipe_folders
+from lvtune.config.tables import flatten, without_replaced
+from lvtune.config.yaml_files import ROW_KEYS, read_whole_yaml, recipe_folder
 from lvtune.core.errors import DataError, UsageError
 from lvtune.core.registry import suggest
 from lvtune.experiments.recipe_settings import NO_EFFECT
@@ -141,7 +141,7 @@ class Table:
 
 def list_tables() -> list[str]:
     """Returns the names of the shipped tables."""
-    return sorted({file.parent.name for folder in recipe_folders() for file in folder.glob("*/table.yaml")})
+    return sorted(file.parent.name for file in recipe_folder().glob("*/table.yaml"))
 
 
 def load_table(name: str) -> Table:
@@ -153,7 +153,7 @@ def load_table(name: str) -> Table:
     Raises:
         LvtuneError: there is no such table, or one of its files is wrong.
     """
-    places = [Path(name), *(folder / name for folder in recipe_folders())]
+    places = [Path(name), recipe_folder() / name]
     folder = next((place for place in places if (place / "table.yaml").is_file()), None)
     if folder is None:
         known = list_tables()
@@ -241,7 +241,7 @@ def differences(row: Row, report: Mapping[str, Any]) -> list[str]:
     """Returns the options in which a run differs from its row, such as ``train.steps``."""
     recipe = Recipe.from_dict(row.recipe)
     wanted = flatten(recipe.resolved(METHODS.get(recipe.method).defaults).to_dict())
-    given = flatten(report.get("recipe") or {})
+    given = flatten(without_replaced(report.get("recipe") or {}, Recipe))
     # a run writes its objective into the recipe even where the row leaves it to the base
     free = _FREE if recipe.objective else (*_FREE, "objective")
     names = [name for name in dict.fromkeys([*wanted, *given]) if name not in free]

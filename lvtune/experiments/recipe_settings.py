@@ -6,7 +6,7 @@ from typing import Any
 
 from lvtune.adapters.method_registry import METHODS
 from lvtune.api.recipe import Recipe
-from lvtune.config.nested import flatten
+from lvtune.config.tables import flatten
 
 NO_EFFECT = ("out", "device", "look", "train.workers", "train.checkpoint_every", "evaluate.batch_size")
 """Options that change no result: runs that differ in them alone are the same."""

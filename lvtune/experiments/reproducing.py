@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lvtune.api.recipe import Recipe
+from lvtune.config.tables import merge
 from lvtune.core.errors import LvtuneError, UsageError
 from lvtune.core.registry import suggest
 from lvtune.evaluation.intervals import mean_and_deviation
@@ -122,7 +123,7 @@ def recipe_of(
     recipe = replace(recipe, seed=seed, data=replace(options, **own))
     recipe = replace(recipe, weights=_weights(table, row, recipe, runs, weights or {}))
     for name, value in (changes or {}).items():
-        recipe = Recipe.from_dict(_with(recipe.to_dict(), name, value))
+        recipe = Recipe.from_dict(merge(recipe.to_dict(), _nested(name, value), Recipe))
     return recipe
 
 
@@ -151,10 +152,10 @@ def _folder(domain: str, folders: Mapping[str, str], given: str | None) -> str |
     return folders.get(names[0], given) if len(names) == 1 else given
 
 
-def _with(values: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
-    """Returns nested options with one of them set by its dotted name."""
-    first, _, rest = name.partition(".")
-    return {**values, first: _with(dict(values.get(first) or {}), rest, value) if rest else value}
+def _nested(name: str, value: Any) -> dict[str, Any]:
+    """Returns a value under a dotted name as nested tables."""
+    outer, _, rest = name.partition(".")
+    return {outer: _nested(rest, value) if rest else value}
 
 
 def _line(table: Table, row: Row, runs: Path, problem: LvtuneError | None) -> dict[str, Any]:

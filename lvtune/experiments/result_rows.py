@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from lvtune.evaluation.intervals import difference, spread_of
-from lvtune.viz.score_words import is_less_better
+from lvtune.evaluation.metrics import goodness, is_less_better
 
 FIGURES = ("target", "source", "source_off", "retention_on", "retention_off", "gap_closed", "gained", "at_start",
            "gained_at_start", "gained_by_tuning", "seconds_per_step", "peak_memory_mb",
@@ -48,6 +48,7 @@ def row_of(report: Mapping[str, Any]) -> dict[str, Any]:
         "seconds": seconds["tune"],
         "seconds_per_step": report["seconds_per_step"],
         "main": main,
+        "scoring": report.get("scoring"),
         "target": score(target, "after_on"),
         "source": score(source, "after_on"),
         "source_off": score(source, "after_off"),
@@ -109,13 +110,6 @@ def summary_of(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         apart = None if line is first else difference(mine, theirs)
         line["ahead"] = None if apart is None else asdict(apart)
     return lines
-
-
-def goodness(main: str, score: float | None) -> float:
-    """Returns a number that is higher for a better score: errors with their sign turned, a missing score lowest."""
-    if score is None:
-        return float("-inf")
-    return -score if is_less_better(main) else score
 
 
 def _goodness(line: Mapping[str, Any]) -> float:

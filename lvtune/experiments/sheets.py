@@ -70,11 +70,13 @@ def category_sheet(
 
 def _recipe(run: Path) -> Any:
     from lvtune.api.recipe import Recipe
+    from lvtune.config.tables import without_replaced
 
     file = run / "report.json"
     if not file.is_file() or not (run / "adapter_model.safetensors").is_file():
         raise UsageError(f"{run} without a report and an adapter", "a folder that lvtune adapt left", "check the path")
-    return Recipe.from_dict(json.loads(file.read_text(encoding="utf-8"))["recipe"])
+    values = json.loads(file.read_text(encoding="utf-8"))["recipe"]
+    return Recipe.from_dict(without_replaced(values, Recipe))
 
 
 def _one_of_each(split: Split, most: int) -> list[int]:
@@ -87,13 +89,12 @@ def _one_of_each(split: Split, most: int) -> list[int]:
 def _predict(recipe: Any, adapter: Path | None, part: Split) -> tuple[np.ndarray, np.ndarray, Any]:
     """Predicts key points (n, K, 2) with scores (n, K), and returns them with their skeleton."""
     from lvtune.adapters.adapter import Adapter
-    from lvtune.bases.base_registry import load_base
     from lvtune.evaluation.choosing import choose
     from lvtune.evaluation.inference import predict_split
-    from lvtune.hub.adapter_loading import load_adapter
+    from lvtune.hub.adapter_loading import load_adapter, load_base_for
     from lvtune.patcher.attaching import attach
 
-    base = load_base(recipe.base, recipe.weights, seed=recipe.seed)
+    base = load_base_for(adapter, recipe.base, recipe.weights, seed=recipe.seed)
     options = recipe.evaluate
     if adapter is None:
         return (*predict_split(base, part, category=None, flip_test=options.flip_test), base.skeleton)

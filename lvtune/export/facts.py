@@ -73,7 +73,7 @@ def facts_of(
             "floor": FLOOR,
             "ceiling": CEILING,
         },
-        "skeleton": {**skeleton.to_dict(), "flip": list(skeleton.flip_index)},
+        "skeleton": {**skeleton.to_dict(), "flip": list(skeleton.flip_index) if skeleton.mirrors else None},
     }
 
 

@@ -114,9 +114,11 @@ def widened(base: Base) -> VitPoseForPoseEstimation:
     Raises:
         LvtuneError: the head is wider.
     """
+    from lvtune.bases.vit_positions import bake_positions
     from lvtune.bases.vitpose import build_model
 
     model = cast("VitPoseForPoseEstimation", base.copy_model().eval())
+    bake_positions(model)
     if model.config.use_simple_decoder:
         return model
     channels = base.stages[0].channels, base.stages[1].channels

@@ -10,7 +10,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from lvtune.evaluation.metrics import MEANING, METRICS, imitation, main_of, without_nulls
+from lvtune.evaluation.metrics import METRICS, imitation, main_of, meaning_of, metric_name, without_nulls
 from lvtune.storage.adapter_config import shareable
 from lvtune.storage.made_of import made_of
 
@@ -87,10 +87,10 @@ def card_data(config: Mapping[str, Any], report: Mapping[str, Any], at: Publicat
             dataset_type=_slug(domain or "custom"),
             dataset_name=str(report.get("target_name") or domain or "custom"),
             metric_type=key,
-            metric_name=name,
+            metric_name=metric_name(key, report),
             metric_value=round(after[key], 2),
         )
-        for key, name in METRICS.items()
+        for key in METRICS
         if after.get(key) is not None
     ]
     tags = ["lvtune", "pose-estimation", "adapter", config["method"], *([_slug(domain)] if domain else []), *at.tags]
@@ -131,27 +131,31 @@ def _summary(config: Mapping[str, Any], report: Mapping[str, Any]) -> str:
 
 
 def _scores(report: Mapping[str, Any]) -> str:
-    rows, main = [], main_of(report)
+    rows, main, reasons = [], main_of(report), report.get("reasons") or {}
+    told = [state for state in _STATES if any((report.get(w) or {}).get(state) for w in ("target", "source"))]
     for where in ("target", "source"):
         sides = report.get(where) or {}
         name = report.get(f"{where}_name")
-        for key, metric in METRICS.items():
-            values = [(sides.get(state) or {}).get(key) for state in _STATES]
+        for key in METRICS:
+            values = [(sides.get(state) or {}).get(key) for state in told]
             if any(value is not None for value in values):
                 label = f"{where}: {plain_text(name)}" if name else where
-                rows.append([label, metric, *("–" if value is None else f"{value:.1f}" for value in values)])
+                cells = ("–" if value is None else f"{value:.1f}" for value in values)
+                rows.append([label, metric_name(key, report, where), *cells])
     if not rows:
         return ""
     lines = [
         "## Scores",
         "",
-        f"In percent or mm, on the test split. {MEANING[main]}",
+        f"In percent, pixels or mm, on the test split. {meaning_of(report)}",
         "",
     ]
-    lines += table(["data", "metric", *_STATES.values()], rows)
+    lines += table(["data", "metric", *(_STATES[state] for state in told)], rows)
+    if reasons.get("target.before"):
+        lines += ["", f"There is no score before: {plain_text(reasons['target.before'])}."]
     gap = report.get("gap_closed")
     if gap is not None:
-        lines += ["", f"{100 * gap:.1f} % of the gap between target and source {METRICS[main]} is closed."]
+        lines += ["", f"{100 * gap:.1f} % of the gap between target and source {metric_name(main, report)} is closed."]
     return "\n".join(lines)
 
 
@@ -165,7 +169,7 @@ def _picture(at: Publication) -> str:
 
 
 def _usage(config: Mapping[str, Any], at: Publication) -> str:
-    name = code(config["base"]["name"])
+    name, size = code(config["base"]["name"]), tuple(config["base"]["input_size"])
     categories = list(config.get("prompts") or {})
     category = f', category="{code(categories[0])}"' if categories else ""
     hint = "  # category left out: the mean of all sentences" if categories else ""
@@ -174,7 +178,7 @@ def _usage(config: Mapping[str, Any], at: Publication) -> str:
 
 ```python
 import lvtune
-base = lvtune.load_base("{name}")
+base = lvtune.load_base("{name}", input_size={size})
 adapter = lvtune.load_adapter("{source}", base)
 with lvtune.attach(base, adapter):
     heatmaps = base(pixel_values{category}){hint}

@@ -224,7 +224,7 @@ class AdapterPool:
         with self._lock:
             self._recount_moved()
             self._make_room(name, own)
-            one = _Loaded(attach(self.base, adapter, name=name, active=False), own, users=1)
+            one = _Loaded(attach(self.base, adapter, name=name, active=False, full_precision=False), own, users=1)
             self._loaded[name] = one
             self._bytes += self._new_bytes(own)
             self._held.update(own.keys())

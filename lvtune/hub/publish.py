@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from lvtune.adapters.adapter import Adapter
 from lvtune.core.errors import LvtuneError
+from lvtune.core.strict_json import canonical_json, strict_json
 from lvtune.hub.address import Address, client, repository, revisions
 from lvtune.hub.card import Publication, card_data, is_untouched, model_card
 from lvtune.hub.remote import REPORT_FILE
 from lvtune.hub.remote_errors import CLIENT_ERRORS, explain, no_token
 from lvtune.storage import adapter_file
 from lvtune.storage.adapter_config import shareable
-from lvtune.storage.container import canonical_json, strict_json
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo, HfApi, ModelCard

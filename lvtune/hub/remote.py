@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from lvtune.core.errors import LvtuneError
 from lvtune.core.files import user_errors
+from lvtune.core.tensor_file import MAX_HEADER
 from lvtune.hub.address import CLIENT, Address, address_of, client, repository, revisions
 from lvtune.hub.remote_errors import CLIENT_ERRORS, explain, is_unreachable
 from lvtune.storage import adapter_file
-from lvtune.storage.container import MAX_HEADER
 
 if TYPE_CHECKING:
     pass

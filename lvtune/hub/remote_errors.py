@@ -21,7 +21,7 @@ from huggingface_hub.errors import (
 )
 
 from lvtune.core.errors import LvtuneError
-from lvtune.storage.container import short
+from lvtune.core.text import short
 
 if TYPE_CHECKING:
     from lvtune.hub.address import Address

@@ -86,4 +86,6 @@ def list_starts() -> list[str]:
 
 
 def _take_over(adapter: nn.Module, base: Base, source: str) -> None:
-    adapter.take_over(load_adapter(source, base).to(base.device), base)
+    # an adapter of a ViT suits every input size, if not equally well; whether it helps is measured
+    start = load_adapter(source, base, any_input_size=True)
+    adapter.take_over(start.to(base.device), base)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from lvtune.core.errors import NetworkError, UsageError
-from lvtune.core.network import quick_failure
+from lvtune.core.network import why_unreachable
 from lvtune.core.registry import Registry
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class TextEncoder(Protocol):
 
 
 Loader = Callable[[str | None], TextEncoder]
-ENCODERS: Registry[Loader] = Registry("text encoder", listing="lvtune list text-encoders")
+ENCODERS: Registry[Loader] = Registry("text encoder", "lvtune list text-encoders", group="lvtune.text_encoders")
 """Name to ``loader(source)``; a source of None means the encoder's default weights."""
 
 
@@ -57,7 +57,8 @@ def register_text_encoder(name: str, width: int | None = None) -> Callable[[Load
 
 def usual_width(name: str) -> int | None:
     """Returns the width of an encoder's token states with its default weights; None if the width is not registered."""
-    return _WIDTHS.get(name)
+    # an encoder of another package registers its width when it is loaded
+    return _WIDTHS.get(name) if name in ENCODERS else None
 
 
 def list_text_encoders() -> list[str]:
@@ -141,19 +142,21 @@ def _load(name: str, source: str, model_class: str, hint: str = "") -> tuple[Any
     if not Path(source).is_dir() and (Path(source).is_absolute() or source.startswith(".")):
         raise UsageError(f"no folder {source} for text encoder '{name}'", "a model saved by transformers",
                          "check the path")  # fmt: skip
-    with quiet(), quick_failure(source) as why:
-        try:
+    why = why_unreachable(source)
+    is_local = why is not None
+    try:
+        with quiet():
             model, report = getattr(transformers, model_class).from_pretrained(
-                source, dtype="float32", output_loading_info=True
+                source, dtype="float32", output_loading_info=True, local_files_only=is_local
             )
-            tokenizer = transformers.AutoTokenizer.from_pretrained(source)
-        except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-            first = str(error).strip().split("\n", maxsplit=1)[0][:160]
-            kind = NetworkError if why else UsageError
-            raise kind(
-                f"text encoder '{name}' from {source}: {why or first}", f"a {model_class} on the Hub or in a folder",
-                hint or f"go online once, or download {source} and give '{name}:FOLDER'",
-            ) from None  # fmt: skip
+            tokenizer = transformers.AutoTokenizer.from_pretrained(source, local_files_only=is_local)
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        first = str(error).strip().split("\n", maxsplit=1)[0][:160]
+        kind = NetworkError if why else UsageError
+        raise kind(
+            f"text encoder '{name}' from {source}: {why or first}", f"a {model_class} on the Hub or in a folder",
+            hint or f"go online once, or download {source} and give '{name}:FOLDER'",
+        ) from None  # fmt: skip
     if report["missing_keys"]:
         raise UsageError(
             f"{source}, which lacks {len(report['missing_keys'])} weights of text encoder '{name}' "

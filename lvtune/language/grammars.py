@@ -167,15 +167,9 @@ def sentence_grammar(domain: str, sentences: Mapping[str, str]) -> Grammar:
 
 
 def _read(file: Path) -> Grammar:
-    import yaml
+    from lvtune.config.bounded_yaml import read_yaml_file
 
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"grammar {file} ({error.strerror or error})", "a YAML file", "check the path") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"grammar {file}: {reason}", "a YAML file", "correct the file there") from error
+    values = read_yaml_file(file, "grammar")
     if not isinstance(values, dict) or not {"templates", "slots"} <= set(values):
         raise _fault(file, "no tables `templates` and `slots`", "both", "see `lvtune list grammars` for an example")
     unknown = next((key for key in values if key not in _KEYS), None)

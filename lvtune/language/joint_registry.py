@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -11,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lvtune.core.registry import Registry
+from lvtune.core.tensor_file import hash_tensors
 
 
 @runtime_checkable
@@ -69,11 +69,7 @@ def load_joint_encoder(name: str) -> JointEncoder:
 
 def weights_key(model: torch.nn.Module) -> str:
     """Returns the sha256 over names, types, shapes and bytes of a model's tensors."""
-    digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
+    return hash_tensors(model.state_dict().items())
 
 
 def resized(images: Tensor, size: tuple[int, int]) -> Tensor:

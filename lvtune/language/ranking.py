@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lvtune.core.errors import NetworkError, UsageError
-from lvtune.core.network import quick_failure
+from lvtune.core.network import why_unreachable
 from lvtune.language.encoders import quiet
 
 RANKER = "openai/clip-vit-base-patch32"
@@ -107,11 +107,15 @@ def load_towers(source: str, purpose: str, hint: str) -> tuple[Any, Any, Any]:
     wanted = "a CLIP or SigLIP saved by transformers, in a folder or on the Hub"
     if not Path(source).is_dir() and (Path(source).is_absolute() or source.startswith((".", "~"))):
         raise UsageError(f"no folder {source} {purpose}", wanted, f"check the path ({hint})")
-    with quiet(), quick_failure(source) as why:
+    why = why_unreachable(source)
+    local: dict[str, Any] = {"local_files_only": why is not None}
+    with quiet():
         try:
-            model, report = transformers.AutoModel.from_pretrained(source, dtype="float32", output_loading_info=True)
-            processor = transformers.AutoImageProcessor.from_pretrained(source)
-            tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+            model, report = transformers.AutoModel.from_pretrained(
+                source, dtype="float32", output_loading_info=True, **local
+            )
+            processor = transformers.AutoImageProcessor.from_pretrained(source, **local)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(source, **local)
         except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
             kind = NetworkError if why else UsageError

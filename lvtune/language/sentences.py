@@ -113,13 +113,9 @@ def own_sentences(sentences: Mapping[str, str], given: Mapping[str, str] | str |
 
 
 def _read(path: Path) -> dict[str, str]:
-    import yaml
+    from lvtune.config.bounded_yaml import read_yaml_file
 
-    try:
-        table = yaml.safe_load(path.expanduser().read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())[:120]
-        raise DataError(f"sentences in {path} ({reason})", "a YAML or JSON file", "check the file") from None
+    table = read_yaml_file(path.expanduser(), "sentences in")
     if not isinstance(table, dict) or not all(isinstance(part, str) for pair in table.items() for part in pair):
         raise DataError(f"sentences in {path}", "a table of categories and sentences",
                         "write `sketch: a sketch of a human` lines")  # fmt: skip

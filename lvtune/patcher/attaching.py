@@ -52,16 +52,21 @@ class Attachment:
         self.detach()
 
 
-def attach(base: nn.Module, adapter: nn.Module, name: str = "default", *, active: bool = True) -> Attachment:
-    """Attaches an adapter; it becomes the active one. All or nothing: an error leaves the base as it was.
+def attach(
+    base: nn.Module, adapter: nn.Module, name: str = "default", *, active: bool = True, full_precision: bool = True
+) -> Attachment:
+    """Attaches an adapter, which becomes the active one. An error leaves the base as it was.
 
-    The adapter moves to the base's device and floating dtype, and takes over its mode (training or not).
+    The adapter moves to the base's device and takes over its mode (training or evaluation). Over a base in bfloat16
+    or float16 it computes with float32 weights, so that small updates are not lost; outputs are in the base's type.
 
     Args:
         base: a base, or a plain ``transformers.VitPoseForPoseEstimation`` (compiled or not).
         adapter: from :func:`lvtune.create_adapter` or :func:`lvtune.load_adapter`.
         name: to select and detach it by.
-        active: whether it acts where nobody chooses; otherwise the one before stays active, or the bare base does.
+        active: if True, it acts where nobody chooses; otherwise the one before stays active, or the bare base does.
+        full_precision: False converts the adapter to the base's own floating type, which halves the memory of an
+            adapter that is only used, not tuned.
 
     Raises:
         LvtuneError: the name is taken; the adapter does not fit the base.
@@ -75,7 +80,7 @@ def attach(base: nn.Module, adapter: nn.Module, name: str = "default", *, active
     with _changing:
         ledger = _ledger(view.model) or Ledger(view)
         _check_free(ledger, name, adapter)
-        ledger.add(name, adapter, view, active)
+        ledger.add(name, adapter, view, active, full_precision)
     return Attachment(name, adapter, ledger)
 
 
@@ -123,7 +128,7 @@ def acting(base: nn.Module) -> nn.Module | None:
         raise LvtuneError("a call under one adapter per sample", "one adapter for all", "choose one with use_adapter")
     if ledger is None:
         return None
-    return ledger.adapters.get(ledger.active if selection.adapters is ... else selection.adapters)
+    return ledger.adapters.get(ledger.attached.active if selection.adapters is ... else selection.adapters)
 
 
 @contextlib.contextmanager

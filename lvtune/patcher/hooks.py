@@ -1,65 +1,86 @@
-"""The hooks on a base's modules that let the selected adapters act.
+"""The hooks on a base's modules. Here the selected adapters act; :class:`AddToOutputHook` adds LoRA's differences.
 
-A hook belongs to a module, not to an adapter: however many adapters change a module in the same way, one hook looks up
+A hook belongs to a module, not to an adapter. However many adapters change a module in the same way, one hook looks up
 which of them acts in this call. It knows its place by a number, its site; an adapter's plan maps sites and kinds of
-change to what it does there. No hook ever sees an adapter's name: compiled code that ran under one adapter runs
-under any of the same shape.
+change to what the adapter does there. No hook sees an adapter's name, so compiled code that ran under one adapter runs
+under any other of the same shape.
 """
 
 from __future__ import annotations
 
-import functools
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from lvtune.bases.changes import Call
-from lvtune.patcher.routing import Key, Routing, joined
-
-if TYPE_CHECKING:
-    from lvtune.patcher.ledger import Ledger
-
-
-def shadow(module: nn.Module, name: str, replacement: Callable[..., Any]) -> Callable[[], None]:
-    """Puts ``replacement(original, ...)`` in front of a method, on the instance only; returns what undoes it."""
-    before = module.__dict__.get(name)
-    original = getattr(module, name)
-    # wraps keeps the signature, which transformers reads
-    module.__dict__[name] = functools.wraps(original)(functools.partial(replacement, original))
-
-    def undo() -> None:
-        if before is None:
-            module.__dict__.pop(name, None)
-        else:
-            module.__dict__[name] = before
-
-    return undo
+from lvtune.bases.nested_outputs import joined
+from lvtune.patcher.calls import CallRouter
+from lvtune.patcher.routing import Key, Part, Routing
+from lvtune.patcher.shadows import Shadow
 
 
-def _output_hook(ledger: Ledger, module: nn.Module, site: int) -> Callable[[], None]:
-    keys = [(site, kind) for kind in ("add", "extend", "drop")]
+class Hook(ABC):
+    """Lets adapters act at one module, in the ways that its class names.
 
-    def hook(module: nn.Module, args: tuple, output: Tensor) -> Tensor:
-        routing = ledger.current()
-        if len(routing.parts) > 1:
-            return _added_by_part(routing, keys[0], args[0], output)
-        plan = routing.parts[0].plan
-        delta, rows, count = (plan.get(key) for key in keys)
-        if delta is not None:
-            output = output + delta(args[0])
-        if rows is not None:
-            output = torch.cat([output, rows().expand(output.shape[0], -1, -1)], dim=1)
-        return output if count is None else output[:, count() :]
+    Args:
+        calls: says which adapter acts in the call under way.
+        module: of the base.
+        site: number of the place.
+    """
 
-    # in front of transformers' own output-capturing hook, which must see what comes of the changes
-    return module.register_forward_hook(hook, prepend=True).remove
+    kinds: ClassVar[tuple[str, ...]]
+    """Kinds of change that it carries out."""
+
+    def __init__(self, calls: CallRouter, module: nn.Module, site: int) -> None:
+        self.calls = calls
+        self.keys: dict[str, Key] = {kind: (site, kind) for kind in self.kinds}
+        """Kind to the key under which plans hold it; one object for all plans."""
+        self.owners: set[str] = set()
+        """Names of the adapters that act here; the hook is taken off with the last of them."""
+        self.shadow: Shadow | None = None
+        """The function in front of the module's forward, where the hook needs one."""
+        self.remove = self.put_on(module)
+        """Takes the hook off."""
+
+    @abstractmethod
+    def put_on(self, module: nn.Module) -> Callable[[], None]:
+        """Puts the hook on its module; returns what takes it off."""
 
 
-def _added_by_part(routing: Routing, key: Key, x: Tensor, output: Any) -> Any:
-    """Each adapter's addition to its own samples; other changes of outputs are only ever made to one adapter's."""
-    acting = [(part, part.plan[key]) for part in routing.parts if key in part.plan]
+class AddToOutputHook(Hook):
+    """Adds to what a module gives: y becomes y + delta(x), as for LoRA, biases and bottlenecks.
+
+    Then appends the rows of deep visual prompts to keys or values, or drops inserted tokens.
+    """
+
+    kinds = ("add", "extend", "drop")
+
+    def put_on(self, module: nn.Module) -> Callable[[], None]:
+        """A forward hook in front of transformers' own, which capture outputs and must see the changed one."""
+        add, extend, drop = (self.keys[kind] for kind in self.kinds)
+        calls = self.calls
+
+        def hook(module: nn.Module, args: tuple, kwargs: dict, output: Tensor) -> Tensor:
+            routing = calls.current()
+            if len(routing.parts) > 1:
+                return _added_by_part(routing, add, _input(args, kwargs), output)
+            plan = routing.parts[0].plan
+            delta, rows, count = plan.get(add), plan.get(extend), plan.get(drop)
+            if delta is not None:
+                output = output + delta(_input(args, kwargs))
+            if rows is not None:
+                output = torch.cat([output, rows().to(output.dtype).expand(output.shape[0], -1, -1)], dim=1)
+            return output if count is None else output[:, count() :]
+
+        return module.register_forward_hook(hook, prepend=True, with_kwargs=True).remove
+
+
+def _added_by_part(routing: Routing, add: Key, x: Tensor, output: Any) -> Any:
+    """Each adapter's addition to its own samples; rows and tokens are only ever added for a single adapter."""
+    acting = [(part, part.plan[add]) for part in routing.parts if add in part.plan]
     if not acting:
         return output
     if isinstance(output, Tensor):
@@ -69,72 +90,82 @@ def _added_by_part(routing: Routing, key: Key, x: Tensor, output: Any) -> Any:
         added = delta(x[own])
         if isinstance(output, Tensor):
             output[own] += added
-        else:  # key points differ: one map a row
+        else:  # the key points differ: one map for each row
             output[own] = torch.stack(output[own]) + added
     return output
 
 
-def _input_hook(ledger: Ledger, module: nn.Module, site: int) -> Callable[[], None]:
-    key = (site, "insert")
+class InsertTokensHook(Hook):
+    """Puts tokens in front of those that enter a module (shallow visual prompts)."""
 
-    def hook(module: nn.Module, args: tuple) -> tuple | None:
-        routing = ledger.current()
-        # those who insert tokens never share a call with others
-        tokens = routing.parts[0].plan.get(key) if len(routing.parts) == 1 else None
-        if tokens is None:
-            return None
-        return (torch.cat([tokens().expand(args[0].shape[0], -1, -1), args[0]], dim=1), *args[1:])
+    kinds = ("insert",)
 
-    return module.register_forward_pre_hook(hook).remove
+    def put_on(self, module: nn.Module) -> Callable[[], None]:
+        """A hook in front of the module's forward."""
+        insert, calls = self.keys["insert"], self.calls
+
+        def hook(module: nn.Module, args: tuple, kwargs: dict) -> tuple | None:
+            routing = calls.current()
+            # adapters that insert tokens never share a call with others
+            tokens = routing.parts[0].plan.get(insert) if len(routing.parts) == 1 else None
+            if tokens is None:
+                return None
+            x = _input(args, kwargs)
+            longer = torch.cat([tokens().to(x.dtype).expand(x.shape[0], -1, -1), x], dim=1)
+            return (longer, *args[1:]), kwargs if args else dict(list(kwargs.items())[1:])
+
+        return module.register_forward_pre_hook(hook, with_kwargs=True).remove
 
 
-def _stand_in(ledger: Ledger, module: nn.Module, site: int) -> Callable[[], None]:
-    keys = [(site, kind) for kind in ("stand-in", "apart")]
+class ReplaceForwardHook(Hook):
+    """Computes what an adapter gives in place of a module's own forward: trained predictors, heads, blocks."""
 
-    def replacement(original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        routing = ledger.current()
+    kinds = ("replace", "apart")
+    """``apart``: the module keeps its forward, but runs once for each adapter of a mixed batch."""
+
+    def put_on(self, module: nn.Module) -> Callable[[], None]:
+        """A shadow of the module's forward."""
+        self.shadow = Shadow(module, "forward", self._forward)
+        return self.shadow.undo
+
+    def _forward(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        routing = self.calls.current()
         if len(routing.parts) > 1:
-            return _replaced_by_part(ledger, keys, original, args, kwargs)
-        part = routing.parts[0]
-        replace = part.plan.get(keys[0])
+            return self._forward_by_part(routing, original, args, kwargs)
+        return self._forward_of(routing.parts[0], original, args, kwargs)
+
+    def _forward_of(self, part: Part, original: Callable[..., Any], args: tuple, kwargs: dict) -> Any:
+        replace = part.plan.get(self.keys["replace"])
         if replace is None:
             return original(*args, **kwargs)
         return replace(Call(original, part.asked), *args, **kwargs)
 
-    return shadow(module, "forward", replacement)
+    def _forward_by_part(self, routing: Routing, original: Callable[..., Any], args: tuple, kwargs: dict) -> Any:
+        """The adapter's forward for the samples of each adapter that acts here, the module's own for the others."""
+        keys = list(self.keys.values())
+        if not any(key in part.plan for part in routing.parts for key in keys):
+            return original(*args, **kwargs)
+        outputs, total = [], len(_input(args, kwargs))
+        for inner, own in routing.calls_of(keys, total):
+            some = tuple(_rows_of(value, own, total) for value in args)
+            named = {name: _rows_of(value, own, total) for name, value in kwargs.items()}
+            with self.calls.narrowed(inner):
+                outputs.append(self._forward_of(inner.parts[0], original, some, named))
+        return joined(outputs)
 
 
-def _replaced_by_part(ledger: Ledger, keys: list[Key], original: Callable[..., Any], args: tuple, kwargs: dict) -> Any:
-    """The module's own forward for samples that nobody claims, each adapter's for its own."""
-    routing = ledger.current()
-    if not any(key in part.plan for part in routing.parts for key in keys):
-        return original(*args, **kwargs)
-    outputs, total = [], len(args[0])
-    for inner, own in routing.apart(keys, total):
-        take = lambda value: value[own] if isinstance(value, Tensor) and _len(value) == total else value  # noqa: B023, E731
-        some, named = [take(value) for value in args], {name: take(value) for name, value in kwargs.items()}
-        with ledger.narrowed(inner):
-            replace = inner.parts[0].plan.get(keys[0])
-            if replace is None:
-                outputs.append(original(*some, **named))
-            else:
-                call = Call(original, inner.parts[0].asked)
-                outputs.append(replace(call, *some, **named))
-    return joined(outputs)
+def _input(args: tuple, kwargs: dict) -> Tensor:
+    """What a module is called with: its first argument, given by place or by name."""
+    return args[0] if args else next(iter(kwargs.values()))
 
 
-def _len(value: Tensor) -> int | None:
-    return len(value) if value.dim() else None
+def _rows_of(value: Any, rows: slice, total: int) -> Any:
+    """The rows of a tensor that has ``total`` of them; any other value as it is."""
+    has_rows = isinstance(value, Tensor) and value.dim() > 0 and len(value) == total
+    return value[rows] if has_rows else value
 
 
-Hook = Callable[["Ledger", nn.Module, int], Callable[[], None]]
-"""Puts itself on a module, at a site; what it returns takes it off."""
-HOOKS: dict[str, Hook] = {
-    "add": _output_hook,
-    "extend": _output_hook,
-    "drop": _output_hook,
-    "insert": _input_hook,
-    "stand-in": _stand_in,
-    "apart": _stand_in,
+HOOKS: dict[str, type[Hook]] = {
+    kind: hook for hook in (AddToOutputHook, InsertTokensHook, ReplaceForwardHook) for kind in hook.kinds
 }
-"""What an adapter does at a module to the hook that lets it."""
+"""Kind of change, as :func:`lvtune.bases.changes.hooks_of` names it, to the hook that carries it out."""

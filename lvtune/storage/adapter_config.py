@@ -1,7 +1,8 @@
-"""The config of an adapter file: which fields it has, what of a recipe goes into it, which base it is for."""
+"""The config of an adapter file: its fields, its checks, and the base that it is for."""
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Mapping
@@ -12,9 +13,10 @@ import numpy as np
 from torch import nn
 
 from lvtune.bases.fingerprint import PRECISIONS, fingerprint, precision_of
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import AdapterFileError
+from lvtune.core.strict_json import canonical_json
+from lvtune.core.text import short
 from lvtune.core.version import __version__
-from lvtune.storage.container import short
 
 FORMAT_VERSION = 1
 
@@ -32,10 +34,10 @@ FIELDS: dict[str, tuple[type, ...]] = {
     "training": (dict, type(None)),
     "metrics": (dict, type(None)),
 }
-"""Field to the types it has in the file, which may hold further fields; none of these may lack.
+"""Required fields and their types in the file. The file may hold further fields.
 
-``prompts`` is a list of [category, sentence] there, since their order is that of the embedded sentences
-and a JSON object has none; `lvtune.storage.adapter_file.read` gives a dict in that order.
+In the file ``prompts`` is a list of [category, sentence], since a JSON object has no order and the embedded
+sentences stand in this one. `lvtune.storage.adapter_file.read` returns a dict in that order.
 """
 
 BASE_FIELDS: dict[str, tuple[type, ...]] = {
@@ -45,14 +47,19 @@ BASE_FIELDS: dict[str, tuple[type, ...]] = {
     "fingerprint": (dict,),
     "input_size": (list,),
 }
-"""Fields of ``base``: ``fingerprint`` as from `lvtune.bases.fingerprint.fingerprints`, size [H, W]."""
+"""Fields of ``base``: ``fingerprint`` as from `lvtune.bases.fingerprint.fingerprints`, ``input_size`` [H, W]."""
+
+CONFIG_HASH = "config_sha256"
+"""Field with the hash of all other fields. Files that were written before it existed lack it and still load."""
 
 _MACHINE = {"out", "device", "workers", "debug", "dry_run"}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_AGAIN = "copy or download the adapter again"
+_MAX_SIDE = 2**16
 
 
 def complete_config(config: Mapping[str, Any], tensors_sha256: str) -> dict[str, Any]:
-    """The config as it is written: in plain JSON types, with the fields that the file itself decides."""
+    """Returns the config as it is written: in plain JSON types, with the fields that the file itself decides."""
     optional = dict.fromkeys(("training", "metrics", "prompts", "text_encoder"))
     full = {"lvtune_version": __version__, **optional, **config}
     full |= {"format_version": FORMAT_VERSION, "tensors_sha256": tensors_sha256}
@@ -61,20 +68,27 @@ def complete_config(config: Mapping[str, Any], tensors_sha256: str) -> dict[str,
         full["training"] = {**training, "recipe": shareable(training["recipe"])}
     if isinstance(full["prompts"], Mapping):
         full["prompts"] = [[category, sentence] for category, sentence in full["prompts"].items()]
-    return _plain(full)
+    plain = _plain(full)
+    return {**plain, CONFIG_HASH: config_hash(plain)}
+
+
+def config_hash(config: Mapping[str, Any]) -> str:
+    """Returns the sha256 of all fields of a config but ``config_sha256`` itself."""
+    rest = {name: value for name, value in config.items() if name != CONFIG_HASH}
+    return hashlib.sha256(canonical_json(rest, "the config").encode()).hexdigest()
 
 
 def in_memory(config: dict[str, Any]) -> dict[str, Any]:
-    """A checked config as the program uses it: ``prompts`` a dict, category to sentence, in that order."""
+    """Returns a checked config as the program uses it: ``prompts`` is a dict, category to sentence, in that order."""
     pairs = config["prompts"]
     return config if pairs is None else {**config, "prompts": {pair[0]: pair[1] for pair in pairs}}
 
 
 def shareable(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe without what belongs to one machine: adapters are given away, and their bytes repeatable.
+    """Returns a recipe without what belongs to one machine, since adapters are shared and their bytes repeatable.
 
-    Where it was written, on what device and by how many workers is left out; an absolute path keeps its last
-    part alone (``/home/ann/humanart`` becomes ``humanart``).
+    Output folder, device and number of workers are left out. An absolute path keeps its last part alone
+    (``/home/ann/humanart`` becomes ``humanart``).
     """
     kept = {key: value for key, value in recipe.items() if key not in _MACHINE}
     return {key: shareable(value) if isinstance(value, Mapping) else _relative(value) for key, value in kept.items()}
@@ -95,7 +109,7 @@ def _relative(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """JSON's own types, so that what is read back equals what was written; what is no number becomes null."""
+    """Returns JSON's own types, so that reading gives what was written; NaN and infinities become null."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -108,39 +122,50 @@ def _plain(value: Any) -> Any:
 
 
 def check_config(config: Any, what: str) -> None:
-    """The config's version and fields.
+    """Checks version, hash and fields of a config.
 
     Args:
         config: as parsed.
         what: how it is called in errors.
 
     Raises:
-        LvtuneError: a newer format; a field that lacks or is of the wrong kind.
+        AdapterFileError: a newer format; other fields than were hashed; a field that is missing or of the wrong kind.
     """
     if not isinstance(config, dict):
-        raise LvtuneError(f"{what} that is not an object", "a JSON object", "copy or download the adapter again")
+        raise AdapterFileError(f"{what} that is not an object", "a JSON object", _AGAIN)
     version = config.get("format_version")
     if isinstance(version, int) and not isinstance(version, bool) and version > FORMAT_VERSION:
-        raise LvtuneError(
+        raise AdapterFileError(
             f"{what} of format version {version}", f"at most {FORMAT_VERSION} (this is lvtune {__version__})",
             "upgrade: pip install --upgrade lvtune",
         )  # fmt: skip
+    if CONFIG_HASH in config and config[CONFIG_HASH] != config_hash(config):
+        raise AdapterFileError(
+            f"{what} that is not the one it was saved with (sha256 differs)",
+            f"a config with sha256 {short(config[CONFIG_HASH], quote=False)[:12]}…", _AGAIN,
+        )  # fmt: skip
     _check_fields(config, FIELDS, what)
     _check_fields(config["base"], BASE_FIELDS, f"`base` in {what}")
-    sides, hashes = config["base"]["input_size"], config["base"]["fingerprint"]
-    bad = ""
+    fault = _fault_of(config)
+    if fault:
+        raise AdapterFileError(f"{what} with {fault}", "what lvtune writes", _AGAIN)
+
+
+def _fault_of(config: Mapping[str, Any]) -> str:
+    """Returns what is wrong with the values of a config; empty where nothing is."""
+    version, base = config["format_version"], config["base"]
+    sides, hashes = base["input_size"], base["fingerprint"]
     if version != FORMAT_VERSION or isinstance(version, bool):
-        bad = f"format_version {version}"
-    elif not _SHA256.fullmatch(config["tensors_sha256"]):
-        bad = "a tensors_sha256 that is no sha256"
-    elif len(sides) != 2 or not all(type(side) is int and side > 0 for side in sides):
-        bad = f"the input size {short(sides)}"
-    elif not _are_sentences(config["prompts"]):
-        bad = "prompts that are not [category, sentence] with each category once"
-    elif not hashes.keys() & PRECISIONS.keys() or not all(isinstance(value, str) for value in hashes.values()):
-        bad = "no fingerprint of the base"
-    if bad:
-        raise LvtuneError(f"{what} with {bad}", "what lvtune writes", "copy or download the adapter again")
+        return f"format_version {version}"
+    if not _SHA256.fullmatch(config["tensors_sha256"]):
+        return "a tensors_sha256 that is no sha256"
+    if len(sides) != 2 or not all(type(side) is int and 0 < side < _MAX_SIDE for side in sides):
+        return f"the input size {short(sides)}"
+    if not _are_sentences(config["prompts"]):
+        return "prompts that are not [category, sentence] with each category once"
+    if not hashes.keys() & PRECISIONS.keys() or not all(isinstance(value, str) for value in hashes.values()):
+        return "no fingerprint of the base"
+    return ""
 
 
 def _are_sentences(prompts: list[Any] | None) -> bool:
@@ -151,20 +176,38 @@ def _are_sentences(prompts: list[Any] | None) -> bool:
 def _check_fields(values: Mapping[str, Any], fields: Mapping[str, tuple[type, ...]], what: str) -> None:
     missing = [name for name in fields if name not in values]
     if missing:
-        raise LvtuneError(
-            f"{what} without {', '.join(missing)}", f"the fields {', '.join(fields)}",
-            "copy or download the adapter again",
-        )  # fmt: skip
+        raise AdapterFileError(f"{what} without {', '.join(missing)}", f"the fields {', '.join(fields)}", _AGAIN)
     for name, kinds in fields.items():
         if not isinstance(values[name], kinds):
-            raise LvtuneError(
-                f"{what} whose {name} is {type(values[name]).__name__}",
-                " or ".join(kind.__name__ for kind in kinds), "copy or download the adapter again",
+            raise AdapterFileError(
+                f"{what} whose {name} is {type(values[name]).__name__}", " or ".join(kind.__name__ for kind in kinds),
+                _AGAIN,
             )  # fmt: skip
 
 
-def check_base(config: Mapping[str, Any], base: nn.Module, prints: dict[str, str] | None = None) -> None:
-    """The base at hand is the one that the adapter was tuned on, compared in the dtype at hand.
+def check_base(
+    config: Mapping[str, Any],
+    base: nn.Module,
+    prints: dict[str, str] | None = None,
+    any_input_size: bool = False,
+) -> None:
+    """Checks that the base at hand is the one that the adapter was tuned on; see :func:`base_misfit`.
+
+    Raises:
+        AdapterFileError: other weights, or another input size.
+    """
+    misfit = base_misfit(config, base, prints, any_input_size)
+    if misfit is not None:
+        raise misfit
+
+
+def base_misfit(
+    config: Mapping[str, Any],
+    base: nn.Module,
+    prints: dict[str, str] | None = None,
+    any_input_size: bool = False,
+) -> AdapterFileError | None:
+    """Compares the base at hand with the one that the adapter was tuned on, in the dtype at hand.
 
     A float32 base is compared in half precision where the adapter was tuned on a half-precision base.
 
@@ -172,23 +215,23 @@ def check_base(config: Mapping[str, Any], base: nn.Module, prints: dict[str, str
         config: of the adapter file.
         base: a base or a plain model that some family knows.
         prints: the base's fingerprints by precision, as far as they are known; the one needed is added.
+        any_input_size: do not compare the input size.
 
-    Raises:
-        LvtuneError: other weights, or another input size.
+    Returns:
+        The error of a base with other weights or another input size; None where the adapter fits.
     """
     from lvtune.bases.base import as_base
 
     view, wanted = as_base(base), config["base"]
     recorded = wanted["fingerprint"]
     own = precision_of(view)
-    usable = [name for name in (PRECISIONS if own == "float32" else [own]) if name in recorded]
+    usable = [name for name in PRECISIONS if name in recorded and own in ("float32", name)]
     if not usable:
-        tuned_in = ", ".join(short(name, quote=False) for name in recorded)
-        raise LvtuneError(
+        tuned_in = short(", ".join(recorded), quote=False)
+        return AdapterFileError(
             f"base {view.name} in {own or 'several precisions'} for an adapter tuned in {tuned_in}",
-            f"the base in float32 or {tuned_in}",
-            "load the base in that dtype",
-        )
+            f"the base in float32 or {tuned_in}", "load the base in that dtype",
+        )  # fmt: skip
     prints = {} if prints is None else prints
     if usable[0] not in prints:
         prints[usable[0]] = fingerprint(view, PRECISIONS[usable[0]])
@@ -196,14 +239,17 @@ def check_base(config: Mapping[str, Any], base: nn.Module, prints: dict[str, str
     if actual != recorded[usable[0]]:
         source = f" ({short(wanted['hub_id'])})" if wanted["hub_id"] else ""
         name, sha = (short(text, quote=False) for text in (wanted["name"], recorded[usable[0]][:12]))
-        raise LvtuneError(
+        return AdapterFileError(
             f"an adapter of another base: this one is {view.name}, {usable[0]} fingerprint {actual[:12]}…",
             f"{name}{source}, fingerprint {sha}…",
             f"load that base: --base {name}" if name != view.name else "load the weights it was tuned on (--weights)",
         )
-    if tuple(view.input_size) != tuple(wanted["input_size"]):
-        raise LvtuneError(
+    size = tuple(wanted["input_size"])
+    if not any_input_size and tuple(view.input_size) != size:
+        name = short(view.name, quote=False)
+        return AdapterFileError(
             f"base {view.name} for pictures of {tuple(view.input_size)} (height, width)",
-            f"{tuple(wanted['input_size'])}, which the adapter was tuned at",
-            "load the base at that input size",
+            f"{size}, which the adapter was tuned at",
+            f'load the base at that input size: lvtune.load_base("{name}", input_size={size})',
         )
+    return None

@@ -1,23 +1,25 @@
 """The adapter file, version 1: ``adapter_model.safetensors`` and ``lvtune_config.json`` in one folder.
 
-The config stands in the header of the tensors too, so that one file alone is enough. Both files are replaced
-such that a kill at any moment leaves a complete adapter, old or new: the tensors change in one step, and the
-copy of the config is absent while they do, since a copy that is there must agree.
+The config also stands in the header of the tensors, so that one file alone is enough. A kill at any moment leaves
+a complete adapter, old or new: the tensors change in one step, and the copy of the config is absent meanwhile, since
+a copy that is there must agree.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from lvtune.bases.fingerprint import hash_tensors
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import AdapterFileError, UsageError
 from lvtune.core.files import staged, sweep, sync_folder, user_errors, write_atomically
+from lvtune.core.strict_json import MAX_BYTES, canonical_json, strict_json
+from lvtune.core.tensor_file import hash_tensors, metadata_of, pack, unpack
+from lvtune.core.text import short
 from lvtune.storage.adapter_config import (
     FORMAT_VERSION,
     check_base,
@@ -25,7 +27,7 @@ from lvtune.storage.adapter_config import (
     complete_config,
     in_memory,
 )
-from lvtune.storage.container import canonical_json, metadata_of, pack, short, strict_json, unpack
+from lvtune.storage.tensor_checks import check_finite, compare
 
 TENSORS_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "lvtune_config.json"
@@ -71,7 +73,9 @@ def save(
 
 
 def install(folder: Path, data: bytes, texts: Mapping[str, str | bytes]) -> Path:
-    """Puts the bytes of an adapter into a folder such that a whole one, old or new, is there at any moment.
+    """Puts the files of an adapter into a folder; a whole adapter, old or new, is there at any moment.
+
+    All bytes are on disk before the first name changes, so that the files change together.
 
     Args:
         folder: made where it is not there.
@@ -81,19 +85,19 @@ def install(folder: Path, data: bytes, texts: Mapping[str, str | bytes]) -> Path
     Raises:
         LvtuneError: the folder cannot be written.
     """
-    with user_errors(folder):
+    with user_errors(folder), contextlib.ExitStack() as stack:
         folder.mkdir(parents=True, exist_ok=True)
         sweep(folder)
-        with staged(folder, data) as tensors_file:
-            # The order is the guarantee: old tensors alone are the old adapter, new tensors alone the new one.
-            for name in (CONFIG_FILE, PEFT_FILE):
-                (folder / name).unlink(missing_ok=True)
-            sync_folder(folder)
-            os.replace(tensors_file, folder / TENSORS_FILE)
-            sync_folder(folder)
-        for name, text in texts.items():
-            with staged(folder, text) as copy:
-                os.replace(copy, folder / name)
+        tensors_file = stack.enter_context(staged(folder, data))
+        copies = {name: stack.enter_context(staged(folder, text)) for name, text in texts.items()}
+        # The order is the guarantee: old tensors alone are the old adapter, new tensors alone the new one.
+        for name in (CONFIG_FILE, PEFT_FILE):
+            (folder / name).unlink(missing_ok=True)
+        sync_folder(folder)
+        os.replace(tensors_file, folder / TENSORS_FILE)
+        sync_folder(folder)
+        for name, copy in copies.items():
+            os.replace(copy, folder / name)
         sync_folder(folder)
     return folder
 
@@ -108,38 +112,43 @@ def write_json(path: Path | str, value: Any) -> Path:
 
 
 def read(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and config of an adapter.
+    """Reads tensors and config of an adapter.
 
     Args:
         path: the folder, or its ``.safetensors`` file, which may have been renamed and moved alone.
 
     Raises:
-        LvtuneError: not there, truncated, damaged, no lvtune adapter, a newer format, the two copies of the
-            config differ, a field missing or of the wrong kind, changed or non-finite tensors.
+        AdapterFileError: not there, truncated, damaged, no lvtune adapter, a newer format, the two copies of the
+            config differ, a changed config, a field missing or of the wrong kind, changed or non-finite tensors.
     """
-    file, copy = _locate(Path(path))
-    for _ in range(_RETRIES):
-        before = _identity(file, copy)
-        try:
-            return _read(file, copy)
-        except (LvtuneError, FileNotFoundError):
-            # another process saved between our two reads: what is there now is whole
-            if _identity(file, copy) == before:
-                raise
-    return _read(file, copy)
+    path = Path(path)
+    with _readable(path):
+        file, copy = _locate(path)
+        for _ in range(_RETRIES):
+            before = _identity(file, copy)
+            try:
+                return _read(file, copy)
+            except (AdapterFileError, FileNotFoundError):
+                # another process saved between our two reads: what is there now is whole
+                if _identity(file, copy) == before:
+                    raise
+        return _read(file, copy)
 
 
 def read_config(path: Path | str) -> dict[str, Any] | None:
-    """The config in the header of an adapter's file, whose tensors are not looked at; None: another tool wrote it.
+    """Reads the config in the header of an adapter's file, without the tensors; None: another tool wrote the file.
 
     Args:
         path: the folder, or its ``.safetensors`` file.
 
     Raises:
-        LvtuneError: not there, cut off, no safetensors, a newer format, a field missing or of the wrong kind.
+        AdapterFileError: not there, cut off, no safetensors, a newer format, a changed config, a field missing or
+            of the wrong kind.
     """
-    file, _ = _locate(Path(path))
-    metadata = metadata_of(file)
+    path = Path(path)
+    with _readable(path):
+        file, _ = _locate(path)
+        metadata = metadata_of(file)
     if HEADER_KEY not in metadata:
         return None
     config = strict_json(metadata[HEADER_KEY], f"the config in '{file}'")
@@ -147,17 +156,30 @@ def read_config(path: Path | str) -> dict[str, Any] | None:
     return in_memory(config)
 
 
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turns what the system says of a file that cannot be read into the error a user sees."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        why = (error.strerror if isinstance(error, OSError) else "") or short(error, quote=False)
+        raise AdapterFileError(
+            f"adapter {short(path)} that cannot be read ({why})", "a folder or file that you may read",
+            "correct the path or the permissions",
+        ) from error  # fmt: skip
+
+
 def _locate(path: Path) -> tuple[Path, Path | None]:
-    """The tensors' file and the place of the config's copy, which need not be there."""
+    """Returns the tensors' file and the place of the config's copy, which need not be there."""
     file = path / TENSORS_FILE if path.is_dir() else path
     if not file.exists():
         where = f"folder '{path}' without {TENSORS_FILE}" if path.is_dir() else f"no such adapter '{path}'"
         others = [name for name in ("adapter_model.bin", "adapter_model.pt") if (path / name).exists()]
         if others:
             where += f", but with {others[0]}, which can run code and is not read"
-        raise LvtuneError(where, f"a folder that `lvtune adapt` wrote, with {TENSORS_FILE}", "mend the path")
+        raise AdapterFileError(where, f"a folder that `lvtune adapt` wrote, with {TENSORS_FILE}", "correct the path")
     if not file.is_file():
-        raise LvtuneError(f"adapter '{file}', which is not a plain file", f"a {TENSORS_FILE}", "mend the path")
+        raise AdapterFileError(f"adapter '{file}', which is not a plain file", f"a {TENSORS_FILE}", "correct the path")
     # a renamed file has left its copy behind; the copy in its folder belongs to another adapter
     return file, file.parent / CONFIG_FILE if file.name == TENSORS_FILE else None
 
@@ -167,30 +189,29 @@ def _identity(*files: Path | None) -> list[tuple[int, ...] | None]:
     for file in files:
         try:
             stat = file.stat() if file else None
-        except FileNotFoundError:  # asking whether it is there first would leave time for it to go
+        except FileNotFoundError:  # it may go between a question and a look
             stat = None
         found.append((stat.st_ino, stat.st_size, stat.st_mtime_ns) if stat else None)
     return found
 
 
 def _read(file: Path, copy: Path | None) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    try:
-        packed = unpack(file)
-        text = copy.read_bytes() if copy and copy.is_file() else None
-    except PermissionError as error:
-        raise LvtuneError(f"adapter '{file}' that may not be read", "a readable file", "mend permissions") from error
+    packed, text = unpack(file), None
+    if copy is not None and copy.is_file():
+        with copy.open("rb") as opened:
+            text = opened.read(MAX_BYTES + 1)
     if HEADER_KEY not in packed.metadata:
-        raise LvtuneError(
+        raise AdapterFileError(
             f"'{file}', a safetensors file without lvtune's config in its header",
             "an adapter that lvtune wrote (a plain peft adapter or a model's weights are not one)",
             "tune one with `lvtune adapt`",
         )
     config = strict_json(packed.metadata[HEADER_KEY], f"the config in '{file}'")
     check_config(config, f"the config in '{file}'")
-    if text is not None:
+    if copy is not None and text is not None:
         _check_copy(config, strict_json(text, f"'{copy}'"), copy)
     if hash_tensors(packed.tensors.items()) != config["tensors_sha256"]:
-        raise LvtuneError(
+        raise AdapterFileError(
             f"adapter '{file}' whose tensors are not those it was saved with (sha256 differs)",
             f"tensors with sha256 {short(config['tensors_sha256'][:12], quote=False)}…",
             "copy or download the adapter again",
@@ -200,12 +221,12 @@ def _read(file: Path, copy: Path | None) -> tuple[dict[str, Tensor], dict[str, A
 
 
 def _check_copy(config: dict[str, Any], copy: Any, path: Path) -> None:
-    """The config's copy must say what the header says."""
+    """Checks that the config's copy says what the header says."""
     if canonical_json(copy, f"'{path}'") == canonical_json(config, "the header"):
         return
     other = copy if isinstance(copy, dict) else {}
     field = next((key for key in sorted({*config, *other}) if config.get(key) != other.get(key)), "")
-    raise LvtuneError(
+    raise AdapterFileError(
         f"'{path}' that disagrees with the header of {TENSORS_FILE}" + (f" in {short(field)}" if field else ""),
         "one adapter's two files",
         f"delete {CONFIG_FILE} if the tensors are the ones you want (they carry their own config)",
@@ -215,53 +236,7 @@ def _check_copy(config: dict[str, Any], copy: Any, path: Path) -> None:
 def _check_names(tensors: Mapping[str, Tensor]) -> None:
     for name in tensors:
         if not isinstance(name, str) or not name or not name.isprintable() or name == "__metadata__":
-            raise LvtuneError(f"a tensor named {short(name)}", "printable names", "rename it in the method's file")
-
-
-def check_finite(tensors: Mapping[str, Tensor], fix: str) -> None:
-    """Raises a LvtuneError naming the first tensor with infinities or NaN; ``fix`` says what to do about it."""
-    for name, value in tensors.items():
-        if not (value.is_floating_point() or value.is_complex()):
-            continue
-        # float8 and its like know no isfinite
-        wide = value if value.is_complex() or value.element_size() > 1 else value.float()
-        bad = int((~torch.isfinite(wide)).sum())
-        if bad:
-            raise LvtuneError(
-                f"tensor {short(name)} with {bad} of {value.numel()} values not finite", "finite numbers", fix
-            )
-
-
-def compare(expected: Mapping[str, Sequence[int]], tensors: Mapping[str, Tensor]) -> None:
-    """Strict: the file's tensors are those that the adapter has, by name and shape.
-
-    Args:
-        expected: name to shape, of a fresh adapter of the file's config.
-        tensors: as read.
-
-    Raises:
-        LvtuneError: missing, extra or wrongly shaped tensors, each its own.
-    """
-    fix = "load it with the base, method options and lvtune version it was made with"
-    missing, extra = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
-    if missing:
-        raise LvtuneError(f"adapter without {_some(missing)}", f"all {len(expected)} tensors of the method", fix)
-    if extra:
-        raise LvtuneError(f"adapter with tensors unknown to its method: {_some(extra)}", "no others", fix)
-    wrong = [name for name, shape in expected.items() if tuple(tensors[name].shape) != tuple(shape)]
-    if wrong:
-        name = wrong[0]
-        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        raise LvtuneError(
-            f"tensor {short(name)} of shape {tuple(tensors[name].shape)}{more}",
-            f"{tuple(expected[name])}",
-            fix,
-        )
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(short(name) for name in names[:3])
-    return shown + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+            raise UsageError(f"a tensor named {short(name)}", "printable names", "rename it in the method's file")
 
 
 __all__ = [

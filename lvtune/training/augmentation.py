@@ -1,7 +1,7 @@
-"""``augmentation``: six kinds of changes to the pictures, the "normal augmentation" of Lee et al., WACV 2023.
+"""``augmentation``: six kinds of picture changes, the "normal augmentation" of Lee et al., WACV 2023.
 
-The paper names the kinds; their values are those of PeCLR's augmenter (Spurr et al., ICCV 2021). What neither tells is
-our reading: Sobel is the mean of the absolute gradients of the grey picture, a cut-out is black.
+The paper names the kinds. The values are those of PeCLR's augmenter (Spurr et al., ICCV 2021). Two details stand in
+neither, and are our choice: Sobel is the mean of the absolute gradients of the grey picture; a cut-out is black.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ def color_jitter(image: np.ndarray, points: np.ndarray, rng: np.random.Generator
 
 
 def sobel(image: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Edges in place of the picture."""
+    """Replaces the picture by its edges."""
     grey = image.astype(np.float32) @ GREY
     edges = (np.abs(cv2.Sobel(grey, cv2.CV_32F, 1, 0)) + np.abs(cv2.Sobel(grey, cv2.CV_32F, 0, 1))) / 2
     return np.repeat(edges.clip(0, 255).round()[..., None], 3, axis=2).astype(np.uint8)
 
 
 def cut_out(image: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A black square on a joint, its side U(0, 0.16) of the picture's."""
+    """Draws a black square on a joint; its side is U(0, 0.16) of the picture's."""
     half = rng.uniform(0, 0.16) * max(image.shape[:2]) / 2
     x, y = points[rng.integers(len(points))]
     if not np.isfinite((x, y)).all():
@@ -54,7 +54,7 @@ def cut_out(image: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> 
 
 
 def blur(image: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Gaussian blur, its kernel about a tenth of the picture, sigma U(0.1, 2)."""
+    """Gaussian blur with sigma U(0.1, 2); the kernel is about a tenth of the picture."""
     kernel = int(0.1 * max(image.shape[:2])) | 1
     return cv2.GaussianBlur(image, (kernel, kernel), rng.uniform(0.1, 2))
 
@@ -65,7 +65,7 @@ def noise(image: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> np
 
 
 def color_drop(image: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Grey."""
+    """Drops the colour."""
     return np.repeat((image.astype(np.float32) @ GREY).round()[..., None], 3, axis=2).astype(np.uint8)
 
 
@@ -82,7 +82,7 @@ ALWAYS = "color_jitter"
 
 
 def augmented(image: np.ndarray, points: np.ndarray, rng: np.random.Generator, p: float = 0.5) -> np.ndarray:
-    """Colour jitter always, each of the other kinds with probability ``p``."""
+    """Applies colour jitter always, and each other kind with probability ``p``."""
     for name, change in KINDS.items():
         if name == ALWAYS or rng.random() < p:
             image = change(image, points, rng)
@@ -90,7 +90,7 @@ def augmented(image: np.ndarray, points: np.ndarray, rng: np.random.Generator, p
 
 
 def augment_batch(base: Base, batch: dict, seed: int, step: int, p: float = 0.5) -> Tensor:
-    """``pixel_values`` of a batch, each picture changed by itself; a function of seed, step and item alone."""
+    """Changes each picture of a batch by itself; the result depends on seed, step and item only."""
     points = batch["keypoints"].cpu().numpy()
 
     def change(place: int, image: Tensor, rng: np.random.Generator) -> Tensor:
@@ -109,12 +109,12 @@ class AugmentationConfig:
     pose_options: dict[str, Any] = field(default_factory=dict)
     """Options of that objective."""
     p: float = field(default=0.5, metadata={"at_least": 0, "at_most": 1})
-    """Probability of each kind but colour jitter, which is always done."""
+    """Probability of each kind except colour jitter, which is always applied."""
 
 
 @register_objective("augmentation")
 class Augmentation(ObjectiveWrapper):
-    """The pose's loss on pictures changed in six ways."""
+    """Computes the pose loss on pictures that are changed in six ways."""
 
     Config = AugmentationConfig
 
@@ -124,5 +124,5 @@ class Augmentation(ObjectiveWrapper):
 
     def __call__(self, base: Base, batch: dict) -> Tensor:
         """Loss of one batch, a scalar."""
-        changed = augment_batch(base, batch, self.setting.seed, self.trained.next(), self.config.p)
+        changed = augment_batch(base, batch, self.context.seed, self.trained.next(), self.config.p)
         return self.pose(base, {**batch, "pixel_values": changed})

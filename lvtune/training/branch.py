@@ -1,8 +1,8 @@
-"""Branch 2: what is trained beside a pose estimator for the contrast, and thrown away afterwards.
+"""The second branch: layers that are trained beside the pose estimator for the contrast, and dropped afterwards.
 
-Source: Lee et al., WACV 2023, section 3.3 and figure 2. The paper gives no layers for ConvBlock and ProjectionHead;
-three 3x3 convolutions of stride 2 with BatchNorm and LeakyReLU (128, 256, 512 channels) and a global mean, and
-Linear-BatchNorm-ReLU-Linear, are our reading.
+Source: Lee et al., WACV 2023, section 3.3 and figure 2. The paper does not list the layers. Ours: ConvBlock is three
+3x3 convolutions of stride 2 with BatchNorm and LeakyReLU (128, 256, 512 channels) and a global mean; ProjectionHead is
+Linear-BatchNorm-ReLU-Linear.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class ProjectionHead(nn.Sequential):
 
 
 class Branch1(Steps):
-    """Encodings of a feature map alone.
+    """Encodes a feature map.
 
     Args:
         width: D of the feature map.
@@ -63,13 +63,13 @@ class Branch1(Steps):
 
 
 class Branch2(Steps):
-    """Encodings of a feature map alone, and of the same with a vector of a joint encoder.
+    """Encodes a feature map alone, and together with a vector of a joint encoder.
 
     Args:
         width: D of the feature map.
         dim: of the vectors.
-        combine: ``concat`` or ``sum`` of ConvBlock's output and the vector; for the sum a vector of another width
-            than 512 is first brought to it by a matrix.
+        combine: ``concat`` or ``sum`` of ConvBlock's output and the vector; for ``sum`` a matrix first brings the
+            vector to 512 dimensions.
     """
 
     def __init__(self, width: int, dim: int, combine: Literal["concat", "sum"] = "concat") -> None:
@@ -86,5 +86,5 @@ class Branch2(Steps):
         seen = self.convs(features)
         vectors = self.fit(vectors.to(seen.dtype))
         both = torch.cat([seen, vectors], dim=1) if self.combine == "concat" else seen + vectors
-        # each by itself, so that BatchNorm's statistics are those of one kind of encoding
+        # one call each, so that BatchNorm never mixes the statistics of the two kinds
         return self.projection(self.fc1(seen)), self.projection(self.fc2(both))

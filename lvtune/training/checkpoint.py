@@ -21,6 +21,8 @@ class Progress:
 
     epoch: int = 0
     step: int = 0
+    total: int | None = None
+    """Steps in all, where they were fitted to a time budget."""
     history: dict[str, list] = field(default_factory=dict)
 
 

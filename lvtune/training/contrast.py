@@ -1,11 +1,11 @@
-"""Contrast of two encodings of the same pictures, as pure functions; no base, no language.
+"""Contrastive losses of two encodings of the same pictures, as pure functions without base or language.
 
 Source: Lee et al., Image-free Domain Generalization via CLIP for 3D Hand Pose Estimation, WACV 2023, section 3.4.
 Letters here: B samples, E width of an encoding.
 
-As printed, equation 4 is ``d⁺ − max(0.5, d⁻)``: it has no lower bound, because d⁻ may grow for ever, and it does
-not push where it should, because negatives nearer than 0.5 get no gradient. ``clamped`` is the margin loss that it is
-evidently meant to be and the default; ``paper`` is kept as printed.
+As printed, equation 4 is ``d⁺ − max(0.5, d⁻)``. This has no lower bound, because d⁻ can grow without limit, and
+negatives nearer than 0.5 get no gradient. ``clamped`` is the margin loss that is evidently meant, and the default.
+``paper`` is kept as printed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import TrainingError
 
 Form = Literal["clamped", "paper", "triplet", "ntxent"]
 Reduce = Literal["sum", "mean"]
@@ -25,7 +25,7 @@ MARGIN, TEMPERATURE = 0.5, 0.5
 
 
 def farthest(predicted: Tensor, true: Tensor) -> Tensor:
-    """For each sample the one of the batch whose true heatmaps are farthest from its predicted ones.
+    """Finds for each sample the other sample whose true heatmaps are farthest from its predicted ones.
 
     Args:
         predicted: (B, K, h, w).
@@ -35,11 +35,11 @@ def farthest(predicted: Tensor, true: Tensor) -> Tensor:
         (B,) indices, never a sample's own.
 
     Raises:
-        LvtuneError: a batch of one, which has no other sample.
+        TrainingError: a batch of one picture, which has no negative.
     """
     if len(predicted) < 2:
-        raise LvtuneError(
-            "a contrast within a batch of one picture", "at least two, so that each has a negative",
+        raise TrainingError(
+            "a contrast within a batch of one picture", "at least two pictures, so that each has a negative",
             "raise --train.batch-size (per process, where there are several)",
         )  # fmt: skip
     with torch.no_grad(), torch.autocast(predicted.device.type, enabled=False):
@@ -48,7 +48,7 @@ def farthest(predicted: Tensor, true: Tensor) -> Tensor:
 
 
 def l1(a: Tensor, b: Tensor, reduce: Reduce = "sum") -> Tensor:
-    """‖a − b‖₁ of each row, (B, E), (B, E) -> (B,); with ``mean`` divided by E."""
+    """L1 distance of each row, (B, E), (B, E) -> (B,); ``mean`` divides it by E."""
     difference = (a.float() - b.float()).abs()
     return difference.sum(-1) if reduce == "sum" else difference.mean(-1)
 
@@ -119,7 +119,7 @@ def contrastive(
         LvtuneError: no such form.
     """
     if form not in get_args(Form):
-        raise LvtuneError(f"contrast of form '{form}'", f"one of {', '.join(get_args(Form))}", "choose clamped")
+        raise TrainingError(f"contrast of form '{form}'", f"one of {', '.join(get_args(Form))}", "choose clamped")
     if normalize:
         anchor, positive = F.normalize(anchor.float(), dim=-1), F.normalize(positive.float(), dim=-1)
     if form == "ntxent":

@@ -1,44 +1,42 @@
-"""Accelerate, set up as the options say."""
+"""Sets up Accelerate as the options say."""
 
 from __future__ import annotations
 
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DataLoaderConfiguration
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
+from lvtune.core.private_api import forget_accelerator
 
 
 def make_accelerator(device: str = "auto", precision: str = "auto") -> Accelerator:
-    """An Accelerator on ``device``.
+    """Makes an Accelerator on ``device``.
 
     Args:
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``; under ``accelerate launch`` each process has its own.
         precision: ``no``, ``bf16``, ``fp16``; ``auto`` is bf16 on a GPU that is fast at it, else ``no``.
 
     Raises:
-        LvtuneError: a device that is not there.
+        UsageError: a device that does not exist here.
     """
     resolve_device(device)
     if precision == "auto":
         fast = device != "cpu" and torch.cuda.is_available() and torch.cuda.is_bf16_supported()
         precision = "bf16" if fast else "no"
-    if PartialState._shared_state.get("num_processes", 1) == 1:
-        # one process may run several recipes after another; Accelerate would keep the first one's precision
-        AcceleratorState._reset_state(reset_partial_state=True)
+    forget_accelerator()  # one process may run several recipes
     if device.startswith("cuda:"):
         torch.cuda.set_device(torch.device(device))
-    # a batch is the global batch: split among processes, so their number does not change the result
+    # batch_size is that of all processes together, so their number does not change the result
     loading = DataLoaderConfiguration(split_batches=True)
     return Accelerator(mixed_precision=precision, cpu=device == "cpu", dataloader_config=loading)
 
 
 def resolve_device(device: str) -> torch.device:
-    """``device`` as torch's; ``auto`` is the GPU where there is one.
+    """Returns the torch device; ``auto`` is the GPU if there is one.
 
     Raises:
-        LvtuneError: not a device, or not there.
+        UsageError: not a device, or a device that does not exist here.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -49,5 +47,5 @@ def resolve_device(device: str) -> torch.device:
     there = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
     if found is None or (found.index or 0) >= there.get(found.type, 0):
         known = ", ".join(name for name, count in there.items() if count)
-        raise LvtuneError(f"device '{device}'", f"auto or one of {known}", "choose --device auto")
+        raise UsageError(f"device '{device}'", f"auto or one of {known}", "choose --device auto")
     return found

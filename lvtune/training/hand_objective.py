@@ -2,9 +2,8 @@
 
 Source: Lee et al., Image-free Domain Generalization via CLIP for 3D Hand Pose Estimation, WACV 2023, equations 2 and 3
 (mean squared errors of maps and of joints, both with weight 1; Adam with a constant 1e-4). Joints are relative to the
-root, in lengths of the reference bone. That every stage's maps count is how pose machines are trained (arXiv
-1602.00134), and that canonical joints and rotation may be compared each by itself is Zimmermann & Brox (arXiv
-1705.01389).
+root, in lengths of the reference bone. The maps of every stage count, as pose machines are trained (arXiv 1602.00134).
+Canonical joints and rotation can be compared separately, as Zimmermann & Brox do (arXiv 1705.01389).
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import TrainingError
 from lvtune.data.hand_frame import normalise, to_canonical
 from lvtune.patcher.attaching import use_adapter
 from lvtune.training.losses import keypoint_mse
@@ -35,14 +34,14 @@ class HandConfig:
     pose: float = field(default=1.0, metadata={"at_least": 0})
     """Weight of the 3D error, in squared lengths of the reference bone."""
     stages: Literal["all", "last"] = "all"
-    """Heatmaps that count: those of all stages, added up, or of the last one."""
+    """Heatmaps that count: the sum over all stages, or those of the last stage."""
     target: Literal["xyz", "canonical"] = "xyz"
-    """What is compared in 3D: xyz, the joints as the camera sees them; canonical, shape and rotation apart."""
+    """What is compared in 3D: xyz, the joints in camera axes; canonical, shape and rotation separately."""
 
 
 @register_objective("hand")
 class HandObjective(Objective):
-    """Mean squared errors of heatmaps and of 3D joints; hands without 3D labels count by their heatmaps alone."""
+    """Mean squared errors of heatmaps and of 3D joints; hands without 3D labels count only through their heatmaps."""
 
     Config = HandConfig
 
@@ -53,12 +52,12 @@ class HandObjective(Objective):
         """Loss of one batch of hands, a scalar; see :class:`lvtune.data.hand_dataset.HandDataset` for its entries.
 
         Raises:
-            LvtuneError: the base predicts no hands, or the samples hold none.
+            TrainingError: the base predicts no hands, or the samples have no 3D joints.
         """
         is_hand = base.task == "hand3d"
         if not is_hand or "xyz" not in batch:
             fault = "samples without 3D joints" if is_hand else f"base {base.name}"
-            raise LvtuneError(
+            raise TrainingError(
                 f"objective hand with {fault}", "a base such as hand3d-vit and a domain such as hand-figures",
                 "choose --objective heatmap",
             )  # fmt: skip

@@ -1,4 +1,4 @@
-"""``heatmap``: the plain objective."""
+"""``heatmap``: mean squared error of heatmaps, the plain objective."""
 
 from __future__ import annotations
 
@@ -35,3 +35,8 @@ class HeatmapObjective(Objective):
             heatmaps = base(batch["pixel_values"])  # (B, K, h, w)
         target, weight = base.codec.encode(batch["keypoints"], batch["visible"])
         return keypoint_mse(heatmaps, target, weight)
+
+    def empty_loss(self, base: Base, batch: dict) -> float:
+        """Loss of an empty answer to a batch: all heatmaps zero."""
+        target, weight = base.codec.encode(batch["keypoints"], batch["visible"])
+        return float(keypoint_mse(target.new_zeros(target.shape), target, weight))

@@ -1,4 +1,4 @@
-"""Vectors of a joint encoder for an objective: of all sentences, and of the training pictures."""
+"""Vectors of a joint encoder for an objective: one per sentence, and one per training picture."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import TrainingError
 from lvtune.data.dataset import collate
 from lvtune.language.grammars import Grammar, grammar_of, load_grammar, sentence_grammar
 from lvtune.language.joint_cache import cached_array, text_features
@@ -49,40 +49,40 @@ class SentenceVectors:
     tags: tuple[str | None, ...]
     """Category of each sentence."""
     encoder: JointEncoder | None
-    """None where nothing needs one: random words and no pictures."""
+    """None if nothing needs it: random vectors and no pictures."""
     l2: bool = False
 
     @classmethod
     def of(
-        cls, setting: ObjectiveContext, options: Options, *, steered: bool = False, pictures: bool = True
+        cls, context: ObjectiveContext, options: Options, *, steered: bool = False, pictures: bool = True
     ) -> SentenceVectors:
-        """The sentences that an objective's options ask for.
+        """Embeds the sentences that the options of an objective name.
 
         Args:
-            setting: of the run.
+            context: of the run.
             options: of the objective.
-            steered: they are to say what the target looks like. A grammar that tags no categories, as that of hands,
-                does not; the target's own sentences are then taken.
-            pictures: whether the encoder is wanted for pictures too.
+            steered: the sentences must describe the target. A grammar without categories, such as that of hands, does
+                not; then the target's own sentences are used.
+            pictures: True if the encoder is needed for pictures too.
 
         Raises:
-            LvtuneError: no such encoder or grammar; weights that are not at hand.
+            LvtuneError: no such encoder or grammar; weights that are not available.
         """
-        grammar = load_grammar(options.grammar) if options.grammar else grammar_of(setting.domain, setting.sentences)
+        grammar = load_grammar(options.grammar) if options.grammar else grammar_of(context.domain, context.sentences)
         if steered and not options.grammar and not grammar.categories:
-            grammar = sentence_grammar(setting.domain, setting.sentences)
+            grammar = sentence_grammar(context.domain, context.sentences)
         sentences, tags = grammar.sentences(), tuple(sentence.category for sentence in grammar)
         says_nothing = options.words == "random" and not pictures
         encoder = None if says_nothing else load_joint_encoder(options.encoder)
-        own = (options.source_sentence,) if options.source_sentence else setting.source_sentences or (PHOTO,)
+        own = (options.source_sentence,) if options.source_sentence else context.source_sentences or (PHOTO,)
         if encoder is None:
-            vectors, source = _random(np.ones(len(sentences)), RANDOM_DIM, setting.seed), torch.zeros(RANDOM_DIM)
+            vectors, source = _random(np.ones(len(sentences)), RANDOM_DIM, context.seed), torch.zeros(RANDOM_DIM)
         else:
             vectors, sources = text_features(encoder, sentences), text_features(encoder, own)
             if options.words == "random":
                 lengths = np.linalg.norm(vectors, axis=1)
-                vectors = _random(lengths, encoder.dim, setting.seed)
-                sources = _random(np.linalg.norm(sources, axis=1), encoder.dim, setting.seed + 1)
+                vectors = _random(lengths, encoder.dim, context.seed)
+                sources = _random(np.linalg.norm(sources, axis=1), encoder.dim, context.seed + 1)
             source = _unit(torch.from_numpy(np.array(sources)), options.l2).mean(0)
         return cls(grammar, vectors, source, tags, encoder, options.l2)
 
@@ -94,31 +94,31 @@ class SentenceVectors:
     def __len__(self) -> int:
         return len(self.vectors)
 
-    def rows(self, drawn: Sequence[int]) -> Tensor:
-        """(B, D) of the sentences at these places."""
+    def rows(self, drawn: Sequence[int] | np.ndarray) -> Tensor:
+        """Returns the vectors (B, D) of the sentences with these indices."""
         return _unit(torch.from_numpy(np.array(self.vectors[drawn])), self.l2)
 
-    def categories(self, drawn: Sequence[int]) -> list[str | None]:
-        """Categories of the sentences at these places."""
+    def categories(self, drawn: Sequence[int] | np.ndarray) -> list[str | None]:
+        """Returns the categories of the sentences with these indices."""
         return [self.tags[i] for i in drawn]
 
 
 class PictureVectors:
-    """Vectors of the training pictures, each step or once.
+    """Encodes the training pictures, at each step or once.
 
     Args:
         encoder: a joint encoder.
-        setting: of the run; ``once`` reads its pictures without augmentation.
-        once: encode each picture once, at the first call, and map them from a file.
-        l2: bring vectors to length 1.
+        context: of the run; ``once`` reads its pictures without augmentation.
+        once: encode every picture once, at the first call, and read the vectors from a memory-mapped file.
+        l2: scale vectors to length 1.
     """
 
-    def __init__(self, encoder: JointEncoder | None, setting: ObjectiveContext, *, once: bool, l2: bool) -> None:
-        self.encoder, self.setting, self.once, self.l2 = encoder, setting, once, l2
+    def __init__(self, encoder: JointEncoder | None, context: ObjectiveContext, *, once: bool, l2: bool) -> None:
+        self.encoder, self.context, self.once, self.l2 = encoder, context, once, l2
         self._rows: np.ndarray | None = None
 
     def __call__(self, batch: Mapping[str, Any]) -> Tensor:
-        """(B, D) of a batch, on its device."""
+        """Returns the vectors (B, D) of a batch, on its device."""
         device = batch["pixel_values"].device
         if not self.once:
             return _unit(self._encode(batch["pixel_values"]), self.l2)
@@ -127,25 +127,31 @@ class PictureVectors:
         return _unit(torch.from_numpy(self._rows[batch["index"].cpu().numpy()]).to(device), self.l2)
 
     def all(self) -> np.ndarray:
-        """(N, D) of all training pictures, without augmentation.
+        """Returns the vectors (N, D) of all training pictures, without augmentation.
 
         Raises:
-            LvtuneError: the run has none to read.
+            TrainingError: the run gives no training pictures.
         """
-        if self.setting.plain is None:
-            raise LvtuneError("images once without training pictures", "a run of lvtune adapt", "choose images step")
-        base = self.setting.base
-        view = (self.setting.data_key, *map(str, (base.input_size, base.mean, base.std)))
-        return cached_array((self.encoder.key, "images", *view), self._all)
+        if self.context.plain is None:
+            raise TrainingError("images once without training pictures", "a run of lvtune adapt", "choose images step")
+        base = self.context.base
+        view = (self.context.data_key, *map(str, (base.input_size, base.mean, base.std)))
+        return cached_array((self._needed().key, "images", *view), self._all)
+
+    def _needed(self) -> JointEncoder:
+        if self.encoder is None:
+            raise TrainingError("vectors of pictures without a joint encoder", "an encoder", "give --objective.encoder")
+        return self.encoder
 
     def _all(self) -> np.ndarray:
-        loader = DataLoader(self.setting.plain(), batch_size=_AT_ONCE, collate_fn=collate)
-        device = self.setting.base.device
+        assert self.context.plain is not None  # all() has checked it
+        loader = DataLoader(self.context.plain(), batch_size=_AT_ONCE, collate_fn=collate)
+        device = self.context.base.device
         return np.concatenate([self._encode(batch["pixel_values"].to(device)).cpu().numpy() for batch in loader])
 
     def _encode(self, pixel_values: Tensor) -> Tensor:
-        base = self.setting.base
-        return self.encoder.encode_images(unnormalised(pixel_values, base.mean, base.std))
+        base = self.context.base
+        return self._needed().encode_images(unnormalised(pixel_values, base.mean, base.std))
 
 
 def _unit(vectors: Tensor, l2: bool) -> Tensor:
@@ -153,6 +159,6 @@ def _unit(vectors: Tensor, l2: bool) -> Tensor:
 
 
 def _random(lengths: np.ndarray, dim: int, seed: int) -> np.ndarray:
-    """Directions without a meaning, of these lengths: (P, dim) float32."""
+    """Draws random directions with these lengths: (P, dim) float32."""
     drawn = np.random.default_rng([seed, dim]).standard_normal((len(lengths), dim))
     return (drawn * (lengths / np.linalg.norm(drawn, axis=1))[:, None]).astype(np.float32)

@@ -10,18 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate.utils import set_seed
+from accelerate.utils import broadcast_object_list, set_seed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from lvtune.core.errors import LvtuneError
 from lvtune.data.dataset import collate, worker_init
 from lvtune.patcher.attaching import attach, use_adapter
+from lvtune.training.budget import Budget
 from lvtune.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from lvtune.training.engine import make_accelerator
-from lvtune.training.optim import lr_factor, make_optimizer, param_groups, set_lr
+from lvtune.training.optim import lr_factor, lr_scales, make_optimizer, number_of_steps, param_groups, peak_lr, set_lr
 from lvtune.training.progress import ProgressBar
 from lvtune.training.sampler import make_sampler
+from lvtune.training.watch import EmptyLoss, Watch
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -38,6 +40,12 @@ class History:
     loss: list[float] = field(default_factory=list)
     val_steps: list[int] = field(default_factory=list)
     val: list[float] = field(default_factory=list)
+    px_steps: list[int] = field(default_factory=list)
+    """Steps after which held-out frames were looked at."""
+    px_mean: list[float] = field(default_factory=list)
+    """Mean error there, in pixels of the picture."""
+    empty_loss: float | None = None
+    """Mean loss of an empty answer, all heatmaps zero; None: the objective has none."""
     seconds: float = 0.0
     lr: float = 0.0
     """Highest learning rate."""
@@ -71,6 +79,8 @@ def tune(
     validate_every: int = 1,
     checkpoint: Path | None = None,
     key: str = "",
+    watch: Watch | None = None,
+    label: str = "tuning",
 ) -> History:
     """Tunes ``adapter`` on ``data``; it is attached while this runs and detached afterwards, whatever happens.
 
@@ -86,6 +96,8 @@ def tune(
         validate_every: epochs between two calls; it is called after the last one in any case.
         checkpoint: file to resume from and to write after every ``checkpoint_every`` epochs.
         key: identifies the run; a checkpoint of another run is not resumed.
+        watch: looks at held-out frames now and then, with the (averaged) adapter on.
+        label: what progress lines begin with.
 
     Raises:
         LvtuneError: nothing to train on, or the loss is no longer finite.
@@ -97,6 +109,7 @@ def tune(
     mode = base.training
     with attach(base, adapter, name="tuning"), use_adapter(base, "tuning"):
         run = _Run(base, adapter, data, objective, options, seed=seed, accelerator=accelerator)
+        run.watch, run.bar.label = watch, label
         if checkpoint is not None:
             run.resume(checkpoint, key)
         try:
@@ -109,28 +122,6 @@ def tune(
             run.bar.close()
         run.history.seconds = run.seconds()
     return run.history
-
-
-def number_of_steps(options: TrainOptions, per_epoch: int) -> int:
-    """How many steps are taken with ``per_epoch`` of them in an epoch."""
-    if options.steps is not None:
-        return options.steps
-    least = options.min_steps or 0
-    if options.max_epochs is not None:
-        least = min(least, options.max_epochs * per_epoch)
-    return max(1, round(max(options.epochs * per_epoch, least)))
-
-
-def peak_lr(options: TrainOptions, per_epoch: int) -> float:
-    """The learning rate that is reached: lower where few pictures are passed over more often than ``epochs`` says.
-
-    Measured on lsp-art (benchmarks/README.md): pictures that come again and again are learnt by heart at the rate
-    that is best for as many new ones.
-    """
-    if not options.gentle or options.steps is not None:
-        return options.lr
-    said = options.epochs * per_epoch
-    return options.lr * min(1.0, (said / number_of_steps(options, per_epoch)) ** 0.5)
 
 
 class _Run:
@@ -151,7 +142,7 @@ class _Run:
         self.accelerator = accelerator
         base.to(accelerator.device)
         tunable = _Tunable(base, adapter, objective)
-        groups = param_groups(adapter, options.weight_decay, lambda name: adapter.lr_scale(name, options))
+        groups = param_groups(adapter, options.weight_decay, lr_scales(adapter, options))
         self.trained = tunable.trained
         groups += param_groups(self.trained, options.weight_decay) if self.trained is not None else []
         optimizer = make_optimizer(groups, options.lr, options.optimizer)
@@ -169,6 +160,9 @@ class _Run:
         self.epochs = min(-(-self.total // per_epoch), options.stop_after or self.total)
         self.progress, self.average, self.history = Progress(), None, History(lr=self.lr)
         self.bar = ProgressBar(self.total, "tuning", accelerator.is_main_process)
+        self.watch: Watch | None = None
+        self.empty, self.empty_loss_of = EmptyLoss(), getattr(objective, "empty_loss", None)
+        self.budget = None if options.minutes is None else Budget(60 * options.minutes)
         self.started, self.seconds_before = time.perf_counter(), 0.0
 
     def seconds(self) -> float:
@@ -182,11 +176,14 @@ class _Run:
             self.history = History(**self.progress.history)
             self.seconds_before = self.history.seconds
             self.bar.update(self.progress.step, None)
+            if self.progress.total is not None:
+                self.plan(self.progress.total)
 
     def train(
         self, validate: Callable[[], float] | None, validate_every: int, checkpoint: Path | None, key: str
     ) -> None:
-        for epoch in range(self.progress.epoch, self.epochs):
+        while self.progress.epoch < self.epochs:  # a time budget changes the number of epochs on the way
+            epoch = self.progress.epoch
             self.epoch(epoch)
             self.progress.epoch = epoch + 1
             is_last = epoch + 1 == self.epochs
@@ -212,12 +209,47 @@ class _Run:
         for batch in self.loader:
             if self.progress.step >= self.total:
                 break
+            self.measure_empty(batch)
             loss = self.step(batch)
             self.progress.step += 1
             self.history.steps.append(self.progress.step)
             self.history.loss.append(loss)
             self.bar.update(self.progress.step, loss)
+            self.fit_budget()
+            self.look()
         self.base.train(False)
+
+    def plan(self, total: int) -> None:
+        """Takes another number of steps; schedule and progress follow."""
+        self.total = self.bar.total = total
+        self.epochs = min(-(-total // len(self.loader)), self.options.stop_after or total)
+
+    def fit_budget(self) -> None:
+        """With ``minutes``: plans the steps that fit, as soon as the first ones were timed."""
+        if self.budget is None or self.progress.total is not None:
+            return
+        fitting = self.budget.take(self.progress.step)
+        if fitting is not None:
+            self.progress.total = broadcast_object_list([fitting])[0]  # the same in all processes
+            self.plan(self.progress.total)
+            self.bar.note(f"{self.total} steps fit {self.options.minutes:g} minutes")
+
+    def measure_empty(self, batch: dict[str, Any]) -> None:
+        if self.empty.is_full:
+            return
+        self.empty.add(None if self.empty_loss_of is None else self.empty_loss_of(self.base, batch))
+        self.history.empty_loss = self.bar.empty = self.empty.mean
+
+    def look(self) -> None:
+        """Lets a person see how far the held-out frames are."""
+        if self.watch is None or not self.watch.is_due(self.progress.step, self.total):
+            return
+        with self._averaged():
+            self.base.train(False)
+            said = self.watch.look(self.progress.step)
+            self.base.train(True)
+        self.history.px_steps, self.history.px_mean = self.watch.steps, self.watch.px_mean
+        self.bar.note(f"step {self.progress.step}: {said}")
 
     def step(self, batch: dict[str, Any]) -> float:
         options = self.options

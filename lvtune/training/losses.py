@@ -1,4 +1,4 @@
-"""What is minimised."""
+"""Loss functions of heatmaps."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 
 
 def keypoint_mse(pred: torch.Tensor, target: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """Mean over all elements of weight × squared error.
+    """Computes the mean over all elements of weight × squared error.
 
     The mean counts unseen key points too, as in mmpose 1.x `KeypointMSELoss(use_target_weight=True)`.
 

@@ -1,8 +1,8 @@
-"""``mixstyle``: styles of features are mixed among the pictures of a batch; a baseline of domain generalisation.
+"""``mixstyle``: mixes the feature statistics of the pictures in a batch; a baseline of domain generalisation.
 
-Zhou et al., Domain Generalization with MixStyle, ICLR 2021, arXiv 2104.02008: mean and standard deviation of each
-channel are mixed with those of another picture by a share of Beta(0.1, 0.1), for half of the batches. It stands in,
-as a light one and named as such, for the causal method that Lee et al. (WACV 2023) compare with.
+Zhou et al., Domain Generalization with MixStyle, ICLR 2021, arXiv 2104.02008: for half of the batches, the mean and
+standard deviation of each channel are mixed with those of another picture. The share comes from Beta(0.1, 0.1). It is a
+light baseline, and not the causal method that Lee et al. (WACV 2023) compare with.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ class MixStyleConfig:
     p: float = field(default=0.5, metadata={"at_least": 0, "at_most": 1})
     """Share of the batches that are mixed."""
     alpha: float = field(default=0.1, metadata={"above": 0})
-    """Of the Beta distribution that shares are drawn from."""
+    """Parameter of the Beta distribution that the shares are drawn from."""
     place: Place = "features"
-    """Where: features, the map that enters the head, of any base and method; blocks, behind some blocks."""
+    """Where: features, the map that enters the head (any base and method); blocks, after some blocks."""
     blocks: int = field(default=2, metadata={"at_least": 0})
-    """Behind how many of the encoder's blocks, with `place` blocks."""
+    """After how many blocks of the encoder, with `place` blocks."""
 
 
 @register_objective("mixstyle")
 class MixStyle(ObjectiveWrapper):
-    """The pose's loss on features in mixed styles."""
+    """Computes the pose loss on features with mixed statistics."""
 
     Config = MixStyleConfig
 
@@ -52,7 +52,7 @@ class MixStyle(ObjectiveWrapper):
 
     def __call__(self, base: Base, batch: dict) -> Tensor:
         """Loss of one batch, a scalar."""
-        options, rng = self.config, np.random.default_rng([self.setting.seed, self.trained.next()])
+        options, rng = self.config, np.random.default_rng([self.context.seed, self.trained.next()])
         count = len(batch["pixel_values"])
         partner = torch.from_numpy(rng.permutation(count))
         share = torch.from_numpy(rng.beta(options.alpha, options.alpha, count))

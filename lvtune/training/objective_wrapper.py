@@ -1,4 +1,4 @@
-"""Objectives that add to the objective of the pose, or change what it is computed on."""
+"""Base class of objectives that wrap the pose objective: they add a term, or change its input."""
 
 from __future__ import annotations
 
@@ -11,43 +11,41 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import TrainingError
 from lvtune.language.joint_registry import unnormalised
-from lvtune.training.objective import OBJECTIVES, Objective, ObjectiveContext
+from lvtune.training.objective import OBJECTIVES, Objective, ObjectiveContext, objective_config
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
 
 
 class ObjectiveWrapper(Objective):
-    """Wraps the objective that ``config.pose`` names; None: what suits the base.
+    """Wraps the objective that ``config.pose`` names; None: the default of the base.
 
     Its config has the fields ``pose`` and ``pose_options``.
     """
 
     config: Any
 
-    def prepare(self, setting: ObjectiveContext) -> None:
-        """Makes the wrapped objective, and remembers base and seed."""
-        from lvtune.training.objective import objective_config
-
-        name = self.config.pose or setting.base.objective
+    def prepare(self, context: ObjectiveContext) -> None:
+        """Makes the wrapped objective and keeps the context."""
+        name = self.config.pose or context.base.objective
         made = OBJECTIVES.get(name)(objective_config(name, self.config.pose_options))
         if isinstance(made, ObjectiveWrapper):
-            raise LvtuneError(f"objective {name} within another", "heatmap or hand", "leave --objective.pose out")
-        made.prepare(setting)
-        self.pose, self.setting, self.notes = made, setting, (*type(self).notes, *made.notes)
+            raise TrainingError(f"objective {name} within another", "heatmap or hand", "leave --objective.pose out")
+        made.prepare(context)
+        self.pose, self.context, self.notes = made, context, (*type(self).notes, *made.notes)
 
 
 class Steps(nn.Module):
-    """Counts the steps of a run; kept in checkpoints, so that a resumed run draws what an unbroken one would."""
+    """Counts the steps of a run. Checkpoints keep the count, so a resumed run draws the same random numbers."""
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
 
     def next(self) -> int:
-        """Steps so far; this one is then counted."""
+        """Returns the number of steps so far, and counts this one."""
         step = int(self.step)
         self.step += 1
         return step
@@ -56,14 +54,14 @@ class Steps(nn.Module):
 def change_pictures(
     base: Base, batch: dict, seed: int, step: int, change: Callable[[int, Tensor, np.random.Generator], Tensor]
 ) -> Tensor:
-    """``pixel_values`` of a batch, each picture changed by itself; a function of seed, step and item alone.
+    """Changes each picture of a batch by itself; the result depends on seed, step and item only.
 
     Args:
-        base: whose mean and deviation the pictures are normalised with.
+        base: its mean and standard deviation normalise the pictures.
         batch: of :class:`lvtune.data.dataset.PoseDataset`.
         seed: of the run.
         step: of the run.
-        change: (place in the batch, picture (3, H, W) in 0 to 1 on the CPU, randomness of its own) -> the same.
+        change: maps (index in the batch, picture (3, H, W) in 0 to 1 on the CPU, random generator) to a picture.
     """
     pixels, mean, std = batch["pixel_values"], base.mean, base.std
     images, items = unnormalised(pixels, mean, std).float().cpu(), batch["index"].tolist()
@@ -74,25 +72,25 @@ def change_pictures(
 
 
 def stray(batch: Mapping[str, Any], categories: list[str | None]) -> dict[str, Any]:
-    """The batch with other categories for the adapter to read; None is the mean of its sentences."""
+    """Returns the batch with other categories for the adapter to read; None means the mean sentence."""
     return {**batch, "category": categories}
 
 
 @dataclass
 class Seen:
-    """What a base computed in one call."""
+    """Feature maps and heatmaps that a base computed."""
 
     features: list[Tensor] = field(default_factory=list)
     heatmaps: list[Tensor] = field(default_factory=list)
 
     def one(self) -> tuple[Tensor, Tensor]:
-        """Feature map (B, D, h', w') that entered the head, and heatmaps (B, K, h, w).
+        """Returns the feature map (B, D, h', w') that entered the head, and the heatmaps (B, K, h, w).
 
         Raises:
-            LvtuneError: the base was called several times, so that they do not belong to one batch.
+            TrainingError: the base was called several times for one batch.
         """
         if len(self.features) != 1 or len(self.heatmaps) != 1:
-            raise LvtuneError(
+            raise TrainingError(
                 f"{len(self.heatmaps)} calls of the base for one batch", "an objective that calls it once",
                 "choose --objective.pose heatmap or hand",
             )  # fmt: skip
@@ -101,7 +99,7 @@ class Seen:
 
 @contextlib.contextmanager
 def watch(base: Base) -> Iterator[Seen]:
-    """Notes feature map and heatmaps of the calls inside, with whatever adapter is on; takes its hooks off again."""
+    """Records feature maps and heatmaps of the calls inside the block; removes its hooks afterwards."""
     seen = Seen()
     hooks = (
         base.head.register_forward_pre_hook(lambda module, args: seen.features.append(args[0])),

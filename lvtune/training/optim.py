@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+
+if TYPE_CHECKING:
+    from lvtune.config.options import TrainOptions
 
 
 def param_groups(
@@ -73,7 +77,47 @@ SCHEDULES: dict[str, Callable[[float, float], float]] = {
 """Name to (share of all steps, share of the steps behind the warm-up) -> factor."""
 
 
+def lr_scales(adapter: nn.Module, options: TrainOptions) -> Callable[[str], float]:
+    """Name of a parameter to the factor on its learning rate: the predictor's own rate, else what the adapter says."""
+    if options.predictor_lr is None or options.lr is None:
+        return lambda name: adapter.lr_scale(name, options)
+    predictor, factor = adapter.predictor_names(), options.predictor_lr / options.lr
+    return lambda name: factor if name in predictor else adapter.lr_scale(name, options)
+
+
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Sets each group to ``lr`` times its own scale."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group["lr_scale"]
+
+
+MOST_STEPS = 1_000_000
+"""Steps that a run within a time budget has before the first ones were timed."""
+
+
+def number_of_steps(options: TrainOptions, per_epoch: int) -> int:
+    """How many steps are taken with ``per_epoch`` of them in an epoch."""
+    if options.minutes is not None:
+        return MOST_STEPS  # until the first steps were timed
+    if options.steps is not None:
+        return options.steps
+    least = options.min_steps or 0
+    if options.max_epochs is not None:
+        least = min(least, options.max_epochs * per_epoch)
+    return max(1, round(max(options.epochs * per_epoch, least)))
+
+
+def peak_lr(options: TrainOptions, per_epoch: int) -> float:
+    """Returns the peak learning rate: lower where few pictures are passed over more often than ``epochs`` says."""
+    if not options.gentle or options.steps is not None or options.minutes is not None:
+        return options.lr
+    return gentle_lr(options, per_epoch, number_of_steps(options, per_epoch))
+
+
+def gentle_lr(options: TrainOptions, per_epoch: int, steps: int) -> float:
+    """Lowers the rate by the square root of how many more passes ``steps`` are than ``epochs``.
+
+    Measured on lsp-art (benchmarks/README.md): pictures that come again and again are learnt by heart at the rate
+    that is best for as many new ones.
+    """
+    return options.lr * min(1.0, (options.epochs * per_epoch / max(1, steps)) ** 0.5)

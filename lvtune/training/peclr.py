@@ -1,10 +1,10 @@
-"""``peclr``: two views of a picture must have encodings that turn and shift as the picture does; source pictures only.
+"""``peclr``: an equivariant contrast of two views of each picture, on source pictures only.
 
 Spurr et al., PeCLR: Self-Supervised 3D Hand Pose Estimation from monocular RGB via Equivariant Contrastive Learning,
-ICCV 2021: NT-Xent with τ 0.5 on projections that were turned and shifted back. Here it stands beside the pose's loss,
-with the same branch and weight as ``text-contrast``. Our reading: a projection is a list of points in the plane, a
-shift is a share of the picture's side and of the points' range, and scale is left to NT-Xent, whose cosines pass over
-it.
+ICCV 2021: the encodings of two views must rotate and shift as the pictures do. NT-Xent with τ 0.5 compares projections
+after rotation and shift are undone. Here it is added to the pose loss, with the same branch and weight as
+``text-contrast``. Our reading: a projection is a list of points in the plane; a shift is a share of the picture's side
+and of the range of the points; scale needs no undoing, because the cosines of NT-Xent ignore it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class PeclrConfig:
     temperature: float = field(default=0.5, metadata={"above": 0})
     """τ of NT-Xent."""
     rotate: float = field(default=45.0, metadata={"at_least": 0})
-    """Largest turn of the second view, in degrees."""
+    """Largest rotation of the second view, in degrees."""
     shift: float = field(default=0.1, metadata={"at_least": 0})
     """Largest shift, as a share of the picture's sides."""
     scale: float = field(default=0.2, metadata={"at_least": 0, "at_most": 0.9})
@@ -51,19 +51,19 @@ class PeclrConfig:
 
 @register_objective("peclr")
 class Peclr(ObjectiveWrapper):
-    """The pose's loss plus an equivariant contrast of two views."""
+    """Pose loss plus an equivariant contrast of two views."""
 
     Config = PeclrConfig
 
     def __init__(self, config: PeclrConfig | None = None) -> None:
         self.config = config or PeclrConfig()
 
-    def prepare(self, setting: ObjectiveContext) -> None:
+    def prepare(self, context: ObjectiveContext) -> None:
         """Makes the branch."""
-        super().prepare(setting)
+        super().prepare(context)
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(setting.seed)
-            self.trained = Branch1(setting.base.width).to(setting.base.device)
+            torch.default_generator.manual_seed(context.seed)
+            self.trained = Branch1(context.base.width).to(context.base.device)
 
     def __call__(self, base: Base, batch: dict) -> Tensor:
         """Loss of one batch, a scalar; it holds at least two samples."""
@@ -71,8 +71,8 @@ class Peclr(ObjectiveWrapper):
         with watch(base) as seen:
             loss = self.pose(base, batch)
         features, _ = seen.one()
-        turn, shift, size = drawn(batch["index"].tolist(), self.setting.seed, step, options)
-        changed = augment_batch(base, batch, self.setting.seed, step)
+        turn, shift, size = drawn(batch["index"].tolist(), self.context.seed, step, options)
+        changed = augment_batch(base, batch, self.context.seed, step)
         with watch(base) as seen:
             base(moved(changed, turn, shift, size))
         again, _ = seen.one()
@@ -81,7 +81,7 @@ class Peclr(ObjectiveWrapper):
 
 
 def drawn(items: list[int], seed: int, step: int, options: PeclrConfig) -> tuple[Tensor, Tensor, Tensor]:
-    """Turn (B,) in radians, shift (B, 2) as a share of the sides, size (B,), for the second view."""
+    """Draws the second view: rotation (B,) in radians, shift (B, 2) as a share of the sides, scale (B,)."""
     rngs = [np.random.default_rng([seed, step, item, 1]) for item in items]
     numbers = torch.tensor(np.array([rng.uniform(-1, 1, 4) for rng in rngs]), dtype=torch.float32)
     return (
@@ -92,10 +92,10 @@ def drawn(items: list[int], seed: int, step: int, options: PeclrConfig) -> tuple
 
 
 def moved(pixels: Tensor, turn: Tensor, shift: Tensor, size: Tensor) -> Tensor:
-    """Pictures (B, 3, H, W) turned about their centre, scaled and then shifted; the rest is grey."""
+    """Rotates pictures (B, 3, H, W) about their centre, scales and shifts them; the rest is grey."""
     height, width = pixels.shape[-2:]
     cos, sin = (turn.cos() / size, turn.sin() / size)
-    # where each pixel of the new picture comes from, in affine_grid's measure: -1 to 1 along each side
+    # source position of each new pixel, in units of affine_grid: -1 to 1 along each side
     inverse = torch.stack([cos, sin * height / width, -sin * width / height, cos], -1).view(-1, 2, 2)
     offset = -(inverse @ (2 * shift)[..., None])
     grid = F.affine_grid(torch.cat([inverse, offset], -1).to(pixels), list(pixels.shape), align_corners=False)
@@ -103,7 +103,7 @@ def moved(pixels: Tensor, turn: Tensor, shift: Tensor, size: Tensor) -> Tensor:
 
 
 def moved_back(projections: Tensor, turn: Tensor, shift: Tensor) -> Tensor:
-    """Projections (B, E) of moved pictures as points in the plane, shifted and turned back, (B, E)."""
+    """Reads projections (B, E) as points in the plane, and undoes shift and rotation, (B, E)."""
     points = projections.float().unflatten(1, (-1, 2))
     reach = points.detach().abs().amax((1, 2), keepdim=True)
     points = points - 2 * shift.to(points)[:, None] * reach

@@ -17,6 +17,9 @@ class ProgressBar:
 
     def __init__(self, total: int, label: str, shown: bool = True) -> None:
         self.total, self.label, self.shown = total, label, shown
+        self.empty: float | None = None
+        """Loss of an empty answer, shown beside the loss."""
+        self._first: int | None = None
         self._bar, self._started, self._next, self._mean = None, time.monotonic(), 0.0, None
         if shown and sys.stderr.isatty():
             from tqdm import tqdm
@@ -24,23 +27,33 @@ class ProgressBar:
             self._bar = tqdm(total=total, desc=label, unit="step", file=sys.stderr, dynamic_ncols=True)
 
     def update(self, step: int, loss: float | None) -> None:
-        """Step ``step`` is done, with this loss."""
+        """Reports that step ``step`` is done, with this loss."""
         if not self.shown:
             return
         if loss is not None:
             self._mean = loss if self._mean is None else 0.95 * self._mean + 0.05 * loss
+            self._first = step - 1 if self._first is None else self._first
+        empty = {} if self.empty is None else {"empty": f"{self.empty:.3e}"}
         if self._bar is not None:
+            self._bar.total, self._bar.desc = self.total, self.label
             self._bar.update(step - self._bar.n)
             if self._mean is not None:
-                self._bar.set_postfix(loss=f"{self._mean:.3e}", refresh=False)
+                self._bar.set_postfix(loss=f"{self._mean:.3e}", **empty, refresh=False)
         elif time.monotonic() >= self._next or step == self.total:
             self._next = time.monotonic() + 10
             loss_text = "" if self._mean is None else f" loss {self._mean:.3e}"
+            loss_text += f", an empty answer has {self.empty:.3e}" if self.empty is not None else ""
             seconds = time.monotonic() - self._started
-            print(f"{self.label}: step {step}/{self.total}{loss_text} ({seconds:.0f} s)", file=sys.stderr, flush=True)
+            left = f", {self._left(step, seconds):.0f} s left" if self._first is not None else ""
+            line = f"{self.label}: step {step}/{self.total}{loss_text} ({seconds:.0f} s{left})"
+            print(line, file=sys.stderr, flush=True)
+
+    def _left(self, step: int, seconds: float) -> float:
+        """Seconds that the other steps take if they are as quick as those so far."""
+        return seconds / max(1, step - (self._first or 0)) * (self.total - step)
 
     def note(self, text: str) -> None:
-        """A line beside the bar."""
+        """Prints a line beside the bar."""
         if not self.shown:
             return
         if self._bar is not None:
@@ -49,6 +62,6 @@ class ProgressBar:
             print(f"{self.label}: {text}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Ends the bar."""
+        """Closes the bar."""
         if self._bar is not None:
             self._bar.close()

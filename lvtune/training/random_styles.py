@@ -1,12 +1,12 @@
-"""``random-styles``: the pose's loss on pictures whose look is drawn at random, while their key points stay.
+"""``random-styles``: changes the look of each picture at random; the key points stay.
 
-Domain randomisation of looks: nothing is known of a target, so that what is learnt is to find the same person whatever
-it is drawn with. For the photographs that a base was trained on, to make a *start* for adapters (recipes/start-*.yaml).
+This is domain randomisation of looks. It needs no target: the adapter learns to find the same person in any look. Used
+on the photographs that a base was trained on, it makes a warm start for adapters (recipes/start-*.yaml).
 
 Sources: random convolutions are RandConv (Xu et al., ICLR 2021, arXiv 2007.13003); posterising, solarising, equalising,
 inverting and colour jitter are torchvision's; contours are a difference of Gaussians (Winnemoeller et al., *XDoG*,
-2012). How they are combined (one to three of them, one after the other), and their strengths, are ours. None of the
-filters of :mod:`lvtune.domains.filters` is used here.
+2012). The combination (one to three, one after the other) and the strengths are ours. No filter of
+:mod:`lvtune.domains.filters` is used here.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 Style = Callable[[Tensor, np.random.Generator], Tensor]
 LARGEST_NUMBER = 3
-"""Of styles on one picture."""
+"""Largest number of styles on one picture."""
 
 
 def _normal(rng: np.random.Generator, *shape: int) -> Tensor:
@@ -48,8 +48,12 @@ def _grey(image: Tensor) -> Tensor:
     return V.rgb_to_grayscale(image, 1)
 
 
+def _blurred(image: Tensor, size: int, sigma: float) -> Tensor:
+    return V.gaussian_blur(image, [size, size], [sigma, sigma])
+
+
 def random_convolution(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """One or two random linear filters over all channels, in mean and contrast as before, blended in."""
+    """Blends in one or two random linear filters over all channels; mean and contrast stay."""
     mean, std = image.mean((1, 2), keepdim=True), image.std((1, 2), keepdim=True)
     for _ in range(rng.integers(1, 3)):
         size = int(rng.choice([1, 3, 5, 7]))
@@ -61,7 +65,7 @@ def random_convolution(image: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def jitter(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """Hue, saturation, contrast, brightness and gamma, far beyond a camera's."""
+    """Changes hue, saturation, contrast, brightness and gamma, far more than a camera does."""
     image = V.adjust_hue(image, rng.uniform(-0.5, 0.5))
     image = V.adjust_saturation(image, rng.uniform(0, 3))
     image = V.adjust_contrast(image, rng.uniform(0.5, 1.8))
@@ -69,7 +73,7 @@ def jitter(image: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def palette(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """Channels change places and get a mean and contrast of their own."""
+    """Permutes the channels and gives each a new mean and contrast."""
     image = image[torch.from_numpy(rng.permutation(3))]
     image = (image - image.mean((1, 2), keepdim=True)) / (image.std((1, 2), keepdim=True) + 1e-5)
     mean, std = torch.from_numpy(rng.random((2, 3, 1, 1), np.float32))
@@ -77,43 +81,43 @@ def palette(image: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def posterised(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """One to three bits a channel."""
+    """Keeps one to three bits per channel."""
     return V.to_dtype(V.posterize(_bytes(image), int(rng.integers(1, 4))), torch.float32, scale=True)
 
 
 def solarised(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """What is brighter than a threshold is inverted."""
+    """Inverts what is brighter than a threshold."""
     return V.solarize(image, rng.uniform(0.3, 0.8))
 
 
 def equalised(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """Every tone as often as any other."""
+    """Equalises the histogram."""
     return V.to_dtype(V.equalize(_bytes(image)), torch.float32, scale=True)
 
 
 def inverted(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """Dark for bright."""
+    """Inverts the picture."""
     return V.invert(image)
 
 
 def two_tone(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """Grey, between a dark and a bright colour."""
+    """Maps grey to tones between a dark and a bright colour."""
     dark, bright = _tints(rng)
     return dark + (bright - dark) * _grey(image)
 
 
 def cut(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """Two colours on either side of a tone, the edge between them hard or soft."""
-    tone = V.gaussian_blur(_grey(image), 5, rng.uniform(0.3, 1.5))
+    """Splits the picture at a tone into two colours, with a hard or soft edge."""
+    tone = _blurred(_grey(image), 5, rng.uniform(0.3, 1.5))
     edge = tone.flatten().quantile(rng.uniform(0.3, 0.7))
     dark, bright = _tints(rng, 0.5)
     return dark + (bright - dark) * ((tone - edge) / rng.uniform(0.02, 0.2)).sigmoid()
 
 
 def contours(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """Lines along edges, on paper or on the pale picture."""
+    """Draws lines along edges, on plain paper or on the pale picture."""
     grey, width = _grey(image), rng.uniform(0.4, 1.4)
-    edges = V.gaussian_blur(grey, 9, width) - V.gaussian_blur(grey, 9, 1.6 * width)
+    edges = _blurred(grey, 9, width) - _blurred(grey, 9, 1.6 * width)
     edges = edges / (edges.std() + 1e-4)
     either_side = rng.random() < 0.5
     edges = edges.abs() - rng.uniform(0.3, 1) if either_side else -edges - rng.uniform(0.2, 1)
@@ -124,12 +128,12 @@ def contours(image: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def blurred(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """Gaussian, up to 2.5 pixels."""
-    return V.gaussian_blur(image, 11, rng.uniform(0.5, 2.5))
+    """Gaussian blur, sigma up to 2.5 pixels."""
+    return _blurred(image, 11, rng.uniform(0.5, 2.5))
 
 
 def grain(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """Noise, grey or coloured, as fine as the pixels or up to four times coarser."""
+    """Adds noise, grey or coloured, with a grain of one, two or four pixels."""
     size, (height, width) = int(rng.choice([1, 2, 4])), image.shape[-2:]
     made = _normal(rng, 1, int(rng.choice([1, 3])), -(-height // size), -(-width // size))
     made = F.interpolate(made, size=(height, width), mode="bilinear", align_corners=False)[0]
@@ -137,14 +141,14 @@ def grain(image: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def coarse(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """Fewer pixels, seen as squares or smoothed."""
+    """Lowers the resolution, with square or smooth pixels."""
     shape, factor = image.shape[-2:], rng.uniform(1.5, 4)
     small = F.interpolate(image[None], size=[max(1, int(side / factor)) for side in shape], mode="area")
     return F.interpolate(small, size=shape, mode=str(rng.choice(["nearest", "bilinear"])))[0]
 
 
 def daubed(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """Median filters: flat patches."""
+    """Applies median filters, which leave flat patches."""
     pixels = _bytes(image).permute(1, 2, 0).contiguous().numpy()
     for _ in range(rng.integers(1, 3)):
         pixels = cv2.medianBlur(pixels, int(rng.choice([3, 5, 7])))
@@ -152,7 +156,7 @@ def daubed(image: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def unsteady(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """Shifted by about a pixel here and there, as by an unsteady hand."""
+    """Shifts the picture by about a pixel, differently from place to place."""
     (height, width), size = image.shape[-2:], int(rng.integers(4, 16))
     shift = _normal(rng, 1, 2, height // size + 1, width // size + 1)
     shift = F.interpolate(shift, size=(height, width), mode="bicubic", align_corners=False)[0] * rng.uniform(0.3, 1)
@@ -165,8 +169,8 @@ STYLES: tuple[Style, ...] = (
     random_convolution, random_convolution, jitter, palette, posterised, solarised, equalised, inverted,
     two_tone, two_tone, cut, contours, contours, blurred, grain, coarse, daubed, unsteady,
 )  # fmt: skip
-"""Drawn from, each alike; twice here is twice as often. (3, H, W) in 0 to 1 and randomness to the same; what leaves
-0 to 1 is clipped."""
+"""Styles to draw from, with equal probability; an entry that stands twice is drawn twice as often. Each maps a picture
+(3, H, W) in 0 to 1 and a random generator to a picture; values outside 0 to 1 are clipped."""
 
 
 def _bytes(image: Tensor) -> Tensor:
@@ -174,14 +178,14 @@ def _bytes(image: Tensor) -> Tensor:
 
 
 def styled(image: Tensor, rng: np.random.Generator) -> Tensor:
-    """One to three of :data:`STYLES`, one after the other, on a picture (3, H, W) in 0 to 1."""
+    """Applies one to three of :data:`STYLES`, one after the other, to a picture (3, H, W) in 0 to 1."""
     for _ in range(rng.integers(1, LARGEST_NUMBER + 1)):
         image = STYLES[rng.integers(len(STYLES))](image, rng).clamp(0, 1)
     return image
 
 
 def style_batch(base: Base, batch: dict, seed: int, step: int, p: float) -> Tensor:
-    """``pixel_values`` of a batch, each picture styled by itself with probability ``p``."""
+    """Styles each picture of a batch by itself with probability ``p``."""
 
     def change(place: int, image: Tensor, rng: np.random.Generator) -> Tensor:
         return styled(image, rng) if rng.random() < p else image
@@ -203,7 +207,7 @@ class RandomStylesConfig:
 
 @register_objective("random-styles")
 class RandomStyles(ObjectiveWrapper):
-    """The pose's loss on pictures of random looks."""
+    """Computes the pose loss on pictures with random looks."""
 
     Config = RandomStylesConfig
 
@@ -213,5 +217,5 @@ class RandomStyles(ObjectiveWrapper):
 
     def __call__(self, base: Base, batch: dict) -> Tensor:
         """Loss of one batch, a scalar."""
-        made = style_batch(base, batch, self.setting.seed, self.trained.next(), self.config.p)
+        made = style_batch(base, batch, self.context.seed, self.trained.next(), self.config.p)
         return self.pose(base, {**batch, "pixel_values": made})

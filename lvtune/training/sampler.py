@@ -1,4 +1,4 @@
-"""The order of the pictures: a function of seed and epoch alone."""
+"""The order of the pictures; it depends on seed and epoch only."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch.utils.data import Sampler
 
 
 class EpochSampler(Sampler[list[int]]):
-    """Shuffled batches of indices; every batch is full where there is enough for one.
+    """Yields shuffled batches of indices; every batch is full, if there are enough items for one.
 
     Args:
         count: number of items.
-        batch_size: over all processes together; Accelerate splits each batch among them.
+        batch_size: of all processes together; Accelerate splits each batch among them.
         seed: of the order.
     """
 
@@ -23,14 +23,14 @@ class EpochSampler(Sampler[list[int]]):
         self.count, self.batch_size, self.seed, self.epoch = count, min(batch_size, count), seed, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Chooses the order of ``epoch``."""
+        """Sets the epoch, and with it the order."""
         self.epoch = epoch
 
     def __len__(self) -> int:
         return self.count // self.batch_size
 
     def order(self) -> list[int]:
-        """The ``count`` items of the epoch."""
+        """Returns the ``count`` items of the epoch."""
         return _shuffled(self.count, self.seed * 7_919 + self.epoch).tolist()
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -40,14 +40,13 @@ class EpochSampler(Sampler[list[int]]):
 
 
 class MixSampler(EpochSampler):
-    """Epochs in which each group has its share; as many items as there are in all.
+    """Draws each group with its share; an epoch has as many items as there are in all.
 
-    A group is gone through in passes, each in an order of its own, and an epoch goes on where the one before stopped:
-    of a group that is too large for its share all are seen in time, of one that is too small none more than once
-    oftener than another. The order is a function of seed and epoch alone.
+    Each group is drawn in passes over all its items, and an epoch goes on where the last one stopped. So every item of
+    a large group comes in time, and the items of a small group are repeated equally often, up to one.
 
     Args:
-        groups: (share, items) each.
+        groups: (share, items) of each group.
         batch_size: as for :class:`EpochSampler`.
         seed: of the order.
     """
@@ -57,7 +56,7 @@ class MixSampler(EpochSampler):
         super().__init__(sum(len(items) for _, items in self.groups), batch_size, seed)
 
     def counts(self) -> list[int]:
-        """How many of each group are in an epoch; they add up to ``count``."""
+        """Returns the number of items of each group in an epoch; they add up to ``count``."""
         whole = sum(share for share, _ in self.groups)
         ends = [round(self.count * sum(s for s, _ in self.groups[: i + 1]) / whole) for i in range(len(self.groups))]
         return [end - start for start, end in zip([0, *ends], ends, strict=False)]
@@ -80,6 +79,6 @@ def _shuffled(count: int, seed: int) -> torch.Tensor:
 
 
 def make_sampler(data: Sized, batch_size: int, seed: int) -> EpochSampler:
-    """The sampler that suits a data set: where it has ``groups`` with shares, epochs are drawn from these."""
+    """Makes the sampler of a data set: a :class:`MixSampler` if it has ``groups``, else an :class:`EpochSampler`."""
     groups = getattr(data, "groups", None)
     return EpochSampler(len(data), batch_size, seed) if groups is None else MixSampler(groups, batch_size, seed)

@@ -1,4 +1,4 @@
-"""Statistics of features as their style, and the places of a base where they can be changed while it runs."""
+"""Feature statistics as style, and the places of a base where they can be changed during a call."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import TrainingError
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
@@ -27,12 +27,12 @@ class Style:
 
     @classmethod
     def of(cls, x: Tensor, channels: int) -> Style:
-        """Of features whose channels are dimension ``channels``."""
+        """Computes the statistics of features whose channels are dimension ``channels``."""
         flat = x.float().movedim(channels, -1).flatten(1, -2)  # (B, positions, C)
         return cls(flat.mean(1), (flat.var(1, unbiased=False) + EPS).sqrt())
 
     def put_on(self, x: Tensor, channels: int) -> Tensor:
-        """The same features in this style (AdaIN, arXiv 1703.06868); its own statistics carry no gradient."""
+        """Gives features these statistics (AdaIN, arXiv 1703.06868); their old statistics carry no gradient."""
         own = Style.of(x.detach(), channels)
         shape = [len(x)] + [1] * (x.dim() - 1)
         shape[channels] = -1
@@ -42,21 +42,21 @@ class Style:
 
 @contextlib.contextmanager
 def change_at(base: Base, place: Place, blocks: int, change: Callable[[Tensor, int], Tensor]) -> Iterator[None]:
-    """Inside, ``change(x, channels)`` replaces what enters a place of the base; it may give ``x`` back.
+    """Inside the block, replaces what enters a place of the base by ``change(x, channels)``.
 
     Args:
-        base: with whatever adapter is on.
-        place: ``features``, the feature map (B, D, h, w) that enters the head; ``blocks``, the tokens (B, N, D) behind
-            so many blocks of the encoder.
-        blocks: how many.
+        base: with or without an adapter.
+        place: ``features``, the feature map (B, D, h, w) that enters the head; ``blocks``, the tokens (B, N, D) after
+            ``blocks`` blocks of the encoder.
+        blocks: number of blocks.
         change: (features, dimension of the channels) -> features.
 
     Raises:
-        LvtuneError: the place is not there, or was not passed.
+        TrainingError: the base has fewer blocks, or the method replaces the encoder.
     """
     if place == "blocks" and blocks >= len(base.blocks):
-        raise LvtuneError(
-            f"place behind {blocks} blocks of {base.name}, which has {len(base.blocks)}", "fewer",
+        raise TrainingError(
+            f"place after {blocks} blocks of {base.name}, which has {len(base.blocks)}", "fewer blocks",
             "choose --objective.place features, or a smaller --objective.blocks",
         )  # fmt: skip
     module, channels = (base.head, 1) if place == "features" else (base.blocks[blocks].layer, -1)
@@ -72,14 +72,14 @@ def change_at(base: Base, place: Place, blocks: int, change: Callable[[Tensor, i
     finally:
         handle.remove()
     if not calls:
-        raise LvtuneError(
-            f"place behind {blocks} blocks of {base.name} with a method that replaces its encoder",
-            "a method that leaves the blocks in their place", "choose --objective.place features",
+        raise TrainingError(
+            f"place after {blocks} blocks of {base.name} with a method that replaces its encoder",
+            "a method that keeps the blocks", "choose --objective.place features",
         )  # fmt: skip
 
 
 def mixed(style: Style, partner: Tensor, share: Tensor) -> Style:
-    """``share`` (B,) of each picture's own style and the rest of its partner's (B,) in the batch."""
+    """Mixes ``share`` (B,) of each picture's statistics with the rest of its partner's (B,) in the batch."""
     share = share.to(style.mean)[:, None]
     mix = lambda value: share * value + (1 - share) * value[partner]  # noqa: E731
     return Style(mix(style.mean), mix(style.std))

@@ -1,9 +1,9 @@
-"""``text-contrast``: features are to stay the same, whatever a sentence says the picture looks like.
+"""``text-contrast``: makes features independent of what a sentence says about the look of the picture.
 
-Source: Lee et al., Image-free Domain Generalization via CLIP for 3D Hand Pose Estimation, WACV 2023. Beside the
-pose's own loss, a second branch encodes the feature map alone (e1) and together with a frozen joint encoder's vector
-of picture and random sentence (e2), and the contrast of :mod:`lvtune.training.contrast` draws the two together. The
-branch is trained along and thrown away: at test time the model is the plain one. Nothing here knows hands.
+Source: Lee et al., Image-free Domain Generalization via CLIP for 3D Hand Pose Estimation, WACV 2023. A second branch
+encodes the feature map alone (e1), and together with a frozen joint encoder's vector of the picture and a random
+sentence (e2). A contrastive loss (:mod:`lvtune.training.contrast`) pulls e1 and e2 together; it is added to the pose
+loss. The branch is trained with the adapter and dropped afterwards. Nothing here is specific to hands.
 
 Published settings: L = L_heat + L_pose + 0.1 L_con, Adam 1e-4, w = 0.6 (STB) and 0.9 (RHD).
 """
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import TrainingError
 from lvtune.language.grammars import draw
 from lvtune.training.branch import Branch2
 from lvtune.training.contrast import Form, Reduce, contrastive, farthest
@@ -40,7 +40,7 @@ class TextContrastConfig:
     pose_options: dict[str, Any] = field(default_factory=dict)
     """Options of that objective, such as heat=1,pose=1."""
     weight: float = field(default=0.1, metadata={"at_least": 0})
-    """Weight of the contrast, the paper's lambda 3."""
+    """Weight of the contrast, lambda 3 of the paper."""
     form: Form = "clamped"
     """d+ and d- are L1 distances of e1' to e2' and to the negative's e1'. clamped: d+ + max(0, margin - d-); paper:
     d+ - max(margin, d-), as printed, which has no lower bound; triplet: max(0, d+ - d- + margin); ntxent."""
@@ -49,7 +49,7 @@ class TextContrastConfig:
     temperature: float = field(default=0.5, metadata={"above": 0})
     """Of ntxent."""
     reduce: Reduce = "sum"
-    """How the 128 dimensions make a distance."""
+    """How the 128 dimensions are combined into a distance."""
     normalize: bool = False
     """Bring encodings to length 1 first."""
     features: Literal["both", "image", "text", "steer"] = "both"
@@ -60,11 +60,11 @@ class TextContrastConfig:
     strength: float = field(default=1.0, metadata={"at_least": 0})
     """Factor on the direction in `features` steer."""
     words: Literal["text", "random"] = "text"
-    """Vectors of sentences, or random ones of the same lengths in their place: does language matter?"""
+    """text: vectors of the sentences; random: random vectors of the same lengths, as a control."""
     combine: Literal["concat", "sum"] = "concat"
-    """How the vector joins the feature map's."""
+    """How the vector is combined with that of the feature map."""
     l2: bool = False
-    """Bring the joint encoder's vectors to length 1; else they are taken as they come."""
+    """Scale the joint encoder's vectors to length 1; otherwise they are used as they are."""
     encoder: str = "clip"
     """Joint encoder of pictures and sentences: clip, siglip, with :FOLDER or :owner/model for other weights."""
     grammar: str | None = None
@@ -77,42 +77,42 @@ class TextContrastConfig:
 
 @register_objective("text-contrast")
 class TextContrast(ObjectiveWrapper):
-    """The pose's loss plus the contrast with text; one sentence per picture and step, drawn uniformly."""
+    """Pose loss plus the contrast with text; one sentence per picture and step, drawn uniformly."""
 
     Config = TextContrastConfig
 
     def __init__(self, config: TextContrastConfig | None = None) -> None:
         self.config = config or TextContrastConfig()
 
-    def prepare(self, setting: ObjectiveContext) -> None:
+    def prepare(self, context: ObjectiveContext) -> None:
         """Loads the joint encoder, embeds all sentences once and makes the branch.
 
         Raises:
-            LvtuneError: no such encoder or grammar; weights that are not at hand.
+            LvtuneError: no such encoder or grammar; weights that are not available.
         """
-        super().prepare(setting)
+        super().prepare(context)
         options = self.config
         kind = options.features
-        self.sentences = SentenceVectors.of(setting, options, steered=kind == "steer", pictures=kind != "text")
-        self.pictures = PictureVectors(self.sentences.encoder, setting, once=options.images == "once", l2=options.l2)
+        self.sentences = SentenceVectors.of(context, options, steered=kind == "steer", pictures=kind != "text")
+        self.pictures = PictureVectors(self.sentences.encoder, context, once=options.images == "once", l2=options.l2)
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(setting.seed)
-            self.trained = Branch2(setting.base.width, self.sentences.dim, options.combine).to(setting.base.device)
+            torch.default_generator.manual_seed(context.seed)
+            self.trained = Branch2(context.base.width, self.sentences.dim, options.combine).to(context.base.device)
         if options.form == "paper":
             said = "text-contrast with form paper: the loss as printed has no lower bound; clamped is the one to use"
             self.notes = (*self.notes, said)
 
     def __call__(self, base: Base, batch: dict) -> Tensor:
         """Loss of one batch, a scalar; it holds at least two samples."""
-        drawn = draw(len(self.sentences), batch["index"].tolist(), self.trained.next(), self.setting.seed)
-        if self.setting.text_only:
+        drawn = draw(len(self.sentences), batch["index"].tolist(), self.trained.next(), self.context.seed)
+        if self.context.text_only:
             batch = stray(batch, self.sentences.categories(drawn))
         with watch(base) as seen:
             loss = self.pose(base, batch)
         features, heatmaps = seen.one()
         if torch.is_grad_enabled() and not features.requires_grad:
-            raise LvtuneError(
-                "objective text-contrast with a method that changes nothing in front of the head",
+            raise TrainingError(
+                "objective text-contrast with a method that changes nothing before the head",
                 "a method that tunes the encoder", "choose --method full, lora or vlpose",
             )  # fmt: skip
         true, _ = base.codec.encode(batch["keypoints"], batch["visible"])

@@ -1,11 +1,11 @@
-"""``text-style``: features are given the style that the target's sentences ask for; beyond the paper.
+"""``text-style``: gives features the style that the target's sentences describe; not part of the paper.
 
-The contrast of ``text-contrast`` never changes what the head sees. Here it does. A ridge regression over the source's
-pictures, kept up to date as the run goes on, says how a picture's vector (of a joint encoder) goes with the style of
-its features (mean and standard deviation of each channel), and the direction target sentence - source sentence is put
-through it: the style moves as that of a picture would which moved so. The pose's loss is computed on the restyled
-features, so that the adapter learns to read them. No picture of the target is seen. The idea of styles from sentences
-is that of PODA (arXiv 2212.03241), which needs a CLIP as the backbone; the regression takes its place.
+``text-contrast`` never changes what the head sees; this objective does. A ridge regression predicts the style of a
+picture's features (mean and standard deviation of each channel) from its vector in a joint encoder. It is fitted on the
+source's pictures during the run. The direction target sentence - source sentence goes through the regression and gives
+a change of style. The pose loss is computed on the restyled features, so the adapter learns to read them. No picture
+of the target is used. Styles from sentences are the idea of PODA (arXiv 2212.03241), which needs CLIP as the backbone;
+here the regression does that part.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ class TextStyleConfig:
     strength: float = field(default=1.0, metadata={"at_least": 0})
     """Factor on the direction from the source's sentence to the target's."""
     after: int = field(default=50, metadata={"at_least": 1})
-    """Steps that the regression learns from before anything is restyled."""
+    """Number of steps for the regression before anything is restyled."""
     memory: float = field(default=0.99, metadata={"at_least": 0, "at_most": 1})
-    """Decay per step of what the regression has seen."""
+    """Decay per step of the regression's statistics."""
     ridge: float = field(default=0.1, metadata={"above": 0})
     """Penalty of the regression, as a share of the vectors' mean variance."""
     place: Place = "features"
-    """Where: features, the map that enters the head, of any base and method; blocks, behind some blocks."""
+    """Where: features, the map that enters the head (any base and method); blocks, after some blocks."""
     blocks: int = field(default=2, metadata={"at_least": 0})
-    """Behind how many of the encoder's blocks, with `place` blocks."""
+    """After how many blocks of the encoder, with `place` blocks."""
     words: Literal["text", "random"] = "text"
-    """Vectors of sentences, or random ones of the same lengths in their place."""
+    """text: vectors of the sentences; random: random vectors of the same lengths, as a control."""
     l2: bool = True
-    """Bring the joint encoder's vectors to length 1: pictures and sentences differ in length."""
+    """Scale the joint encoder's vectors to length 1: those of pictures and sentences differ in length."""
     encoder: str = "clip"
     """Joint encoder of pictures and sentences."""
     grammar: str | None = None
@@ -66,32 +66,32 @@ class TextStyleConfig:
 
 @register_objective("text-style")
 class TextStyle(ObjectiveWrapper):
-    """The pose's loss on features whose style follows the target's sentences."""
+    """Computes the pose loss on features whose style follows the target's sentences."""
 
     Config = TextStyleConfig
 
     def __init__(self, config: TextStyleConfig | None = None) -> None:
         self.config = config or TextStyleConfig()
 
-    def prepare(self, setting: ObjectiveContext) -> None:
+    def prepare(self, context: ObjectiveContext) -> None:
         """Loads the joint encoder and embeds the sentences.
 
         Raises:
-            LvtuneError: no such encoder or grammar; weights that are not at hand.
+            LvtuneError: no such encoder or grammar; weights that are not available.
         """
-        super().prepare(setting)
-        options, base = self.config, setting.base
-        self.sentences = SentenceVectors.of(setting, options, steered=True)
-        self.pictures = PictureVectors(self.sentences.encoder, setting, once=options.images == "once", l2=options.l2)
+        super().prepare(context)
+        options, base = self.config, context.base
+        self.sentences = SentenceVectors.of(context, options, steered=True)
+        self.pictures = PictureVectors(self.sentences.encoder, context, once=options.images == "once", l2=options.l2)
         width = base.width if options.place == "features" or not base.blocks else base.blocks[options.blocks].width
         self.trained = StyleMap(self.sentences.dim, 2 * width, options.memory).to(base.device)
 
     def __call__(self, base: Base, batch: dict) -> Tensor:
         """Loss of one batch, a scalar."""
-        options, step, seed = self.config, self.trained.next(), self.setting.seed
+        options, step, seed = self.config, self.trained.next(), self.context.seed
         items = batch["index"].tolist()
         drawn = draw(len(self.sentences), items, step, seed)
-        if self.setting.text_only:
+        if self.context.text_only:
             batch = stray(batch, self.sentences.categories(drawn))
         vectors = self.pictures(batch)
         chance = torch.tensor([np.random.default_rng([seed, step, item, 1]).random() for item in items])
@@ -111,13 +111,19 @@ class TextStyle(ObjectiveWrapper):
 
 
 class StyleMap(Steps):
-    """Ridge regression of styles on vectors that forgets slowly; nothing in it is trained.
+    """Ridge regression of styles on vectors, with slow forgetting; it has no trained parameters.
 
     Args:
         inputs: length of a vector.
         outputs: length of a style.
         memory: decay per batch.
     """
+
+    x: Tensor
+    y: Tensor
+    xx: Tensor
+    xy: Tensor
+    weight: Tensor
 
     def __init__(self, inputs: int, outputs: int, memory: float) -> None:
         super().__init__()
@@ -128,7 +134,7 @@ class StyleMap(Steps):
 
     @torch.no_grad()
     def learn(self, x: Tensor, y: Tensor) -> None:
-        """Takes in vectors (B, inputs) and styles (B, outputs)."""
+        """Adds vectors (B, inputs) and styles (B, outputs) to the statistics."""
         x, y = x.float(), y.float()
         new = {"x": x.mean(0), "y": y.mean(0), "xx": x.T @ x / len(x), "xy": x.T @ y / len(x), "weight": x.new_ones(())}
         for name, value in new.items():
@@ -136,7 +142,7 @@ class StyleMap(Steps):
 
     @torch.no_grad()
     def coefficients(self, ridge: float) -> Tensor:
-        """(inputs, outputs): what a change of a vector changes of a style."""
+        """Returns (inputs, outputs): how a style changes with a vector."""
         x, y, xx, xy = (value / self.weight for value in (self.x, self.y, self.xx, self.xy))
         covariance = xx - torch.outer(x, x)
         penalty = ridge * covariance.diagonal().mean().clamp(min=1e-12)
@@ -144,7 +150,7 @@ class StyleMap(Steps):
 
 
 def shifted(style: Style, shift: Tensor) -> Style:
-    """A style moved by (B, 2C): means by addition, standard deviations by the exponential of the rest."""
+    """Shifts a style by (B, 2C): the first half is added to the means, the rest to the log standard deviations."""
     mean, log_std = shift.to(style.mean).chunk(2, dim=1)
-    # a direction far outside of what the source's pictures show must not blow the features up
+    # limits directions far outside the range of the source's pictures
     return Style(style.mean + mean, style.std * log_std.clamp(-1.5, 1.5).exp())

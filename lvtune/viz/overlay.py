@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import colorsys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -25,12 +25,7 @@ _FAR = 10  # points further away than ten picture sizes are not drawn
 
 def sides(skeleton: Skeleton) -> tuple[str, ...]:
     """Returns ``left``, ``right`` or ``middle`` for each of the K key points."""
-    found = []
-    for index, (name, mirror) in enumerate(zip(skeleton.keypoints, skeleton.flip_index, strict=True)):
-        has_side = mirror != index
-        is_left = re.search(r"^left|(?:^|[_\s-])(?:left|l)(?:$|[_\s-])", name, re.IGNORECASE)
-        found.append("middle" if not has_side else "left" if is_left else "right")
-    return tuple(found)
+    return skeleton.sides
 
 
 def enlarge(image: np.ndarray, keypoints: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray]:
@@ -95,6 +90,63 @@ def draw_pose(
     size = min(size, float(max(canvas.shape[:2]))) or float(max(canvas.shape[:2]))
     _draw(canvas, points, shown, skeleton, max(2, round(size / 90)))
     return canvas
+
+
+def draw_named_points(
+    image: np.ndarray,
+    keypoints: np.ndarray,
+    skeleton: Skeleton,
+    *,
+    bbox: Sequence[float] | np.ndarray | None = None,
+    longest: int | None = None,
+) -> np.ndarray:
+    """Draws the key points over a copy of a picture, each with its own colour and its name; links are grey.
+
+    Args:
+        image: (H, W, 3) RGB uint8.
+        keypoints: (K, 2) x, y in pixels; key points that are not finite are not drawn.
+        skeleton: skeleton of the K key points.
+        bbox: x, y, width, height in pixels, from which the size of the dots follows; None: the extent of the points.
+        longest: enlarge a smaller picture until its longer side has this many pixels, so that names can be read.
+
+    Returns:
+        (H, W, 3) RGB uint8.
+
+    Raises:
+        LvtuneError: the shapes do not fit.
+    """
+    from PIL import Image
+    from PIL.ImageDraw import Draw
+
+    points = _checked(image, keypoints, None, skeleton)
+    size = float(max(bbox[2:])) if bbox is not None else _extent(points)
+    if longest is not None:
+        before = max(image.shape[:2])
+        image, points = enlarge(image, points, longest)
+        size *= max(image.shape[:2]) / before
+    sheet = Image.fromarray(np.ascontiguousarray(image))
+    pen, font = Draw(sheet), _font(11)
+    reach = _FAR * max(image.shape[:2])
+    with np.errstate(invalid="ignore"):
+        shown = np.isfinite(points).all(1) & (np.abs(points) < reach).all(1)
+    for a, b in skeleton.links:
+        if shown[a] and shown[b]:
+            pen.line([tuple(points[a]), tuple(points[b])], fill=(160, 160, 165), width=1)
+    radius = min(6.0, max(2.5, size / 60))
+    for index, (x, y) in enumerate(points):
+        if shown[index]:
+            colour = keypoint_colour(index)
+            pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=colour, outline=_CASING)
+            name, at = skeleton.keypoints[index], (x + radius + 2, y - 6)
+            pen.text(at, name, fill=colour, font=font, stroke_width=2, stroke_fill=_CASING)
+    return np.asarray(sheet)
+
+
+def keypoint_colour(index: int) -> tuple[int, int, int]:
+    """Returns a bright RGB colour for the key point at ``index``; neighbours differ."""
+    # the golden ratio spreads hues evenly, whatever their number
+    red, green, blue = colorsys.hsv_to_rgb(index * 0.618034 % 1, 0.55 + 0.3 * (index % 2), 1.0)
+    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def _checked(image: np.ndarray, keypoints: np.ndarray, scores: np.ndarray | None, skeleton: Skeleton) -> np.ndarray:

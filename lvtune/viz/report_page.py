@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup
 
 from lvtune.core.files import write_text
-from lvtune.evaluation.metrics import MEANING, imitation, main_of, without_nulls
+from lvtune.evaluation.metrics import imitation, main_of, meaning_of, without_nulls
 from lvtune.viz.curves import Level, Series, line_chart, smooth
 from lvtune.viz.page import Cell, Picture, RowGroup, Table, change, is_number, number, percent, picture, render_page
 from lvtune.viz.report_scores import gain_of, gap_figure, keypoints_of, score_table
@@ -29,6 +29,8 @@ def write_report(
     pictures: Pictures = (),
     figures: Figures = (),
     looked: Pictures = (),
+    *,
+    worst: Pictures = (),
 ) -> Path:
     """Writes the page atomically.
 
@@ -39,14 +41,22 @@ def write_report(
         pictures: (caption, RGB uint8 before, RGB uint8 after), skeletons drawn.
         figures: (caption, RGB uint8) of what the objective read.
         looked: like ``pictures``, of the user's own pictures without labels.
+        worst: (caption, RGB uint8 with the labels, RGB uint8 with the prediction) of the largest errors.
 
     Raises:
         LvtuneError: the file cannot be written.
     """
-    return write_text(path, render(report, pictures, figures, looked))
+    return write_text(path, render(report, pictures, figures, looked, worst=worst))
 
 
-def render(report: Report, pictures: Pictures = (), figures: Figures = (), looked: Pictures = ()) -> str:
+def render(
+    report: Report,
+    pictures: Pictures = (),
+    figures: Figures = (),
+    looked: Pictures = (),
+    *,
+    worst: Pictures = (),
+) -> str:
     """Returns the page as text; see :func:`write_report`."""
     main, scores, warning = main_of(report), score_table(report), imitation(report)
     kept = "Kept: source score with the adapter on, or taken off again, divided by the score of the base alone."
@@ -58,15 +68,16 @@ def render(report: Report, pictures: Pictures = (), figures: Figures = (), looke
         tiles=_tiles(report),
         gain=gain_of(report),
         gap=gap_figure(report),
-        gap_text=f"{title_of(main)} on the test split.",
+        gap_text=f"{title_of(main, report)} on the test split.",
         scores=scores.table,
-        scores_text=" ".join(["On the test split.", MEANING.get(main, ""), kept]),
+        scores_text=" ".join(["On the test split.", meaning_of(report), kept]),
         missing=scores.missing,
         decisions=_decisions(report.get("decisions") or []),
         notes=[str(note) for note in report.get("notes") or []],
         pictures=_pairs(pictures),
         pictures_text=_pictures_text(main, warning),
         looked=_pairs(looked),
+        worst=_pairs(worst, ("labels", "prediction")),
         figures=[(caption, picture(image, caption)) for caption, image in figures],
         charts=_charts(report),
         charts_text=_charts_text(report),
@@ -86,7 +97,7 @@ def _title(report: Report) -> str:
 
 def _tiles(report: Report) -> list[dict[str, str]]:
     kept, adapter, main = report.get("retention") or {}, report.get("adapter") or {}, main_of(report)
-    name = name_of(main)
+    name = name_of(main, report)
     tiles = [*_gained(report)]
     if is_number(report.get("gap_closed")):
         tiles.append(("Gap closed", percent(report["gap_closed"]), f"between target and source {name}"))
@@ -107,9 +118,10 @@ def _gained(report: Report) -> list[tuple[str, str, str]]:
     before, after = (score(report, "target", when, main) for when in ("before", "after_on"))
     if after is None:
         return []
-    name, unit = name_of(main), unit_of(main)
+    name, unit = name_of(main, report), unit_of(main)
     if before is None:
-        return [(f"Target {name}", f"{number(after)} {unit}", "no score of the base alone to compare with")]
+        why = (report.get("reasons") or {}).get("target.before") or "the base alone was not scored"
+        return [(f"Target {name}", f"{number(after)} {unit}", f"no score before: {why}")]
     title = "Change of the error" if is_less_better(main) else "Points gained"
     return [(title, change(before, after).text, f"target {name}, {number(before)} → {number(after)} {unit}")]
 
@@ -137,11 +149,13 @@ def _pictures_text(main: str, warning: tuple[str, str] | None) -> str:
     return " ".join([chosen, colours, f"The pictures are {warning[0].lower()}." if warning else ""]).strip()
 
 
-def _pairs(pictures: Pictures) -> list[tuple[str, list[Picture]]]:
+def _pairs(
+    pictures: Pictures, titles: tuple[str, str] = ("base alone", "adapter on")
+) -> list[tuple[str, list[Picture]]]:
     return [
         (caption, [picture(image, f"{caption}, {words}", words) for image, words in pair])
         for caption, before, after in pictures
-        for pair in [((before, "base alone"), (after, "adapter on"))]
+        for pair in [((before, titles[0]), (after, titles[1]))]
     ]
 
 
@@ -150,13 +164,17 @@ def _charts(report: Report) -> list[Markup]:
     loss = curves.get("loss") or []
     steps = curves.get("steps") or list(range(1, len(loss) + 1))
     lines = [Series(steps, loss, "faint"), Series(steps, smooth(loss, max(1, len(loss) // 40)))]
-    charts = [line_chart("Loss", lines, y_label="loss")]
+    empty = curves.get("empty_loss")
+    floor = [] if empty is None else [Level(empty, "an empty answer")]
+    charts = [line_chart("Loss", lines, y_label="loss", levels=floor)]
     val = curves.get("val") or []
     val_steps = curves.get("val_steps") or list(range(1, len(val) + 1))
     before = score(report, "target", "before", main)
     levels = [] if before is None else [Level(before, "test score, base alone")]
     title = f"Validation {name_of(main)}"
     charts.append(line_chart(title, [Series(val_steps, val, "dots")], y_label=title_of(main), levels=levels))
+    watched = Series(curves.get("px_steps") or [], curves.get("px_mean") or [], "dots")
+    charts.append(line_chart("Mean error on held-out frames", [watched], y_label="pixels"))
     return [chart for chart in charts if chart]
 
 

@@ -72,14 +72,14 @@ def score_table(report: Report) -> ScoreTable:
 def _score_row(report: Report, where: str, metric: str, gaps: dict[tuple[str, str, str], str]) -> list[Cell]:
     values = {when: score(report, where, when, metric) for when in WHEN}
     gaps |= {
-        (where, WHEN[when], name_of(metric)): reason(report, where, when, metric)
+        (where, WHEN[when], name_of(metric, report, where)): reason(report, where, when, metric)
         for when, value in values.items()
         if value is None
     }
     before, on, off = (values[when] for when in WHEN)
     shares = [_kept(before, value, metric) if where == "source" else Cell("") for value in (on, off)]
     cells = [_number(before), _number(on, "strong"), change(before, on, is_less_better(metric)), _number(off)]
-    return [Cell(title_of(metric)), *cells, *shares]
+    return [Cell(title_of(metric, report, where)), *cells, *shares]
 
 
 def _confident_rows(report: Report, where: str) -> list[list[Cell]]:
@@ -121,7 +121,8 @@ def gap_figure(report: Report) -> Markup:
     goal = score(report, "source", "before", main)
     if before is None or after is None or goal is None:
         return Markup("")
-    return gap_chart(before, after, goal, title=title_of(main), unit=unit_of(main), less_is_better=is_less_better(main))
+    title, less = title_of(main, report), is_less_better(main)
+    return gap_chart(before, after, goal, title=title, unit=unit_of(main), less_is_better=less)
 
 
 def gain_of(report: Report) -> Gain | None:
@@ -143,8 +144,8 @@ def gain_of(report: Report) -> Gain | None:
         return Gain(text, lines, Markup(""))
     parts = [("from the start", at_start - before), ("from tuning on your pictures", after - at_start)]
     unit = "points" if unit_of(main) == "%" else unit_of(main)
-    lines = [f"{label.capitalize()}: {signed(value)} {unit} of {name_of(main)}" for label, value in parts]
-    return Gain(text, lines, gain_chart(parts, before, title=title_of(main)))
+    lines = [f"{label.capitalize()}: {signed(value)} {unit} of {name_of(main, report)}" for label, value in parts]
+    return Gain(text, lines, gain_chart(parts, before, title=title_of(main, report)))
 
 
 def _no_start(start: Mapping[str, Any] | None) -> str:

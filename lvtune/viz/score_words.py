@@ -5,34 +5,40 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lvtune.evaluation.metrics import LESS_IS_BETTER, METRICS
+from lvtune.evaluation.metrics import METRICS, is_less_better, metric_name, unit_of
 from lvtune.viz.page import is_number
 
 Report = Mapping[str, Any]
+
+__all__ = [
+    "WHEN",
+    "Report",
+    "explanations",
+    "is_less_better",
+    "metrics_of",
+    "name_of",
+    "reason",
+    "score",
+    "title_of",
+    "unit_of",
+    "unscored",
+]
+
 WHEN = {"before": "base alone", "after_on": "adapter on", "after_off": "adapter off"}
 """Key of a side of the report to the words for it on a page."""
-_PIXELS = {"px_mean": "mean error (px)", "px_median": "median error (px)", "px_rms": "RMS error (px)"}
 
 
-def unit_of(metric: str) -> str:
-    """Returns the unit of a score: ``px``, ``mm`` or ``%``."""
-    return "px" if metric.startswith("px") else "mm" if metric.startswith("epe") else "%"
-
-
-def name_of(metric: str) -> str:
-    """Returns a score's name without its unit."""
-    full = {**_PIXELS, **METRICS}.get(metric, metric.replace("ap", "OKS-AP", 1) if metric[:2] == "ap" else metric)
+def name_of(metric: str, report: Report | None = None, where: str = "target") -> str:
+    """Returns a score's name without its unit; with the report, also by what PCK is normalised and how AP is made."""
+    full = metric_name(metric, report, where)
+    if full == metric and metric.startswith("ap"):
+        full = metric.replace("ap", "OKS-AP", 1)
     return full.removesuffix(f" ({unit_of(metric)})")
 
 
-def title_of(metric: str) -> str:
-    """Returns a score's name with its unit: ``PCK@0.2 (%)``."""
-    return f"{name_of(metric)} ({unit_of(metric)})"
-
-
-def is_less_better(metric: str) -> bool:
-    """Returns True if a lower value of the score is the better one."""
-    return metric in LESS_IS_BETTER or metric.startswith("px")
+def title_of(metric: str, report: Report | None = None, where: str = "target") -> str:
+    """Returns a score's name with its unit: ``PCK@0.2 of the torso (%)``."""
+    return f"{name_of(metric, report, where)} ({unit_of(metric)})"
 
 
 def score(report: Report, where: str, when: str, metric: str) -> float | None:
@@ -52,14 +58,17 @@ def metrics_of(report: Report, where: str) -> list[str]:
     """Returns the keys of all scores that a side of the report has a value of, in the order of ``METRICS``."""
     side = report.get(where) or {}
     found = {key for when in WHEN for key, value in (side.get(when) or {}).items() if is_number(value)}
-    known = [key for key in dict.fromkeys([*METRICS, *_PIXELS]) if key in found]
+    known = [key for key in METRICS if key in found]
     return known + sorted(found - set(known))
 
 
 def reason(report: Report, where: str, when: str, metric: str) -> str:
     """Returns why a score is missing, as the report says it; else what follows from the report as a whole."""
-    side = report.get(where) or {}
+    side, known = report.get(where) or {}, report.get("reasons") or {}
     values = side.get(when) or {}
+    for place in (f"{where}.{when}.{metric}", f"{where}.{when}", where):
+        if known.get(place):
+            return str(known[place])
     for reasons in (values.get("reasons"), side.get("reasons")):
         if isinstance(reasons, Mapping) and reasons.get(metric):
             return str(reasons[metric])
@@ -71,6 +80,10 @@ def reason(report: Report, where: str, when: str, metric: str) -> str:
 
 def unscored(report: Report, where: str) -> str:
     """Returns why a whole side of the report has no score."""
+    known = report.get("reasons") or {}
+    why = known.get(where) or known.get(f"{where}.after_on") or known.get(f"{where}.before")
+    if why:
+        return f"not scored: {why}"
     if where == "source" and not report.get("source_name"):
         return "not scored, because the domain has no source pictures"
     return "not scored, because neither base nor adapter predicts the key points of these pictures"

@@ -17,7 +17,7 @@ from lvtune.config.options import DataOptions
 from lvtune.core.errors import LvtuneError
 from lvtune.data.images import read_image
 from lvtune.domains import get_domain
-from lvtune.evaluation.choosing import Auto, Shuffled, choose
+from lvtune.evaluation.choosing import RankedCategories, Shuffled, choose
 from lvtune.evaluation.inference import predict_split
 from lvtune.language.ranking import ImageRanker
 from lvtune.patcher.attaching import attach
@@ -55,7 +55,7 @@ def ranked(ranker, adapter, split):
 def test_auto_reads_what_the_ranker_puts_first(pair, data, ranker):
     base, adapter = pair
     split = get_domain("humanart").open("test", data)
-    best, auto = ranked(ranker, adapter, split), Auto(adapter.bank, ranker)
+    best, auto = ranked(ranker, adapter, split), RankedCategories(adapter.bank, ranker)
     assert auto(split) == best and best[1] == best[2]  # two persons of one picture
     found = points(base, adapter, split, auto)
     each = [points(base, adapter, split.with_table(split.table.select([i])), best[i])[0] for i in range(3)]

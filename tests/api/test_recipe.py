@@ -6,7 +6,7 @@ import pytest
 
 from lvtune.api.recipe import Recipe
 from lvtune.config.options import TrainOptions
-from lvtune.config.yaml_files import list_recipes, recipe_folders
+from lvtune.config.yaml_files import list_recipes
 from lvtune.core.errors import LvtuneError
 
 
@@ -68,7 +68,7 @@ def test_folder_is_named_after_base_domain_and_method():
 
 
 @pytest.mark.parametrize(
-    ("text", "part"), [("train: [", "mend the file"), ("- a", "a table such as"), ("base: [1]", "base = ")]
+    ("text", "part"), [("train: [", "correct the file"), ("- a", "a table such as"), ("base: [1]", "base = ")]
 )
 def test_bad_yaml(tmp_path, text, part):
     file = tmp_path / "recipe.yaml"
@@ -86,4 +86,3 @@ def test_an_unknown_recipe_names_the_shipped_ones():
 def test_every_shipped_recipe_is_one(name):
     recipe = Recipe.from_yaml(name)
     assert Recipe.from_dict(recipe.to_dict()) == recipe
-    assert recipe_folders()

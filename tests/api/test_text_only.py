@@ -23,7 +23,7 @@ def test_the_source_is_tuned_on_and_the_target_is_tested_on():
     assert job.recipe.objective == "text-contrast"
     assert job.train.name == "the same LSPET photographs, unfiltered" and job.train.render is None
     assert "filters" in job.test.name
-    setting = job.objective.setting
+    setting = job.objective.context
     assert setting.text_only and dict(setting.sentences) == sentences_of("demo-art")
     # where nothing says what the source looks like it is a photograph
     assert setting.source_sentences == () and len(job.objective.sentences) == 6
@@ -34,12 +34,12 @@ def test_the_source_is_tuned_on_and_the_target_is_tested_on():
 
 def test_without_it_the_target_is_tuned_on():
     job = prepare(recipe(text_only=False, objective="text-contrast", method="lora"))
-    assert "filters" in job.train.name and not job.objective.setting.text_only
+    assert "filters" in job.train.name and not job.objective.context.text_only
 
 
 def test_on_rendered_hands_the_target_is_what_is_not_trained_on():
     job = prepare(recipe(domain="hand-figures", base="hand3d-vit", method="lora"))
-    setting = job.objective.setting
+    setting = job.objective.context
     assert setting.source_sentences == ("a computer rendering of a hand before a green screen",)
     assert "green_screen" not in setting.sentences and "wild" in setting.sentences
     assert len(job.objective.sentences) == 3920

@@ -9,8 +9,9 @@ from torch import nn
 from lvtune.bases import as_base
 from lvtune.bases import vitpose_weights as bases_loading
 from lvtune.bases.base_registry import BASES, list_bases, load_base, register_base
+from lvtune.bases.vit_positions import resize_positions
 from lvtune.bases.vitpose import SPECS, VitPoseBase, build_model, make_config, skeleton_of, spec_of
-from lvtune.bases.weight_names import is_foreign, resize_positions, to_transformers
+from lvtune.bases.weight_names import is_foreign, to_transformers
 from lvtune.core.errors import LvtuneError
 from lvtune.patcher.attaching import attach
 
@@ -265,5 +266,6 @@ def test_positions_are_resized_and_the_class_position_kept():
     assert torch.equal(halved[:, 0].round(decimals=3), halved[:, 5].round(decimals=3))
     # away from the border a ramp stays a ramp
     torch.testing.assert_close(halved[2:-2, 0], torch.arange(8.0)[2:-2] * 2 + 0.5, atol=1e-4, rtol=0)
+    assert torch.equal(resize_positions(flat, (8, 6)), resize_positions(flat, (8, 6), (16, 12)))
     with pytest.raises(LvtuneError, match="192 position"):
-        resize_positions(flat, (8, 6))
+        resize_positions(flat, (8, 6), (8, 6))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lvtune.api.recipe import Recipe
-from lvtune.config.nested import merge_tables
+from lvtune.config.tables import merge
 from lvtune.config.yaml_files import read_yaml
 from lvtune.training.objectives import objective_config
 
@@ -15,7 +15,7 @@ SHARED = {"words_bodies": {"text_only": True}, "words_hands": read_yaml(FOLDER /
 
 @pytest.mark.parametrize("name", SHARED)
 def test_every_variant_is_a_recipe(name):
-    found = {label: Recipe.from_dict(merge_tables(SHARED[name], changes))
+    found = {label: Recipe.from_dict(merge(SHARED[name], changes))
              for label, changes in read_yaml(FOLDER / f"{name}.yaml").items()}  # fmt: skip
     configs = {label: objective_config(r.objective, r.objective_options) for label, r in found.items()}
     # a control differs from the row it controls for in the words alone

@@ -54,6 +54,14 @@ def test_json_is_all_there_is_on_stdout(adapted, capsys):
     assert json.loads(capsys.readouterr().out) == REPORT
 
 
+def test_options_of_the_base(adapted, capsys):
+    assert main(["adapt", "--base", "vitpose-b", "--base.input-size", "256x256", "--minutes", "5"]) == 0
+    assert (adapted[0].base, adapted[0].base_options.input_size) == ("vitpose-b", "256x256")
+    assert adapted[0].train.minutes == 5.0
+    assert Recipe.from_dict(adapted[0].to_dict()) == adapted[0]
+    capsys.readouterr()
+
+
 def test_options_over_the_file(adapted, tmp_path):
     file = tmp_path / "recipe.yaml"
     file.write_text("method: lora\nmethod_options: {r: 4, alpha: 8}\ntrain: {lr: 1e-3, epochs: 2}\nseed: 7\n")

@@ -23,7 +23,10 @@ from lvtune.core.errors import LvtuneError
         ("adapt --lr fast", "train.lr = 'fast'", "give a number"),
         ("adapt --seed=-1", "seed = -1", "such as seed = 0"),
         ("adapt --precision bf8", "train.precision = 'bf8'", "such as train.precision = auto"),
-        ("adapt vitpose-b", "'vitpose-b'", "lvtune adapt --help"),
+        ("adapt vitpose-b", "'vitpose-b'", "type --base vitpose-b"),
+        ("evaluate humanart/sketch", "'humanart/sketch'", "type --domain humanart/sketch"),
+        ("adapt my-project/", "no file or folder at 'my-project/'", "check the path"),
+        ("compare vitpose-b", "'vitpose-b'", "lvtune compare --help"),
         ("adapt --method vlpose --method.promts 3", "'--method.promts'", "did you mean '--method.visual-prompts'?"),
         ("adapt --method lora --method.r x", "method.r = 'x'", "such as method.r = 8"),
         ("predict", "no PICTURE", "lvtune predict PICTURE"),
@@ -76,7 +79,8 @@ def _raising(error):
         (
             RuntimeError("odd\nthing"),
             1,
-            "error: RuntimeError: odd thing; expected no such failure; add --debug",
+            "error: internal error (RuntimeError: odd thing); please report it with the command and the traceback "
+            "that --debug prints",
         ),
         (MemoryError(), 1, "lower --train.batch-size"),
         (PermissionError(13, "Permission denied", "/x"), 1, "error: /x: permission denied"),
@@ -96,7 +100,7 @@ def test_debug_adds_the_traceback(monkeypatch, capsys):
     assert main(["list", "--debug"]) == 1
     err = capsys.readouterr().err
     assert "Traceback" in err
-    assert err.splitlines()[-1].startswith("error: RuntimeError: odd")
+    assert err.splitlines()[-1].startswith("error: internal error (RuntimeError: odd)")
 
 
 def test_help_is_printed_on_stdout(capsys):

@@ -115,29 +115,21 @@ FAULTS = [
     (person(image_id=[1]), "image_id"),
     (person(category_id="pet"), "category_id"),
     (person(id="first"), "id of an annotation"),
-    (drop("annotations", "bbox"), "`bbox` of 0 numbers"),
-    (person(bbox=[1, 2, 3]), "`bbox` of 3 numbers"),
-    (person(bbox=[1, 2, 3, "x"]), "`bbox`"),
-    (person(bbox=[1, 2, 3, float("nan")]), "`bbox`"),
-    (person(bbox={"x": 1}), "`bbox`"),
-    (person(area=-1), "`area`"),
-    (person(area="big"), "`area`"),
-    (person(area=10**400), "`area`"),
     (person(keypoints=[1, 2, 2]), "with 1 key points"),
     (person(keypoints=[1, 2, 2, 3]), "with 4 numbers"),
     (person(keypoints=[1, 2, 2] * 3), "with 3 key points"),
-    (person(keypoints=[1, 2, 2, 3, 4, 5]), "visibility 5"),
     (person(keypoints=[1, 2, 2, 3, float("inf"), 2]), "`keypoints`"),
     (person(keypoints=["a"] * 6), "`keypoints`"),
     (person(keypoints="here"), "`keypoints`"),
+    (person(keypoints=[1, 2, 2, None, 4, 2]), "`keypoints`"),
+    (person(keypoints=[1, 2, 2, 3, 4, "seen"]), "`keypoints`"),
+    (person(keypoints=[1, 2, 2, 1e30, 4, 2]), "1 annotations of"),
     (lambda d: d["annotations"][1].update(keypoints=[1, 2, 2]), "with 3 key point values"),
     (drop("categories", "keypoints"), "name no key points"),
     (category(keypoints=[]), "name no key points"),
     (category(keypoints="head"), "name no key points"),
     (category(keypoints=["head", "head"]), "two key points named 'head'"),
     (category(keypoints=["head", "body", "tail"]), "its category with 3"),
-    (category(skeleton=[[1, 9]]), "link"),
-    (category(skeleton=7), "not a list of pairs"),
     (category(id=None), "id of a category"),
     (lambda d: d["categories"].append({"id": 2, "keypoints": ["fin"]}), "different key points"),
 ]
@@ -166,20 +158,21 @@ def test_annotations_without_key_points(tmp_path):
 
 
 def test_nobody_left_is_an_error_that_says_why(tmp_path):
-    refused("3 of 3 annotations with a box of no size", everyone(bbox=[10, 10, 0, 5]), tmp_path)
-    refused("3 of 3 annotations with a box of no size", everyone(bbox=[200, 10, 9, 9]), tmp_path)
-    refused("3 of 3 annotations with every key point invisible", everyone(keypoints=[0] * 6), tmp_path)
+    refused(
+        "3 of 3 annotations with a box of no size", everyone(bbox=[200, 10, 9, 9], keypoints=[150, 9, 2] * 2), tmp_path
+    )
+    refused("3 of 3 annotations with every key point invisible", everyone(keypoints=[1, 1, 0] * 2), tmp_path)
     refused("3 of 3 annotations crowd", everyone(iscrowd=1), tmp_path)
     refused("no annotation of a person", everyone(category_id=9), tmp_path)
 
 
 def test_one_bad_person_is_skipped_and_counted(tmp_path):
     data = whole()
-    data["annotations"][0]["bbox"] = [10, 10, -3, 5]
+    data["annotations"][0].update(bbox=[200, 10, 9, 9], keypoints=[150, 9, 2] * 2)
     data["annotations"][1].update(keypoints=[5, 5, 0, 6, 6, 0])
     table = read(data, tmp_path)
     assert len(table) == 1
-    assert table.notes == [
+    assert table.notes[:2] == [
         "1 of 3 annotations with a box of no size inside the image: skipped",
         "1 of 3 annotations with every key point invisible: skipped",
     ]
@@ -199,7 +192,7 @@ def test_boxes_are_clipped_and_a_missing_area_is_the_boxs(tmp_path):
         del item["area"]
     table = read(data, tmp_path)
     assert table[0].bbox.tolist() == [0, 60, 40, 20] and table[0].area == 800
-    assert table.notes == ["3 annotations without `area`: the box's is taken"]
+    assert "3 annotations without `area`: the box's is taken" in table.notes
 
 
 def test_nested_key_points_are_read(tmp_path):

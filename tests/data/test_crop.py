@@ -94,3 +94,25 @@ def test_to_image_is_vectorised_over_persons():
     # The whole decoded range spans the whole crop.
     ends = to_image(np.array([[0.0, 0.0], [192.0, 256.0]]), center[0], scale[0], SIZE)
     np.testing.assert_allclose(ends, [center[0] - scale[0] / 2, center[0] + scale[0] / 2])
+
+
+@pytest.mark.parametrize("shape", [(50, 40_000), (40_000, 50), (3, 100_000)])
+def test_pictures_beyond_what_opencv_addresses_are_warped(shape):
+    """The part that the crop shows is cut out first: the same pixels as of that part alone."""
+    rng = np.random.default_rng(0)
+    image = np.zeros((*shape, 3), np.uint8)
+    far = np.array([shape[1] - 60, shape[0] - 60]).clip(0)
+    patch = image[far[1] :, far[0] :]
+    patch[:] = rng.integers(0, 255, patch.shape, dtype=np.uint8)
+    matrix = np.array([[0.9, 0.1, -0.9 * far[0] - 0.1 * far[1]], [-0.1, 0.9, 0.1 * far[0] - 0.9 * far[1]]])
+    alone = np.column_stack([matrix[:, :2], matrix[:, 2] + matrix[:, :2] @ far])
+    got, want = warp(image, matrix, (32, 24)), warp(np.ascontiguousarray(patch), alone, (32, 24))
+    assert np.abs(got.astype(int) - want)[2:, 2:].max() <= 1
+
+
+def test_a_crop_of_a_whole_huge_picture_is_made_smaller_first():
+    image = np.zeros((8, 40_000, 3), np.uint8)
+    image[:, 20_000:] = 200
+    got = warp(image, udp_matrix(np.array([20_000, 4]), np.array([40_000, 8]), 0, (48, 64)), (48, 64))
+    row = got.max(0)[:, 0]
+    assert row[:30].max() == 0 and row[34:-1].min() > 0

@@ -102,8 +102,23 @@ def test_the_heatmaps_of_a_mirrored_sample_are_the_mirrored_heatmaps(table):
     torch.testing.assert_close(codec.encode(mirror["keypoints"][None], seen)[0], want, rtol=0, atol=2e-5)
 
 
-def test_a_skeleton_without_pairs_flips_in_place(table):
-    odd = Skeleton("odd", ("nose", "left_eye", "tail"), (0.05,) * 3, ())
+@pytest.mark.parametrize(
+    "names",
+    [("nose", "neck", "tail"), ("0", "1", "2"), ("nose", "left_eye", "tail"), ("leftEar", "rightEar", "leftHip")],
+)
+def test_without_known_pairs_nothing_is_flipped(table, names):
+    odd = Skeleton("odd", names, (0.05,) * len(names), ())
+    points = table[0].keypoints[: len(names)]
+    persons = [Person(0, "a.png", table[0].bbox, points)]
+    plain, mirror = (
+        PoseDataset(Table(table.root, persons, odd), augment=a, **SETTING)[0] for a in (STILL, ALWAYS_FLIP)
+    )
+    assert torch.equal(mirror["keypoints"], plain["keypoints"])
+    assert torch.equal(mirror["pixel_values"], plain["pixel_values"])
+
+
+def test_points_that_lie_on_the_midline_flip_in_place_where_the_user_says_so(table):
+    odd = Skeleton("odd", ("nose", "neck", "tail"), (0.05,) * 3, (), flip_pairs=())
     persons = [Person(0, "a.png", table[0].bbox, table[0].keypoints[:3])]
     plain, mirror = (
         PoseDataset(Table(table.root, persons, odd), augment=a, **SETTING)[0] for a in (STILL, ALWAYS_FLIP)

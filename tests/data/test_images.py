@@ -152,7 +152,7 @@ HUGE_PNG = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", HUGE) + chunk(b"IEND")
         (b"GIF89a", "not an image, or broken"),
         (b"\xff\xd8\xff\xe0garbage\xff\xd9", "not an image, or broken|truncated"),
         (b"RIFF\0\0\0\0WEBPVP8X", "not an image, or broken"),
-        (HUGE_PNG, "not an image, or broken"),
+        (HUGE_PNG, "a PNG of 65536x65536, 4295 megapixels"),
     ],
     ids=["empty", "html", "gif", "jpeg", "webp", "huge png"],
 )

@@ -99,9 +99,8 @@ def test_a_new_category_takes_sigmas_by_name_and_links_from_one():
         ({"name": "person", "keypoints": []}, None, "without `keypoints`"),
         ({"name": "person", "keypoints": "nose"}, None, "without `keypoints`"),
         ({"name": "person", "keypoints": ["nose", "nose"]}, None, "two key points named 'nose'"),
-        ({"name": "person", "keypoints": ["a", "b"], "skeleton": [[1, 3]]}, None, "link (0, 2)"),
-        ({"name": "person", "keypoints": ["a", "b"], "skeleton": [[0, 1]]}, None, "link (-1, 0)"),
-        ({"name": "person", "keypoints": ["a", "b"], "skeleton": [1, 2]}, None, "not a list of pairs"),
+        ({"name": "person", "keypoints": ["a", "b"], "flip_idx": [1, 1]}, None, "`flip_idx`"),
+        ({"name": "person", "keypoints": ["a", "b"], "flip_pairs": [["a", "c"]]}, None, "the key point 'c'"),
         ({"name": "person", "keypoints": ["a", "b"]}, [0.1], "1 sigmas"),
         ({"name": "person", "keypoints": ["a"]}, [0.0], "sigmas"),
     ],
@@ -119,3 +118,83 @@ def test_bad_categories_are_told(category, sigmas, word):
 def test_a_broken_dict_is_told(fields):
     with pytest.raises(LvtuneError, match="cannot be read"):
         Skeleton.from_dict(fields)
+
+
+def test_a_skeleton_says_whether_its_pictures_may_be_mirrored():
+    assert COCO_17.mirrors and LSP_14.mirrors and COCO_17.mirror_note is None
+    assert HAND_21.mirrors and HAND_21.pairs == ()  # said by hand: a mirrored hand is a hand of the other side
+    numbers = Skeleton.from_category({"name": "x", "keypoints": [str(i) for i in range(14)]})
+    assert not numbers.mirrors and numbers.flip_index == tuple(range(14))
+    assert numbers.mirror_note.startswith("pictures are not flipped, neither in training nor in the flip test")
+    lone = Skeleton.from_category({"name": "x", "keypoints": ["left_ear", "right_ear", "left_hip"]})
+    assert not lone.mirrors and "left_hip without a key point of the other side" in lone.mirror_note
+
+
+def test_given_pairs_go_before_names_and_travel_with_the_skeleton():
+    skeleton = Skeleton.from_category({"name": "x", "keypoints": ["a", "b", "left_c", "right_c"]}).with_pairs(((0, 1),))
+    assert skeleton.mirrors and skeleton.flip_index == (1, 0, 2, 3)
+    assert skeleton.sides == ("left", "right", "middle", "middle")
+    assert Skeleton.from_dict(json.loads(json.dumps(skeleton.to_dict()))) == skeleton
+    assert "flip_pairs" not in COCO_17.to_dict() and "flip_pairs" not in HAND_21.to_dict()
+    midline = skeleton.with_pairs(())
+    assert midline.mirrors and midline.flip_index == (0, 1, 2, 3)
+    with pytest.raises(LvtuneError, match="in two mirror pairs"):
+        skeleton.with_pairs(((0, 1), (1, 2)))
+
+
+def test_a_hand_of_an_older_file_is_still_mirrored():
+    assert Skeleton.from_dict(HAND_21.to_dict()).mirrors
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"flip_idx": [1, 0, 2, 4, 3]},
+        {"flip_pairs": [[0, 1], [3, 4]]},
+        {"flip_pairs": [["p", "q"], ["s", "t"]]},
+        {"keypoint_flip_map": [["p", "q"], ["s", "t"]]},
+    ],
+)
+def test_a_category_may_give_its_pairs(given):
+    skeleton = Skeleton.from_category({"name": "x", "keypoints": list("pqrst"), **given})
+    assert skeleton.flip_index == (1, 0, 2, 4, 3) and skeleton.mirrors
+
+
+def test_a_flip_idx_that_pairs_nothing_says_nothing():
+    """Exporters write 0, 1, 2, ... without being asked."""
+    notes = []
+    category = {"name": "x", "keypoints": ["left_ear", "right_ear"], "flip_idx": [0, 1]}
+    assert Skeleton.from_category(category, notes=notes).flip_index == (1, 0)
+    assert notes == ["`flip_idx` pairs no key points: the names decide"]
+
+
+def test_sides_of_given_pairs_follow_the_names():
+    category = {"name": "x", "keypoints": list(LSP_14.keypoints), "flip_idx": list(LSP_14.flip_index)}
+    assert Skeleton.from_category(category) is LSP_14
+    category["keypoints"] = [f"{name}_joint" for name in LSP_14.keypoints]
+    assert Skeleton.from_category(category).sides[0] == "right"
+
+
+@pytest.mark.parametrize(
+    ("names", "torso"),
+    [
+        (["LShoulder", "RShoulder", "LHip", "RHip"], (0, 3)),
+        (["shoulder_r", "shoulder_l", "hip_r", "hip_l"], (1, 2)),
+        (["rhip", "lhip", "rshoulder", "lshoulder"], (3, 0)),
+        (["Left Shoulder", "Right Hip"], None),
+        (["left_ear", "right_ear"], None),
+    ],
+)
+def test_the_torso_and_sigmas_are_found_in_any_spelling(names, torso):
+    skeleton = Skeleton.from_category({"name": "x", "keypoints": names})
+    assert skeleton.torso == torso
+    if torso:
+        assert skeleton.sigmas[torso[0]] == 0.079 and skeleton.sigmas[torso[1]] == 0.107
+
+
+def test_sigmas_of_the_category():
+    notes = []
+    category = {"name": "x", "keypoints": ["a", "b"], "sigmas": [0.05, 0.1]}
+    assert Skeleton.from_category(category, notes=notes).sigmas == (0.05, 0.1) and len(notes) == 1
+    assert Skeleton.from_category({**category, "sigmas": [0.1]}, notes=notes).sigmas == (0.079, 0.079)
+    assert "not 2 positive numbers" in notes[1]

@@ -129,7 +129,8 @@ def test_faults(tmp_path):
     write(tmp_path / "tested/test.json", 3)
     (tmp_path / "empty").mkdir()
     at = lambda name, **more: DataOptions(annotations=str(tmp_path / name), **more)  # noqa: E731
-    assert "without annotations" in fault(tmp_path, DataOptions(data=str(tmp_path)))
+    assert "without annotations" in fault(tmp_path, DataOptions())
+    assert "no labels were recognised" in fault(tmp_path, DataOptions(data=str(tmp_path / "empty")))
     assert "without annotations" in fault(tmp_path, None)
     assert "no annotation file" in fault(tmp_path, at("none.json"))
     assert "without train.json" in fault(tmp_path, at("empty"))

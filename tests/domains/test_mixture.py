@@ -71,7 +71,7 @@ def test_each_part_is_scored_by_itself(folder):
         detected = mixed["protocols"]["detector boxes"]["parts"][name]
         assert detected["ap"] == alone["protocols"]["detector boxes"]["ap"]
     assert mixed["ap"] == np.mean([alone["ap"] for alone in parts.values()])
-    assert mixed["persons"] == sum(alone["persons"] for alone in parts.values())
+    assert mixed["instances"] == sum(alone["instances"] for alone in parts.values())
 
 
 @pytest.mark.parametrize(

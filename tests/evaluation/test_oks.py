@@ -95,7 +95,7 @@ def test_scores_in_percent_under_the_protocols_names(tmp_path):
     points = persons.column("keypoints")[..., :2]
     result = score_predictions(persons, points, np.ones(points.shape[:2]))
     assert (result["pck@0.2"], result["pck@0.5"], result["ap"]) == (100.0, 100.0, 100.0)
-    assert (result["persons"], result["skipped"]) == (3, 1)
+    assert (result["instances"], result["skipped"]) == (4, 1)
     assert result["ap_details"]["APM"] is None  # no person of medium size in the sample
     assert result["boxes"] == "ground truth boxes"
     json.dumps(result)
@@ -122,7 +122,7 @@ def test_detector_boxes_are_scored_by_ap_alone_and_under_their_name(tmp_path):
 
 def test_predictions_for_another_table_and_unknown_protocols_are_told(tmp_path):
     persons = table("coco", tmp_path)
-    with pytest.raises(LvtuneError, match="one prediction for each person"):
+    with pytest.raises(LvtuneError, match="one prediction for each instance"):
         score_predictions(persons, np.zeros((3, 17, 2)), np.zeros((3, 17)))
     with pytest.raises(LvtuneError, match="protocol 'pkc'"):
         score_predictions(persons, np.zeros((12, 17, 2)), np.zeros((12, 17)), protocols=("pkc",))

@@ -159,3 +159,23 @@ def test_a_compiled_model_tunes():
         gradients.append([p.grad for p in adapter.parameters()])
     for plain, compiled in zip(*gradients, strict=True):
         torch.testing.assert_close(plain, compiled, atol=1e-6, rtol=1e-4)
+
+
+def test_a_forward_set_on_a_part_of_a_compiled_model_acts_behind_the_adapter():
+    """One that was set while an adapter replaces the part's forward, after the model was compiled with it."""
+    base = tiny_base(layers=1)
+    adapter = make_adapter("vlpose-light", base, stirred=0.1)
+    part = base.blocks[0].fc1
+    with attach(base, adapter):
+        adapted = heatmaps(base)
+        compiled = wrapped(base)
+        torch.testing.assert_close(heatmaps(compiled), adapted)
+        own = type(part).forward
+        part.forward = lambda x: 2 * own(part, x)
+        expected = heatmaps(base)
+        assert not torch.equal(expected, adapted)
+        torch.testing.assert_close(heatmaps(compiled), expected)
+        with use_adapter(compiled, None):
+            bare = heatmaps(compiled)
+    torch.testing.assert_close(heatmaps(base), bare)
+    assert not torch.equal(bare, expected)

@@ -303,16 +303,20 @@ def test_a_model_of_no_family_is_told():
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
-def test_adapters_follow_the_dtype_of_the_base(target, dtype):
+def test_adapters_follow_the_dtype_of_the_base_but_keep_float32(target, dtype):
     adapter = make_adapter("vlpose", target, stirred=0.1)
+    own = torch.promote_types(dtype, torch.float32)
+    before = {name: value.clone() for name, value in adapter.named_parameters()}
     with attach(target, adapter):
         expected = heatmaps(target)
         target.to(dtype)
-        assert {p.dtype for p in adapter.parameters()} == {dtype}
+        assert {p.dtype for p in adapter.parameters()} == {own}
+        assert all(torch.equal(value.float(), before[name]) for name, value in adapter.named_parameters())
         moved = heatmaps(target, PIXELS.to(dtype))
+        assert moved.dtype == dtype
     bare, later = heatmaps(target, PIXELS.to(dtype)), make_adapter("lora", target)
     with attach(target, later):
-        assert {p.dtype for p in later.parameters()} == {dtype}
+        assert {p.dtype for p in later.parameters()} == {own}
         assert torch.equal(heatmaps(target, PIXELS.to(dtype)), bare)
     torch.testing.assert_close(moved.float(), expected, atol=0.1 if dtype == torch.bfloat16 else 1e-5, rtol=0)
 

@@ -18,7 +18,7 @@ from lvtune.bases.vitpose import VitPoseBase, build_model, make_config
 from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import LSP_14
 from lvtune.patcher.attaching import attach, detach, use_adapter
-from lvtune.patcher.ledger import Ledger
+from lvtune.patcher.calls import CallRouter
 
 EIGHT = {
     "sketch": ("vlpose", {}),
@@ -53,8 +53,8 @@ def calls(monkeypatch):
         found.append(len(groups))
         return run(self, groups)
 
-    run = Ledger._run
-    monkeypatch.setattr(Ledger, "_run", spy)
+    run = CallRouter._run
+    monkeypatch.setattr(CallRouter, "_run", spy)
     return found
 
 

@@ -1,5 +1,6 @@
 """Every way an adapter file can be wrong has its own sentence, and none runs anything."""
 
+import contextlib
 import json
 import pickle
 import struct
@@ -8,12 +9,14 @@ import zipfile
 import pytest
 import torch
 from adapter_samples import CONFIG, adapter
+from mutants import changed_values, mutants
 
 from lvtune.bases.base_registry import load_base
 from lvtune.bases.fingerprint import fingerprints
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import AdapterFileError, LvtuneError
+from lvtune.core.tensor_file import MAX_HEADER
+from lvtune.storage.adapter_config import config_hash
 from lvtune.storage.adapter_file import CONFIG_FILE, TENSORS_FILE, check_base, read, save
-from lvtune.storage.container import MAX_HEADER
 
 
 def error_of(path):
@@ -44,10 +47,11 @@ def put(folder, header, body=b"", keep_copy=False):
 
 
 def change_config(folder, change):
-    """Rewrites the header's config; the tensors stay."""
+    """Rewrites the header's config and its hash; the tensors stay."""
     header, body = parts(folder)
     config = json.loads(header["__metadata__"]["lvtune_config"])
     change(config)
+    config["config_sha256"] = config_hash(config)
     header["__metadata__"]["lvtune_config"] = json.dumps(config)
     put(folder, header, body)
 
@@ -95,7 +99,7 @@ def test_huge_header(folder):
     put(folder, b"[" * 100_000 + b"]" * 100_000)
     assert "that is not JSON" in error_of(folder)
     put(folder, b'{"a":' + b"9" * 10_000 + b"}")
-    assert "that is not JSON" in error_of(folder)
+    assert "a number of 10000 digits" in error_of(folder)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +166,7 @@ def test_copies_must_agree(folder):
     (folder / CONFIG_FILE).write_text("{")
     assert "that is not JSON" in error_of(folder)
     (folder / CONFIG_FILE).write_text('{"metrics": 1e999}')
-    assert "JSON cannot hold" in error_of(folder)
+    assert "with the number 1e999" in error_of(folder)
     (folder / CONFIG_FILE).write_text("[]")
     assert "disagrees with the header" in error_of(folder)
     (folder / CONFIG_FILE).write_text(json.dumps(copy), encoding="utf-8")
@@ -213,7 +217,7 @@ def test_one_flipped_bit(folder):
 
 
 def test_numbers_that_are_not_finite(folder):
-    from lvtune.bases.fingerprint import hash_tensors
+    from lvtune.core.tensor_file import hash_tensors
 
     tensors, _ = read(folder)
     tensors["a"][2] = float("inf")
@@ -263,3 +267,71 @@ def test_adapter_of_another_base():
     config["base"]["name"] = "vitpose-b"
     with pytest.raises(LvtuneError, match=r"another base: this one is vitpose-ti.*'ann/pose'.*--base vitpose-b"):
         check_base(config, base)
+
+
+def flip(file, position, bit=0):
+    data = bytearray(file.read_bytes())
+    data[position] ^= 1 << bit
+    file.write_bytes(data)
+
+
+def test_every_flipped_bit_of_the_config_is_noticed(folder):
+    file = folder / TENSORS_FILE
+    (folder / CONFIG_FILE).unlink()
+    data = file.read_bytes()
+    start, end = data.index(b"visual_prompts"), data.index(b"tensors_sha256")
+    before = read(folder)
+    for position in range(start, end, 7):
+        flip(file, position, bit=position % 8)
+        with pytest.raises(AdapterFileError):
+            read(folder)
+        file.write_bytes(data)
+    assert read(folder)[1] == before[1]
+
+
+def test_a_config_of_other_values_is_told_as_such(folder):
+    header, body = parts(folder)
+    config = header["__metadata__"]["lvtune_config"]
+    header["__metadata__"]["lvtune_config"] = config.replace('"visual_prompts":4', '"visual_prompts":6')
+    put(folder, header, body)
+    assert "not the one it was saved with (sha256 differs)" in error_of(folder)
+
+
+def test_files_from_before_the_hash_of_the_config_still_load(folder):
+    header, body = parts(folder)
+    config = json.loads(header["__metadata__"]["lvtune_config"])
+    del config["config_sha256"]
+    header["__metadata__"]["lvtune_config"] = json.dumps(config)
+    put(folder, header, body)
+    assert read(folder)[1]["domain"] == "demo-art"
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "a\0b"])
+def test_paths_that_the_system_refuses(name):
+    assert "cannot be read" in error_of(name) or "no such adapter" in error_of(name)
+
+
+def test_only_errors_of_ours_come_out_of_damaged_files(folder):
+    file, copy = folder / TENSORS_FILE, folder / CONFIG_FILE
+    whole, text = file.read_bytes(), copy.read_bytes()
+    for mutant in mutants(whole, 200, seed=1):
+        file.write_bytes(mutant)
+        with contextlib.suppress(AdapterFileError):
+            assert read(folder)[0].keys() == adapter()[0].keys()
+    file.write_bytes(whole)
+    for mutant in mutants(text, 100, seed=2):
+        copy.write_bytes(mutant)
+        with contextlib.suppress(AdapterFileError):
+            read(folder)
+
+
+def test_only_errors_of_ours_come_out_of_configs_with_other_values(folder):
+    header, body = parts(folder)
+    config = json.loads(header["__metadata__"]["lvtune_config"])
+    for changed in changed_values(config, 300, seed=3):
+        if isinstance(changed, dict):
+            changed["config_sha256"] = config_hash(changed)
+        header["__metadata__"]["lvtune_config"] = json.dumps(changed)
+        put(folder, header, body)
+        with contextlib.suppress(AdapterFileError):
+            read(folder)

@@ -11,7 +11,7 @@ from lvtune.patcher.attaching import attach
 from lvtune.training import guard
 from lvtune.training.guard import SHARES, between, choose_share, keep_share
 from lvtune.training.heatmap import HeatmapObjective
-from lvtune.training.loop import number_of_steps, peak_lr
+from lvtune.training.optim import number_of_steps, peak_lr
 
 OPTIONS = Recipe(train=TrainOptions(steps=4, batch_size=4, lr=5e-3)).resolved().train
 
@@ -65,11 +65,39 @@ def test_a_gain_within_chance_is_not_kept():
 def test_persons_of_one_picture_are_kept_out_together_and_kinds_are_shared_out():
     pictures = [f"{i // 2}.jpg" for i in range(16)]
     kinds = ["a" if i < 8 else "b" for i in range(16)]
-    one, other = guard._halves(pictures, kinds, seed=0)
-    assert one | other == set(range(16)) and not one & other
-    assert all((2 * i in one) == (2 * i + 1 in one) for i in range(8))
-    assert sum(i < 8 for i in one) == sum(i >= 8 for i in one) == 4
-    assert guard._halves(pictures, kinds, seed=1)[0] != one
+    out = guard._kept_out(pictures, kinds, seed=0)
+    assert len(out) == 4
+    assert all((2 * i in out) == (2 * i + 1 in out) for i in range(8))
+    assert sum(i < 8 for i in out) == sum(i >= 8 for i in out) == 2
+    assert guard._kept_out(pictures, kinds, seed=1) != out
+
+
+def test_the_check_costs_a_fifth_of_the_steps_and_is_tuned_on_the_others(monkeypatch):
+    seen = []
+    monkeypatch.setattr(guard, "tune", lambda *args, **more: seen.append((args[2], args[4], more["label"])))
+    base = tiny_base()
+    options = Recipe(train=TrainOptions(steps=200, batch_size=4, lr=5e-3)).resolved().train
+    names = [f"{i}.jpg" for i in range(12)]
+    choose_share(
+        base, make_adapter("bitfit", base), TinyPictures(12), HeatmapObjective(), options, plain=TinyPictures(12),
+        judge=HeatmapObjective(), pictures=names, kinds=["a"] * 12, device="cpu",
+    )  # fmt: skip
+    ((tuned_on, short, label),) = seen
+    assert len(tuned_on) == 9 and short.steps == 40 and short.lr == 5e-3 and "check" in label
+
+
+def test_the_rate_of_the_check_suits_its_steps():
+    options = Recipe.from_dict({}).resolved({"epochs": 3, "lr": 1e-3}).train
+    short = guard.short_run(options, 60)  # two steps an epoch: 200 steps in place of six, of which 40 check
+    assert short.steps == 40 and short.lr == pytest.approx(1e-3 * (6 / 40) ** 0.5) and not short.gentle
+    assert guard.short_run(options, 4).steps == guard.LEAST_STEPS
+    assert guard.short_run(Recipe(train=TrainOptions(minutes=5)).resolved().train, 60).minutes == 1.0
+
+
+def test_all_or_nothing_where_the_predictor_is_new():
+    base = tiny_base()
+    found = choose(base, make_adapter("bitfit", base), Learnable(12), shares=(0.0, 1.0))
+    assert list(found.losses) == [0.0, 1.0] and found.share == 1.0
 
 
 @pytest.mark.parametrize("method", METHODS.names())

@@ -236,7 +236,7 @@ def test_the_adapter_reads_the_drawn_category_where_the_pictures_are_the_sources
 
 def test_what_does_not_fit_is_told():
     base, batch = tiny_base(), batch_of()
-    with attach(base, make_adapter("head", base), name="on"), pytest.raises(LvtuneError, match="in front of the head"):
+    with attach(base, make_adapter("head", base), name="on"), pytest.raises(LvtuneError, match="before the head"):
         objective(base)(base, batch)
     with attach(base, full(base), name="on"), pytest.raises(LvtuneError, match="batch of one"):
         objective(base)(base, batch_of(1))

@@ -27,11 +27,11 @@ _TEST_INDEX = 100_000
 def _table(split: str, categories: tuple[str, ...] = ()) -> PoseTable:
     """The photographs of a split; with ``categories`` the i-th has category i modulo their number."""
     file, images = FOLDER / f"{split}.json", FOLDER / "images"
-    table = read_coco(file, images, skeleton=LSP_14)
+    table = read_coco(file, images, skeleton=LSP_14, published=True)
     if not categories:
         return table
     turn = {int(image): categories[i % len(categories)] for i, image in enumerate(table.column("image_id"))}
-    return read_coco(file, images, skeleton=LSP_14, category_of=lambda image: turn[int(image["id"])])
+    return read_coco(file, images, skeleton=LSP_14, published=True, category_of=lambda image: turn[int(image["id"])])
 
 
 def draw_test(image: np.ndarray, view: str, index: int) -> np.ndarray:

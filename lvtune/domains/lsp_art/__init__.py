@@ -47,9 +47,15 @@ def _table(domain: Domain, split: str, data: DataOptions, categories: tuple[str,
     if found is None:
         raise missing(domain, f"no LSPET in {folder}")
     if not categories:
-        return read_coco(found.annotations, found.images, skeleton=LSP_14)
+        return read_coco(found.annotations, found.images, skeleton=LSP_14, published=True)
     turn = {number: categories[i % len(categories)] for i, number in enumerate(found.numbers)}
-    return read_coco(found.annotations, found.images, skeleton=LSP_14, category_of=lambda image: turn[int(image["id"])])
+    return read_coco(
+        found.annotations,
+        found.images,
+        skeleton=LSP_14,
+        published=True,
+        category_of=lambda image: turn[int(image["id"])],
+    )
 
 
 def _read(domain: Domain, split: str, data: DataOptions) -> Split:

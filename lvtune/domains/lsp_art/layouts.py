@@ -74,7 +74,7 @@ def _number(name: str) -> int:
 
 
 def _coco(folder: Path, files: list[Path], split: str) -> Photographs:
-    from lvtune.data.coco_file import load_json
+    from lvtune.data.json_file import load_json
 
     contents = [file.read_bytes() for file in files]
     wanted = numbers(split)

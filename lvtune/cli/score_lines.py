@@ -1,0 +1,103 @@
+"""Prints scores: only those that there are, each with its unit, and the reason where one is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lvtune.cli.output import number, table
+from lvtune.evaluation.metrics import METRICS, PER_JOINT, main_of, scoring_of_side, short_name
+
+WHEN = {"before": "before", "after_on": "adapter on", "after_off": "adapter off"}
+_HEAD = "percent, or px"
+_WORDS = {"before": "before", "after_on": "with the adapter on", "after_off": "with the adapter off"}
+
+
+def adapted_text(values: Mapping[str, Any]) -> str:
+    """Returns the scores of a report: a row each, a column for before, adapter on and adapter off where scored.
+
+    Target and source share a table where they have the same columns.
+    """
+    tables: dict[tuple[str, ...], list[list[Any]]] = {}
+    for where in ("target", "source"):
+        side = values.get(where) or {}
+        shown = tuple(when for when in WHEN if side.get(when))
+        scores = [side[when] for when in shown]
+        for metric in dict.fromkeys(name for one in scores for name, value in one.items() if _is_figure(value)):
+            row = [f"{where} {short_name(metric, values, where)}", *(one.get(metric) for one in scores)]
+            tables.setdefault(shown, []).append(row)
+    unit = "percent, or mm" if main_of(values) == "auc@50" else _HEAD
+    parts = [table([unit, *(WHEN[when] for when in shown)], rows) for shown, rows in tables.items()] or ["no scores"]
+    on = (values.get("target") or {}).get("after_on") or {}
+    is_px = main_of(values) == "px_mean"
+    parts.append(keypoint_table(values, on.get("px_per_keypoint")) if is_px else "")
+    return "\n\n".join(part for part in [*parts, *remarks(values, on)] if part)
+
+
+def evaluated_text(values: Mapping[str, Any]) -> str:
+    """Returns the scores of an evaluation: a row a side, a column a score; detector boxes and key points below."""
+    sides = [(name, values[name]) for name in ("target", "source") if values.get(name)]
+    metrics = [m for m in METRICS if any(_is_figure(side.get(m)) for _, side in sides)]
+    counts = [count for count in ("instances", "hands") if count in sides[0][1]]
+    rows = [[name, *(side.get(metric) for metric in (*metrics, *counts))] for name, side in sides]
+    head = [_HEAD if counts != ["hands"] else "percent, or mm", *(short_name(m, values) for m in metrics), *counts]
+    boxes = [
+        [f"{name}, {boxes}", part["ap"]] for name, side in sides for boxes, part in side.get("protocols", {}).items()
+    ]
+    target = sides[0][1]
+    parts = [
+        table(head, rows),
+        table(["percent", short_name("ap", values)], boxes) if boxes else "",
+        keypoint_table(values, values["per_joint"]),
+    ]
+    return "\n\n".join(part for part in [*parts, *remarks(values, target)] if part)
+
+
+def keypoint_table(values: Mapping[str, Any], figures: Mapping[str, float | None] | None) -> str:
+    """Returns the figure of each key point; "" where there is none. An unlabelled key point is named below."""
+    known = {name: value for name, value in (figures or {}).items() if value is not None}
+    if not known:
+        return ""
+    missing = [name for name in figures or {} if name not in known]
+    lines = [table(["key point", PER_JOINT[main_of(values)][0]], [[name, value] for name, value in known.items()])]
+    return "\n".join(lines + ([f"never labelled: {', '.join(missing)}"] if missing else []))
+
+
+def remarks(values: Mapping[str, Any], scores: Mapping[str, Any]) -> list[str]:
+    """Returns sentences on the confidence threshold, on how the scores are made, and on missing scores."""
+    lines = [_cutoff(scores.get("px_cutoff")), *(scoring_of_side(values).get("notes", []))]
+    skipped = scores.get("skipped")
+    if skipped:
+        by = scoring_of_side(values).get("pck_by")
+        lines.append(f"PCK leaves out {skipped} of {scores['instances']} instances: their {by} is not labelled")
+    return [*filter(None, lines), *_reasons(values.get("reasons") or {})]
+
+
+def _cutoff(found: Mapping[str, Any] | None) -> str:
+    if not found or found.get("share") is None:
+        return ""
+    share = f"{number(found['share'])} % of the labelled key points have a confidence of {found['p_cutoff']:g} or more"
+    if found["px_mean"] is None:
+        return share
+    return f"{share}: mean error {number(found['px_mean'])} px, median {number(found['px_median'])} px"
+
+
+def _reasons(reasons: Mapping[str, str]) -> list[str]:
+    """A sentence for each cause, with the scores that it concerns; errors in pixels stand for all of them."""
+    causes: dict[str, list[str]] = {}
+    for place, why in reasons.items():
+        causes.setdefault(why, []).append(_place(place))
+    return [f"no score ({', '.join(dict.fromkeys(places))}): {why}" for why, places in causes.items()]
+
+
+def _place(place: str) -> str:
+    """``target.after_on.ap`` as ``target AP with the adapter on``."""
+    side, *rest = place.split(".", 1)
+    words = rest[0] if rest else ""
+    when = next((name for name in WHEN if words.startswith(name)), "")
+    score = words.removeprefix(when).strip(".")
+    return " ".join(filter(None, (side, short_name(score) if score else "", _WORDS.get(when, ""))))
+
+
+def _is_figure(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

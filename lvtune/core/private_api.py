@@ -1,0 +1,77 @@
+"""Private functions and flags of torch and Accelerate that the package needs, each read in one place.
+
+They have no public counterpart and may go without notice. Where one is missing, the error names it and the versions
+that the package was tested with.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from lvtune.core.errors import LvtuneError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+TESTED = {"torch": ("2.11 to 2.15", "torch>=2.11,<2.16"), "accelerate": ("1.10 to 1.15", "accelerate>=1.10,<1.16")}
+"""Library to the versions that the package was tested with, in words and as pip writes them."""
+
+
+def backward_pass_id() -> int:
+    """Returns the number of the backward pass that this thread is in, or -1.
+
+    Raises:
+        LvtuneError: this version of torch does not tell.
+    """
+    return _read(torch._C, "_current_graph_task_id", "torch", "torch._C")()
+
+
+def is_exporting() -> bool:
+    """Returns True while ``torch.export`` traces; torch's own ``is_exporting`` is true under ``torch.compile`` as well.
+
+    Raises:
+        LvtuneError: this version of torch does not tell.
+    """
+    return _read(torch.compiler, "_is_exporting_flag", "torch", "torch.compiler")
+
+
+def is_compiled(model: nn.Module) -> bool:
+    """Returns True if a part of ``model``, or the whole of it, is compiled.
+
+    Raises:
+        LvtuneError: this version of torch does not tell.
+    """
+    return any(
+        "_orig_mod" in part._modules or _read(part, "_compiled_call_impl", "torch", "torch.nn.Module") is not None
+        for part in model.modules()
+    )
+
+
+def forget_accelerator() -> None:
+    """Lets the next Accelerator of this process have another device and precision; does nothing in one of several.
+
+    Accelerate keeps the settings of the first Accelerator for the life of the process.
+
+    Raises:
+        LvtuneError: this version of Accelerate cannot.
+    """
+    from accelerate.state import AcceleratorState, PartialState
+
+    shared = _read(PartialState, "_shared_state", "accelerate", "accelerate.PartialState")
+    if shared.get("num_processes", 1) == 1:
+        _read(AcceleratorState, "_reset_state", "accelerate", "accelerate.AcceleratorState")(reset_partial_state=True)
+
+
+def _read(owner: Any, name: str, library: str, place: str) -> Any:
+    try:
+        return getattr(owner, name)
+    except AttributeError:
+        words, pin = TESTED[library]
+        version = importlib.metadata.version(library)
+        raise LvtuneError(
+            f"{library} {version}, which has no {place}.{name}", f"a version that lvtune is tested with ({words})",
+            f"pip install '{pin}'",
+        ) from None  # fmt: skip

@@ -1,0 +1,165 @@
+"""DeepLabCut projects: config.yaml and labeled-data/VIDEO/CollectedData_SCORER.csv or .h5, one animal or several.
+
+Facts of the format: DeepLabCut's own example project and documentation (deeplabcut.github.io, "Standard project").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lvtune.core.errors import DataError
+from lvtune.data.formats.deeplabcut_splits import read_splits
+from lvtune.data.formats.label_project import LabelProject
+from lvtune.data.formats.picture_finder import PictureFinder
+from lvtune.data.formats.point_table import PointTable, is_point_csv, read_point_table
+from lvtune.data.formats.project_builder import ProjectBuilder
+from lvtune.data.formats.project_yaml import load_yaml, peek_yaml
+from lvtune.data.formats.tool_registry import FORMATS, LabelFormat
+
+TOOL = "DeepLabCut"
+SINGLE = "single"
+"""The individual that DeepLabCut gives points which belong to no animal."""
+
+
+def _is_config(path: Path) -> bool:
+    values = peek_yaml(path)
+    return "bodyparts" in values or "multianimalbodyparts" in values
+
+
+def _entry(path: Path) -> Path | None:
+    """The config.yaml, or the one table that was given."""
+    if path.is_dir():
+        if _is_config(path / "config.yaml"):
+            return path / "config.yaml"
+        inside = path / "labeled-data"
+        if inside.is_dir() and _tables(inside):
+            return inside  # a project without its config
+        return _table_of(path, "") if path.parent.name == "labeled-data" else None
+    if path.suffix.lower() in (".yaml", ".yml"):
+        return path if _is_config(path) else None
+    if path.suffix.lower() in (".h5", ".hdf5"):
+        return path if path.name.startswith("CollectedData") else None
+    in_project = path.parent.parent.name == "labeled-data" or path.name.startswith("CollectedData_")
+    return path if path.suffix.lower() == ".csv" and in_project and is_point_csv(path) else None
+
+
+def _tables(labeled: Path, scorer: str = "") -> list[Path]:
+    found = [_table_of(folder, scorer) for folder in sorted(labeled.iterdir()) if folder.is_dir()]
+    return [table for table in found if table is not None]
+
+
+def _table_of(folder: Path, scorer: str) -> Path | None:
+    """The table in a folder of labeled-data: the scorer's, CSV before H5.
+
+    Raises:
+        DataError: tables of several scorers, none of which is the project's.
+    """
+    files = sorted([*folder.glob("CollectedData_*.csv"), *folder.glob("CollectedData_*.h5")])
+    mine = [file for file in files if file.stem == f"CollectedData_{scorer}"] or files
+    stems = {file.stem for file in mine}
+    if len(stems) > 1:
+        raise DataError(
+            f"{folder} with the labels of several scorers ({', '.join(sorted(stems))})",
+            "one scorer, named as `scorer` in config.yaml", "correct `scorer`, or give one of the tables",
+        )  # fmt: skip
+    return min(mine, key=lambda file: file.suffix.lower() != ".csv", default=None)
+
+
+def _read(entry: Path, more: Sequence[Path] = ()) -> LabelProject:
+    if entry.is_dir():
+        return _project(entry.parent, {}, _tables(entry), more)
+    if entry.suffix.lower() in (".yaml", ".yml"):
+        config = load_yaml(entry)
+        labeled = entry.parent / "labeled-data"
+        tables = _tables(labeled, str(config.get("scorer") or "")) if labeled.is_dir() else []
+        if not tables:
+            raise DataError(
+                f"the {TOOL} project {entry.parent} without labels",
+                "labeled-data/VIDEO/CollectedData_SCORER.csv or .h5", "label frames in DeepLabCut, and save",
+            )  # fmt: skip
+        return _project(entry.parent, config, tables, more)
+    home = entry.parent.parent.parent if entry.parent.parent.name == "labeled-data" else entry.parent
+    config = peek_yaml(home / "config.yaml") if _is_config(home / "config.yaml") else {}
+    return _project(home, config, [entry], more)
+
+
+def _project(root: Path, config: dict[str, Any], files: Sequence[Path], more: Sequence[Path]) -> LabelProject:
+    tables = [read_point_table(file) for file in files]
+    names, unique, notes = body_parts(config, tables)
+    builder = ProjectBuilder(TOOL, root, names, PictureFinder([root, *more]))
+    builder.notes += notes
+    rows: dict[str, int] = {}
+    for table in tables:
+        rows |= add_table(builder, table, near=table.file.parent)
+    if unique:
+        left = sum(int(np.isfinite(t.points[key]).all(1).sum()) for t in tables for key in t.points if key[1] in unique)
+        builder.notes.append(f"unique body parts {', '.join(unique)} belong to no animal: {left} points left out")
+    splits, note = read_splits(root, config, rows)
+    builder.notes += [note] if note else []
+    return builder.finish(links=_links(config.get("skeleton"), names), splits=splits)
+
+
+def body_parts(config: dict[str, Any], tables: Iterable[PointTable]) -> tuple[list[str], list[str], list[str]]:
+    """Returns the key points in the order of the project, the unique body parts, and notes."""
+    listed = config.get("multianimalbodyparts") if config.get("multianimalproject") else config.get("bodyparts")
+    unique = [str(name) for name in config.get("uniquebodyparts") or ()] if config.get("multianimalproject") else []
+    found = list(dict.fromkeys(part for table in tables for who, part in table.points if who != SINGLE))
+    found = [part for part in found if part not in unique]
+    if not isinstance(listed, list) or not listed:
+        return found, unique, [] if found else ["the tables name no body part of an animal"]
+    names = [str(name) for name in listed]
+    notes = []
+    others = [part for part in found if part not in names]
+    if others:
+        notes.append(f"body parts {', '.join(others)} are in the tables and not in config.yaml: left out")
+    lacking = [name for name in names if name not in found]
+    if lacking:
+        notes.append(f"body parts {', '.join(lacking)} of config.yaml are in no table: never labelled")
+    return names, unique, notes
+
+
+def add_table(builder: ProjectBuilder, table: PointTable, near: Path | None = None) -> dict[str, int]:
+    """Adds the pictures and instances of a table; returns the path in the table to the place of the picture.
+
+    Args:
+        builder: gets them.
+        table: of labelled points.
+        near: folder that holds the pictures, whatever the table calls it; None: the paths say where they lie.
+    """
+    places: dict[str, int] = {}
+    for row, name in enumerate(table.pictures):
+        parts = name.split("/")
+        beside = near / parts[-1] if near else None
+        path = beside if beside and beside.is_file() else None
+        group = parts[-2] if len(parts) > 1 else (near or table.file.parent).name
+        place = builder.picture(name, path=path, group=group)
+        if place is not None:
+            places[name] = place
+        for individual in table.individuals:
+            points = np.full((len(builder.keypoints), 2), np.nan)
+            for number, part in enumerate(builder.keypoints):
+                if (individual, part) in table.points:
+                    points[number] = table.points[individual, part][row]
+            seen = np.where(np.isfinite(points).all(1), 2, 0)
+            builder.add(place, points, seen, individual=individual)
+    known = set(builder.keypoints)
+    labelled = [values for (_, part), values in table.points.items() if part in known]
+    builder.expect_points(sum(int(np.isfinite(values).all(1).sum()) for values in labelled), table.file)
+    return places
+
+
+def _links(skeleton: Any, names: Sequence[str]) -> list[tuple[int, int]]:
+    """Pairs of places from DeepLabCut's pairs of names; lines to points that are not there are dropped."""
+    pairs = [pair for pair in skeleton or () if isinstance(pair, list) and len(pair) == 2]
+    return [(names.index(a), names.index(b)) for a, b in pairs if a in names and b in names]
+
+
+FORMATS.register("deeplabcut")(
+    LabelFormat(
+        TOOL, "config.yaml with labeled-data/*/CollectedData_*.csv or .h5, or one of these tables", _entry, _read
+    )
+)

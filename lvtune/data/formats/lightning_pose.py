@@ -1,0 +1,59 @@
+"""Lightning Pose: DeepLabCut's CSV at the root of the project, pictures in labeled-data, no config of DeepLabCut.
+
+Facts of the format: Lightning Pose's example mirror-mouse and documentation (lightning-pose.readthedocs.io).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lvtune.core.errors import DataError
+from lvtune.data.formats.deeplabcut import add_table, body_parts
+from lvtune.data.formats.label_project import LabelProject
+from lvtune.data.formats.picture_finder import PictureFinder
+from lvtune.data.formats.point_table import is_point_csv, read_point_table
+from lvtune.data.formats.project_builder import ProjectBuilder
+from lvtune.data.formats.tool_registry import FORMATS, LabelFormat
+
+TOOL = "Lightning Pose"
+_NEW = "_new"
+"""End of the name of the table with pictures of other sessions, which Lightning Pose tests on."""
+
+
+def _entry(path: Path) -> Path | None:
+    """The project's folder, or the one table that was given."""
+    if path.is_file():
+        return path if path.suffix.lower() == ".csv" and is_point_csv(path) else None
+    return path if path.is_dir() and _tables(path) else None
+
+
+def _tables(folder: Path) -> list[Path]:
+    return [file for file in sorted(folder.glob("*.csv")) if is_point_csv(file)]
+
+
+def _read(entry: Path, more: Sequence[Path] = ()) -> LabelProject:
+    root = entry if entry.is_dir() else entry.parent
+    tables = [read_point_table(file) for file in (_tables(entry) if entry.is_dir() else [entry])]
+    names, _, notes = body_parts({}, tables[:1])
+    for table in tables[1:]:
+        if set(table.bodyparts) != set(names):
+            raise DataError(
+                f"{root} with tables of different key points ({tables[0].file.name}, {table.file.name})",
+                "tables of the same key points", f"give one of them, such as {tables[0].file}",
+            )  # fmt: skip
+    builder = ProjectBuilder(TOOL, root, names, PictureFinder([root, *more]))
+    builder.notes += notes
+    splits: dict[str, list[int]] = {"train": [], "test": []}
+    for table in tables:
+        places = add_table(builder, table)
+        splits["test" if table.file.stem.endswith(_NEW) else "train"] += places.values()
+    if splits["test"] and splits["train"]:
+        builder.notes.append(f"tables named *{_NEW}.csv are the part to test on")
+        return builder.finish(splits=splits)
+    return builder.finish()
+
+
+FORMATS.register("lightning-pose")(
+    LabelFormat(TOOL, "a CSV that begins with scorer, bodyparts, coords, and its pictures", _entry, _read)
+)

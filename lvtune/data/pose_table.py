@@ -1,0 +1,263 @@
+"""The table of persons that every reader of pictures works on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lvtune.core.errors import DataError
+from lvtune.data.coco_file import EMPTY_IMAGE, IGNORED, PERSON
+from lvtune.data.images import MAX_PIXELS, read_image
+from lvtune.data.skeletons import Skeleton
+
+Strings = Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One person (or hand) in one picture; pixels, x to the right, y down."""
+
+    index: int
+    image: str
+    """Path relative to the table's root."""
+    image_id: int
+    annotation_id: int
+    width: int
+    height: int
+    bbox: np.ndarray
+    """(4,) x, y, width, height, clipped to the image."""
+    area: float
+    keypoints: np.ndarray
+    """(K, 3) x, y, visibility (0, 1, 2)."""
+    category: str
+    """The domain's category; empty when there is none."""
+    score: float = 1.0
+    """Of the detector; 1 for ground truth."""
+
+
+class PoseTable:
+    """N persons, read-only; see `read_coco`. Cheap to send to worker processes.
+
+    Attributes:
+        skeleton: of the key points.
+        root: the folder that the persons' ``image`` is relative to.
+        fingerprint: sha256 over the annotations, the selection and the boxes (not the pictures' pixels).
+        notes: what was skipped or taken for granted on reading, for the user's eyes.
+        box_format: how detector boxes were read and why; None with ground truth boxes.
+        max_pixels: larger pictures are refused.
+    """
+
+    def __init__(
+        self,
+        columns: Mapping[str, Any],
+        rows: np.ndarray,
+        categories: Strings,
+        *,
+        skeleton: Skeleton,
+        root: Path,
+        fingerprint: str,
+        notes: Sequence[str] = (),
+        boxes: Mapping[str, np.ndarray] | None = None,
+        box_format: str | None = None,
+        images: np.ndarray | None = None,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        self.skeleton, self.root, self.fingerprint = skeleton, Path(root), fingerprint
+        self.notes, self.box_format = list(notes), box_format
+        self._columns, self._rows, self._categories = columns, rows, categories
+        self.max_pixels = max_pixels
+        self._images = images  # ids of the images scored; None for all of the file
+        # With detector boxes row i says only which picture; box, area and score are the detector's.
+        self._boxes = boxes
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Person]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, index: int) -> Person:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"person {index} of a table of {len(self)}")
+        index %= len(self)
+        row, columns, boxes = self._rows[index], self._columns, self._boxes
+        if boxes is None:
+            box, area, score = columns["bbox"][row].copy(), float(columns["area"][row]), 1.0
+            points, annotation = columns["keypoints"][row].copy(), int(columns["annotation_id"][row])
+        else:
+            box, score = boxes["bbox"][index].copy(), float(boxes["score"][index])
+            area, points, annotation = float(box[2] * box[3]), np.zeros((len(self.skeleton.keypoints), 3)), -1
+        return Person(
+            index,
+            columns["image"][row].as_py(),
+            int(columns["image_id"][row]),
+            annotation,
+            int(columns["width"][row]),
+            int(columns["height"][row]),
+            box,
+            area,
+            points,
+            self._categories[row],
+            score,
+        )
+
+    def column(self, name: str) -> np.ndarray:
+        """All N values of a field of `Person`: (N,), bbox (N, 4), keypoints (N, K, 3); do not write to it.
+
+        ``description`` gives each picture's caption, "" without one; ``original`` its name in the annotation file.
+
+        Raises:
+            DataError: no such field.
+        """
+        if name == "category":
+            return np.array([self._categories[row] for row in self._rows], dtype=object)
+        if name in ("image", "original", "description"):
+            return np.array([self._columns[name][row].as_py() for row in self._rows], dtype=object)
+        if self._boxes is None and name == "score":
+            return np.ones(len(self))
+        if self._boxes is not None and name in ("bbox", "score", "area", "keypoints", "annotation_id"):
+            size = self._boxes["bbox"][:, 2:].prod(1)
+            zeros = np.broadcast_to(0.0, (len(self), len(self.skeleton.keypoints), 3))
+            none = np.full(len(self), -1)
+            return {"area": size, "keypoints": zeros, "annotation_id": none, **self._boxes}[name]
+        if name not in ("image_id", "annotation_id", "width", "height", "bbox", "area", "keypoints"):
+            known = [field for field in Person.__slots__ if field != "index"]
+            raise DataError(f"column '{name}'", f"one of {', '.join(known)}", "choose one of these")
+        values, rows = self._columns[name], self._rows
+        # Persons stand first in the file, so the whole table is a slice, which numpy does not copy.
+        if len(rows) and rows[0] == 0 and rows[-1] == len(rows) - 1 and (np.diff(rows) == 1).all():
+            return values[: len(rows)]
+        return values[rows]
+
+    def image_path(self, index: int) -> Path:
+        """Where the picture of person ``index`` lies (it may be missing; reading it then says so)."""
+        return self.root / self._columns["image"][self._rows[index]].as_py()
+
+    def picture(self, index: int) -> np.ndarray:
+        """(H, W, 3) uint8 RGB of person ``index``.
+
+        Raises:
+            DataError: as :func:`lvtune.data.images.read_image`.
+        """
+        return read_image(self.image_path(index), self.max_pixels)
+
+    @property
+    def category_ids(self) -> list[int]:
+        """Ids of the annotation file's categories that have key points."""
+        return list(self._columns.meta["category_ids"])
+
+    @property
+    def dataset(self) -> Any:
+        """The `datasets.Dataset` over the same memory: all annotations and images, before selection."""
+        return self._columns.dataset
+
+    def select(self, indices: Sequence[int] | np.ndarray) -> PoseTable:
+        """The persons at ``indices``, in that order.
+
+        Raises:
+            DataError: an index out of range.
+        """
+        chosen = np.asarray(indices, dtype=np.int64).reshape(-1)
+        if len(chosen) and not (-len(self) <= chosen.min() and chosen.max() < len(self)):
+            raise DataError(
+                f"selection of persons {chosen.min()} to {chosen.max()}",
+                f"indices below {len(self)}",
+                "choose among the table's persons",
+            )
+        chosen = chosen % max(1, len(self))
+        boxes = None if self._boxes is None else {name: v[chosen] for name, v in self._boxes.items()}
+        images = np.unique(np.asarray(self._columns["image_id"])[self._rows[chosen]])
+        mark = hashlib.sha256(self.fingerprint.encode() + chosen.tobytes()).hexdigest()
+        return self._with(rows=self._rows[chosen], boxes=boxes, fingerprint=mark, images=images)
+
+    def in_pictures_of(self, other: PoseTable) -> PoseTable:
+        """The persons (or detector boxes) in the pictures of ``other``; pictures without any are still scored."""
+        pictures = np.unique(other.column("image_id"))
+        return self.select(np.flatnonzero(np.isin(self.column("image_id"), pictures)))._with(images=pictures)
+
+    def relabelled(self, category_of: Callable[[str, str], str]) -> PoseTable:
+        """The same persons; ``category_of`` makes each one's category of (category, description of the picture)."""
+        texts = self._columns["description"].to_pylist()
+        names = [category_of(old, text) for old, text in zip(self._categories, texts, strict=True)]
+        mark = hashlib.sha256("\n".join([self.fingerprint, *names]).encode()).hexdigest()
+        return self._with(categories=names, fingerprint=mark)
+
+    def limited_to(self, max_pixels: int) -> PoseTable:
+        """The same persons; larger pictures are refused."""
+        return self if max_pixels == self.max_pixels else self._with(max_pixels=max_pixels)
+
+    def with_pairs(self, pairs: tuple[tuple[int, int], ...]) -> PoseTable:
+        """The same persons with other mirror pairs of the key points."""
+        if self.skeleton.mirrors and pairs == self.skeleton.pairs:
+            return self
+        mark = hashlib.sha256(f"{self.fingerprint} {pairs}".encode()).hexdigest()
+        notes = [note for note in self.notes if note != self.skeleton.mirror_note]
+        return self._with(skeleton=self.skeleton.with_pairs(pairs), fingerprint=mark, notes=notes)
+
+    def _with(self, **changes: Any) -> PoseTable:
+        given = dict(
+            columns=self._columns,
+            rows=self._rows,
+            categories=self._categories,
+            skeleton=self.skeleton,
+            root=self.root,
+            fingerprint=self.fingerprint,
+            notes=self.notes,
+            boxes=self._boxes,
+            box_format=self.box_format,
+            images=self._images,
+            max_pixels=self.max_pixels,
+        )
+        return PoseTable(**{**given, **changes})
+
+    def coco_ground_truth(self) -> dict[str, Any]:
+        """The annotations to score against, in the form of a COCO file.
+
+        Of a whole table: every image of the file, every annotation. Of a selection: the images of the
+        persons selected; other persons in them are marked crowd, so that a detection on one of them counts
+        neither way. With detector boxes the annotations are still the file's.
+        """
+        columns, kinds = self._columns, np.asarray(self._columns["kind"])
+        ids = np.asarray(columns["image_id"])
+        inside = np.ones(len(ids), bool) if self._images is None else np.isin(ids, self._images)
+        counted = kinds == PERSON
+        if self._boxes is None:
+            counted = np.isin(np.arange(len(ids)), self._rows)
+        # An annotation without key points is passed over by pycocotools in its own way; left as it is.
+        crowd = np.where(kinds == IGNORED, columns["crowd"], ~counted)
+        rows = np.flatnonzero(inside)
+        _, first = np.unique(ids[rows], return_index=True)
+        images = [self._image_entry(int(row)) for row in rows[first]]
+        rows = rows[kinds[rows] != EMPTY_IMAGE]
+        # ids from 1: pycocotools takes 0 for "unmatched"
+        annotations = [self._annotation_entry(n, int(row), int(crowd[row])) for n, row in enumerate(rows, start=1)]
+        links = [[a + 1, b + 1] for a, b in self.skeleton.links]
+        category = {"id": 1, "name": "person", "keypoints": list(self.skeleton.keypoints), "skeleton": links}
+        return {"images": images, "annotations": annotations, "categories": [category]}
+
+    def _image_entry(self, row: int) -> dict[str, Any]:
+        columns = self._columns
+        return {
+            "id": int(columns["image_id"][row]),
+            "file_name": columns["image"][row].as_py(),
+            "width": int(columns["width"][row]),
+            "height": int(columns["height"][row]),
+        }
+
+    def _annotation_entry(self, number: int, row: int, crowd: int) -> dict[str, Any]:
+        columns, points = self._columns, self._columns["keypoints"][row]
+        return {
+            "id": number,
+            "image_id": int(columns["image_id"][row]),
+            "category_id": 1,
+            "bbox": columns["bbox"][row].tolist(),
+            "area": float(columns["area"][row]),
+            "keypoints": points.reshape(-1).tolist(),
+            "num_keypoints": int((points[:, 2] > 0).sum()),
+            "iscrowd": crowd,
+        }
