@@ -62,9 +62,10 @@ def compare(
 
     Returns:
         ``out``, ``base``, ``domain``, ``main`` (key of the main score), ``scoring`` (how PCK and AP are computed),
-        ``target_name``, ``source_name``, ``cells`` (one row per run, :func:`lvtune.experiments.result_rows.row_of`), ``summary`` (one line per variant, shots and
-        learning rate, :func:`lvtune.experiments.result_rows.summary_of`), ``failed`` (name of the cell to the three
-        parts of an error), ``shared`` and ``versions``. With ``dry_run`` the rows say which cells are finished. Empty
+        ``target_name``, ``source_name``, ``cells`` (one row per run, see
+        :func:`lvtune.experiments.result_rows.row_of`), ``summary`` (one line per variant, shots and learning rate, see
+        :func:`lvtune.experiments.result_rows.summary_of`), ``failed`` (name of the cell to the three parts of an
+        error), ``shared`` and ``versions``. With ``dry_run`` the rows say which cells are finished. Empty
         in a further process of a launch.
 
     Raises:

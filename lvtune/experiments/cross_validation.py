@@ -40,16 +40,16 @@ class SelectOptions:
     """Values to try, and how."""
 
     w: tuple[float, ...] = field(default=(0.9, 0.8, 0.6, 0.4), metadata={"at_least": 0, "at_most": 1})
-    """Values of w to try; the default are those of the paper."""
+    """Values of w to try; the defaults are those of the paper."""
     weight: tuple[float, ...] = field(default=(1.0, 0.1, 0.01, 0.001), metadata={"at_least": 0})
-    """Weights of the contrast (lambda 3) to try; the default are those of the paper."""
+    """Weights of the contrast (lambda 3) to try; the defaults are those of the paper."""
     folds: int = field(default=10, metadata={"at_least": 2})
-    """Number of folds; each is used once for testing, and otherwise for training."""
+    """Number of parts of the source pictures. Each part is used once for testing, and otherwise for training."""
     by: Literal["random", "category"] = "random"
-    """random: folds drawn at random, pictures of the same pose in one fold; category: folds of whole categories (such
-    as FreiHAND's backgrounds), so that each fold is tested on a look that the training folds do not have."""
+    """Folds at random, or of whole categories such as FreiHAND's backgrounds, so that the test part looks like none of
+    the others. Pictures of the same pose are always in one fold."""
     search: Literal["turns", "grid"] = "turns"
-    """turns: choose w at the recipe's weight, then the weight at the best w; grid: try all pairs."""
+    """turns: first w with the recipe's weight, then the weight with the best w. grid: all pairs."""
 
 
 def select(

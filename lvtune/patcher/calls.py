@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,6 +24,7 @@ from lvtune.patcher.automatic import usual
 from lvtune.patcher.call_arguments import Arguments, signature_of
 from lvtune.patcher.recomputation import Recomputation, Runs, running
 from lvtune.patcher.routing import Part, Routing
+from lvtune.patcher.shadows import Shadows
 
 
 class CallRouter:
@@ -31,18 +33,24 @@ class CallRouter:
     Args:
         base: whose model it is.
         attached: the adapters; read at each call.
-        refresh: called before each call is resolved.
+        shadows: the functions in front of methods of the model and its modules.
     """
 
-    def __init__(self, base: Base, attached: AttachedAdapters, refresh: Callable[[], None]) -> None:
+    def __init__(self, base: Base, attached: AttachedAdapters, shadows: Shadows) -> None:
         self.base, self.model, self._key = base, base.model, id(base.model)
-        self._attached, self._refresh = attached, refresh
+        self._attached, self._shadows = attached, shadows
         self._recomputation = Recomputation()
         self.read_signature()
 
     def read_signature(self) -> None:
         """Reads the names of the inputs off the model's ``forward`` as it is now."""
         self._signature = signature_of(self.model, self.base.batched[0])
+
+    def refresh(self) -> None:
+        """Puts adapters in front of functions that somebody has set on the model's modules since (``forward = f``)."""
+        if self._shadows.renew():
+            self.read_signature()
+            forget_compiled()
 
     def call(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Stands in for the model's ``forward``. Only ``original`` is compiled; the choice runs in plain Python."""
@@ -69,7 +77,7 @@ class CallRouter:
     @torch.compiler.disable
     def _resolve(self, compiling: bool, args: tuple, kwargs: dict) -> Runs:
         """Returns the calls of the model's own ``forward`` that this call needs."""
-        self._refresh()
+        self.refresh()
         selection = chosen.get().get(self._key)
         if selection is None:
             if self._recomputation.runs is not None:
@@ -161,3 +169,9 @@ class CallRouter:
         owner = self._attached.active if selection.adapters is ... else selection.adapters
         check_name(self.model, owner)
         return Routing((Part(self._attached.entries[owner].plan, selection.category),))
+
+
+def forget_compiled() -> None:
+    """Lets everything be compiled afresh: compiled code does not see hooks that come or go after it."""
+    if "torch._dynamo" in sys.modules:
+        torch.compiler.reset()

@@ -9,9 +9,8 @@ functions of single instances, and the flags ``requires_grad`` and ``training``;
 
 from __future__ import annotations
 
+import functools
 import itertools
-import sys
-import threading
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -23,10 +22,10 @@ from lvtune.bases.changes import Change, hooks_of, shares_a_batch
 from lvtune.core.context import LEDGER
 from lvtune.core.errors import UsageError
 from lvtune.patcher.attached_adapters import AttachedAdapters, Entry
-from lvtune.patcher.calls import CallRouter
+from lvtune.patcher.calls import CallRouter, forget_compiled
 from lvtune.patcher.hooks import HOOKS, Hook
 from lvtune.patcher.precision import keeping_precision
-from lvtune.patcher.shadows import Shadow
+from lvtune.patcher.shadows import Shadow, Shadows
 from lvtune.patcher.shapes import check_fit
 
 
@@ -36,13 +35,12 @@ class Ledger:
     def __init__(self, base: Base) -> None:
         self.base, self.model = base, base.model
         self.attached = AttachedAdapters()
-        self.calls = CallRouter(base, self.attached, self.refresh)
+        self._shadows = Shadows()
+        self.calls = CallRouter(base, self.attached, self._shadows)
         self._full_precision: dict[str, bool] = {}
         self._hooks: dict[tuple[type[Hook], nn.Module], Hook] = {}
         self._sites = itertools.count()
-        self._shadows: list[Shadow] = []
         self._undo: list[Callable[[], None]] = []
-        self._renewing = threading.RLock()
 
     def __reduce__(self) -> NoReturn:
         raise UsageError(
@@ -72,25 +70,17 @@ class Ledger:
         }  # fmt: skip
         for name, replacement in methods.items():
             shadow = Shadow(model, name, replacement)
-            self._shadows.append(shadow)
-            self._undo.append(shadow.undo)
+            self._shadows.add(shadow)
+            self._undo.append(functools.partial(self._shadows.undo, shadow))
 
     def close(self) -> None:
         """After the last detachment: puts everything back."""
-        with self._renewing:
-            while self._undo:
-                self._undo.pop()()
-            self._shadows.clear()
+        while self._undo:
+            self._undo.pop()()
 
     def refresh(self) -> None:
-        """Puts our functions in front of those that somebody has set on the model's modules since (``forward = f``)."""
-        if all(shadow.is_in_front for shadow in self._shadows):
-            return
-        with self._renewing:
-            for shadow in self._shadows:
-                shadow.renew()
-            self.calls.read_signature()
-        _forget_compiled()
+        """See :meth:`lvtune.patcher.calls.CallRouter.refresh`."""
+        self.calls.refresh()
 
     def set_mode(self, mode: bool) -> None:
         """Sets training or evaluation for the whole and its adapters; the base's own modules stay in evaluation."""
@@ -136,10 +126,8 @@ class Ledger:
     def _hook_at(self, kind: type[Hook], module: nn.Module) -> Hook:
         """The hook of one kind on a module, put there if there is none yet."""
         if (kind, module) not in self._hooks:
-            hook = self._hooks[kind, module] = kind(self.calls, module, next(self._sites))
-            if hook.shadow is not None:
-                self._shadows.append(hook.shadow)
-            _forget_compiled()
+            self._hooks[kind, module] = kind(self.calls, self._shadows, module, next(self._sites))
+            forget_compiled()
         return self._hooks[kind, module]
 
     def uninstall(self, owner: str) -> None:
@@ -149,12 +137,9 @@ class Ledger:
             hook.owners.discard(owner)
             if hook.owners:
                 continue
-            with self._renewing:  # else another thread might renew what is taken away
-                hook.remove()
-                if hook.shadow is not None:
-                    self._shadows.remove(hook.shadow)
+            hook.remove()
             del self._hooks[place]
-            _forget_compiled()
+            forget_compiled()
 
     def add(self, name: str, adapter: nn.Module, base: Base, active: bool = True, full_precision: bool = True) -> None:
         """Attaches an adapter, all or nothing; see :func:`lvtune.attach` for the arguments."""
@@ -165,7 +150,7 @@ class Ledger:
             if first:
                 self.open()
                 self.model.__dict__[LEDGER] = self
-                _forget_compiled()
+                forget_compiled()
             self.refresh()
             self._full_precision[name] = full_precision
             self.install(name, changes)
@@ -187,7 +172,7 @@ class Ledger:
         if not self.adapters:
             self.close()
             self.model.__dict__.pop(LEDGER, None)
-            _forget_compiled()
+            forget_compiled()
 
 
 def _refuse_replicas(original: Callable[..., Any]) -> NoReturn:
@@ -200,9 +185,3 @@ def _refuse_replicas(original: Callable[..., Any]) -> NoReturn:
 
 def _sum(first: Callable[[Tensor], Tensor], second: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     return lambda x: first(x) + second(x)
-
-
-def _forget_compiled() -> None:
-    """Compiled code does not see hooks that come or go after it, so all of it is compiled afresh at its next call."""
-    if "torch._dynamo" in sys.modules:
-        torch.compiler.reset()

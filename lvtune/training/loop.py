@@ -170,7 +170,8 @@ class _Run:
         return self.seconds_before + time.perf_counter() - self.started
 
     def resume(self, path: Path, key: str) -> None:
-        found = load_checkpoint(path, self.adapter, self.optimizer.optimizer, key, self.trained)
+        more = {"steps": self.total, "record": vars(History())}
+        found = load_checkpoint(path, self.adapter, self.optimizer.optimizer, key, self.trained, **more)
         if found is not None:
             self.progress, self.average = found
             self.history = History(**self.progress.history)

@@ -133,12 +133,13 @@ def draw_named_points(
         if shown[a] and shown[b]:
             pen.line([tuple(points[a]), tuple(points[b])], fill=(160, 160, 165), width=1)
     radius = min(6.0, max(2.5, size / 60))
-    for index, (x, y) in enumerate(points):
-        if shown[index]:
-            colour = keypoint_colour(index)
-            pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=colour, outline=_CASING)
-            name, at = skeleton.keypoints[index], (x + radius + 2, y - 6)
-            pen.text(at, name, fill=colour, font=font, stroke_width=2, stroke_fill=_CASING)
+    places = [(index, *point) for index, point in enumerate(points.tolist()) if shown[index]]
+    for index, x, y in places:
+        name, at = skeleton.keypoints[index], (x + radius + 2, y - 6)
+        pen.text(at, name, fill=keypoint_colour(index), font=font, stroke_width=2, stroke_fill=_CASING)
+    for index, x, y in places:  # over the names, which may lie close
+        box = [x - radius, y - radius, x + radius, y + radius]
+        pen.ellipse(box, fill=keypoint_colour(index), outline=_CASING)
     return np.asarray(sheet)
 
 
