@@ -20,6 +20,7 @@ from torch import Tensor
 
 from lvtune.core.errors import LvtuneError
 from lvtune.language.captions import is_key
+from lvtune.language.joint_registry import unnormalised
 from lvtune.language.ranking import RANKER, ImageRanker
 from lvtune.language.sentences import NONE, PHOTO, PICTURE
 
@@ -161,9 +162,8 @@ def _sentences_of(domain: str | None) -> Mapping[str, str]:
 
 def pictures_of(base: Base, pixel_values: Tensor) -> list[np.ndarray]:
     """Normalised samples (B, 3, H, W) as the B pictures (H, W, 3) uint8 RGB that they were."""
-    mean, std = (torch.tensor(value, dtype=torch.float32)[:, None, None] for value in (base.mean, base.std))
-    pixels = (pixel_values.detach().float().cpu() * std + mean) * 255
-    return list(pixels.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy())
+    pixels = unnormalised(pixel_values.detach().float().cpu(), base.mean, base.std) * 255
+    return list(pixels.round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
 
 
 @functools.cache
