@@ -14,6 +14,7 @@ from lvtune.data.arrow import default_cache_dir
 if TYPE_CHECKING:
     from lvtune.language.joint_registry import JointEncoder
 
+
 def text_features(encoder: JointEncoder, sentences: Sequence[str]) -> np.ndarray:
     """Returns the vectors (S, D) float32 of S sentences, mapped from the cache; a repeated sentence is encoded once.
 

@@ -23,9 +23,9 @@ from lvtune.bases.changes import Change, hooks_of, shares_a_batch
 from lvtune.core.context import LEDGER
 from lvtune.core.errors import UsageError
 from lvtune.patcher.attached_adapters import AttachedAdapters, Entry
-from lvtune.patcher.routing import CallRouter, forget_compiled
 from lvtune.patcher.hooks import HOOKS, Hook
 from lvtune.patcher.precision import keeping_precision
+from lvtune.patcher.routing import CallRouter, forget_compiled
 from lvtune.patcher.shadows import Shadow, Shadows
 from lvtune.patcher.shapes import check_fit
 

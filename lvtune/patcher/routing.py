@@ -22,8 +22,8 @@ from lvtune.core.private_api import is_compiled, is_exporting
 from lvtune.patcher.attached_adapters import AttachedAdapters
 from lvtune.patcher.automatic import usual
 from lvtune.patcher.call_arguments import Arguments, signature_of
-from lvtune.patcher.recomputation import Recomputation, Runs, running
 from lvtune.patcher.call_parts import Part, Routing
+from lvtune.patcher.recomputation import Recomputation, Runs, running
 from lvtune.patcher.shadows import Shadows
 
 
