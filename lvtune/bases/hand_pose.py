@@ -7,7 +7,7 @@ alone, which look alike in every domain. Methods that train the whole head train
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn

@@ -9,7 +9,7 @@ of its own; the published checkpoints hold the COCO head, and so the expert is C
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn

@@ -91,16 +91,12 @@ def merge(
         return Merged(merged, *compare(expected, outputs_of(merged, pixels)))
 
 
-<<<<<<< HEAD
-def twin_of(adapter: A) -> A:
-=======
 def is_mergeable(adapter: nn.Module, base: Base) -> bool:
     """Returns True if all changes of an adapter can be folded into weights, so that :func:`merge` accepts it."""
     return all(getattr(change, "fold", None) is not None for change in adapter.changes(base))
 
 
-def twin_of(adapter: nn.Module) -> nn.Module:
->>>>>>> own-viz
+def twin_of(adapter: A) -> A:
     """A copy in evaluation mode; the embedded sentences, which are only read, stay one and the same."""
     return copy.deepcopy(adapter, {id(adapter.bank): adapter.bank}).eval()
 
