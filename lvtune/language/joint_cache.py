@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import logging
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lvtune.core.files import is_sealed, sealed, write_atomically
+from lvtune.data.array_cache import read_array, write_array
 from lvtune.data.arrow import default_cache_dir
 
 if TYPE_CHECKING:
     from lvtune.language.joint_registry import JointEncoder
 
-_log = logging.getLogger(__name__)
-
 
 def text_features(encoder: JointEncoder, sentences: Sequence[str]) -> np.ndarray:
-    """Returns (S, D) float32 of S sentences, mapped from the cache; encodes a sentence that stands twice once.
+    """Returns the vectors (S, D) float32 of S sentences, mapped from the cache; a repeated sentence is encoded once.
 
     Args:
         encoder: from :func:`lvtune.language.joint_registry.load_joint_encoder`.
@@ -31,20 +26,20 @@ def text_features(encoder: JointEncoder, sentences: Sequence[str]) -> np.ndarray
         LvtuneError: the cache folder cannot be written.
     """
     distinct = list(dict.fromkeys(sentences))
-    rows = mapped((encoder.key, "text", *distinct), lambda: encoder.encode_text(distinct).numpy())
+    rows = cached_array((encoder.key, "text", *distinct), lambda: encoder.encode_text(distinct).numpy())
     if len(distinct) == len(sentences):
         return rows
-    place = {sentence: i for i, sentence in enumerate(distinct)}
-    return rows[[place[sentence] for sentence in sentences]]
+    row_of = {sentence: i for i, sentence in enumerate(distinct)}
+    return rows[[row_of[sentence] for sentence in sentences]]
 
 
-def mapped(key: Sequence[str], make: Callable[[], np.ndarray]) -> np.ndarray:
+def cached_array(key: Sequence[str], make: Callable[[], np.ndarray]) -> np.ndarray:
     """Returns what ``make`` computes, read-only and memory-mapped from a file in the cache folder.
 
-    A file that is damaged is made again, which is noted.
+    A damaged file is made again, with a note.
 
     Args:
-        key: names the array; any difference computes it anew.
+        key: everything that the array depends on.
         make: computes the array, float32.
 
     Raises:
@@ -52,24 +47,5 @@ def mapped(key: Sequence[str], make: Callable[[], np.ndarray]) -> np.ndarray:
     """
     digest = hashlib.sha256("\0".join(key).encode()).hexdigest()[:32]
     file = default_cache_dir() / "joint" / f"{digest}.npy"
-    found = _opened(file)
-    if found is not None:
-        return found
-    buffer = io.BytesIO()
-    np.save(buffer, np.ascontiguousarray(make(), dtype=np.float32), allow_pickle=False)
-    write_atomically(file, sealed(buffer.getvalue()))
-    return np.load(file, mmap_mode="r", allow_pickle=False)
-
-
-def _opened(file: Path) -> np.ndarray | None:
-    """Returns the mapped array; None where there is no file or it is damaged."""
-    try:
-        if not file.is_file():
-            return None
-        if is_sealed(file):
-            return np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        _log.warning("note: cached vectors %s cannot be read (%s) and are made again", file, error)
-        return None
-    _log.warning("note: cached vectors %s are damaged and are made again", file)
-    return None
+    found = read_array(file)
+    return found if found is not None else write_array(file, np.asarray(make(), dtype=np.float32))

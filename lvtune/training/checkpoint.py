@@ -118,7 +118,7 @@ def load_checkpoint(
         if saved.key != key:
             _log.warning("note: checkpoint '%s' is of another run and is passed over", path)
             return None
-        _check_fit(path, saved, adapter, optimizer, trained, steps, record)
+        _check_fit(path, saved, adapter=adapter, optimizer=optimizer, trained=trained, steps=steps, record=record)
     except (TrainingError, OSError) as error:
         raise _set_aside(path, error) from error
     adapter.load_state_dict(saved.adapter)
@@ -159,6 +159,7 @@ def _progress(path: Path, text: str) -> Progress:
 def _check_fit(
     path: Path,
     saved: _Saved,
+    *,
     adapter: nn.Module,
     optimizer: torch.optim.Optimizer,
     trained: nn.Module | None,

@@ -103,8 +103,8 @@ def test_progress_that_cannot_be(file):
     whole = file.read_bytes()
     for values in (
         {"step": 10**9}, {"step": 3}, {"epoch": -1}, {"step": True}, {"step": "2"}, {"total": "9"}, {"history": {}},
-        {"history": []}, {"history": {"steps": 5}}, {"history": {"steps": [1, "2"]}}, {"history": {"other": [1]}},
-        {"more": 1},
+        {"history": []},
+        {"history": {"steps": 5}}, {"history": {"steps": [1, "2"]}}, {"history": {"other": [1]}}, {"more": 1},
         {"history": history(10**5), "step": 10**5},
     ):  # fmt: skip
         file.write_bytes(whole)

@@ -16,6 +16,7 @@ from lvtune.adapters.method_registry import METHODS
 from lvtune.api.recipe import Recipe
 from lvtune.bases.base import as_base
 from lvtune.config.options import TrainOptions
+from lvtune.config.tables import merge
 from lvtune.core.errors import LvtuneError, TrainingError
 from lvtune.patcher.attaching import attach, attached, use_adapter
 from lvtune.training import loop
@@ -25,8 +26,8 @@ from lvtune.training.optim import lr_factor, make_optimizer
 
 
 def options(**given):
-    length = {} if "steps" in given else {"epochs": 3}
-    given = {**length, "batch_size": 4, "lr": 5e-3, "warmup": 0.0, "precision": "no"} | given
+    usual = {"epochs": 3, "batch_size": 4, "lr": 5e-3, "warmup": 0.0, "precision": "no"}
+    given = merge(usual, given, TrainOptions)
     return Recipe(train=TrainOptions(**given)).resolved().train
 
 
@@ -170,7 +171,7 @@ def test_a_loss_that_is_not_finite_is_told_and_the_base_restored(kind):
 
     with pytest.raises(LvtuneError) as error:
         run(base=base, objective=Bad(3))
-    assert error.value.given == f"a loss of {kind} at step 3"
+    assert error.value.given.startswith(f"a loss of {kind} at step 3, on the samples ")
     assert "--train.lr" in error.value.fix and "0.005" in error.value.fix
     assert attached(base) == {} and snapshot(base) == before
 
