@@ -1,4 +1,4 @@
-"""Looks at every picture once before anything is computed: none may be missing, broken or of another size."""
+"""Looks at the data once before anything is computed: every picture, and whether the labels can be learnt."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lvtune.data.mixed import MixedTable
 from lvtune.data.picture_check import check_pictures
+from lvtune.data.signal_check import check_signal
 
 if TYPE_CHECKING:
     from lvtune.domains.domain import Split
@@ -25,8 +26,20 @@ def require_sound_splits(splits: Iterable[Split | None]) -> None:
         for table in [] if split is None else _tables(split):
             mark = (table.fingerprint, str(table.root))
             if mark not in _SOUND:
-                check_pictures(table).require_sound()
+                check_pictures(table).require_sound("" if split is None else split.name)
                 _SOUND.add(mark)
+
+
+def check_labels(split: Split, input_size: tuple[int, int]) -> None:
+    """Checks that what is tuned on can be learnt; what is odd but no fault becomes a note of the table.
+
+    Raises:
+        DataError: see :func:`lvtune.data.signal_check.check_signal`.
+    """
+    if split.task == "pose2d":
+        notes = check_signal(split.table, input_size)
+        if not isinstance(split.table, MixedTable):  # whose notes are those of its parts
+            split.table.notes.extend(notes)
 
 
 def _tables(split: Split) -> list[Any]:

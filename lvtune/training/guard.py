@@ -115,7 +115,8 @@ def short_run(options: TrainOptions, samples: int) -> TrainOptions:
     per_epoch = -(-samples // (options.batch_size or 1))
     steps = max(round(COST * number_of_steps(options, per_epoch)), LEAST_STEPS)
     is_gentle = options.gentle and options.steps is None
-    return replace(short, steps=steps, lr=gentle_lr(options, per_epoch, steps) if is_gentle else options.lr)
+    lr = gentle_lr(options, per_epoch, steps) if is_gentle else options.lr
+    return replace(short, epochs=None, steps=steps, lr=lr)
 
 
 def keep_share(adapter: nn.Module, start: dict[str, Tensor], share: float) -> None:
