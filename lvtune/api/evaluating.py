@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvtune.api.data_check import check_pictures
+from lvtune.api.data_check import require_sound_splits
 from lvtune.api.job import limited, open_domain, open_source
 from lvtune.api.output_folder import check_output, input_files, input_folders, make_folder
 from lvtune.api.pose_table import PLAIN, check_layout
@@ -107,7 +107,7 @@ def evaluate(
     skeleton = view.skeleton if opened is None else opened.skeleton
     rule = choose(category, opened, ranker=ranker, seed=seed, device=view.device)
     is_comparable = source is not None and source.table.skeleton.keypoints == skeleton.keypoints
-    check_pictures([target, source if is_comparable else None])
+    require_sound_splits([target, source if is_comparable else None])
     if folder is not None:
         make_folder(folder)
     options = {"skeleton": skeleton, "flip_test": flip_test, "batch_size": batch_size, "p_cutoff": p_cutoff}

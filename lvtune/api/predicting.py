@@ -18,7 +18,7 @@ from lvtune.api.pose_table import PLAIN, check_layout
 from lvtune.api.routed import is_several, route_pictures
 from lvtune.bases.base import Base, as_base
 from lvtune.core.errors import UsageError
-from lvtune.data.find_images import find_images
+from lvtune.data.find_images import find_images, left_out_note
 from lvtune.data.hand_space import HandSpace
 from lvtune.evaluation.choosing import choose
 from lvtune.evaluation.metrics import SMALL_BOXES
@@ -143,6 +143,7 @@ def _inputs(
         raise UsageError(f"output folder {out}, which holds all pictures given", "pictures that are not the output of "
                          "an earlier run", "name the folder of the pictures, or another --out")  # fmt: skip
     notes = [f"{len(found) - len(files)} pictures of an earlier run in {out} left out"] * (len(files) < len(found))
+    notes += [note for note in [left_out_note(images)] if note]
     relative = relative_paths(images, files)
     if out is not None:
         drawings = [out / path for path in drawing_paths(relative).values()]

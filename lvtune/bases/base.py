@@ -62,6 +62,8 @@ class Base(nn.Module, ABC):
     modules stay in ``eval()`` and without gradients; ``train()`` reaches attached adapters only.
     """
 
+    model: Any
+    """The estimator itself, a module of the family's own class."""
     batched: ClassVar[tuple[str, ...]] = ("pixel_values",)
     """Arguments of the model's own forward that hold one row per sample; the pictures first."""
     objective: ClassVar[str] = "heatmap"
@@ -174,15 +176,15 @@ class Base(nn.Module, ABC):
         """(encoder, head) of a model made by :meth:`copy_model`."""
 
     @abstractmethod
-    def heatmaps_of(self, output: object) -> Tensor:
+    def heatmaps_of(self, output: Any) -> Tensor:
         """The heatmaps (B, K, h, w) in what the model's own forward returns."""
 
-    def named_outputs(self, output: object) -> dict[str, Tensor]:
+    def named_outputs(self, output: Any) -> dict[str, Tensor]:
         """What an exported model gives of what the model's own forward returns, a row per sample; heatmaps first."""
         return {"heatmaps": self.heatmaps_of(output)}
 
     @abstractmethod
-    def merge_outputs(self, outputs: Sequence[object], indices: Sequence[Tensor]) -> object:
+    def merge_outputs(self, outputs: Sequence[Any], indices: Sequence[Tensor]) -> Any:
         """One output for a batch that was run in groups; ``indices[i]`` are the places of group i."""
 
     @property

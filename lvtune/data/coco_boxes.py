@@ -21,6 +21,7 @@ from lvtune.data.annotation_boxes import (
 
 _FAR = 10.0  # picture sizes; a labelled point further away is no point of the picture
 
+_LEAST_SIDE = 1.0  # pixels; a smaller box is no box
 _USUAL_OUTSIDE = 0.02  # share of labelled key points outside their box that sound data have too (COCO: 1.7 %)
 
 
@@ -83,7 +84,7 @@ def settle_boxes(persons: Persons, path: Path, how: BoxOptions, published: bool)
         _refuse_far(persons, path)
         notes += _take_rectangles(persons)
         notes += _make_xywh(persons, how.form, relative)
-        notes += _make_missing(persons, how)
+        notes += _make_missing(persons, how, path)
         notes += _count_outside(persons)
     _scale_and_clip(persons)
     return notes
@@ -171,13 +172,20 @@ def _make_xywh(persons: Persons, box_format: str, relative: bool) -> list[str]:
     return [f"annotated boxes read as {names[form]}: {counts} (--annotated-box-format says it)"]
 
 
-def _make_missing(persons: Persons, options: BoxOptions) -> list[str]:
+def _make_missing(persons: Persons, options: BoxOptions, path: Path) -> list[str]:
     """Boxes around the key points, where there is no box or one of no size in the picture."""
     start = np.clip(persons.boxes[:, :2], 0, persons.sizes)
     end = np.clip(persons.boxes[:, :2] + persons.boxes[:, 2:], 0, persons.sizes)
     count = (persons.points[..., 2] > 0).sum(1)
     missing = ~np.isfinite(persons.boxes).all(1) & (count > 0)
-    flat = ~missing & ~((end - start) > 0).all(1) & (count > 0)
+    small = (persons.boxes[:, 2:] > 0).all(1) & (persons.boxes[:, 2:] < _LEAST_SIDE).any(1)
+    if small.sum() * 2 > len(small):
+        first = ", ".join(persons.names[i] for i in np.flatnonzero(small)[:3])
+        raise DataError(
+            f"{small.sum()} of {len(small)} boxes of {path} that are smaller than a pixel: {first}",
+            "x, y, width, height in pixels", "mend the boxes, or drop `bbox` so that they are made of the key points",
+        )  # fmt: skip
+    flat = ~missing & ~((end - start) >= _LEAST_SIDE).all(1) & (count > 0)
     if options.missing == "whole":
         made = np.concatenate([np.zeros_like(persons.sizes), persons.sizes], 1)
         how = "the whole picture is taken (--missing-boxes)"

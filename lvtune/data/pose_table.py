@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +12,10 @@ import numpy as np
 from lvtune.core.errors import DataError
 from lvtune.data.coco_file import EMPTY_IMAGE, IGNORED, PERSON
 from lvtune.data.images import MAX_PIXELS, read_image
+from lvtune.data.person import Person
 from lvtune.data.skeletons import Skeleton
 
 Strings = Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """One person (or hand) in one picture; pixels, x to the right, y down."""
-
-    index: int
-    image: str
-    """Path relative to the table's root."""
-    image_id: int
-    annotation_id: int
-    width: int
-    height: int
-    bbox: np.ndarray
-    """(4,) x, y, width, height, clipped to the image."""
-    area: float
-    keypoints: np.ndarray
-    """(K, 3) x, y, visibility (0, 1, 2)."""
-    category: str
-    """The domain's category; empty when there is none."""
-    score: float = 1.0
-    """Of the detector; 1 for ground truth."""
 
 
 class PoseTable:
@@ -150,6 +128,58 @@ class PoseTable:
     def category_ids(self) -> list[int]:
         """Ids of the annotation file's categories that have key points."""
         return list(self._columns.meta["category_ids"])
+
+    @property
+    def category_names(self) -> list[str]:
+        """Names of these categories."""
+        return list(self._columns.meta["category_names"])
+
+    @property
+    def image_ids(self) -> np.ndarray:
+        """Ids of the pictures that are scored."""
+        return np.unique(np.asarray(self._columns["image_id"])) if self._images is None else self._images
+
+    def row_of_image(self) -> dict[int, int]:
+        """Id of each picture that is scored to a row of the annotation file in it."""
+        ids, first = np.unique(np.asarray(self._columns["image_id"]), return_index=True)
+        scored = np.isin(ids, self.image_ids)
+        return dict(zip(ids[scored].tolist(), first[scored].tolist(), strict=True))
+
+    def image_name(self, row: int) -> str:
+        """Path of the picture of a row of the annotation file, relative to ``root``."""
+        return self._columns["image"][row].as_py()
+
+    def sizes_of(self, rows: np.ndarray) -> np.ndarray:
+        """(N, 2) width and height of the pictures of rows of the annotation file."""
+        return np.stack([self._columns["width"][rows], self._columns["height"][rows]], 1)
+
+    def detected(
+        self,
+        rows: np.ndarray,
+        boxes: np.ndarray,
+        scores: np.ndarray,
+        *,
+        notes: Strings,
+        box_format: str,
+        fingerprint: str,
+    ) -> PoseTable:
+        """The same pictures with other boxes.
+
+        Args:
+            rows: (N,) rows of the annotation file that say in which picture each box lies.
+            boxes: (N, 4) x, y, width, height.
+            scores: (N,) of the detector.
+            notes: added to the table's.
+            box_format: how the boxes were read and why.
+            fingerprint: of the result.
+        """
+        return self._with(
+            rows=rows,
+            boxes={"bbox": boxes, "score": scores},
+            notes=[*self.notes, *notes],
+            box_format=box_format,
+            fingerprint=fingerprint,
+        )
 
     @property
     def dataset(self) -> Any:

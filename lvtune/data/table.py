@@ -1,4 +1,4 @@
-"""Reads a COCO-style key point file, and a detector's boxes, into the table of persons."""
+"""Reads a COCO-style key point file into the table of persons."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import numpy as np
 from lvtune.core.errors import DataError
 from lvtune.data.annotation_boxes import MARGIN
 from lvtune.data.arrow import Columns, cached_columns
-from lvtune.data.boxes import decide_box_format, read_detections, to_xywh
 from lvtune.data.coco_file import PERSON, CocoOptions, parse_coco
 from lvtune.data.coco_images import Where, image_names, look_at_pictures, state_of_pictures
+from lvtune.data.detector_boxes import with_boxes
 from lvtune.data.flip_pairs import parse_flip_pairs
 from lvtune.data.json_file import load_json
 from lvtune.data.pose_table import Person, PoseTable
@@ -154,55 +154,3 @@ def _columns(
     if state == columns.meta["state"]:
         return columns, key
     return cached_columns(hashlib.sha256(f"{key} {state}".encode()).hexdigest(), make, cache_dir), key
-
-
-def with_boxes(
-    table: PoseTable,
-    detections: str | os.PathLike[str],
-    box_format: str = "auto",
-    *,
-    min_score: float = 0.0,
-) -> PoseTable:
-    """A detector's boxes in place of the annotated ones, in the pictures of ``table``.
-
-    Args:
-        table: gives the pictures and, for scoring, the annotations.
-        detections: a COCO results file: a list of image_id, category_id, bbox, score. Boxes of categories
-            other than the persons' are passed over.
-        box_format: ``xywh``, ``xyxy``, or ``auto`` to decide from the boxes (see `decide_box_format`);
-            what was decided stands in the result's ``box_format`` and ``notes``.
-        min_score: boxes of a lower detector score are passed over.
-
-    Raises:
-        DataError: a fault of the file, an unknown format, no box in the table's pictures.
-    """
-    path = Path(detections)
-    columns, ids = table._columns, np.asarray(table._columns["image_id"])
-    persons = columns.meta["category_ids"]
-    image_ids, boxes, scores = read_detections(path, persons)
-    allowed = np.unique(ids) if table._images is None else table._images
-    here = np.isin(image_ids, allowed) & (scores >= min_score)
-    if not here.any():
-        raise DataError(
-            f"{path} with no box of a person in the {len(allowed)} pictures at hand",
-            f"image ids such as {allowed[0]} and category ids {persons}",
-            "give the detections of this very data set",
-        )
-    found, first = np.unique(ids, return_index=True)
-    rows = first[np.searchsorted(found, image_ids[here])]
-    size = np.stack([columns["width"][rows], columns["height"][rows]], 1)
-    decided, reason = decide_box_format(boxes[here], size, box_format)
-    clipped = to_xywh(boxes[here], decided, size)
-    solid = (clipped[:, 2:] > 0).all(1)
-    notes = [*table.notes, f"{solid.sum()} detector boxes read as {decided}: {reason}"]
-    if not solid.all():
-        notes.append(f"{(~solid).sum()} detector boxes without an area inside the image: skipped")
-    mark = json.dumps([table.fingerprint, hashlib.sha256(path.read_bytes()).hexdigest(), decided, min_score])
-    return table._with(
-        rows=rows[solid],
-        boxes={"bbox": clipped[solid], "score": scores[here][solid]},
-        notes=notes,
-        box_format=f"{decided} ({reason})",
-        fingerprint=hashlib.sha256(mark.encode()).hexdigest(),
-        images=table._images,
-    )

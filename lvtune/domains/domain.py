@@ -147,6 +147,7 @@ class Domain:
         opened = self.reader(self, split, options)
         # With views the category is the view's, and the reader takes those of the subset.
         table = _only(opened.table, self) if self.is_subset and not opened.views else opened.table
+        table = _as_said(table, options, self.name)
         if options.boxes and opened.detected is None:
             opened = replace(opened, detected=with_boxes(table, _boxes(self, opened, options), options.box_format))
         return replace(opened, table=table)
