@@ -168,6 +168,6 @@ def _decide(losses: dict[float, Tensor]) -> GuardResult:
 
 
 def _sure(freedom: int) -> float:
-    """95 % quantile of Student's t by the expansion of Cornish and Fisher; within 6 % from two degrees of freedom on."""
+    """95 % quantile of Student's t (expansion of Cornish and Fisher); within 6 % from two degrees of freedom on."""
     z = 1.6449
     return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
