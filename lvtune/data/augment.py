@@ -29,6 +29,7 @@ class Halves(Protocol):
     @property
     def upper(self) -> tuple[int, ...]:
         """Indices of the key points of the upper body."""
+        ...
 
 
 class Color(NamedTuple):

@@ -17,7 +17,7 @@ _SLACK = 2.0  # pixels that a detector may overshoot the image's edge
 
 def _fits(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """(N,) whether corners (N, 4) are in order and inside the image."""
-    return (
+    return np.asarray(
         (boxes[:, :2] >= -_SLACK).all(1)
         & (boxes[:, 2:] > boxes[:, :2]).all(1)
         & (boxes[:, 2:] <= sizes + _SLACK).all(1)

@@ -37,10 +37,12 @@ class Mirrored(Halves, Protocol):
     @property
     def flip_index(self) -> tuple[int, ...]:
         """The mirrored key point of each."""
+        ...
 
     @property
     def mirrors(self) -> bool:
         """Returns True if a mirrored picture can be labelled."""
+        ...
 
 
 class TableLike(Protocol):
@@ -133,9 +135,9 @@ class PoseDataset(Dataset):
         if not -len(self) <= item < len(self):
             raise IndexError(f"sample {item} of {len(self)}")
         item %= len(self)
-        number, view = divmod(item, len(self.views)) if self.views else (item, None)
+        number, view = divmod(item, len(self.views or (None,)))
         person = self.table[number]
-        category = person.category if view is None else self.views[view]
+        category = self.views[view] if self.views else person.category
         points = np.asarray(person.keypoints, dtype=np.float64)
         drawn = self._draw(item, points, person.bbox)
         scale = fix_aspect(drawn.scale, self.input_size)

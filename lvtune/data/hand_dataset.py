@@ -121,7 +121,8 @@ class HandDataset(Dataset):
         if self.augment is None:
             return Sampled(center, scale, 0.0, False, Color())
         rng = np.random.default_rng([self.seed, int(self._epoch), item])
-        return self.augment.sample(rng, hand.keypoints, center, scale, self.table.skeleton)
+        skeleton: Any = self.table.skeleton  # a cached property is read like the protocol's property
+        return self.augment.sample(rng, hand.keypoints, center, scale, skeleton)
 
     def _crop(self, item: int, matrix: np.ndarray) -> np.ndarray:
         picture = self._picture(item)

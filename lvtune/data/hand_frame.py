@@ -70,14 +70,13 @@ def normalise(xyz: Tensor, scale: Tensor | None = None) -> tuple[Tensor, Tensor]
     Raises:
         LvtuneError: a hand whose reference bone has no length.
     """
-    if scale is None:
-        scale = torch.linalg.vector_norm(xyz[..., BONE[1], :] - xyz[..., BONE[0], :], dim=-1)
-    if not bool((scale > 0).all()):
+    measured = torch.linalg.vector_norm(xyz[..., BONE[1], :] - xyz[..., BONE[0], :], dim=-1) if scale is None else scale
+    if not bool((measured > 0).all()):
         raise LvtuneError(
-            f"a hand whose bone {BONE[0]}-{BONE[1]} has length {float(scale.min()):g}",
+            f"a hand whose bone {BONE[0]}-{BONE[1]} has length {float(measured.min()):g}",
             "a middle finger with a first bone", "drop the hand, or give its scale",
         )  # fmt: skip
-    return (xyz - xyz[..., ROOT : ROOT + 1, :]) / scale[..., None, None], scale
+    return (xyz - xyz[..., ROOT : ROOT + 1, :]) / measured[..., None, None], measured
 
 
 def place(relative: Tensor, keypoints: Tensor, camera: Tensor, weight: Tensor | None = None) -> Tensor:

@@ -78,7 +78,8 @@ class HandTable:
         joint0: Root = "palm",
     ) -> None:
         self._columns = {name: np.asarray(values) for name, values in columns.items()}
-        self.root, self.draw, self.notes, self.joint0 = Path(root), draw, list(notes), joint0
+        self.root, self.draw, self.notes = Path(root), draw, list(notes)
+        self.joint0: Root = joint0
         self.skeleton: Skeleton = HAND_21
         if "scale" not in self._columns:
             self._columns["scale"] = reference_bone(self._columns["xyz"])
@@ -153,7 +154,7 @@ class HandTable:
         if len(chosen) and not (-len(self) <= chosen.min() and chosen.max() < len(self)):
             raise LvtuneError(f"selection of hands {chosen.min()} to {chosen.max()}",
                               f"indices below {len(self)}", "choose among the table's hands")  # fmt: skip
-        return self.replace(**{name: values[chosen] for name, values in self._columns.items()})
+        return self.replace(None, **{name: values[chosen] for name, values in self._columns.items()})
 
     def replace(self, draw: Draw | None = None, **columns: np.ndarray) -> HandTable:
         """The same with other columns, or with another way to draw."""

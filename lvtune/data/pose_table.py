@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lvtune.core.errors import DataError
+from lvtune.data.arrow import Columns
 from lvtune.data.coco_file import EMPTY_IMAGE, IGNORED, PERSON
 from lvtune.data.images import MAX_PIXELS, read_image
 from lvtune.data.person import Person
@@ -32,9 +33,9 @@ class PoseTable:
 
     def __init__(
         self,
-        columns: Mapping[str, Any],
+        columns: Columns,
         rows: np.ndarray,
-        categories: Strings,
+        categories: Sequence[str],
         *,
         skeleton: Skeleton,
         root: Path,
@@ -63,7 +64,7 @@ class PoseTable:
         if not -len(self) <= index < len(self):
             raise IndexError(f"person {index} of a table of {len(self)}")
         index %= len(self)
-        row, columns, boxes = self._rows[index], self._columns, self._boxes
+        row, columns, boxes = int(self._rows[index]), self._columns, self._boxes
         if boxes is None:
             box, area, score = columns["bbox"][row].copy(), float(columns["area"][row]), 1.0
             points, annotation = columns["keypoints"][row].copy(), int(columns["annotation_id"][row])

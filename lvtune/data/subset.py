@@ -55,7 +55,7 @@ class Subset(Dataset):
 
     groups = None
 
-    def __init__(self, data: Dataset, items: Sequence[int]) -> None:
+    def __init__(self, data: Any, items: Sequence[int]) -> None:
         self.data, self.items = data, tuple(items)
 
     def __len__(self) -> int:

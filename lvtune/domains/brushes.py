@@ -87,12 +87,10 @@ def daubs(image: np.ndarray, radius: int) -> np.ndarray:
     spread = cv2.copyMakeBorder(spread, b, b, b, b, cv2.BORDER_REPLICATE)
     h, w = gray.shape
     corners = [(b + dy, b + dx) for dy in (-a, a) for dx in (-a, a)]
-    best, least = None, None
-    for y, x in corners:
+    y, x = corners[0]
+    best, least = mean[y : y + h, x : x + w].copy(), spread[y : y + h, x : x + w].copy()
+    for y, x in corners[1:]:
         here, flat = spread[y : y + h, x : x + w], mean[y : y + h, x : x + w]
-        if best is None:
-            best, least = flat.copy(), here.copy()
-            continue
         calmer = here < least
         cv2.copyTo(flat, calmer.view(np.uint8), best)
         np.minimum(least, here, out=least)

@@ -13,6 +13,7 @@ from lvtune.config.options import DataOptions
 from lvtune.core.errors import LvtuneError, UsageError
 from lvtune.core.registry import suggest
 from lvtune.data.flip_pairs import parse_flip_pairs
+from lvtune.data.hand_table import HandTable
 from lvtune.data.mixed import MixedTable
 from lvtune.data.skeletons import Skeleton, get_skeleton
 from lvtune.data.table import PoseTable, with_boxes
@@ -27,7 +28,7 @@ Render = Callable[[np.ndarray, str, int], np.ndarray]
 class Split:
     """Persons of one part of a domain and how their pictures are to be seen."""
 
-    table: PoseTable | MixedTable
+    table: PoseTable | MixedTable | HandTable
     name: str
     """How it is called in reports, such as "LSPET photographs under filters (demo-art)"."""
     render: Render | None = None
@@ -56,9 +57,13 @@ class Split:
         whole = self.table
         return self.with_table(whole.first(count) if isinstance(whole, MixedTable) else whole.select(range(count)))
 
-    def with_table(self, table: PoseTable | MixedTable) -> Split:
+    def with_table(self, table: PoseTable | MixedTable | HandTable) -> Split:
         """Persons selected from ``table``, and the detector's boxes in their pictures."""
-        found = self.detected and self.detected.in_pictures_of(table)
+        found = self.detected
+        if isinstance(found, MixedTable):
+            found = found.in_pictures_of(table) if isinstance(table, MixedTable) else None
+        elif isinstance(found, PoseTable):
+            found = found.in_pictures_of(table) if isinstance(table, PoseTable) else None
         return replace(self, table=table, detected=found, items=None)
 
 
@@ -148,12 +153,14 @@ class Domain:
         # With views the category is the view's, and the reader takes those of the subset.
         table = _only(opened.table, self) if self.is_subset and not opened.views else opened.table
         table = _as_said(table, options, self.name)
-        if options.boxes and opened.detected is None:
+        if options.boxes and opened.detected is None and isinstance(table, PoseTable):
             opened = replace(opened, detected=with_boxes(table, _boxes(self, opened, options), options.box_format))
         return replace(opened, table=table)
 
 
-def _as_said(table: PoseTable | MixedTable, options: DataOptions, name: str) -> PoseTable | MixedTable:
+def _as_said(
+    table: PoseTable | MixedTable | HandTable, options: DataOptions, name: str
+) -> PoseTable | MixedTable | HandTable:
     """The table with the mirror pairs and the size limit that the user gives."""
     if isinstance(table, PoseTable):
         table = table.limited_to(options.max_pixels)
@@ -191,7 +198,7 @@ def _boxes(domain: Domain, split: Split, options: DataOptions) -> str | Path:
     return split.published_boxes
 
 
-def _only(table: PoseTable, domain: Domain) -> PoseTable:
+def _only(table: PoseTable | MixedTable | HandTable, domain: Domain) -> PoseTable | MixedTable | HandTable:
     rows = np.flatnonzero(np.isin(table.column("category").astype(str), domain.categories))
     if not len(rows):
         found = sorted(set(table.column("category")) - {""})

@@ -69,7 +69,7 @@ def hand_table(
     Raises:
         LvtuneError: the joints are in another order.
     """
-    count, known = len(images), np.isfinite(xyz).all((1, 2))
+    count, known = len(images), np.asarray(np.isfinite(xyz).all((1, 2)))
     fault = order_fault(xyz[known][:_JUDGED]) if known.any() else None
     if fault:
         raise LvtuneError(f"hands in {root} of which {fault}", "joints in the order that the data set publishes",
@@ -80,7 +80,7 @@ def hand_table(
         if flat is not None:
             points = np.where(known[:, None, None], points, with_root(flat, native, data.hand_root))
         sizes = np.broadcast_to(np.asarray(size), (count, 2))
-        inside = ((points >= 0) & (points <= sizes[:, None] - 1)).all(-1)
+        inside = np.asarray(((points >= 0) & (points <= sizes[:, None] - 1)).all(-1))
     if visible is None:
         visible = inside
     elif data.hand_root != native:
@@ -89,7 +89,7 @@ def hand_table(
     keypoints = np.concatenate([np.nan_to_num(points), 2.0 * visible[..., None]], -1)
     boxes = np.concatenate([np.zeros((count, 2)), sizes - 1.0], -1)
     if data.hand_crop == "joints":
-        boxes = np.where(visible.any(1)[:, None], hand_box(keypoints), boxes)
+        boxes = np.where(np.asarray(visible.any(1))[:, None], hand_box(keypoints), boxes)
     columns = {
         "image": np.asarray(images),
         "image_id": np.arange(count) if image_ids is None else image_ids,

@@ -9,6 +9,7 @@ from functools import partial
 from lvtune.config.options import DataOptions
 from lvtune.core.errors import LvtuneError
 from lvtune.data.mixed import MixedTable
+from lvtune.data.pose_table import PoseTable
 from lvtune.domains.domain import PUBLISHED, Domain, Split
 
 _HOW = "--data coco=DIR,humanart=DIR, or one folder with a folder named after each part"
@@ -64,12 +65,12 @@ def _read(parts: Mapping[str, Domain], domain: Domain, split: str, data: DataOpt
     if drawn:
         raise LvtuneError(f"{drawn[0]} in a mixture: its pictures are made when they are read", "data sets of pictures",
                           f"adapt to {drawn[0]} by itself")  # fmt: skip
-    tables = {name: one.table for name, one in opened.items()}
+    tables = {name: one.table for name, one in opened.items() if isinstance(one.table, PoseTable)}
     found = {len(table.skeleton.keypoints) for table in tables.values()}
     if len(found) > 1:
         raise LvtuneError(f"parts of '{domain.name}' with {' and '.join(map(str, sorted(found)))} key points",
                           "the same key points", "leave --data.skeleton out")  # fmt: skip
-    detected = {name: one.detected for name, one in opened.items() if one.detected is not None}
+    detected = {name: one.detected for name, one in opened.items() if isinstance(one.detected, PoseTable)}
     shares = _shares(domain.name, list(parts), data.mix)
     return Split(
         MixedTable(tables, shares if split == "train" else None),
@@ -78,7 +79,7 @@ def _read(parts: Mapping[str, Domain], domain: Domain, split: str, data: DataOpt
     )
 
 
-def folders_of(parts: dict[str, Domain], data: str | None) -> dict[str, str | None]:
+def folders_of(parts: Mapping[str, Domain], data: str | None) -> dict[str, str | None]:
     """Part to its folder: named as ``part=DIR,part=DIR``, or by a folder with one for each part."""
     from pathlib import Path
 

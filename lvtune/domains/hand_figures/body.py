@@ -78,7 +78,7 @@ def flesh(xyz: np.ndarray, side: int, wrist_bend: tuple[float, float], fatness: 
             if bone == 2:
                 end = end - _unit(end - start) * thick[1] * size
             out = _cross(_unit(end - start), _cross(back, forward))
-            add(start, end, tuple(thick), _unit(out), TIP if bone == 2 else FINGER)
+            add(start, end, (thick[0], thick[1]), _unit(out), TIP if bone == 2 else FINGER)
     _add_thumb(add, xyz, size, across, back)
     _add_palm(add, xyz, size, across, back)
     _add_arm(add, xyz, size, (across, forward, back), wrist_bend)
@@ -104,7 +104,7 @@ def _frame(xyz: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return _cross(forward, back) * (1 if side else -1), forward, back
 
 
-def _add_thumb(add: Add, xyz: np.ndarray, size: float, across: np.ndarray, back: np.ndarray) -> None:
+def _add_thumb(add: Add, xyz: np.ndarray, size: np.floating, across: np.ndarray, back: np.ndarray) -> None:
     along = _unit(xyz[2] - xyz[1])
     twist = np.deg2rad(25) + np.arcsin(np.clip(-along @ back, -1, 1))
     bend = across * np.cos(twist) - back * np.sin(twist)
@@ -119,7 +119,7 @@ def _add_thumb(add: Add, xyz: np.ndarray, size: float, across: np.ndarray, back:
         add(start, end, radii, out, TIP if bone == 2 else THUMB)
 
 
-def _add_palm(add: Add, xyz: np.ndarray, size: float, across: np.ndarray, back: np.ndarray) -> None:
+def _add_palm(add: Add, xyz: np.ndarray, size: np.floating, across: np.ndarray, back: np.ndarray) -> None:
     wrist, heads = xyz[0], xyz[[5, 9, 13, 17]]
     sunk = -back * 3.0 * size
     foot = [wrist + across * offset * size + sunk for offset in (-12, -4, 5, 13)]
@@ -135,7 +135,7 @@ def _add_palm(add: Add, xyz: np.ndarray, size: float, across: np.ndarray, back: 
 
 
 def _add_arm(
-    add: Add, xyz: np.ndarray, size: float, frame: tuple[np.ndarray, ...], wrist_bend: tuple[float, float]
+    add: Add, xyz: np.ndarray, size: np.floating, frame: tuple[np.ndarray, ...], wrist_bend: tuple[float, float]
 ) -> None:
     across, forward, back = frame
     to_back, sideways = wrist_bend

@@ -45,7 +45,7 @@ class Figures:
         labels = self.labels()
         xyz = with_root(labels["xyz"], "wrist", root)
         points = project(xyz, labels["camera"])
-        inside = ((points >= 0) & (points <= self.size - 1)).all(-1)
+        inside = np.asarray(((points >= 0) & (points <= self.size - 1)).all(-1))
         count, edge = self.count, float(self.size - 1)
         ids = np.arange(count)
         names = np.array(self.settings)[ids % len(self.settings)]
