@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import cv2
 import numpy as np
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 
 HALF_BODY_MIN_POINTS = 9  # seen key points below which nobody is cut in half
 HALF_BODY_MIN_UPPER, HALF_BODY_MIN_LOWER = 2, 3
@@ -174,4 +174,4 @@ def _truncated_normal(u: float) -> float:
 
 
 def _refuse(given: str, expected: str, example: str) -> None:
-    raise LvtuneError(given, expected, f"type for example {example}")
+    raise UsageError(given, expected, f"type for example {example}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 
 FLOOR, CEILING = 1e-3, 50.0  # what a heatmap is clipped to before its logarithm
 
@@ -35,7 +35,7 @@ class UDPHeatmap:
     def __post_init__(self) -> None:
         sizes = (*self.input_size, *self.heatmap_size)
         if len(sizes) != 4 or min(sizes) < 2 or self.sigma <= 0 or self.blur_kernel % 2 != 1:
-            raise LvtuneError(
+            raise UsageError(
                 f"UDPHeatmap(input_size={self.input_size}, heatmap_size={self.heatmap_size}, "
                 f"sigma={self.sigma}, blur_kernel={self.blur_kernel})",
                 "sizes (h, w) of at least 2 pixels, a positive sigma and an odd blur_kernel",
@@ -166,7 +166,7 @@ def _newton_step(values: torch.Tensor) -> torch.Tensor:
 
 def _check_shape(tensor: torch.Tensor, name: str, expected: str, good: bool) -> None:
     if not good:
-        raise LvtuneError(
+        raise UsageError(
             f"{name} of shape {tuple(tensor.shape)}",
             f"{name} of shape {expected}",
             "check input_size and heatmap_size of the codec, both (h, w), and the batch dimension",

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import DataError
 
 Size = tuple[int, int]
 PADDING = 1.25
@@ -48,7 +48,7 @@ def box_to_center_scale(
         corner = np.clip(corner, 0, limit)
         size = far - corner
     if not (np.isfinite(bbox).all() and (size > 0).all()):
-        raise LvtuneError(
+        raise DataError(
             f"a box without area: {_first_bad(bbox, size)}",
             "x, y, width, height with a positive width and height, within the image",
             "drop the box, or give its format (--data.box-format xyxy) if these are corners",

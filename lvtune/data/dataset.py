@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 from lvtune.data.augment import Augment, Color, Halves, Sampled, jitter
 from lvtune.data.crop import Size, box_to_center_scale, fix_aspect, to_input, udp_matrix, warp
 from lvtune.data.images import MAX_PIXELS, read_image, read_reduced
@@ -91,7 +91,7 @@ class PoseDataset(Dataset):
         reduced: bool = True,
     ) -> None:
         if views and render is None:
-            raise LvtuneError(
+            raise UsageError(
                 f"views {', '.join(views)} without render",
                 "a function that draws each view",
                 "pass render=lambda image, view, index: ... too",
@@ -202,7 +202,7 @@ class PoseDataset(Dataset):
 def _checked(image: np.ndarray, shape: tuple[int, ...], view: str) -> np.ndarray:
     if not isinstance(image, np.ndarray) or image.shape != shape or image.dtype != np.uint8:
         got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise LvtuneError(
+        raise UsageError(
             f"render of '{view}' gave {got}",
             f"uint8 {shape}, as it was handed",
             "keep the size of the picture: the key points refer to it",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import DataError, UsageError
 
 ROOT, ALIGN, TURN = 0, 9, 17
 """Wrist or palm; the base of the middle finger, which is put on the axis; that of the little finger, which is put in
@@ -72,7 +72,7 @@ def normalise(xyz: Tensor, scale: Tensor | None = None) -> tuple[Tensor, Tensor]
     """
     measured = torch.linalg.vector_norm(xyz[..., BONE[1], :] - xyz[..., BONE[0], :], dim=-1) if scale is None else scale
     if not bool((measured > 0).all()):
-        raise LvtuneError(
+        raise DataError(
             f"a hand whose bone {BONE[0]}-{BONE[1]} has length {float(measured.min()):g}",
             "a middle finger with a first bone", "drop the hand, or give its scale",
         )  # fmt: skip
@@ -151,7 +151,7 @@ def _matrix(entries: list[Tensor]) -> Tensor:
 
 def _check(points: Tensor, side: Tensor) -> None:
     if points.shape[-2:] != (21, 3) or side.shape != points.shape[:-2]:
-        raise LvtuneError(
+        raise UsageError(
             f"joints {tuple(points.shape)} with sides {tuple(side.shape)}", "joints (..., 21, 3) and sides (...)",
             "give one side, 0 (left) or 1 (right), for each hand of 21 joints",
         )  # fmt: skip

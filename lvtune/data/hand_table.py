@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 from lvtune.data.hand_joints import Root, reference_bone
 from lvtune.data.images import read_image
 from lvtune.data.skeletons import HAND_21, Skeleton
@@ -117,7 +117,7 @@ class HandTable:
             return made[name]()
         if name not in self._columns:
             known = [field for field in Hand.__slots__ if field != "index"]
-            raise LvtuneError(f"column '{name}'", f"one of {', '.join(known)}", "choose one of these")
+            raise UsageError(f"column '{name}'", f"one of {', '.join(known)}", "choose one of these")
         return self._columns[name]
 
     @property
@@ -152,7 +152,7 @@ class HandTable:
         """
         chosen = np.asarray(indices, dtype=np.int64).reshape(-1)
         if len(chosen) and not (-len(self) <= chosen.min() and chosen.max() < len(self)):
-            raise LvtuneError(f"selection of hands {chosen.min()} to {chosen.max()}",
+            raise UsageError(f"selection of hands {chosen.min()} to {chosen.max()}",
                               f"indices below {len(self)}", "choose among the table's hands")  # fmt: skip
         return self.replace(None, **{name: values[chosen] for name, values in self._columns.items()})
 

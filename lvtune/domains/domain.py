@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lvtune.config.options import DataOptions
-from lvtune.core.errors import LvtuneError, UsageError
+from lvtune.core.errors import DataError, UsageError
 from lvtune.core.registry import suggest
 from lvtune.data.flip_pairs import parse_flip_pairs
 from lvtune.data.hand_table import HandTable
@@ -116,7 +116,7 @@ class Domain:
         for name in (one.strip().replace(" ", "_").replace("-", "_") for one in asked):
             known = {**{c: (c,) for c in self.categories}, **self.groups}
             if name not in known:
-                raise LvtuneError(
+                raise UsageError(
                     f"unknown part '{name}' of domain '{self.name}'",
                     f"one of {', '.join(known)}",
                     suggest(name, list(known), f"`--domain {self.name}` takes all"),
@@ -141,13 +141,13 @@ class Domain:
         """
         options = to_options(data)
         if split not in self.splits:
-            raise LvtuneError(
+            raise UsageError(
                 f"split '{split}' of domain '{self.name}'",
                 f"one of {', '.join(self.splits)}",
                 suggest(split, list(self.splits), f"choose {self.splits[-1]}"),
             )
         if options.mix is not None and "+" not in self.name:
-            raise LvtuneError(f"mix '{options.mix}' of domain '{self.name}'", "a mixture such as coco+humanart",
+            raise UsageError(f"mix '{options.mix}' of domain '{self.name}'", "a mixture such as coco+humanart",
                               "leave --mix out")  # fmt: skip
         opened = self.reader(self, split, options)
         # With views the category is the view's, and the reader takes those of the subset.
@@ -189,7 +189,7 @@ def _boxes(domain: Domain, split: Split, options: DataOptions) -> str | Path:
     if options.boxes != PUBLISHED:
         return str(options.boxes)
     if split.published_boxes is None:
-        raise LvtuneError(
+        raise UsageError(
             f"boxes '{PUBLISHED}' of domain '{domain.name}', which has none", "a JSON file of detector boxes",
             "give --data.boxes FILE, or leave it out",
         )  # fmt: skip
@@ -202,7 +202,7 @@ def _only(table: PoseTable | MixedTable | HandTable, domain: Domain) -> PoseTabl
     rows = np.flatnonzero(np.isin(table.column("category").astype(str), domain.categories))
     if not len(rows):
         found = sorted(set(table.column("category")) - {""})
-        raise LvtuneError(
+        raise DataError(
             f"no person in {', '.join(domain.categories)} among the annotations",
             f"pictures of these categories (found: {', '.join(found) or 'none'})",
             "choose categories that the annotation file has",
@@ -222,10 +222,10 @@ def need_folder(domain: Domain, data: DataOptions) -> Path:
     return Path(data.data)
 
 
-def missing(domain: Domain, given: str) -> LvtuneError:
+def missing(domain: Domain, given: str) -> DataError:
     """The error for data that are not there: where they come from and how they must lie."""
     whole = domain.name.partition("/")[0]
-    return LvtuneError(
+    return DataError(
         given,
         f"{domain.source}, laid out as {domain.layout}",
         f"fetch it and give --domain {whole} --data FOLDER",

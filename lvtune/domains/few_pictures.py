@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 from lvtune.data.subset import nested_order, nested_views
 from lvtune.domains.domain import Split
 
@@ -34,7 +34,7 @@ def take_shots(split: Split, shots: int | Literal["all"], seed: int = 0) -> Spli
     pictures, first = np.unique(names, return_index=True)
     there = len(pictures) * len(split.views or " ")
     if shots > there:
-        raise LvtuneError(
+        raise UsageError(
             f"{shots} shots of {split.name}, which has {there} annotated pictures to tune on",
             f"at most {there}", "give --shots all",
         )  # fmt: skip

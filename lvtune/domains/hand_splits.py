@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lvtune.config.options import DataOptions
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import DataError
 from lvtune.data.hand_joints import MIDDLE_MCP, Root, hand_box, order_fault, project, with_root
 from lvtune.data.hand_table import HandTable
 from lvtune.domains.domain import Domain, Split, missing
@@ -72,7 +72,7 @@ def hand_table(
     count, known = len(images), np.asarray(np.isfinite(xyz).all((1, 2)))
     fault = order_fault(xyz[known][:_JUDGED]) if known.any() else None
     if fault:
-        raise LvtuneError(f"hands in {root} of which {fault}", "joints in the order that the data set publishes",
+        raise DataError(f"hands in {root} of which {fault}", "joints in the order that the data set publishes",
                           "use the data set's own annotation files")  # fmt: skip
     with np.errstate(invalid="ignore", divide="ignore"):
         wanted = with_root(np.asarray(xyz, float), native, data.hand_root)
@@ -129,7 +129,7 @@ def read_array(file: Path, domain: Domain, shape: tuple[int, ...]) -> np.ndarray
     try:
         values = np.array(json.loads(file.read_text(encoding="utf-8")), float)
     except (ValueError, TypeError, UnicodeDecodeError) as error:
-        raise LvtuneError(f"{file}: {' '.join(str(error).split())[:120]}", f"a JSON list of arrays of shape {shape}",
+        raise DataError(f"{file}: {' '.join(str(error).split())[:120]}", f"a JSON list of arrays of shape {shape}",
                           "copy or download the file again") from None  # fmt: skip
     return checked(values, file, shape)
 
@@ -142,7 +142,7 @@ def checked(values: np.ndarray, file: Path, shape: tuple[int, ...]) -> np.ndarra
     """
     if values.shape[1:] != shape or not len(values) or not np.isfinite(values).all():
         fault = "with values that are no numbers" if values.shape[1:] == shape and len(values) else f"of {values.shape}"
-        raise LvtuneError(f"{file}: an array {fault}", f"finite numbers of shape (N, {', '.join(map(str, shape))})",
+        raise DataError(f"{file}: an array {fault}", f"finite numbers of shape (N, {', '.join(map(str, shape))})",
                           "copy or download the file again")  # fmt: skip
     return values
 
@@ -155,5 +155,5 @@ def check_metres(xyz: np.ndarray, file: Path) -> None:
     """
     palm = float(np.median(np.linalg.norm(xyz[:, MIDDLE_MCP] - xyz[:, 0], axis=-1)))
     if not 0.03 < palm < 0.3:
-        raise LvtuneError(f"{file}: palms of {palm:.3g} from wrist to middle finger", "0.03 to 0.3 metres",
+        raise DataError(f"{file}: palms of {palm:.3g} from wrist to middle finger", "0.03 to 0.3 metres",
                           "use the data set's own file, whose unit is the metre")  # fmt: skip

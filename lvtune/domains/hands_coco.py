@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lvtune.config.options import DataOptions
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import DataError
 from lvtune.data.hand_joints import RHD_ORDER, order_fault
 from lvtune.data.hand_table import LEFT, RIGHT, HandTable
 from lvtune.domains.hand_splits import hand_table
@@ -40,11 +40,11 @@ def read_coco_hands(file: Path, data: DataOptions, category_of: Callable[[int], 
         names = [str(image["file_name"]) for image, _ in rows]
         ids = np.array([int(image["id"]) for image, _ in rows])
     except OSError as error:
-        raise LvtuneError(f"{file}: {error.strerror}", "a file that can be read", "check the path") from None
+        raise DataError(f"{file}: {error.strerror}", "a file that can be read", "check the path") from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise LvtuneError(f"{file}: {type(error).__name__} {error}", _EXPECTED, "mend the file there") from None
+        raise DataError(f"{file}: {type(error).__name__} {error}", _EXPECTED, "mend the file there") from None
     if not rows:
-        raise LvtuneError(f"{file} without annotations", _EXPECTED, "name another file")
+        raise DataError(f"{file} without annotations", _EXPECTED, "name another file")
     xyz[~np.isfinite(camera).all((1, 2))] = np.nan
     known = np.isfinite(xyz).all((1, 2))
     notes = []

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lvtune.config.options import DataOptions
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 from lvtune.data.skeletons import COCO_17, HUMANART_21
 from lvtune.data.table import read_coco
 from lvtune.domains.domain import Domain, Split, missing, need_folder
@@ -57,7 +57,7 @@ def _read(domain: Domain, split: str, data: DataOptions) -> Split:
     if not file.is_file():
         raise missing(domain, f"no annotation file {file}")
     if data.skeleton not in (None, COCO_17.name, HUMANART_21.name):
-        raise LvtuneError(f"skeleton '{data.skeleton}' of Human-Art", f"{COCO_17.name} or {HUMANART_21.name}",
+        raise UsageError(f"skeleton '{data.skeleton}' of Human-Art", f"{COCO_17.name} or {HUMANART_21.name}",
                           "choose one of these")  # fmt: skip
     is_21 = data.skeleton == HUMANART_21.name
     table = read_coco(

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from lvtune.config.options import DataOptions
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import DataError
 from lvtune.data.arrow import default_cache_dir
 from lvtune.data.hand_joints import RHD_ORDER
 from lvtune.data.hand_table import LEFT, RIGHT
@@ -80,7 +80,7 @@ def _annotations(file: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         ids = np.array(sorted(int(number) for number in found), np.int64)
         fields = {name: np.stack([np.asarray(found[i][name], float) for i in ids.tolist()]) for name in _FIELDS}
     except (TypeError, KeyError, ValueError, IndexError) as error:
-        raise LvtuneError(
+        raise DataError(
             f"{file}: no annotations of RHD ({type(error).__name__}: {error})",
             "a dict of picture number -> xyz (42, 3), uv_vis (42, 3), K (3, 3)", "download the data set again",
         ) from None  # fmt: skip

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from lvtune.config.options import DataOptions
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import DataError, UsageError
 from lvtune.data.hand_joints import STB_ORDER
 from lvtune.data.hand_table import LEFT
 from lvtune.data.skeletons import HAND_21
@@ -64,7 +64,7 @@ def read_labels(file: Path) -> np.ndarray:
     try:
         from scipy.io import loadmat
     except ImportError:
-        raise LvtuneError(
+        raise UsageError(
             f"{file} without scipy", "scipy, which reads MATLAB's files", "type `pip install 'lvtune[hands]'`"
         ) from None
     try:
@@ -72,10 +72,10 @@ def read_labels(file: Path) -> np.ndarray:
         found = loadmat(str(file), variable_names=["handPara"])
         values = np.asarray(found["handPara"], float)
     except Exception as error:
-        raise LvtuneError(f"{file}: {type(error).__name__}: {' '.join(str(error).split())[:120]}",
+        raise DataError(f"{file}: {type(error).__name__}: {' '.join(str(error).split())[:120]}",
                           "a MATLAB file (version 5) with handPara", "download the labels again") from None  # fmt: skip
     if values.ndim != 3 or values.shape[:2] != (3, 21) or not np.isfinite(values).all():
-        raise LvtuneError(f"{file}: handPara of {values.shape}", "finite numbers of (3, 21, pictures)",
+        raise DataError(f"{file}: handPara of {values.shape}", "finite numbers of (3, 21, pictures)",
                           "download the labels again")  # fmt: skip
     return values.transpose(2, 1, 0)[:, list(STB_ORDER)]
 

@@ -19,7 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import DataError, UsageError
 from lvtune.core.files import write_atomically
 from lvtune.data.arrow import default_cache_dir
 from lvtune.data.images import read_image
@@ -125,18 +125,18 @@ def _joints(file: Path, least: int) -> np.ndarray:
     try:
         from scipy.io import loadmat
     except ImportError:
-        raise LvtuneError(f"{file} without scipy", "scipy, which reads MATLAB's files",
+        raise UsageError(f"{file} without scipy", "scipy, which reads MATLAB's files",
                           "type `pip install scipy`") from None  # fmt: skip
     try:
         # numbers alone: MATLAB's objects and functions in such a file are never made or called
         values = np.asarray(loadmat(str(file), variable_names=["joints"])["joints"], float)
     except Exception as error:
-        raise LvtuneError(
+        raise DataError(
             f"{file}: {type(error).__name__}: {' '.join(str(error).split())[:120]}",
             "a MATLAB file (version 5) with the matrix joints", "unpack the archive again",
         ) from None  # fmt: skip
     if values.ndim != 3 or values.shape[:2] != (14, 3) or values.shape[2] < least:
-        raise LvtuneError(f"{file}: joints of {values.shape}", "(14, 3, 10000), as in LSPET (LSP's is another set)",
+        raise DataError(f"{file}: joints of {values.shape}", "(14, 3, 10000), as in LSPET (LSP's is another set)",
                           "give the folder of lspet_dataset.zip")  # fmt: skip
     return values.transpose(2, 0, 1)
 
@@ -180,7 +180,7 @@ def _annotation(number: int, points: np.ndarray) -> dict[str, Any]:
 def _all_there(wanted: tuple[int, ...], found: Iterable[int], folder: Path) -> None:
     lacking = sorted(set(wanted) - set(found))
     if lacking:
-        raise LvtuneError(
+        raise DataError(
             f"{folder} without {len(lacking)} of {len(wanted)} photographs of the benchmark (im{lacking[0]:05d}.jpg)",
             f"all of them, laid out as {LAYOUT}", "complete the copy of LSPET",
         )  # fmt: skip
