@@ -1,4 +1,4 @@
-"""Persons of a table -> crops, key points and categories, ready for a loader."""
+"""The data set of training: crops, key points and categories of the persons of a table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CACHE_BYTES = 2 * 1024**3
 
 
 class PersonLike(Protocol):
-    """What is read of one person."""
+    """The fields of a person that are read."""
 
     index: int
     image: str
@@ -32,7 +32,7 @@ class PersonLike(Protocol):
 
 
 class Mirrored(Halves, Protocol):
-    """What is read of a skeleton."""
+    """The part of a skeleton that is read."""
 
     @property
     def flip_index(self) -> tuple[int, ...]:
@@ -46,7 +46,7 @@ class Mirrored(Halves, Protocol):
 
 
 class TableLike(Protocol):
-    """What is read of a `PoseTable`."""
+    """The part of a `PoseTable` that is read."""
 
     root: Path
     skeleton: Mirrored
@@ -58,7 +58,7 @@ class TableLike(Protocol):
 class PoseDataset(Dataset):
     """Top-down samples: one person, one crop.
 
-    What is drawn at random depends on (seed, epoch, item) alone, not on workers or processes.
+    The random changes depend on (seed, epoch, item) alone, not on workers or processes.
 
     Args:
         table: the persons.
@@ -114,20 +114,20 @@ class PoseDataset(Dataset):
 
     @property
     def groups(self) -> list[Group] | None:
-        """What an epoch is to be drawn from, of a mixture with shares; None: every sample once."""
+        """Returns the groups that an epoch is sampled from, for a mixture with shares; None: every sample once."""
         return self.table.groups if isinstance(self.table, MixedTable) else None
 
     def set_epoch(self, epoch: int) -> None:
-        """Take the random numbers of another epoch; call before the loader is iterated."""
+        """Sets the epoch that the random changes depend on; call it before the loader is iterated."""
         self._epoch.fill_(epoch)
 
     def __getitem__(self, item: int) -> dict[str, Any]:
-        """One sample.
+        """Returns one sample.
 
         Returns:
             pixel_values float32 (3, H, W) normalised; keypoints float32 (K, 2) in input pixels; visible
             float32 (K,) 0 or 1; category; index (this item); center, scale float32 (2,) of the crop in image
-            pixels, of which `crop.to_image` needs those of an unaugmented sample.
+            pixels. `crop.to_image` needs those of an unaugmented sample.
 
         Raises:
             LvtuneError: the picture cannot be read, or `render` gave something else than a picture.
@@ -161,7 +161,7 @@ class PoseDataset(Dataset):
         }
 
     def _draw(self, item: int, points: np.ndarray, bbox: np.ndarray) -> Sampled:
-        """The region of the crop, changed at random where there is augmentation."""
+        """Returns the region of the crop, changed at random if there is augmentation."""
         center, scale = box_to_center_scale(np.asarray(bbox, dtype=np.float64))
         if self.augment is None:
             return Sampled(center, scale, 0.0, False, Color())
@@ -178,7 +178,7 @@ class PoseDataset(Dataset):
         return warp(image, matrix, self.input_size)
 
     def _picture(self, person: PersonLike, category: str) -> np.ndarray:
-        """The whole picture, rendered where there is a `render`; from the cache where it is there."""
+        """Returns the whole picture, rendered if there is a `render`, from the cache if it is there."""
         key = (person.image, category, person.index) if self.render else (person.image, "", 0)
         if self._cache is not None and key in self._cache:
             return self._cache[key]
@@ -191,7 +191,7 @@ class PoseDataset(Dataset):
         return image
 
     def _normalise(self, crop: np.ndarray) -> np.ndarray:
-        """(h, w, 3) uint8 -> (3, h, w) float32."""
+        """Converts (h, w, 3) uint8 to normalised (3, h, w) float32."""
         out = np.empty((3, *crop.shape[:2]), dtype=np.float32)
         for channel, plane in enumerate(cv2.split(crop)):
             np.multiply(plane, self._factor[channel], out=out[channel])
@@ -211,7 +211,7 @@ def _checked(image: np.ndarray, shape: tuple[int, ...], view: str) -> np.ndarray
 
 
 def collate(batch: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Stack samples: tensors (B, ...), `index` an int64 tensor (B,), `category` a list of B strings."""
+    """Stacks samples: tensors (B, ...), `index` an int64 tensor (B,), `category` a list of B strings."""
     out: dict[str, Any] = {}
     for key in batch[0]:
         values = [sample[key] for sample in batch]
@@ -223,6 +223,6 @@ def collate(batch: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def worker_init(_: int) -> None:
-    """For `DataLoader(worker_init_fn=...)`: one thread a worker, so that workers do not fight for cores."""
+    """For `DataLoader(worker_init_fn=...)`: one thread for each worker, so that workers do not compete for cores."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

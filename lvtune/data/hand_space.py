@@ -1,4 +1,4 @@
-"""What a user knows of the hands in pictures."""
+"""What a user knows about the hands in pictures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lvtune.core.errors import UsageError
 
 @dataclass(frozen=True)
 class HandSpace:
-    """Which hands pictures show, how large they are, and by what camera they are seen.
+    """Side and size of the hands in pictures, and the camera.
 
     Raises:
         LvtuneError: a focal length without a size, from which no distance follows.

@@ -1,4 +1,4 @@
-"""The table of hands with 3D joints; what :class:`lvtune.data.table.PoseTable` is for people."""
+"""The table of hands with 3D joints, the counterpart of :class:`lvtune.data.pose_table.PoseTable`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lvtune.data.skeletons import HAND_21, Skeleton
 
 LEFT, RIGHT = 0, 1
 Draw = Callable[[int], np.ndarray]
-"""Image id -> (H, W, 3) uint8 RGB, for pictures that lie in no file; goes to worker processes, so picklable."""
+"""Image id to (H, W, 3) uint8 RGB, for pictures without a file. It must be picklable for worker processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class HandTable:
         )  # fmt: skip
 
     def column(self, name: str) -> np.ndarray:
-        """All N values of a field of `Hand`; do not write to it.
+        """Returns all N values of a field of `Hand`; do not write to them.
 
         Raises:
             LvtuneError: no such field.
@@ -131,11 +131,11 @@ class HandTable:
         return self._fingerprint
 
     def image_path(self, index: int) -> Path:
-        """Where the picture of hand ``index`` lies (a drawn one lies nowhere)."""
+        """Returns the path of the picture of hand ``index``; a drawn picture has no file there."""
         return self.root / str(self._columns["image"][index])
 
     def picture(self, index: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB of hand ``index``.
+        """Returns the picture of hand ``index``, (H, W, 3) uint8 RGB.
 
         Raises:
             LvtuneError: as :func:`lvtune.data.images.read_image`.
@@ -145,7 +145,7 @@ class HandTable:
         return read_image(self.image_path(index))
 
     def select(self, indices: Sequence[int] | np.ndarray) -> HandTable:
-        """The hands at ``indices``, in that order.
+        """Returns the hands at ``indices``, in that order.
 
         Raises:
             LvtuneError: an index out of range.
@@ -157,12 +157,12 @@ class HandTable:
         return self.replace(None, **{name: values[chosen] for name, values in self._columns.items()})
 
     def replace(self, draw: Draw | None = None, **columns: np.ndarray) -> HandTable:
-        """The same with other columns, or with another way to draw."""
+        """Returns the same table with other columns, or with another function that draws."""
         kept = {**self._columns, **columns}
         return HandTable(kept, root=self.root, draw=draw or self.draw, notes=self.notes, joint0=self.joint0)
 
     def coco_ground_truth(self) -> dict[str, Any]:
-        """The 2D annotations in the form of a COCO file, each hand its own image."""
+        """Returns the 2D annotations in the form of a COCO file; each hand is an image of its own."""
         boxes, points = self._columns["bbox"], self._columns["keypoints"]
         sizes = zip(self._columns["width"], self._columns["height"], strict=True)
         return {

@@ -1,4 +1,4 @@
-"""What a domain is, and how domains become known by name."""
+"""Domains and their splits: what is tuned and tested on."""
 
 from __future__ import annotations
 
@@ -26,39 +26,39 @@ Render = Callable[[np.ndarray, str, int], np.ndarray]
 
 @dataclass(frozen=True)
 class Split:
-    """Persons of one part of a domain and how their pictures are to be seen."""
+    """Persons of one part of a domain, and how their pictures are shown."""
 
     table: PoseTable | MixedTable | HandTable
     name: str
-    """How it is called in reports, such as "LSPET photographs under filters (demo-art)"."""
+    """Its name in reports, such as "LSPET photographs under filters (demo-art)"."""
     render: Render | None = None
-    """``render(image, view, index)`` draws a picture over; None: as it is."""
+    """``render(image, view, index)`` changes a picture; None: it stays as it is."""
     views: tuple[str, ...] | None = None
-    """Each person is seen through each of these; None: once, as the table's category says."""
+    """Each person is shown in each of these views; None: once, in the view of its category."""
     items: tuple[int, ...] | None = None
-    """Which samples are taken, where not every person is to be seen through every view; None: all."""
+    """The samples that are used, where not every person is shown in every view; None: all."""
     samples: Callable[..., Dataset] | None = field(default=None, repr=False)
     """``samples(table, input_size=, mean=, std=, augment=, seed=, cache=)`` makes what is trained and tested on, such
     as hands in 3D; None: a :class:`lvtune.data.dataset.PoseDataset`."""
     task: str = "pose2d"
-    """What is predicted and how it is scored; one of :data:`lvtune.evaluation.task.SCORERS`."""
+    """What is predicted and how it is scored; a name in :data:`lvtune.evaluation.task.SCORERS`."""
     published_boxes: Path | None = None
     """Detector boxes in the data set's own layout; None: it has none."""
     detected: PoseTable | MixedTable | None = None
     """The same pictures with a detector's boxes, to be scored as well; None: with the annotated boxes alone."""
 
     def picture(self, index: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB: the whole picture of the person at ``index``, as it is seen where no view is chosen."""
+        """Returns the whole picture of the person at ``index``, (H, W, 3) uint8 RGB, in the view of its category."""
         image, person = self.table.picture(index), self.table[index]
         return image if self.render is None else self.render(image, person.category, person.index)
 
     def first(self, count: int) -> Split:
-        """The first ``count`` persons (of each part of a mixture), and the detector's boxes in their pictures."""
+        """Returns the first ``count`` persons (of each part of a mixture) and the boxes in their pictures."""
         whole = self.table
         return self.with_table(whole.first(count) if isinstance(whole, MixedTable) else whole.select(range(count)))
 
     def with_table(self, table: PoseTable | MixedTable | HandTable) -> Split:
-        """Persons selected from ``table``, and the detector's boxes in their pictures."""
+        """Returns the split with the persons of ``table`` and the detector's boxes in their pictures."""
         found = self.detected
         if isinstance(found, MixedTable):
             found = found.in_pictures_of(table) if isinstance(table, MixedTable) else None
@@ -73,7 +73,7 @@ Reader = Callable[["Domain", str, DataOptions], Split]
 
 @dataclass(frozen=True)
 class Domain:
-    """A named kind of picture: its data, its categories, the sentences that say what it looks like."""
+    """A named kind of picture: its data, its categories, and the sentences that describe it."""
 
     name: str
     title: str
@@ -96,14 +96,14 @@ class Domain:
     source_reader: Reader | None = field(default=None, repr=False)
     """Reads the same split of the domain that is left, where it ships along."""
     is_subset: bool = False
-    """Whether ``categories`` are some of those that ``reader`` gives."""
+    """True if ``categories`` are only some of those that ``reader`` gives."""
 
     def get_skeleton(self) -> Skeleton:
-        """The skeleton of its annotations."""
+        """Returns the skeleton of its annotations."""
         return self.skeleton if isinstance(self.skeleton, Skeleton) else get_skeleton(self.skeleton)
 
     def subset(self, names: str | Sequence[str]) -> Domain:
-        """The same domain with some of its categories.
+        """Returns the same domain with some of its categories.
 
         Args:
             names: categories or groups; a string may hold several, with commas.
@@ -130,7 +130,7 @@ class Domain:
         )  # fmt: skip
 
     def open(self, split: str = "test", data: DataOptions | str | Path | None = None) -> Split:
-        """The persons of a split.
+        """Opens a split.
 
         Args:
             split: one of ``splits``.
@@ -161,7 +161,7 @@ class Domain:
 def _as_said(
     table: PoseTable | MixedTable | HandTable, options: DataOptions, name: str
 ) -> PoseTable | MixedTable | HandTable:
-    """The table with the mirror pairs and the size limit that the user gives."""
+    """Returns the table with the mirror pairs and the size limit that the user gives."""
     if isinstance(table, PoseTable):
         table = table.limited_to(options.max_pixels)
         own = options.flip_pairs
@@ -175,7 +175,7 @@ def _as_said(
 
 
 def to_options(data: DataOptions | str | Path | None) -> DataOptions:
-    """``DataOptions`` of whatever says where the data lie."""
+    """Returns ``DataOptions``; a path becomes ``DataOptions.data``."""
     if isinstance(data, DataOptions):
         return data
     return DataOptions(data=None if data is None else str(data))
@@ -211,10 +211,10 @@ def _only(table: PoseTable | MixedTable | HandTable, domain: Domain) -> PoseTabl
 
 
 def need_folder(domain: Domain, data: DataOptions) -> Path:
-    """The folder that the user named as the data.
+    """Returns the folder of the data that the user named.
 
     Raises:
-        LvtuneError: none was named, or there is none; says where the data come from and the layout expected.
+        DataError: no folder was named, or it does not exist. The error says where the data come from.
     """
     if data.data is None or not Path(data.data).is_dir():
         given = f"no folder at {data.data}" if data.data else f"domain '{domain.name}' without its data"
@@ -223,7 +223,7 @@ def need_folder(domain: Domain, data: DataOptions) -> Path:
 
 
 def missing(domain: Domain, given: str) -> DataError:
-    """The error for data that are not there: where they come from and how they must lie."""
+    """Returns the error for missing data; it says where they come from and which layout is expected."""
     whole = domain.name.partition("/")[0]
     return DataError(
         given,

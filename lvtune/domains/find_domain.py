@@ -9,8 +9,9 @@ from lvtune.domains.mixture import mixture
 
 
 def get_domain(name: str) -> Domain:
-    """A domain by name; ``humanart/sketch`` or ``humanart/real_human,cartoon`` is a part of it, ``coco+humanart``
-    a mixture.
+    """Returns a domain by name.
+
+    ``humanart/sketch`` or ``humanart/real_human,cartoon`` is a part of one, ``coco+humanart`` a mixture.
 
     Raises:
         LvtuneError: no such domain, category or group; domains that do not mix.

@@ -85,7 +85,7 @@ def _read(domain: Domain, split: str, data: DataOptions) -> Split:
 
 
 def _ids(kind: str, count: int) -> np.ndarray:
-    """Numbers of the pictures of a version; there are as many of each as of labels."""
+    """Returns the numbers of the pictures of a version; each version has as many as there are labels."""
     return np.arange(count) + (count * VERSIONS.index(kind) if kind in VERSIONS else 0)
 
 

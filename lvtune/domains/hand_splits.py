@@ -1,4 +1,4 @@
-"""What the data sets of hands share: from their arrays to a split in the common joint order."""
+"""Shared by the data sets of hands: makes splits in the common joint order from their arrays."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _JUDGED = 1000  # hands that the order of joints is judged by
 
 
 def samples(table: HandTable, **options: Any) -> Any:
-    """A :class:`lvtune.data.hand_dataset.HandDataset`; torch is loaded only now."""
+    """Makes a :class:`lvtune.data.hand_dataset.HandDataset`; torch is imported only here."""
     from lvtune.data.hand_dataset import HandDataset
 
     return HandDataset(table, **options)
 
 
 def hand_split(table: HandTable, name: str, data: DataOptions) -> Split:
-    """Hands as a split whose task is 3D."""
+    """Makes a split of hands whose task is 3D."""
     return Split(table, name, samples=partial(samples, mirror_left=data.mirror_left), task="hand3d")
 
 
@@ -48,7 +48,7 @@ def hand_table(
     image_ids: np.ndarray | None = None,
     notes: Sequence[str] = (),
 ) -> HandTable:
-    """Hands of a data set of photographs.
+    """Makes the table of hands of a data set of photographs.
 
     Args:
         root: the folder that ``images`` (N,) are relative to.
@@ -108,18 +108,18 @@ def hand_table(
 
 
 def named_annotations(data: DataOptions, split: str) -> Path | None:
-    """The COCO-style file that the user names in place of the data set's own layout."""
+    """Returns the COCO-style file that the user names in place of the data set's own layout."""
     named = data.test_annotations if split != "train" and data.test_annotations else data.annotations
     return None if named is None else Path(named)
 
 
 def of_categories(domain: Domain, found: Sequence[str]) -> tuple[str, ...]:
-    """Those of ``found`` that the domain asks for: all, where it is no subset."""
+    """Returns the hands of ``found`` in the categories of the domain; all if it is no subset."""
     return tuple(name for name in found if not domain.is_subset or name in domain.categories)
 
 
 def read_array(file: Path, domain: Domain, shape: tuple[int, ...]) -> np.ndarray:
-    """(N, *shape) of numbers in a JSON file.
+    """Reads numbers (N, *shape) from a JSON file.
 
     Raises:
         LvtuneError: no such file, not JSON, or of another shape.
@@ -135,7 +135,7 @@ def read_array(file: Path, domain: Domain, shape: tuple[int, ...]) -> np.ndarray
 
 
 def checked(values: np.ndarray, file: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """The values (N, *shape), all finite.
+    """Returns the values (N, *shape) and checks that they are finite.
 
     Raises:
         LvtuneError: they are not.
@@ -148,7 +148,7 @@ def checked(values: np.ndarray, file: Path, shape: tuple[int, ...]) -> np.ndarra
 
 
 def check_metres(xyz: np.ndarray, file: Path) -> None:
-    """Stops where hands cannot be in metres: wrist to middle finger's base, 3 to 30 cm.
+    """Checks that hands are in metres: 3 to 30 cm from the wrist to the middle finger's base.
 
     Raises:
         LvtuneError: another unit.

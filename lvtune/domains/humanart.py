@@ -30,13 +30,13 @@ _FILE = {"train": "training", "val": "validation", "test": "validation"}
 
 
 def category_of(image: dict[str, Any]) -> str:
-    """Category of an image as annotated ("digital art"), never from its path; "" for none of the 19."""
+    """Returns the annotated category of an image ("digital art"), never one from its path; "" for none of the 19."""
     named = str(image.get("category") or "").strip().replace(" ", "_")
     return named if named in CATEGORIES else ""
 
 
 def _root(domain: Domain, data: DataOptions) -> Path:
-    """The folder that holds ``HumanArt/``; the user may name either."""
+    """Returns the folder that holds ``HumanArt/``; the user may name either folder."""
     folder = need_folder(domain, data)
     if (folder / "HumanArt").is_dir():
         return folder

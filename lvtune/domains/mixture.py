@@ -80,7 +80,7 @@ def _read(parts: Mapping[str, Domain], domain: Domain, split: str, data: DataOpt
 
 
 def folders_of(parts: Mapping[str, Domain], data: str | None) -> dict[str, str | None]:
-    """Part to its folder: named as ``part=DIR,part=DIR``, or by a folder with one for each part."""
+    """Returns part to folder: named as ``part=DIR,part=DIR``, or by a folder with one for each part."""
     from pathlib import Path
 
     kinds = {name: name.partition("/")[0] for name in parts}

@@ -74,7 +74,7 @@ def _read(domain: Domain, split: str, data: DataOptions) -> Split:
 
 
 def _annotations(file: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """(N,) numbers of the pictures and each field (N, ...), from a dict of number -> fields."""
+    """Returns (N,) numbers of the pictures and each field (N, ...), from a dict of number to fields."""
     found = load_numbers(file)
     try:
         ids = np.array(sorted(int(number) for number in found), np.int64)
@@ -88,9 +88,9 @@ def _annotations(file: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 def _sides(masks: Path, file: Path, ids: np.ndarray, visible: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """(N,) 0 where the left hand is larger, 1 where the right one is; and what is to be said of it.
+    """Returns (N,) 0 where the left hand is larger and 1 where the right one is, and notes.
 
-    The masks are read once, which takes a minute for all of them, and the result kept in the cache.
+    The masks are read once, which takes a minute for all of them; the result is kept in the cache.
     """
     by_joints = (visible[:, 21:].sum(1) > visible[:, :21].sum(1)).astype(np.int64)
     if not masks.is_dir():
@@ -115,7 +115,7 @@ def _sides(masks: Path, file: Path, ids: np.ndarray, visible: np.ndarray) -> tup
 
 
 def count_pixels(mask: Path) -> tuple[int, int]:
-    """Pixels of the left and of the right hand in a mask; (-1, -1) where there is none to read."""
+    """Returns the numbers of pixels of the left and the right hand in a mask; (-1, -1) without a mask."""
     if not mask.is_file():
         return -1, -1
     ids = cv2.imread(str(mask), cv2.IMREAD_GRAYSCALE)

@@ -50,13 +50,13 @@ CAMERAS = {
 
 
 def depth_to_color(xyz: np.ndarray) -> np.ndarray:
-    """(..., 3) mm in the frame of SK's depth camera -> in that of its colour camera: (x - t) · R, row vectors."""
+    """Converts (..., 3) mm from the frame of SK's depth camera to that of its colour camera: (x - t) · R."""
     turn, _ = cv2.Rodrigues(np.array(DEPTH_TURN))
     return (xyz - DEPTH_SHIFT) @ turn
 
 
 def read_labels(file: Path) -> np.ndarray:
-    """(N, 21, 3) mm, in the common order with the palm as joint 0, from one of STB's .mat files.
+    """Reads (N, 21, 3) mm, in the common order with the palm as joint 0, from one of STB's .mat files.
 
     Raises:
         LvtuneError: not such a file; scipy is not installed.
@@ -114,7 +114,7 @@ def _read(domain: Domain, split: str, data: DataOptions) -> Split:
 
 
 def _sequence(folder: Path, camera: str, sequence: str) -> tuple[np.ndarray, list[str]]:
-    """Joints (N, 21, 3) in the picture's own frame, and the N files."""
+    """Returns joints (N, 21, 3) in the picture's own frame, and the N files."""
     kind = CAMERAS[camera]
     xyz = read_labels(folder / "labels" / f"{sequence}_{kind.label}.mat")
     names = [f"images/{sequence}/{kind.picture}_{i}.png" for i in range(len(xyz))]

@@ -1,4 +1,4 @@
-"""Flesh on the joints: a hand as tapered capsules, and their picture as depth, normals and parts.
+"""Models a hand as tapered capsules around its joints, and renders their depth, normals and parts.
 
 A capsule is the ball swept from one end to the other while its radius changes evenly. For each pixel the foremost of
 these balls is found in closed form, seen from so far that perspective within one capsule does not count; where the
@@ -55,7 +55,7 @@ class Surface:
 
 
 def flesh(xyz: np.ndarray, side: int, wrist_bend: tuple[float, float], fatness: float = 1.0) -> Capsules:
-    """The capsules of a hand and its forearm.
+    """Returns the capsules of a hand and its forearm.
 
     Args:
         xyz: (21, 3) mm with the wrist as joint 0.
@@ -91,13 +91,13 @@ def _unit(vector: np.ndarray) -> np.ndarray:
 
 
 def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Of two single vectors; numpy's own takes ten times as long for so few."""
+    """Returns the cross product of two single vectors, ten times as fast as numpy's own."""
     (ax, ay, az), (bx, by, bz) = a.tolist(), b.tolist()
     return np.array([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx])
 
 
 def _frame(xyz: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Unit vectors away from the thumb, towards the fingers, out of the back."""
+    """Returns unit vectors away from the thumb, towards the fingers, and out of the back."""
     forward = _unit(xyz[9] - xyz[0])
     back = _cross(xyz[17] - xyz[5], forward) * (1 if side else -1)
     back = _unit(back)
@@ -146,7 +146,7 @@ def _add_arm(
 
 
 def rasterize(capsules: Capsules, camera: np.ndarray, size: int) -> Surface:
-    """The foremost surface at each pixel of a square picture.
+    """Returns the foremost surface at each pixel of a square picture.
 
     Args:
         capsules: in camera coordinates.
@@ -185,7 +185,7 @@ def rasterize(capsules: Capsules, camera: np.ndarray, size: int) -> Surface:
 
 
 def _front(window: tuple[slice, slice], start: list[float], change: list[float]) -> tuple[np.ndarray, np.ndarray]:
-    """Depth of one capsule's front in a window, `FAR` beside it, and how far along the capsule that is."""
+    """Returns the depth of one capsule's front in a window, `FAR` beside it, and how far along the capsule that is."""
     rows, columns = window
     (ax, ay, ra, za), (bx, by, rb, zb) = start, change
     length = (bx * bx + by * by) ** 0.5

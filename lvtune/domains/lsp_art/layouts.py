@@ -1,4 +1,4 @@
-"""Leeds Sports Pose Extended as it may lie on a disk.
+"""Reads Leeds Sports Pose Extended in the two layouts in which it is found on disks.
 
 Two layouts: person crops with COCO-style annotations, and the original one (joints.mat and images/im00001.jpg). The
 original one is cropped and scaled as the first was: the labelled joints with 0.4 of their longer extent around them,
@@ -50,13 +50,13 @@ class Photographs:
 
 @cache
 def numbers(split: str) -> tuple[int, ...]:
-    """LSPET's numbers of the photographs of a part, rising."""
+    """Returns LSPET's numbers of the photographs of a part, in rising order."""
     lists = json.loads(Path(__file__).with_name("photographs.json").read_text(encoding="utf-8"))
     return tuple(sorted(lists[split]))
 
 
 def photographs(folder: Path, split: str) -> Photographs | None:
-    """The photographs of ``train``, ``val`` or ``test`` in a copy of LSPET; None where there is none.
+    """Returns the photographs of ``train``, ``val`` or ``test`` in a copy of LSPET; None if there is none.
 
     Raises:
         LvtuneError: photographs are missing, or a file is broken.
@@ -68,7 +68,7 @@ def photographs(folder: Path, split: str) -> Photographs | None:
 
 
 def _number(name: str) -> int:
-    """Of ``val/im05211.jpg``: 5211; -1 of a file that is not named so."""
+    """Returns 5211 for ``val/im05211.jpg``, and -1 for a file with another kind of name."""
     found = re.fullmatch(r"im(\d{4,5})", Path(name).stem)
     return int(found[1]) if found else -1
 
@@ -121,7 +121,7 @@ def _original(folder: Path, split: str) -> Photographs:
 
 
 def _joints(file: Path, least: int) -> np.ndarray:
-    """(N, 14, 3) x, y, whether labelled; LSPET's matrix is (14, 3, N)."""
+    """Returns (N, 14, 3) x, y and 1 if labelled; LSPET's matrix is (14, 3, N)."""
     try:
         from scipy.io import loadmat
     except ImportError:
@@ -147,7 +147,7 @@ def _image(folder: Path, number: int) -> Path | None:
 
 
 def _crop(image: np.ndarray, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The person cut out and scaled, and the labelled joints (14, 3) in it, others zero."""
+    """Crops and scales a person; returns the crop and the labelled joints (14, 3) in it, others zero."""
     height, width = image.shape[:2]
     seen = joints[joints[:, 2] > 0, :2]
     seen = seen if len(seen) else np.array([[0.0, 0.0], [width, height]])
