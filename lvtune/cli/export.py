@@ -84,12 +84,12 @@ def _onnx(command: ExportCommand, base: nn.Module, adapter: nn.Module | None, ou
 
 
 def _transformers(command: ExportCommand, base: nn.Module, adapter: nn.Module | None, out: Path) -> Outcome:
-    from lvtune.export.own_sentence import reading
+    from lvtune.export.own_sentence import resolve_sentence
     from lvtune.export.transformers_folder import save_transformers
 
     if command.tolerance is not None:
         raise CommandLineError("--tolerance for a folder for transformers", "--format onnx with it", "leave it out")
-    adapter, category = reading(base, adapter, command.category, command.sentence)
+    adapter, category = resolve_sentence(base, adapter, command.category, command.sentence)
     found = save_transformers(base, adapter, out, category=category)
     lines = [
         _what(base, adapter, category, merged=True),

@@ -14,8 +14,9 @@ from lvtune.data.arrow import default_cache_dir
 if TYPE_CHECKING:
     from lvtune.language.joint_registry import JointEncoder
 
+
 def text_features(encoder: JointEncoder, sentences: Sequence[str]) -> np.ndarray:
-    """Returns (S, D) float32 of S sentences, mapped from the cache; encodes a sentence that stands twice once.
+    """Returns the vectors (S, D) float32 of S sentences, mapped from the cache; a repeated sentence is encoded once.
 
     Args:
         encoder: from :func:`lvtune.language.joint_registry.load_joint_encoder`.
@@ -25,20 +26,20 @@ def text_features(encoder: JointEncoder, sentences: Sequence[str]) -> np.ndarray
         LvtuneError: the cache folder cannot be written.
     """
     distinct = list(dict.fromkeys(sentences))
-    rows = mapped((encoder.key, "text", *distinct), lambda: encoder.encode_text(distinct).numpy())
+    rows = cached_array((encoder.key, "text", *distinct), lambda: encoder.encode_text(distinct).numpy())
     if len(distinct) == len(sentences):
         return rows
-    place = {sentence: i for i, sentence in enumerate(distinct)}
-    return rows[[place[sentence] for sentence in sentences]]
+    row_of = {sentence: i for i, sentence in enumerate(distinct)}
+    return rows[[row_of[sentence] for sentence in sentences]]
 
 
-def mapped(key: Sequence[str], make: Callable[[], np.ndarray]) -> np.ndarray:
+def cached_array(key: Sequence[str], make: Callable[[], np.ndarray]) -> np.ndarray:
     """Returns what ``make`` computes, read-only and memory-mapped from a file in the cache folder.
 
-    A file that is damaged is made again, which is noted.
+    A damaged file is made again, with a note.
 
     Args:
-        key: names the array; any difference computes it anew.
+        key: everything that the array depends on.
         make: computes the array, float32.
 
     Raises:
