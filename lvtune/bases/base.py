@@ -62,6 +62,8 @@ class Base(nn.Module, ABC):
     modules stay in ``eval()`` and without gradients; ``train()`` reaches attached adapters only.
     """
 
+    model: Any
+    """The estimator itself, a module of the family's own class."""
     batched: ClassVar[tuple[str, ...]] = ("pixel_values",)
     """Arguments of the model's own forward that hold one row per sample; the pictures first."""
     objective: ClassVar[str] = "heatmap"
@@ -71,7 +73,7 @@ class Base(nn.Module, ABC):
     input_note: ClassVar[str] = ""
     """What a user of an exported model must know of its pictures beside sizes and colours."""
 
-    def __init__(self, model: nn.Module, spec: BaseSpec) -> None:
+    def __init__(self, model: Any, spec: BaseSpec) -> None:
         super().__init__()
         self.model = model
         self.use_spec(spec)
@@ -170,19 +172,19 @@ class Base(nn.Module, ABC):
         """A fresh model of the same class and weights, free of hooks; the global random state is kept."""
 
     @abstractmethod
-    def parts_of(self, model: nn.Module) -> tuple[nn.Module, nn.Module]:
+    def parts_of(self, model: Any) -> tuple[Any, Any]:
         """(encoder, head) of a model made by :meth:`copy_model`."""
 
     @abstractmethod
-    def heatmaps_of(self, output: object) -> Tensor:
+    def heatmaps_of(self, output: Any) -> Tensor:
         """The heatmaps (B, K, h, w) in what the model's own forward returns."""
 
-    def named_outputs(self, output: object) -> dict[str, Tensor]:
+    def named_outputs(self, output: Any) -> dict[str, Tensor]:
         """What an exported model gives of what the model's own forward returns, a row per sample; heatmaps first."""
         return {"heatmaps": self.heatmaps_of(output)}
 
     @abstractmethod
-    def merge_outputs(self, outputs: Sequence[object], indices: Sequence[Tensor]) -> object:
+    def merge_outputs(self, outputs: Sequence[Any], indices: Sequence[Tensor]) -> Any:
         """One output for a batch that was run in groups; ``indices[i]`` are the places of group i."""
 
     @property
@@ -208,7 +210,7 @@ class Base(nn.Module, ABC):
         """Modules behind the head that are trained with it, such as a lifting from heatmaps to 3D; mostly none."""
         return ()
 
-    def tail_of(self, model: nn.Module) -> Sequence[nn.Module]:
+    def tail_of(self, model: Any) -> Sequence[nn.Module]:
         """``tail`` of a model made by :meth:`copy_model`."""
         return ()
 
@@ -252,7 +254,7 @@ class Base(nn.Module, ABC):
         """What the encoder returned while tokens stood in front of the picture's, with the picture's tokens alone."""
         return output
 
-    def is_plain(self, layer: nn.Module) -> bool:
+    def is_plain(self, layer: Any) -> bool:
         """Whether a layer computes what its torch class does, tokens or maps laid out alike."""
         return True
 
@@ -262,20 +264,15 @@ class Base(nn.Module, ABC):
         return 0
 
     def set_input_size(self, size: tuple[int, int]) -> None:
-        """Lets the base take pictures of another size; weights and fingerprint stay. To be called before it is used.
-
-        Args:
-            size: (H, W) in pixels.
+        """Lets the base take pictures of ``size`` (H, W), before it is used; weights and fingerprint stay.
 
         Raises:
             LvtuneError: the family takes its own size alone, or the size does not fit.
         """
         if tuple(size) != self.input_size:
-            height, width = self.input_size
-            raise LvtuneError(
-                f"an input size of {size[0]}x{size[1]} for {self.name}", f"its own input size, {height}x{width}",
-                "leave the input size out, or choose a ViT base such as vitpose-ti or vitpose-b",
-            )  # fmt: skip
+            own = f"its own input size, {self.input_size[0]}x{self.input_size[1]}"
+            given = f"an input size of {size[0]}x{size[1]} for {self.name}"
+            raise LvtuneError(given, own, "leave the input size out, or choose a ViT base such as vitpose-ti")
 
     def variant(self, name: str) -> Base:
         """The same model under another setting, as in ``load_base("vitpose-plus-b/ap10k")``.
@@ -333,7 +330,7 @@ FAMILIES: list[Callable[[nn.Module], Base | None]] = []
 """Functions that recognise a plain model and return it as a base, or None; families append theirs."""
 
 
-def as_base(model: nn.Module) -> Base:
+def as_base(model: Any) -> Base:
     """The base behind ``model``: itself, or a view of a plain model that some family recognises.
 
     Raises:

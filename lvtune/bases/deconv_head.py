@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -140,14 +140,14 @@ class DeconvBase(Base):
         """In the facts by which it is made anew."""
         self.model.spec = self.model.spec.with_(skeleton=skeleton)
 
-    def parts_of(self, model: nn.Module) -> tuple[nn.Module, nn.Module]:
+    def parts_of(self, model: Any) -> tuple[Any, Any]:
         """(encoder, head)."""
         return model.encoder, model.head
 
-    def heatmaps_of(self, output: object) -> Tensor:
+    def heatmaps_of(self, output: Any) -> Tensor:
         """The output itself."""
         return output
 
-    def merge_outputs(self, outputs: Sequence[object], indices: Sequence[Tensor]) -> object:
+    def merge_outputs(self, outputs: Sequence[Any], indices: Sequence[Tensor]) -> Any:
         """Every row back in the order of the batch; a list of rows where shapes (key points) differ."""
         return in_batch_order(outputs, indices)

@@ -24,7 +24,7 @@ class CheckDataCommand:
     split: Literal["all", "train", "val", "test"] = "all"
     """Part of the data. all: train and test."""
     out: str | None = None
-    """Folder for a contact sheet of each part: boxes, key points, mirror pairs in two colours. None: no sheet."""
+    """Folder for a contact sheet of each part: boxes, key points, and mirror pairs in two colours. None: no sheets."""
     data: DataOptions = field(default_factory=DataOptions)
     """Where the pictures and their key points are."""
 

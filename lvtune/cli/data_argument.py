@@ -26,7 +26,7 @@ def place_data(args: argparse.Namespace) -> None:
     Raises:
         CommandLineError: the path does not exist, or ``--data`` or ``--domain`` is given too.
     """
-    given = args.own
+    given = getattr(args, "own", None)  # not every command has it
     if given is None:
         return
     for option in ("data.data", "data.annotations"):

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import logging
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lvtune.core.files import is_sealed, sealed, write_atomically
+from lvtune.data.array_cache import read_array, write_array
 from lvtune.data.arrow import default_cache_dir
 
 if TYPE_CHECKING:
     from lvtune.language.joint_registry import JointEncoder
-
-_log = logging.getLogger(__name__)
 
 
 def text_features(encoder: JointEncoder, sentences: Sequence[str]) -> np.ndarray:
@@ -52,24 +47,5 @@ def cached_array(key: Sequence[str], make: Callable[[], np.ndarray]) -> np.ndarr
     """
     digest = hashlib.sha256("\0".join(key).encode()).hexdigest()[:32]
     file = default_cache_dir() / "joint" / f"{digest}.npy"
-    cached = _opened(file)
-    if cached is not None:
-        return cached
-    buffer = io.BytesIO()
-    np.save(buffer, np.ascontiguousarray(make(), dtype=np.float32), allow_pickle=False)
-    write_atomically(file, sealed(buffer.getvalue()))
-    return np.load(file, mmap_mode="r", allow_pickle=False)
-
-
-def _opened(file: Path) -> np.ndarray | None:
-    """Returns the mapped array; None where there is no file or it is damaged."""
-    try:
-        if not file.is_file():
-            return None
-        if is_sealed(file):
-            return np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        _log.warning("note: cached vectors %s cannot be read (%s) and are made again", file, error)
-        return None
-    _log.warning("note: cached vectors %s are damaged and are made again", file)
-    return None
+    found = read_array(file)
+    return found if found is not None else write_array(file, np.asarray(make(), dtype=np.float32))

@@ -25,8 +25,7 @@ from lvtune.language.ranking import RANKER, ImageRanker
 from lvtune.language.sentences import NONE, PHOTO, PICTURE
 
 if TYPE_CHECKING:
-    from torch import nn
-
+    from lvtune.bases.attachable import Attachable
     from lvtune.bases.base import Base
 
 PLAIN = {"hand3d": "a photo of a hand"}
@@ -62,7 +61,7 @@ class Auto:
         self._rankers: dict[torch.device, ImageRanker] = {}
         self._loading = threading.Lock()
 
-    def __call__(self, base: Base, attached: Mapping[str, nn.Module], pixel_values: Tensor) -> list[str | None]:
+    def __call__(self, base: Base, attached: Mapping[str, Attachable], pixel_values: Tensor) -> list[str | None]:
         """A name for each sample, or None.
 
         Args:
@@ -107,7 +106,7 @@ class Auto:
         """The sentences about pictures that want no adapter."""
         return (PLAIN.get(base.task, PHOTO),) if self.plain is None else tuple(self.plain)
 
-    def said_by(self, adapters: Mapping[str, nn.Module]) -> dict[str, tuple[str, ...]]:
+    def said_by(self, adapters: Mapping[str, Attachable]) -> dict[str, tuple[str, ...]]:
         """What tells how the pictures of each adapter look.
 
         Raises:
@@ -115,7 +114,7 @@ class Auto:
         """
         read = {name: dict(zip(a.bank.categories, a.bank.sentences, strict=True)) if a.bank else {}
                 for name, a in adapters.items()}  # fmt: skip
-        return {name: self.sentences_of(name, read[name], getattr(a, "domain", None)) for name, a in adapters.items()}
+        return {name: self.sentences_of(name, read[name], a.domain) for name, a in adapters.items()}
 
     def sentences_of(self, name: str, read: Mapping[str, str], domain: str | None) -> tuple[str, ...]:
         """What tells how the pictures of an adapter look: as given, else as it reads, else as its domain has it.

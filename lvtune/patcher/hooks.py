@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from lvtune.bases.changes import Call
 from lvtune.bases.nested_outputs import joined
-from lvtune.patcher.calls import CallRouter
-from lvtune.patcher.routing import Key, Part, Routing
+from lvtune.patcher.call_parts import Key, Part, Routing
+from lvtune.patcher.routing import CallRouter
 from lvtune.patcher.shadows import Shadow, Shadows
 
 

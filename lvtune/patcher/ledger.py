@@ -2,7 +2,7 @@
 
 An adapter says where it attaches as a list of **primitive changes** (:mod:`lvtune.bases.changes`); the ledger knows
 nothing else about it. Each changed module gets one hook for each kind of change, however many adapters share it
-(:mod:`lvtune.patcher.hooks`). In a call the hook asks which adapter is chosen (:mod:`lvtune.patcher.calls`) and lets
+(:mod:`lvtune.patcher.hooks`). In a call the hook asks which adapter is chosen (:mod:`lvtune.patcher.routing`) and lets
 that one act. No parameter, buffer or class of the base is ever written. The changes are forward hooks, ``forward``
 functions of single instances, and the flags ``requires_grad`` and ``training``; all are noted and put back.
 """
@@ -17,14 +17,15 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
+from lvtune.bases.attachable import Attachable
 from lvtune.bases.base import Base
 from lvtune.bases.changes import Change, hooks_of, shares_a_batch
 from lvtune.core.context import LEDGER
 from lvtune.core.errors import UsageError
 from lvtune.patcher.attached_adapters import AttachedAdapters, Entry
-from lvtune.patcher.calls import CallRouter, forget_compiled
 from lvtune.patcher.hooks import HOOKS, Hook
 from lvtune.patcher.precision import keeping_precision
+from lvtune.patcher.routing import CallRouter, forget_compiled
 from lvtune.patcher.shadows import Shadow, Shadows
 from lvtune.patcher.shapes import check_fit
 
@@ -49,7 +50,7 @@ class Ledger:
         )  # fmt: skip
 
     @property
-    def adapters(self) -> dict[str, nn.Module]:
+    def adapters(self) -> dict[str, Attachable]:
         """The attached adapters by name, in the order of attaching."""
         return self.attached.by_name
 
@@ -79,7 +80,7 @@ class Ledger:
             self._undo.pop()()
 
     def refresh(self) -> None:
-        """See :meth:`lvtune.patcher.calls.CallRouter.refresh`."""
+        """See :meth:`lvtune.patcher.routing.CallRouter.refresh`."""
         self.calls.refresh()
 
     def set_mode(self, mode: bool) -> None:
@@ -141,7 +142,7 @@ class Ledger:
             del self._hooks[place]
             forget_compiled()
 
-    def add(self, name: str, adapter: nn.Module, base: Base, active: bool = True, full_precision: bool = True) -> None:
+    def add(self, name: str, adapter: Attachable, base: Base, active: bool = True, full_precision: bool = True) -> None:
         """Attaches an adapter, all or nothing; see :func:`lvtune.attach` for the arguments."""
         check_fit(adapter, base)
         changes = list(adapter.changes(base))

@@ -161,6 +161,15 @@ def test_a_mixture_of_experts_goes_by_the_bases_own(tmp_path):
     assert far(found, answer(animals)) < 1e-5 and far(found, answer(base)) > 1e-3
 
 
+@pytest.mark.parametrize("method", ["lora", "vlpose"])  # merged, and traced as it computes
+def test_another_input_size(method, tmp_path):
+    base, pixels = tiny_base(layers=1), torch.randn(2, 3, 96, 128)
+    base.set_input_size((96, 128))
+    adapter = make_adapter(method, base, stirred=0.1)
+    written = lvtune.export_onnx(base, adapter, tmp_path / "large.onnx")
+    assert far(run(written.file, pixels)["heatmaps"], answer(base, adapter, pixels=pixels)) < 1e-4
+
+
 def test_a_base_in_half_precision_becomes_a_file_in_float32(tmp_path):
     base = tiny_base(layers=1)
     base.model.to(torch.bfloat16)

@@ -171,7 +171,7 @@ def test_a_loss_that_is_not_finite_is_told_and_the_base_restored(kind):
 
     with pytest.raises(LvtuneError) as error:
         run(base=base, objective=Bad(3))
-    assert error.value.given == f"a loss of {kind} at step 3"
+    assert error.value.given.startswith(f"a loss of {kind} at step 3, on the samples ")
     assert "--train.lr" in error.value.fix and "0.005" in error.value.fix
     assert attached(base) == {} and snapshot(base) == before
 
