@@ -1,39 +1,52 @@
-"""The base class of every adapter: all that the rest of the toolkit may ask of one."""
+"""The base class of every adapter: all that the rest of the toolkit may ask of one. See docs/write-a-method.md."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
 from lvtune.adapters.building import Predictor
 from lvtune.adapters.summing import exact_only, no_sum, sum_of_linear
-from lvtune.core.errors import LvtuneError
+from lvtune.bases.attachable import Attachable
+from lvtune.core.errors import UsageError
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
-    from lvtune.bases.changes import Change
     from lvtune.config.options import TrainOptions
     from lvtune.data.skeletons import Skeleton
     from lvtune.language.bank import SentenceBank
 
 
-class Adapter(nn.Module):
-    """Trained tensors and where they attach to a base.
+@dataclass(frozen=True)
+class NoOptions:
+    """Options of a method that has none."""
 
-    A method derives from this class, registers under a name, sets ``Config`` and ``config``, and defines
-    :meth:`changes`. It overrides the rest only where its answer differs from the default here. The patcher, the
-    tuning loop and the adapter file use nothing else. The constructor takes
-    ``(config, base, *, bank=None, skeleton=None)``.
+
+class Adapter(Attachable):
+    """Trained tensors, and where they attach to a base.
+
+    A method derives from this class, registers under a name (:func:`lvtune.register_method`), makes its parameters in
+    the constructor, and says in :meth:`changes` where they act. It overrides the rest only where the default here does
+    not suit it. The patcher, the tuning loop, the adapter file and the Hub use nothing else.
+
+    Weights are float32 over a base in half precision. What :meth:`changes` returns then gets its inputs in float32,
+    and its results are converted to the base's type. Only a weight of the base that is read directly needs care: it is
+    of the base's type.
+
+    Args:
+        config: an instance of ``Config``; None: all options as they are by default.
+        base: the base that it is made for; it is looked at and not kept.
+        bank: embedded sentences; given where ``reads_language`` is set.
+        skeleton: the key points to predict, other than the base's only where ``trains_predictor`` is set.
     """
 
-    Config: ClassVar[type]
-    """Frozen dataclass of the method's options, a docstring per field."""
-    method: ClassVar[str] = ""
-    """The name that the method is registered under; the registry sets it."""
-    defaults: ClassVar[dict[str, Any]] = {}
-    """Training options that suit the method (fields of ``TrainOptions``)."""
+    Config: ClassVar[type] = NoOptions
+    """Frozen dataclass of the method's options, each with a default, a type and a docstring."""
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    """Training options that suit the method: fields of :class:`lvtune.config.options.TrainOptions` by name."""
     trains_predictor: ClassVar[bool] = False
     """True if the adapter brings a predictor of its own, and so may predict other key points than the base."""
     reads_language: ClassVar[bool] = False
@@ -47,42 +60,42 @@ class Adapter(nn.Module):
 
     config: Any
     """An instance of ``Config``."""
-    bank: SentenceBank | None = None
-    """The embedded sentences that it reads, or None."""
-    domain: str | None = None
-    """Name of the domain that it was made for; the factory sets it."""
-    skeleton: Skeleton
-    """The key points that it predicts; the factory sets it."""
-    base_shapes: dict[str, tuple[int, ...]] | None = None
-    """Names and shapes of the parameters of the base that it was made for; None: it does not say."""
     made_for: Any = None
-    """(weak reference to the model, family, spec) of that base; the factory sets it."""
-    saved_with: dict[str, Any] = {}  # noqa: RUF012 - replaced, never changed in place
+    """(weak reference to the model, family, spec) of the base it was made for; the factory sets it."""
+    saved_with: Mapping[str, Any] = {}
     """Further entries of its file's config (``training``, ``metrics``), kept for saving it again."""
 
-    def changes(self, base: Base) -> Iterable[Change]:
-        """Where it attaches: primitive changes to modules of ``base``."""
-        raise NotImplementedError(f"{type(self).__name__}.changes")
+    def __init__(
+        self,
+        config: Any = None,
+        base: Base | None = None,
+        *,
+        bank: SentenceBank | None = None,
+        skeleton: Skeleton | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = self.Config() if config is None else config
+        self.bank = bank if self.reads_language else None
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that must be saved beside the embedded sentences; by default the state dict."""
+        """Returns all that must be saved beside the embedded sentences; by default the state dict."""
         return {name: value.detach() for name, value in self.state_dict().items()}
 
-    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Takes back what :meth:`tensors` gave; names and shapes have been checked."""
-        self.load_state_dict(tensors)
+        self.load_state_dict(dict(tensors))
 
     def lr_scale(self, name: str, options: TrainOptions) -> float:
-        """Factor on the learning rate of the parameter ``name``."""
+        """Returns the factor on the learning rate of the parameter ``name``."""
         return 1.0
 
     def predictor_names(self) -> set[str]:
-        """Names of the parameters of the predictor that it brings; none where it brings none."""
+        """Returns the names of the parameters of the predictor that it brings; none where it brings none."""
         found = [(name, module) for name, module in self.named_modules() if isinstance(module, Predictor)]
         return {f"{name}.{part}" for name, module in found for part, _ in module.named_parameters()}
 
     def undecayed(self) -> Iterable[nn.Parameter]:
-        """Parameters without weight decay beside biases and norms, such as positions and visual prompts."""
+        """Returns parameters without weight decay beside biases and norms: positions, visual prompts."""
         return ()
 
     @classmethod
@@ -91,13 +104,17 @@ class Adapter(nn.Module):
         return cls.linear or cls.summed.__func__ is not Adapter.summed.__func__
 
     @classmethod
-    def summed(
-        cls, adapters: Sequence[Adapter], weights: Sequence[float], base: Base, rank: int | None = None
-    ) -> Adapter:
-        """θ₀ + Σ wᵢ (θᵢ − θ₀) of adapters of this method, as a new one; see :mod:`lvtune.adapters.summing`.
+    def summed(cls, adapters: Sequence[Any], weights: Sequence[float], base: Base, rank: int | None = None) -> Adapter:
+        """Returns θ₀ + Σ wᵢ (θᵢ − θ₀) of adapters of this method as a new one; see :mod:`lvtune.adapters.summing`.
+
+        Args:
+            adapters: θᵢ, all of this method and one base.
+            weights: wᵢ.
+            base: θ₀.
+            rank: of the result, where the method is a low-rank one.
 
         Raises:
-            LvtuneError: adapters of this method have no sum; a rank where there is none; options that differ.
+            UsageError: adapters of this method have no sum; a rank where there is none; options that differ.
         """
         exact_only(cls.method, rank)
         if not cls.linear:
@@ -105,26 +122,26 @@ class Adapter(nn.Module):
         return sum_of_linear(adapters, weights, base)
 
     def fixed(self, base: Base, category: str | None) -> Adapter | None:
-        """What it does for one sentence, as an adapter that reads none; None: the method cannot do without.
+        """Returns what it does for one sentence, as an adapter that reads none; None: the method cannot.
 
         Args:
-            base: that it was made for.
-            category: whose sentence; None: the mean of all.
+            base: the base that it was made for.
+            category: the category whose sentence is meant; None: the mean of all sentences.
         """
         return None
 
     def take_over(self, start: Adapter, base: Base) -> None:
-        """Takes over what another adapter for ``base`` was tuned to, as where the tuning begins.
+        """Takes over what another adapter was tuned to (a warm start).
 
         Args:
             start: of the same method and shapes, unless the method can read others too.
-            base: of both.
+            base: the base of both.
 
         Raises:
-            LvtuneError: it does not fit; nothing was taken over.
+            UsageError: it does not fit; nothing was taken over.
         """
         if type(start) is not type(self):
-            raise LvtuneError(
+            raise UsageError(
                 f"a start of method {start.method} for {self.method}", f"an adapter of {self.method}",
                 f"choose --method {start.method}, or give --start none",
             )  # fmt: skip
@@ -132,14 +149,14 @@ class Adapter(nn.Module):
         for name in sorted(own.keys() | theirs.keys()):
             sizes = [tuple(t[name].shape) if name in t else "not there" for t in (theirs, own)]
             if sizes[0] != sizes[1]:
-                raise LvtuneError(
+                raise UsageError(
                     f"a start whose {name} is {sizes[0]}", f"{sizes[1]}, as the options of {self.method} have it",
                     "give the options that the start was tuned with, or --start none",
                 )  # fmt: skip
         self.load_tensors(theirs)
 
     def peft_config(self, base: Base) -> dict[str, Any] | None:
-        """``adapter_config.json`` for peft, where peft can load the tensors; else None."""
+        """Returns ``adapter_config.json`` for peft, where peft can load the tensors; else None."""
         return None
 
     def push_to_hub(self, repo: str, **options: Any) -> Any:
@@ -150,7 +167,7 @@ class Adapter(nn.Module):
         """
         publish = type(self).publisher
         if publish is None:
-            raise LvtuneError(
+            raise UsageError(
                 "push_to_hub before the Hub's part of lvtune is loaded", "lvtune.push_adapter",
                 "use lvtune.push_adapter(adapter, repo)",
             )  # fmt: skip

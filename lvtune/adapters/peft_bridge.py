@@ -81,7 +81,9 @@ class PeftAdapter(Adapter):
         for key, layer in self.layers.items():
             module = modules[key.replace("/", ".")]
             plain = getattr(module, "_orig_mod", module)
-            yield ReplaceForward(module, _wrapping(layer, plain), fold=_merging(self.method, layer, plain))
+            yield ReplaceForward(
+                module, _wrapping(layer, plain), fold=_merging(self.method, layer, plain) if _has_merge(layer) else None
+            )
         for key, module in self.saved.items():
             yield replaced(modules[key.replace("/", ".")], module)
 
@@ -194,6 +196,13 @@ def _bare(module: nn.Module) -> nn.Module:
     for name in [name for name in vars(plain) if name.endswith("_hooks")]:
         plain.__dict__[name] = OrderedDict()  # they run around the base's module as it is
     return plain
+
+
+def _has_merge(layer: nn.Module) -> bool:
+    """Returns True if the tuner implements peft's ``merge``, which peft's base class refuses."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    return isinstance(layer, BaseTunerLayer) and type(layer).merge is not BaseTunerLayer.merge
 
 
 def _merging(method: str, layer: nn.Module, module: nn.Module) -> Fold:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvtune.api.data_check import check_labels, check_pictures
+from lvtune.api.data_check import check_labels, require_sound_splits
 from lvtune.api.few_shot import FewShotGuard
 from lvtune.api.held_out import held_out_watch
 from lvtune.api.job import Job, prepare, training_data
@@ -110,7 +110,7 @@ class _Run:
         with self._timed("load"):
             try:
                 self.job = prepare(recipe)
-                check_pictures([self.job.train, self.job.test, self.job.source, *self.job.also.values()])
+                require_sound_splits([self.job.train, self.job.test, self.job.source, *self.job.also.values()])
                 check_labels(self.job.train, self.job.base.input_size)
             except BaseException:
                 if not existed:

@@ -35,7 +35,7 @@ class Recipe:
     weights: str = "pretrained"
     """Weights of the base: pretrained, random, a path or a Hub id."""
     base_options: BaseOptions = BaseOptions()
-    """How the base is loaded; on the command line `--base.NAME VALUE`."""
+    """How the base is loaded."""
     domain: str = "demo-art"
     """The domain to adapt to: a name (`lvtune list domains` shows them) or a YAML file that `lvtune init-domain` wrote.
     If you give only `data` or `annotations`, it is custom: your own data."""

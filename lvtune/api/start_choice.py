@@ -64,7 +64,13 @@ class WarmStartCheck:
         if self.warm_start is None:
             return Decision("start", "the base's own answer", "no warm start ships for this, or none was asked for")
         value = f"at {self.warm_start.name}" if self.is_kept else "the base's own answer"
-        return Decision("start", value, self.note)
+        if self.warm_start.misfit:
+            return Decision("start", value, f"{self.warm_start.name} does not fit: {self.warm_start.misfit}")
+        if self.compared is None:
+            return Decision("start", value, "as the recipe says" if self.warm_start.is_chosen else "it ships")
+        base, start = self.compared.base, self.compared.start
+        why = f"loss {start:.3g} at the start, {base:.3g} from the base, on {self.compared.pictures} training pictures"
+        return Decision("start", value, why)
 
     def check(self) -> None:
         """Takes the adapter back to as it was created where the start is no better."""

@@ -62,6 +62,8 @@ class Base(nn.Module, ABC):
     modules stay in ``eval()`` and without gradients; ``train()`` reaches attached adapters only.
     """
 
+    model: Any
+    """The estimator itself, a module of the family's own class."""
     batched: ClassVar[tuple[str, ...]] = ("pixel_values",)
     """Arguments of the model's own forward that hold one row per sample; the pictures first."""
     objective: ClassVar[str] = "heatmap"
@@ -174,15 +176,15 @@ class Base(nn.Module, ABC):
         """(encoder, head) of a model made by :meth:`copy_model`."""
 
     @abstractmethod
-    def heatmaps_of(self, output: object) -> Tensor:
+    def heatmaps_of(self, output: Any) -> Tensor:
         """The heatmaps (B, K, h, w) in what the model's own forward returns."""
 
-    def named_outputs(self, output: object) -> dict[str, Tensor]:
+    def named_outputs(self, output: Any) -> dict[str, Tensor]:
         """What an exported model gives of what the model's own forward returns, a row per sample; heatmaps first."""
         return {"heatmaps": self.heatmaps_of(output)}
 
     @abstractmethod
-    def merge_outputs(self, outputs: Sequence[object], indices: Sequence[Tensor]) -> object:
+    def merge_outputs(self, outputs: Sequence[Any], indices: Sequence[Tensor]) -> Any:
         """One output for a batch that was run in groups; ``indices[i]`` are the places of group i."""
 
     @property
@@ -262,20 +264,15 @@ class Base(nn.Module, ABC):
         return 0
 
     def set_input_size(self, size: tuple[int, int]) -> None:
-        """Lets the base take pictures of another size; weights and fingerprint stay. To be called before it is used.
-
-        Args:
-            size: (H, W) in pixels.
+        """Lets the base take pictures of ``size`` (H, W), before it is used; weights and fingerprint stay.
 
         Raises:
             LvtuneError: the family takes its own size alone, or the size does not fit.
         """
         if tuple(size) != self.input_size:
-            height, width = self.input_size
-            raise LvtuneError(
-                f"an input size of {size[0]}x{size[1]} for {self.name}", f"its own input size, {height}x{width}",
-                "leave the input size out, or choose a ViT base such as vitpose-ti or vitpose-b",
-            )  # fmt: skip
+            own = f"its own input size, {self.input_size[0]}x{self.input_size[1]}"
+            given = f"an input size of {size[0]}x{size[1]} for {self.name}"
+            raise LvtuneError(given, own, "leave the input size out, or choose a ViT base such as vitpose-ti")
 
     def variant(self, name: str) -> Base:
         """The same model under another setting, as in ``load_base("vitpose-plus-b/ap10k")``.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -144,10 +144,10 @@ class DeconvBase(Base):
         """(encoder, head)."""
         return model.encoder, model.head
 
-    def heatmaps_of(self, output: object) -> Tensor:
+    def heatmaps_of(self, output: Any) -> Tensor:
         """The output itself."""
         return output
 
-    def merge_outputs(self, outputs: Sequence[object], indices: Sequence[Tensor]) -> object:
+    def merge_outputs(self, outputs: Sequence[Any], indices: Sequence[Tensor]) -> Any:
         """Every row back in the order of the batch; a list of rows where shapes (key points) differ."""
         return in_batch_order(outputs, indices)

@@ -7,7 +7,7 @@ alone, which look alike in every domain. Methods that train the whole head train
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -107,15 +107,15 @@ class HandBase(Base):
         """(encoder, head)."""
         return model.encoder, model.head
 
-    def heatmaps_of(self, output: object) -> Tensor:
+    def heatmaps_of(self, output: Any) -> Tensor:
         """Heatmaps of the last stage."""
         return output.heatmaps
 
-    def named_outputs(self, output: object) -> dict[str, Tensor]:
+    def named_outputs(self, output: Any) -> dict[str, Tensor]:
         """Heatmaps (B, 21, h, w) and joints in space ``xyz`` (B, 21, 3)."""
         return {"heatmaps": output.heatmaps, "xyz": output.xyz}
 
-    def merge_outputs(self, outputs: Sequence[object], indices: Sequence[Tensor]) -> HandOutput:
+    def merge_outputs(self, outputs: Sequence[Any], indices: Sequence[Tensor]) -> HandOutput:
         """Every row back in the order of the batch."""
         # an adapter's own head may have fewer stages than the base's
         fewest = min(len(output.stages) for output in outputs)

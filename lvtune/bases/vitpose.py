@@ -9,7 +9,7 @@ of its own; the published checkpoints hold the COCO head, and so the expert is C
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -205,11 +205,11 @@ class VitPoseBase(Base):
         """(backbone, head)."""
         return model.backbone, model.head
 
-    def heatmaps_of(self, output: object) -> Tensor:
+    def heatmaps_of(self, output: Any) -> Tensor:
         """``.heatmaps`` of transformers' output, or the first entry of a tuple."""
         return output.heatmaps if hasattr(output, "heatmaps") else output[0]
 
-    def merge_outputs(self, outputs: Sequence[object], indices: Sequence[Tensor]) -> object:
+    def merge_outputs(self, outputs: Sequence[Any], indices: Sequence[Tensor]) -> Any:
         """Every output back in the order of the batch; a list of rows where shapes (key points) differ."""
         return in_batch_order(outputs, indices)
 

@@ -1,4 +1,4 @@
-"""``lvtune check-data``: what is wrong with a data set, before an hour is spent on it."""
+"""``lvtune check-data``: reads a data set and says what is wrong with it, before anyone trains on it."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class CheckDataCommand:
     """Options of ``lvtune check-data``."""
 
     domain: str | None = None
-    """A domain; None: your own pictures where `data` or `annotations` is given, else demo-art."""
+    """A domain. None: your own pictures if you give `data` or `annotations`, or demo-art."""
     split: Literal["all", "train", "val", "test"] = "all"
-    """Which part; all: train and test."""
+    """Part of the data. all: train and test."""
     out: str | None = None
-    """Folder for a contact sheet of each part: boxes, key points, mirror pairs in two colours; None: none."""
+    """Folder for a contact sheet of each part: boxes, key points, and mirror pairs in two colours. None: no sheets."""
     data: DataOptions = field(default_factory=DataOptions)
-    """Where the pictures and their key points lie."""
+    """Where the pictures and their key points are."""
 
 
 def parser(argv: Sequence[str], summary: str) -> Parser:
-    """Options of :class:`CheckDataCommand`."""
+    """Adds the options of :class:`CheckDataCommand`."""
     result = Parser("check-data", summary)
     add_data_argument(result)
     add_options(result, CheckDataCommand, title="what to check")

@@ -137,7 +137,7 @@ class TrainOptions:
     """Peak learning rate."""
     predictor_lr: float | None = field(default=None, metadata={"above": 0})
     """Peak learning rate of the predictor; None: as `lr`."""
-    minutes: float | None = field(default=None, metadata={"above": 0})
+    minutes: float | None = field(default=None, metadata={"above": 0, "instead_of": "epochs,steps"})
     """Tune for about so many minutes on this machine, in place of `epochs` and `steps`; the first steps are timed and
     the schedule is fitted to it."""
     gentle: bool | None = None

@@ -135,7 +135,7 @@ def _of_project(path: Path, pictures: Path | None, options: DataOptions, skeleto
     own = options.split_by in ("auto", "project") and not options.test_pictures
     made = tables_of(
         project, boxes=options.missing_boxes, own_split=own, skeleton=skeleton, category_of=category_of,
-        flip_pairs=options.flip_pairs,
+        flip_pairs=options.flip_pairs, margin=options.box_margin,
     )  # fmt: skip
     if project.splits and not own:
         for table in made.tables.values():

@@ -15,6 +15,7 @@ import numpy as np
 
 from lvtune.config.options import DataOptions
 from lvtune.core.errors import DataError
+from lvtune.data.array_cache import read_array, write_array
 from lvtune.data.arrow import default_cache_dir
 from lvtune.data.hand_joints import RHD_ORDER
 from lvtune.data.hand_table import LEFT, RIGHT
@@ -97,20 +98,16 @@ def _sides(masks: Path, file: Path, ids: np.ndarray, visible: np.ndarray) -> tup
         return by_joints, [f"no folder {masks}: of two hands the one with more visible joints is taken"]
     key = hashlib.sha256(b"rhd masks 1" + file.read_bytes()).hexdigest()
     kept = default_cache_dir() / f"rhd-{key[:32]}.npy"
-    if kept.is_file():
-        side = np.load(kept, allow_pickle=False)
-        if side.shape == ids.shape:
-            return side.astype(np.int64), []
+    cached = read_array(kept)
+    if cached is not None and cached.shape == ids.shape:
+        return cached.astype(np.int64), []
     with ThreadPoolExecutor(4) as pool:
         counts = np.array(list(pool.map(count_pixels, (masks / f"{i:05d}.png" for i in ids))))
     unread = (counts < 0).any(1)
     side = np.where(unread, by_joints, np.where(counts[:, 1] > counts[:, 0], RIGHT, LEFT))
     if unread.any():
         return side, [f"{unread.sum()} masks are missing: there the hand with more visible joints is taken"]
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    part = kept.with_suffix(".part.npy")
-    np.save(part, side.astype(np.uint8), allow_pickle=False)
-    part.replace(kept)
+    write_array(kept, side.astype(np.uint8))
     return side, []
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from lvtune.bases.attachable import Attachable
+from lvtune.patcher.call_parts import Key
 from lvtune.patcher.precision import has_other_types, in_own_precision
-from lvtune.patcher.routing import Key
 
 
 @dataclass(eq=False)
@@ -35,7 +36,7 @@ class AttachedAdapters:
     """The adapters of one model, in the order of attaching."""
 
     def __init__(self) -> None:
-        self.by_name: dict[str, nn.Module] = {}
+        self.by_name: dict[str, Attachable] = {}
         self.entries: dict[str | None, Entry] = {None: Entry(shares=True)}
         self.in_front: tuple[str, ...] = ()
         """Names of those that act where nobody chooses, the active one last."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import nn
 
+from lvtune.bases.attachable import Attachable
 from lvtune.bases.base import as_base
 from lvtune.core.context import AUTO, LEDGER, Selection, check_name, choose_adapters, chosen
 from lvtune.core.errors import LvtuneError
@@ -31,7 +32,7 @@ class Attachment:
     """An adapter on a base; leaving the ``with`` block, or :meth:`detach`, takes it off."""
 
     name: str
-    adapter: nn.Module
+    adapter: Attachable
     _ledger: Ledger
 
     @property
@@ -53,7 +54,7 @@ class Attachment:
 
 
 def attach(
-    base: nn.Module, adapter: nn.Module, name: str = "default", *, active: bool = True, full_precision: bool = True
+    base: nn.Module, adapter: Attachable, name: str = "default", *, active: bool = True, full_precision: bool = True
 ) -> Attachment:
     """Attaches an adapter, which becomes the active one. An error leaves the base as it was.
 
@@ -84,7 +85,7 @@ def attach(
     return Attachment(name, adapter, ledger)
 
 
-def _check_free(ledger: Ledger, name: str, adapter: nn.Module) -> None:
+def _check_free(ledger: Ledger, name: str, adapter: Attachable) -> None:
     if name in ledger.adapters:
         raise LvtuneError(
             f"a second adapter named '{name}'", f"a name other than {', '.join(ledger.adapters)}",
@@ -110,13 +111,13 @@ def detach(base: nn.Module, name: str | None = None) -> None:
             ledger.remove(owner)
 
 
-def attached(base: nn.Module) -> dict[str, nn.Module]:
+def attached(base: nn.Module) -> dict[str, Attachable]:
     """Name to adapter, in the order of attaching; the last one attached as active is the active one."""
     ledger = _ledger(as_base(base).model)
     return {} if ledger is None else dict(ledger.adapters)
 
 
-def acting(base: nn.Module) -> nn.Module | None:
+def acting(base: nn.Module) -> Attachable | None:
     """The adapter that a call here and now goes under; None: the bare base.
 
     Raises:

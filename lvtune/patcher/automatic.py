@@ -20,12 +20,12 @@ from torch import Tensor
 
 from lvtune.core.errors import LvtuneError
 from lvtune.language.captions import is_key
+from lvtune.language.joint_registry import unnormalised
 from lvtune.language.ranking import RANKER, ImageRanker
 from lvtune.language.sentences import NONE, PHOTO, PICTURE
 
 if TYPE_CHECKING:
-    from torch import nn
-
+    from lvtune.bases.attachable import Attachable
     from lvtune.bases.base import Base
 
 PLAIN = {"hand3d": "a photo of a hand"}
@@ -61,7 +61,7 @@ class Auto:
         self._rankers: dict[torch.device, ImageRanker] = {}
         self._loading = threading.Lock()
 
-    def __call__(self, base: Base, attached: Mapping[str, nn.Module], pixel_values: Tensor) -> list[str | None]:
+    def __call__(self, base: Base, attached: Mapping[str, Attachable], pixel_values: Tensor) -> list[str | None]:
         """A name for each sample, or None.
 
         Args:
@@ -106,7 +106,7 @@ class Auto:
         """The sentences about pictures that want no adapter."""
         return (PLAIN.get(base.task, PHOTO),) if self.plain is None else tuple(self.plain)
 
-    def said_by(self, adapters: Mapping[str, nn.Module]) -> dict[str, tuple[str, ...]]:
+    def said_by(self, adapters: Mapping[str, Attachable]) -> dict[str, tuple[str, ...]]:
         """What tells how the pictures of each adapter look.
 
         Raises:
@@ -114,7 +114,7 @@ class Auto:
         """
         read = {name: dict(zip(a.bank.categories, a.bank.sentences, strict=True)) if a.bank else {}
                 for name, a in adapters.items()}  # fmt: skip
-        return {name: self.sentences_of(name, read[name], getattr(a, "domain", None)) for name, a in adapters.items()}
+        return {name: self.sentences_of(name, read[name], a.domain) for name, a in adapters.items()}
 
     def sentences_of(self, name: str, read: Mapping[str, str], domain: str | None) -> tuple[str, ...]:
         """What tells how the pictures of an adapter look: as given, else as it reads, else as its domain has it.
@@ -162,9 +162,8 @@ def _sentences_of(domain: str | None) -> Mapping[str, str]:
 
 def pictures_of(base: Base, pixel_values: Tensor) -> list[np.ndarray]:
     """Normalised samples (B, 3, H, W) as the B pictures (H, W, 3) uint8 RGB that they were."""
-    mean, std = (torch.tensor(value, dtype=torch.float32)[:, None, None] for value in (base.mean, base.std))
-    pixels = (pixel_values.detach().float().cpu() * std + mean) * 255
-    return list(pixels.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy())
+    pixels = unnormalised(pixel_values.detach().float().cpu(), base.mean, base.std) * 255
+    return list(pixels.round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
 
 
 @functools.cache

@@ -8,6 +8,7 @@ under any other of the same shape.
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -17,9 +18,9 @@ from torch import Tensor, nn
 
 from lvtune.bases.changes import Call
 from lvtune.bases.nested_outputs import joined
-from lvtune.patcher.calls import CallRouter
-from lvtune.patcher.routing import Key, Part, Routing
-from lvtune.patcher.shadows import Shadow
+from lvtune.patcher.call_parts import Key, Part, Routing
+from lvtune.patcher.routing import CallRouter
+from lvtune.patcher.shadows import Shadow, Shadows
 
 
 class Hook(ABC):
@@ -27,6 +28,7 @@ class Hook(ABC):
 
     Args:
         calls: says which adapter acts in the call under way.
+        shadows: where a function in front of a method of the module is noted.
         module: of the base.
         site: number of the place.
     """
@@ -34,14 +36,12 @@ class Hook(ABC):
     kinds: ClassVar[tuple[str, ...]]
     """Kinds of change that it carries out."""
 
-    def __init__(self, calls: CallRouter, module: nn.Module, site: int) -> None:
-        self.calls = calls
+    def __init__(self, calls: CallRouter, shadows: Shadows, module: nn.Module, site: int) -> None:
+        self.calls, self.shadows = calls, shadows
         self.keys: dict[str, Key] = {kind: (site, kind) for kind in self.kinds}
         """Kind to the key under which plans hold it; one object for all plans."""
         self.owners: set[str] = set()
         """Names of the adapters that act here; the hook is taken off with the last of them."""
-        self.shadow: Shadow | None = None
-        """The function in front of the module's forward, where the hook needs one."""
         self.remove = self.put_on(module)
         """Takes the hook off."""
 
@@ -125,8 +125,9 @@ class ReplaceForwardHook(Hook):
 
     def put_on(self, module: nn.Module) -> Callable[[], None]:
         """A shadow of the module's forward."""
-        self.shadow = Shadow(module, "forward", self._forward)
-        return self.shadow.undo
+        shadow = Shadow(module, "forward", self._forward)
+        self.shadows.add(shadow)
+        return functools.partial(self.shadows.undo, shadow)
 
     def _forward(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         routing = self.calls.current()

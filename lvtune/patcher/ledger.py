@@ -2,31 +2,31 @@
 
 An adapter says where it attaches as a list of **primitive changes** (:mod:`lvtune.bases.changes`); the ledger knows
 nothing else about it. Each changed module gets one hook for each kind of change, however many adapters share it
-(:mod:`lvtune.patcher.hooks`). In a call the hook asks which adapter is chosen (:mod:`lvtune.patcher.calls`) and lets
+(:mod:`lvtune.patcher.hooks`). In a call the hook asks which adapter is chosen (:mod:`lvtune.patcher.routing`) and lets
 that one act. No parameter, buffer or class of the base is ever written. The changes are forward hooks, ``forward``
 functions of single instances, and the flags ``requires_grad`` and ``training``; all are noted and put back.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
-import sys
-import threading
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
 
+from lvtune.bases.attachable import Attachable
 from lvtune.bases.base import Base
 from lvtune.bases.changes import Change, hooks_of, shares_a_batch
 from lvtune.core.context import LEDGER
 from lvtune.core.errors import UsageError
 from lvtune.patcher.attached_adapters import AttachedAdapters, Entry
-from lvtune.patcher.calls import CallRouter
 from lvtune.patcher.hooks import HOOKS, Hook
 from lvtune.patcher.precision import keeping_precision
-from lvtune.patcher.shadows import Shadow
+from lvtune.patcher.routing import CallRouter, forget_compiled
+from lvtune.patcher.shadows import Shadow, Shadows
 from lvtune.patcher.shapes import check_fit
 
 
@@ -36,13 +36,12 @@ class Ledger:
     def __init__(self, base: Base) -> None:
         self.base, self.model = base, base.model
         self.attached = AttachedAdapters()
-        self.calls = CallRouter(base, self.attached, self.refresh)
+        self._shadows = Shadows()
+        self.calls = CallRouter(base, self.attached, self._shadows)
         self._full_precision: dict[str, bool] = {}
         self._hooks: dict[tuple[type[Hook], nn.Module], Hook] = {}
         self._sites = itertools.count()
-        self._shadows: list[Shadow] = []
         self._undo: list[Callable[[], None]] = []
-        self._renewing = threading.RLock()
 
     def __reduce__(self) -> NoReturn:
         raise UsageError(
@@ -51,7 +50,7 @@ class Ledger:
         )  # fmt: skip
 
     @property
-    def adapters(self) -> dict[str, nn.Module]:
+    def adapters(self) -> dict[str, Attachable]:
         """The attached adapters by name, in the order of attaching."""
         return self.attached.by_name
 
@@ -72,25 +71,17 @@ class Ledger:
         }  # fmt: skip
         for name, replacement in methods.items():
             shadow = Shadow(model, name, replacement)
-            self._shadows.append(shadow)
-            self._undo.append(shadow.undo)
+            self._shadows.add(shadow)
+            self._undo.append(functools.partial(self._shadows.undo, shadow))
 
     def close(self) -> None:
         """After the last detachment: puts everything back."""
-        with self._renewing:
-            while self._undo:
-                self._undo.pop()()
-            self._shadows.clear()
+        while self._undo:
+            self._undo.pop()()
 
     def refresh(self) -> None:
-        """Puts our functions in front of those that somebody has set on the model's modules since (``forward = f``)."""
-        if all(shadow.is_in_front for shadow in self._shadows):
-            return
-        with self._renewing:
-            for shadow in self._shadows:
-                shadow.renew()
-            self.calls.read_signature()
-        _forget_compiled()
+        """See :meth:`lvtune.patcher.routing.CallRouter.refresh`."""
+        self.calls.refresh()
 
     def set_mode(self, mode: bool) -> None:
         """Sets training or evaluation for the whole and its adapters; the base's own modules stay in evaluation."""
@@ -136,10 +127,8 @@ class Ledger:
     def _hook_at(self, kind: type[Hook], module: nn.Module) -> Hook:
         """The hook of one kind on a module, put there if there is none yet."""
         if (kind, module) not in self._hooks:
-            hook = self._hooks[kind, module] = kind(self.calls, module, next(self._sites))
-            if hook.shadow is not None:
-                self._shadows.append(hook.shadow)
-            _forget_compiled()
+            self._hooks[kind, module] = kind(self.calls, self._shadows, module, next(self._sites))
+            forget_compiled()
         return self._hooks[kind, module]
 
     def uninstall(self, owner: str) -> None:
@@ -149,14 +138,11 @@ class Ledger:
             hook.owners.discard(owner)
             if hook.owners:
                 continue
-            with self._renewing:  # else another thread might renew what is taken away
-                hook.remove()
-                if hook.shadow is not None:
-                    self._shadows.remove(hook.shadow)
+            hook.remove()
             del self._hooks[place]
-            _forget_compiled()
+            forget_compiled()
 
-    def add(self, name: str, adapter: nn.Module, base: Base, active: bool = True, full_precision: bool = True) -> None:
+    def add(self, name: str, adapter: Attachable, base: Base, active: bool = True, full_precision: bool = True) -> None:
         """Attaches an adapter, all or nothing; see :func:`lvtune.attach` for the arguments."""
         check_fit(adapter, base)
         changes = list(adapter.changes(base))
@@ -165,7 +151,7 @@ class Ledger:
             if first:
                 self.open()
                 self.model.__dict__[LEDGER] = self
-                _forget_compiled()
+                forget_compiled()
             self.refresh()
             self._full_precision[name] = full_precision
             self.install(name, changes)
@@ -187,7 +173,7 @@ class Ledger:
         if not self.adapters:
             self.close()
             self.model.__dict__.pop(LEDGER, None)
-            _forget_compiled()
+            forget_compiled()
 
 
 def _refuse_replicas(original: Callable[..., Any]) -> NoReturn:
@@ -200,9 +186,3 @@ def _refuse_replicas(original: Callable[..., Any]) -> NoReturn:
 
 def _sum(first: Callable[[Tensor], Tensor], second: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     return lambda x: first(x) + second(x)
-
-
-def _forget_compiled() -> None:
-    """Compiled code does not see hooks that come or go after it, so all of it is compiled afresh at its next call."""
-    if "torch._dynamo" in sys.modules:
-        torch.compiler.reset()

@@ -9,16 +9,19 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from lvtune.bases.attachable import Attachable
 from lvtune.bases.base import Base, as_base
 from lvtune.bases.changes import AddToOutput, Change, ExtendKeyValue, Fold, InsertTokens, ReplaceForward
 from lvtune.core.errors import LvtuneError
 from lvtune.patcher.attaching import attach, use_adapter
 from lvtune.patcher.shapes import check_fit
+
+A = TypeVar("A", bound=Attachable)
 
 _WORDS: dict[type, str] = {
     AddToOutput: "adds what is no linear map of a layer's input",
@@ -51,7 +54,7 @@ class Merged:
 
 
 def merge(
-    base: nn.Module, adapter: nn.Module, *, category: str | None = None, pixel_values: Tensor | None = None
+    base: nn.Module, adapter: Attachable, *, category: str | None = None, pixel_values: Tensor | None = None
 ) -> Merged:
     """A copy of ``base`` that gives by itself what ``base`` gives under ``adapter``; neither is written.
 
@@ -88,12 +91,17 @@ def merge(
         return Merged(merged, *compare(expected, outputs_of(merged, pixels)))
 
 
-def twin_of(adapter: nn.Module) -> nn.Module:
+def is_mergeable(adapter: nn.Module, base: Base) -> bool:
+    """Returns True if all changes of an adapter can be folded into weights, so that :func:`merge` accepts it."""
+    return all(getattr(change, "fold", None) is not None for change in adapter.changes(base))
+
+
+def twin_of(adapter: A) -> A:
     """A copy in evaluation mode; the embedded sentences, which are only read, stay one and the same."""
     return copy.deepcopy(adapter, {id(adapter.bank): adapter.bank}).eval()
 
 
-def fold(adapter: nn.Module, base: Base, category: str | None) -> dict[nn.Module, dict[str, Tensor]]:
+def fold(adapter: Attachable, base: Base, category: str | None) -> dict[nn.Module, dict[str, Tensor]]:
     """The weights that modules of ``base`` would have with an adapter's changes in them, nothing of it written yet.
 
     Args:
@@ -129,7 +137,7 @@ def _folded(
     return own
 
 
-def _refused(adapter: nn.Module, change: Change, names: Mapping[nn.Module, str]) -> LvtuneError:
+def _refused(adapter: Attachable, change: Change, names: Mapping[nn.Module, str]) -> LvtuneError:
     place = getattr(change, "module", None) or getattr(change, "key", None) or getattr(change, "first", None)
     return LvtuneError(
         f"merging {adapter.method}, which {_WORDS[type(change)]} (at {names[place]})",
@@ -138,7 +146,7 @@ def _refused(adapter: nn.Module, change: Change, names: Mapping[nn.Module, str])
     )
 
 
-def _check_category(adapter: nn.Module, category: str | None) -> None:
+def _check_category(adapter: Attachable, category: str | None) -> None:
     if category is None:
         return
     if adapter.bank is None:

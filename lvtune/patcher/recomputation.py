@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from torch import Tensor
 
 from lvtune.core.private_api import backward_pass_id
-from lvtune.patcher.routing import Routing
+from lvtune.patcher.call_parts import Routing
 
 running: ContextVar[dict[int, Routing]] = ContextVar("lvtune_running", default={})  # noqa: B039
 """id of a model to what the call that is under way has resolved; a dict in it is never changed."""

@@ -1,80 +1,177 @@
-"""Which samples of a call go under which adapter.
+"""Calls of a model with adapters: chooses, once for each call, which sample goes under which adapter.
 
-A batch under several adapters goes through the model once where it can. Its samples are sorted, so that those of one
-adapter lie next to each other, and at every site each adapter acts on its own rows. It cannot where gradients are
-wanted, tokens are inserted, or the base does not say how its modules lay samples out. Then the model is called once
-for each adapter.
+The choice is made at the outermost call of the model and kept in a context variable while the call runs. The hooks on
+the model's modules (:mod:`lvtune.patcher.hooks`) ask :meth:`CallRouter.current` what was chosen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import contextlib
+import itertools
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
-Key = tuple[int, str]
-"""A site, and a kind of ``lvtune.patcher.hooks.HOOKS``."""
-Plan = Mapping[Key, Any]
-"""What an adapter does at each site."""
+import torch
+from torch import Tensor
+
+from lvtune.bases.base import Base
+from lvtune.core.context import AUTO, Group, Selection, check_name, chosen
+from lvtune.core.errors import UsageError
+from lvtune.core.private_api import is_compiled, is_exporting
+from lvtune.patcher.attached_adapters import AttachedAdapters
+from lvtune.patcher.automatic import usual
+from lvtune.patcher.call_arguments import Arguments, signature_of
+from lvtune.patcher.call_parts import Part, Routing
+from lvtune.patcher.recomputation import Recomputation, Runs, running
+from lvtune.patcher.shadows import Shadows
 
 
-@dataclass(frozen=True, eq=False)
-class Part:
-    """Samples ``start`` to ``stop`` of a call, which go under one adapter; all samples where a call has one part."""
+class CallRouter:
+    """Runs the samples of each call of one model under their adapters.
 
-    plan: Plan
-    categories: str | tuple[str | None, ...] | None = None
-    """Category asked for, or one per sample; None where nobody asked."""
-    start: int = 0
-    stop: int | None = None
+    Args:
+        base: whose model it is.
+        attached: the adapters; read at each call.
+        shadows: the functions in front of methods of the model and its modules.
+    """
 
-    def rows(self, routing: Routing, total: int) -> slice:
-        """Returns where the samples lie in the first dimension of ``total`` rows; each sample has equally many."""
-        assert routing.batch is not None and self.stop is not None
-        each = total // routing.batch
-        return slice(self.start * each, self.stop * each)
+    def __init__(self, base: Base, attached: AttachedAdapters, shadows: Shadows) -> None:
+        self.base, self.model, self._key = base, base.model, id(base.model)
+        self._attached, self._shadows = attached, shadows
+        self._recomputation = Recomputation()
+        self.read_signature()
 
-    @property
-    def asked(self) -> tuple[str | None, ...] | None:
-        """One category per sample, or one for all; None where nobody asked."""
-        return (self.categories,) if isinstance(self.categories, str) else self.categories
+    def read_signature(self) -> None:
+        """Reads the names of the inputs off the model's ``forward`` as it is now."""
+        self._signature = signature_of(self.model, self.base.batched[0])
 
+    def refresh(self) -> None:
+        """Puts adapters in front of functions that somebody has set on the model's modules since (``forward = f``)."""
+        if self._shadows.renew():
+            self.read_signature()
+            forget_compiled()
 
-@dataclass(frozen=True, eq=False)
-class Routing:
-    """What a call resolved: its parts, from the first sample to the last."""
+    def call(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Stands in for the model's ``forward``. Only ``original`` is compiled; the choice runs in plain Python."""
+        if is_exporting():  # the size of the batch is a symbol then: it has no parts
+            with self.narrowed(self._chosen_outside()):
+                return original(*args, **kwargs)
+        return self._route(torch.compiler.is_compiling(), original, args, kwargs)
 
-    parts: tuple[Part, ...]
+    @torch.compiler.disable(recursive=False)
+    def _route(self, compiling: bool, original: Callable[..., Any], args: tuple, kwargs: dict) -> Any:
+        """Resolves the selection once and runs the samples under their adapters."""
+        outputs, runs = [], self._resolve(compiling, args, kwargs)
+        for routing, index in runs:
+            some, named = (args, kwargs) if index is None else self._rows(index, args, kwargs)
+            token = running.set({**running.get(), self._key: routing})
+            try:
+                output = original(*some, **named)
+            finally:
+                running.reset(token)
+            self._note(output, routing, runs if index is None else None)
+            outputs.append(output)
+        return outputs[0] if runs[0][1] is None else self._merge(outputs, runs)
 
-    @property
-    def batch(self) -> int | None:
-        """Number of samples in the call; None for a single part, which takes any number."""
-        return self.parts[-1].stop
+    @torch.compiler.disable
+    def _resolve(self, compiling: bool, args: tuple, kwargs: dict) -> Runs:
+        """Returns the calls of the model's own ``forward`` that this call needs."""
+        self.refresh()
+        selection = chosen.get().get(self._key)
+        if selection is None:
+            if self._recomputation.runs is not None:
+                return self._recomputation.runs
+            selection = Selection()
+        given = Arguments(self._signature, args, kwargs)
+        if selection.is_automatic:
+            decide = usual() if selection.adapters == AUTO else selection.adapters
+            names = decide(self.base, dict(self._attached.by_name), given.needed_pictures())
+            selection = Selection(tuple(names), selection.category)
+        if given.pictures is None and selection.is_single and not isinstance(selection.category, tuple):
+            return [(self._of_one(selection), None)]
+        groups = selection.groups(self._attached.active, len(given.needed_pictures()))
+        for group in groups:
+            check_name(self.model, group.owner)
+        if len(groups) == 1:
+            plan = self._attached.entries[groups[0].owner].plan
+            return [(Routing((Part(plan, groups[0].categories),)), None)]
+        further = given.others(self.base.batched)
+        # compiled code would be compiled anew for each pattern of adapters in a batch
+        together = not (torch.is_grad_enabled() or further or compiling or is_compiled(self.model))
+        return self._arrange(groups, together and self.base.batch_major)
 
-    def calls_of(self, keys: Sequence[Key], total: int) -> Iterator[tuple[Routing, slice]]:
-        """Yields the calls that one module needs, each with its rows of ``total``.
+    def _arrange(self, groups: list[Group], together: bool) -> Runs:
+        """Returns one call for all groups that can share it, and one for each other group."""
+        entries = self._attached.entries
+        shared = [group for group in groups if together and entries[group.owner].shares]
+        # adapters that act at the same sites come next to each other: the base's own modules are called less often
+        shared.sort(key=lambda group: sorted(entries[group.owner].plan))
+        runs = [shared] if shared else []
+        runs += [[group] for group in groups if group not in shared]
+        return [self._run(groups) for groups in runs]
 
-        There is one call for each adapter that acts there (its plan has one of ``keys``), and one for each run of
-        neighbouring samples whose adapters do not.
+    def _run(self, groups: list[Group]) -> tuple[Routing, Tensor]:
+        """Returns one call for several groups, and the places of its samples in the batch."""
+        entries = self._attached.entries
+        ends = list(itertools.accumulate(len(group.places) for group in groups))
+        parts = tuple(
+            Part(entries[group.owner].plan, group.categories, end - len(group.places), end)
+            for group, end in zip(groups, ends, strict=True)
+        )
+        return Routing(parts), torch.tensor([place for group in groups for place in group.places])
+
+    @torch.compiler.disable
+    def _rows(self, index: Tensor, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        """Returns the arguments with the samples ``index`` alone."""
+        some = Arguments(self._signature, args, kwargs).rows(index, self.base.batched)
+        return some.args, some.kwargs
+
+    @torch.compiler.disable
+    def _merge(self, outputs: list[Any], runs: Runs) -> Any:
+        merged = self.base.merge_outputs(outputs, [index for _, index in runs if index is not None])
+        self._note(merged, None, runs)
+        return merged
+
+    @torch.compiler.disable
+    def _note(self, output: Any, routing: Routing | None, runs: Runs | None) -> None:
+        self._recomputation.note(self.base.heatmaps_of(output), routing, runs)
+
+    @contextlib.contextmanager
+    def narrowed(self, routing: Routing) -> Iterator[None]:
+        """Lets the modules that run inside the block see ``routing``, such as part of the samples of a call."""
+        token = running.set({**running.get(), self._key: routing})
+        try:
+            yield
+        finally:
+            running.reset(token)
+
+    def current(self) -> Routing:
+        """Returns what the call under way has resolved; outside of one, what is chosen now.
+
+        Raises:
+            UsageError: a part of the model is called by itself, under one adapter per sample.
         """
-        pending: list[Part] = []
-        for part in (*self.parts, None):
-            idle = part is not None and not any(key in part.plan for key in keys)
-            if pending and not idle:
-                yield (
-                    Routing(_from_zero(pending)),
-                    slice(pending[0].rows(self, total).start, pending[-1].rows(self, total).stop),
-                )
-                pending = []
-            if part is None:
-                continue
-            if idle:
-                pending.append(part)
-            else:
-                yield Routing(_from_zero([part])), part.rows(self, total)
+        routing = running.get().get(self._key) or self._recomputation.routing
+        return self._chosen_outside() if routing is None else routing
+
+    def _chosen_outside(self) -> Routing:
+        selection = chosen.get().get(self._key, Selection())
+        if not selection.is_single or selection.is_automatic:
+            raise UsageError(
+                "one adapter per sample for a part of the model, or for a forward that was set on it while adapters "
+                "were attached", "a call of the whole model, or one adapter",
+                "call the model itself; set a forward of your own before you choose adapters",
+            )  # fmt: skip
+        return self._of_one(selection)
+
+    def _of_one(self, selection: Selection) -> Routing:
+        owner = self._attached.active if selection.adapters is ... else selection.adapters
+        check_name(self.model, owner)
+        return Routing((Part(self._attached.entries[owner].plan, selection.category),))
 
 
-def _from_zero(parts: Sequence[Part]) -> tuple[Part, ...]:
-    """Returns neighbouring parts, renumbered as the samples of a call of their own."""
-    first = parts[0].start
-    return tuple(replace(part, start=part.start - first, stop=part.stop and part.stop - first) for part in parts)
+def forget_compiled() -> None:
+    """Lets everything be compiled afresh: compiled code does not see hooks that come or go after it."""
+    if "torch._dynamo" in sys.modules:
+        torch.compiler.reset()

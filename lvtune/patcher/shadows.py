@@ -8,6 +8,7 @@ there (``model.forward = theirs``). Their function is kept: :meth:`Shadow.renew`
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -70,7 +71,7 @@ class Shadow:
 
     def undo(self) -> None:
         """Takes ours away. What others have set meanwhile stays, and calls through ours then pass on."""
-        self._link.replacement = _pass_on
+        self._link.replacement = self.replacement = _pass_on
         if self.module.__dict__.get(self.name) is not self._function:
             return
         before = self._link.before
@@ -82,3 +83,29 @@ class Shadow:
             self.module.__dict__.pop(self.name)
         else:
             self.module.__dict__[self.name] = before
+
+
+class Shadows:
+    """The shadows on the modules of one model."""
+
+    def __init__(self) -> None:
+        self._all: list[Shadow] = []
+        # one thread might renew what another takes away
+        self._changing = threading.RLock()
+
+    def add(self, shadow: Shadow) -> None:
+        """Notes a shadow, to be renewed when others set the same method."""
+        self._all.append(shadow)
+
+    def undo(self, shadow: Shadow) -> None:
+        """Takes a shadow away."""
+        with self._changing:
+            shadow.undo()
+            self._all.remove(shadow)
+
+    def renew(self) -> bool:
+        """Puts every shadow in front of what others have set since; returns False if they have set nothing."""
+        if all(shadow.is_in_front for shadow in self._all):
+            return False
+        with self._changing:
+            return any([shadow.renew() for shadow in self._all])

@@ -6,6 +6,7 @@ from weakref import WeakKeyDictionary
 
 from torch import nn
 
+from lvtune.bases.attachable import Attachable
 from lvtune.bases.base import Base
 from lvtune.core.errors import LvtuneError
 
@@ -22,9 +23,9 @@ def shapes_of(model: nn.Module) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def check_fit(adapter: nn.Module, base: Base) -> None:
+def check_fit(adapter: Attachable, base: Base) -> None:
     """Raises a LvtuneError if the adapter was made for a base of other shapes; where it does not say, it may try."""
-    wanted, found = vars(adapter).get("base_shapes"), shapes_of(base.model)
+    wanted, found = adapter.base_shapes, shapes_of(base.model)
     if wanted is not None and wanted != found:
         name = next(n for n in {**wanted, **found} if wanted.get(n) != found.get(n))
         raise LvtuneError(

@@ -94,10 +94,15 @@ def save_adapter(
             "an adapter whose base is gone", "the base it was made for", "save_adapter(adapter, folder, base=base)"
         )
     config = adapter_config(adapter, view, prints=prints, **{**getattr(adapter, "saved_with", {}), **more})
-    tensors = adapter.tensors()
+    tensors = {name: _in_full(value) for name, value in adapter.tensors().items()}
     if adapter.bank is not None:
         tensors |= {_BANK + name: value for name, value in adapter.bank.to_tensors().items()}
     return adapter_file.save(tensors, config, Path(folder), peft_config=adapter.peft_config(view))
+
+
+def _in_full(value: Tensor) -> Tensor:
+    """A tensor of half precision in float32; any other as it is."""
+    return value.to(torch.promote_types(value.dtype, torch.float32)) if value.is_floating_point() else value
 
 
 def read_adapter(

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import nn
 
-from lvtune import Adapter, register_method
-from lvtune.bases.changes import AddToOutput, Change
+from lvtune import Adapter, AddToOutput, register_method
 
 
 @dataclass(frozen=True)
@@ -29,16 +27,15 @@ class Drift(Adapter):
     """y -> y + scale * (d . layer_norm(x) + b), with d and b zero at first."""
 
     Config = DriftConfig
-    defaults: ClassVar[dict] = {"lr": 2e-2, "weight_decay": 0.0}
+    defaults = {"lr": 2e-2, "weight_decay": 0.0}  # noqa: RUF012
 
     def __init__(self, config, base, *, bank=None, skeleton=None) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config, base, bank=bank, skeleton=skeleton)
         # of two factors one is drawn and one zero, so that the seed matters and a fresh adapter changes nothing
         self.draw = nn.Parameter(torch.randn(len(base.blocks), base.width) * 0.1)
         self.gain = nn.Parameter(torch.zeros(len(base.blocks), base.width))
 
-    def changes(self, base) -> Iterator[Change]:
+    def changes(self, base) -> Iterator[AddToOutput]:
         for index, block in enumerate(base.blocks):
             yield AddToOutput(block.fc2, self._added(index))
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from tiny import TinyPictures, make_adapter, snapshot, tiny_base, tiny_pixels
 from torch import nn
 
@@ -119,7 +120,7 @@ def test_changes_of_other_packages_need_no_care(kind, dtype):
     torch.testing.assert_close(mixed[[0, 2]], found[[0, 2]], atol=0.05 * expected.abs().max().item(), rtol=0)
 
 
-def test_an_adapter_that_is_only_used_may_take_the_type_of_the_base():
+def test_an_adapter_that_is_only_used_may_take_the_type_of_the_base(tmp_path):
     base = tiny_base().to(torch.bfloat16)
     adapter = make_adapter("lora", base, stirred=0.1)
     with attach(base, adapter):
@@ -127,6 +128,8 @@ def test_an_adapter_that_is_only_used_may_take_the_type_of_the_base():
     with attach(base, adapter, full_precision=False):
         assert {p.dtype for p in adapter.parameters()} == {torch.bfloat16}
         found = base(PIXELS)
+        saved = load_file(save_adapter(adapter, tmp_path) / "adapter_model.safetensors")
+        assert {value.dtype for value in saved.values()} == {torch.float32}
         base.to(torch.float32)
         assert {p.dtype for p in adapter.parameters()} == {torch.float32}
     torch.testing.assert_close(found.float(), expected.float(), atol=0.05 * expected.abs().max().item(), rtol=0)

@@ -18,7 +18,7 @@ from lvtune.bases.vitpose import VitPoseBase, build_model, make_config
 from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import LSP_14
 from lvtune.patcher.attaching import attach, detach, use_adapter
-from lvtune.patcher.calls import CallRouter
+from lvtune.patcher.routing import CallRouter
 
 EIGHT = {
     "sketch": ("vlpose", {}),

@@ -10,7 +10,7 @@ __all__ = ["MARGIN", "box_around"]
 
 
 def box_around(
-    points: np.ndarray, visibility: np.ndarray, size: tuple[int, int]
+    points: np.ndarray, visibility: np.ndarray, size: tuple[int, int], margin: float = MARGIN
 ) -> tuple[float, float, float, float] | None:
     """Returns x, y, width, height around the labelled points with a margin, cut at the edge of the picture.
 
@@ -18,6 +18,7 @@ def box_around(
         points: (K, 2) in pixels.
         visibility: (K,) above 0 where labelled.
         size: width and height of the picture.
+        margin: on each side, as a share of the points' longer extent.
 
     Returns:
         The box; None where no labelled point lies in the picture.
@@ -26,5 +27,5 @@ def box_around(
     if not inside.any():
         return None
     places = np.concatenate([points, inside[:, None]], 1)[None]
-    x, y, width, height = boxes_of_points(places, np.array([size], float))[0].tolist()
+    x, y, width, height = boxes_of_points(places, np.array([size], float), margin)[0].tolist()
     return x, y, width, height

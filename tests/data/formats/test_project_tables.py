@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -66,6 +67,15 @@ def test_part_holds_its_pictures_and_their_instances():
     part = project.part("test")
     assert [picture.name for picture in part.pictures] == ["2.png", "1.png"]
     assert [(item.picture, item.keypoints[0, 0]) for item in part.instances] == [(0, 3), (0, 5)]
+
+
+def test_categories_are_those_of_all_parts():
+    project = project_of((0, 1, 2, 2), (2, 3, 4, 2), splits={"train": (0,), "test": (2,)})
+    rat = replace(project.instances[1], category="rat")
+    project = replace(project, instances=(project.instances[0], rat), categories=("", "rat"))
+    content, _ = to_coco(project.part("test"))
+    assert [one["name"] for one in content["categories"]] == ["instance", "rat"]
+    assert content["annotations"][0]["category_id"] == 2
 
 
 def test_instances_outside_their_picture_are_counted():

@@ -1,0 +1,80 @@
+"""Which samples of a call go under which adapter.
+
+A batch under several adapters goes through the model once where it can. Its samples are sorted, so that those of one
+adapter lie next to each other, and at every site each adapter acts on its own rows. It cannot where gradients are
+wanted, tokens are inserted, or the base does not say how its modules lay samples out. Then the model is called once
+for each adapter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+Key = tuple[int, str]
+"""A site, and a kind of ``lvtune.patcher.hooks.HOOKS``."""
+Plan = Mapping[Key, Any]
+"""What an adapter does at each site."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Samples ``start`` to ``stop`` of a call, which go under one adapter; all samples where a call has one part."""
+
+    plan: Plan
+    categories: str | tuple[str | None, ...] | None = None
+    """Category asked for, or one per sample; None where nobody asked."""
+    start: int = 0
+    stop: int | None = None
+
+    def rows(self, routing: Routing, total: int) -> slice:
+        """Returns where the samples lie in the first dimension of ``total`` rows; each sample has equally many."""
+        assert routing.batch is not None and self.stop is not None
+        each = total // routing.batch
+        return slice(self.start * each, self.stop * each)
+
+    @property
+    def asked(self) -> tuple[str | None, ...] | None:
+        """One category per sample, or one for all; None where nobody asked."""
+        return (self.categories,) if isinstance(self.categories, str) else self.categories
+
+
+@dataclass(frozen=True, eq=False)
+class Routing:
+    """What a call resolved: its parts, from the first sample to the last."""
+
+    parts: tuple[Part, ...]
+
+    @property
+    def batch(self) -> int | None:
+        """Number of samples in the call; None for a single part, which takes any number."""
+        return self.parts[-1].stop
+
+    def calls_of(self, keys: Sequence[Key], total: int) -> Iterator[tuple[Routing, slice]]:
+        """Yields the calls that one module needs, each with its rows of ``total``.
+
+        There is one call for each adapter that acts there (its plan has one of ``keys``), and one for each run of
+        neighbouring samples whose adapters do not.
+        """
+        pending: list[Part] = []
+        for part in (*self.parts, None):
+            idle = part is not None and not any(key in part.plan for key in keys)
+            if pending and not idle:
+                yield (
+                    Routing(_from_zero(pending)),
+                    slice(pending[0].rows(self, total).start, pending[-1].rows(self, total).stop),
+                )
+                pending = []
+            if part is None:
+                continue
+            if idle:
+                pending.append(part)
+            else:
+                yield Routing(_from_zero([part])), part.rows(self, total)
+
+
+def _from_zero(parts: Sequence[Part]) -> tuple[Part, ...]:
+    """Returns neighbouring parts, renumbered as the samples of a call of their own."""
+    first = parts[0].start
+    return tuple(replace(part, start=part.start - first, stop=part.stop and part.stop - first) for part in parts)
