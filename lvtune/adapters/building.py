@@ -58,12 +58,12 @@ def own_predictor(method: str, base: Base, skeleton: Skeleton | None, wanted: bo
     return None
 
 
-def copy_of_model(base: Base) -> nn.Module:
+def copy_of_model(base: Base) -> Any:
     """A second model of the base's weights, in the precision of adapters; to take trainable parts from."""
     return base.copy_model().to(dtype=base.adapter_dtype)
 
 
-def copy_of_head(base: Base, model: nn.Module, skeleton: Skeleton | None) -> nn.Module:
+def copy_of_head(base: Base, model: Any, skeleton: Skeleton | None) -> Any:
     """The trainable head of ``model``, made by :func:`copy_of_model`, with a predictor for ``skeleton``."""
     _, head = base.parts_of(model)
     name = next(n for n, m in base.head.named_modules() if m is base.predictor)
@@ -71,7 +71,7 @@ def copy_of_head(base: Base, model: nn.Module, skeleton: Skeleton | None) -> nn.
     return head.requires_grad_(True)
 
 
-def copy_of_tail(base: Base, model: nn.Module) -> nn.ModuleList:
+def copy_of_tail(base: Base, model: Any) -> nn.ModuleList:
     """Trainable copies of the modules behind the base's head; ``model`` is made by :func:`copy_of_model`."""
     return nn.ModuleList(base.tail_of(model)).requires_grad_(True)
 
@@ -91,7 +91,7 @@ def instead(compute: Callable[..., Any]) -> Callable[..., Any]:
     return replace
 
 
-def replaced(module: nn.Module, copy: nn.Module, compute: Callable[..., Any] | None = None) -> ReplaceForward:
+def replaced(module: Any, copy: nn.Module, compute: Callable[..., Any] | None = None) -> ReplaceForward:
     """``copy``, a module like the base's ``module``, in its place; ``compute`` is called, ``copy`` if left out."""
     return ReplaceForward(module, instead(compute or copy), fold=lambda own, category: copy.state_dict())
 
@@ -101,14 +101,14 @@ def plus(own: Mapping[str, Tensor], **deltas: Tensor) -> dict[str, Tensor]:
     return {name: own[name] + delta if name in own else delta for name, delta in deltas.items()}
 
 
-def embeddings_of(module: nn.Module) -> Iterator[nn.Parameter]:
+def embeddings_of(module: Any) -> Iterator[nn.Parameter]:
     """Parameters inside that are no layer's weight or bias: positions, class tokens, tables of position biases."""
     for part in module.modules():
         if not isinstance(part, nn.Linear | nn.modules.conv._ConvNd):
             yield from part.parameters(recurse=False)
 
 
-def freeze_batchnorm(module: nn.Module) -> None:
+def freeze_batchnorm(module: Any) -> None:
     """Puts all BatchNorm inside in eval, so that its statistics stay."""
     for part in module.modules():
         if isinstance(part, nn.BatchNorm2d):
@@ -138,7 +138,7 @@ def layers_of_blocks(method: str, base: Base, parts: Iterable[str]) -> list[nn.M
     return list(dict.fromkeys(getattr(block, part) for block in base.blocks for part in parts))
 
 
-def name_of(base: Base, module: nn.Module) -> str:
+def name_of(base: Base, module: Any) -> str:
     """The name of one of the base's modules; of a part that is compiled in place, without the wrapper's."""
     name = next(name for name, other in base.model.named_modules() if other is module)
     return name.replace("_orig_mod.", "")

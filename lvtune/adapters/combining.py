@@ -36,12 +36,12 @@ _ACT = {AddToOutput: "delta", ReplaceForward: "replace", ExtendKeyValue: "key_ro
 
 
 def average(
-    adapters: Sequence[nn.Module],
+    adapters: Sequence[Any],
     weights: Sequence[float] | None = None,
     *,
     base: nn.Module | None = None,
     rank: int | None = None,
-) -> nn.Module:
+) -> Any:
     """The weighted average of adapters of one method; :func:`combine` with weights that sum to 1.
 
     Args:
@@ -64,12 +64,12 @@ def average(
 
 
 def combine(
-    adapters: Sequence[nn.Module],
+    adapters: Sequence[Any],
     weights: Sequence[float],
     *,
     base: nn.Module | None = None,
     rank: int | None = None,
-) -> nn.Module:
+) -> Any:
     """Task arithmetic (arXiv 2212.04089): the base plus each adapter's difference, times its weight.
 
     ``[1, 1]`` adds, ``[1, -1]`` subtracts the second, ``[-1]`` negates (unlearns), ``[0.5]`` scales. It is the weights
@@ -90,7 +90,7 @@ def combine(
     return _sum("combine", adapters, list(weights), base, rank)
 
 
-def stack(adapters: Sequence[nn.Module], *, base: nn.Module | None = None) -> nn.Module:
+def stack(adapters: Sequence[Any], *, base: nn.Module | None = None) -> Any:
     """Several adapters at once, as one: the first lies next to the base (:mod:`lvtune.adapters.stack`).
 
     A part of a member that the others keep from acting is an error, found by running the base on one picture; but where
@@ -118,7 +118,7 @@ def stack(adapters: Sequence[nn.Module], *, base: nn.Module | None = None) -> nn
     return result
 
 
-def fix_sentence(adapter: nn.Module, category: str | None = None, *, base: nn.Module | None = None) -> nn.Module:
+def fix_sentence(adapter: Any, category: str | None = None, *, base: nn.Module | None = None) -> Any:
     """What an adapter does for one sentence, as an adapter of its method that reads none.
 
     Such adapters add up and stack whatever sentences they once read: those of two domains, say.
@@ -146,9 +146,7 @@ def fix_sentence(adapter: nn.Module, category: str | None = None, *, base: nn.Mo
     return _finished(result, f"fix_sentence {category or 'mean'}", [adapter], [None], view)
 
 
-def _sum(
-    kind: str, adapters: Sequence[nn.Module], weights: list[float], base: nn.Module | None, rank: int | None
-) -> nn.Module:
+def _sum(kind: str, adapters: Sequence[Any], weights: list[float], base: nn.Module | None, rank: int | None) -> Any:
     if len(weights) != len(adapters) or not all(math.isfinite(weight) for weight in weights):
         raise LvtuneError(
             f"weights {', '.join(f'{w:g}' for w in weights) or '(none)'} for {len(adapters)} adapters",
@@ -174,15 +172,15 @@ def _sum(
     return _finished(result, kind, adapters, weights, view)
 
 
-def _check_loaded(adapters: Sequence[nn.Module]) -> None:
+def _check_loaded(adapters: Sequence[Any]) -> None:
     wrong = next((one for one in adapters if not isinstance(one, nn.Module)), None)
     if wrong is not None:
         raise LvtuneError(f"{wrong!r} among adapters", "loaded adapters", "lvtune.load_adapter(folder, base) first")
 
 
 def _finished(
-    result: nn.Module, kind: str, adapters: Sequence[nn.Module], weights: Sequence[float | None], view: Base
-) -> nn.Module:
+    result: nn.Module, kind: str, adapters: Sequence[Any], weights: Sequence[float | None], view: Base
+) -> Any:
     """Notes what a new adapter was made of, which its file tells; a domain that all share is its domain."""
     domains = {adapter.domain for adapter in adapters}
     made_of = [
@@ -193,7 +191,7 @@ def _finished(
     return adopt(result, view, domains.pop() if len(domains) == 1 else None, adapters[0].skeleton).eval()
 
 
-def _common_base(parts: Sequence[nn.Module], adapters: Sequence[nn.Module], base: nn.Module | None) -> Base:
+def _common_base(parts: Sequence[Any], adapters: Sequence[Any], base: nn.Module | None) -> Base:
     """The base that all were made for.
 
     Raises:

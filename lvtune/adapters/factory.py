@@ -26,7 +26,7 @@ def create_adapter(
     text_encoder: str = "minilm",
     seed: int = 0,
     **options: Any,
-) -> nn.Module:
+) -> Any:
     """A fresh adapter for ``base``; it changes nothing until it is attached.
 
     Args:
@@ -77,7 +77,7 @@ def create_adapter(
     return adopt(adapter, view, domain, skeleton)
 
 
-def adopt(adapter: nn.Module, view: Base, domain: str | None, skeleton: Skeleton) -> nn.Module:
+def adopt(adapter: Any, view: Base, domain: str | None, skeleton: Skeleton) -> Any:
     """Notes on a fresh adapter what it was made for; the base itself is not kept alive."""
     from lvtune.patcher.shapes import shapes_of
 
@@ -87,7 +87,7 @@ def adopt(adapter: nn.Module, view: Base, domain: str | None, skeleton: Skeleton
     return adapter
 
 
-def base_of(adapter: nn.Module) -> Base | None:
+def base_of(adapter: Any) -> Base | None:
     """The base that an adapter was made for, if it still exists."""
     reference, family, spec = adapter.made_for
     model = reference()

@@ -80,7 +80,7 @@ class Full(Adapter):
         depth = self._depths.get(name.removeprefix("encoder."), self.layers + 1)
         return layer_scale(depth, self.layers, options.layer_decay)
 
-    def take_over(self, start: nn.Module, base: Base) -> None:
+    def take_over(self, start: Any, base: Base) -> None:
         """The base with ``start``, of any method that can be merged, written into the copy."""
         if isinstance(start, Full):
             super().take_over(start, base)

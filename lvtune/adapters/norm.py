@@ -70,7 +70,7 @@ def _fold(shift: Shift) -> Fold:
     return lambda own, category: plus(own, weight=shift.weight, bias=shift.bias)
 
 
-def norm_delta(module: nn.Module, shift: Shift) -> Callable[[Tensor], Tensor]:
+def norm_delta(module: Any, shift: Shift) -> Callable[[Tensor], Tensor]:
     """What ``shift`` adds to the output of a normalisation, given its input."""
     if isinstance(module, nn.LayerNorm):
         return lambda x: F.layer_norm(x, module.normalized_shape, shift.weight, shift.bias, module.eps)

@@ -156,7 +156,7 @@ def _check_base_untouched(method: str, model: PeftModel, base: Base) -> None:
         raise refused(method, f"takes {min(set(own) - seen)} out of the base")
 
 
-def _prune(module: nn.Module, keep: set[nn.Module]) -> bool:
+def _prune(module: Any, keep: set[nn.Module]) -> bool:
     """Leaves of a tree of modules what leads to those in ``keep``; whether anything does."""
     if module in keep:
         return True
@@ -168,7 +168,7 @@ def _prune(module: nn.Module, keep: set[nn.Module]) -> bool:
     return bool(module._modules)
 
 
-def _wrapping(layer: nn.Module, module: nn.Module) -> Callable[..., Any]:
+def _wrapping(layer: nn.Module, module: Any) -> Callable[..., Any]:
     """peft's layer around the base's ``module``, for one attachment."""
     plain = _bare(module)
     view = copy.copy(layer)  # shares peft's weights with the adapter, but not the module that it wraps
@@ -184,12 +184,12 @@ def _wrapping(layer: nn.Module, module: nn.Module) -> Callable[..., Any]:
     return replace
 
 
-def _dtype_of(module: nn.Module) -> torch.dtype:
+def _dtype_of(module: Any) -> torch.dtype:
     """The floating type of a layer's weights; float32 where it has none of a floating type."""
     return next((v.dtype for v in module.parameters() if v.is_floating_point()), torch.float32)
 
 
-def _bare(module: nn.Module) -> nn.Module:
+def _bare(module: Any) -> nn.Module:
     """The base's module without what is hooked to it."""
     plain = copy.copy(module)  # shares the dicts of weights and buffers, so it follows the base to another device
     plain.__dict__.pop("forward", None)  # the patcher's: it would lead back here
@@ -205,7 +205,7 @@ def _has_merge(layer: nn.Module) -> bool:
     return isinstance(layer, BaseTunerLayer) and type(layer).merge is not BaseTunerLayer.merge
 
 
-def _merging(method: str, layer: nn.Module, module: nn.Module) -> Fold:
+def _merging(method: str, layer: nn.Module, module: Any) -> Fold:
     """peft's own merge, into a copy of the base's ``module``."""
 
     def fold(own: Mapping[str, Tensor], category: str | None) -> dict[str, Tensor]:

@@ -51,7 +51,7 @@ def linear_sum(several: Sequence[Tensors], weights: Sequence[float], origin: Ten
     return found
 
 
-def sum_of_linear(adapters: Sequence[nn.Module], weights: Sequence[float], base: Base) -> nn.Module:
+def sum_of_linear(adapters: Sequence[Any], weights: Sequence[float], base: Base) -> Any:
     """The sum for a method whose changed weights are linear in its tensors; a fresh adapter is the origin.
 
     Raises:
@@ -64,7 +64,7 @@ def sum_of_linear(adapters: Sequence[nn.Module], weights: Sequence[float], base:
     return total
 
 
-def fresh(like: nn.Module, config: Any, base: Base) -> nn.Module:
+def fresh(like: Any, config: Any, base: Base) -> Any:
     """An untuned adapter of the same method, sentences and key points; the global random state is kept."""
     with torch.random.fork_rng(devices=[]):
         return type(like)(config, base, bank=like.bank, skeleton=like.skeleton).to(dtype=base.adapter_dtype)
@@ -107,7 +107,7 @@ def _truncated(down: Tensor, up: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     return F.pad(a, (0, 0, 0, rank - kept)), F.pad(b, (0, rank - kept))
 
 
-def same_options(adapters: Sequence[nn.Module], free: Sequence[str] = ()) -> None:
+def same_options(adapters: Sequence[Any], free: Sequence[str] = ()) -> None:
     """Raises a LvtuneError naming the first option, of those that are not ``free``, in which adapters differ."""
     from lvtune.config.schema import hints_of, show
 
@@ -128,7 +128,7 @@ def read_alike(one: SentenceBank, other: SentenceBank) -> bool:
     return one is other or (said[0] == said[1] and torch.equal(one.tokens.cpu(), other.tokens.cpu()))
 
 
-def same_sentences(adapters: Sequence[nn.Module]) -> None:
+def same_sentences(adapters: Sequence[Any]) -> None:
     """Raises a LvtuneError if adapters that read sentences read different ones."""
     banks = [adapter.bank for adapter in adapters if adapter.bank is not None]
     for bank in banks[1:]:

@@ -174,7 +174,7 @@ class VLPoseLight(Adapter):
             for name, own in self.tensors().items():
                 own.copy_(tensors[name])
 
-    def take_over(self, start: nn.Module, base: Base) -> None:
+    def take_over(self, start: Any, base: Base) -> None:
         """Another one's differences and key points; its reading of sentences too where they are the same sentences.
 
         Else its mean sentence is folded in, and what tells sentences apart begins at zero.

@@ -73,7 +73,7 @@ class Base(nn.Module, ABC):
     input_note: ClassVar[str] = ""
     """What a user of an exported model must know of its pictures beside sizes and colours."""
 
-    def __init__(self, model: nn.Module, spec: BaseSpec) -> None:
+    def __init__(self, model: Any, spec: BaseSpec) -> None:
         super().__init__()
         self.model = model
         self.use_spec(spec)
@@ -172,7 +172,7 @@ class Base(nn.Module, ABC):
         """A fresh model of the same class and weights, free of hooks; the global random state is kept."""
 
     @abstractmethod
-    def parts_of(self, model: nn.Module) -> tuple[nn.Module, nn.Module]:
+    def parts_of(self, model: Any) -> tuple[Any, Any]:
         """(encoder, head) of a model made by :meth:`copy_model`."""
 
     @abstractmethod
@@ -210,7 +210,7 @@ class Base(nn.Module, ABC):
         """Modules behind the head that are trained with it, such as a lifting from heatmaps to 3D; mostly none."""
         return ()
 
-    def tail_of(self, model: nn.Module) -> Sequence[nn.Module]:
+    def tail_of(self, model: Any) -> Sequence[nn.Module]:
         """``tail`` of a model made by :meth:`copy_model`."""
         return ()
 
@@ -254,7 +254,7 @@ class Base(nn.Module, ABC):
         """What the encoder returned while tokens stood in front of the picture's, with the picture's tokens alone."""
         return output
 
-    def is_plain(self, layer: nn.Module) -> bool:
+    def is_plain(self, layer: Any) -> bool:
         """Whether a layer computes what its torch class does, tokens or maps laid out alike."""
         return True
 
@@ -330,7 +330,7 @@ FAMILIES: list[Callable[[nn.Module], Base | None]] = []
 """Functions that recognise a plain model and return it as a base, or None; families append theirs."""
 
 
-def as_base(model: nn.Module) -> Base:
+def as_base(model: Any) -> Base:
     """The base behind ``model``: itself, or a view of a plain model that some family recognises.
 
     Raises:

@@ -140,7 +140,7 @@ class DeconvBase(Base):
         """In the facts by which it is made anew."""
         self.model.spec = self.model.spec.with_(skeleton=skeleton)
 
-    def parts_of(self, model: nn.Module) -> tuple[nn.Module, nn.Module]:
+    def parts_of(self, model: Any) -> tuple[Any, Any]:
         """(encoder, head)."""
         return model.encoder, model.head
 

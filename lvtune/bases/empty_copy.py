@@ -22,7 +22,7 @@ def empty_copy(base: Base) -> Base:
     return view.freeze()
 
 
-def _empty(module: nn.Module, seen: dict[int, Any]) -> nn.Module:
+def _empty(module: Any, seen: dict[int, Any]) -> nn.Module:
     """Returns a module of the same class; what stands in several places of the tree does so in the copy too."""
     if id(module) in seen:
         return seen[id(module)]

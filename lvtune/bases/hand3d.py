@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -61,7 +62,7 @@ class Hand3dBase(HandBase):
         return [Stage(lambda x: self.head.before_predictor(x)[-1], auxiliary, CPM_WIDTH)]
 
 
-def recognise(model: nn.Module) -> Base | None:
+def recognise(model: Any) -> Base | None:
     """An estimator of this family as a base, else None."""
     fits = isinstance(model, HandPose) and isinstance(model.encoder, CpmEncoder)
     return Hand3dBase(model, model.spec) if fits else None

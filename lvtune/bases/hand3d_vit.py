@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -91,7 +92,7 @@ def make_hand_vit(arch: dict[str, int], channels: int, spec: BaseSpec, *, seed: 
     return HandVitBase(model, spec)
 
 
-def recognise(model: nn.Module) -> Base | None:
+def recognise(model: Any) -> Base | None:
     """An estimator of this family as a base, else None."""
     fits = isinstance(model, HandPose) and isinstance(model.encoder, VitEncoder)
     return HandVitBase(model, model.spec) if fits else None

@@ -9,7 +9,7 @@ size adds a row below and a column on the right alone.
 from __future__ import annotations
 
 import itertools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -69,7 +69,7 @@ def convs(*channels: int, kernel: int = 3) -> list[nn.Module]:
     return [conv(a, b, kernel) for a, b in itertools.pairwise(channels)]
 
 
-def initialise(module: nn.Module) -> None:
+def initialise(module: Any) -> None:
     """Xavier weights and small biases in every convolution and linear layer."""
     for part in module.modules():
         if isinstance(part, nn.Conv2d | nn.Linear):

@@ -93,7 +93,7 @@ class HandBase(Base):
         """The lifting to 3D."""
         return self.tail_of(self.model)
 
-    def tail_of(self, model: nn.Module) -> Sequence[nn.Module]:
+    def tail_of(self, model: Any) -> Sequence[nn.Module]:
         """(lifting,) of a model made by :meth:`copy_model`."""
         return (model.lifting,)
 
@@ -103,7 +103,7 @@ class HandBase(Base):
         fresh = build_hand(own.make_encoder, own.make_head, own.spec)
         return with_weights_of(own, fresh, self.predictor.weight)
 
-    def parts_of(self, model: nn.Module) -> tuple[nn.Module, nn.Module]:
+    def parts_of(self, model: Any) -> tuple[Any, Any]:
         """(encoder, head)."""
         return model.encoder, model.head
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -159,7 +160,7 @@ class PvtEncoder(nn.Module):
         return x
 
 
-def _draw(module: nn.Module) -> None:
+def _draw(module: Any) -> None:
     """Initial weights as published: truncated normal of std 0.02, biases zero."""
     if isinstance(module, nn.Linear | nn.Conv2d):
         nn.init.trunc_normal_(module.weight, std=0.02)
@@ -216,7 +217,7 @@ def _describe(layer: _Layer) -> Block:
     )
 
 
-def recognise(model: nn.Module) -> Base | None:
+def recognise(model: Any) -> Base | None:
     """A pose estimator with PVT v1 as a base, else None."""
     fits = isinstance(model, DeconvPose) and isinstance(model.encoder, PvtEncoder)
     return PvtPoseBase(model, model.spec) if fits else None

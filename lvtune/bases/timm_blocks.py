@@ -24,7 +24,7 @@ from lvtune.bases.changes import Call, Change, ReplaceForward
 from lvtune.bases.parts import Block
 
 
-def describe(module: nn.Module) -> Block | None:
+def describe(module: Any) -> Block | None:
     """A module as a block, if it is a transformer block that is known here; subclasses are not."""
     from timm.models import pvt_v2, swin_transformer, vision_transformer
 
@@ -68,9 +68,7 @@ class WindowBlock(FusedBlock):
         return bias if mask is None else bias + mask[:, None]
 
 
-def attend_with_rows(
-    attention: nn.Module, x: Tensor, bias: Tensor | None, key_rows: Tensor, value_rows: Tensor
-) -> Tensor:
+def attend_with_rows(attention: Any, x: Tensor, bias: Tensor | None, key_rows: Tensor, value_rows: Tensor) -> Tensor:
     """timm's attention with further rows of keys and values, which every query sees at bias 0.
 
     Args:
@@ -97,7 +95,7 @@ def _thirds(linear: nn.Linear) -> dict[str, slice]:
     return {part: slice(i * width, (i + 1) * width) for i, part in enumerate(("query", "key", "value"))}
 
 
-def _vit(block: nn.Module) -> Block | None:
+def _vit(block: Any) -> Block | None:
     from timm.layers import Mlp
     from timm.models.vision_transformer import Attention
 
@@ -108,11 +106,11 @@ def _vit(block: nn.Module) -> Block | None:
     return _fused(FusedBlock, block) if plain and type(attention) is Attention and type(block.mlp) is Mlp else None
 
 
-def _swin(block: nn.Module) -> Block:
+def _swin(block: Any) -> Block:
     return _fused(WindowBlock, block)
 
 
-def _fused(cls: type[Block], block: nn.Module) -> Block:
+def _fused(cls: type[Block], block: Any) -> Block:
     attention = block.attn
     return cls(
         layer=block,
@@ -130,7 +128,7 @@ def _fused(cls: type[Block], block: nn.Module) -> Block:
     )
 
 
-def _pvt_v2(block: nn.Module) -> Block:
+def _pvt_v2(block: Any) -> Block:
     attention = block.attn
     width = attention.kv.out_features // 2
     return Block(

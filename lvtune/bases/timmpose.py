@@ -74,7 +74,7 @@ class TimmPoseBase(DeconvBase):
         """True for ViT alone."""
         return {type(block) for block in self.blocks} == {FusedBlock}
 
-    def is_plain(self, layer: nn.Module) -> bool:
+    def is_plain(self, layer: Any) -> bool:
         """False for timm's normalisations that hold an activation, move channels or have no weight."""
         if not isinstance(layer, nn.LayerNorm | nn.BatchNorm2d):
             return True
@@ -83,7 +83,7 @@ class TimmPoseBase(DeconvBase):
         return type(layer) in (nn.LayerNorm, nn.BatchNorm2d, LayerNorm) and layer.weight is not None
 
 
-def recognise(model: nn.Module) -> Base | None:
+def recognise(model: Any) -> Base | None:
     """A pose estimator of this family as a base, else None."""
     fits = isinstance(model, DeconvPose) and isinstance(model.encoder, TimmEncoder)
     return TimmPoseBase(model, model.spec) if fits else None

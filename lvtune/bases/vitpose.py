@@ -201,7 +201,7 @@ class VitPoseBase(Base):
         self.model.config.id2label = dict(enumerate(skeleton.keypoints))
         self.model.config.label2id = {name: i for i, name in enumerate(skeleton.keypoints)}
 
-    def parts_of(self, model: nn.Module) -> tuple[nn.Module, nn.Module]:
+    def parts_of(self, model: Any) -> tuple[Any, Any]:
         """(backbone, head)."""
         return model.backbone, model.head
 
@@ -214,7 +214,7 @@ class VitPoseBase(Base):
         return in_batch_order(outputs, indices)
 
 
-def layers_as_blocks(backbone: nn.Module) -> list[Block]:
+def layers_as_blocks(backbone: Any) -> list[Block]:
     """The layers of a VitPose backbone as methods see them."""
     return [
         Block(
@@ -297,12 +297,12 @@ def build_model(config: VitPoseConfig, channels: tuple[int, int] | None, keypoin
     return model
 
 
-def head_channels(model: nn.Module) -> tuple[int, int]:
+def head_channels(model: Any) -> tuple[int, int]:
     """Output widths of the classic head's two deconvolutions."""
     return model.head.deconv1.out_channels, model.head.deconv2.out_channels
 
 
-def spec_of(model: nn.Module) -> BaseSpec:
+def spec_of(model: Any) -> BaseSpec:
     """The facts of a plain VitPose, read off its configuration; ImageNet mean and std are assumed."""
     backbone = model.config.backbone_config
     known = {(arch["hidden_size"], arch["num_hidden_layers"]): size for size, arch in ARCH.items()}
@@ -322,7 +322,7 @@ def known_spec(size: str, experts: int = 1) -> BaseSpec:
     return SPECS.get(f"{family}-{size}", BaseSpec(family, expert="" if experts == 1 else EXPERTS[0]))
 
 
-def _hub_id(model: nn.Module) -> str | None:
+def _hub_id(model: Any) -> str | None:
     return getattr(model.config, "_name_or_path", None) or None
 
 
@@ -335,7 +335,7 @@ def skeleton_of(keypoints: int) -> Skeleton:
     return Skeleton(name=f"keypoints-{keypoints}", keypoints=names, sigmas=(0.079,) * keypoints, links=())
 
 
-def recognise(model: nn.Module) -> Base | None:
+def recognise(model: Any) -> Base | None:
     """A VitPoseForPoseEstimation as a base, else None."""
     from transformers import VitPoseForPoseEstimation
 
