@@ -177,6 +177,11 @@ class VLPoseLight(Adapter):
             for name, own in self.tensors().items():
                 own.copy_(tensors[name])
 
+    def start_misfit(self, start: Adapter) -> LvtuneError | None:
+        """Returns why tuning cannot begin at another adapter; one of the same method and rank always fits."""
+        same = isinstance(start, VLPoseLight) and start.config.r == self.config.r
+        return None if same else super().start_misfit(start)
+
     def take_over(self, start: Any, base: Base) -> None:
         """Another one's differences and key points; its reading of sentences too where they are the same sentences.
 

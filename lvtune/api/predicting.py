@@ -14,7 +14,7 @@ from lvtune.api.output_folder import check_output, drawing_paths, relative_paths
 from lvtune.api.picture_boxes import PictureBoxes, read_boxes
 from lvtune.api.pose import Pose, Poses
 from lvtune.api.pose_files import POSES_FILE, targets_of, write_poses
-from lvtune.api.pose_table import PLAIN, check_layout
+from lvtune.api.pose_rows import PLAIN, check_layout
 from lvtune.api.routed import is_several, route_pictures
 from lvtune.bases.base import Base, as_base
 from lvtune.core.errors import UsageError

@@ -27,6 +27,7 @@ from lvtune.bases.base_registry import BASES
 from lvtune.bases.deconv_head import DeconvBase, DeconvPose, build_pose
 from lvtune.bases.deconv_weights import fill, not_loaded
 from lvtune.bases.timmpose import load_timm
+from lvtune.core.hub_limits import hub_limits
 from lvtune.core.network import why_unreachable
 
 Grid = tuple[int, int]
@@ -245,9 +246,10 @@ def load_pvt(spec: BaseSpec, arch: PvtArch, weights: str, *, revision: str | Non
         why = why_unreachable(str(spec.hub_id))
         try:
             kind: Any = PvtModel
-            model = kind.from_pretrained(
-                spec.hub_id, revision=revision, dtype=torch.float32, local_files_only=why is not None
-            )
+            with hub_limits(str(spec.hub_id)):
+                model = kind.from_pretrained(
+                    spec.hub_id, revision=revision, dtype=torch.float32, local_files_only=why is not None
+                )
         except (OSError, ValueError, RuntimeError) as error:
             raise not_loaded(spec.name, str(spec.hub_id), why or error) from error
         return fit_encoder(model.state_dict(), base.encoder)

@@ -20,6 +20,7 @@ from lvtune.bases.deconv_head import DeconvBase, DeconvPose, build_pose
 from lvtune.bases.deconv_weights import fill, not_adopted, not_loaded
 from lvtune.bases.timm_blocks import FusedBlock, describe
 from lvtune.core.errors import LvtuneError
+from lvtune.core.hub_limits import hub_limits
 from lvtune.core.network import why_unreachable
 from lvtune.core.registry import suggest
 
@@ -129,7 +130,8 @@ def load_timm(
         try:
             if why is not None:
                 return load(file=_cached_file(hub_id, revision))
-            return load(**({"hf_hub_id": f"{hub_id}@{revision}"} if revision else {}))
+            with hub_limits(hub_id or f"timm's {name}"):
+                return load(**({"hf_hub_id": f"{hub_id}@{revision}"} if revision else {}))
         except (OSError, RuntimeError, ValueError) as error:
             raise not_loaded(spec.name, hub_id or f"timm's {name}", why or error) from error
 
