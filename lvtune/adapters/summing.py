@@ -42,7 +42,7 @@ def linear_sum(several: Sequence[Tensors], weights: Sequence[float], origin: Ten
             found[name] = several[0][name].clone()
             continue
         terms = [w * tensors[name].float().to(start.device) for w, tensors in zip(weights, several, strict=True)]
-        total = sum(terms) if abs(rest) < 1e-12 else sum(terms) + rest * start.float()
+        total: Any = sum(terms) if abs(rest) < 1e-12 else sum(terms) + rest * start.float()
         if name.endswith("running_var") and (total < 0).any():
             raise LvtuneError(
                 f"a sum in which the variances {name} of a BatchNorm come out negative", "statistics that a sum leaves "

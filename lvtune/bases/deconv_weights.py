@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -24,7 +25,7 @@ _FILES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")  # names of repositori
 _log = logging.getLogger(__name__)
 
 
-def fill(base: DeconvBase, weights: str, revision: str | None, fetch: Fetch, adopt: Adopt) -> DeconvBase:
+def fill(base: Any, weights: str, revision: str | None, fetch: Fetch, adopt: Adopt) -> DeconvBase:
     """Puts weights into a base that was made with random ones.
 
     Args:
@@ -69,7 +70,7 @@ def _downloaded(name: str, hub_id: str, revision: str | None) -> Path:
         raise not_loaded(name, hub_id, why or error) from error
 
 
-def _from_file(base: DeconvBase, path: Path, adopt: Adopt) -> DeconvBase:
+def _from_file(base: Any, path: Path, adopt: Adopt) -> DeconvBase:
     if path.suffix != ".safetensors":
         raise LvtuneError(
             f"weights file {path.name}", "a .safetensors file (pickled checkpoints are not read here)",
@@ -85,7 +86,7 @@ def _from_file(base: DeconvBase, path: Path, adopt: Adopt) -> DeconvBase:
     return base
 
 
-def _tell_new_head(base: DeconvBase, source: str) -> None:
+def _tell_new_head(base: Any, source: str) -> None:
     _log.warning(
         "%s: %s are an encoder's, and the head is new: it knows no key point before it is tuned "
         "(lvtune adapt --method full), or a whole model is given (--weights FILE)", base.name, source,
