@@ -14,10 +14,11 @@ from lvtune.storage.store import read_adapter
 if TYPE_CHECKING:
     from torch import nn
 
+    from lvtune.adapters.adapter import Adapter
     from lvtune.bases.base import Base
 
 
-def open_adapter(adapter: nn.Module | str | Path | None, base: nn.Module) -> nn.Module | None:
+def open_adapter(adapter: Adapter | str | Path | None, base: nn.Module) -> Adapter | None:
     """Returns an adapter as it is, or loads it where a folder, a file or a Hub id is given."""
     return load_adapter(adapter, base) if isinstance(adapter, str | Path) else adapter
 
@@ -61,8 +62,8 @@ def load_adapter(
     *,
     prints: dict[str, str] | None = None,
     any_input_size: bool = False,
-) -> nn.Module:
-    """An adapter from a folder, a ``.safetensors`` file or a Hub repository (``user/repo`` or ``user/repo@rev``).
+) -> Adapter:
+    """Loads an adapter from a folder, a ``.safetensors`` file or the Hub (``user/repo`` or ``user/repo@revision``).
 
     From the Hub only safetensors and JSON are downloaded, into the Hub client's cache; nothing in them is run.
     A folder that plain peft wrote becomes an adapter of the method ``peft``. It does not say which base it is for,
@@ -71,8 +72,8 @@ def load_adapter(
     Args:
         source: where it lies.
         base: a base or plain model; must be the one that the adapter was made for.
-        prints: the base's fingerprints by precision; what is missing is computed and put there, which spares
-            whoever loads many adapters for one base from hashing it each time.
+        prints: the base's fingerprints by precision. Missing ones are computed and put there, so that the base is
+            hashed once for many adapters.
         any_input_size: also take an adapter that was tuned at another input size of the base (a warm start).
 
     Raises:

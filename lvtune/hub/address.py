@@ -5,23 +5,24 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
+from lvtune.core.strict_json import short
 from lvtune.core.version import __version__
 from lvtune.hub.remote_errors import CLIENT_ERRORS
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-CLIENT = {"library_name": "lvtune", "library_version": __version__}
+CLIENT: dict[str, Any] = {"library_name": "lvtune", "library_version": __version__}
 _ADDRESS = re.compile(r"(?P<repo>[A-Za-z0-9][\w.-]*/[\w.-]+)(?:@(?P<revision>\S+))?")
 _SCHEME = "hf://"
 
 
 @dataclass(frozen=True)
 class Address:
-    """A repository on the Hub, and a branch, tag or commit of it; None: its main branch."""
+    """A repository on the Hub, and a branch, tag or commit of it. ``revision`` None means its main branch."""
 
     repo: str
     revision: str | None = None
@@ -31,39 +32,52 @@ class Address:
 
 
 def address_of(source: str | Path) -> Address | None:
-    """The repository that ``user/repo``, ``user/repo@revision`` or ``hf://user/repo`` means; None for a local path.
+    """Returns the repository that ``user/repo``, ``user/repo@revision`` or ``hf://user/repo`` names.
 
-    What exists on disk is local; a ``Path`` always is.
+    Args:
+        source: what exists on disk is local; a ``Path`` always is.
+
+    Returns:
+        None for a local path.
 
     Raises:
-        LvtuneError: ``hf://`` with something that is no repository's name, or a web address.
+        UsageError: ``hf://`` with something that is no repository's name, or a web address.
     """
     if isinstance(source, Path):
         return None
     if source.startswith(("http://", "https://")):
-        raise LvtuneError(f"'{source}', a web address", "a folder, user/repo or user/repo@revision",
-                          "leave out what stands in front of the user's name")  # fmt: skip
-    if not source.startswith(_SCHEME) and (
-        Path(source).expanduser().exists() or source.endswith((".safetensors", ".json"))
-    ):
+        raise UsageError(
+            f"'{short(source, quote=False)}', a web address", "a folder, user/repo or user/repo@revision",
+            "leave out what stands in front of the user's name",
+        )  # fmt: skip
+    if not source.startswith(_SCHEME) and (_exists(source) or source.endswith((".safetensors", ".json"))):
         return None
     return repository(source) if source.startswith(_SCHEME) or _ADDRESS.fullmatch(source) else None
 
 
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).expanduser().exists()
+    except (OSError, RuntimeError, ValueError):  # a name too long, an unknown user behind ~
+        return False
+
+
 def repository(text: str) -> Address:
-    """The repository that ``user/repo`` or ``user/repo@revision`` means, whatever lies on disk.
+    """Returns the repository that ``user/repo`` or ``user/repo@revision`` names, whatever lies on disk.
 
     Raises:
-        LvtuneError: it is none.
+        UsageError: the text names none.
     """
     match = _ADDRESS.fullmatch(text.removeprefix(_SCHEME))
     if match is None:
-        raise LvtuneError(f"'{text}'", "user/repo or user/repo@revision, as on the Hub", "check the name")
+        raise UsageError(
+            f"'{short(text, quote=False)}'", "user/repo or user/repo@revision, as on the Hub", "check the name"
+        )
     return Address(match["repo"], match["revision"])
 
 
 def client() -> HfApi:
-    """The Hub client, with the user's own settings."""
+    """Returns the Hub client, with the user's own settings."""
     from huggingface_hub import HfApi
 
     return HfApi(**CLIENT)
@@ -74,5 +88,5 @@ def revisions(address: Address) -> list[str]:
     try:
         refs = client().list_repo_refs(address.repo)
     except CLIENT_ERRORS:
-        return []  # whoever asks is about to tell another error, which is worth more than this one
+        return []  # the caller is about to raise a more important error
     return [ref.name for ref in [*refs.branches, *refs.tags]][:10]

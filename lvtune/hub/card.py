@@ -1,4 +1,4 @@
-"""The model card: ``README.md`` of an adapter, with the metadata that the Hub reads."""
+"""Writes the model card: ``README.md`` of an adapter, with the metadata that the Hub reads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MARKUP = re.compile(r"([\\`*_{}\[\]<>|#~&])")
 
 @dataclass(frozen=True)
 class Publication:
-    """What a card says of the place where the adapter is given away."""
+    """What a card says about where and how the adapter is published."""
 
     repo: str | None = None
     """``user/repo``, or ``user/repo@branch``; None: a folder on disk."""
@@ -32,7 +32,7 @@ class Publication:
     picture: str | None = None
     """File beside the card that shows the base alone and with the adapter."""
     own_picture: bool = False
-    """Whether the publisher chose it, and not `lvtune adapt`, which picks by how much changed."""
+    """True if the publisher chose the picture; False if `lvtune adapt` picked it by how much changed."""
     tags: tuple[str, ...] = ()
     """Further tags."""
 
@@ -41,7 +41,7 @@ LOCAL = Publication()
 
 
 def model_card(config: Mapping[str, Any], report: Mapping[str, Any], at: Publication = LOCAL) -> str:
-    """The card of an adapter.
+    """Returns the card of an adapter.
 
     Args:
         config: of the adapter file.
@@ -66,7 +66,7 @@ def model_card(config: Mapping[str, Any], report: Mapping[str, Any], at: Publica
 
 
 def is_untouched(card: str) -> bool:
-    """Whether nobody wrote in a card since :func:`model_card`, of whatever version, made it."""
+    """Returns True if nobody wrote in a card since :func:`model_card`, of whatever version, made it."""
     match = _MADE.fullmatch(card)
     return match is not None and match[2] == _digest(match[1])
 
@@ -76,9 +76,11 @@ def _digest(text: str) -> str:
 
 
 def card_data(config: Mapping[str, Any], report: Mapping[str, Any], at: Publication = LOCAL) -> ModelCardData:
-    """The metadata of the card; see :func:`model_card`."""
+    """Returns the metadata of the card; see :func:`model_card`."""
     base, domain = config["base"], config.get("domain")
     base_model = at.base_model or base.get("hub_id")
+    # stated explicitly: the Hub guesses the relation for peft's adapters alone
+    relation: dict[str, Any] = {"base_model_relation": "adapter"} if base_model else {}
     after = (report.get("target") or {}).get("after_on") or {}
     results = [
         EvalResult(
@@ -97,8 +99,7 @@ def card_data(config: Mapping[str, Any], report: Mapping[str, Any], at: Publicat
     return ModelCardData(
         license=at.license,
         base_model=base_model,
-        # said outright: the Hub itself guesses it for peft's adapters alone
-        **({"base_model_relation": "adapter"} if base_model else {}),
+        **relation,
         library_name="lvtune",
         pipeline_tag="keypoint-detection",
         tags=list(dict.fromkeys(tags)),
@@ -237,18 +238,18 @@ def _tuning(config: Mapping[str, Any], report: Mapping[str, Any]) -> str:
 
 
 def table(head: list[str], rows: list[list[str]]) -> list[str]:
-    """Lines of a Markdown table; the cells must be escaped already."""
+    """Returns the lines of a Markdown table; the cells must be escaped already."""
     lines = [head, ["---"] * len(head), *rows]
     return [f"| {' | '.join(cells)} |" for cells in lines]
 
 
 def plain_text(text: object) -> str:
-    """Foreign words for Markdown: on one line, with no markup of their own."""
+    """Returns foreign text for Markdown: on one line, its markup escaped."""
     return _MARKUP.sub(r"\\\1", " ".join(str(text).split()))
 
 
 def code(text: object) -> str:
-    """Foreign words for code spans and blocks: on one line, without back ticks and quotes."""
+    """Returns foreign text for code spans and blocks: on one line, without back ticks and quotes."""
     return re.sub(r"[`\"\\]", "'", " ".join(str(text).split()))
 
 

@@ -1,8 +1,8 @@
-"""Hundreds of adapters for one base: loaded when they are first asked for, under a budget of bytes.
+"""Keeps hundreds of adapters for one base: loads each when it is first used, within a budget of bytes.
 
 A server that answers each request with its own domain's adapter cannot keep all of them in memory. The pool knows
 where each lies, loads and attaches it on demand, and detaches the least recently used ones to make room. An adapter
-in use never leaves.
+in use is never detached.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from lvtune.adapters.adapter import Adapter
 from lvtune.bases.base import as_base
-from lvtune.core.context import AUTO, is_single
-from lvtune.core.errors import LvtuneError
+from lvtune.core.context import AUTO
+from lvtune.core.errors import UsageError
 from lvtune.core.registry import suggest
 from lvtune.hub.adapter_loading import load_adapter
 from lvtune.hub.remote import locate
@@ -28,22 +29,23 @@ from lvtune.patcher.automatic import Auto, pictures_of, usual
 from lvtune.storage.adapter_file import read_config
 
 
-def storages(adapter: nn.Module) -> dict[int, int]:
-    """Address to bytes of all memory that an adapter holds: parameters, buffers, embedded sentences."""
+def storages(adapter: Adapter) -> dict[int, int]:
+    """Returns address to bytes of all memory that an adapter holds: parameters, buffers, embedded sentences."""
     tensors: list[Tensor] = [*adapter.parameters(), *adapter.buffers()]
     if adapter.bank is not None:
         tensors += [adapter.bank.tokens, adapter.bank.mask]
-    held = (tensor.untyped_storage() for tensor in tensors)
-    return {storage.data_ptr(): storage.nbytes() for storage in held if storage.nbytes()}
+    found = (tensor.untyped_storage() for tensor in tensors)
+    return {storage.data_ptr(): storage.nbytes() for storage in found if storage.nbytes()}
 
 
-def memory_of(adapters: Sequence[nn.Module]) -> int:
-    """Bytes that adapters hold together; what several share counts once."""
+def memory_of(adapters: Sequence[Adapter]) -> int:
+    """Returns the bytes that adapters hold together; what several share counts once."""
     return sum({address: size for adapter in adapters for address, size in storages(adapter).items()}.values())
 
 
 @dataclass
 class _Loaded:
+    adapter: Adapter
     attachment: Attachment
     storages: dict[int, int]
     users: int = 0
@@ -55,14 +57,14 @@ class AdapterPool:
     >>> pool = lvtune.AdapterPool(base, {"sketch": "adapters/sketch", "oil": "ann/oil@v2"}, budget="64 MB")
     >>> heatmaps = pool(pixel_values, adapters=["sketch", None, "oil"])
 
-    Safe among threads; what is loaded for one is there for all, and the choice of one is not seen by the others.
-    Calls of the base outside the pool are answered as if it were not there: its adapters act where it chooses them.
+    Threads may share it: an adapter is loaded once for all of them, and each chooses for itself. Calls of the base
+    outside the pool are answered without its adapters.
 
     Args:
         base: a base or a plain model.
         sources: name to a folder, a file or ``user/repo@revision``.
         budget: bytes that adapters may hold together, as a number or as ``"64 MB"``; None: no limit. Embedded
-            categories that several share count once. While one is loaded, it is held beside the budget.
+            categories that several share count once. While one is being loaded, it does not count.
 
     Raises:
         LvtuneError: a budget that is no number of bytes.
@@ -76,17 +78,17 @@ class AdapterPool:
         self.sources: dict[str, str | Path] = dict(sources or {})
         self._places: dict[str, Path] = {}
         self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
-        self._held: Counter[int] = Counter()
+        self._counts: Counter[int] = Counter()
         self._bytes = 0
         self._place = (self.base.device, self.base.dtype)
         self._prints: dict[str, str] = {}
-        self._told: dict[str, tuple[dict[str, str], str | None]] = {}
+        self._described: dict[str, tuple[dict[str, str], str | None]] = {}
         self._lock = threading.RLock()
         self._loading: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     @property
     def bytes(self) -> int:
-        """What the loaded adapters hold now."""
+        """Bytes that the loaded adapters hold now."""
         return self._bytes
 
     @property
@@ -96,31 +98,33 @@ class AdapterPool:
             return list(self._loaded)
 
     def add(self, name: str, source: str | Path) -> None:
-        """Makes an adapter known; nothing is loaded yet.
+        """Adds an adapter by name, without loading it.
 
         Raises:
-            LvtuneError: the name stands for another one.
+            UsageError: the name stands for another adapter.
         """
         with self._lock:
             if self.sources.setdefault(name, source) != source:
-                raise LvtuneError(f"a second adapter named '{name}'", f"a name other than {', '.join(self.sources)}",
+                raise UsageError(f"a second adapter named '{name}'", f"a name other than {', '.join(self.sources)}",
                                   "choose another name")  # fmt: skip
 
     @contextmanager
     def use(
         self, adapters: str | Sequence[str | None] | None, *, category: str | Sequence[str | None] | Any | None = ...
     ) -> Iterator[None]:
-        """Selects adapters for the calls inside the block, as :func:`lvtune.use_adapter` does; loads those not there.
+        """Selects adapters for the calls inside the block, as :func:`lvtune.use_adapter` does; loads missing ones.
 
         Raises:
             LvtuneError: an unknown name; an adapter that cannot be loaded; no room beside those in use.
         """
         if adapters == AUTO or callable(adapters):
-            raise LvtuneError("adapters chosen by the looks of pictures that are not there", "the pictures",
-                              "pool(pixel_values, adapters='auto')")  # fmt: skip
-        names = [adapters] if is_single(adapters) else list(adapters)
-        wanted = dict.fromkeys(name for name in names if name is not None)
-        with self._holding(wanted), use_adapter(self.base, adapters, category=category):
+            raise UsageError(
+                "adapters to be chosen by pictures, without pictures", "the pictures",
+                "pool(pixel_values, adapters='auto')",
+            )  # fmt: skip
+        names = [adapters] if adapters is None or isinstance(adapters, str) else list(adapters)
+        wanted = dict.fromkeys([name for name in names if name is not None])
+        with self._using(wanted), use_adapter(self.base, adapters, category=category):
             yield
 
     def __call__(
@@ -129,34 +133,34 @@ class AdapterPool:
         adapters: str | Auto | Sequence[str | None] | None,
         category: str | Sequence[str | None] | Any | None = ...,
     ) -> Tensor | list[Tensor]:
-        """Heatmaps of a batch (B, 3, H, W) -> (B, K, h, w), as the base gives them under these adapters.
+        """Returns the heatmaps of a batch (B, 3, H, W) -> (B, K, h, w), as the base gives them under these adapters.
 
-        ``"auto"``, or a :class:`lvtune.Auto`, chooses among all that the pool knows by what their files tell; of those
-        not loaded yet, the ones chosen alone are loaded.
+        ``"auto"``, or a :class:`lvtune.Auto`, chooses among all that the pool knows by the sentences in their files,
+        and loads only those it chooses.
 
         Raises:
             LvtuneError: what :meth:`use` and :class:`lvtune.Auto` raise.
         """
         if adapters == AUTO or isinstance(adapters, Auto):
-            adapters = self._choose(usual() if adapters == AUTO else adapters, pixel_values)
+            adapters = self._choose(adapters if isinstance(adapters, Auto) else usual(), pixel_values)
         with self.use(adapters, category=category):
             return self.base(pixel_values)
 
     def _choose(self, auto: Auto, pixel_values: Tensor) -> list[str | None]:
         with self._lock:
             names = list(self.sources)
-        said = {name: auto.sentences_of(name, *self._tell(name)) for name in names}
-        return auto.choose(self.base, pictures_of(self.base, pixel_values), said)
+        described = {name: auto.sentences_of(name, *self._describe(name)) for name in names}
+        return auto.choose(self.base, pictures_of(self.base, pixel_values), described)
 
-    def _tell(self, name: str) -> tuple[dict[str, str], str | None]:
-        """Category to sentence of what an adapter reads, and its domain."""
-        if name not in self._told:
+    def _describe(self, name: str) -> tuple[dict[str, str], str | None]:
+        """Returns category to sentence of what an adapter reads, and its domain, from its file's header."""
+        if name not in self._described:
             config = read_config(self._locate(name)) or {}
-            self._told[name] = config.get("prompts") or {}, config.get("domain")
-        return self._told[name]
+            self._described[name] = config.get("prompts") or {}, config.get("domain")
+        return self._described[name]
 
     def close(self) -> None:
-        """Detaches all.
+        """Detaches all adapters.
 
         Raises:
             LvtuneError: some are in use.
@@ -164,32 +168,32 @@ class AdapterPool:
         with self._lock:
             busy = [name for name, one in self._loaded.items() if one.users]
             if busy:
-                raise LvtuneError(f"closing a pool whose {', '.join(busy)} are in use", "nobody using it", "wait")
+                raise UsageError(f"closing a pool whose {', '.join(busy)} are in use", "nobody using it", "wait")
             for name in list(self._loaded):
                 self._drop(name)
 
     @contextmanager
-    def _holding(self, names: Mapping[str, None]) -> Iterator[None]:
-        held: list[_Loaded] = []
+    def _using(self, names: Mapping[str, None]) -> Iterator[None]:
+        used: list[_Loaded] = []
         try:
             for name in names:
-                held.append(self._hold(name))
+                used.append(self._use(name))
             yield
         finally:
             with self._lock:
-                for one in held:
+                for one in used:
                     one.users -= 1
 
-    def _hold(self, name: str) -> _Loaded:
-        """The adapter, loaded if need be, and marked as in use."""
+    def _use(self, name: str) -> _Loaded:
+        """Returns the adapter, loaded if need be, and marked as in use."""
         found = self._take(name)
         if found is not None:
             return found
         if name not in self.sources:
             known = list(self.sources)
-            raise LvtuneError(f"unknown adapter '{name}'", f"one of {', '.join(known) or 'none'}",
+            raise UsageError(f"unknown adapter '{name}'", f"one of {', '.join(known) or 'none'}",
                               suggest(name, known, "add it first: pool.add(name, source)"))  # fmt: skip
-        # who loads holds up those who wait for the same one, and nobody else
+        # a thread that loads holds up those who want the same adapter, and nobody else
         with self._lock:
             loading = self._loading[name]
         with loading:
@@ -199,7 +203,7 @@ class AdapterPool:
     def _take(self, name: str) -> _Loaded | None:
         with self._lock:
             found = self._loaded.get(name)
-            if found is not None and not found.attachment.attached:  # detached behind our back
+            if found is not None and not found.attachment.attached:  # detached by somebody else
                 self._drop(name)
                 found = None
             if found is not None:
@@ -207,8 +211,8 @@ class AdapterPool:
                 self._loaded.move_to_end(name)
             return found
 
-    def _load(self, name: str) -> nn.Module:
-        """From disk; the Hub is asked the first time, and its commit kept to from then on."""
+    def _load(self, name: str) -> Adapter:
+        """Loads from disk; the Hub is asked the first time, and its commit is kept from then on."""
         return load_adapter(self._locate(name), self.base, prints=self._prints)
 
     def _locate(self, name: str) -> Path:
@@ -216,18 +220,19 @@ class AdapterPool:
             self._places[name] = locate(self.sources[name])
         return self._places[name]
 
-    def _put(self, name: str, adapter: nn.Module) -> _Loaded:
-        """Attaches, once there is room."""
-        # what it will hold once attached: in the base's place and precision
+    def _put(self, name: str, adapter: Adapter) -> _Loaded:
+        """Attaches an adapter once there is room."""
+        # as it will be once attached: on the base's device, in its precision
         adapter.to(device=self.base.device, dtype=self.base.dtype)
         own = storages(adapter)
         with self._lock:
             self._recount_moved()
             self._make_room(name, own)
-            one = _Loaded(attach(self.base, adapter, name=name, active=False, full_precision=False), own, users=1)
+            attachment = attach(self.base, adapter, name=name, active=False, full_precision=False)
+            one = _Loaded(adapter, attachment, own, users=1)
             self._loaded[name] = one
             self._bytes += self._new_bytes(own)
-            self._held.update(own.keys())
+            self._counts.update(own.keys())
             return one
 
     def _recount_moved(self) -> None:
@@ -236,15 +241,15 @@ class AdapterPool:
         if place == self._place:
             return
         self._place, self._bytes = place, 0
-        self._held.clear()
+        self._counts.clear()
         for one in self._loaded.values():
-            one.storages = storages(one.attachment.adapter)
+            one.storages = storages(one.adapter)
             self._bytes += self._new_bytes(one.storages)
-            self._held.update(one.storages.keys())
+            self._counts.update(one.storages.keys())
 
     def _new_bytes(self, own: Mapping[int, int]) -> int:
-        """How much more would be held with these."""
-        return sum(size for address, size in own.items() if not self._held[address])
+        """Returns how many more bytes would be held with these."""
+        return sum(size for address, size in own.items() if not self._counts[address])
 
     def _make_room(self, name: str, own: Mapping[int, int]) -> None:
         if self.budget is None:
@@ -254,7 +259,7 @@ class AdapterPool:
             other = next(idle, None)
             if other is None:
                 busy = [f"'{other}'" for other in self._loaded]
-                raise LvtuneError(
+                raise UsageError(
                     f"adapter '{name}' of {self._new_bytes(own):,} bytes"
                     + (f" beside {', '.join(busy)}, which are in use with {self._bytes:,}" if busy else ""),
                     f"at most {self.budget:,} bytes together", "raise the budget, or use fewer at a time",
@@ -264,8 +269,8 @@ class AdapterPool:
     def _drop(self, name: str) -> None:
         one = self._loaded.pop(name)
         one.attachment.detach()
-        self._held.subtract(one.storages.keys())
-        self._held += Counter()  # forgets what nobody holds
+        self._counts.subtract(one.storages.keys())
+        self._counts += Counter()  # forgets what nobody holds
         self._bytes -= self._new_bytes(one.storages)
 
 
@@ -273,7 +278,7 @@ _UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "m
 
 
 def read_bytes(text: int | str) -> int:
-    """A number of bytes from ``67108864``, ``"64 MB"`` or ``"1.5 GiB"``.
+    """Returns a number of bytes from ``67108864``, ``"64 MB"`` or ``"1.5 GiB"``.
 
     Raises:
         LvtuneError: neither.
@@ -284,4 +289,4 @@ def read_bytes(text: int | str) -> int:
     try:
         return int(float(digits) * _UNITS[unit])
     except (KeyError, ValueError, OverflowError):
-        raise LvtuneError(f"a budget of '{text}'", "bytes, such as 64 MB or 2 GiB", "mend budget") from None
+        raise UsageError(f"a budget of '{text}'", "bytes, such as 64 MB or 2 GiB", "correct budget") from None

@@ -104,7 +104,7 @@ def push_adapter(
 
 def _pushed(parcel: Parcel, address: Address, commit: str, url: str) -> Pushed:
     """Returns the facts for whoever pushed a parcel."""
-    base_model = parcel.card.data.base_model
+    base_model = parcel.card.data.to_dict().get("base_model")
     return Pushed(address.repo, commit, url, address.revision, base_model, tuple(parcel.files), str(parcel.card))
 
 
