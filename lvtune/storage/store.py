@@ -178,7 +178,7 @@ class Plan:
             with torch.device("meta"):
                 adapter = self._make(empty_copy(view))
                 return {name: tuple(value.shape) for name, value in adapter.tensors().items()}
-        except NotImplementedError:
+        except RuntimeError:  # torch's, of a tensor without data; NotImplementedError is one of them
             return None
 
     def _make(self, view: Base) -> Adapter:
