@@ -1,10 +1,10 @@
-"""Any of peft's tuners as a method of ours; the names are in :mod:`lvtune.adapters.peft_tuners`.
+"""Makes any of peft's tuners a method; their names are in :mod:`lvtune.adapters.peft_tuners`.
 
-Source: https://github.com/huggingface/peft. peft's own injection runs on a copy of the base. Of that, the adapter keeps
-peft's layers (without the layers of the base that they wrap) and the tree of names by which peft saves and loads; the
-rest of the copy is let go. Attaching lets each of peft's layers stand in for the forward of the base's layer at its
-place, so that no module, class or tensor of the base is replaced, and everything that holds for native methods
-(detaching in any order, one adapter per sample, threads) holds here.
+Source: https://github.com/huggingface/peft. peft's own injection runs on a copy of the base. The adapter keeps peft's
+layers (without the layers of the base that they wrap) and the tree of names by which peft saves and loads; the rest of
+the copy is dropped. While attached, each of peft's layers replaces the forward of the base's layer at its place. No
+module, class or tensor of the base is replaced, so that everything that holds for native methods (detaching in any
+order, one adapter per sample, threads) holds here.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PEFT_ERRORS = (
 
 
 class PeftAdapter(Adapter):
-    """peft's layers, ready to stand in for the base's, and by default a trained predictor."""
+    """peft's layers, which replace the forward of the base's, and by default a trained predictor."""
 
     needs_storage = True  # several tuners compute from the base's weights when they are made
 
@@ -73,11 +73,11 @@ class PeftAdapter(Adapter):
         self._tree = (model,)
 
     def find_tuner(self, config: PeftOptions) -> Tuner:
-        """The tuner that the method is named after."""
+        """Returns the tuner that the method is named after."""
         return self.tuner
 
     def changes(self, base: Base) -> Iterator[Change]:
-        """peft's layers and trained copies in place of the base's modules."""
+        """Yields peft's layers and trained copies in place of the base's modules."""
         modules = {name.replace("_orig_mod.", ""): module for name, module in base.model.named_modules()}
         for key, layer in self.layers.items():
             module = modules[key.replace("/", ".")]
@@ -89,20 +89,20 @@ class PeftAdapter(Adapter):
             yield replaced(modules[key.replace("/", ".")], module)
 
     def tensors(self) -> dict[str, Tensor]:
-        """In peft's names, as ``PeftModel.save_pretrained`` writes them."""
+        """Returns the tensors by peft's names, as ``PeftModel.save_pretrained`` writes them."""
         from peft import get_peft_model_state_dict
 
         found = get_peft_model_state_dict(self._tree[0], save_embedding_layers=False)
         return {name: value.detach() for name, value in found.items()}
 
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """From peft's names."""
+        """Loads tensors by peft's names."""
         from peft import set_peft_model_state_dict
 
         set_peft_model_state_dict(self._tree[0], dict(tensors))
 
     def peft_config(self, base: Base) -> dict[str, Any]:
-        """``adapter_config.json``."""
+        """Returns the content of ``adapter_config.json``."""
         name = base.spec.hub_id or base.name
         return {**self._peft_config, "base_model_name_or_path": name, "inference_mode": True}
 
@@ -130,7 +130,7 @@ def inject(method: str, config: PeftConfig, base: Base) -> PeftModel:
 
 
 def parts_of(model: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Name in the base to peft's layer there, and name to the wrapper of a module that is tuned whole."""
+    """Returns name in the base to peft's layer there, and name to the wrapper of a module that is tuned whole."""
     from peft.tuners.tuners_utils import BaseTunerLayer
     from peft.utils import ModulesToSaveWrapper
 
@@ -158,7 +158,7 @@ def _check_base_untouched(method: str, model: PeftModel, base: Base) -> None:
 
 
 def _prune(module: Any, keep: set[nn.Module]) -> bool:
-    """Leaves of a tree of modules what leads to those in ``keep``; whether anything does."""
+    """Removes from a tree of modules what does not lead to those in ``keep``; returns True if anything does."""
     if module in keep:
         return True
     for name, child in list(module._modules.items()):
@@ -170,7 +170,7 @@ def _prune(module: Any, keep: set[nn.Module]) -> bool:
 
 
 def _wrapping(layer: nn.Module, module: Any) -> Callable[..., Any]:
-    """peft's layer around the base's ``module``, for one attachment."""
+    """Returns peft's layer around the base's ``module``, for one attachment."""
     plain = _bare(module)
     view = copy.copy(layer)  # shares peft's weights with the adapter, but not the module that it wraps
     # peft's weights may be float32 over a base of another type
@@ -186,12 +186,12 @@ def _wrapping(layer: nn.Module, module: Any) -> Callable[..., Any]:
 
 
 def _dtype_of(module: Any) -> torch.dtype:
-    """The floating type of a layer's weights; float32 where it has none of a floating type."""
+    """Returns the floating type of a layer's weights; float32 where it has none of a floating type."""
     return next((v.dtype for v in module.parameters() if v.is_floating_point()), torch.float32)
 
 
 def _bare(module: Any) -> nn.Module:
-    """The base's module without what is hooked to it."""
+    """Returns the base's module without its hooks."""
     plain = copy.copy(module)  # shares the dicts of weights and buffers, so it follows the base to another device
     plain.__dict__.pop("forward", None)  # the patcher's: it would lead back here
     for name in [name for name in vars(plain) if name.endswith("_hooks")]:
@@ -207,7 +207,7 @@ def _has_merge(layer: nn.Module) -> bool:
 
 
 def _merging(method: str, layer: nn.Module, module: Any) -> Fold:
-    """peft's own merge, into a copy of the base's ``module``."""
+    """Returns peft's own merge, into a copy of the base's ``module``."""
 
     def fold(own: Mapping[str, Tensor], category: str | None) -> dict[str, Tensor]:
         plain = copy.deepcopy(_bare(module))

@@ -1,4 +1,4 @@
-"""Configs of peft: ours on top of them, presets of each tuner, where it goes in a base, and values from text."""
+"""Makes peft's configs from our options: presets of each tuner, the layers it goes to, values from text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lvtune.adapters.peft_allowed import check_tuner, check_values, kept_options
 from lvtune.adapters.peft_names import plain, resolve_names
 from lvtune.bases.base import Base
 from lvtune.config.coerce import coerce, describe
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 from lvtune.core.registry import suggest
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class PeftOptions:
 def make_peft_config(
     method: str, tuner: Tuner, config: PeftOptions, base: Base, predictor: str | None
 ) -> tuple[PeftConfig, list[str] | None]:
-    """peft's config and the names of the layers that it is to change; None for these where the user names them.
+    """Returns peft's config and the names of the layers that it is to change; None where the user names them.
 
     Args:
         method: for errors.
@@ -83,7 +83,7 @@ def make_peft_config(
         targets = _names(method, base, parts)
         values = _preset(tuner, base, parts) | {"target_modules": targets} | values
     elif config.targets is not None:
-        raise LvtuneError("targets and options.target_modules", "one of the two", "leave --method.targets out")
+        raise UsageError("targets and options.target_modules", "one of the two", "leave --method.targets out")
     values |= _sugar(method, cls, config)
     values = typed(cls, values)
     check_values(tuner.peft_type, values)
@@ -98,9 +98,9 @@ def make_peft_config(
 
 
 def _names(method: str, base: Base, parts: tuple[str, ...]) -> list[str]:
-    """Full names of these parts of all blocks, found by identity: no layer elsewhere can be meant by accident."""
+    """Returns the full names of these parts of all blocks, found by identity, so that no other layer is meant."""
     if not 0 < len(parts) == len(set(parts) & set(BLOCK_LAYERS)):
-        raise LvtuneError(
+        raise UsageError(
             f"{method} on targets '{','.join(parts)}'", f"some of {', '.join(BLOCK_LAYERS)}, each once",
             "set --method.targets query,value",
         )  # fmt: skip
@@ -119,7 +119,7 @@ def _preset(tuner: Tuner, base: Base, parts: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _sugar(method: str, cls: type, config: PeftOptions) -> dict[str, Any]:
-    """``r`` and ``alpha`` under the names that the tuner has for them."""
+    """Returns ``r`` and ``alpha`` under the names that the tuner has for them."""
     known = [f.name for f in fields(cls)]
     found = {
         "r": next((name for name in known if name == "r"), None),
@@ -128,7 +128,7 @@ def _sugar(method: str, cls: type, config: PeftOptions) -> dict[str, Any]:
     given = {name: value for name in found if (value := getattr(config, name)) is not None}
     for name in given:
         if found[name] is None:
-            raise LvtuneError(f"{name} for {method}, which has none", "options that it has", f"remove --method.{name}")
+            raise UsageError(f"{name} for {method}, which has none", "options that it has", f"remove --method.{name}")
     return {str(found[name]): value for name, value in given.items()}
 
 
@@ -149,14 +149,14 @@ def options_of(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def as_json(config: PeftConfig) -> dict[str, Any]:
-    """A config as peft writes it."""
+    """Returns a config as peft writes it."""
     found = {name: sorted(value) if isinstance(value, set) else value for name, value in config.to_dict().items()}
     try:
         return json.loads(json.dumps(found))
     except TypeError as error:
-        raise LvtuneError(
+        raise UsageError(
             f"options of peft that cannot be saved ({error})", "words, numbers, true, false, lists and tables",
-            "mend --method.options",
+            "correct --method.options",
         ) from error  # fmt: skip
 
 
@@ -170,13 +170,13 @@ def quiet() -> Iterator[None]:
 
 
 def line_of(error: BaseException) -> str:
-    """What an error says, in one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """Returns the text of an error in one line."""
+    return " ".join(str(error)[:2000].split())[:400] or type(error).__name__
 
 
-def refused(method: str, what: str) -> LvtuneError:
-    """The error of a method whose options peft cannot follow, or not without touching the base."""
-    return LvtuneError(
+def refused(method: str, what: str) -> UsageError:
+    """Returns the error of a method whose options peft cannot follow without touching the base."""
+    return UsageError(
         f"{method}: peft {what}", "options that fit the base's layers and leave its own weights as they are",
         "change --method.options or --method.targets",
     )  # fmt: skip
@@ -199,14 +199,14 @@ def config_class(name: str) -> type:
 
 
 def bookkeeping() -> set[str]:
-    """Fields of every config of peft that say nothing of the tuner itself."""
+    """Returns the fields of every config of peft that say nothing of the tuner itself."""
     from peft import PeftConfig
 
     return {field.name for field in fields(PeftConfig)} | {"runtime_config"}
 
 
 def typed(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """``values`` for the fields of ``cls``; text, as a command line gives it, becomes what the field holds.
+    """Returns ``values`` for the fields of ``cls``; text from a command line becomes what the field holds.
 
     Raises:
         LvtuneError: a field that ``cls`` does not have, or text that is no value of it.
@@ -218,7 +218,7 @@ def typed(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _value(cls: type, known: list[str], name: str, value: Any, hint: Any) -> Any:
     if name not in known:
-        raise LvtuneError(
+        raise UsageError(
             f"unknown option 'method.options.{name}'", f"fields of peft's {cls.__name__}: {', '.join(known)}",
             suggest(name, known, "remove it, or upgrade peft"),
         )  # fmt: skip
@@ -236,4 +236,4 @@ def _value(cls: type, known: list[str], name: str, value: Any, hint: Any) -> Any
     try:
         return coerce(value, hint)
     except ValueError:
-        raise LvtuneError(f"method.options.{name} = {value}", describe(hint), f"give {describe(hint)}") from None
+        raise UsageError(f"method.options.{name} = {value}", describe(hint), f"give {describe(hint)}") from None

@@ -1,6 +1,6 @@
-"""peft's tuners by name: those that leave the base's answer exactly as it is until they are tuned.
+"""Registers peft's tuners by name: those that leave the base's answer exactly as it is until they are tuned.
 
-Any other is reached as ``peft`` with ``tuner`` and ``options`` of peft's own config. LoRA is native (``lora``).
+The others are reached as ``peft`` with ``tuner`` and ``options`` of peft's own config. LoRA is native (``lora``).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lvtune.adapters.peft_options import PeftOptions, Tuner
 
 
 def _divisor(at_most: int) -> Any:
-    """The largest divisor of a width up to a limit."""
+    """Returns a function from a width to its largest divisor up to a limit."""
     return lambda width: max(n for n in range(1, at_most + 1) if width % n == 0)
 
 
@@ -133,6 +133,6 @@ class AnyTuner(PeftAdapter):
     defaults = {"lr": 2e-3, "weight_decay": 0.0}  # noqa: RUF012
 
     def find_tuner(self, config: AnyTunerOptions) -> Tuner:
-        """By name; one of ours brings its presets."""
+        """Returns the tuner by name; one of ours brings its presets."""
         known = TUNERS.get(config.tuner.lower())
         return known[0] if known is not None else Tuner(config.tuner.upper())
