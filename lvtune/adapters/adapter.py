@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lvtune.adapters.building import Predictor
 from lvtune.adapters.summing import exact_only, no_sum, sum_of_linear
 from lvtune.bases.attachable import Attachable
-from lvtune.core.errors import UsageError
+from lvtune.core.errors import LvtuneError, UsageError
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base

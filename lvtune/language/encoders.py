@@ -14,12 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
-<<<<<<< HEAD
-from lvtune.core.errors import LvtuneError
-from lvtune.core.hub_limits import hub_limits
-=======
 from lvtune.core.errors import NetworkError, UsageError
->>>>>>> main
+from lvtune.core.hub_limits import hub_limits
 from lvtune.core.network import why_unreachable
 from lvtune.core.registry import Registry
 
