@@ -130,18 +130,14 @@ class Adapter(Attachable):
         """
         return None
 
-    def take_over(self, start: Adapter, base: Base) -> None:
-        """Takes over what another adapter was tuned to (a warm start).
+    def start_misfit(self, start: Adapter) -> LvtuneError | None:
+        """Returns why tuning cannot begin at another adapter; None where it can.
 
         Args:
-            start: of the same method and shapes, unless the method can read others too.
-            base: the base of both.
-
-        Raises:
-            UsageError: it does not fit; nothing was taken over.
+            start: for the same base.
         """
         if type(start) is not type(self):
-            raise UsageError(
+            return UsageError(
                 f"a start of method {start.method} for {self.method}", f"an adapter of {self.method}",
                 f"choose --method {start.method}, or give --start none",
             )  # fmt: skip
@@ -149,11 +145,26 @@ class Adapter(Attachable):
         for name in sorted(own.keys() | theirs.keys()):
             sizes = [tuple(t[name].shape) if name in t else "not there" for t in (theirs, own)]
             if sizes[0] != sizes[1]:
-                raise UsageError(
+                return UsageError(
                     f"a start whose {name} is {sizes[0]}", f"{sizes[1]}, as the options of {self.method} have it",
                     "give the options that the start was tuned with, or --start none",
                 )  # fmt: skip
-        self.load_tensors(theirs)
+        return None
+
+    def take_over(self, start: Adapter, base: Base) -> None:
+        """Takes over what another adapter for ``base`` was tuned to, as where the tuning begins.
+
+        Args:
+            start: of the same method and shapes, unless the method can read others too.
+            base: of both.
+
+        Raises:
+            LvtuneError: it does not fit, see :meth:`start_misfit`; nothing was taken over.
+        """
+        misfit = self.start_misfit(start)
+        if misfit is not None:
+            raise misfit
+        self.load_tensors(start.tensors())
 
     def peft_config(self, base: Base) -> dict[str, Any] | None:
         """Returns ``adapter_config.json`` for peft, where peft can load the tensors; else None."""

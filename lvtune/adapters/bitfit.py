@@ -43,7 +43,7 @@ class BitFit(Adapter):
         sites = self._sites(base)
         self.shifts = nn.ParameterDict({key: nn.Parameter(torch.zeros(len(m.bias))) for key, m in sites})
 
-    def _sites(self, base: Base) -> Iterator[tuple[str, nn.Module]]:
+    def _sites(self, base: Base) -> Iterator[tuple[str, Any]]:
         kinds = _KINDS if self.config.norms else _KINDS[:3]
         return ((key, module) for key, module in modules_by_key(base, kinds) if module.bias is not None)
 

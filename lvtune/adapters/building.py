@@ -31,7 +31,7 @@ def make_predictor(base: Base, skeleton: Skeleton) -> nn.Conv2d:
     same = skeleton.keypoints == base.skeleton.keypoints
     rows = [i if same else known.get(name) for i, name in enumerate(skeleton.keypoints)]
     # a new module, since a copy of the old one would carry the hooks of adapters that are attached
-    new = nn.utils.skip_init(
+    new: Any = nn.utils.skip_init(
         Predictor, old.in_channels, len(rows), old.kernel_size, stride=old.stride, padding=old.padding,
         bias=old.bias is not None, device=old.weight.device, dtype=base.adapter_dtype,
     )  # fmt: skip
@@ -119,7 +119,7 @@ BLOCK_LAYERS = ("norm", "query", "key", "value", "out", "norm2", "fc1", "fc2")
 """The layers of a block, first to last."""
 
 
-def layers_of_blocks(method: str, base: Base, parts: Iterable[str]) -> list[nn.Module]:
+def layers_of_blocks(method: str, base: Base, parts: Iterable[str]) -> list[Any]:
     """These parts of all blocks, block by block; a matrix that several parts share comes once.
 
     Args:
@@ -144,7 +144,7 @@ def name_of(base: Base, module: Any) -> str:
     return name.replace("_orig_mod.", "")
 
 
-def modules_by_key(base: Base, kinds: tuple[type, ...]) -> Iterator[tuple[str, nn.Module]]:
+def modules_by_key(base: Base, kinds: tuple[type, ...]) -> Iterator[tuple[str, Any]]:
     """The base's modules of these classes under keys that a ``ModuleDict`` accepts (dots become slashes).
 
     Layers that do more than their class (a normalisation with an activation inside) are left out.
@@ -155,6 +155,6 @@ def modules_by_key(base: Base, kinds: tuple[type, ...]) -> Iterator[tuple[str, n
             yield name.replace("_orig_mod.", "").replace(".", "/"), module
 
 
-def layer_scale(layer: int, layers: int, decay: float) -> float:
+def layer_scale(layer: int, layers: int, decay: float | None) -> float:
     """Layer-wise decay ``decay^(layers + 1 - layer)``: embeddings 0, block i is i + 1, head is layers + 1."""
-    return decay ** (layers + 1 - layer)
+    return 1.0 if decay is None else decay ** (layers + 1 - layer)

@@ -187,7 +187,8 @@ def _finished(
         {"method": a.method, "domain": a.domain, "weight": w, "tensors_sha256": hash_tensors(a.tensors().items())}
         for a, w in zip(adapters, weights, strict=True)
     ]
-    result.saved_with = {"training": {"combination": {"kind": kind, "of": made_of}}}
+    made: Any = result
+    made.saved_with = {"training": {"combination": {"kind": kind, "of": made_of}}}
     return adopt(result, view, domains.pop() if len(domains) == 1 else None, adapters[0].skeleton).eval()
 
 
@@ -199,7 +200,7 @@ def _common_base(parts: Sequence[Any], adapters: Sequence[Any], base: nn.Module 
     """
     if not parts:
         raise LvtuneError("no adapter", "one or more", "give a list of adapters")
-    known = [base_of(adapter) for adapter in adapters]
+    known: list[Any] = [base_of(adapter) for adapter in adapters]
     if base is None and None in known:
         raise LvtuneError("adapters whose base is gone", "the base they were made for", "add base=...")
     view = as_base(base) if base is not None else known[0]
@@ -270,7 +271,7 @@ def check_all_act(adapter: Stack, base: Base) -> None:
 
 
 def _acting(lists: Sequence[Sequence[Change]], twin: Base, pixels: Tensor) -> set[tuple[int, int]]:
-    watched = _Watched(lists)
+    watched: Any = _Watched(lists)
     with torch.no_grad(), attach(twin, watched, "watched"):
         outputs_of(twin, pixels)
     return watched.seen

@@ -26,7 +26,7 @@ from lvtune.adapters.building import (
 from lvtune.adapters.method_registry import register_method
 from lvtune.bases.base import Base
 from lvtune.bases.changes import Change
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import LvtuneError, UsageError
 from lvtune.data.skeletons import Skeleton
 
 if TYPE_CHECKING:
@@ -80,6 +80,17 @@ class Full(Adapter):
         depth = self._depths.get(name.removeprefix("encoder."), self.layers + 1)
         return layer_scale(depth, self.layers, options.layer_decay)
 
+    def start_misfit(self, start: Adapter) -> LvtuneError | None:
+        """Returns why tuning cannot begin at another adapter; any method for the same key points can be merged."""
+        if isinstance(start, Full):
+            return super().start_misfit(start)
+        if start.skeleton.keypoints != self.skeleton.keypoints:
+            return UsageError(
+                f"a start that predicts {len(start.skeleton.keypoints)} other key points",
+                f"{self.skeleton.name or 'these'} ({len(self.skeleton.keypoints)})", "give --start none",
+            )  # fmt: skip
+        return None
+
     def take_over(self, start: Any, base: Base) -> None:
         """The base with ``start``, of any method that can be merged, written into the copy."""
         if isinstance(start, Full):
@@ -87,11 +98,9 @@ class Full(Adapter):
             return
         from lvtune.patcher.merging import merge
 
-        if start.skeleton.keypoints != self.skeleton.keypoints:
-            raise LvtuneError(
-                f"a start that predicts {len(start.skeleton.keypoints)} other key points",
-                f"{self.skeleton.name or 'these'} ({len(self.skeleton.keypoints)})", "give --start none",
-            )  # fmt: skip
+        misfit = self.start_misfit(start)
+        if misfit is not None:
+            raise misfit
         merged = merge(base, start).base
         copies = [(self.encoder, merged.encoder), (self.head, merged.head)]
         for copy, module in [*copies, *zip(self.tail, merged.tail, strict=True)]:

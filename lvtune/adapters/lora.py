@@ -90,7 +90,7 @@ class Lora(Adapter):
         self.predictor = own_predictor("lora", base, skeleton, config.predictor)
         self._predictor_name = name_of(base, base.predictor)
 
-    def _sites(self, base: Base) -> Iterator[tuple[str, nn.Module]]:
+    def _sites(self, base: Base) -> Iterator[tuple[str, Any]]:
         for module in layers_of_blocks("lora", base, self.config.targets):
             yield sys.intern(name_of(base, module).replace(".", "/")), module
 

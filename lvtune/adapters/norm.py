@@ -42,6 +42,8 @@ class Shift(nn.Module):
 class Norm(Adapter):
     """Scale and shift of LayerNorm and BatchNorm."""
 
+    shifts: Any
+
     Config = NormConfig
     linear = True
     defaults: ClassVar[dict[str, Any]] = {"lr": 2e-3, "weight_decay": 0.0}
@@ -51,7 +53,7 @@ class Norm(Adapter):
         self.config = config
         self.shifts = nn.ModuleDict({key: Shift(len(module.weight)) for key, module in self._sites(base)})
 
-    def _sites(self, base: Base) -> Iterator[tuple[str, nn.Module]]:
+    def _sites(self, base: Base) -> Iterator[tuple[str, Any]]:
         return norms_of(base, self.config.batchnorm)
 
     def changes(self, base: Base) -> Iterator[Change]:
@@ -61,7 +63,7 @@ class Norm(Adapter):
             yield AddToOutput(module, norm_delta(module, shift), fold=_fold(shift))
 
 
-def norms_of(base: Base, batchnorm: bool = True) -> Iterator[tuple[str, nn.Module]]:
+def norms_of(base: Base, batchnorm: bool = True) -> Iterator[tuple[str, Any]]:
     """The normalisations of a base under keys for a ``ModuleDict``; ``batchnorm``: the head's too."""
     return modules_by_key(base, (nn.LayerNorm, nn.BatchNorm2d) if batchnorm else (nn.LayerNorm,))
 
@@ -78,7 +80,8 @@ def norm_delta(module: Any, shift: Shift) -> Callable[[Tensor], Tensor]:
         raise TypeError(f"{type(module).__name__} is neither LayerNorm nor BatchNorm2d")
 
     def delta(x: Tensor) -> Tensor:
-        mean, var = (value.to(shift.weight.dtype) for value in (module.running_mean, module.running_var))
+        kept: Any = (module.running_mean, module.running_var)
+        mean, var = (value.to(shift.weight.dtype) for value in kept)
         return F.batch_norm(x, mean, var, shift.weight, shift.bias, training=False, eps=module.eps)
 
     return delta

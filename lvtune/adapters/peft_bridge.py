@@ -62,7 +62,8 @@ class PeftAdapter(Adapter):
             raise refused(self.method, f"goes to {', '.join(sorted(set(layers) ^ set(targets)))}, against its targets")
         _check_base_untouched(self.method, model, base)
         if place is not None:
-            saved[place].modules_to_save["default"] = predictor
+            kept: Any = saved[place]
+            kept.modules_to_save["default"] = predictor
         for layer in layers.values():
             layer._modules.pop("base_layer")
         self.layers = _by_key(layers)
@@ -128,7 +129,7 @@ def inject(method: str, config: PeftConfig, base: Base) -> PeftModel:
         raise refused(method, f"says: {line_of(error)}") from error
 
 
-def parts_of(model: PeftModel) -> tuple[dict[str, nn.Module], dict[str, nn.Module]]:
+def parts_of(model: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Name in the base to peft's layer there, and name to the wrapper of a module that is tuned whole."""
     from peft.tuners.tuners_utils import BaseTunerLayer
     from peft.utils import ModulesToSaveWrapper
@@ -209,7 +210,8 @@ def _merging(method: str, layer: nn.Module, module: Any) -> Fold:
     """peft's own merge, into a copy of the base's ``module``."""
 
     def fold(own: Mapping[str, Tensor], category: str | None) -> dict[str, Tensor]:
-        plain, alone = copy.deepcopy(_bare(module)), copy.deepcopy(layer)
+        plain = copy.deepcopy(_bare(module))
+        alone: Any = copy.deepcopy(layer)
         plain.to(next(iter(own.values())).dtype).load_state_dict(own)
         alone.__dict__["base_layer"] = plain
         try:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import typing
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -128,7 +129,7 @@ def _sugar(method: str, cls: type, config: PeftOptions) -> dict[str, Any]:
     for name in given:
         if found[name] is None:
             raise LvtuneError(f"{name} for {method}, which has none", "options that it has", f"remove --method.{name}")
-    return {found[name]: value for name, value in given.items()}
+    return {str(found[name]): value for name, value in given.items()}
 
 
 def options_of(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,13 +160,13 @@ def as_json(config: PeftConfig) -> dict[str, Any]:
         ) from error  # fmt: skip
 
 
-class quiet(warnings.catch_warnings):
-    """Without the warnings that a user of peft can do nothing about."""
-
-    def __enter__(self) -> None:
-        super().__enter__()
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Hides the warnings that a user of peft can do nothing about."""
+    with warnings.catch_warnings():
         for message in NOISE:
             warnings.filterwarnings("ignore", message=message)
+        yield
 
 
 def line_of(error: BaseException) -> str:

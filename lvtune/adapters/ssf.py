@@ -46,6 +46,8 @@ class _Affine(nn.Module):
 class SSF(Adapter):
     """A scale and a shift behind each layer of the blocks and, by default, a trained predictor."""
 
+    affines: Any
+
     Config = SSFConfig
     linear = True
     trains_predictor = True
@@ -57,7 +59,7 @@ class SSF(Adapter):
         self.affines = nn.ModuleDict({key: _Affine(len(module.weight)) for key, module in self._sites(base)})
         self.predictor = own_predictor("ssf", base, skeleton, config.predictor)
 
-    def _sites(self, base: Base) -> Iterator[tuple[str, nn.Module]]:
+    def _sites(self, base: Base) -> Iterator[tuple[str, Any]]:
         for module in (*layers_of_blocks("ssf", base, BLOCK_LAYERS), base.final_norm):
             yield name_of(base, module).replace(".", "/"), module
 

@@ -81,6 +81,8 @@ class StackConfig:
 class Stack(Adapter):
     """Members of several methods, applied in their order."""
 
+    members: Any
+
     Config = StackConfig
     trains_predictor = True
     reads_language = True
@@ -189,10 +191,11 @@ def _folded(changes: Sequence[AddToOutput | ReplaceForward]) -> Fold | None:
         return None
 
     def fold(own: Mapping[str, Tensor], category: str | None) -> dict[str, Tensor]:
-        own = dict(own)
+        folded: Any = dict(own)
         for change in changes:
-            own |= change.fold(own, category)
-        return own
+            fold_one: Any = change.fold
+            folded |= fold_one(folded, category)
+        return folded
 
     return fold
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lvtune.core.errors import LvtuneError
+from lvtune.core.snapshot import snapshot
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
@@ -41,7 +42,7 @@ def linear_sum(several: Sequence[Tensors], weights: Sequence[float], origin: Ten
             found[name] = several[0][name].clone()
             continue
         terms = [w * tensors[name].float().to(start.device) for w, tensors in zip(weights, several, strict=True)]
-        total = sum(terms) if abs(rest) < 1e-12 else sum(terms) + rest * start.float()
+        total: Any = sum(terms) if abs(rest) < 1e-12 else sum(terms) + rest * start.float()
         if name.endswith("running_var") and (total < 0).any():
             raise LvtuneError(
                 f"a sum in which the variances {name} of a BatchNorm come out negative", "statistics that a sum leaves "
@@ -73,7 +74,7 @@ def fresh(like: Any, config: Any, base: Base) -> Any:
 def sum_predictors(predictors: Sequence[nn.Module | None], weights: Sequence[float], into: nn.Module | None) -> None:
     """Writes the sum of predictors into a fresh one; None: the base's own, which the fresh one is a copy of."""
     if into is not None:
-        origin = {name: value.clone() for name, value in into.state_dict().items()}
+        origin = snapshot(into)
         several = [origin if one is None else one.state_dict() for one in predictors]
         into.load_state_dict(linear_sum(several, weights, origin))
 

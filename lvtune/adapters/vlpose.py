@@ -96,6 +96,10 @@ class VLPoseConfig:
 class VLPose(Adapter):
     """Visual prompts, relation matcher, injecting decoder and a trained predictor."""
 
+    following: Any
+
+    prompt_gates: Any
+
     Config = VLPoseConfig
     trains_predictor = True
     reads_language = True
@@ -116,8 +120,10 @@ class VLPose(Adapter):
         skeleton: Skeleton | None = None,
     ) -> None:
         super().__init__()
-        decoder, matcher = DECODERS.get(config.decoder), MATCHERS.get(config.matcher)
+        decoder: Any = DECODERS.get(config.decoder)
+        matcher = MATCHERS.get(config.matcher)
         self.config, self.bank = config, _needed(bank) if decoder.reads_relation else None
+        said: Any = self.bank
         self.width = width = base.width
         if width % config.heads:
             raise LvtuneError(
@@ -125,7 +131,7 @@ class VLPose(Adapter):
             )
         self._make_visual_prompts(base)
         if self.bank is not None:
-            self.text_proj = nn.Identity() if bank.dim == width else nn.Linear(bank.dim, width)
+            self.text_proj = nn.Identity() if said.dim == width else nn.Linear(said.dim, width)
             self.matcher = matcher(width, config.heads, config.dropout)
             self.join = Join(width) if self.matcher.doubles else None
         self.decoder = decoder(base.stages, width, config.zero_init)
@@ -134,9 +140,9 @@ class VLPose(Adapter):
         if self.bank is None:
             return
         # not persistent: the bank is saved beside the adapter's own tensors, and they are the bank's own
-        self.register_buffer("text_tokens", bank.tokens.float(), persistent=False)  # (C, T, text_dim)
-        self.register_buffer("text_mask", bank.mask, persistent=False)  # (C, T)
-        mean = cached_tensor(bank, _mean_tokens) if len(bank.tokens) > _PROJECTED_AT_ONCE else None
+        self.register_buffer("text_tokens", said.tokens.float(), persistent=False)  # (C, T, text_dim)
+        self.register_buffer("text_mask", said.mask, persistent=False)  # (C, T)
+        mean = cached_tensor(said, _mean_tokens) if len(said.tokens) > _PROJECTED_AT_ONCE else None
         self.register_buffer("text_mean", mean, persistent=False)  # (T, text_dim)
 
     def _make_visual_prompts(self, base: Base) -> None:

@@ -44,7 +44,8 @@ class Join(nn.Conv2d):
         with torch.no_grad():
             self.weight.zero_()
             self.weight[:, width:, 0, 0].fill_diagonal_(1)
-            self.bias.zero_()
+            if self.bias is not None:
+                self.bias.zero_()
 
 
 class Decoder(nn.Module):

@@ -97,6 +97,8 @@ class _Beside:
 class VLPoseLight(Adapter):
     """Low-rank differences weighed by the sentence, and a trained predictor."""
 
+    U: Any
+
     Config = VLPoseLightConfig
     trains_predictor = True
     reads_language = True
@@ -123,7 +125,8 @@ class VLPoseLight(Adapter):
                 'create_adapter("vlpose-light", base, domain="demo-art"), or language=0',
             )  # fmt: skip
         self.config, self.bank = config, bank if config.language else None
-        if self.bank is not None and bank.is_redrawn:
+        said: Any = self.bank
+        if said is not None and said.is_redrawn:
             raise LvtuneError(
                 "vlpose-light with tokens that are drawn anew at each call", "sentences, or fixed random tokens",
                 "set --language.mode random, or choose --method vlpose",
@@ -137,10 +140,10 @@ class VLPoseLight(Adapter):
         self.U = nn.Parameter(torch.zeros(len(self.A), config.r, config.language)) if config.language else None
         self.scale = config.alpha / config.r
         self.predictor = make_predictor(base, skeleton or base.skeleton)
-        if self.bank is not None:
-            self.text_proj = nn.Linear(bank.dim, config.language, bias=False)
+        if said is not None:
+            self.text_proj = nn.Linear(said.dim, config.language, bias=False)
             # not persistent: made of the bank, which is saved beside the adapter's own tensors
-            self.register_buffer("sentences", cached_tensor(bank, _distinct), persistent=False)  # (C + 1, text_dim)
+            self.register_buffer("sentences", cached_tensor(said, _distinct), persistent=False)  # (C + 1, text_dim)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> VLPoseLight:
         """Moves and casts; the sentences stay one copy for all adapters that read them."""
@@ -173,6 +176,11 @@ class VLPoseLight(Adapter):
         with torch.no_grad():
             for name, own in self.tensors().items():
                 own.copy_(tensors[name])
+
+    def start_misfit(self, start: Adapter) -> LvtuneError | None:
+        """Returns why tuning cannot begin at another adapter; one of the same method and rank always fits."""
+        same = isinstance(start, VLPoseLight) and start.config.r == self.config.r
+        return None if same else super().start_misfit(start)
 
     def take_over(self, start: Any, base: Base) -> None:
         """Another one's differences and key points; its reading of sentences too where they are the same sentences.
@@ -238,7 +246,7 @@ class VLPoseLight(Adapter):
     def fixed(self, base: Base, category: str | None) -> VLPoseLight:
         """The same for one sentence (None: the mean), which it reads no more: A becomes diag(1 + U P e) A."""
         result = VLPoseLight(replace(self.config, language=0), base, skeleton=self.skeleton)
-        sentence = self.sentence((category,))
+        sentence: Any = self.sentence((category,))
         for place, key in enumerate(result.A):
             result.A[key].copy_(self.A[key] * (1 + F.linear(sentence, self.U[place])).T)
             result.B[key].copy_(self.B[key])

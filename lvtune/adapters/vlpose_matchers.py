@@ -6,7 +6,7 @@ R (B, N, D) = LayerNorm(Attention(E, context) + E). They differ in what the atte
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -68,6 +68,8 @@ class AttnMatcher(ConcatMatcher):
 class _SimilarityMatcher(ConcatMatcher):
     """Keys and values are one similarity score per image token, repeated over D."""
 
+    pool: Any
+
     def context(self, image: Tensor, text: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """(B, N, D) scores; every token is real."""
         scores = image @ text.transpose(1, 2)  # (B, N, T)
@@ -99,7 +101,8 @@ class CosCatMatcher(ConcatMatcher):
 
     def context(self, image: Tensor, text: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Image tokens and the text tokens weighted by the summed image."""
-        return super().context(image, image.sum(dim=1, keepdim=True) * text, mask)
+        parent: Any = super()
+        return parent.context(image, image.sum(dim=1, keepdim=True) * text, mask)
 
 
 class _Doubled(ConcatMatcher):

@@ -23,12 +23,16 @@ from lvtune.bases.changes import Call, Change, ReplaceForward
 class FollowingNorm(nn.Module):
     """Running statistics of a frozen BatchNorm, which follow the batches in training; its weights are the base's."""
 
+    running_mean: Any
+    running_var: Any
+    num_batches_tracked: Any
+
     def __init__(self, norm: nn.BatchNorm2d) -> None:
         super().__init__()
         for name in ("running_mean", "running_var", "num_batches_tracked"):
             self.register_buffer(name, getattr(norm, name).detach().clone())
 
-    def forward(self, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
+    def forward(self, norm: Any, x: Tensor) -> Tensor:
         """(B, C, h, w) normalised: by its own statistics in training, by those kept here otherwise."""
         if self.training:
             self.num_batches_tracked.add_(1)

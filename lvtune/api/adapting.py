@@ -250,10 +250,10 @@ def _values(job: Job, scoring: Scoring, history: History, seconds: dict[str, flo
         "recipe": job.recipe.to_dict(),
         "seed": job.recipe.seed,
         "versions": environment(),
-        "notes": [
+        "notes": list(dict.fromkeys([
             *job.train.table.notes, *job.test.table.notes, *job.objective.notes,
             *((table["scoring"]["target"] or {}).get("notes", [])),
-        ],
+        ])),
         "curves": {
             "steps": history.steps, "loss": history.loss, "val_steps": history.val_steps, "val": history.val,
             "px_steps": history.px_steps, "px_mean": history.px_mean, "empty_loss": history.empty_loss,

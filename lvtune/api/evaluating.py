@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lvtune.api.data_check import require_sound_splits
 from lvtune.api.job import limited, open_domain, open_source
 from lvtune.api.output_folder import check_output, input_files, input_folders, make_folder
-from lvtune.api.pose_table import PLAIN, check_layout
+from lvtune.api.pose_rows import PLAIN, check_layout
 from lvtune.api.score_files import SCORES_FILE, targets_of, write_scored
 from lvtune.bases.base import as_base
 from lvtune.config.options import DataOptions, EvaluateOptions

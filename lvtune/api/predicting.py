@@ -14,12 +14,13 @@ from lvtune.api.output_folder import check_output, drawing_paths, relative_paths
 from lvtune.api.picture_boxes import PictureBoxes, read_boxes
 from lvtune.api.pose import Pose, Poses
 from lvtune.api.pose_files import POSES_FILE, targets_of, write_poses
-from lvtune.api.pose_table import PLAIN, check_layout
+from lvtune.api.pose_rows import PLAIN, check_layout
 from lvtune.api.routed import is_several, route_pictures
 from lvtune.bases.base import Base, as_base
 from lvtune.core.errors import UsageError
 from lvtune.data.find_images import find_images, left_out_note
 from lvtune.data.hand_space import HandSpace
+from lvtune.data.images import MAX_PIXELS, allow_pixels
 from lvtune.evaluation.choosing import choose
 from lvtune.evaluation.metrics import SMALL_BOXES
 from lvtune.hub.adapter_loading import load_base_for, open_adapter, takes_flip_test
@@ -94,6 +95,7 @@ def predict(
     batch_size: int = 32,
     device: str = "auto",
     space: HandSpace | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Poses:
     """Predicts the key points of every instance in pictures.
 
@@ -112,6 +114,7 @@ def predict(
         flip_test: average with the mirrored picture.
         batch_size: instances at a time.
         space: which hands they are, how large, and seen by what camera; None: right ones, in lengths of a bone.
+        max_pixels: pictures with more pixels are refused.
 
     Returns:
         A list of :class:`Pose` in the order of the pictures, with ``notes``: what was decided and left out.
@@ -126,9 +129,10 @@ def predict(
     options = _Options(
         route, threshold, boxes, box_choice, category, ranker, flip_test, batch_size, space or HandSpace()
     )
-    poses = _predict(view, inputs, adapter, options)
-    if out is not None:
-        poses.notes += write_poses(poses, Path(out), inputs.relative, layout=layout)
+    with allow_pixels(max_pixels):
+        poses = _predict(view, inputs, adapter, options)
+        if out is not None:
+            poses.notes += write_poses(poses, Path(out), inputs.relative, layout=layout)
     return poses
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lvtune.api.pose_table import CSV_FILE, DLC, DLC_CSV, DLC_H5, PoseRow, write_csv, write_dlc
+from lvtune.api.pose_rows import CSV_FILE, DLC, DLC_CSV, DLC_H5, PoseRow, write_csv, write_dlc
 from lvtune.core.files import write_text
 from lvtune.data.mixed import MixedTable
 from lvtune.evaluation.oks import coco_results

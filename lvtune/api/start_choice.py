@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from lvtune.core.decision import Decision
+from lvtune.core.snapshot import snapshot
 from lvtune.data.subset import Subset
 from lvtune.evaluation.inference import split_dataset
 from lvtune.training.guard import losses_of
@@ -80,7 +81,7 @@ class WarmStartCheck:
         data = split_dataset(job.base, job.train)
         every = Subset(data, sorted({i * len(data) // MOST for i in range(MOST)}))
         judge = OBJECTIVES.get(job.base.objective)()
-        started = {name: value.detach().clone() for name, value in job.adapter.state_dict().items()}
+        started = snapshot(job.adapter)
         found = {}
         for name, state in (("base", self.warm_start.fresh), ("start", started)):
             job.adapter.load_state_dict(state)

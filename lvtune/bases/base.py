@@ -144,17 +144,17 @@ class Base(nn.Module, ABC):
 
     @property
     @abstractmethod
-    def encoder(self) -> nn.Module:
+    def encoder(self) -> Any:
         """The module that turns pictures into the feature map."""
 
     @property
     @abstractmethod
-    def final_norm(self) -> nn.Module:
+    def final_norm(self) -> Any:
         """The normalisation behind the last block; it sees tokens (B, N, D)."""
 
     @property
     @abstractmethod
-    def head(self) -> nn.Module:
+    def head(self) -> Any:
         """The module that turns the feature map (B, D, h, w) into heatmaps."""
 
     @property

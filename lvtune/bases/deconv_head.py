@@ -77,7 +77,7 @@ class DeconvPose(nn.Module):
     def __init__(self, make_encoder: Callable[[], nn.Module], spec: BaseSpec, channels: int = HEAD_CHANNELS) -> None:
         super().__init__()
         self.make_encoder, self.spec = make_encoder, spec
-        self.encoder = make_encoder()
+        self.encoder: Any = make_encoder()
         blocks = (self.encoder.stride // spec.stride).bit_length() - 1
         self.head = DeconvHead(self.encoder.width, len(spec.skeleton.keypoints), blocks, channels)
 
@@ -111,12 +111,12 @@ class DeconvBase(Base):
         return self.model.encoder.width
 
     @property
-    def encoder(self) -> nn.Module:
+    def encoder(self) -> Any:
         """What makes the feature map."""
         return self.model.encoder
 
     @property
-    def head(self) -> nn.Module:
+    def head(self) -> Any:
         """The classic head."""
         return self.model.head
 

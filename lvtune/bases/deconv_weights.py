@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from lvtune.bases.deconv_head import DeconvBase
 from lvtune.bases.weights_file import load_strict, read_safetensors
 from lvtune.core.errors import LvtuneError
+from lvtune.core.hub_limits import hub_limits
 from lvtune.core.network import why_unreachable
 
 Fetch = Callable[[str | None], dict[str, Tensor]]
@@ -23,7 +25,7 @@ _FILES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")  # names of repositori
 _log = logging.getLogger(__name__)
 
 
-def fill(base: DeconvBase, weights: str, revision: str | None, fetch: Fetch, adopt: Adopt) -> DeconvBase:
+def fill(base: Any, weights: str, revision: str | None, fetch: Fetch, adopt: Adopt) -> DeconvBase:
     """Puts weights into a base that was made with random ones.
 
     Args:
@@ -61,12 +63,14 @@ def _downloaded(name: str, hub_id: str, revision: str | None) -> Path:
 
     why = why_unreachable(hub_id)
     try:
-        return Path(hf_hub_download(hub_id, "model.safetensors", revision=revision, local_files_only=why is not None))
+        with hub_limits(hub_id):
+            file = hf_hub_download(hub_id, "model.safetensors", revision=revision, local_files_only=why is not None)
+        return Path(file)
     except (OSError, ValueError) as error:
         raise not_loaded(name, hub_id, why or error) from error
 
 
-def _from_file(base: DeconvBase, path: Path, adopt: Adopt) -> DeconvBase:
+def _from_file(base: Any, path: Path, adopt: Adopt) -> DeconvBase:
     if path.suffix != ".safetensors":
         raise LvtuneError(
             f"weights file {path.name}", "a .safetensors file (pickled checkpoints are not read here)",
@@ -82,7 +86,7 @@ def _from_file(base: DeconvBase, path: Path, adopt: Adopt) -> DeconvBase:
     return base
 
 
-def _tell_new_head(base: DeconvBase, source: str) -> None:
+def _tell_new_head(base: Any, source: str) -> None:
     _log.warning(
         "%s: %s are an encoder's, and the head is new: it knows no key point before it is tuned "
         "(lvtune adapt --method full), or a whole model is given (--weights FILE)", base.name, source,

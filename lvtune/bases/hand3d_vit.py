@@ -49,7 +49,7 @@ class VitEncoder(nn.Module):
         super().__init__()
         from transformers import VitPoseBackbone
 
-        config = make_config(arch, keypoints=JOINTS, input_size=input_size).backbone_config
+        config: Any = make_config(arch, keypoints=JOINTS, input_size=input_size).backbone_config
         self.backbone = VitPoseBackbone(config)
         self.width, self.grid = config.hidden_size, tuple(side // self.stride for side in input_size)
 

@@ -74,7 +74,8 @@ def initialise(module: Any) -> None:
     for part in module.modules():
         if isinstance(part, nn.Conv2d | nn.Linear):
             nn.init.xavier_uniform_(part.weight)
-            nn.init.constant_(part.bias, BIAS)
+            bias: Any = part.bias
+            nn.init.constant_(bias, BIAS)
 
 
 class CpmEncoder(nn.Module):

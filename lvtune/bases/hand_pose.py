@@ -74,12 +74,12 @@ class HandBase(Base):
         return self.model.encoder.width
 
     @property
-    def encoder(self) -> nn.Module:
+    def encoder(self) -> Any:
         """What makes the feature map."""
         return self.model.encoder
 
     @property
-    def head(self) -> nn.Module:
+    def head(self) -> Any:
         """What makes the heatmaps."""
         return self.model.head
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 from torch.nn import Module
@@ -44,7 +45,8 @@ class Block:
     @property
     def width(self) -> int:
         """D of the block."""
-        return self.query.in_features
+        query: Any = self.query
+        return query.in_features
 
     def linear(self, part: str, like: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Returns the weight (D, D) and bias (D,) of ``query``, ``key``, ``value`` or ``out``.
@@ -68,7 +70,8 @@ class Block:
 
     def row(self, part: str, tokens: Tensor) -> Tensor:
         """Linear(LN(p)): what ``key`` or ``value`` makes of tokens (P, D) that stand in front of the block."""
-        norm, like = self.key_norm or self.norm, tokens
+        norm: Any = self.key_norm or self.norm
+        like = tokens
         weight, bias = (None if value is None else value.to(like.dtype) for value in (norm.weight, norm.bias))
         return F.linear(F.layer_norm(tokens, norm.normalized_shape, weight, bias, norm.eps), *self.linear(part, like))
 

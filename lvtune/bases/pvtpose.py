@@ -27,6 +27,7 @@ from lvtune.bases.base_registry import BASES
 from lvtune.bases.deconv_head import DeconvBase, DeconvPose, build_pose
 from lvtune.bases.deconv_weights import fill, not_loaded
 from lvtune.bases.timmpose import load_timm
+from lvtune.core.hub_limits import hub_limits
 from lvtune.core.network import why_unreachable
 
 Grid = tuple[int, int]
@@ -70,7 +71,7 @@ class _ReducedAttention(nn.Module):
         self.heads = heads
         self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
         self.sequence_reduction = nn.Conv2d(width, width, reduction, stride=reduction) if reduction > 1 else None
-        self.layer_norm = nn.LayerNorm(width, eps=1e-6) if reduction > 1 else None
+        self.layer_norm: Any = nn.LayerNorm(width, eps=1e-6) if reduction > 1 else None
 
     def forward(self, tokens: Tensor, grid: Grid) -> Tensor:
         split = lambda x: x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # noqa: E731  (B, heads, N, D / heads)
@@ -150,7 +151,8 @@ class PvtEncoder(nn.Module):
     def forward(self, pixel_values: Tensor) -> Tensor:
         """The last feature map, behind the final LayerNorm."""
         x = pixel_values
-        for embedding, layers in zip(self.patch_embeddings, self.block, strict=True):
+        stages: Any = zip(self.patch_embeddings, self.block, strict=True)
+        for embedding, layers in stages:
             tokens = embedding(x)
             for layer in layers:
                 tokens = layer(tokens, embedding.grid)
@@ -164,7 +166,8 @@ def _draw(module: Any) -> None:
     """Initial weights as published: truncated normal of std 0.02, biases zero."""
     if isinstance(module, nn.Linear | nn.Conv2d):
         nn.init.trunc_normal_(module.weight, std=0.02)
-        nn.init.zeros_(module.bias)
+        bias: Any = module.bias
+        nn.init.zeros_(bias)
     elif isinstance(module, _Embedding):
         nn.init.trunc_normal_(module.position_embeddings, std=0.02)
 
@@ -183,7 +186,7 @@ class PvtPoseBase(DeconvBase):
         return True
 
     @property
-    def final_norm(self) -> nn.Module:
+    def final_norm(self) -> Any:
         """LayerNorm behind the last block."""
         return self.encoder.layer_norm
 
@@ -242,17 +245,19 @@ def load_pvt(spec: BaseSpec, arch: PvtArch, weights: str, *, revision: str | Non
 
         why = why_unreachable(str(spec.hub_id))
         try:
-            model = PvtModel.from_pretrained(
-                spec.hub_id, revision=revision, dtype=torch.float32, local_files_only=why is not None
-            )
+            kind: Any = PvtModel
+            with hub_limits(str(spec.hub_id)):
+                model = kind.from_pretrained(
+                    spec.hub_id, revision=revision, dtype=torch.float32, local_files_only=why is not None
+                )
         except (OSError, ValueError, RuntimeError) as error:
-            raise not_loaded(spec.name, spec.hub_id, why or error) from error
+            raise not_loaded(spec.name, str(spec.hub_id), why or error) from error
         return fit_encoder(model.state_dict(), base.encoder)
 
     return fill(base, weights, revision, fetch, partial(fit_encoder, encoder=base.encoder))
 
 
-def fit_encoder(state: dict[str, Tensor], encoder: PvtEncoder) -> dict[str, Tensor]:
+def fit_encoder(state: dict[str, Tensor], encoder: Any) -> dict[str, Tensor]:
     """transformers' PVT tensors for an encoder of ours: no class token, no classifier, positions of its grid.
 
     Positions are resized bilinearly, as PVT's own code does for other sizes than it was trained at; those of the

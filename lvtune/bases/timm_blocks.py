@@ -61,7 +61,7 @@ class WindowBlock(FusedBlock):
 
     def bias(self, mask: Tensor | None = None) -> Tensor:
         """Relative positions (1, heads, N, N), with the mask of shifted windows (windows, heads, N, N)."""
-        attention = self.attention
+        attention: Any = self.attention
         size = attention.window_area
         index = attention.relative_position_index.view(-1)
         bias = attention.relative_position_bias_table[index].view(size, size, -1).permute(2, 0, 1)[None]
@@ -96,8 +96,9 @@ def _thirds(linear: nn.Linear) -> dict[str, slice]:
 
 
 def _vit(block: Any) -> Block | None:
-    from timm.layers import Mlp
-    from timm.models.vision_transformer import Attention
+    # timm exports both without listing them
+    from timm.layers import Mlp  # pyright: ignore[reportPrivateImportUsage]
+    from timm.models.vision_transformer import Attention  # pyright: ignore[reportPrivateImportUsage]
 
     attention = block.attn
     # timm's variants: other MLPs, and attentions that gate, or normalise queries, keys or what they have seen

@@ -20,6 +20,7 @@ from lvtune.bases.deconv_head import DeconvBase, DeconvPose, build_pose
 from lvtune.bases.deconv_weights import fill, not_adopted, not_loaded
 from lvtune.bases.timm_blocks import FusedBlock, describe
 from lvtune.core.errors import LvtuneError
+from lvtune.core.hub_limits import hub_limits
 from lvtune.core.network import why_unreachable
 from lvtune.core.registry import suggest
 
@@ -37,7 +38,7 @@ class TimmEncoder(nn.Module):
         super().__init__()
         import timm
 
-        self.backbone = timm.create_model(name, num_classes=0, **options, **loading)
+        self.backbone: Any = timm.create_model(name, num_classes=0, **options, **loading)
         last = self.backbone.feature_info[-1]
         self.width, self.stride = int(last["num_chs"]), int(last["reduction"])
 
@@ -63,7 +64,7 @@ class TimmPoseBase(DeconvBase):
         return type(self.encoder.backbone) in (*known, pvt_v2.PyramidVisionTransformerV2)
 
     @property
-    def final_norm(self) -> nn.Module:
+    def final_norm(self) -> Any:
         """The normalisation behind the last block that is known here; where there is none, the encoder."""
         inside = {module for block in self.blocks for module in block.layer.modules()}
         norms = [m for m in self.encoder.modules() if isinstance(m, nn.LayerNorm) and m not in inside]
@@ -78,7 +79,7 @@ class TimmPoseBase(DeconvBase):
         """False for timm's normalisations that hold an activation, move channels or have no weight."""
         if not isinstance(layer, nn.LayerNorm | nn.BatchNorm2d):
             return True
-        from timm.layers import LayerNorm
+        from timm.layers import LayerNorm  # pyright: ignore[reportPrivateImportUsage] - not listed by timm
 
         return type(layer) in (nn.LayerNorm, nn.BatchNorm2d, LayerNorm) and layer.weight is not None
 
@@ -123,12 +124,14 @@ def load_timm(
     def fetch(revision: str | None) -> dict[str, Tensor]:
         import timm
 
-        hub_id = timm.get_pretrained_cfg(name).hf_hub_id
+        facts: Any = timm.get_pretrained_cfg(name)
+        hub_id = facts.hf_hub_id
         why = why_unreachable(hub_id) if hub_id else None
         try:
             if why is not None:
                 return load(file=_cached_file(hub_id, revision))
-            return load(**({"hf_hub_id": f"{hub_id}@{revision}"} if revision else {}))
+            with hub_limits(hub_id or f"timm's {name}"):
+                return load(**({"hf_hub_id": f"{hub_id}@{revision}"} if revision else {}))
         except (OSError, RuntimeError, ValueError) as error:
             raise not_loaded(spec.name, hub_id or f"timm's {name}", why or error) from error
 

@@ -25,7 +25,6 @@ from lvtune.data.skeletons import COCO_17, LSP_14, Skeleton
 
 if TYPE_CHECKING:
     from transformers import VitPoseConfig
-    from transformers.modeling_outputs import BackboneOutput
 
 ARCH: dict[str, dict[str, int]] = {
     "ti": {"hidden_size": 192, "num_hidden_layers": 12, "num_attention_heads": 3},
@@ -97,7 +96,7 @@ class VitPoseBase(Base):
             LvtuneError: no such expert, or no experts at all.
         """
         if not self.experts:
-            return super().variant(name)
+            super().variant(name)  # raises: there are none
         if name not in self.experts:
             raise LvtuneError(
                 f"unknown expert '{name}' of {self.name}", f"one of {', '.join(self.experts)}",
@@ -142,17 +141,17 @@ class VitPoseBase(Base):
         return True
 
     @property
-    def encoder(self) -> nn.Module:
+    def encoder(self) -> Any:
         """The VitPose backbone."""
         return self.model.backbone
 
     @property
-    def final_norm(self) -> nn.Module:
+    def final_norm(self) -> Any:
         """LayerNorm behind the last layer."""
         return self.model.backbone.layernorm
 
     @property
-    def head(self) -> nn.Module:
+    def head(self) -> Any:
         """The classic or simple decoder."""
         return self.model.head
 
@@ -178,7 +177,7 @@ class VitPoseBase(Base):
         """The last convolution."""
         return self.model.head.conv
 
-    def without_inserted(self, output: BackboneOutput) -> BackboneOutput:
+    def without_inserted(self, output: Any) -> Any:
         """Drops them from the ``hidden_states`` of the layers between, where these are asked for."""
         tokens = output.feature_maps[-1].shape[1]
         if output.hidden_states is not None:
@@ -253,8 +252,10 @@ def make_config(
     """
     from transformers import VitPoseBackboneConfig, VitPoseConfig
 
+    backbone_kind: Any = VitPoseBackboneConfig
+    whole_kind: Any = VitPoseConfig  # both take more than their signatures say
     arch = ARCH[size] if isinstance(size, str) else size
-    backbone = VitPoseBackboneConfig(
+    backbone = backbone_kind(
         image_size=list(input_size),
         patch_size=[16, 16],
         layer_norm_eps=1e-6,
@@ -263,7 +264,7 @@ def make_config(
         part_features=arch["hidden_size"] // 4 if experts > 1 else 0,
         **arch,
     )
-    return VitPoseConfig(backbone_config=backbone, use_simple_decoder=simple, num_labels=keypoints)
+    return whole_kind(backbone_config=backbone, use_simple_decoder=simple, num_labels=keypoints)
 
 
 def build_model(config: VitPoseConfig, channels: tuple[int, int] | None, keypoints: int, seed: int = 0) -> nn.Module:
@@ -280,7 +281,8 @@ def build_model(config: VitPoseConfig, channels: tuple[int, int] | None, keypoin
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed GPUs too
         model = VitPoseForPoseEstimation(config)
-        head, width = model.head, config.backbone_config.hidden_size
+        backbone: Any = config.backbone_config
+        head, width = model.head, backbone.hidden_size
         if channels is not None and channels != (256, 256):
             first, second = channels
             head.deconv1 = nn.ConvTranspose2d(width, first, 4, stride=2, padding=1, bias=False)

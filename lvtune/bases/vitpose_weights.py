@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -23,6 +24,7 @@ from lvtune.bases.vitpose import (
 from lvtune.bases.weight_names import is_foreign, to_transformers
 from lvtune.bases.weights_file import load_strict, read_safetensors
 from lvtune.core.errors import LvtuneError
+from lvtune.core.hub_limits import hub_limits
 from lvtune.core.network import why_unreachable
 
 SHIPPED = Path(__file__).parent / "weights"
@@ -53,7 +55,7 @@ def load_vitpose(spec: BaseSpec, weights: str, *, revision: str | None = None, s
             f"weights '{weights}'", "an existing file or folder, a Hub id (user/repo), 'pretrained' or 'random'",
             "check the path",
         )  # fmt: skip
-    return _from_hub(spec, spec.hub_id if weights == "pretrained" else weights, revision or spec.revision)
+    return _from_hub(spec, str(spec.hub_id) if weights == "pretrained" else weights, revision or spec.revision)
 
 
 def _random(spec: BaseSpec, seed: int) -> Base:
@@ -70,9 +72,10 @@ def _from_hub(spec: BaseSpec, hub_id: str, revision: str | None) -> Base:
 
     why = why_unreachable(hub_id)
     try:
-        model, found = VitPoseForPoseEstimation.from_pretrained(
-            hub_id, revision=revision, dtype=torch.float32, output_loading_info=True, local_files_only=why is not None
-        )
+        kind: Any = VitPoseForPoseEstimation
+        with hub_limits(hub_id):
+            options = {"revision": revision, "dtype": torch.float32, "local_files_only": why is not None}
+            model, found = kind.from_pretrained(hub_id, output_loading_info=True, **options)
     except (OSError, ValueError) as error:
         raise LvtuneError(
             f"weights '{hub_id}' could not be loaded ({why or str(error).splitlines()[0][:160]})",
@@ -90,7 +93,7 @@ def _from_hub(spec: BaseSpec, hub_id: str, revision: str | None) -> Base:
     return VitPoseBase(model, _spec_with(model, spec, hub_id).with_(hub_id=hub_id, revision=commit))
 
 
-def _spec_with(model: torch.nn.Module, spec: BaseSpec, source: object) -> BaseSpec:
+def _spec_with(model: Any, spec: BaseSpec, source: object) -> BaseSpec:
     """``spec`` with the sizes and key points of foreign weights, which must be of the size that was asked for."""
     own = spec_of(model)
     if own.size != spec.size or bool(own.expert) != bool(spec.expert):

@@ -54,6 +54,8 @@ class PredictCommand:
     """Average the predictions for the picture and for its mirror image."""
     batch_size: int = field(default=32, metadata={"at_least": 1})
     """Instances per forward pass."""
+    max_pixels: int = field(default=200_000_000, metadata={"at_least": 1})
+    """Pictures with more pixels are refused."""
     device: str = "auto"
     """Device to compute on: auto, cpu, cuda, cuda:1, mps."""
     hand: HandSpace = field(default_factory=HandSpace)
@@ -94,6 +96,7 @@ def run(args: argparse.Namespace) -> Outcome:
         flip_test=command.flip_test,
         batch_size=command.batch_size,
         device=command.device,
+        max_pixels=command.max_pixels,
         space=command.hand,
     )
     found = [pose.to_dict() for pose in poses]

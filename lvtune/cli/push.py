@@ -28,6 +28,8 @@ class PushCommand:
     """Hub id of the base for the card, if the adapter does not know it."""
     picture: str | None = None
     """Picture for the card, such as one of before and after. None: the one in the folder, if there is one."""
+    dry_run: bool = False
+    """Show the card and name the files; send nothing and ask nobody."""
     with_picture: bool = True
     """Show a picture on the card. You may not have the right to publish pictures of a data set."""
 
@@ -46,7 +48,8 @@ def run(args: argparse.Namespace) -> Outcome:
     command: PushCommand = from_args(args, PushCommand)
     from lvtune.hub.publish import push_adapter
 
-    say(f"pushing {args.folder} to {args.repo}")
+    if not command.dry_run:
+        say(f"pushing {args.folder} to {args.repo}")
     pushed = push_adapter(
         Path(args.folder),
         args.repo,
@@ -56,7 +59,11 @@ def run(args: argparse.Namespace) -> Outcome:
         message=command.message,
         base_model=command.base_model,
         picture=(command.picture or True) if command.with_picture else False,
+        dry_run=command.dry_run,
     )
+    if command.dry_run:
+        files = f"would be pushed to {_short(pushed.repo, pushed.revision)}: {', '.join(pushed.files)}"
+        return Outcome(asdict(pushed), f"{pushed.card.rstrip()}\n\n{files}")
     lines = [f"{pushed.url}, commit {pushed.commit[:8]}", f"files: {', '.join(pushed.files)}"]
     if pushed.base_model is None:
         lines.append(

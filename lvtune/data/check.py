@@ -37,7 +37,7 @@ def _pictures(
                 continue
             try:
                 # an eighth of the size shows as well whether it is whole
-                thumbnails[str(name)] = thumbnail(read_reduced(path, 8, getattr(table, "max_pixels", 10**9))[0])
+                thumbnails[str(name)] = thumbnail(read_reduced(path, 8, getattr(table, "max_pixels", None))[0])
             except DataError as error:
                 check.broken.append(f"{name}: {error.given}")
     result: dict[str, Any] = {"pictures": check.pictures, "pictures_read": check.looked_at}

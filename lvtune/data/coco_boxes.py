@@ -9,6 +9,7 @@ import numpy as np
 
 from lvtune.core.errors import DataError
 from lvtune.data.annotation_boxes import (
+    FORM_NAMES,
     MARGIN,
     are_relative,
     boxes_of_points,
@@ -168,8 +169,7 @@ def _make_xywh(persons: Persons, box_format: str, relative: bool) -> list[str]:
     persons.boxes[known] = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1)
     if form == "xywh" and box_format == "auto":
         return []
-    names = {"xyxy": "corners", "cxcywh": "centre and size", "xywh": "x, y, width, height"}
-    return [f"annotated boxes read as {names[form]}: {counts} (--annotated-box-format says it)"]
+    return [f"annotated boxes read as {FORM_NAMES[form]}: {counts} (--annotated-box-format says it)"]
 
 
 def _make_missing(persons: Persons, options: BoxOptions, path: Path) -> list[str]:

@@ -18,7 +18,6 @@ never held whole in memory.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -31,6 +30,8 @@ from typing import Any
 from lvtune.core.errors import DataError, NetworkError
 from lvtune.core.network import why_unreachable
 from lvtune.data.arrow import default_cache_dir
+from lvtune.data.image_header import read_header, refuse_large
+from lvtune.data.images import MAX_PIXELS
 from lvtune.data.skeletons import Skeleton
 
 SCHEME = "hf://"
@@ -275,17 +276,11 @@ def _points(opened: _Local | _Remote, points: Any, count: int, place: int) -> li
 
 def _size(opened: _Local | _Remote, data: bytes, place: int) -> tuple[int, int]:
     """Width and height in pixels of the upright picture, from its header."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            width, height = image.size
-            turned = image.getexif().get(0x0112, 1) >= 5
-    except (UnidentifiedImageError, OSError, ValueError) as error:
-        raise DataError(
-            f"row {place} of {opened.name}: {error}", "a picture in `image`", "mend the data set"
-        ) from error
-    return (height, width) if turned else (width, height)
+    header = read_header(data)
+    if header is None:
+        raise DataError(f"row {place} of {opened.name} without a picture", "a picture in `image`", "mend the data set")
+    refuse_large(header, f"row {place} of {opened.name}", MAX_PIXELS)
+    return header.upright
 
 
 def _suffix(data: bytes) -> str:

@@ -76,9 +76,8 @@ def read_coco(
 ) -> PoseTable:
     """Reads a COCO-style key point file into a memory-mapped table.
 
-    Persons are the annotations with ``iscrowd`` 0, a labelled key point and a box with an area inside the image; the
-    rest is counted in the table's ``notes``, and so is every decision on how the file is meant. The parsed file is kept
-    in the cache under the hash of its content, so the second reading takes no time and processes share it.
+    Persons are the annotations with ``iscrowd`` 0, a labelled key point and a box in the image. The table's ``notes``
+    count the rest and tell every decision. The parsed file is kept in the cache under the hash of its content.
 
     Args:
         annotations: the JSON file.
@@ -103,26 +102,30 @@ def read_coco(
         DataError: any fault of the file, or no folder at ``images``.
         UsageError: ``flip_pairs`` that are none.
     """
-    path, root = Path(annotations), Path(images)
+    where = Where(_folder(images), symlinks, anywhere)
+    how = CocoOptions(skeleton, keypoints_field, require_keypoints, box_format, box_margin, missing_boxes, published)
+    columns, key = _columns(Path(annotations), where, how, cache_dir)
+    categories = _categories(columns, category_of or _category_field)
+    rows = np.flatnonzero(np.asarray(columns["kind"]) == PERSON)
+    found, notes = Skeleton.from_dict(columns.meta["skeleton"]), list(columns.meta["notes"])
+    if flip_pairs is not None:
+        found = found.with_pairs(parse_flip_pairs(flip_pairs, found.keypoints))
+    notes += [found.mirror_note] if found.mirror_note else []
+    mark = hashlib.sha256("\n".join([key + columns.meta["changed"] + (flip_pairs or ""), *categories]).encode())
+    return PoseTable(
+        columns, rows, categories, skeleton=found, root=where.root, fingerprint=mark.hexdigest(), notes=notes
+    )
+
+
+def _folder(images: str | os.PathLike[str]) -> Path:
+    root = Path(images)
     if not root.is_dir():
         raise DataError(
             f"no folder of pictures at {root}",
             "the folder that `file_name` is relative to",
             "check the path of the data",
         )
-    how = CocoOptions(skeleton, keypoints_field, require_keypoints, box_format, box_margin, missing_boxes, published)
-    columns, key = _columns(path, Where(root, symlinks, anywhere), how, cache_dir)
-    categories = _categories(columns, category_of or _category_field)
-    rows = np.flatnonzero(np.asarray(columns["kind"]) == PERSON)
-    found, notes = Skeleton.from_dict(columns.meta["skeleton"]), list(columns.meta["notes"])
-    if flip_pairs is not None:
-        found = found.with_pairs(parse_flip_pairs(flip_pairs, found.keypoints))
-    if found.mirror_note:
-        notes.append(found.mirror_note)
-    mark = hashlib.sha256("\n".join([key + columns.meta["changed"] + (flip_pairs or ""), *categories]).encode())
-    return PoseTable(
-        columns, rows, categories, skeleton=found, root=root, fingerprint=mark.hexdigest(), notes=notes
-    )  # fmt: skip
+    return root
 
 
 def _columns(

@@ -70,22 +70,18 @@ def hand_table(
         LvtuneError: the joints are in another order.
     """
     count, known = len(images), np.asarray(np.isfinite(xyz).all((1, 2)))
-    fault = order_fault(xyz[known][:_JUDGED]) if known.any() else None
-    if fault:
-        raise DataError(f"hands in {root} of which {fault}", "joints in the order that the data set publishes",
-                          "use the data set's own annotation files")  # fmt: skip
+    _check_order(xyz[known][:_JUDGED], root)
     with np.errstate(invalid="ignore", divide="ignore"):
         wanted = with_root(np.asarray(xyz, float), native, data.hand_root)
         points = project(wanted, np.asarray(camera, float))
         if flat is not None:
             points = np.where(known[:, None, None], points, with_root(flat, native, data.hand_root))
         sizes = np.broadcast_to(np.asarray(size), (count, 2))
-        inside = np.asarray(((points >= 0) & (points <= sizes[:, None] - 1)).all(-1))
-    if visible is None:
-        visible = inside
-    elif data.hand_root != native:
-        visible = visible.copy()
-        visible[:, 0] &= visible[:, MIDDLE_MCP]
+        if visible is None:
+            visible = np.asarray(((points >= 0) & (points <= sizes[:, None] - 1)).all(-1))
+        elif data.hand_root != native:
+            visible = visible.copy()
+            visible[:, 0] &= visible[:, MIDDLE_MCP]
     keypoints = np.concatenate([np.nan_to_num(points), 2.0 * visible[..., None]], -1)
     boxes = np.concatenate([np.zeros((count, 2)), sizes - 1.0], -1)
     if data.hand_crop == "joints":
@@ -107,6 +103,17 @@ def hand_table(
     return HandTable(columns, root=root, notes=notes, joint0=data.hand_root)
 
 
+def _check_order(xyz: np.ndarray, root: Path) -> None:
+    """Raises an error if hands (N, 21, 3) are not in the common order of joints."""
+    fault = order_fault(xyz) if len(xyz) else None
+    if fault:
+        raise DataError(
+            f"hands in {root} of which {fault}",
+            "joints in the order that the data set publishes",
+            "use the data set's own annotation files",
+        )
+
+
 def named_annotations(data: DataOptions, split: str) -> Path | None:
     """Returns the COCO-style file that the user names in place of the data set's own layout."""
     named = data.test_annotations if split != "train" and data.test_annotations else data.annotations
@@ -114,7 +121,7 @@ def named_annotations(data: DataOptions, split: str) -> Path | None:
 
 
 def of_categories(domain: Domain, found: Sequence[str]) -> tuple[str, ...]:
-    """Returns the hands of ``found`` in the categories of the domain; all if it is no subset."""
+    """Returns the categories of ``found`` that the domain has; all if it is no subset."""
     return tuple(name for name in found if not domain.is_subset or name in domain.categories)
 
 

@@ -44,7 +44,7 @@ def compare(
 ) -> dict[str, Any]:
     """Runs every cell that has not been run, and writes ``results.json``, ``results.md`` and ``results.html``.
 
-    A finished cell is not run again; an interrupted cell starts anew. Under ``accelerate launch`` the processes share
+    A finished cell is not run again; an interrupted cell starts again. Under ``accelerate launch`` the processes share
     the cells, and each runs its own alone.
 
     Args:

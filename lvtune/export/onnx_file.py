@@ -109,9 +109,10 @@ def export_onnx(
     if file.suffix != SUFFIX:
         raise UsageError(f"file '{file}' for an ONNX model", f"a name that ends in {SUFFIX}", f"say {file}{SUFFIX}")
     _check_packages()
-    if adapter is not None:
-        check_fit(adapter, view)
-    own, category = resolve_sentence(view, cast("Adapter | None", adapter), category, sentence)
+    own = cast("Adapter | None", adapter)
+    if own is not None:
+        check_fit(own, view)
+    own, category = resolve_sentence(view, own, category, sentence)
     with torch.no_grad():
         plan = _planned(view, own, category, batches)
         facts = facts_of(view, own, category, plan.cases[0][1], fingerprint(view))

@@ -26,6 +26,8 @@ from lvtune.storage.adapter_file import CONFIG_FILE, PEFT_FILE, TENSORS_FILE
 if TYPE_CHECKING:
     from transformers import VitPoseForPoseEstimation
 
+    from lvtune.adapters.adapter import Adapter
+
 WIDTH = 256
 """Channels of the classic head in transformers' VitPose."""
 
@@ -74,7 +76,7 @@ def save_transformers(
         # a copy, since adapters may be attached to the base
         merged, deviation = type(view)(view.copy_model(), view.spec).freeze(), 0.0
     else:
-        result = merge(view, adapter, category=category)
+        result = merge(view, cast("Adapter", adapter), category=category)
         merged, deviation = result.base, result.deviation
     model = widened(merged)
     with (

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
+<<<<<<< HEAD
+from lvtune.core.errors import LvtuneError
+from lvtune.core.hub_limits import hub_limits
+=======
 from lvtune.core.errors import NetworkError, UsageError
+>>>>>>> main
 from lvtune.core.network import why_unreachable
 from lvtune.core.registry import Registry
 
@@ -145,7 +150,7 @@ def _load(name: str, source: str, model_class: str, hint: str = "") -> tuple[Any
     why = why_unreachable(source)
     is_local = why is not None
     try:
-        with quiet():
+        with quiet(), hub_limits(source):
             model, report = getattr(transformers, model_class).from_pretrained(
                 source, dtype="float32", output_loading_info=True, local_files_only=is_local
             )

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lvtune.core.errors import NetworkError, UsageError
+from lvtune.core.hub_limits import hub_limits
 from lvtune.core.network import why_unreachable
 from lvtune.language.encoders import quiet
 
@@ -111,11 +112,12 @@ def load_towers(source: str, purpose: str, hint: str) -> tuple[Any, Any, Any]:
     local: dict[str, Any] = {"local_files_only": why is not None}
     with quiet():
         try:
-            model, report = transformers.AutoModel.from_pretrained(
-                source, dtype="float32", output_loading_info=True, **local
-            )
-            processor = transformers.AutoImageProcessor.from_pretrained(source, **local)
-            tokenizer = transformers.AutoTokenizer.from_pretrained(source, **local)
+            with hub_limits(source):
+                model, report = transformers.AutoModel.from_pretrained(
+                    source, dtype="float32", output_loading_info=True, **local
+                )
+                processor = transformers.AutoImageProcessor.from_pretrained(source, **local)
+                tokenizer = transformers.AutoTokenizer.from_pretrained(source, **local)
         except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
             kind = NetworkError if why else UsageError

@@ -25,7 +25,7 @@ def shapes_of(model: nn.Module) -> dict[str, tuple[int, ...]]:
 
 def check_fit(adapter: Attachable, base: Base) -> None:
     """Raises a LvtuneError if the adapter was made for a base of other shapes; where it does not say, it may try."""
-    wanted, found = adapter.base_shapes, shapes_of(base.model)
+    wanted, found = getattr(adapter, "base_shapes", None), shapes_of(base.model)
     if wanted is not None and wanted != found:
         name = next(n for n in {**wanted, **found} if wanted.get(n) != found.get(n))
         raise LvtuneError(

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from lvtune.core.snapshot import snapshot
 from lvtune.data.dataset import collate
 from lvtune.data.subset import Subset, nested_order
 from lvtune.patcher.attaching import attach, use_adapter
@@ -90,13 +91,13 @@ def choose_share(
         seed: of the pictures kept out and of the tuning.
         device: see :func:`lvtune.training.loop.tune`.
     """
-    start, trained = _copy(adapter), getattr(objective, "trained", None)
-    beside = None if trained is None else _copy(trained)
+    start, trained = snapshot(adapter), getattr(objective, "trained", None)
+    beside = None if trained is None else snapshot(trained)
     kept_out = _kept_out(pictures, kinds, seed)
     tuned_on = Subset(data, [i for i in range(len(pictures)) if i not in kept_out])
     short = short_run(options, len(pictures))
     tune(base, adapter, tuned_on, objective, short, seed=seed, device=device, label="checking that tuning helps")
-    end = _copy(adapter)
+    end = snapshot(adapter)
     losses = {}
     for share in shares:
         adapter.load_state_dict(between(start, end, share))
@@ -131,10 +132,6 @@ def between(start: dict[str, Tensor], end: dict[str, Tensor], share: float) -> d
         return start if share == 0 else end
     mixed = {n: torch.lerp(v, end[n], share) if v.is_floating_point() else end[n] for n, v in start.items()}
     return {name: value.to(end[name].dtype) for name, value in mixed.items()}
-
-
-def _copy(module: nn.Module) -> dict[str, Any]:
-    return {name: value.detach().clone() for name, value in module.state_dict().items()}
 
 
 def _kept_out(pictures: Sequence[str], kinds: Sequence[str], seed: int) -> set[int]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from lvtune.core.errors import TrainingError
+from lvtune.core.snapshot import snapshot
 from lvtune.data.dataset import collate, worker_init
 from lvtune.patcher.attaching import attach, use_adapter
 from lvtune.training.budget import Budget
@@ -282,7 +283,7 @@ class _Run:
             return
         state = self.adapter.state_dict()
         if self.average is None:
-            self.average = {name: value.clone() for name, value in state.items()}
+            self.average = snapshot(self.adapter)
             return
         decay = min(self.options.ema, (1 + self.progress.step) / (10 + self.progress.step))
         for name, value in state.items():
@@ -307,7 +308,7 @@ class _Run:
         if self.average is None:
             yield
             return
-        own = {name: value.clone() for name, value in self.adapter.state_dict().items()}
+        own = snapshot(self.adapter)
         self.adapter.load_state_dict(self.average)
         try:
             yield

@@ -44,7 +44,7 @@ def data_sheet(table: PoseTable | MixedTable, count: int = COUNT) -> np.ndarray:
 
 
 def _chosen(table: PoseTable | MixedTable, count: int) -> list[int]:
-    """Rows from all over the table."""
+    """Returns rows spread evenly over the table."""
     return np.unique(np.linspace(0, len(table) - 1, min(count, len(table))).round().astype(int)).tolist()
 
 
@@ -57,7 +57,7 @@ def can_draw(table: PoseTable | MixedTable, count: int = COUNT) -> bool:
 
 
 def _cell(table: PoseTable | MixedTable, row: int) -> np.ndarray | None:
-    """One instance with what is around it; None where its picture cannot be read."""
+    """Draws one instance with its surroundings; None where its picture cannot be read."""
     instance = table[row]
     try:
         picture = table.picture(row)

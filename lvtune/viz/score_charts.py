@@ -105,9 +105,10 @@ def keypoint_chart(points: Sequence[KeyPoint], *, unit: str) -> Markup:
                 axes.plot([before, after], [place, place], color=GRID, linewidth=3, zorder=1)
         for side, colour, label in zip((befores, afters), (BEFORE, AFTER), ("base alone", "adapter on"), strict=True):
             values = [math.nan if value is None else value for value in side]
-            marker = "o" if side is befores else "D"  # readers can tell them apart without colours too
+            # readers can tell the markers apart without colours, and see both where the values are equal
+            marker, size = ("o", 62) if side is befores else ("D", 30)
             gid = f"lv-{label.split()[0]}"
-            axes.scatter(values, range(len(shown)), s=34, color=colour, marker=marker, label=label, gid=gid, zorder=2)
+            axes.scatter(values, range(len(shown)), s=size, color=colour, marker=marker, label=label, gid=gid, zorder=2)
         axes.set_yticks(range(len(shown)), [name for name, _, _ in shown], color=INK)
         axes.set(xlabel=unit, ylim=(len(shown) - 0.4, -0.6))
         figure.legend(loc="outside upper right", ncols=2)

@@ -8,7 +8,8 @@ from clips import save_clip
 
 from lvtune.core.errors import LvtuneError
 from lvtune.language.joint_cache import cached_array, text_features
-from lvtune.language.joint_registry import JointEncoder, load_joint_encoder, register_joint_encoder, unnormalised
+from lvtune.language.joint_encoders import JointEncoder, load_joint_encoder
+from lvtune.language.joint_registry import register_joint_encoder, unnormalised
 
 SENTENCES = ["a sketch of a human", "a mural", "an oil painting of a human"]
 

@@ -66,7 +66,7 @@ def _pictures_of(file: Path, folder: Path) -> Path:
     inside = [path for base in (folder, folder / "images") if base.is_dir() for path in sorted(base.iterdir())]
     places = [file.parent, folder, folder / "images", *(path for path in inside if path.is_dir())]
     part = _part_of(file)
-    places.sort(key=lambda path: path not in (folder, file.parent) and _part_of(path / "x") != part)
+    places.sort(key=lambda path: path not in (folder, file.parent) and _part_of(Path(f"{path.name}.json")) != part)
     return next((place for place in places if is_inside(name) and (place / name).is_file()), folder)
 
 
