@@ -54,11 +54,11 @@ def fetch(address: Address, more: Iterable[str] = ()) -> Path:
     with hub_limits(str(address)):
         try:
             info = _ask(address)
+            files = _files_of(info, address)
         except CLIENT_ERRORS as error:
             if is_unreachable(error):
                 return _cached(address, error)
             raise explain(error, address, revisions=revisions) from error
-        files = _files_of(info, address)
         names = _wanted(address, files, [*FILES, *more])
         try:
             folder = _download(address, names)
@@ -87,16 +87,35 @@ def _ask(address: Address) -> Any:
     return client().model_info(address.repo, revision=address.revision, files_metadata=True, timeout=timeout)
 
 
-def _files_of(info: Any, address: Address) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _File:
+    """What the Hub says of a file."""
+
+    size: int
+    sha256: str | None
+    """Of a large file."""
+    sha1: str | None
+    """Git's, of another one."""
+
+
+def _files_of(info: Any, address: Address) -> dict[str, _File]:
     """Returns name to size and hash of a repository's files.
 
     Raises:
         NetworkError: the answer does not say them.
     """
-    siblings = info.siblings or ()
-    if not isinstance(info.sha, str) or not all(isinstance(one.rfilename, str) for one in siblings):
-        raise NetworkError(f"{address}: an answer that does not name the files", "the Hub", "check HF_ENDPOINT")
-    return {one.rfilename: one for one in siblings}
+    found: dict[str, _File] = {}
+    for sibling in info.siblings or ():
+        lfs = sibling.lfs
+        file = _File(sibling.size or 0, getattr(lfs, "sha256", None), sibling.blob_id)
+        texts = (sibling.rfilename, file.sha1 or "", file.sha256 or "")
+        if type(file.size) is not int or not all(isinstance(text, str) for text in texts):
+            raise NetworkError(
+                f"{address}: an answer that does not describe its files as the Hub does", "the Hub",
+                "check HF_ENDPOINT, and whether the network wants a login",
+            )  # fmt: skip
+        found[sibling.rfilename] = file
+    return found
 
 
 def _download(address: Address, names: Sequence[str], **options: Any) -> Path:
@@ -139,7 +158,7 @@ def is_offline() -> bool:
     return bool(constants.HF_HUB_OFFLINE)
 
 
-def _wanted(address: Address, files: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+def _wanted(address: Address, files: Mapping[str, _File], names: Iterable[str]) -> list[str]:
     """Returns those of ``names`` that the repository has.
 
     Raises:
@@ -153,7 +172,7 @@ def _wanted(address: Address, files: Mapping[str, Any], names: Iterable[str]) ->
             f"an adapter: {adapter_file.TENSORS_FILE} in the repository's root", "choose another repository",
         )  # fmt: skip
     found = [name for name in names if name in files]
-    large = [name for name in found if name.endswith(".json") and (files[name].size or 0) > MAX_BYTES]
+    large = [name for name in found if name.endswith(".json") and files[name].size > MAX_BYTES]
     if large:
         raise AdapterFileError(
             f"{address} with a {large[0]} of {files[large[0]].size:,} bytes", f"at most {MAX_BYTES:,}",
@@ -162,18 +181,18 @@ def _wanted(address: Address, files: Mapping[str, Any], names: Iterable[str]) ->
     return found
 
 
-def _damaged(folder: Path, names: Iterable[str], files: Mapping[str, Any]) -> list[str]:
+def _damaged(folder: Path, names: Iterable[str], files: Mapping[str, _File]) -> list[str]:
     """Returns the names of files that are not what the Hub names."""
     return [name for name in names if name not in files or not _is_whole(folder / name, files[name])]
 
 
-def _is_whole(file: Path, sibling: Any) -> bool:
+def _is_whole(file: Path, described: _File) -> bool:
     """Returns True if a file has the hash that the Hub names: sha256 of a large one, git's sha1 of another."""
-    if sibling.lfs is not None:
-        digest, expected = hashlib.sha256(), sibling.lfs.sha256
+    if described.sha256 is not None:
+        digest, expected = hashlib.sha256(), described.sha256
     else:
         head = b"blob %d\0" % file.stat().st_size
-        digest, expected = hashlib.sha1(head, usedforsecurity=False), sibling.blob_id
+        digest, expected = hashlib.sha1(head, usedforsecurity=False), described.sha1
     with file.open("rb") as data:
         while part := data.read(2**20):
             digest.update(part)

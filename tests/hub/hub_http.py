@@ -38,6 +38,8 @@ class Fault:
     """The body is right, and then goes on for as long as somebody reads."""
     squeezed: bool = False
     """The body is compressed, though nobody asked for it, and a thousand times longer than declared."""
+    twist: Callable[[object], object] | None = None
+    """Changes the answer before it is sent."""
     times: int = 10**9
 
 
@@ -147,6 +149,8 @@ class Handler(BaseHTTPRequestHandler):
         return repo
 
     def answer(self, value: object, status: int = 200, headers: dict[str, str] | None = None) -> None:
+        if self.fault is not None and self.fault.twist is not None:
+            value = self.fault.twist(value)
         data = value if isinstance(value, bytes) else json.dumps(value).encode()
         sent = data
         if self.fault is not None and self.fault.corrupt:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 
 import pytest
 from adapter_samples import adapter
 from hub_store import git_oid, put
+from mutants import changed_values
 
 from lvtune.cli.main import main
 from lvtune.core.errors import LvtuneError
@@ -306,3 +308,16 @@ def test_bases_come_within_the_same_limits(hub, tmp_path, kind, monkeypatch):
     for name in ("vitpose-b", "pvtv2pose-b"):
         with pytest.raises(LvtuneError, match="ann/base"):
             load_base(name, weights="ann/base")
+
+
+def test_only_errors_of_ours_come_out_of_answers_of_other_shapes(art):
+    answers = []
+    art.fail("GET", "/api/models/", twist=lambda value: answers.append(value) or value, times=1)
+    fetch(ART)
+    for changed in changed_values(answers[0], 300, seed=0):
+        art.faults.clear()
+        art.fail("GET", "/api/models/", twist=lambda value, changed=changed: changed)
+        with contextlib.suppress(LvtuneError):
+            fetch(ART)
+    art.faults.clear()
+    assert read(fetch(ART))[0].keys() == adapter()[0].keys()
