@@ -25,7 +25,7 @@ from lvtune.bases.parts import Block
 
 
 def describe(module: nn.Module) -> Block | None:
-    """A module as a block, if it is a transformer block that is known here; subclasses are not."""
+    """Returns a module as a block if it is a transformer block known here, else None; subclasses are not known."""
     from timm.models import pvt_v2, swin_transformer, vision_transformer
 
     known = {
@@ -39,10 +39,10 @@ def describe(module: nn.Module) -> Block | None:
 
 @dataclass(frozen=True)
 class FusedBlock(Block):
-    """A block with query, key and value in one matrix: further rows of keys and values need an attention of ours."""
+    """A block with query, key and value in one matrix; further rows of keys and values need an attention of ours."""
 
     def extend(self, key_rows: Callable[[], Tensor], value_rows: Callable[[], Tensor]) -> Change:
-        """Stands in for the attention; modules inside it are called, so that other changes to them act."""
+        """Replaces the attention's forward; the modules inside are called, so that other changes to them act."""
         attention = self.attention
 
         def attend(call: Call, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -51,27 +51,25 @@ class FusedBlock(Block):
         return ReplaceForward(attention, attend)
 
     def bias(self, *args: Any, **kwargs: Any) -> Tensor | None:
-        """What is added to the attention map, read off the attention's further arguments (an encoder gives none)."""
+        """Returns what is added to the attention map; made of the attention's further arguments, if it has any."""
         return None
 
 
 @dataclass(frozen=True)
 class WindowBlock(FusedBlock):
-    """A block of Swin. Its attention sees windows: (B · windows, N, D), the windows of a picture one by one."""
+    """A block of Swin. Its attention sees windows, (B · windows, N, D); the windows of one picture are adjacent."""
 
     def bias(self, mask: Tensor | None = None) -> Tensor:
-        """Relative positions (1, heads, N, N), with the mask of shifted windows (windows, heads, N, N)."""
-        attention = self.attention
+        """Returns the relative positions (1, heads, N, N), with the mask of shifted windows (windows, heads, N, N)."""
+        attention: Any = self.attention
         size = attention.window_area
         index = attention.relative_position_index.view(-1)
         bias = attention.relative_position_bias_table[index].view(size, size, -1).permute(2, 0, 1)[None]
         return bias if mask is None else bias + mask[:, None]
 
 
-def attend_with_rows(
-    attention: nn.Module, x: Tensor, bias: Tensor | None, key_rows: Tensor, value_rows: Tensor
-) -> Tensor:
-    """timm's attention with further rows of keys and values, which every query sees at bias 0.
+def attend_with_rows(attention: Any, x: Tensor, bias: Tensor | None, key_rows: Tensor, value_rows: Tensor) -> Tensor:
+    """Computes timm's attention with further rows of keys and values, which every query sees at bias 0.
 
     Args:
         attention: with ``qkv``, ``num_heads``, ``proj``.
@@ -97,9 +95,9 @@ def _thirds(linear: nn.Linear) -> dict[str, slice]:
     return {part: slice(i * width, (i + 1) * width) for i, part in enumerate(("query", "key", "value"))}
 
 
-def _vit(block: nn.Module) -> Block | None:
-    from timm.layers import Mlp
-    from timm.models.vision_transformer import Attention
+def _vit(block: Any) -> Block | None:
+    from timm.layers.attention import Attention
+    from timm.layers.mlp import Mlp
 
     attention = block.attn
     # timm's variants: other MLPs, and attentions that gate, or normalise queries, keys or what they have seen
@@ -108,11 +106,11 @@ def _vit(block: nn.Module) -> Block | None:
     return _fused(FusedBlock, block) if plain and type(attention) is Attention and type(block.mlp) is Mlp else None
 
 
-def _swin(block: nn.Module) -> Block:
+def _swin(block: Any) -> Block:
     return _fused(WindowBlock, block)
 
 
-def _fused(cls: type[Block], block: nn.Module) -> Block:
+def _fused(cls: type[Block], block: Any) -> Block:
     attention = block.attn
     return cls(
         layer=block,
@@ -130,7 +128,7 @@ def _fused(cls: type[Block], block: nn.Module) -> Block:
     )
 
 
-def _pvt_v2(block: nn.Module) -> Block:
+def _pvt_v2(block: Any) -> Block:
     attention = block.attn
     width = attention.kv.out_features // 2
     return Block(

@@ -25,7 +25,7 @@ def page(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "page"}
     for code in re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL):
-        exec(compile(code, PAGE.name, "exec"), names)  # noqa: S102
+        exec(compile(code, PAGE.name, "exec"), names)
     yield names
     METHODS._entries.pop("scaled-norm")
 
