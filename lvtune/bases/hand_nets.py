@@ -9,7 +9,7 @@ stride-2 convolution on an even size adds one row below and one column on the ri
 from __future__ import annotations
 
 import itertools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn

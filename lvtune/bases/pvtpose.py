@@ -246,9 +246,10 @@ def load_pvt(spec: BaseSpec, arch: PvtArch, weights: str, *, revision: str | Non
         hub_id = str(spec.hub_id)
         why = why_unreachable(hub_id)
         try:
-            model = PvtModel.from_pretrained(
-                hub_id, revision=revision or "main", dtype=torch.float32, local_files_only=why is not None
-            )
+            with hub_limits(hub_id):
+                model = PvtModel.from_pretrained(
+                    hub_id, revision=revision or "main", dtype=torch.float32, local_files_only=why is not None
+                )
         except (OSError, ValueError, RuntimeError) as error:
             raise not_loaded(spec.name, hub_id, why or error) from error
         return fit_encoder(model.state_dict(), base.encoder)

@@ -252,8 +252,6 @@ def make_config(
     """
     from transformers import VitPoseBackboneConfig, VitPoseConfig
 
-    backbone_kind: Any = VitPoseBackboneConfig
-    whole_kind: Any = VitPoseConfig  # both take more than their signatures say
     arch = ARCH[size] if isinstance(size, str) else size
     sizes: dict[str, Any] = {
         "image_size": list(input_size),

@@ -27,7 +27,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def load_strict(model: nn.Module, state: dict[str, Tensor], source: Path | str) -> None:
+def load_strict(model: Any, state: dict[str, Tensor], source: Path | str) -> None:
     """Loads a state dict strictly; only BatchNorm's step counters may be missing.
 
     Args:
