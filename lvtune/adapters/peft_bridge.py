@@ -23,7 +23,7 @@ from lvtune.adapters.peft_allowed import NEEDS_DATA
 from lvtune.adapters.peft_options import PeftOptions, Tuner, as_json, line_of, make_peft_config, quiet, refused
 from lvtune.bases.base import Base
 from lvtune.bases.changes import Call, Change, Fold, ReplaceForward
-from lvtune.bases.precision import in_dtype
+from lvtune.bases.float_types import in_dtype
 from lvtune.data.skeletons import Skeleton
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from lvtune.core.files import write_text
 from lvtune.evaluation.choosing import RankedCategories, choose
 from lvtune.evaluation.split_scoring import score_split
 from lvtune.evaluation.task import Scores
-from lvtune.hub.adapter_loading import load_base_for, open_adapter
+from lvtune.hub.adapter_loading import load_base_for, open_adapter, takes_flip_test
 from lvtune.language.ranking import RANKER
 from lvtune.patcher.attaching import attach
 from lvtune.training.engine import resolve_device
@@ -140,6 +140,7 @@ def evaluate(
     rule = choose(category, opened.adapter, ranker=ranker, seed=seed, device=view.device)
     if folder is not None:
         make_folder(folder)
+    flip_test = flip_test and takes_flip_test(opened.adapter)
     scored = opened.score(rule, {"flip_test": flip_test, "batch_size": batch_size, "p_cutoff": p_cutoff})
     values = opened.about() | {"split": split} | _values(scored) | {"category": category or "mean"}
     values |= {"auto": rule.summary()} if isinstance(rule, RankedCategories) else {}

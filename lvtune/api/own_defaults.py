@@ -81,6 +81,8 @@ def chosen_defaults(
     augment, lines = _augmentation(given, base, train, labels, method_defaults)
     recipe = given.resolved({**merge(method_defaults, options, TrainOptions), "augment": augment})
     recipe = replace(recipe, base_options=BaseOptions(input_size="x".join(map(str, base.input_size))))
+    if not recipe.train.augment.flip:  # who has never seen a mirrored picture must not be asked about one
+        recipe = replace(recipe, evaluate=replace(recipe.evaluate, flip_test=False))
     return recipe, [size, *decisions, *lines]
 
 

@@ -23,7 +23,7 @@ from lvtune.data.hand_space import HandSpace
 from lvtune.data.images import MAX_PIXELS, allow_pixels
 from lvtune.evaluation.choosing import choose
 from lvtune.evaluation.metrics import SMALL_BOXES
-from lvtune.hub.adapter_loading import load_base_for, open_adapter
+from lvtune.hub.adapter_loading import load_base_for, open_adapter, takes_flip_test
 from lvtune.language.ranking import RANKER
 from lvtune.patcher.attaching import acting, attach
 from lvtune.training.engine import resolve_device
@@ -73,7 +73,7 @@ class _Request:
         options = self.options
         rule = choose(category, on, ranker=options.ranker, device=self.base.device)
         skeleton = self.base.skeleton if on is None else on.skeleton
-        how = Prediction(skeleton, rule, options.flip_test, options.space, options.batch_size)
+        how = Prediction(skeleton, rule, options.flip_test and takes_flip_test(on), options.space, options.batch_size)
         return predict_pictures(self.base, files, self.boxes, how)
 
 

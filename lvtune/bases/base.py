@@ -1,58 +1,24 @@
 """What every base offers, whatever family it comes from.
 
-A base is a frozen pose estimator: an encoder made of blocks, and a head made of stages and a predictor.
-Methods see only this page, so a method never needs to know which family it is attached to.
+A base is a frozen pose estimator: an encoder made of blocks, and a head made of stages and a predictor. Methods use
+only what is defined here, so they work with every family.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from lvtune.bases.base_spec import BaseSpec
 from lvtune.bases.parts import Block, Stage, depths_of
 from lvtune.core.context import choose_adapters, is_attached
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 from lvtune.data.codec import UDPHeatmap
-from lvtune.data.skeletons import COCO_17, Skeleton
-
-
-@dataclass(frozen=True)
-class BaseSpec:
-    """The facts of a base that do not live in its weights.
-
-    Sizes are (height, width) in pixels; ``mean`` and ``std`` are RGB on a 0 to 1 scale.
-    """
-
-    name: str
-    input_size: tuple[int, int] = (256, 192)
-    stride: int = 4
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    skeleton: Skeleton = field(default=COCO_17)
-    sigma: float = 2.0
-    hub_id: str | None = None
-    revision: str | None = None
-    size: str = ""
-    trained_on: str = ""
-    """Domain that the base was trained on."""
-    source: str = ""
-    """Domain whose unfiltered test pictures ship with the package and are like what the base was trained on."""
-    expert: str = ""
-    """Expert that a mixture of experts routes pictures to; empty where there is none."""
-
-    @property
-    def heatmap_size(self) -> tuple[int, int]:
-        """(h, w) of the heatmaps."""
-        return self.input_size[0] // self.stride, self.input_size[1] // self.stride
-
-    def with_(self, **changes: object) -> BaseSpec:
-        """A copy with some facts changed."""
-        return replace(self, **changes)
+from lvtune.data.skeletons import Skeleton
 
 
 class Base(nn.Module, ABC):
@@ -67,11 +33,11 @@ class Base(nn.Module, ABC):
     batched: ClassVar[tuple[str, ...]] = ("pixel_values",)
     """Arguments of the model's own forward that hold one row per sample; the pictures first."""
     objective: ClassVar[str] = "heatmap"
-    """What it is tuned by unless the recipe says otherwise."""
+    """Name of the objective that tunes it unless the recipe names another."""
     task: ClassVar[str] = "pose2d"
-    """What it predicts: key points in the picture; ``hand3d``: joints of a hand in space too."""
+    """What it predicts: ``pose2d``, key points in the picture; ``hand3d``, joints of a hand in space as well."""
     input_note: ClassVar[str] = ""
-    """What a user of an exported model must know of its pictures beside sizes and colours."""
+    """What a user of an exported model must know about its pictures beside size and colours."""
 
     def __init__(self, model: Any, spec: BaseSpec) -> None:
         super().__init__()
@@ -80,48 +46,48 @@ class Base(nn.Module, ABC):
         self.training = model.training
 
     def use_spec(self, spec: BaseSpec) -> None:
-        """Takes the facts of the base, and makes the codec that fits them."""
+        """Sets the facts of the base, and makes the heatmap codec that fits them."""
         self.spec = spec
         self.codec = UDPHeatmap(input_size=spec.input_size, heatmap_size=spec.heatmap_size, sigma=spec.sigma)
 
     @property
     def name(self) -> str:
-        """The base's name, such as ``vitpose-b``."""
+        """Name of the base, such as ``vitpose-b``."""
         return self.spec.name
 
     @property
     def input_size(self) -> tuple[int, int]:
-        """(H, W) of the pictures it takes, in pixels."""
+        """(H, W) of the pictures that it takes, in pixels."""
         return self.spec.input_size
 
     @property
     def heatmap_size(self) -> tuple[int, int]:
-        """(h, w) of the heatmaps it gives."""
+        """(h, w) of the heatmaps that it gives."""
         return self.spec.heatmap_size
 
     @property
     def skeleton(self) -> Skeleton:
-        """The key points it predicts."""
+        """The key points that it predicts."""
         return self.spec.skeleton
 
     @property
     def mean(self) -> tuple[float, float, float]:
-        """RGB mean that pictures are normalised with, on a 0 to 1 scale."""
+        """RGB mean that pictures are normalised with, on a scale from 0 to 1."""
         return self.spec.mean
 
     @property
     def std(self) -> tuple[float, float, float]:
-        """RGB standard deviation that pictures are normalised with, on a 0 to 1 scale."""
+        """RGB standard deviation that pictures are normalised with, on a scale from 0 to 1."""
         return self.spec.std
 
     @property
     def device(self) -> torch.device:
-        """Where the weights lie."""
+        """Device of the weights."""
         return next(self.model.parameters()).device
 
     @property
     def dtype(self) -> torch.dtype:
-        """Floating type of the weights; of the first floating ones where the predictor's are quantised."""
+        """Floating type of the predictor's weights; of the first floating weights where these are quantised."""
         own = self.predictor.weight
         if own.is_floating_point():
             return own.dtype
@@ -164,127 +130,145 @@ class Base(nn.Module, ABC):
 
     @property
     @abstractmethod
-    def predictor(self) -> nn.Conv2d:
+    def predictor(self) -> Any:
         """The convolution that ends the head, (B, C, h, w) -> (B, K, h, w)."""
 
     @abstractmethod
-    def copy_model(self) -> nn.Module:
-        """A fresh model of the same class and weights, free of hooks; the global random state is kept."""
+    def copy_model(self) -> Any:
+        """Returns a fresh model of the same class and weights, without hooks; the global random state is kept."""
 
     @abstractmethod
     def parts_of(self, model: Any) -> tuple[Any, Any]:
-        """(encoder, head) of a model made by :meth:`copy_model`."""
+        """Returns (encoder, head) of a model made by :meth:`copy_model`."""
 
     @abstractmethod
     def heatmaps_of(self, output: Any) -> Tensor:
-        """The heatmaps (B, K, h, w) in what the model's own forward returns."""
+        """Returns the heatmaps (B, K, h, w) in an output of the model's own forward."""
 
     def named_outputs(self, output: Any) -> dict[str, Tensor]:
-        """What an exported model gives of what the model's own forward returns, a row per sample; heatmaps first."""
+        """Returns the tensors of an output that an exported model gives, one row per sample; heatmaps first."""
         return {"heatmaps": self.heatmaps_of(output)}
 
     @abstractmethod
     def merge_outputs(self, outputs: Sequence[Any], indices: Sequence[Tensor]) -> Any:
-        """One output for a batch that was run in groups; ``indices[i]`` are the places of group i."""
+        """Returns one output for a batch that was run in groups; ``indices[i]`` are the places of group i."""
 
     @property
     def carries_tokens(self) -> bool:
-        """Whether one sequence of tokens of one width runs from the first block to ``final_norm``.
+        """True if one sequence of tokens of one width runs from the first block to ``final_norm``.
 
-        If so, tokens put in front of the first block can be dropped behind ``final_norm``. Windows and pyramids
+        Then tokens put in front of the first block can be dropped behind ``final_norm``. Windows and pyramids
         merge patches on a grid, in which an added token has no place.
         """
         return True
 
     @property
     def batch_major(self) -> bool:
-        """Whether every module inside lays a batch out sample by sample along the first dimension of what it sees.
+        """True if every module inside lays a batch out sample by sample along the first dimension of its input.
 
-        Then a batch of several adapters goes through the model once. A family that is not sure says False, and each
-        adapter's samples go through by themselves.
+        Then a batch of several adapters goes through the model once. A family that is not sure says False; each
+        adapter's samples then go through on their own.
         """
         return False
 
     @property
-    def tail(self) -> Sequence[nn.Module]:
-        """Modules behind the head that are trained with it, such as a lifting from heatmaps to 3D; mostly none."""
+    def tail(self) -> Sequence[Any]:
+        """Modules behind the head that are trained with it, such as a lifting from heatmaps to 3D; usually none."""
         return ()
 
-    def tail_of(self, model: Any) -> Sequence[nn.Module]:
-        """``tail`` of a model made by :meth:`copy_model`."""
+    def tail_of(self, model: Any) -> Sequence[Any]:
+        """Returns ``tail`` of a model made by :meth:`copy_model`."""
         return ()
 
     def check_skeleton(self, skeleton: Skeleton) -> None:
-        """Whether an adapter may predict these key points in place of the base's own.
+        """Checks that an adapter may predict these key points in place of the base's own.
 
         Raises:
-            LvtuneError: it may not; why, and what to choose.
+            UsageError: it may not; the error says why, and what to choose.
         """
 
     def note_skeleton(self, skeleton: Skeleton) -> None:
-        """Notes on the model itself, where it keeps such a note, what its exchanged predictor gives (merged copies)."""
+        """Notes the key points of an exchanged predictor on the model itself, where it keeps such a note."""
 
     def depths(self) -> list[int]:
-        """How deep each of the encoder's parameters lies, in their order: see :func:`lvtune.bases.parts.depths_of`."""
+        """Returns the depth of each of the encoder's parameters; see :func:`lvtune.bases.parts.depths_of`."""
         return depths_of(self.encoder, self.blocks)
 
     def check_visual_prompts(self, placement: str) -> None:
-        """Whether visual prompts can enter here.
+        """Checks that visual prompts can enter this base.
 
         Args:
             placement: ``deep`` (rows of keys and values in every block), ``shallow`` (tokens carried through all
                 blocks) or ``none``.
 
         Raises:
-            LvtuneError: they cannot; why, and what to choose.
+            UsageError: they cannot; the error says why, and what to choose.
         """
         if placement != "none" and not self.blocks:
-            raise LvtuneError(
+            raise UsageError(
                 f"visual prompts for {self.name}, which has no attention blocks that are known here",
                 "an encoder with attention (ViT, Swin, PVT)", "set --method.placement none, or choose another base",
             )  # fmt: skip
         if placement == "shallow" and not self.carries_tokens:
-            raise LvtuneError(
+            raise UsageError(
                 f"shallow visual prompts for {self.name}, whose stages merge patches on a grid",
                 "deep visual prompts, which are rows of keys and values and need no place in a grid",
                 "set --method.placement deep (or none)",
             )  # fmt: skip
 
     def without_inserted(self, output: Any) -> Any:
-        """What the encoder returned while tokens stood in front of the picture's, with the picture's tokens alone."""
+        """Removes inserted tokens from what the encoder returned, so that the picture's tokens alone are left."""
         return output
 
-    def is_plain(self, layer: Any) -> bool:
-        """Whether a layer computes what its torch class does, tokens or maps laid out alike."""
+    def is_plain(self, layer: nn.Module) -> bool:
+        """Returns True if a layer computes what its torch class does, on tokens or maps of the same layout."""
         return True
 
     @property
     def size_step(self) -> int:
-        """Pixels that both sides of the input size are multiples of; 0: it takes its own size alone."""
+        """Number of pixels that both sides of the input size are multiples of; 0: the base takes its own size alone."""
         return 0
 
     def set_input_size(self, size: tuple[int, int]) -> None:
-        """Lets the base take pictures of ``size`` (H, W), before it is used; weights and fingerprint stay.
+        """Lets the base take pictures of another size; weights and fingerprint stay. Call it before the base is used.
+
+        Args:
+            size: (H, W) in pixels.
 
         Raises:
-            LvtuneError: the family takes its own size alone, or the size does not fit.
+            UsageError: the family takes its own size alone, or the size does not fit.
         """
         if tuple(size) != self.input_size:
-            own = f"its own input size, {self.input_size[0]}x{self.input_size[1]}"
-            given = f"an input size of {size[0]}x{size[1]} for {self.name}"
-            raise LvtuneError(given, own, "leave the input size out, or choose a ViT base such as vitpose-ti")
+            height, width = self.input_size
+            raise UsageError(
+                f"an input size of {size[0]}x{size[1]} for {self.name}", f"its own input size, {height}x{width}",
+                "leave the input size out, or choose a ViT base such as vitpose-ti or vitpose-b",
+            )  # fmt: skip
 
     def variant(self, name: str) -> Base:
-        """The same model under another setting, as in ``load_base("vitpose-plus-b/ap10k")``.
+        """Returns the same model with another setting, as in ``load_base("vitpose-plus-b/ap10k")``.
 
         Raises:
-            LvtuneError: no such variant.
+            UsageError: there is no such variant.
         """
-        raise LvtuneError(f"{self.name}/{name}", f"{self.name}, which has no variants", f"say {self.name}")
+        raise UsageError(f"{self.name}/{name}", f"{self.name}, which has no variants", f"say {self.name}")
 
     def forward_kwargs(self, pixel_values: Tensor) -> dict[str, object]:
-        """Further arguments of the model's forward (a mixture of experts wants its data set's index)."""
+        """Returns further arguments of the model's forward (a mixture of experts needs its data set's index)."""
         return {}
+
+    def in_own_type(self, pixel_values: Tensor) -> Tensor:
+        """Converts normalised pictures to the base's floating type.
+
+        Raises:
+            UsageError: pictures of whole numbers, which are not normalised.
+        """
+        if not pixel_values.is_floating_point():
+            raise UsageError(
+                f"pictures of {str(pixel_values.dtype).removeprefix('torch.')} for {self.name}",
+                "floating values, normalised with base.mean and base.std", "see lvtune.predict, which takes pictures",
+            )  # fmt: skip
+        return pixel_values.to(self.dtype)
 
     def forward(
         self,
@@ -292,7 +276,7 @@ class Base(nn.Module, ABC):
         adapters: str | Sequence[str | None] | object | None = ...,
         category: str | Sequence[str | None] | object | None = ...,
     ) -> Tensor | list[Tensor]:
-        """Heatmaps of a batch.
+        """Predicts the heatmaps of a batch.
 
         Args:
             pixel_values: (B, 3, H, W), normalised with ``mean`` and ``std``; converted to the base's floating type.
@@ -304,22 +288,25 @@ class Base(nn.Module, ABC):
 
         Returns:
             (B, K, h, w); a list of (K_i, h, w) where the chosen adapters predict different key points.
+
+        Raises:
+            UsageError: pictures that are not normalised; an unknown adapter or category; a list of the wrong length.
         """
-        kwargs, pixel_values = self.forward_kwargs(pixel_values), pixel_values.to(self.dtype)
+        kwargs, pixel_values = self.forward_kwargs(pixel_values), self.in_own_type(pixel_values)
         if adapters is ... and category is ...:
             return self.heatmaps_of(self.model(pixel_values, **kwargs))
         with choose_adapters(self.model, adapters, category):
             return self.heatmaps_of(self.model(pixel_values, **kwargs))
 
     def train(self, mode: bool = True) -> Base:
-        """Sets the mode of attached adapters; the estimator's own modules stay in eval."""
+        """Sets the mode of attached adapters; the estimator's own modules stay in evaluation."""
         self.training = mode
-        if is_attached(self.model):  # the patcher then keeps the estimator's own modules in eval
+        if is_attached(self.model):  # the patcher then keeps the estimator's own modules in evaluation
             self.model.train(mode)
         return self
 
     def freeze(self) -> Base:
-        """Puts the estimator in eval and takes gradients away from its parameters (done by ``load_base``)."""
+        """Puts the estimator in evaluation, without gradients for its parameters (``load_base`` does so)."""
         self.training = False
         self.model.eval()
         self.model.requires_grad_(False)
@@ -327,14 +314,14 @@ class Base(nn.Module, ABC):
 
 
 FAMILIES: list[Callable[[nn.Module], Base | None]] = []
-"""Functions that recognise a plain model and return it as a base, or None; families append theirs."""
+"""Functions that return a plain model as a base, or None for a model of another family; families append theirs."""
 
 
-def as_base(model: Any) -> Base:
-    """The base behind ``model``: itself, or a view of a plain model that some family recognises.
+def as_base(model: nn.Module) -> Base:
+    """Returns ``model`` as a base: itself, or a view of a plain model that some family recognises.
 
     Raises:
-        LvtuneError: no family knows the model.
+        UsageError: no family knows the model.
     """
     model = getattr(model, "_orig_mod", model)
     if isinstance(model, Base):
@@ -343,7 +330,7 @@ def as_base(model: Any) -> Base:
         base = recognise(model)
         if base is not None:
             return base
-    raise LvtuneError(
+    raise UsageError(
         f"a model of class {type(model).__name__}",
         "a base from lvtune.load_base or a transformers VitPoseForPoseEstimation",
         "load the model with lvtune.load_base, or register a family that recognises it",

@@ -1,4 +1,4 @@
-"""Knows every base by name, and loads it."""
+"""Registers bases by name, and loads them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from lvtune.bases.base import Base
 from lvtune.core.registry import Registry
 
 BASES: Registry[Callable[..., Base]] = Registry("base", group="lvtune.bases")
-"""Name to ``loader(weights, revision=None, seed=0) -> Base``; of a family ``<family>:<name>``, the loader takes the
-name first."""
+"""Name to ``loader(weights, revision=None, seed=0) -> Base``. The loader of a family ``<family>:<name>`` takes the name
+as its first argument."""
 
 
 def register_base(name: str) -> Callable[[Callable[..., Base]], Callable[..., Base]]:
-    """Decorator that makes a loader known to :func:`load_base`."""
+    """Returns a decorator that registers a loader for :func:`load_base` under ``name``."""
     return BASES.register(name)
 
 
@@ -26,11 +26,11 @@ def load_base(
     seed: int = 0,
     input_size: tuple[int, int] | None = None,
 ) -> Base:
-    """A frozen base, in eval, without gradients.
+    """Loads a frozen base, in evaluation mode and without gradients.
 
     Args:
-        name: one of :func:`list_bases`, ``<name>`` filled in (``timm:resnet50``); behind a slash a variant of it,
-            such as an expert (``vitpose-plus-b/ap10k``).
+        name: one of :func:`list_bases`, with ``<name>`` filled in (``timm:resnet50``). A variant, such as an expert,
+            stands behind a slash (``vitpose-plus-b/ap10k``).
         weights: ``pretrained`` (shipped with the package, else the Hub), ``random``, a path, or a Hub id.
         revision: of the Hub repository.
         seed: of ``random`` weights.
@@ -49,10 +49,10 @@ def load_base(
 
 
 def find_loader(name: str) -> tuple[Callable[..., Base], str]:
-    """The loader behind a name, and the variant that the name asks for ("" for none).
+    """Returns the loader for a name, and the variant that the name asks for ("" for none).
 
     Raises:
-        LvtuneError: no such base.
+        LvtuneError: there is no such base.
     """
     family, colon, rest = name.partition(":")
     if colon and f"{family}:<name>" in BASES:
@@ -62,5 +62,5 @@ def find_loader(name: str) -> tuple[Callable[..., Base], str]:
 
 
 def list_bases() -> list[str]:
-    """Names for :func:`load_base`."""
+    """Returns the names that :func:`load_base` takes."""
     return BASES.names()

@@ -1,7 +1,7 @@
 """The primitive changes that an adapter may make to a base; :mod:`lvtune.patcher.hooks` carries them out.
 
-A change that comes to other weights of its module says so (``fold``), and then :mod:`lvtune.patcher.merging` can
-write it into a copy of the base.
+Some changes equal other weights of the module. Such a change has a ``fold``, with which :mod:`lvtune.patcher.merging`
+writes it into a copy of the base.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import torch
 from torch import Tensor, nn
 
 Fold = Callable[[Mapping[str, Tensor], str | None], Mapping[str, Tensor]]
-"""A module's parameters and buffers by name, and a category (None: the mean of the sentences), to those with which the
-module would do by itself what the change makes it do; what stays may be left out. It writes to none of them."""
+"""Maps a module's tensors by name, and a category (None: the mean of the sentences), to the tensors with which the
+module by itself computes what the change makes it compute. Tensors that stay may be left out. It writes to none."""
 
 
 @dataclass(frozen=True, eq=False)
 class AddToOutput:
-    """``module(x)`` becomes ``module(x) + delta(x)``.
+    """``module(x)`` becomes ``module(x) + delta(x)``; carried out by ``lvtune.patcher.hooks.AddToOutputHook``.
 
-    ``delta`` maps the module's input to a tensor that broadcasts against its output.
+    ``delta`` maps the module's input to a tensor that broadcasts against the module's output.
     """
 
     module: nn.Module
@@ -32,10 +32,10 @@ class AddToOutput:
 
 @dataclass(frozen=True, eq=False)
 class ExtendKeyValue:
-    """Appends rows (P, D) to what an attention's ``key`` and ``value`` give, (B, N, D) -> (B, N+P, D).
+    """Appends rows (P, D) to the outputs of an attention's ``key`` and ``value``: (B, N, D) -> (B, N+P, D).
 
-    The queries, and so the number of tokens, stay as they are. Where one matrix gives both (``key is value``), its
-    output is (B, N, 2D), the keys first.
+    The queries stay as they are, and so does the number of tokens. Where one matrix gives keys and values
+    (``key is value``), its output is (B, N, 2D), the keys first.
     """
 
     key: nn.Module
@@ -43,13 +43,13 @@ class ExtendKeyValue:
     key_rows: Callable[[], Tensor]
     value_rows: Callable[[], Tensor]
     attention: nn.Module | None = None
-    """The module around both, in which keys and values stay. A batch of several adapters calls it for each of them,
-    since they may append different numbers of rows; unknown, it calls the whole model for each."""
+    """The module around both; keys and values do not leave it. Adapters may append different numbers of rows, so a
+    batch of several adapters calls this module once for each. None: it calls the whole model once for each."""
 
 
 @dataclass(frozen=True, eq=False)
 class InsertTokens:
-    """Puts ``tokens()`` (P, D) in front of the tokens entering ``first`` and drops them behind ``last``."""
+    """Puts ``tokens()`` (P, D) in front of the tokens that enter ``first``, and drops them behind ``last``."""
 
     first: nn.Module
     last: nn.Module
@@ -58,11 +58,7 @@ class InsertTokens:
 
 @dataclass(frozen=True, eq=False)
 class ReplaceForward:
-    """``replace(call, *args)`` is computed in place of ``module.forward(*args)``.
-
-    ``call.original`` is the module's own forward and ``call.categories`` the categories asked for: one per sample,
-    one for all, or None where nobody asked.
-    """
+    """``replace(call, *args)`` is computed in place of ``module.forward(*args)``; ``call`` is a :class:`Call`."""
 
     module: nn.Module
     replace: Callable[..., Any]
@@ -74,17 +70,19 @@ Change = AddToOutput | ExtendKeyValue | InsertTokens | ReplaceForward
 
 @dataclass(frozen=True)
 class Call:
-    """What a stand-in may know of the call it is part of."""
+    """What a :class:`ReplaceForward` is told about the call."""
 
     original: Callable[..., Any]
+    """The module's own forward."""
     categories: tuple[str | None, ...] | None
+    """The categories asked for: one per sample, one for all samples, or None where nobody asked."""
 
 
 def hooks_of(change: Change) -> list[tuple[str, nn.Module, Any]]:
-    """(key of ``lvtune.patcher.hooks.HOOKS``, module, what the adapter does there) for each hook that a change needs.
+    """Returns (kind in ``lvtune.patcher.hooks.HOOKS``, module, what the adapter does) for each hook of a change.
 
     Raises:
-        TypeError: none of the four changes.
+        TypeError: it is none of the four changes.
     """
     match change:
         case AddToOutput(module, delta):
@@ -106,7 +104,7 @@ def hooks_of(change: Change) -> list[tuple[str, nn.Module, Any]]:
 
 
 def shares_a_batch(changes: list[Change]) -> bool:
-    """Whether samples under these changes and samples under others can go through the model in one call."""
+    """Returns True if samples under these changes and under others can go through the model in one call."""
     return not any(
         isinstance(change, InsertTokens) or (isinstance(change, ExtendKeyValue) and change.attention is None)
         for change in changes

@@ -1,8 +1,8 @@
-"""An encoder with the classic head: what SwinPose, PVTPose and any other backbone of ours are made of.
+"""An encoder with the classic head: SwinPose, PVTPose and every timm backbone are made of these.
 
-The head is that of SimpleBaseline (arXiv 1804.06208), as ViTPose and mmpose have it: blocks of ConvTranspose2d(4x4,
-stride 2, pad 1, no bias, 256 channels), BatchNorm, ReLU, then a 1x1 convolution, the predictor. As many blocks as
-bring the feature map to a quarter of the picture: two behind stride 16, three behind stride 32.
+The head is that of SimpleBaseline (arXiv 1804.06208), as in ViTPose and mmpose: blocks of ConvTranspose2d (4x4,
+stride 2, pad 1, no bias, 256 channels), BatchNorm and ReLU, then a 1x1 convolution, the predictor. There are as many
+blocks as bring the feature map to a quarter of the picture: two behind stride 16, three behind stride 32.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Encoder(Protocol):
     """A module that maps pictures (B, 3, H, W) to their last feature map (B, D, H / stride, W / stride)."""
 
     width: int
-    """D."""
+    """D, the channels of the feature map."""
     stride: int
-    """Pixels per cell of the feature map."""
+    """Pixels of the picture for each cell of the feature map."""
 
 
 class DeconvHead(nn.Module):
@@ -53,26 +53,26 @@ class DeconvHead(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Heatmaps of a feature map."""
+        """Predicts heatmaps from a feature map."""
         for block in self.blocks:
             features = block(features)
         return self.predictor(features)
 
 
 def deconv_block(in_channels: int, out_channels: int) -> nn.Sequential:
-    """One up-sampling block, (B, C, h, w) -> (B, C', 2h, 2w)."""
+    """Makes one up-sampling block, (B, C, h, w) -> (B, C', 2h, 2w)."""
     conv = nn.ConvTranspose2d(in_channels, out_channels, 4, stride=2, padding=1, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(out_channels), nn.ReLU())
 
 
 def deconv_stage(conv: nn.ConvTranspose2d, norm: nn.BatchNorm2d) -> Stage:
-    """A frozen up-sampling block as methods see it."""
+    """Returns a frozen up-sampling block as methods see it."""
     channels = (conv.in_channels, conv.out_channels)
     return Stage(lambda x: torch.relu(norm(conv(x))), lambda: deconv_block(*channels), conv.out_channels)
 
 
 class DeconvPose(nn.Module):
-    """A pose estimator (B, 3, H, W) -> (B, K, h, w), made by :func:`build_pose`; knows how to be made anew."""
+    """A pose estimator (B, 3, H, W) -> (B, K, h, w), made by :func:`build_pose`; it holds what a copy is made of."""
 
     def __init__(self, make_encoder: Callable[[], nn.Module], spec: BaseSpec, channels: int = HEAD_CHANNELS) -> None:
         super().__init__()
@@ -82,14 +82,14 @@ class DeconvPose(nn.Module):
         self.head = DeconvHead(self.encoder.width, len(spec.skeleton.keypoints), blocks, channels)
 
     def forward(self, pixel_values: Tensor) -> Tensor:
-        """Heatmaps of normalised pictures."""
+        """Predicts heatmaps from normalised pictures."""
         return self.head(self.encoder(pixel_values))
 
 
 def build_pose(
     make_encoder: Callable[[], nn.Module], spec: BaseSpec, *, channels: int = HEAD_CHANNELS, seed: int = 0
 ) -> DeconvPose:
-    """An estimator with random weights drawn from ``seed``; the global random state is kept.
+    """Builds an estimator with random weights drawn from ``seed``; the global random state is kept.
 
     Args:
         make_encoder: makes an :class:`Encoder`.
@@ -126,18 +126,18 @@ class DeconvBase(Base):
         return [deconv_stage(conv, norm) for conv, norm, _ in self.model.head.blocks]
 
     @property
-    def predictor(self) -> nn.Conv2d:
+    def predictor(self) -> Any:
         """The last convolution."""
         return self.model.head.predictor
 
-    def copy_model(self) -> nn.Module:
-        """A second estimator, made anew, with the same weights."""
+    def copy_model(self) -> Any:
+        """Makes a second estimator with the same weights."""
         own = self.model
         fresh = build_pose(own.make_encoder, own.spec, channels=self.predictor.in_channels)
         return with_weights_of(own, fresh, self.predictor.weight)
 
     def note_skeleton(self, skeleton: Skeleton) -> None:
-        """In the facts by which it is made anew."""
+        """Notes them in the facts that a second estimator is made of."""
         self.model.spec = self.model.spec.with_(skeleton=skeleton)
 
     def parts_of(self, model: Any) -> tuple[Any, Any]:
@@ -145,9 +145,9 @@ class DeconvBase(Base):
         return model.encoder, model.head
 
     def heatmaps_of(self, output: Any) -> Tensor:
-        """The output itself."""
+        """Returns the output itself."""
         return output
 
     def merge_outputs(self, outputs: Sequence[Any], indices: Sequence[Tensor]) -> Any:
-        """Every row back in the order of the batch; a list of rows where shapes (key points) differ."""
+        """Returns every row in the order of the batch; a list of rows where their shapes (key points) differ."""
         return in_batch_order(outputs, indices)

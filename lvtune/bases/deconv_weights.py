@@ -1,35 +1,36 @@
-"""Where the weights of an encoder with the classic head come from: chance, ImageNet, the Hub, a file."""
+"""Loads the weights of an encoder with the classic head: random ones, ImageNet's, from the Hub or from a file."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from torch import Tensor
 
-from lvtune.bases.deconv_head import DeconvBase
+from lvtune.bases.base import Base
 from lvtune.bases.weights_file import load_strict, read_safetensors
 from lvtune.core.errors import LvtuneError
 from lvtune.core.hub_limits import hub_limits
 from lvtune.core.network import why_unreachable
 
+B = TypeVar("B", bound=Base)
 Fetch = Callable[[str | None], dict[str, Tensor]]
-"""Revision -> the state of the encoder that ``pretrained`` means, ready for ``base.encoder``."""
+"""Maps a revision to the state of the encoder that ``pretrained`` means, ready for ``base.encoder``."""
 Adopt = Callable[[dict[str, Tensor]], dict[str, Tensor]]
-"""Tensors of a published file -> the state of an encoder, ready for ``base.encoder``."""
+"""Maps the tensors of a published file to the state of an encoder, ready for ``base.encoder``."""
 
 _FILES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt")  # names of repositories may hold a dot
 
 _log = logging.getLogger(__name__)
 
 
-def fill(base: Any, weights: str, revision: str | None, fetch: Fetch, adopt: Adopt) -> DeconvBase:
-    """Puts weights into a base that was made with random ones.
+def fill(base: B, weights: str, revision: str | None, fetch: Fetch, adopt: Adopt) -> B:
+    """Puts weights into a base that was made with random ones, and returns it.
 
     Args:
-        base: fresh.
+        base: a new one.
         weights: ``random`` keeps what is there; ``pretrained`` takes the encoder's ImageNet weights; a
             ``.safetensors`` file, or a folder or a Hub repository with ``model.safetensors``, takes the whole model
             (as ``base.model.state_dict()`` has it) or an encoder.
@@ -70,7 +71,7 @@ def _downloaded(name: str, hub_id: str, revision: str | None) -> Path:
         raise not_loaded(name, hub_id, why or error) from error
 
 
-def _from_file(base: Any, path: Path, adopt: Adopt) -> DeconvBase:
+def _from_file(base: B, path: Path, adopt: Adopt) -> B:
     if path.suffix != ".safetensors":
         raise LvtuneError(
             f"weights file {path.name}", "a .safetensors file (pickled checkpoints are not read here)",
@@ -86,15 +87,15 @@ def _from_file(base: Any, path: Path, adopt: Adopt) -> DeconvBase:
     return base
 
 
-def _tell_new_head(base: Any, source: str) -> None:
+def _tell_new_head(base: Base, source: str) -> None:
     _log.warning(
-        "%s: %s are an encoder's, and the head is new: it knows no key point before it is tuned "
-        "(lvtune adapt --method full), or a whole model is given (--weights FILE)", base.name, source,
+        "%s: %s hold an encoder only, and the head is new: it predicts no key points before it is tuned "
+        "(lvtune adapt --method full), or before a whole model is given (--weights FILE)", base.name, source,
     )  # fmt: skip
 
 
 def not_loaded(name: str, source: str, error: Exception | str) -> LvtuneError:
-    """The error for weights that could not be fetched."""
+    """Returns the error for weights that could not be loaded."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return LvtuneError(
         f"weights of {source} for {name} could not be loaded ({lines[0][:160]})",
@@ -105,7 +106,7 @@ def not_loaded(name: str, source: str, error: Exception | str) -> LvtuneError:
 
 
 def not_adopted(name: str, source: str, error: Exception) -> LvtuneError:
-    """The error for a file that is neither a whole model nor an encoder of this base."""
+    """Returns the error for a file that is neither a whole model nor an encoder of this base."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return LvtuneError(
         f"a weights file whose tensors do not fit ({' '.join(lines[:2])[:200]})",

@@ -1,4 +1,4 @@
-"""Tensors out of other projects' checkpoints: the only place where a pickled file is opened.
+"""Reads tensors from the checkpoints of other projects. No other file of the package opens a pickle.
 
 It is read with ``weights_only=True``, so nothing in it is run.
 """
@@ -23,11 +23,11 @@ _BESIDE = (
     "numpy.dtype",
     "builtins.getattr",
 )
-"""What mmengine puts beside the weights: the log of its run. ``_Nothing`` is made in their place."""
+"""Classes that mmengine stores beside the weights (the log of its run); ``_Nothing`` is made in their place."""
 
 
 def arch_in(path: str | Path) -> str | None:
-    """What a safetensors file says of its architecture (``arch``, JSON), if anything."""
+    """Returns the entry ``arch`` (JSON) of a safetensors file's metadata, or None."""
     from safetensors import safe_open
 
     path = Path(path).expanduser()
@@ -38,7 +38,7 @@ def arch_in(path: str | Path) -> str | None:
 
 
 class _Nothing:
-    """Takes any arguments and any state, and does nothing."""
+    """Takes any arguments and any state, and ignores them."""
 
     def __new__(cls, *args: object, **kwargs: object) -> _Nothing:
         return super().__new__(cls)
@@ -49,12 +49,12 @@ class _Nothing:
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a ``.pth`` or ``.safetensors`` file, its ``state_dict`` if it has one.
+    """Reads the tensors of a ``.pth`` or ``.safetensors`` file; of its ``state_dict`` if it has one.
 
-    A ``.pth`` is read with ``weights_only``; the log of the training in it is passed over.
+    A ``.pth`` is read with ``weights_only``; the log of the training in it is skipped.
 
     Raises:
-        LvtuneError: no such file, or no checkpoint.
+        LvtuneError: there is no such file, or it is no checkpoint.
     """
     path = Path(path).expanduser()
     if not path.is_file():

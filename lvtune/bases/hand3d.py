@@ -1,8 +1,8 @@
 """``hand3d``: the 3D hand estimator of Zimmermann & Brox (arXiv 1705.01389), the baseline of Lee et al., WACV 2023.
 
 A convolutional pose machine of three stages gives 21 heatmaps, two networks lift them to 3D (:mod:`.hand_nets`). It has
-no attention blocks: full, head, bitfit and vlpose without visual prompts are the methods for it. About 30 GMAC a
-picture. The original weights are not read: their code is GPL, and they are pickled.
+no attention blocks: the methods full, head, bitfit and vlpose without visual prompts fit it. A picture costs
+about 30 GMAC. The original weights are not read: their code is GPL, and they are pickled.
 """
 
 from __future__ import annotations
@@ -34,26 +34,26 @@ SPEC = BaseSpec(
 
 
 class Hand3dBase(HandBase):
-    """The convolutional pose machine with its lifting."""
+    """A base around the convolutional pose machine with its lifting."""
 
     @property
     def blocks(self) -> Sequence[Block]:
-        """None: it is made of convolutions."""
+        """Empty: it is made of convolutions."""
         return []
 
     @property
-    def final_norm(self) -> nn.Module:
-        """There is no normalisation; the encoder, at whose end it would be."""
+    def final_norm(self) -> Any:
+        """The encoder, since there is no normalisation."""
         return self.encoder
 
     @property
     def carries_tokens(self) -> bool:
-        """No tokens."""
+        """False: there are no tokens."""
         return False
 
     @property
     def stages(self) -> Sequence[Stage]:
-        """All in front of the last predictor, as one stage that does not up-sample."""
+        """Everything in front of the last predictor, as one stage that does not up-sample."""
 
         def auxiliary() -> nn.Module:
             conv = SameConv2d(CPM_WIDTH, CPM_WIDTH, 3, bias=False)
@@ -63,7 +63,7 @@ class Hand3dBase(HandBase):
 
 
 def recognise(model: Any) -> Base | None:
-    """An estimator of this family as a base, else None."""
+    """Returns an estimator of this family as a base, else None."""
     fits = isinstance(model, HandPose) and isinstance(model.encoder, CpmEncoder)
     return Hand3dBase(model, model.spec) if fits else None
 
@@ -71,15 +71,15 @@ def recognise(model: Any) -> Base | None:
 FAMILIES.append(recognise)
 
 
-def load_hand(base: HandBase, weights: str, revision: str | None, adopt: Adopt, start: str) -> Base:
-    """Puts weights into a fresh hand estimator.
+def load_hand(base: HandBase, weights: str, revision: str | None, adopt: Adopt, start: str) -> HandBase:
+    """Puts weights into a new hand estimator.
 
     Args:
         base: with random weights.
         weights: as for :func:`lvtune.load_base`; ``pretrained`` is the file that ships with the package.
         revision: of the Hub repository.
         adopt: turns an encoder's file into this base's names and sizes.
-        start: options that the base's recipe wants beside its name.
+        start: options that the base's recipe needs beside its name.
 
     Raises:
         LvtuneError: weights that are not there or do not fit.
@@ -88,7 +88,7 @@ def load_hand(base: HandBase, weights: str, revision: str | None, adopt: Adopt, 
 
     def fetch(revision: str | None) -> dict[str, Tensor]:
         raise LvtuneError(
-            f"weights='pretrained' for {base.name}, which no trained weights are published of that are read here",
+            f"weights='pretrained' for {base.name}; no trained weights of it are published in a form that is read here",
             "a .safetensors file of a trained one, or `random`",
             f"train one (`lvtune adapt --config {base.name}{start}`) or pass --weights FILE or --weights random",
         )
@@ -99,7 +99,7 @@ def load_hand(base: HandBase, weights: str, revision: str | None, adopt: Adopt, 
 
 @BASES.register("hand3d")
 def load_hand3d(weights: str, *, revision: str | None = None, seed: int = 0) -> Base:
-    """The published network; see :func:`lvtune.load_base` for the arguments."""
+    """Loads the published network; see :func:`lvtune.load_base` for the arguments."""
 
     def adopt(state: dict[str, Tensor]) -> dict[str, Tensor]:
         raise not_adopted(SPEC.name, "lvtune's hand3d", ValueError(f"first tensor: {next(iter(state), 'none')}"))

@@ -1,7 +1,7 @@
 """``hand3d-vit``: the lifting of ``hand3d`` on a ViTPose (arXiv 2204.12484) with a ViT-Tiny encoder.
 
-At 128x128 it has 64 tokens, and heatmaps of 32x32, which is what the lifting reads. Every method applies to it, and a
-picture costs about a thirtieth of ``hand3d``'s.
+At 128x128 it has 64 tokens and heatmaps of 32x32, the size that the lifting reads. Every method applies to it. A
+picture costs about a thirtieth of what it costs with ``hand3d``.
 """
 
 from __future__ import annotations
@@ -51,16 +51,17 @@ class VitEncoder(nn.Module):
 
         config: Any = make_config(arch, keypoints=JOINTS, input_size=input_size).backbone_config
         self.backbone = VitPoseBackbone(config)
-        self.width, self.grid = config.hidden_size, tuple(side // self.stride for side in input_size)
+        self.width = config.hidden_size
+        self.grid = (input_size[0] // self.stride, input_size[1] // self.stride)
 
     def forward(self, pixel_values: Tensor) -> Tensor:
-        """The normalised last feature map."""
+        """Returns the normalised last feature map."""
         tokens = self.backbone(pixel_values).feature_maps[-1]
         return tokens.transpose(1, 2).unflatten(2, self.grid).contiguous()
 
 
 class HandVitBase(HandBase):
-    """A ViTPose with the lifting behind it."""
+    """A base around a ViTPose with the lifting behind it."""
 
     @property
     def blocks(self) -> Sequence[Block]:
@@ -68,7 +69,7 @@ class HandVitBase(HandBase):
         return layers_as_blocks(self.model.encoder.backbone)
 
     @property
-    def final_norm(self) -> nn.Module:
+    def final_norm(self) -> Any:
         """LayerNorm behind the last layer."""
         return self.model.encoder.backbone.layernorm
 
@@ -79,7 +80,7 @@ class HandVitBase(HandBase):
 
 
 def make_hand_vit(arch: dict[str, int], channels: int, spec: BaseSpec, *, seed: int = 0) -> HandVitBase:
-    """A base of this family with random weights.
+    """Builds a base of this family with random weights.
 
     Args:
         arch: keys of :data:`lvtune.bases.vitpose.ARCH`.
@@ -93,7 +94,7 @@ def make_hand_vit(arch: dict[str, int], channels: int, spec: BaseSpec, *, seed: 
 
 
 def recognise(model: Any) -> Base | None:
-    """An estimator of this family as a base, else None."""
+    """Returns an estimator of this family as a base, else None."""
     fits = isinstance(model, HandPose) and isinstance(model.encoder, VitEncoder)
     return HandVitBase(model, model.spec) if fits else None
 
@@ -102,16 +103,16 @@ FAMILIES.append(recognise)
 
 
 def _portrait(positions: int) -> tuple[int, int] | None:
-    """The grid of a ViTPose, whose pictures are 4:3, by its number of positions; None where it cannot be one."""
+    """Returns the grid of a ViTPose (pictures of 4:3) with so many positions; None where there is no such grid."""
     unit = round((positions / 12) ** 0.5)
     return (4 * unit, 3 * unit) if 12 * unit**2 == positions else None
 
 
 @BASES.register("hand3d-vit")
 def load_hand3d_vit(weights: str, *, revision: str | None = None, seed: int = 0) -> Base:
-    """ViT-Tiny at 128x128; see :func:`lvtune.load_base` for the arguments.
+    """Loads ViT-Tiny at 128x128; see :func:`lvtune.load_base` for the arguments.
 
-    A file may hold the whole model, or a ViT-Tiny encoder: timm's ``vit_tiny_patch16_224``, or a ViTPose's.
+    A file may hold the whole model, or a ViT-Tiny encoder: that of timm's ``vit_tiny_patch16_224`` or of a ViTPose.
     """
     base = make_hand_vit(ARCH["ti"], TI_DECONV_CHANNELS[0], SPEC, seed=seed)
 

@@ -1,15 +1,15 @@
 """The networks of a 3D hand estimator: heatmaps by a convolutional pose machine, and the lifting from heatmaps to 3D.
 
 Source: Zimmermann & Brox, arXiv 1705.01389 (their HandSegNet is left out: the hand is cropped already); the pose
-machine is that of Wei et al., arXiv 1602.00134. LeakyReLU of slope 0.01 everywhere but on outputs, no BatchNorm, Xavier
-weights, biases of 1e-4. They were written for TensorFlow, whose "same" padding of a stride-2 convolution on an even
-size adds a row below and a column on the right alone.
+machine is that of Wei et al., arXiv 1602.00134. LeakyReLU of slope 0.01 follows every layer but the outputs. There is
+no BatchNorm. Weights are Xavier's and biases 1e-4. The networks were written for TensorFlow, whose "same" padding of a
+stride-2 convolution on an even size adds one row below and one column on the right only.
 """
 
 from __future__ import annotations
 
 import itertools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +20,11 @@ from lvtune.data.hand_frame import RIGHT, from_canonical
 SLOPE, BIAS = 0.01, 1e-4
 JOINTS = 21
 CPM_WIDTH = 128
-"""C of the encoding."""
+"""C, the channels of the encoding."""
 
 
 class HandOutput(NamedTuple):
-    """What a hand estimator gives for B pictures."""
+    """The output of a hand estimator for B pictures."""
 
     heatmaps: Tensor
     """(B, 21, h, w) of the last stage."""
@@ -35,47 +35,47 @@ class HandOutput(NamedTuple):
     rotation: Tensor
     """(B, 3, 3); see :func:`lvtune.data.hand_frame.from_canonical`."""
     stages: tuple[Tensor, ...]
-    """Heatmaps (B, 21, h, w) of every stage, the last one's too."""
+    """Heatmaps (B, 21, h, w) of every stage, the last one included."""
     features: Tensor
-    """(B, D, h', w') what the encoder gives."""
+    """(B, D, h', w'), the encoder's feature map."""
 
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Rows in front and behind that TensorFlow's "same" padding adds: the odd one stands behind."""
+    """Returns how many rows TensorFlow's "same" padding adds in front and behind; an odd one is added behind."""
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution padded as TensorFlow does, (B, C, H, W) -> (B, C', ceil(H / stride), ceil(W / stride))."""
+    """A convolution with TensorFlow's padding, (B, C, H, W) -> (B, C', ceil(H / stride), ceil(W / stride))."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The convolution of the padded picture."""
+    def forward(self, input: Tensor) -> Tensor:
+        """Pads and convolves."""
         rows, columns = (
-            same_padding(*given) for given in zip(x.shape[-2:], self.kernel_size, self.stride, strict=True)
+            same_padding(*given) for given in zip(input.shape[-2:], self.kernel_size, self.stride, strict=True)
         )
         if rows[0] == rows[1] and columns[0] == columns[1]:
-            return F.conv2d(x, self.weight, self.bias, self.stride, (rows[0], columns[0]))
-        return F.conv2d(F.pad(x, (*columns, *rows)), self.weight, self.bias, self.stride)
+            return F.conv2d(input, self.weight, self.bias, self.stride, (rows[0], columns[0]))
+        return F.conv2d(F.pad(input, (*columns, *rows)), self.weight, self.bias, self.stride)
 
 
 def conv(in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
-    """A convolution and its LeakyReLU."""
+    """Makes a convolution and its LeakyReLU."""
     return nn.Sequential(SameConv2d(in_channels, out_channels, kernel, stride), nn.LeakyReLU(SLOPE))
 
 
 def convs(*channels: int, kernel: int = 3) -> list[nn.Module]:
-    """One after another."""
+    """Makes convolutions that follow each other."""
     return [conv(a, b, kernel) for a, b in itertools.pairwise(channels)]
 
 
-def initialise(module: Any) -> None:
-    """Xavier weights and small biases in every convolution and linear layer."""
+def initialise(module: nn.Module) -> None:
+    """Draws Xavier weights and sets small biases in every convolution and linear layer."""
     for part in module.modules():
         if isinstance(part, nn.Conv2d | nn.Linear):
             nn.init.xavier_uniform_(part.weight)
-            bias: Any = part.bias
-            nn.init.constant_(bias, BIAS)
+            if part.bias is not None:
+                nn.init.constant_(part.bias, BIAS)
 
 
 class CpmEncoder(nn.Module):
@@ -93,14 +93,14 @@ class CpmEncoder(nn.Module):
         initialise(self)
 
     def forward(self, pixel_values: Tensor) -> Tensor:
-        """The encoding."""
+        """Encodes pictures."""
         return self.part4(self.part3(self.part2(self.part1(pixel_values))))
 
 
 class CpmHead(nn.Module):
     """Three stages: encoding (B, 128, h, w) -> heatmaps (B, 21, h, w) of each.
 
-    The first reads the encoding; the others read the maps before them beside it, and mend them.
+    The first stage reads the encoding. The others read the encoding and the maps of the stage before, and refine them.
     """
 
     def __init__(self, keypoints: int = JOINTS) -> None:
@@ -112,13 +112,13 @@ class CpmHead(nn.Module):
         initialise(self)
 
     def before_predictor(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Heatmaps of the first two stages, and what the last predictor reads, (B, 128, h, w)."""
+        """Returns the heatmaps of the first two stages, and the input (B, 128, h, w) of the last predictor."""
         first = self.stage1(features)
         second = self.stage2(torch.cat([first, features], dim=1))
         return first, second, self.stage3(torch.cat([second, features], dim=1))
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Heatmaps of the three stages."""
+        """Predicts the heatmaps of the three stages."""
         first, second, last = self.before_predictor(features)
         return first, second, self.predictor(last)
 
@@ -129,14 +129,14 @@ def _refine(keypoints: int) -> nn.Sequential:
 
 
 class PoseNet(nn.Module):
-    """Heatmaps and side -> a vector: the body of both lifting networks.
+    """Maps heatmaps and side to a vector; the body of both lifting networks.
 
     Args:
         map_size: (h, w) of the heatmaps.
-        widths: of the three pairs of convolutions, the second of each with stride 2.
+        widths: of the three pairs of convolutions; the second of each pair has stride 2.
         hidden: widths of the two linear layers behind them.
         outputs: length of the vector.
-        dropout: behind each of the linear layers.
+        dropout: behind each of these linear layers.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ def _linear(inputs: int, outputs: int, dropout: float) -> nn.Sequential:
 
 
 class Lifting(nn.Module):
-    """Heatmaps -> 3D, by two networks: the pose in the canonical frame, and how the camera sees it.
+    """Lifts heatmaps to 3D by two networks: the pose in the canonical frame, and its rotation to the camera.
 
     Args:
         map_size: (h, w) of the heatmaps.
@@ -183,7 +183,7 @@ class Lifting(nn.Module):
     def forward(self, heatmaps: Tensor, side: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """(B, 21, h, w) -> xyz (B, 21, 3), canonical (B, 21, 3), rotation (B, 3, 3).
 
-        ``side`` (B,) is 0 for left and 1 for right hands; None: all right, as the data sets here are read.
+        ``side`` (B,) is 0 for left and 1 for right hands; None: all are right, as the data sets here are read.
         """
         side = torch.full((heatmaps.shape[0],), RIGHT, device=heatmaps.device) if side is None else side
         canonical = self.canonical(heatmaps, side).unflatten(1, (JOINTS, 3))
@@ -194,7 +194,7 @@ class Lifting(nn.Module):
 
 
 def rotation_matrix(axis_angle: Tensor) -> Tensor:
-    """Rodrigues' formula, in float32 at least: u (B, 3) -> (B, 3, 3), angle √(|u|² + 1e-8) about u."""
+    """Rodrigues' formula, in float32 at least: u (B, 3) -> (B, 3, 3), the rotation by √(|u|² + 1e-8) about u."""
     u = axis_angle.to(torch.promote_types(axis_angle.dtype, torch.float32))
     angle = (u.square().sum(-1) + 1e-8).sqrt()
     x, y, z = (u / angle[:, None]).unbind(-1)

@@ -1,4 +1,4 @@
-"""The parts of a base that methods attach to: a transformer block of the encoder, an up-sampling stage of the head."""
+"""The parts of a base that methods attach to: transformer blocks of the encoder, up-sampling stages of the head."""
 
 from __future__ import annotations
 
@@ -16,37 +16,36 @@ from lvtune.core.errors import UsageError
 
 @dataclass(frozen=True)
 class Block:
-    """The parts of one transformer block that methods attach to; all of them are modules of the base.
+    """The parts of one transformer block that methods attach to. All of them are modules of the base.
 
-    ``key`` and ``value`` map (B, N, D) to (B, N, D): rows of visual prompts can be appended to what they return.
-    ``attention`` ends with the projection ``out``; it sees what ``norm`` gives. D may differ from block to block
-    (pyramids), and B may count the windows of all pictures (Swin).
+    ``key`` and ``value`` map (B, N, D) to (B, N, D); rows of visual prompts can be appended to their outputs.
+    ``attention`` takes what ``norm`` gives and ends with the projection ``out``. D may differ from block to block
+    (pyramids). B may be the number of windows of all pictures (Swin).
 
-    One matrix may hold two or three of ``query``, ``key`` and ``value`` (timm): these fields are then one module,
-    whose rows ``rows`` tells apart.
+    One matrix may hold two or three of ``query``, ``key`` and ``value`` (timm). These fields are then one module, and
+    ``rows`` says which of its rows belong to which.
     """
 
-    layer: Module
-    norm: Module
-    attention: Module
+    layer: Any
+    norm: Any
+    attention: Any
     heads: int
-    query: Module
-    key: Module
-    value: Module
-    out: Module
-    norm2: Module
-    fc1: Module
-    fc2: Module
-    key_norm: Module | None = None
-    """Normalisation in front of ``key`` and ``value`` where it is another than ``norm``."""
+    query: Any
+    key: Any
+    value: Any
+    out: Any
+    norm2: Any
+    fc1: Any
+    fc2: Any
+    key_norm: Any = None
+    """Normalisation in front of ``key`` and ``value``, where it is not ``norm``."""
     rows: Mapping[str, slice] = field(default_factory=dict)
-    """Rows of ``query``, ``key``, ``value`` in a matrix that they share; all rows where a name is not there."""
+    """Rows of ``query``, ``key``, ``value`` in a matrix that they share; a name that is missing has all rows."""
 
     @property
     def width(self) -> int:
-        """D of the block."""
-        query: Any = self.query
-        return query.in_features
+        """D, the width of the block's tokens."""
+        return self.query.in_features
 
     def linear(self, part: str, like: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """Returns the weight (D, D) and bias (D,) of ``query``, ``key``, ``value`` or ``out``.
@@ -69,14 +68,13 @@ class Block:
         return module.weight[rows].to(dtype), bias
 
     def row(self, part: str, tokens: Tensor) -> Tensor:
-        """Linear(LN(p)): what ``key`` or ``value`` makes of tokens (P, D) that stand in front of the block."""
-        norm: Any = self.key_norm or self.norm
-        like = tokens
+        """Returns Linear(LN(p)), what ``key`` or ``value`` makes of tokens p (P, D) in front of the block."""
+        norm, like = self.key_norm or self.norm, tokens
         weight, bias = (None if value is None else value.to(like.dtype) for value in (norm.weight, norm.bias))
         return F.linear(F.layer_norm(tokens, norm.normalized_shape, weight, bias, norm.eps), *self.linear(part, like))
 
     def extend(self, key_rows: Callable[[], Tensor], value_rows: Callable[[], Tensor]) -> Change:
-        """The change that lets every query of the block see further rows (P, D) of keys and values."""
+        """Returns the change that lets every query of the block see further rows (P, D) of keys and values."""
         return ExtendKeyValue(self.key, self.value, key_rows, value_rows, self.attention)
 
 
@@ -107,10 +105,10 @@ def with_weights_of(own: Module, fresh: Module, like: Tensor) -> Module:
 
 
 def depths_of(encoder: Module, blocks: Sequence[Block]) -> list[int]:
-    """How deep each of an encoder's parameters lies, in their order.
+    """Returns the depth of each of an encoder's parameters, in their order.
 
-    0 in front of the first block, i + 1 in block i, L + 1 behind the last; between two blocks (patch merging) as the
-    one before. Without blocks all lie behind the last.
+    The depth is 0 in front of the first block, i + 1 in block i and L + 1 behind the last. Parameters between two
+    blocks (patch merging) have the depth of the block before. Without blocks, all have the depth behind the last.
     """
     inside = {id(p): i + 1 for i, block in enumerate(blocks) for p in block.layer.parameters()}
     depths, last = [], 0
@@ -126,7 +124,7 @@ class Stage:
 
     Attributes:
         forward: the base's own frozen computation, (B, C, h, w) -> (B, C', s·h, s·w).
-        auxiliary: makes a fresh trainable stage of the same shapes (VLPose's auxiliary branch).
+        auxiliary: makes a new trainable stage of the same shapes (VLPose's auxiliary branch).
         channels: C' of the output.
     """
 

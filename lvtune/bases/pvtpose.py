@@ -1,14 +1,14 @@
 """PVTPose: Pyramid Vision Transformers with the classic head. ``pvtpose-s`` is PVT v1 small, ``pvtv2pose-b`` PVTv2-B2.
 
-Papers: PVT, arXiv 2102.12122; PVTv2, arXiv 2106.13797. timm has no PVT v1, and transformers' cannot take 256x192 (it
-reads the pretrained positions as a square of the input's size), so PVT v1 is written out here: transformers' blocks
-and weight names, with positions fitted to the input's grid once, on loading. The class token of its last stage serves
-classification alone and is left out, as in PVT's own code for dense prediction. The feature map is the last one,
-behind the final LayerNorm: (B, 512, 8, 6) at 256x192.
+Papers: PVT, arXiv 2102.12122; PVTv2, arXiv 2106.13797. timm has no PVT v1, and transformers' PVT cannot take 256x192:
+it reads the pretrained positions as a square of the input's size. So PVT v1 is written out here, with transformers'
+blocks and weight names; positions are fitted to the input's grid once, when weights are loaded. The class token of the
+last stage is only for classification and is left out, as in PVT's own code for dense prediction. The feature map is the
+last one, behind the final LayerNorm: (B, 512, 8, 6) at 256x192.
 
-Visual prompts are rows of keys and values, Linear(LN(p)) for tokens p of each block's own width, which join the
-spatially reduced tokens behind the normalisation that keys and values read. They have no outputs, so nothing is to be
-dropped; shallow ones, carried from block to block, are refused, since patches are merged on a grid.
+Visual prompts are rows of keys and values, Linear(LN(p)) for tokens p of each block's own width. They join the
+spatially reduced tokens, behind the normalisation that keys and values read. They have no outputs, so nothing needs to
+be dropped. Shallow ones, which are carried from block to block, are refused: patches are merged on a grid.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -36,20 +36,20 @@ Grid = tuple[int, int]
 
 @dataclass(frozen=True)
 class PvtArch:
-    """Sizes of a PVT, one entry a stage."""
+    """Sizes of a PVT, one entry for each stage."""
 
     widths: tuple[int, ...] = (64, 128, 320, 512)
     depths: tuple[int, ...] = (3, 4, 6, 3)
     heads: tuple[int, ...] = (1, 2, 5, 8)
     reductions: tuple[int, ...] = (8, 4, 2, 1)
-    """Cells of the grid, along each side, that keys and values merge."""
+    """Number of cells, along each side of the grid, that are merged for keys and values."""
     mlp_ratios: tuple[int, ...] = (8, 8, 4, 4)
     patches: tuple[int, ...] = (4, 2, 2, 2)
     input_size: Grid = (256, 192)
 
 
 class _Embedding(nn.Module):
-    """Patches of a map with their positions, (B, C, H, W) -> (B, N, D)."""
+    """Embeds the patches of a map, with their positions: (B, C, H, W) -> (B, N, D)."""
 
     def __init__(self, channels: int, width: int, patch: int, grid: Grid) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ class _Embedding(nn.Module):
 
 
 class _ReducedAttention(nn.Module):
-    """Queries from every cell, keys and values from cells merged by ``reduction``; before the output projection."""
+    """Attention of every cell to cells merged by ``reduction``, without the output projection."""
 
     def __init__(self, width: int, heads: int, reduction: int) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class _ReducedAttention(nn.Module):
     def forward(self, tokens: Tensor, grid: Grid) -> Tensor:
         split = lambda x: x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # noqa: E731  (B, heads, N, D / heads)
         source = tokens
-        if self.sequence_reduction is not None:
+        if self.sequence_reduction is not None and self.layer_norm is not None:
             source = self.sequence_reduction(tokens.transpose(1, 2).unflatten(2, grid))
             source = self.layer_norm(source.flatten(2).transpose(1, 2))
         seen = F.scaled_dot_product_attention(*(split(x) for x in self._project(tokens, source)))
@@ -149,12 +149,12 @@ class PvtEncoder(nn.Module):
         self.apply(_draw)
 
     def forward(self, pixel_values: Tensor) -> Tensor:
-        """The last feature map, behind the final LayerNorm."""
+        """Returns the last feature map, behind the final LayerNorm."""
         x = pixel_values
         stages: Any = zip(self.patch_embeddings, self.block, strict=True)
         for embedding, layers in stages:
             tokens = embedding(x)
-            for layer in layers:
+            for layer in cast(nn.ModuleList, layers):
                 tokens = layer(tokens, embedding.grid)
             if embedding is self.patch_embeddings[-1]:
                 tokens = self.layer_norm(tokens)
@@ -162,12 +162,12 @@ class PvtEncoder(nn.Module):
         return x
 
 
-def _draw(module: Any) -> None:
-    """Initial weights as published: truncated normal of std 0.02, biases zero."""
+def _draw(module: nn.Module) -> None:
+    """Draws initial weights as published: truncated normal of std 0.02, biases zero."""
     if isinstance(module, nn.Linear | nn.Conv2d):
         nn.init.trunc_normal_(module.weight, std=0.02)
-        bias: Any = module.bias
-        nn.init.zeros_(bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
     elif isinstance(module, _Embedding):
         nn.init.trunc_normal_(module.position_embeddings, std=0.02)
 
@@ -182,16 +182,16 @@ class PvtPoseBase(DeconvBase):
 
     @property
     def batch_major(self) -> bool:
-        """True: tokens and maps, a sample each."""
+        """True: tokens and maps have one row per sample."""
         return True
 
     @property
     def final_norm(self) -> Any:
-        """LayerNorm behind the last block."""
+        """The LayerNorm behind the last block."""
         return self.encoder.layer_norm
 
     def depths(self) -> list[int]:
-        """As elsewhere; the embedding in front of a stage lies where the stage before ends, not where it is listed."""
+        """As for any base; but the embedding in front of a stage has the depth of the end of the stage before."""
         before = [sum(len(layers) for layers in self.encoder.block[:i]) for i in range(len(self.encoder.block))]
         own = {id(p): n for n, e in zip(before, self.encoder.patch_embeddings, strict=True) for p in e.parameters()}
         return [own.get(id(p), d) for p, d in zip(self.encoder.parameters(), super().depths(), strict=True)]
@@ -221,7 +221,7 @@ def _describe(layer: _Layer) -> Block:
 
 
 def recognise(model: Any) -> Base | None:
-    """A pose estimator with PVT v1 as a base, else None."""
+    """Returns a pose estimator with PVT v1 as a base, else None."""
     fits = isinstance(model, DeconvPose) and isinstance(model.encoder, PvtEncoder)
     return PvtPoseBase(model, model.spec) if fits else None
 
@@ -233,7 +233,7 @@ PVT_S = BaseSpec("pvtpose-s", size="s", hub_id="Zetatech/pvt-small-224")
 
 
 def load_pvt(spec: BaseSpec, arch: PvtArch, weights: str, *, revision: str | None = None, seed: int = 0) -> Base:
-    """A base with PVT v1; see :func:`lvtune.bases.deconv_weights.fill` for the weights.
+    """Loads a base with PVT v1; see :func:`lvtune.bases.deconv_weights.fill` for the weights.
 
     Raises:
         LvtuneError: weights that are not there or do not fit.
@@ -243,25 +243,25 @@ def load_pvt(spec: BaseSpec, arch: PvtArch, weights: str, *, revision: str | Non
     def fetch(revision: str | None) -> dict[str, Tensor]:
         from transformers import PvtModel
 
-        why = why_unreachable(str(spec.hub_id))
+        hub_id = str(spec.hub_id)
+        why = why_unreachable(hub_id)
         try:
-            kind: Any = PvtModel
-            with hub_limits(str(spec.hub_id)):
-                model = kind.from_pretrained(
-                    spec.hub_id, revision=revision, dtype=torch.float32, local_files_only=why is not None
+            with hub_limits(hub_id):
+                model = PvtModel.from_pretrained(
+                    hub_id, revision=revision or "main", dtype=torch.float32, local_files_only=why is not None
                 )
         except (OSError, ValueError, RuntimeError) as error:
-            raise not_loaded(spec.name, str(spec.hub_id), why or error) from error
+            raise not_loaded(spec.name, hub_id, why or error) from error
         return fit_encoder(model.state_dict(), base.encoder)
 
     return fill(base, weights, revision, fetch, partial(fit_encoder, encoder=base.encoder))
 
 
 def fit_encoder(state: dict[str, Tensor], encoder: Any) -> dict[str, Tensor]:
-    """transformers' PVT tensors for an encoder of ours: no class token, no classifier, positions of its grid.
+    """Fits transformers' PVT tensors to an encoder: without class token and classifier, positions of its grid.
 
-    Positions are resized bilinearly, as PVT's own code does for other sizes than it was trained at; those of the
-    file form a square.
+    Positions in the file form a square. They are resized bilinearly, as PVT's own code does for other sizes than the
+    one it was trained at.
     """
     out = {}
     for name, value in state.items():
@@ -280,7 +280,7 @@ def fit_encoder(state: dict[str, Tensor], encoder: Any) -> dict[str, Tensor]:
 
 
 def _resized(positions: Tensor, grid: Grid) -> Tensor:
-    """(1, N', D) of a square as (1, h·w, D); those that fit, and those of no square, stay as they are."""
+    """Resizes positions (1, N', D) of a square to (1, h·w, D); those that fit, or form no square, stay as they are."""
     count = positions.shape[1]
     side = round(count**0.5)
     if count == grid[0] * grid[1] or side * side != count:

@@ -1,8 +1,8 @@
 """SwinPose T/B/L: Swin Transformer (arXiv 2103.14030) through timm, with the classic head.
 
 The feature map is the last one, behind the final LayerNorm: (B, D, 8, 6) at 256x192. Visual prompts are rows of keys
-and values that every window sees (:mod:`lvtune.bases.timm_blocks`); shallow ones, carried from block to block, are
-refused, since merging patches has no place for them.
+and values that every window sees (:mod:`lvtune.bases.timm_blocks`). Shallow ones, which are carried from block to
+block, are refused: patch merging has no place for them.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ SPECS: dict[str, BaseSpec] = {f"swinpose-{size}": BaseSpec(f"swinpose-{size}", s
 
 
 def swin_options(spec: BaseSpec) -> dict[str, Any]:
-    """Arguments of ``timm.create_model``.
+    """Returns arguments of ``timm.create_model``.
 
-    Windows are 7x7 throughout, as in mmpose, where timm would make them 7x6 in the last stage (8x6): the position
-    tables of ImageNet fit as they are. Paths are not dropped, so that copies that are tuned are not noisy either.
+    Windows are 7x7 throughout, as in mmpose; timm would make them 7x6 in the last stage (8x6). So the position tables
+    of ImageNet fit as they are. No paths are dropped, so copies that are tuned are not noisy.
     """
     return {"img_size": spec.input_size, "always_partition": True, "drop_path_rate": 0.0}
 

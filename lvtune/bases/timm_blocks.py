@@ -24,8 +24,8 @@ from lvtune.bases.changes import Call, Change, ReplaceForward
 from lvtune.bases.parts import Block
 
 
-def describe(module: Any) -> Block | None:
-    """A module as a block, if it is a transformer block that is known here; subclasses are not."""
+def describe(module: nn.Module) -> Block | None:
+    """Returns a module as a block if it is a transformer block known here, else None; subclasses are not known."""
     from timm.models import pvt_v2, swin_transformer, vision_transformer
 
     known = {
@@ -39,10 +39,10 @@ def describe(module: Any) -> Block | None:
 
 @dataclass(frozen=True)
 class FusedBlock(Block):
-    """A block with query, key and value in one matrix: further rows of keys and values need an attention of ours."""
+    """A block with query, key and value in one matrix; further rows of keys and values need an attention of ours."""
 
     def extend(self, key_rows: Callable[[], Tensor], value_rows: Callable[[], Tensor]) -> Change:
-        """Stands in for the attention; modules inside it are called, so that other changes to them act."""
+        """Replaces the attention's forward; the modules inside are called, so that other changes to them act."""
         attention = self.attention
 
         def attend(call: Call, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -51,16 +51,16 @@ class FusedBlock(Block):
         return ReplaceForward(attention, attend)
 
     def bias(self, *args: Any, **kwargs: Any) -> Tensor | None:
-        """What is added to the attention map, read off the attention's further arguments (an encoder gives none)."""
+        """Returns what is added to the attention map; made of the attention's further arguments, if it has any."""
         return None
 
 
 @dataclass(frozen=True)
 class WindowBlock(FusedBlock):
-    """A block of Swin. Its attention sees windows: (B · windows, N, D), the windows of a picture one by one."""
+    """A block of Swin. Its attention sees windows, (B · windows, N, D); the windows of one picture are adjacent."""
 
     def bias(self, mask: Tensor | None = None) -> Tensor:
-        """Relative positions (1, heads, N, N), with the mask of shifted windows (windows, heads, N, N)."""
+        """Returns the relative positions (1, heads, N, N), with the mask of shifted windows (windows, heads, N, N)."""
         attention: Any = self.attention
         size = attention.window_area
         index = attention.relative_position_index.view(-1)
@@ -69,7 +69,7 @@ class WindowBlock(FusedBlock):
 
 
 def attend_with_rows(attention: Any, x: Tensor, bias: Tensor | None, key_rows: Tensor, value_rows: Tensor) -> Tensor:
-    """timm's attention with further rows of keys and values, which every query sees at bias 0.
+    """Computes timm's attention with further rows of keys and values, which every query sees at bias 0.
 
     Args:
         attention: with ``qkv``, ``num_heads``, ``proj``.
@@ -96,9 +96,8 @@ def _thirds(linear: nn.Linear) -> dict[str, slice]:
 
 
 def _vit(block: Any) -> Block | None:
-    # timm exports both without listing them
-    from timm.layers import Mlp  # pyright: ignore[reportPrivateImportUsage]
-    from timm.models.vision_transformer import Attention  # pyright: ignore[reportPrivateImportUsage]
+    from timm.layers.attention import Attention
+    from timm.layers.mlp import Mlp
 
     attention = block.attn
     # timm's variants: other MLPs, and attentions that gate, or normalise queries, keys or what they have seen

@@ -1,9 +1,9 @@
 """ViTPose S/B/L/H, ViTPose++ S/B/L/H and ``vitpose-ti`` through transformers' VitPose.
 
-Papers: ViTPose, arXiv 2204.12484; ViTPose++, arXiv 2212.04246. Sizes and training facts: ViTPose's released
-configurations. In ViTPose++ a quarter of each MLP's outputs comes from one of six experts, each trained on a data set
-of its own; the published checkpoints hold the COCO head, and so the expert is COCO's unless another is named
-(``vitpose-plus-b/ap10k``: the features suit animals, and a method must bring a predictor for their key points).
+Papers: ViTPose, arXiv 2204.12484; ViTPose++, arXiv 2212.04246. Sizes and training facts are those of ViTPose's
+released configurations. In ViTPose++ a quarter of each MLP's outputs comes from one of six experts, each trained on a
+data set of its own. The published checkpoints hold the COCO head, so the expert is COCO's unless another is named
+(``vitpose-plus-b/ap10k``: its features suit animals; the method must bring a predictor for their key points).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lvtune.bases.deconv_head import deconv_stage
 from lvtune.bases.nested_outputs import in_batch_order
 from lvtune.bases.parts import with_weights_of
 from lvtune.bases.vit_positions import set_input_size, trained_size
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 from lvtune.core.registry import suggest
 from lvtune.data.skeletons import COCO_17, LSP_14, Skeleton
 
@@ -35,7 +35,7 @@ ARCH: dict[str, dict[str, int]] = {
 }
 
 SPECS: dict[str, BaseSpec] = {
-    # 128x96: the photographs it learnt from are at most 176 px, and the default run must fit two cores.
+    # 128x96: its training photographs are at most 176 px, and the default run must fit two cores
     "vitpose-ti": BaseSpec(
         "vitpose-ti",
         input_size=(128, 96),
@@ -65,10 +65,10 @@ SPECS: dict[str, BaseSpec] = {
 }
 
 EXPERTS = ("coco", "aic", "mpii", "ap10k", "apt36k", "coco-wholebody")
-"""Data sets of ViTPose++'s experts, in the order of ``dataset_index``."""
+"""Data sets of the experts of ViTPose++, in the order of ``dataset_index``."""
 
 TI_DECONV_CHANNELS = (96, 96)
-"""Narrower than the published 256: with 256 the float16 file would be 14.7 MB, and it ships in the package."""
+"""Narrower than the published 256, with which the float16 file in the package would be 14.7 MB."""
 
 
 class VitPoseBase(Base):
@@ -78,34 +78,34 @@ class VitPoseBase(Base):
 
     @property
     def width(self) -> int:
-        """D of the encoder."""
+        """D, the width of the encoder."""
         return self.model.backbone.config.hidden_size
 
     @property
     def experts(self) -> tuple[str, ...]:
-        """Names of the experts in the order of ``dataset_index``; none where there is no mixture."""
+        """Names of the experts in the order of ``dataset_index``; empty where there is no mixture."""
         count = self.model.backbone.config.num_experts
         if count == len(EXPERTS):
             return EXPERTS
         return tuple(str(i) for i in range(count)) if count > 1 else ()
 
-    def variant(self, name: str) -> VitPoseBase:
-        """The same model with its pictures routed to another expert (ViTPose++).
+    def variant(self, name: str) -> Base:
+        """Returns the same model with its pictures sent to another expert (ViTPose++).
 
         Raises:
-            LvtuneError: no such expert, or no experts at all.
+            UsageError: there is no such expert, or there are no experts at all.
         """
         if not self.experts:
             super().variant(name)  # raises: there are none
         if name not in self.experts:
-            raise LvtuneError(
+            raise UsageError(
                 f"unknown expert '{name}' of {self.name}", f"one of {', '.join(self.experts)}",
                 suggest(name, list(self.experts), f"say {self.name} for {self.spec.expert}"),
             )  # fmt: skip
         whole = self.name.partition("/")[0]
         if name == self.experts[0]:
             return VitPoseBase(self.model, self.spec.with_(name=whole, expert=name, trained_on="coco"))
-        # the head stays COCO's: together with another expert it has been trained on nothing
+        # the head stays COCO's; it was never trained together with another expert
         return VitPoseBase(self.model, self.spec.with_(name=f"{whole}/{name}", expert=name, trained_on=""))
 
     @property
@@ -124,7 +124,7 @@ class VitPoseBase(Base):
             self.use_spec(self.spec.with_(input_size=tuple(size)))
 
     def forward_kwargs(self, pixel_values: Tensor) -> dict[str, object]:
-        """The expert's index for each picture, where there are experts."""
+        """Returns the expert's index for each picture, where there are experts."""
         if not self.experts:
             return {}
         index = self.experts.index(self.spec.expert) if self.spec.expert else 0
@@ -137,7 +137,7 @@ class VitPoseBase(Base):
 
     @property
     def batch_major(self) -> bool:
-        """True: tokens and maps, a sample each."""
+        """True: tokens and maps have one row per sample."""
         return True
 
     @property
@@ -147,7 +147,7 @@ class VitPoseBase(Base):
 
     @property
     def final_norm(self) -> Any:
-        """LayerNorm behind the last layer."""
+        """The LayerNorm behind the last layer."""
         return self.model.backbone.layernorm
 
     @property
@@ -164,7 +164,7 @@ class VitPoseBase(Base):
 
             def auxiliary() -> nn.Module:
                 conv = nn.Conv2d(width, width, 3, padding=1, bias=False)
-                # its own module: one that the base owns would follow the adapter's mode
+                # a new module: the base's own would follow the adapter's mode
                 up = nn.Upsample(scale_factor=head.upsampling.scale_factor, mode="bilinear", align_corners=False)
                 return nn.Sequential(up, conv, nn.BatchNorm2d(width), nn.ReLU())
 
@@ -173,19 +173,19 @@ class VitPoseBase(Base):
         return [deconv_stage(conv, norm) for conv, norm in pairs]
 
     @property
-    def predictor(self) -> nn.Conv2d:
+    def predictor(self) -> Any:
         """The last convolution."""
         return self.model.head.conv
 
     def without_inserted(self, output: Any) -> Any:
-        """Drops them from the ``hidden_states`` of the layers between, where these are asked for."""
+        """Drops them from the ``hidden_states`` of the layers between, if these were asked for."""
         tokens = output.feature_maps[-1].shape[1]
         if output.hidden_states is not None:
             output.hidden_states = tuple(s if s is None else s[:, -tokens:] for s in output.hidden_states)
         return output
 
-    def copy_model(self) -> nn.Module:
-        """A second VitPose of the same configuration, head width and weights."""
+    def copy_model(self) -> Any:
+        """Makes a second VitPose of the same configuration, head width and weights."""
         config = type(self.model.config).from_dict(self.model.config.to_dict())
         config.backbone_config.image_size = list(trained_size(self.model))
         channels = None if config.use_simple_decoder else head_channels(self.model)
@@ -196,25 +196,25 @@ class VitPoseBase(Base):
         return fresh
 
     def note_skeleton(self, skeleton: Skeleton) -> None:
-        """In transformers' configuration: names, and by their number the predictor's width."""
+        """Notes the names in transformers' configuration; their number is the predictor's width."""
         self.model.config.id2label = dict(enumerate(skeleton.keypoints))
         self.model.config.label2id = {name: i for i, name in enumerate(skeleton.keypoints)}
 
     def parts_of(self, model: Any) -> tuple[Any, Any]:
-        """(backbone, head)."""
+        """Returns (backbone, head)."""
         return model.backbone, model.head
 
     def heatmaps_of(self, output: Any) -> Tensor:
-        """``.heatmaps`` of transformers' output, or the first entry of a tuple."""
+        """Returns ``.heatmaps`` of transformers' output, or the first entry of a tuple."""
         return output.heatmaps if hasattr(output, "heatmaps") else output[0]
 
     def merge_outputs(self, outputs: Sequence[Any], indices: Sequence[Tensor]) -> Any:
-        """Every output back in the order of the batch; a list of rows where shapes (key points) differ."""
+        """Returns every output in the order of the batch; a list of rows where their shapes (key points) differ."""
         return in_batch_order(outputs, indices)
 
 
 def layers_as_blocks(backbone: Any) -> list[Block]:
-    """The layers of a VitPose backbone as methods see them."""
+    """Returns the layers of a VitPose backbone as methods see them."""
     return [
         Block(
             layer=layer,
@@ -241,34 +241,33 @@ def make_config(
     simple: bool = False,
     experts: int = 1,
 ) -> VitPoseConfig:
-    """transformers' configuration of a ViTPose; LayerNorm eps is the published 1e-6, not transformers' 1e-12.
+    """Builds transformers' configuration of a ViTPose; LayerNorm eps is the published 1e-6, not transformers' 1e-12.
 
     Args:
-        size: one of ``ARCH``, or the same keys spelt out.
+        size: a key of ``ARCH``, or a dict with the same keys as its values.
         keypoints: K.
         input_size: (H, W) in pixels.
-        simple: the simple head in place of the classic one.
-        experts: of a mixture (ViTPose++ has 6), each for a quarter of the MLP's outputs; 1 for none.
+        simple: True for the simple head, False for the classic one.
+        experts: number of experts (ViTPose++ has 6), each for a quarter of the MLP's outputs; 1 for no mixture.
     """
     from transformers import VitPoseBackboneConfig, VitPoseConfig
 
-    backbone_kind: Any = VitPoseBackboneConfig
-    whole_kind: Any = VitPoseConfig  # both take more than their signatures say
     arch = ARCH[size] if isinstance(size, str) else size
-    backbone = backbone_kind(
-        image_size=list(input_size),
-        patch_size=[16, 16],
-        layer_norm_eps=1e-6,
-        out_indices=[arch["num_hidden_layers"]],
-        num_experts=experts,
-        part_features=arch["hidden_size"] // 4 if experts > 1 else 0,
+    sizes: dict[str, Any] = {
+        "image_size": list(input_size),
+        "patch_size": [16, 16],
+        "layer_norm_eps": 1e-6,
+        "out_indices": [arch["num_hidden_layers"]],
+        "num_experts": experts,
+        "part_features": arch["hidden_size"] // 4 if experts > 1 else 0,
         **arch,
-    )
-    return whole_kind(backbone_config=backbone, use_simple_decoder=simple, num_labels=keypoints)
+    }
+    whole: dict[str, Any] = {"use_simple_decoder": simple, "num_labels": keypoints}
+    return VitPoseConfig(backbone_config=VitPoseBackboneConfig(**sizes), **whole)
 
 
-def build_model(config: VitPoseConfig, channels: tuple[int, int] | None, keypoints: int, seed: int = 0) -> nn.Module:
-    """A VitPose with random weights drawn from ``seed``; the global random state is kept.
+def build_model(config: Any, channels: tuple[int, int] | None, keypoints: int, seed: int = 0) -> nn.Module:
+    """Builds a VitPose with random weights drawn from ``seed``; the global random state is kept.
 
     Args:
         config: transformers' configuration.
@@ -292,7 +291,7 @@ def build_model(config: VitPoseConfig, channels: tuple[int, int] | None, keypoin
             head.conv = nn.Conv2d(second, keypoints, 1)
         for module in head.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-                # ViTPose draws its head with std 0.001; the ReLU between leaves the maps near zero at first
+                # as ViTPose; with the ReLU between them the maps are near zero at first
                 nn.init.normal_(module.weight, std=0.001)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
@@ -300,12 +299,12 @@ def build_model(config: VitPoseConfig, channels: tuple[int, int] | None, keypoin
 
 
 def head_channels(model: Any) -> tuple[int, int]:
-    """Output widths of the classic head's two deconvolutions."""
+    """Returns the output widths of the classic head's two deconvolutions."""
     return model.head.deconv1.out_channels, model.head.deconv2.out_channels
 
 
 def spec_of(model: Any) -> BaseSpec:
-    """The facts of a plain VitPose, read off its configuration; ImageNet mean and std are assumed."""
+    """Reads the facts of a plain VitPose off its configuration; assumes ImageNet's mean and std."""
     backbone = model.config.backbone_config
     known = {(arch["hidden_size"], arch["num_hidden_layers"]): size for size, arch in ARCH.items()}
     size = known.get((backbone.hidden_size, backbone.num_hidden_layers), "")
@@ -319,7 +318,7 @@ def spec_of(model: Any) -> BaseSpec:
 
 
 def known_spec(size: str, experts: int = 1) -> BaseSpec:
-    """The facts of the published ViTPose of a size, or of an unnamed one."""
+    """Returns the facts of the published ViTPose of a size, or of an unnamed one."""
     family = "vitpose" if experts == 1 else "vitpose-plus"
     return SPECS.get(f"{family}-{size}", BaseSpec(family, expert="" if experts == 1 else EXPERTS[0]))
 
@@ -329,7 +328,7 @@ def _hub_id(model: Any) -> str | None:
 
 
 def skeleton_of(keypoints: int) -> Skeleton:
-    """COCO or LSP by their number of key points, else nameless key points without mirror pairs."""
+    """Returns COCO's or LSP's skeleton by the number of key points, else unnamed key points without mirror pairs."""
     for skeleton in (COCO_17, LSP_14):
         if len(skeleton.keypoints) == keypoints:
             return skeleton
@@ -337,8 +336,8 @@ def skeleton_of(keypoints: int) -> Skeleton:
     return Skeleton(name=f"keypoints-{keypoints}", keypoints=names, sigmas=(0.079,) * keypoints, links=())
 
 
-def recognise(model: Any) -> Base | None:
-    """A VitPoseForPoseEstimation as a base, else None."""
+def recognise(model: nn.Module) -> Base | None:
+    """Returns a VitPoseForPoseEstimation as a base, else None."""
     from transformers import VitPoseForPoseEstimation
 
     return VitPoseBase(model, spec_of(model)) if isinstance(model, VitPoseForPoseEstimation) else None

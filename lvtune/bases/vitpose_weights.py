@@ -1,4 +1,4 @@
-"""Where a base's weights come from: the package, the Hub, a file, a folder, or chance."""
+"""Loads the weights of ViTPose bases: from the package, the Hub, a file or a folder, or random ones."""
 
 from __future__ import annotations
 
@@ -32,30 +32,32 @@ _POSITIONS = "backbone.embeddings.position_embeddings"
 
 
 def load_vitpose(spec: BaseSpec, weights: str, *, revision: str | None = None, seed: int = 0) -> Base:
-    """One of the ViTPose bases; see :func:`lvtune.load_base` for the arguments."""
+    """Loads one of the ViTPose bases; see :func:`lvtune.load_base` for the arguments."""
     if weights == "random":
         return _random(spec, seed)
     shipped = SHIPPED / f"{spec.name}.safetensors"
     if weights == "pretrained" and shipped.is_file():
         return _from_file(spec, shipped, seed)
-    if weights == "pretrained" and spec.hub_id is None:
+    path = Path(weights).expanduser()
+    if weights == "pretrained":
+        if spec.hub_id is not None:
+            return _from_hub(spec, spec.hub_id, revision or spec.revision)
         raise LvtuneError(
             f"weights='pretrained' for {spec.name}, which has no classic-head checkpoint on the Hub",
             "a path to ViTPose weights",
             f"download {spec.name}'s .pth from the ViTPose model zoo, run `lvtune convert vitpose FILE.pth "
             "--out DIR`, and pass --weights DIR (or --weights random to try the path)",
         )
-    path = Path(weights).expanduser()
     if path.is_file():
         return _from_file(spec, path, seed)
     if path.is_dir():
         return _from_folder(spec, path)
-    if weights != "pretrained" and (path.suffix or weights.count("/") != 1 or weights.startswith((".", "~"))):
+    if path.suffix or weights.count("/") != 1 or weights.startswith((".", "~")):
         raise LvtuneError(
             f"weights '{weights}'", "an existing file or folder, a Hub id (user/repo), 'pretrained' or 'random'",
             "check the path",
         )  # fmt: skip
-    return _from_hub(spec, str(spec.hub_id) if weights == "pretrained" else weights, revision or spec.revision)
+    return _from_hub(spec, weights, revision or spec.revision)
 
 
 def _random(spec: BaseSpec, seed: int) -> Base:
@@ -94,7 +96,7 @@ def _from_hub(spec: BaseSpec, hub_id: str, revision: str | None) -> Base:
 
 
 def _spec_with(model: Any, spec: BaseSpec, source: object) -> BaseSpec:
-    """``spec`` with the sizes and key points of foreign weights, which must be of the size that was asked for."""
+    """Returns ``spec`` with the sizes and key points of foreign weights, which must be of the size asked for."""
     own = spec_of(model)
     if own.size != spec.size or bool(own.expert) != bool(spec.expert):
         config = model.config.backbone_config
@@ -108,7 +110,7 @@ def _spec_with(model: Any, spec: BaseSpec, source: object) -> BaseSpec:
 
 
 def _from_folder(spec: BaseSpec, folder: Path) -> Base:
-    """A folder as ``save_pretrained`` writes it."""
+    """Loads a folder that ``save_pretrained`` wrote."""
     from transformers import VitPoseConfig
 
     if not (folder / "config.json").is_file() or not (folder / "model.safetensors").is_file():
@@ -127,7 +129,7 @@ def _from_folder(spec: BaseSpec, folder: Path) -> Base:
 
 
 def _from_file(spec: BaseSpec, path: Path, seed: int) -> Base:
-    """A safetensors file in transformers', original or timm names; an encoder alone gets a random head."""
+    """Loads a safetensors file with transformers', original or timm's names; an encoder alone gets a random head."""
     if path.suffix != ".safetensors":
         raise LvtuneError(
             f"weights file {path.name}", "a .safetensors file (pickled checkpoints are not read here)",

@@ -1,4 +1,4 @@
-"""Weight names: original ViTPose and timm ViT files in transformers' VitPose names.
+"""Renames the weights of original ViTPose and timm ViT files to those of transformers' VitPose.
 
 Original names: ViTAE-Transformer/ViTPose checkpoints (``backbone.*``, ``keypoint_head.*``), and the same
 networks as mmpose 1.x saves them (``ln1``, ``ffn.layers``, ``head``). timm names: ``timm.models.vision_transformer``.
@@ -53,5 +53,5 @@ def to_transformers(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def is_foreign(state: dict[str, Tensor]) -> bool:
-    """Whether the names are not transformers' own."""
+    """Returns True if the names are not those of transformers."""
     return any(re.match(r"(backbone\.)?(blocks|layers)\.\d+\.", name) for name in state)

@@ -1,4 +1,4 @@
-"""Reading weights and putting them into a model, strictly."""
+"""Reads weights and puts them into a model, strictly."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lvtune.core.errors import LvtuneError
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file.
+    """Reads the tensors of a safetensors file.
 
     Raises:
         LvtuneError: the file is broken or of another format.
@@ -28,7 +28,12 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_strict(model: Any, state: dict[str, Tensor], source: Path | str) -> None:
-    """Strict loading; BatchNorm's step counters may be missing.
+    """Loads a state dict strictly; only BatchNorm's step counters may be missing.
+
+    Args:
+        model: is filled.
+        state: the tensors.
+        source: where they come from, for errors.
 
     Raises:
         LvtuneError: tensors are missing, unknown or of another shape.
