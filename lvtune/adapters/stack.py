@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from lvtune.language.bank import SentenceBank
 
 
+MOST_MEMBERS = 32
+
+
 @dataclass(frozen=True)
 class StackConfig:
     """Options of ``stack``."""
@@ -48,6 +51,10 @@ class StackConfig:
     front of the last then trains no predictor where that is an option."""
 
     def __post_init__(self) -> None:
+        if len(self.members) > MOST_MEMBERS:
+            raise LvtuneError(
+                f"a stack of {len(self.members):,} methods", f"at most {MOST_MEMBERS}", "name fewer --method.members"
+            )
         places = [str(place) for place in range(1, len(self.members) + 1)]
         wrong = next((name for name in self.options if name.partition(".")[0] not in places), None)
         if not self.members or "stack" in self.members:

@@ -64,3 +64,12 @@ def test_key_points_that_nothing_in_it_predicts(tmp_path):
     write(tmp_path, packed, config)
     with pytest.raises(AdapterFileError, match="bitfit trains no predictor"):
         read_adapter(tmp_path, base)
+
+
+def test_a_stack_of_thousands_is_refused(tmp_path):
+    base = tiny_base()
+    packed, config = parts("stack", tmp_path, base)
+    config["method_config"]["members"] = ["lora"] * 60_000
+    write(tmp_path, packed, config)
+    with pytest.raises(LvtuneError, match="a stack of 60,000 methods"):
+        read_adapter(tmp_path, base)
