@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -55,7 +55,7 @@ def write_scored(split: Split, scores: Scores, folder: Path, *, layout: str) -> 
     rows = _rows(split, scores, folder)
     write_csv(rows, folder)
     if split.task == "pose2d":
-        _write_results(split.table, scores, folder, RESULTS_FILE)
+        _write_results(cast("PoseTable | MixedTable", split.table), scores, folder, RESULTS_FILE)
         if split.detected is not None and scores.detected is not None:
             _write_results(split.detected, scores.detected, folder, DETECTED_FILE)
     if layout != DLC:
