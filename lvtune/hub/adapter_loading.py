@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lvtune.bases.base import Base
 
 
-def open_adapter(adapter: Adapter | str | Path | None, base: nn.Module) -> Adapter | None:
+def open_adapter(adapter: nn.Module | str | Path | None, base: nn.Module) -> Any:
     """Returns an adapter as it is, or loads it where a folder, a file or a Hub id is given."""
     return load_adapter(adapter, base) if isinstance(adapter, str | Path) else adapter
 

@@ -69,7 +69,7 @@ def adapter_config(
 
 
 def save_adapter(
-    adapter: Adapter,
+    adapter: nn.Module,
     folder: str | Path,
     base: nn.Module | None = None,
     *,
@@ -88,16 +88,17 @@ def save_adapter(
     Raises:
         LvtuneError: the folder cannot be written.
     """
-    view = as_base(base) if base is not None else base_of(adapter)
+    own: Any = adapter  # an Adapter, which callers often hold as a module
+    view = as_base(base) if base is not None else base_of(own)
     if view is None:
         raise UsageError(
             "an adapter whose base is gone", "the base it was made for", "save_adapter(adapter, folder, base=base)"
         )
-    config = adapter_config(adapter, view, prints=prints, **{**getattr(adapter, "saved_with", {}), **more})
-    tensors = {name: _in_full(value) for name, value in adapter.tensors().items()}
-    if adapter.bank is not None:
-        tensors |= {_BANK + name: value for name, value in adapter.bank.to_tensors().items()}
-    return adapter_file.save(tensors, config, Path(folder), peft_config=adapter.peft_config(view))
+    config = adapter_config(own, view, prints=prints, **{**getattr(own, "saved_with", {}), **more})
+    tensors = {name: _in_full(value) for name, value in own.tensors().items()}
+    if own.bank is not None:
+        tensors |= {_BANK + name: value for name, value in own.bank.to_tensors().items()}
+    return adapter_file.save(tensors, config, Path(folder), peft_config=own.peft_config(view))
 
 
 def _in_full(value: Tensor) -> Tensor:

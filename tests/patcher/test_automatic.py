@@ -182,7 +182,7 @@ def test_a_pool_loads_what_the_pictures_choose(clip, tmp_path):
         torch.testing.assert_close(first, pool(pixels[:1], adapters="ink"))
     assert sorted(pool.loaded) == sorted(SAID)
     with (
-        pytest.raises(LvtuneError, match=r"looks of pictures that are not there.*pool\(pixel_values"),
+        pytest.raises(LvtuneError, match=r"chosen by pictures, without pictures.*pool\(pixel_values"),
         pool.use("auto"),
     ):
         pass
