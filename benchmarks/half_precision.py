@@ -89,8 +89,9 @@ def main() -> None:
         job = prepare(replace(recipe, start="none"))
         losses, moved = tuned(job, dtype, rounded)
         whole = whole or moved
+        test = job.test.first(min(options.scored, len(job.test.table)))
         with attach(job.base, job.adapter):
-            score = score_split(job.base, job.test.first(options.scored), flip_test=False).values["pck@0.2"]
+            score = score_split(job.base, test, flip_test=False).values["pck@0.2"]
         last = statistics.mean(losses[-10:])
         print(f"{name:22}  loss {last:.6f}  PCK@0.2 {score:6.2f}  change {moved / whole:.3f} x float32", flush=True)
 

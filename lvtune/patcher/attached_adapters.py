@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from lvtune.bases.attachable import Attachable
-from lvtune.patcher.precision import has_other_types, in_own_precision
 from lvtune.patcher.call_parts import Key
+from lvtune.patcher.precision import has_other_types, in_own_precision
 
 
 @dataclass(eq=False)

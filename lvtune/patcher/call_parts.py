@@ -51,6 +51,11 @@ class Routing:
         """Number of samples in the call; None for a single part, which takes any number."""
         return self.parts[-1].stop
 
+    @property
+    def only(self) -> Part | None:
+        """The part of a call under one adapter; None for a mixed batch."""
+        return self.parts[0] if len(self.parts) == 1 else None
+
     def calls_of(self, keys: Sequence[Key], total: int) -> Iterator[tuple[Routing, slice]]:
         """Yields the calls that one module needs, each with its rows of ``total``.
 
