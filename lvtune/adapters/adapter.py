@@ -104,9 +104,7 @@ class Adapter(Attachable):
         return cls.linear or cls.summed.__func__ is not Adapter.summed.__func__
 
     @classmethod
-    def summed(
-        cls, adapters: Sequence[Any], weights: Sequence[float], base: Base, rank: int | None = None
-    ) -> Adapter:
+    def summed(cls, adapters: Sequence[Any], weights: Sequence[float], base: Base, rank: int | None = None) -> Adapter:
         """Returns θ₀ + Σ wᵢ (θᵢ − θ₀) of adapters of this method as a new one; see :mod:`lvtune.adapters.summing`.
 
         Args:
