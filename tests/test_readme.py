@@ -27,7 +27,9 @@ def test_the_two_commands_stand_where_ci_reads_them():
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_every_command_line_parses(line):
+def test_every_command_line_parses(line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "MYPROJECT").mkdir()
     command, *argv = shlex.split(line, comments=True)[1:]
     module = import_module(f"lvtune.cli.{command.replace('-', '_')}")
     args = module.parser(argv, COMMANDS[command]).parse(argv)

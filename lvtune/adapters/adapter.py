@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lvtune.adapters.building import Predictor
 from lvtune.adapters.summing import exact_only, no_sum, sum_of_linear
 from lvtune.bases.attachable import Attachable
-from lvtune.core.errors import UsageError
+from lvtune.core.errors import LvtuneError, UsageError
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
@@ -130,6 +130,27 @@ class Adapter(Attachable):
         """
         return None
 
+    def start_misfit(self, start: Adapter) -> LvtuneError | None:
+        """Returns the error that says why tuning cannot begin at another adapter; None if it can.
+
+        Args:
+            start: an adapter for the same base.
+        """
+        if type(start) is not type(self):
+            return UsageError(
+                f"a start of method {start.method} for {self.method}", f"an adapter of {self.method}",
+                f"choose --method {start.method}, or give --start none",
+            )  # fmt: skip
+        own, theirs = self.tensors(), start.tensors()
+        for name in sorted(own.keys() | theirs.keys()):
+            sizes = [tuple(t[name].shape) if name in t else "not there" for t in (theirs, own)]
+            if sizes[0] != sizes[1]:
+                return UsageError(
+                    f"a start whose {name} is {sizes[0]}", f"{sizes[1]}, as the options of {self.method} have it",
+                    "give the options that the start was tuned with, or --start none",
+                )  # fmt: skip
+        return None
+
     def take_over(self, start: Adapter, base: Base) -> None:
         """Takes over what another adapter was tuned to (a warm start).
 
@@ -138,22 +159,12 @@ class Adapter(Attachable):
             base: the base of both.
 
         Raises:
-            UsageError: it does not fit; nothing was taken over.
+            LvtuneError: it does not fit, see :meth:`start_misfit`; nothing was taken over.
         """
-        if type(start) is not type(self):
-            raise UsageError(
-                f"a start of method {start.method} for {self.method}", f"an adapter of {self.method}",
-                f"choose --method {start.method}, or give --start none",
-            )  # fmt: skip
-        own, theirs = self.tensors(), start.tensors()
-        for name in sorted(own.keys() | theirs.keys()):
-            sizes = [tuple(t[name].shape) if name in t else "not there" for t in (theirs, own)]
-            if sizes[0] != sizes[1]:
-                raise UsageError(
-                    f"a start whose {name} is {sizes[0]}", f"{sizes[1]}, as the options of {self.method} have it",
-                    "give the options that the start was tuned with, or --start none",
-                )  # fmt: skip
-        self.load_tensors(theirs)
+        misfit = self.start_misfit(start)
+        if misfit is not None:
+            raise misfit
+        self.load_tensors(start.tensors())
 
     def peft_config(self, base: Base) -> dict[str, Any] | None:
         """Returns ``adapter_config.json`` for peft, where peft can load the tensors; else None."""

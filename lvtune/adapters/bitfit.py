@@ -58,6 +58,6 @@ def _fold(shift: Tensor) -> Fold:
     return lambda own, category: plus(own, bias=shift)
 
 
-def _delta(module: nn.Module, shift: Tensor) -> Callable[[Tensor], Tensor]:
+def _delta(module: Any, shift: Tensor) -> Callable[[Tensor], Tensor]:
     is_map = isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm2d)
     return lambda x: shift[:, None, None] if is_map else shift

@@ -62,6 +62,8 @@ class _Bottleneck(nn.Module):
 class Bottleneck(Adapter):
     """A bottleneck beside, or two behind, the sublayers of each block and, by default, a trained predictor."""
 
+    blocks: Any
+
     Config = BottleneckConfig
     trains_predictor = True
     defaults: ClassVar[dict[str, Any]] = {"lr": 1e-3, "weight_decay": 0.0}

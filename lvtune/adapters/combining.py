@@ -174,7 +174,7 @@ def _sum(
 
 
 def _check_loaded(adapters: Sequence[Adapter]) -> None:
-    wrong = next((one for one in adapters if not isinstance(one, nn.Module)), None)
+    wrong = next((one for one in adapters if not isinstance(one, Adapter)), None)
     if wrong is not None:
         raise UsageError(f"{wrong!r} among adapters", "loaded adapters", "lvtune.load_adapter(folder, base) first")
 

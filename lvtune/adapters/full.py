@@ -26,7 +26,7 @@ from lvtune.adapters.building import (
 from lvtune.adapters.method_registry import register_method
 from lvtune.bases.base import Base
 from lvtune.bases.changes import Change
-from lvtune.core.errors import UsageError
+from lvtune.core.errors import LvtuneError, UsageError
 from lvtune.data.skeletons import Skeleton
 from lvtune.patcher.merging import merge
 
@@ -81,16 +81,25 @@ class Full(Adapter):
         depth = self._depths.get(name.removeprefix("encoder."), self.layers + 1)
         return layer_scale(depth, self.layers, options.layer_decay)
 
-    def take_over(self, start: Adapter, base: Base) -> None:
-        """Writes the base with ``start``, an adapter of any method that can be merged, into the copy."""
+    def start_misfit(self, start: Adapter) -> LvtuneError | None:
+        """Returns why tuning cannot begin at another adapter; any method for the same key points can be merged."""
         if isinstance(start, Full):
-            super().take_over(start, base)
-            return
+            return super().start_misfit(start)
         if start.skeleton.keypoints != self.skeleton.keypoints:
-            raise UsageError(
+            return UsageError(
                 f"a start that predicts {len(start.skeleton.keypoints)} other key points",
                 f"{self.skeleton.name or 'these'} ({len(self.skeleton.keypoints)})", "give --start none",
             )  # fmt: skip
+        return None
+
+    def take_over(self, start: Adapter, base: Base) -> None:
+        """Writes the base with ``start``, an adapter of any method that can be merged, into the copy."""
+        misfit = self.start_misfit(start)
+        if misfit is not None:
+            raise misfit
+        if isinstance(start, Full):
+            super().take_over(start, base)
+            return
         merged = merge(base, start).base
         copies = [(self.encoder, merged.encoder), (self.head, merged.head)]
         for copy, module in [*copies, *zip(self.tail, merged.tail, strict=True)]:

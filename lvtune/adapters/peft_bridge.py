@@ -19,16 +19,22 @@ from torch import Tensor, nn
 
 from lvtune.adapters.adapter import Adapter
 from lvtune.adapters.building import name_of, own_predictor, replaced
+from lvtune.adapters.peft_allowed import NEEDS_DATA
 from lvtune.adapters.peft_options import PeftOptions, Tuner, as_json, line_of, make_peft_config, quiet, refused
 from lvtune.bases.base import Base
 from lvtune.bases.changes import Call, Change, Fold, ReplaceForward
-from lvtune.bases.precision import in_dtype
+from lvtune.bases.float_types import in_dtype
 from lvtune.data.skeletons import Skeleton
 
 if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
 
 _PREFIX = "base_model.model."
+_PEFT_ERRORS = (
+    TypeError, ValueError, RuntimeError, AttributeError, KeyError, IndexError, AssertionError, ImportError,
+    ArithmeticError, MemoryError,
+)  # fmt: skip
+"""What peft raises for options that do not fit."""
 
 
 class PeftAdapter(Adapter):
@@ -56,7 +62,8 @@ class PeftAdapter(Adapter):
             raise refused(self.method, f"goes to {', '.join(sorted(set(layers) ^ set(targets)))}, against its targets")
         _check_base_untouched(self.method, model, base)
         if place is not None:
-            saved[place].modules_to_save["default"] = predictor
+            kept: Any = saved[place]
+            kept.modules_to_save["default"] = predictor
         for layer in layers.values():
             layer._modules.pop("base_layer")
         self.layers = _by_key(layers)
@@ -75,7 +82,9 @@ class PeftAdapter(Adapter):
         for key, layer in self.layers.items():
             module = modules[key.replace("/", ".")]
             plain = getattr(module, "_orig_mod", module)
-            yield ReplaceForward(module, _wrapping(layer, plain), fold=_merging(self.method, layer, plain))
+            yield ReplaceForward(
+                module, _wrapping(layer, plain), fold=_merging(self.method, layer, plain) if _has_merge(layer) else None
+            )
         for key, module in self.saved.items():
             yield replaced(modules[key.replace("/", ".")], module)
 
@@ -99,22 +108,28 @@ class PeftAdapter(Adapter):
 
 
 def inject(method: str, config: PeftConfig, base: Base) -> PeftModel:
-    """peft's model around a copy of the base, in float32 on the CPU, whose random state the seed decides.
+    """Returns peft's model around a copy of the base, in float32 on the CPU; the seed decides its random state.
+
+    Around a base on the meta device it stays there, and takes no memory.
 
     Raises:
         LvtuneError: peft cannot make it.
+        NotImplementedError: the base is on the meta device, and the tuner looks at weights while it is made.
     """
     from peft import get_peft_model
 
-    model = base.copy_model().to(device="cpu", dtype=torch.float32).requires_grad_(False).eval()
+    device = "meta" if base.device.type == "meta" else "cpu"
+    if device == "meta" and str(getattr(config.peft_type, "value", config.peft_type)) in NEEDS_DATA:
+        raise NotImplementedError(f"{method} without data")
+    model = base.copy_model().to(device=device, dtype=torch.float32).requires_grad_(False).eval()
     try:
         with quiet():
             return get_peft_model(model, config, autocast_adapter_dtype=False)
-    except (TypeError, ValueError, RuntimeError, AttributeError, KeyError, AssertionError, ImportError) as error:
+    except _PEFT_ERRORS as error:
         raise refused(method, f"says: {line_of(error)}") from error
 
 
-def parts_of(model: PeftModel) -> tuple[dict[str, nn.Module], dict[str, nn.Module]]:
+def parts_of(model: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """Name in the base to peft's layer there, and name to the wrapper of a module that is tuned whole."""
     from peft.tuners.tuners_utils import BaseTunerLayer
     from peft.utils import ModulesToSaveWrapper
@@ -125,7 +140,7 @@ def parts_of(model: PeftModel) -> tuple[dict[str, nn.Module], dict[str, nn.Modul
 
 
 def _check_base_untouched(method: str, model: PeftModel, base: Base) -> None:
-    """The base's own weights in the copy are neither changed nor to be trained."""
+    """Raises a LvtuneError if the base's own weights in the copy are changed or to be trained."""
     own = dict(base.model.named_parameters())
     own = {name.replace("_orig_mod.", ""): value for name, value in own.items()}
     seen = set()
@@ -136,13 +151,13 @@ def _check_base_untouched(method: str, model: PeftModel, base: Base) -> None:
         seen.add(plain)
         if value.requires_grad:
             raise refused(method, f"trains {plain}, which is the base's own")
-        if not torch.equal(value, own[plain].to(device="cpu", dtype=torch.float32)):
+        if not value.is_meta and not torch.equal(value, own[plain].to(device="cpu", dtype=torch.float32)):
             raise refused(method, f"rewrites {plain}, which is the base's own")
     if seen != set(own):
         raise refused(method, f"takes {min(set(own) - seen)} out of the base")
 
 
-def _prune(module: nn.Module, keep: set[nn.Module]) -> bool:
+def _prune(module: Any, keep: set[nn.Module]) -> bool:
     """Leaves of a tree of modules what leads to those in ``keep``; whether anything does."""
     if module in keep:
         return True
@@ -154,7 +169,7 @@ def _prune(module: nn.Module, keep: set[nn.Module]) -> bool:
     return bool(module._modules)
 
 
-def _wrapping(layer: nn.Module, module: nn.Module) -> Callable[..., Any]:
+def _wrapping(layer: nn.Module, module: Any) -> Callable[..., Any]:
     """peft's layer around the base's ``module``, for one attachment."""
     plain = _bare(module)
     view = copy.copy(layer)  # shares peft's weights with the adapter, but not the module that it wraps
@@ -170,12 +185,12 @@ def _wrapping(layer: nn.Module, module: nn.Module) -> Callable[..., Any]:
     return replace
 
 
-def _dtype_of(module: nn.Module) -> torch.dtype:
+def _dtype_of(module: Any) -> torch.dtype:
     """The floating type of a layer's weights; float32 where it has none of a floating type."""
     return next((v.dtype for v in module.parameters() if v.is_floating_point()), torch.float32)
 
 
-def _bare(module: nn.Module) -> nn.Module:
+def _bare(module: Any) -> nn.Module:
     """The base's module without what is hooked to it."""
     plain = copy.copy(module)  # shares the dicts of weights and buffers, so it follows the base to another device
     plain.__dict__.pop("forward", None)  # the patcher's: it would lead back here
@@ -184,11 +199,19 @@ def _bare(module: nn.Module) -> nn.Module:
     return plain
 
 
-def _merging(method: str, layer: nn.Module, module: nn.Module) -> Fold:
+def _has_merge(layer: nn.Module) -> bool:
+    """Returns True if the tuner implements peft's ``merge``, which peft's base class refuses."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    return isinstance(layer, BaseTunerLayer) and type(layer).merge is not BaseTunerLayer.merge
+
+
+def _merging(method: str, layer: nn.Module, module: Any) -> Fold:
     """peft's own merge, into a copy of the base's ``module``."""
 
     def fold(own: Mapping[str, Tensor], category: str | None) -> dict[str, Tensor]:
-        plain, alone = copy.deepcopy(_bare(module)), copy.deepcopy(layer)
+        plain = copy.deepcopy(_bare(module))
+        alone: Any = copy.deepcopy(layer)
         plain.to(next(iter(own.values())).dtype).load_state_dict(own)
         alone.__dict__["base_layer"] = plain
         try:

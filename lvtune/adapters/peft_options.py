@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import typing
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from lvtune.adapters.building import BLOCK_LAYERS, layers_of_blocks
+from lvtune.adapters.peft_allowed import check_tuner, check_values, kept_options
+from lvtune.adapters.peft_names import plain, resolve_names
 from lvtune.bases.base import Base
 from lvtune.config.coerce import coerce, describe
 from lvtune.core.errors import LvtuneError
@@ -83,12 +86,14 @@ def make_peft_config(
         raise LvtuneError("targets and options.target_modules", "one of the two", "leave --method.targets out")
     values |= _sugar(method, cls, config)
     values = typed(cls, values)
+    check_values(tuner.peft_type, values)
+    values = resolve_names(values, [plain(name) for name, _ in base.model.named_modules()])
     if predictor is not None:
         values["modules_to_save"] = [*(values.get("modules_to_save") or ()), predictor]
     try:
         with quiet():
             return cls(**values), targets
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AttributeError, KeyError, AssertionError) as error:
         raise refused(method, f"says: {line_of(error)}") from error
 
 
@@ -124,18 +129,21 @@ def _sugar(method: str, cls: type, config: PeftOptions) -> dict[str, Any]:
     for name in given:
         if found[name] is None:
             raise LvtuneError(f"{name} for {method}, which has none", "options that it has", f"remove --method.{name}")
-    return {found[name]: value for name, value in given.items()}
+    return {str(found[name]): value for name, value in given.items()}
 
 
 def options_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """An ``adapter_config.json`` as options of the method ``peft``: those that differ from peft's own defaults.
+    """Returns an ``adapter_config.json`` as options of the method ``peft``: those that differ from peft's defaults.
+
+    What other versions of peft write and this one does not know is ignored with a note, as peft itself does.
 
     Raises:
-        LvtuneError: no tuner that is known here.
+        LvtuneError: no tuner that is known here; an option that lvtune does not pass on.
     """
-    kind, skipped = str(config.get("peft_type")), bookkeeping()
-    defaults = {f.name: f.default for f in fields(config_class(kind))}
-    options = {k: v for k, v in config.items() if k not in skipped and not (k in defaults and defaults[k] == v)}
+    kind = str(config.get("peft_type"))
+    cls = config_class(kind)
+    defaults = {f.name: f.default for f in fields(cls)}
+    options = kept_options(kind.upper(), config, defaults, bookkeeping())
     options["target_modules"] = config.get("target_modules")
     return {"tuner": kind.lower(), "predictor": False, "options": options}
 
@@ -152,13 +160,13 @@ def as_json(config: PeftConfig) -> dict[str, Any]:
         ) from error  # fmt: skip
 
 
-class quiet(warnings.catch_warnings):
-    """Without the warnings that a user of peft can do nothing about."""
-
-    def __enter__(self) -> None:
-        super().__enter__()
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Hides the warnings that a user of peft can do nothing about."""
+    with warnings.catch_warnings():
         for message in NOISE:
             warnings.filterwarnings("ignore", message=message)
+        yield
 
 
 def line_of(error: BaseException) -> str:
@@ -175,28 +183,19 @@ def refused(method: str, what: str) -> LvtuneError:
 
 
 def config_class(name: str) -> type:
-    """peft's config class of a tuner.
+    """Returns peft's config class of a tuner.
 
     Args:
         name: such as ``LORA`` or ``lora``.
 
     Raises:
-        LvtuneError: no tuner of that name, or one that works on the tokens of a text.
+        UsageError: no tuner of that name, or one that works on the tokens of a text or is not known to be safe.
     """
-    from peft import PromptLearningConfig
     from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
-    known = {
-        str(getattr(kind, "value", kind)).lower(): cls
-        for kind, cls in PEFT_TYPE_TO_CONFIG_MAPPING.items()
-        if not issubclass(cls, PromptLearningConfig)
-    }
-    if name.lower() not in known:
-        raise LvtuneError(
-            f"unknown peft tuner '{name}'", f"one of {', '.join(known)}",
-            suggest(name, list(known), "upgrade peft, or choose another tuner"),
-        )  # fmt: skip
-    return known[name.lower()]
+    known = {str(getattr(kind, "value", kind)).upper(): cls for kind, cls in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
+    check_tuner(name, known)
+    return known[name.upper()]
 
 
 def bookkeeping() -> set[str]:

@@ -46,6 +46,8 @@ class _Affine(nn.Module):
 class SSF(Adapter):
     """A scale and a shift behind each layer of the blocks and, by default, a trained predictor."""
 
+    affines: Any
+
     Config = SSFConfig
     linear = True
     trains_predictor = True

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lvtune.core.errors import UsageError
+from lvtune.core.snapshot import snapshot
 
 if TYPE_CHECKING:
     from lvtune.adapters.adapter import Adapter
@@ -77,7 +78,7 @@ def fresh(like: A, config: Any, base: Base) -> A:
 def sum_predictors(predictors: Sequence[nn.Module | None], weights: Sequence[float], into: nn.Module | None) -> None:
     """Writes the sum of predictors into a new one; None stands for the base's own, which the new one is a copy of."""
     if into is not None:
-        origin = {name: value.clone() for name, value in into.state_dict().items()}
+        origin = snapshot(into)
         several = [origin if one is None else one.state_dict() for one in predictors]
         into.load_state_dict(linear_sum(several, weights, origin))
 

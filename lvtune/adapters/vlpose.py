@@ -37,7 +37,7 @@ from lvtune.adapters.vlpose_matchers import MATCHERS
 from lvtune.adapters.vlpose_published import FollowingNorm, drop_path, norms_of_head
 from lvtune.bases.base import Base, Block
 from lvtune.bases.changes import Call, Change, ReplaceForward
-from lvtune.bases.precision import in_dtype
+from lvtune.bases.float_types import in_dtype
 from lvtune.core.errors import UsageError
 from lvtune.data.skeletons import Skeleton
 from lvtune.language.bank_cache import cached_tensor, cached_tokens

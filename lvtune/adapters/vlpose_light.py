@@ -38,7 +38,7 @@ from lvtune.adapters.summing import (
 )
 from lvtune.bases.base import Base
 from lvtune.bases.changes import Call, Change, ReplaceForward
-from lvtune.core.errors import UsageError
+from lvtune.core.errors import LvtuneError, UsageError
 from lvtune.data.skeletons import Skeleton
 from lvtune.language.bank_cache import cached_tensor
 
@@ -177,6 +177,11 @@ class VLPoseLight(Adapter):
             for name, own in self.tensors().items():
                 own.copy_(tensors[name])
 
+    def start_misfit(self, start: Adapter) -> LvtuneError | None:
+        """Returns why tuning cannot begin at another adapter; one of the same method and rank always fits."""
+        same = isinstance(start, VLPoseLight) and start.config.r == self.config.r
+        return None if same else super().start_misfit(start)
+
     def take_over(self, start: Any, base: Base) -> None:
         """Takes over another one's differences and key points; U and P as well if both read the same sentences.
 
@@ -205,7 +210,7 @@ class VLPoseLight(Adapter):
     def summed(
         cls, adapters: Sequence[VLPoseLight], weights: Sequence[float], base: Base, rank: int | None = None
     ) -> VLPoseLight:
-        """Returns the exact sum: ranks side by side, each weighted by its own U and P; the sentences must be the same."""
+        """Returns the exact sum: ranks side by side, each weighted by its own U and P; all read the same sentences."""
         same_options(adapters, free=("r", "alpha", "language", "sentence_dropout"))
         same_sentences(adapters)
         widths = [adapter.config.language for adapter in adapters]

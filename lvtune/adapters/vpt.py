@@ -50,6 +50,8 @@ class VPTConfig:
 class VPT(Adapter):
     """Visual prompts and, by default, a trained predictor."""
 
+    gates: Any
+
     Config = VPTConfig
     trains_predictor = True
     defaults: ClassVar[dict[str, Any]] = {"lr": 2e-3, "weight_decay": 0.0}

@@ -1,1 +1,1 @@
-"""What users call: the only place where base, method, objective and domain come together."""
+"""The functions that users call; the only room that combines base, method, objective and domain."""

@@ -10,19 +10,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lvtune.api.data_check import check_pictures
+from lvtune.api.data_check import check_labels, require_sound_splits
 from lvtune.api.few_shot import FewShotGuard
 from lvtune.api.held_out import held_out_watch
 from lvtune.api.job import Job, prepare, training_data
 from lvtune.api.memory import peak_device_memory_mb, peak_memory_mb, reset_peak_memory
-from lvtune.api.output_folder import check_output, input_files, input_folders, make_folder
+from lvtune.api.output_folder import check_output, input_files, input_folders
 from lvtune.api.recipe import Recipe
 from lvtune.api.report_data import box_statistics, environment, scores_table
 from lvtune.api.report_pictures import before_after, worst, worst_pictures
 from lvtune.api.scoring import Scoring
 from lvtune.api.start_choice import WarmStartCheck
-from lvtune.bases.fingerprint import fingerprint
+from lvtune.bases.fingerprint import fingerprint, fingerprints
 from lvtune.patcher.attaching import attach
+from lvtune.storage.adapter_file import CONFIG_FILE, TENSORS_FILE
+from lvtune.storage.run_folder import REPORT_FILES, swapped_in
+from lvtune.storage.run_lock import run_lock
 from lvtune.storage.store import save_adapter
 from lvtune.training.loop import History, tune
 
@@ -33,7 +36,6 @@ Say = Callable[[str], None]
 """Called with a short sentence on what is being done."""
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
-_WRITTEN = ("adapter_model.safetensors", "lvtune_config.json", "README.md", "report.json", "report.html")
 
 
 @dataclass
@@ -70,11 +72,13 @@ def adapt(
     """
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.from_dict(recipe or {})
     run = _Run(recipe, say, known)
-    run.open()
-    run.score_base()
-    run.tune()
-    run.score_adapter()
-    run.write()
+    run.check()
+    with run_lock(run.folder, say):
+        run.open()
+        run.score_base()
+        run.tune()
+        run.score_adapter()
+        run.write()
     return AdaptReport(run.folder, run.values)
 
 
@@ -92,6 +96,8 @@ class _Run:
         self.few: FewShotGuard
         self.history: History
         self.fingerprint = ""
+        self.prints: dict[str, str] = {}
+        """The base's fingerprints by precision, for the adapter file."""
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:
@@ -99,22 +105,20 @@ class _Run:
         yield
         self.seconds[name] += time.perf_counter() - started
 
+    def check(self) -> None:
+        """Checks that the run writes over none of its inputs."""
+        data, names = self.recipe.data, (TENSORS_FILE, CONFIG_FILE, *REPORT_FILES, CHECKPOINT_FILE)
+        targets = [self.folder / name for name in names]
+        check_output(self.folder, targets, folders=input_folders(data), files=input_files(data))
+
     def open(self) -> None:
-        """Loads the base and opens the data; leaves no new folder behind where that fails."""
-        recipe, folder = self.recipe, self.folder
-        targets = [folder / name for name in (*_WRITTEN, CHECKPOINT_FILE)]
-        check_output(folder, targets, folders=input_folders(recipe.data), files=input_files(recipe.data))
-        existed = folder.exists()
-        make_folder(folder)
+        """Loads the base and opens the data."""
+        recipe = self.recipe
         self.say(f"loading {recipe.base} and {recipe.domain}")
         with self._timed("load"):
-            try:
-                self.job = prepare(recipe)
-                check_pictures([self.job.train, self.job.test, self.job.source, *self.job.also.values()])
-            except BaseException:
-                if not existed:
-                    folder.rmdir()
-                raise
+            self.job = prepare(recipe)
+            require_sound_splits([self.job.train, self.job.test, self.job.source, *self.job.also.values()])
+            check_labels(self.job.train, self.job.base.input_size)
         self.fingerprint = fingerprint(self.job.base)
         self.scoring = Scoring(self.job, self.fingerprint, self.known)
         self.start, self.few = WarmStartCheck(self.job), FewShotGuard(self.job)
@@ -145,7 +149,9 @@ class _Run:
         few.keep()
         self.seconds["tune"] = max(self.history.seconds, time.perf_counter() - started)
         self.values |= {"peak_memory_mb": peak_memory_mb(), "peak_device_memory_mb": peak_device_memory_mb()}
-        save_adapter(job.adapter, self.folder, job.base, training=self._training(), metrics=None)
+        self.prints = fingerprints(job.base.model)
+        with swapped_in(self.folder) as place:
+            save_adapter(job.adapter, place, job.base, prints=self.prints, training=self._training(), metrics=None)
 
     def _tune(self) -> History:
         job, options = self.job, self.few.options
@@ -195,16 +201,17 @@ class _Run:
         job, folder, values, target = self.job, self.folder, self.values, self.scoring.target
         scored = ("source", "target", "source_name", "target_name", "gap_closed", "retention", "main", "scoring")
         parts = {"training": self._training(), "metrics": {name: values[name] for name in scored}}
-        save_adapter(job.adapter, folder, job.base, **parts)
-        values["adapter"]["bytes"] = (folder / "adapter_model.safetensors").stat().st_size
-        config = adapter_config(job.adapter, job.base, **parts)
-        pairs = before_after(job, target.before, target.after_on)
-        shown = write_before_after(pairs, folder)
-        at = Publication(picture=None if shown is None else shown.name)
-        write_text(folder / "README.md", model_card(config, values, at))
-        write_text(folder / "report.json", json.dumps(values, indent=1))
-        far = worst_pictures(job, target.after_on)
-        write_report(values, folder / "report.html", pairs, figures_of_job(job), looked(job), worst=far)
+        config = adapter_config(job.adapter, job.base, prints=self.prints, **parts)
+        with swapped_in(folder) as place:
+            save_adapter(job.adapter, place, job.base, prints=self.prints, **parts)
+            values["adapter"]["bytes"] = (place / TENSORS_FILE).stat().st_size
+            pairs = before_after(job, target.before, target.after_on)
+            shown = write_before_after(pairs, place)
+            at = Publication(picture=None if shown is None else shown.name)
+            write_text(place / "README.md", model_card(config, values, at))
+            write_text(place / "report.json", json.dumps(values, indent=1))
+            far = worst_pictures(job, target.after_on)
+            write_report(values, place / "report.html", pairs, figures_of_job(job), looked(job), worst=far)
         (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
 
     def _training(self) -> dict[str, Any]:
@@ -249,10 +256,10 @@ def _values(job: Job, scoring: Scoring, history: History, seconds: dict[str, flo
         "recipe": job.recipe.to_dict(),
         "seed": job.recipe.seed,
         "versions": environment(),
-        "notes": [
+        "notes": list(dict.fromkeys([
             *job.train.table.notes, *job.test.table.notes, *job.objective.notes,
             *((table["scoring"]["target"] or {}).get("notes", [])),
-        ],
+        ])),
         "curves": {
             "steps": history.steps, "loss": history.loss, "val_steps": history.val_steps, "val": history.val,
             "px_steps": history.px_steps, "px_mean": history.px_mean, "empty_loss": history.empty_loss,

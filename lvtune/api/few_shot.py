@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lvtune.api.job import training_data
 from lvtune.core.decision import Decision
+from lvtune.core.snapshot import snapshot
 from lvtune.domains.few_pictures import TINY, count_pictures, pictures_of_samples
 from lvtune.evaluation.inference import split_dataset
 from lvtune.training.guard import COST, LEAST_PICTURES, SHARES, GuardResult, choose_share, keep_share
@@ -55,7 +56,7 @@ class FewShotGuard:
         if not self.is_guarded:
             return
         job, recipe = self.job, self.job.recipe
-        self._start = {name: value.detach().clone() for name, value in job.adapter.state_dict().items()}
+        self._start = snapshot(job.adapter)
         names = pictures_of_samples(job.train)
         plain = split_dataset(job.base, job.train, cache=True)
         self.guarded = choose_share(

@@ -23,8 +23,8 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
         ``recipe`` (resolved), ``start`` (where the tuning begins; None: at the base's own answer), ``tree`` (name,
         shape and parameters of each trainable tensor), ``trainable``, ``share_of_base``, ``memory_mb`` (expected,
         float32), ``attaches`` (changes to the base), ``targets`` (names of the base's modules that they change),
-        ``persons`` (instances of train and test; None where the data are missing), ``missing`` (why it cannot run
-        here).
+        ``persons`` (instances of train and test; None where the data are missing), ``missing`` (errors that keep the
+        recipe from running here).
     """
     from lvtune.adapters.method_registry import METHODS
     from lvtune.api.job import prepare
@@ -82,12 +82,21 @@ def _expected_memory(base: Base, batch: int, whole: int, trainable: int) -> floa
 def inspect_adapter(source: str | Path) -> dict[str, Any]:
     """Describes an adapter file without loading its base: config, tensors with shapes, size.
 
-    ``source`` is a folder, a file, or ``user/repo@revision`` on the Hub.
+    Args:
+        source: a folder of lvtune's or of plain peft, a file, or ``user/repo@revision`` on the Hub.
+
+    Raises:
+        LvtuneError: no such adapter, or a damaged one.
     """
     from lvtune.hub.remote import locate
-    from lvtune.storage.adapter_file import read
+    from lvtune.storage import adapter_file, peft_folder
 
-    tensors, config = read(locate(source))
+    place = locate(source)
+    foreign = peft_folder.read(place)
+    if foreign is not None:
+        tensors, config = foreign[0], {"method": "peft", "method_config": foreign[1]}
+    else:
+        tensors, config = adapter_file.read(place)
     rows = [
         {"name": name, "shape": list(value.shape), "dtype": str(value.dtype).removeprefix("torch.")}
         for name, value in sorted(tensors.items())

@@ -96,9 +96,8 @@ def prepare(recipe: Recipe) -> Job:
         from lvtune.data.find_images import find_images
 
         find_images(recipe.look)  # now, for the same reason as the category below
-    given = replace(given, objective=recipe.objective or (TEXT_ONLY if recipe.text_only else base.objective))
-    recipe = replace(recipe, objective=given.objective)
-    chosen = recipe.objective or base.objective
+    chosen = recipe.objective or (TEXT_ONLY if recipe.text_only else base.objective)
+    given, recipe = replace(given, objective=chosen), replace(recipe, objective=chosen)
     objective = OBJECTIVES.get(chosen)(objective_config(chosen, recipe.objective_options))
     part = recipe.evaluate.split
     test = limited(domain.open(part, recipe.data), recipe.data)

@@ -40,23 +40,24 @@ class FigureOptions:
     """Options of ``lvtune figure``."""
 
     encoder: str = "clip"
-    """Joint encoder: clip, siglip, with :FOLDER or :owner/model for other weights, or small:FILE."""
+    """Joint encoder of pictures and text: clip or siglip (with :FOLDER or :owner/model for other weights), or
+    small:FILE."""
     grammar: str | None = None
-    """Grammar of the sentences, by name or as a YAML file; None: that of the domain."""
+    """Grammar of the sentences: a name or a YAML file. None: the domain's grammar."""
     w: float = 0.5
-    """Weight of the picture's vector in the steered one; the paper's figure has 0.5."""
+    """Weight of the picture's vector in the steered vector; 0.5 in the paper's figure."""
     count: int = 200
-    """Pictures of source and target each."""
+    """Number of pictures of the source, and of the target."""
     rows: int = 6
-    """Rows of the retrieval sheet."""
+    """Rows of the figure retrieval."""
     columns: int = 7
     """Ranked pictures in a row."""
     words: str = "text"
-    """text, or random for vectors without a meaning in place of the sentences'."""
+    """text, or random: vectors without meaning in place of the sentences' vectors."""
     source_sentence: str | None = None
-    """What the source's pictures look like; None: its own sentence."""
+    """Sentence that describes the source's pictures. None: the source's own."""
     l2: bool = True
-    """Bring vectors to length 1 before they are mixed."""
+    """Scale vectors to length 1 before they are mixed."""
 
 
 @dataclass(frozen=True)

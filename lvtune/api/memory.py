@@ -1,4 +1,4 @@
-"""Memory that a run takes at its peak."""
+"""Measures the peak memory of a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def reset_peak_memory() -> None:
-    """Forgets earlier peaks, so that one of several runs in a process is not told another's; where the system can."""
+    """Resets the peak, so that each of several runs in a process reports its own; where the system can."""
     gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)  # glibc keeps freed memory, which would count for the next run
@@ -25,7 +25,7 @@ def reset_peak_memory() -> None:
 
 
 def peak_memory_mb() -> float:
-    """Largest resident size of this process so far, or since :func:`reset_peak_memory`, in MB."""
+    """Returns the largest resident size of this process in MB, since the start or :func:`reset_peak_memory`."""
     with contextlib.suppress(OSError, StopIteration, ValueError):
         line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
         return round(int(line.split()[1]) / 1024, 1)
@@ -34,7 +34,7 @@ def peak_memory_mb() -> float:
 
 
 def peak_device_memory_mb() -> float | None:
-    """The same on the GPU; None without one."""
+    """Returns the largest memory allocated on the GPU in MB; None without a GPU."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available():
         return None

@@ -85,7 +85,7 @@ def input_folders(data: DataOptions) -> list[Path]:
 
 def input_files(data: DataOptions) -> list[Path]:
     """Returns the annotation and box files that the user named as data, where they exist."""
-    given = (data.annotations, data.test_annotations, data.source_annotations, data.boxes)
+    given = (data.data, data.annotations, data.test_annotations, data.source_annotations, data.boxes)
     return [Path(name) for name in given if name and Path(name).is_file()]
 
 

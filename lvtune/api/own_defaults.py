@@ -72,12 +72,17 @@ def chosen_defaults(
     if given.base_options.input_size == AUTO:
         chosen, size = choose_input_size(base, labels)
         base.set_input_size(chosen)
-    if given.train.steps is None and given.train.epochs is None and given.train.minutes is None:
+    if given.train.steps is None and given.train.epochs is None:
         duration = steps(count_pictures(train), keypoints)
-        options, decisions = options | duration.options, [*decisions, *duration.decisions]
+        if given.train.minutes is None:
+            options, decisions = options | duration.options, [*decisions, *duration.decisions]
+        else:
+            options = options | {"batch_size": duration.options["batch_size"]}
     augment, lines = _augmentation(given, base, train, labels, method_defaults)
     recipe = given.resolved({**merge(method_defaults, options, TrainOptions), "augment": augment})
     recipe = replace(recipe, base_options=BaseOptions(input_size="x".join(map(str, base.input_size))))
+    if not recipe.train.augment.flip:  # who has never seen a mirrored picture must not be asked about one
+        recipe = replace(recipe, evaluate=replace(recipe.evaluate, flip_test=False))
     return recipe, [size, *decisions, *lines]
 
 

@@ -15,12 +15,10 @@ from lvtune.core.errors import DataError
 from lvtune.core.registry import suggest
 from lvtune.data.box_files import BoxFile, find_pictures, parse_boxes, read_box_file
 from lvtune.data.boxes import decide_box_format, to_xywh
-from lvtune.data.images import read_image
+from lvtune.data.picture_headers import read_headers
 from lvtune.data.skeletons import Skeleton
 
 PERSON = "person"
-_TURNED = range(5, 9)  # EXIF orientations that swap width and height
-_ORIENTATION = 0x0112
 _SHOWN = 3
 
 
@@ -72,7 +70,7 @@ def read_boxes(
     _check_known(file, pictures, roots or {})
     kept, notes = _select(file, choice, skeleton)
     places = find_pictures(kept, pictures, roots or {})
-    sizes = {picture: picture_size(picture) for picture, rows in places.items() if len(rows)}
+    sizes = _sizes([picture for picture, rows in places.items() if len(rows)])
     whole = np.concatenate([np.tile(sizes[p], (len(places[p]), 1)) for p in sizes]) if sizes else np.zeros((0, 2))
     rows = np.concatenate([places[p] for p in sizes]) if sizes else np.zeros(0, int)
     _check_area(kept, rows)
@@ -154,25 +152,18 @@ def _check_area(file: BoxFile, rows: np.ndarray) -> None:
         )  # fmt: skip
 
 
-def picture_size(path: Path) -> tuple[int, int]:
-    """Returns width and height of a picture as it is shown, from its header where that is enough.
+def _sizes(pictures: Sequence[Path]) -> dict[Path, tuple[int, int]]:
+    """Width and height of each picture as it is shown, from its header.
 
     Raises:
-        LvtuneError: no such picture, or a broken one.
+        DataError: a picture that is missing or broken.
     """
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            # other formats are not turned: see lvtune.data.images
-            is_plain, turned = image.format == "JPEG", image.getexif().get(_ORIENTATION, 1) in _TURNED
-    except (OSError, UnidentifiedImageError, ValueError):
-        is_plain, turned, width, height = False, False, 0, 0
-    if not is_plain:
-        height, width = read_image(path).shape[:2]
-        return width, height
-    return (height, width) if turned else (width, height)
+    found: dict[Path, tuple[int, int]] = {}
+    for picture, header in zip(pictures, read_headers(pictures), strict=True):
+        if isinstance(header, DataError):
+            raise header
+        found[picture] = header.upright
+    return found
 
 
 def _first(pictures: Sequence[Path]) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from lvtune.api.hand_results import draw_all
 from lvtune.api.output_folder import drawing_paths, make_folder
 from lvtune.api.pose import Pose, Poses
-from lvtune.api.pose_table import CSV_FILE, DLC, DLC_CSV, DLC_H5, PoseRow, write_csv, write_dlc
+from lvtune.api.pose_rows import CSV_FILE, DLC, DLC_CSV, DLC_H5, PoseRow, write_csv, write_dlc
 from lvtune.core.files import write_atomically, write_text
 from lvtune.data.images import read_image
 from lvtune.evaluation.oks import rescore

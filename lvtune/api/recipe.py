@@ -31,43 +31,46 @@ class Recipe:
     """One run of `lvtune adapt`."""
 
     base: str = "vitpose-ti"
-    """The frozen pose estimator; `lvtune list bases`."""
+    """The frozen pose estimator; `lvtune list bases` shows the names."""
     weights: str = "pretrained"
     """Weights of the base: pretrained, random, a path or a Hub id."""
     base_options: BaseOptions = BaseOptions()
-    """How the base is loaded; on the command line `--base.NAME VALUE`."""
+    """How the base is loaded."""
     domain: str = "demo-art"
-    """The domain to adapt to; `lvtune list domains`, or a YAML file of `lvtune init-domain`. With `data` or
-    `annotations` alone: custom, your own."""
+    """The domain to adapt to: a name (`lvtune list domains` shows them) or a YAML file that `lvtune init-domain` wrote.
+    If you give only `data` or `annotations`, it is custom: your own data."""
     method: str = "vlpose-light"
-    """How to adapt; `lvtune list methods`."""
+    """How to adapt; `lvtune list methods` shows the names."""
     method_options: dict[str, Any] = field(default_factory=dict)
     """Options of the method; on the command line `--method.NAME VALUE`."""
     start: str = "auto"
-    """Where the adapter's tuning begins: an adapter that was tuned before (folder, file, Hub id, or one of `lvtune list
-    starts`); shipped: the one for base and method; auto: that, where it helps; none: the base's own answer."""
+    """Warm start: an adapter at which tuning begins (a folder, file or Hub id, or a name of `lvtune list starts`).
+    shipped: the one that ships for base and method. auto: that one, if it helps on the pictures to tune on. none: no
+    warm start; the new adapter changes nothing at first."""
     text_only: bool = False
-    """Tune on the source's pictures; the target is known by its sentences alone, its pictures only test."""
+    """Tune on pictures of the source domain. Of the target, only the sentences are used; its pictures only test."""
     objective: str | None = None
-    """What is minimised; `lvtune list objectives`. None: what suits the base, text-contrast with `text_only`."""
+    """What training minimises; `lvtune list objectives` shows the names. None: the one that suits the base, or
+    text-contrast with `text_only`."""
     objective_options: dict[str, Any] = field(default_factory=dict)
-    """Options of the objective named; on the command line `--objective.NAME VALUE`."""
+    """Options of the objective that you name; on the command line `--objective.NAME VALUE`."""
     language: LanguageOptions = LanguageOptions()
-    """What the adapter is told about the domain."""
+    """Which sentences about the domain the adapter reads."""
     data: DataOptions = DataOptions()
-    """Where the pictures and their key points lie."""
+    """Where the pictures and their key points are."""
     train: TrainOptions = TrainOptions()
     """How the adapter is tuned."""
     evaluate: EvaluateOptions = EvaluateOptions()
     """How predictions are made and scored."""
     look: tuple[str, ...] = field(default=(), metadata={"repeats": True})
-    """Pictures, or folders of them, that the report shows before and after, not scored; one --look each."""
+    """Picture, or folder of pictures, that the report shows before and after, without a score; repeat --look for
+    more."""
     out: str | None = None
-    """Folder to write into; None: ./lvtune-out/<base>-<domain>-<method>."""
+    """Folder to write into. None: ./lvtune-out/<base>-<domain>-<method>."""
     seed: int = field(default=0, metadata={"at_least": 0, "at_most": 2**32 - 1})
-    """Seed of everything random."""
+    """Seed of everything that is random."""
     device: str = "auto"
-    """Where to compute: auto, cpu, cuda, cuda:1, mps."""
+    """Device to compute on: auto, cpu, cuda, cuda:1, mps."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:

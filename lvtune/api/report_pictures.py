@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PICTURES, WORST = 6, 5
 _LONGEST = 420
+_MARGIN = 0.25  # around the box, as a share of its size
 
 Pair = tuple[str, np.ndarray, np.ndarray]
 """Caption, left picture, right picture; (H, W, 3) RGB uint8."""
@@ -40,13 +41,19 @@ def before_after(job: Job, before: Scores | None, after: Scores | None) -> list[
     order = np.argsort(-moved, kind="stable")
     spread = order[np.linspace(0, len(order) - 1, min(PICTURES, len(order))).round().astype(int)]
     chosen = list(dict.fromkeys(spread.tolist()))
-    known = {} if before is not None else _known_by_name(job, chosen)
-    pairs = []
-    for i in chosen:
-        image = job.test.picture(i)
-        left = known.get(i, image) if before is None else _drawn(image, before, i, job)
-        pairs.append((job.test.table[i].category.replace("_", " "), left, _drawn(image, after, i, job)))
-    return pairs
+    known = _known_by_name(job, chosen) if before is None else {i: before.keypoints[i] for i in chosen}
+    return [(job.test.table[i].category.replace("_", " "), *_pair(job, i, before, after, known[i])) for i in chosen]
+
+
+def _pair(
+    job: Job, index: int, before: Scores | None, after: Scores, points: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """One instance before and after; ``points`` (K, 2) are those of the base, NaN where it does not know them."""
+    image = job.test.picture(index)
+    if before is not None and (after.main != "px_mean" or job.test.task != "pose2d"):
+        return _drawn(image, before, index, job), _drawn(image, after, index, job)
+    left, right = _named(job, index, [points, after.keypoints[index]])
+    return left, right
 
 
 def worst(job: Job, after: Scores | None) -> list[dict[str, Any]]:
@@ -74,20 +81,32 @@ def worst(job: Job, after: Scores | None) -> list[dict[str, Any]]:
 
 def worst_pictures(job: Job, after: Scores | None) -> list[Pair]:
     """Returns pairs for the instances of :func:`worst`: the labels left, the prediction right, names in colours."""
-    from lvtune.viz.overlay import draw_named_points
-
     pairs = []
     for one in worst(job, after):
         assert after is not None
-        i, skeleton = one["index"], job.adapter.skeleton
-        person, image = job.test.table[i], job.test.picture(i)
+        person = job.test.table[one["index"]]
         labels = np.where(person.keypoints[:, 2:] > 0, person.keypoints[:, :2], np.nan)
-        left, right = (
-            draw_named_points(image, points, skeleton, bbox=person.bbox, longest=_LONGEST)
-            for points in (labels, after.keypoints[i])
-        )
+        left, right = _named(job, one["index"], [labels, after.keypoints[one["index"]]])
         pairs.append((f"{one['image']}: {one['px_mean']:.1f} px", left, right))
     return pairs
+
+
+def _named(job: Job, index: int, sets: list[np.ndarray]) -> list[np.ndarray]:
+    """The part of the picture around an instance, once for each set of key points (K, 2), with names in colours."""
+    from lvtune.viz.overlay import draw_named_points
+
+    image, bbox = job.test.picture(index), np.asarray(job.test.table[index].bbox, float)
+    size = np.array(image.shape[1::-1], float)
+    low, high = bbox[:2] - _MARGIN * bbox[2:], bbox[:2] + (1 + _MARGIN) * bbox[2:]
+    points = np.concatenate(sets)
+    points = points[np.isfinite(points).all(1)]
+    if len(points):
+        low, high = np.minimum(low, points.min(0)), np.maximum(high, points.max(0))
+    low = np.clip(np.floor(low), 0, size - 1).astype(int)
+    high = np.clip(np.ceil(high), low + 1, size).astype(int)
+    part = np.ascontiguousarray(image[low[1] : high[1], low[0] : high[0]])
+    shape = {"bbox": bbox, "longest": _LONGEST}
+    return [draw_named_points(part, one - low, job.test.table.skeleton, **shape) for one in sets]
 
 
 def _errors(job: Job, scores: Scores) -> np.ndarray:
@@ -104,22 +123,19 @@ def _mean_errors(job: Job, scores: Scores) -> np.ndarray:
 
 
 def _known_by_name(job: Job, chosen: list[int]) -> dict[int, np.ndarray]:
-    """Pictures with the key points that the base, without the adapter, shares with the data by name."""
-    from lvtune.viz.overlay import draw_named_points
-
+    """Key points (K, 2) of some test instances that the base, without the adapter, knows by name; NaN for the rest."""
+    names = job.test.table.skeleton.keypoints
+    shown = {i: np.full((len(names), 2), np.nan) for i in chosen}
     places = _shared_names(job.base.skeleton, job.test.table.skeleton)
-    if not places or job.test.views is not None or job.test.items is not None or job.test.samples is not None:
-        return {}
+    is_drawn = job.test.views is not None or job.test.items is not None or job.test.samples is not None
+    if not places or is_drawn or job.base.task != "pose2d":
+        return shown
     some = replace(job.test.with_table(job.test.table.select(chosen)), detected=None)
     keypoints, _ = predict_split(job.base, some, category=None, flip_test=job.recipe.evaluate.flip_test)
-    drawn = {}
     for i, points in zip(chosen, keypoints, strict=True):
-        shown = np.full((len(job.test.table.skeleton.keypoints), 2), np.nan)
         for mine, theirs in places.items():
-            shown[theirs] = points[mine]
-        person, skeleton = job.test.table[i], job.test.table.skeleton
-        drawn[i] = draw_named_points(job.test.picture(i), shown, skeleton, bbox=person.bbox, longest=_LONGEST)
-    return drawn
+            shown[i][theirs] = points[mine]
+    return shown
 
 
 def _shared_names(base: Skeleton, data: Skeleton) -> dict[int, int]:
@@ -132,13 +148,11 @@ def _shared_names(base: Skeleton, data: Skeleton) -> dict[int, int]:
 def _drawn(image: np.ndarray, scores: Scores, index: int, job: Job) -> np.ndarray:
     from lvtune.evaluation.hand_scoring import HandScores
     from lvtune.viz.hand_overlay import draw_hand, plot_hand
-    from lvtune.viz.overlay import draw_named_points, draw_pose
+    from lvtune.viz.overlay import draw_pose
 
     points, sure, skeleton = scores.keypoints[index], scores.scores[index], job.adapter.skeleton
     if isinstance(scores, HandScores):
         truth = cast(Any, job.test.table[index]).xyz
         overlay = draw_hand(image, points, longest=_LONGEST)
         return np.hstack([overlay, plot_hand(scores.xyz[index], overlay.shape[0], truth=truth - truth[:1])])
-    if not skeleton.links or scores.main == "px_mean":
-        return draw_named_points(image, points, skeleton, bbox=job.test.table[index].bbox, longest=_LONGEST)
     return draw_pose(image, points, sure, skeleton, longest=_LONGEST)

@@ -17,8 +17,7 @@ from lvtune.patcher.attaching import attach, attached, use_adapter
 from lvtune.patcher.automatic import Auto
 
 if TYPE_CHECKING:
-    from torch import nn
-
+    from lvtune.bases.attachable import Attachable
     from lvtune.bases.base import Base
 
 _AT_ONCE = 32  # pictures in memory
@@ -28,14 +27,14 @@ _AT_ONCE = 32  # pictures in memory
 class Routed:
     """Several adapters, and the one chosen for each picture."""
 
-    adapters: Mapping[str, nn.Module]
+    adapters: Mapping[str, Attachable]
     names: Sequence[str | None]
     """One for each picture; None: the bare base."""
     own: bool
     """True if they are attached already, and stay."""
 
     @contextlib.contextmanager
-    def under(self, base: Base, name: str | None) -> Iterator[nn.Module | None]:
+    def under(self, base: Base, name: str | None) -> Iterator[Attachable | None]:
         """Makes this adapter the active one inside the block; None: the bare base."""
         if name is None or self.own:
             with use_adapter(base, name):
@@ -58,7 +57,7 @@ def is_several(adapter: Any) -> bool:
     return isinstance(adapter, Mapping | list | tuple)
 
 
-def named(adapter: Any, base: Base) -> dict[str, nn.Module]:
+def named(adapter: Any, base: Base) -> dict[str, Attachable]:
     """Returns adapters by name, loaded where a folder or a Hub id is given.
 
     In a list the name is the folder or Hub id; of an adapter object, its place.
@@ -75,8 +74,8 @@ def named(adapter: Any, base: Base) -> dict[str, nn.Module]:
     return {str(name): _opened(one, base) for name, one in given.items()}
 
 
-def _opened(adapter: Any, base: Base) -> nn.Module:
-    found = open_adapter(adapter, base)
+def _opened(adapter: Any, base: Base) -> Attachable:
+    found: Any = open_adapter(adapter, base)
     if found is None:
         raise UsageError("None among several adapters", "adapters, folders or Hub ids", "leave it out")
     return found

@@ -6,11 +6,11 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from lvtune.api.pose_table import CSV_FILE, DLC, DLC_CSV, DLC_H5, PoseRow, write_csv, write_dlc
+from lvtune.api.pose_rows import CSV_FILE, DLC, DLC_CSV, DLC_H5, PoseRow, write_csv, write_dlc
 from lvtune.core.files import write_text
 from lvtune.data.mixed import MixedTable
 from lvtune.evaluation.oks import coco_results
@@ -55,7 +55,7 @@ def write_scored(split: Split, scores: Scores, folder: Path, *, layout: str) -> 
     rows = _rows(split, scores, folder)
     write_csv(rows, folder)
     if split.task == "pose2d":
-        _write_results(split.table, scores, folder, RESULTS_FILE)
+        _write_results(cast("PoseTable | MixedTable", split.table), scores, folder, RESULTS_FILE)
         if split.detected is not None and scores.detected is not None:
             _write_results(split.detected, scores.detected, folder, DETECTED_FILE)
     if layout != DLC:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from lvtune.core.decision import Decision
+from lvtune.core.snapshot import snapshot
 from lvtune.data.subset import Subset
 from lvtune.evaluation.inference import split_dataset
 from lvtune.training.guard import losses_of
@@ -64,7 +65,13 @@ class WarmStartCheck:
         if self.warm_start is None:
             return Decision("start", "the base's own answer", "no warm start ships for this, or none was asked for")
         value = f"at {self.warm_start.name}" if self.is_kept else "the base's own answer"
-        return Decision("start", value, self.note)
+        if self.warm_start.misfit:
+            return Decision("start", value, f"{self.warm_start.name} does not fit: {self.warm_start.misfit}")
+        if self.compared is None:
+            return Decision("start", value, "as the recipe says" if self.warm_start.is_chosen else "it ships")
+        base, start = self.compared.base, self.compared.start
+        why = f"loss {start:.3g} at the start, {base:.3g} from the base, on {self.compared.pictures} training pictures"
+        return Decision("start", value, why)
 
     def check(self) -> None:
         """Takes the adapter back to as it was created where the start is no better."""
@@ -74,7 +81,7 @@ class WarmStartCheck:
         data = split_dataset(job.base, job.train)
         every = Subset(data, sorted({i * len(data) // MOST for i in range(MOST)}))
         judge = OBJECTIVES.get(job.base.objective)()
-        started = {name: value.detach().clone() for name, value in job.adapter.state_dict().items()}
+        started = snapshot(job.adapter)
         found = {}
         for name, state in (("base", self.warm_start.fresh), ("start", started)):
             job.adapter.load_state_dict(state)

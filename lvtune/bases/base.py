@@ -39,7 +39,7 @@ class Base(nn.Module, ABC):
     input_note: ClassVar[str] = ""
     """What a user of an exported model must know about its pictures beside size and colours."""
 
-    def __init__(self, model: nn.Module, spec: BaseSpec) -> None:
+    def __init__(self, model: Any, spec: BaseSpec) -> None:
         super().__init__()
         self.model = model
         self.use_spec(spec)

@@ -12,6 +12,7 @@ from torch import Tensor
 from lvtune.bases.base import Base
 from lvtune.bases.weights_file import load_strict, read_safetensors
 from lvtune.core.errors import LvtuneError
+from lvtune.core.hub_limits import hub_limits
 from lvtune.core.network import why_unreachable
 
 B = TypeVar("B", bound=Base)
@@ -63,7 +64,9 @@ def _downloaded(name: str, hub_id: str, revision: str | None) -> Path:
 
     why = why_unreachable(hub_id)
     try:
-        return Path(hf_hub_download(hub_id, "model.safetensors", revision=revision, local_files_only=why is not None))
+        with hub_limits(hub_id):
+            file = hf_hub_download(hub_id, "model.safetensors", revision=revision, local_files_only=why is not None)
+        return Path(file)
     except (OSError, ValueError) as error:
         raise not_loaded(name, hub_id, why or error) from error
 

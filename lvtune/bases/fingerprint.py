@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lvtune.bases.base import Base
 from lvtune.core.tensor_file import hash_tensors
@@ -18,7 +19,7 @@ PRECISIONS: dict[str, torch.dtype] = {
 """The dtypes that a base is loaded in and that its hash is recorded in."""
 
 
-def _model_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+def _model_tensors(model: Any) -> Iterator[tuple[str, Tensor]]:
     """Parameters and buffers (persistent or not) under the names of the uncompiled model."""
     model = getattr(model, "_orig_mod", model)
     model = model.model if isinstance(model, Base) else model
@@ -28,7 +29,7 @@ def _model_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
             yield name.replace("_orig_mod.", ""), value
 
 
-def fingerprint(model: nn.Module, dtype: torch.dtype | None = None) -> str:
+def fingerprint(model: Any, dtype: torch.dtype | None = None) -> str:
     """Returns the sha256 (hex) over names, dtypes, shapes and bytes of all parameters and buffers of a base.
 
     Attached adapters do not count: they live outside the base.
@@ -40,7 +41,7 @@ def fingerprint(model: nn.Module, dtype: torch.dtype | None = None) -> str:
     return hash_tensors(_model_tensors(model), dtype)
 
 
-def precision_of(model: nn.Module) -> str | None:
+def precision_of(model: Any) -> str | None:
     """Returns the key of `PRECISIONS` that a model can be compared in: its own, or the lowest where it mixes them.
 
     Returns None where no single one stands for all its tensors (float16 beside bfloat16, float8).
@@ -54,7 +55,7 @@ def precision_of(model: nn.Module) -> str | None:
     return names[0] if len(kinds) == len(names) == 1 else None
 
 
-def fingerprints(model: nn.Module) -> dict[str, str]:
+def fingerprints(model: Any) -> dict[str, str]:
     """Returns the base's hash in each precision in which it can be computed, for the adapter file.
 
     A float32 base has all three (its float16 and bfloat16 casts are what a user loads in those dtypes); a

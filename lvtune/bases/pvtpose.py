@@ -27,6 +27,7 @@ from lvtune.bases.base_registry import BASES
 from lvtune.bases.deconv_head import DeconvBase, DeconvPose, build_pose
 from lvtune.bases.deconv_weights import fill, not_loaded
 from lvtune.bases.timmpose import load_timm
+from lvtune.core.hub_limits import hub_limits
 from lvtune.core.network import why_unreachable
 
 Grid = tuple[int, int]
@@ -70,7 +71,7 @@ class _ReducedAttention(nn.Module):
         self.heads = heads
         self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
         self.sequence_reduction = nn.Conv2d(width, width, reduction, stride=reduction) if reduction > 1 else None
-        self.layer_norm = nn.LayerNorm(width, eps=1e-6) if reduction > 1 else None
+        self.layer_norm: Any = nn.LayerNorm(width, eps=1e-6) if reduction > 1 else None
 
     def forward(self, tokens: Tensor, grid: Grid) -> Tensor:
         split = lambda x: x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # noqa: E731  (B, heads, N, D / heads)
@@ -150,7 +151,8 @@ class PvtEncoder(nn.Module):
     def forward(self, pixel_values: Tensor) -> Tensor:
         """Returns the last feature map, behind the final LayerNorm."""
         x = pixel_values
-        for embedding, layers in zip(self.patch_embeddings, self.block, strict=True):
+        stages: Any = zip(self.patch_embeddings, self.block, strict=True)
+        for embedding, layers in stages:
             tokens = embedding(x)
             for layer in cast(nn.ModuleList, layers):
                 tokens = layer(tokens, embedding.grid)
@@ -244,9 +246,10 @@ def load_pvt(spec: BaseSpec, arch: PvtArch, weights: str, *, revision: str | Non
         hub_id = str(spec.hub_id)
         why = why_unreachable(hub_id)
         try:
-            model = PvtModel.from_pretrained(
-                hub_id, revision=revision or "main", dtype=torch.float32, local_files_only=why is not None
-            )
+            with hub_limits(hub_id):
+                model = PvtModel.from_pretrained(
+                    hub_id, revision=revision or "main", dtype=torch.float32, local_files_only=why is not None
+                )
         except (OSError, ValueError, RuntimeError) as error:
             raise not_loaded(spec.name, hub_id, why or error) from error
         return fit_encoder(model.state_dict(), base.encoder)

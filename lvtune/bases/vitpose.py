@@ -96,7 +96,7 @@ class VitPoseBase(Base):
             UsageError: there is no such expert, or there are no experts at all.
         """
         if not self.experts:
-            return super().variant(name)
+            super().variant(name)  # raises: there are none
         if name not in self.experts:
             raise UsageError(
                 f"unknown expert '{name}' of {self.name}", f"one of {', '.join(self.experts)}",
@@ -280,7 +280,8 @@ def build_model(config: Any, channels: tuple[int, int] | None, keypoints: int, s
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed GPUs too
         model = VitPoseForPoseEstimation(config)
-        head, width = model.head, config.backbone_config.hidden_size
+        backbone: Any = config.backbone_config
+        head, width = model.head, backbone.hidden_size
         if channels is not None and channels != (256, 256):
             first, second = channels
             head.deconv1 = nn.ConvTranspose2d(width, first, 4, stride=2, padding=1, bias=False)
@@ -322,7 +323,7 @@ def known_spec(size: str, experts: int = 1) -> BaseSpec:
     return SPECS.get(f"{family}-{size}", BaseSpec(family, expert="" if experts == 1 else EXPERTS[0]))
 
 
-def _hub_id(model: nn.Module) -> str | None:
+def _hub_id(model: Any) -> str | None:
     return getattr(model.config, "_name_or_path", None) or None
 
 

@@ -24,6 +24,7 @@ from lvtune.bases.vitpose import (
 from lvtune.bases.weight_names import is_foreign, to_transformers
 from lvtune.bases.weights_file import load_strict, read_safetensors
 from lvtune.core.errors import LvtuneError
+from lvtune.core.hub_limits import hub_limits
 from lvtune.core.network import why_unreachable
 
 SHIPPED = Path(__file__).parent / "weights"
@@ -73,14 +74,10 @@ def _from_hub(spec: BaseSpec, hub_id: str, revision: str | None) -> Base:
 
     why = why_unreachable(hub_id)
     try:
-        found: Any
-        model, found = VitPoseForPoseEstimation.from_pretrained(  # pyright: ignore[reportGeneralTypeIssues] - a pair
-            hub_id,
-            revision=revision or "main",
-            dtype=torch.float32,
-            output_loading_info=True,
-            local_files_only=why is not None,
-        )
+        kind: Any = VitPoseForPoseEstimation
+        with hub_limits(hub_id):
+            options = {"revision": revision, "dtype": torch.float32, "local_files_only": why is not None}
+            model, found = kind.from_pretrained(hub_id, output_loading_info=True, **options)
     except (OSError, ValueError) as error:
         raise LvtuneError(
             f"weights '{hub_id}' could not be loaded ({why or str(error).splitlines()[0][:160]})",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from lvtune.core.errors import LvtuneError
 
@@ -26,7 +27,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def load_strict(model: nn.Module, state: dict[str, Tensor], source: Path | str) -> None:
+def load_strict(model: Any, state: dict[str, Tensor], source: Path | str) -> None:
     """Loads a state dict strictly; only BatchNorm's step counters may be missing.
 
     Args:

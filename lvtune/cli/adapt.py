@@ -1,4 +1,4 @@
-"""``lvtune adapt``: the main job."""
+"""``lvtune adapt``: tunes an adapter and reports the scores before and after."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ from lvtune.api.recipe import TEXT_ONLY, Recipe
 from lvtune.cli.data_argument import add_data_argument, place_data
 from lvtune.cli.outcome import Outcome, say
 from lvtune.cli.output import number, outline, table
-from lvtune.cli.parser import CommandLineError, Parser, add_options, nested
+from lvtune.cli.parser import Parser, add_options, nested, wrong_usage
 from lvtune.cli.score_lines import adapted_text
 from lvtune.config.options import AUGMENT_FALLBACK, TRAIN_FALLBACK
 from lvtune.config.schema import options_of
 from lvtune.config.tables import merge
 from lvtune.config.yaml_files import read_yaml
-from lvtune.core.errors import LvtuneError
 from lvtune.core.text import shell_word
 from lvtune.evaluation.metrics import SMALL_BOXES
 
 
 def parser(argv: Sequence[str], summary: str, command: str = "adapt") -> Parser:
-    """Options of the recipe and, where they are used or asked for, of method and objective."""
+    """Adds the options of the recipe; those of method and objective too, if they are used or for the help."""
     result = Parser(command, summary)
     add_data_argument(result)
     result.add_argument("--config", metavar="YAML", help="recipe file, or the name of a shipped recipe")
@@ -45,7 +44,7 @@ def parser(argv: Sequence[str], summary: str, command: str = "adapt") -> Parser:
 
 
 def _named(kind: str, argv: Sequence[str]) -> Any:
-    """The class of the method or objective named on the command line, in the recipe file, or by default."""
+    """Returns the class of the method or objective that the command line or the recipe file names, or the default."""
     from lvtune.adapters.method_registry import METHODS
     from lvtune.training.objectives import OBJECTIVES
 
@@ -56,7 +55,7 @@ def _named(kind: str, argv: Sequence[str]) -> Any:
     try:
         found, _ = scan.parse_known_args(argv)
     except argparse.ArgumentError:
-        # a value is missing; the full parser tells so
+        # a value is missing; the full parser says so
         found = argparse.Namespace(config=None, **{kind: default})
     values = read_yaml(found.config) if found.config else {}
     if kind == "objective" and ("--text-only" in argv or values.get("text_only")):
@@ -66,7 +65,7 @@ def _named(kind: str, argv: Sequence[str]) -> Any:
 
 
 def _defaults(of_method: Mapping[str, Any]) -> dict[str, Any]:
-    """Option path to the default shown in the help: the method's, else the fallback."""
+    """Returns option path to the default that the help shows: the method's, or else the fallback."""
     shown: dict[str, Any] = {}
     for prefix, fallback in (("train.", TRAIN_FALLBACK), ("train.augment.", AUGMENT_FALLBACK)):
         own = of_method if prefix == "train." else of_method.get("augment") or {}
@@ -78,10 +77,10 @@ def _defaults(of_method: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def recipe_of(args: argparse.Namespace) -> Recipe:
-    """The recipe: the file, then the options over it.
+    """Makes the recipe from the file and the options; the options count more.
 
     Raises:
-        CommandLineError: unknown options or wrong values, in either.
+        CommandLineError: unknown options or wrong values in either.
     """
     place_data(args)
     values = read_yaml(args.config) if args.config else {}
@@ -91,14 +90,12 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
         options = {n.removeprefix(prefix): v for n, v in vars(args).items() if n.startswith(prefix)}
         if options:
             over[f"{kind}_options"] = options
-    try:
+    with wrong_usage():
         return Recipe.from_dict(merge(values, over, Recipe))
-    except LvtuneError as error:
-        raise CommandLineError(error.given, error.expected, error.fix) from error
 
 
 def run(args: argparse.Namespace) -> Outcome:
-    """Adapts, or with ``--dry-run`` tells what would be done."""
+    """Adapts; with ``--dry-run``, only says what would be done."""
     recipe = recipe_of(args)
     if args.dry_run:
         from lvtune.api.inspecting import dry_run
@@ -122,19 +119,19 @@ def _plan(values: Mapping[str, Any]) -> str:
             table(["attaches to", "times"], [[name, count] for name, count in _alike(values["targets"]).items()]),
             f"{values['trainable']:,} trainable parameters, {share:.1f} % of the base; "
             f"about {values['memory_mb']:.0f} MB of memory",
-            *([f"begins at {values['start']}"] if values.get("start") else []),
-            *(f"not at hand: {what}" for what in values.get("missing", ())),
+            *([f"warm start: {values['start']}"] if values.get("start") else []),
+            *(f"missing here: {what}" for what in values.get("missing", ())),
         ]
     )
 
 
 def _alike(names: Sequence[str]) -> Counter[str]:
-    """Names that differ in numbers alone, such as those of blocks, as one with stars."""
+    """Counts names; those that differ only in numbers, such as the blocks', are one name with stars."""
     return Counter(re.sub(r"(?<=\.)\d+(?=\.|$)", "*", name) for name in names)
 
 
 def summary_of(values: Mapping[str, Any]) -> str:
-    """The report in a few lines: scores before and after, what is kept, what it cost."""
+    """Returns the report in a few lines: scores before and after, the gap closed, size and seconds."""
     adapter, seconds = values["adapter"], values["seconds"]
     same = values["base"]["fingerprint_before"] == values["base"]["fingerprint_after"]
     lines = [adapted_text(values), ""]
@@ -159,9 +156,9 @@ def _next(folder: Any, values: Mapping[str, Any]) -> str:
 
 
 def _boxes(values: Mapping[str, Any]) -> str:
-    """The option that names boxes, where the adapter was tuned on boxes much smaller than their pictures."""
+    """Returns the option for boxes if the adapter was tuned on boxes much smaller than their pictures."""
     share = (values.get("boxes") or {}).get("median_share")
     if share is None or share >= SMALL_BOXES:
         return ""
-    words = f"it was tuned on boxes of {100 * share:.0f} % of the picture: whole frames do not fit"
+    words = f"it was tuned on boxes of {100 * share:.0f} % of the picture, so give boxes: whole pictures do not fit"
     return f" --boxes BOXES.json\n({words})"

@@ -1,4 +1,4 @@
-"""``lvtune combine``: an adapter made of adapters, in a folder of its own."""
+"""``lvtune combine``: makes one adapter of several and saves it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from lvtune.api.recipe import Recipe
 from lvtune.cli.outcome import Outcome, made_for
@@ -23,24 +23,24 @@ class CombineCommand:
     """Options of ``lvtune combine``."""
 
     how: Literal["average", "sum", "stack"] = "average"
-    """``average`` and ``sum`` (of differences from the base, times their factors) of adapters of one method; ``stack``:
-    all at once, of any methods, the first next to the base."""
+    """``average`` or ``sum``: of the differences from the base, times their factors; the adapters have one method.
+    ``stack``: all act at once, of any methods; the first is next to the base."""
     factors: tuple[float, ...] | None = None
-    """One number for each adapter, such as 3,1; a leading minus needs an equals sign: --factors=-1,1. None: 1 each."""
+    """One number for each adapter, such as 3,1. A leading minus needs an equals sign: --factors=-1,1. None: 1 each."""
     rank: int | None = field(default=None, metadata={"at_least": 1})
-    """Rank of an average or sum of low-rank adapters, the best approximation; None: the sum of the ranks, exact."""
+    """Rank of an average or sum of low-rank adapters: the best approximation. None: the sum of the ranks, exact."""
     out: str | None = None
-    """Folder for the new adapter; None: ./lvtune-out/HOW."""
+    """Folder for the new adapter. None: ./lvtune-out/HOW."""
     overwrite: bool = False
-    """Replace another adapter that is in the folder."""
+    """Replace an adapter that is in the folder."""
     base: str | None = None
-    """The base they were made for; None: as the first one says."""
+    """The base that the adapters were made for. None: the one that the first adapter names."""
     weights: str = "pretrained"
     """Weights of the base: pretrained, random, a path or a Hub id."""
 
 
 def parser(argv: Sequence[str], summary: str) -> Parser:
-    """The adapters, and options of :class:`CombineCommand`."""
+    """Adds the adapters and the options of :class:`CombineCommand`."""
     result = Parser("combine", summary)
     result.add_argument("adapters", nargs="+", metavar="ADAPTER", help="folder of an adapter, or user/repo@revision")
     add_options(result, CombineCommand)
@@ -56,13 +56,13 @@ def run(args: argparse.Namespace) -> Outcome:
     from lvtune.hub.adapter_loading import load_base_for
 
     base = load_base_for(args.adapters, name, command.weights)
-    found = _combined([lvtune.load_adapter(source, base) for source in args.adapters], command)
-    lvtune.save_adapter(found, out, base)
-    numbers = sum(value.numel() for value in found.tensors().values())
-    values = {"folder": str(out), "how": command.how, "method": found.method, "of": args.adapters, "numbers": numbers}
+    made: Any = _combined([lvtune.load_adapter(source, base) for source in args.adapters], command)
+    lvtune.save_adapter(made, out, base)
+    numbers = sum(value.numel() for value in made.tensors().values())
+    values = {"folder": str(out), "how": command.how, "method": made.method, "of": args.adapters, "numbers": numbers}
     factors = [f"{factor:g} x " for factor in command.factors or ()] or [""] * len(args.adapters)
     parts = ", ".join(f"{factor}{source}" for factor, source in zip(factors, args.adapters, strict=True))
-    text = f"{command.how} of {parts}\n{found.method}, {numbers:,} numbers, written to {out}"
+    text = f"{command.how} of {parts}\n{made.method}, {numbers:,} numbers, written to {out}"
     return Outcome(values, f"{text}\n\nuse it: lvtune predict PICTURE --adapter {shell_word(out)}")
 
 

@@ -1,4 +1,4 @@
-"""``lvtune compare``: methods, numbers of pictures and seeds on one base and domain, in one table."""
+"""``lvtune compare``: runs methods, numbers of pictures and seeds on one base and domain; makes one table."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 from lvtune.api.recipe import Recipe
 from lvtune.cli.outcome import Outcome, say
 from lvtune.cli.output import number, table
-from lvtune.cli.parser import CommandLineError, Parser, add_options, from_args, nested
+from lvtune.cli.parser import CommandLineError, Parser, add_options, from_args, nested, wrong_usage
 from lvtune.config.tables import merge
 from lvtune.config.yaml_files import read_yaml
 from lvtune.core.errors import LvtuneError
 from lvtune.evaluation.metrics import metric_name
 
 _OWN = ("method", "method_options", "objective_options", "seed", "out", "data.shots")
-"""Options of a recipe that the cells have for themselves, or that a file of variants gives."""
+"""Options of a recipe that each cell has for itself, or that a file of variants gives."""
 
 
 @dataclass(frozen=True)
@@ -26,24 +26,25 @@ class CompareCommand:
     """Options of ``lvtune compare``."""
 
     methods: str | None = None
-    """Methods with commas, each with options after a colon, such as lora:r=4,lr=1e-3; None: vlpose-light,full, or with
-    `variants` those alone."""
+    """Methods with commas, each with options after a colon, such as lora:r=4,lr=1e-3. None: vlpose-light,full; with
+    `variants`, only the variants."""
     variants: str | None = None
-    """YAML file of further variants: label: {options of a recipe}."""
+    """YAML file of more variants, each a line `label: {options of a recipe}`."""
     shots: tuple[str, ...] = ("all",)
-    """Annotated pictures to tune on, such as 20,60,200,all."""
+    """Numbers of annotated pictures to tune on, such as 20,60,200,all."""
     seeds: tuple[int, ...] = field(default=(0, 1, 2), metadata={"at_least": 0, "at_most": 2**32 - 1})
-    """Seeds of the runs; they draw the shots too."""
+    """Seeds of the runs. They also draw the pictures of `shots`."""
     lrs: tuple[float, ...] = field(default=(), metadata={"above": 0, "at_most": 1000})
-    """Learning rates to run each method at; none: each method's own."""
+    """Learning rates to run each method with. Without it: each method's own."""
     search: bool = False
-    """Find the learning rate of each first, among `lrs`: with the first seed, on the validation pictures."""
+    """First find the best of `lrs` for each method and number of pictures: with the first seed, scored on the
+    validation pictures."""
     out: str = "lvtune-out/compare"
-    """Folder of the comparison; cells that are finished there are not run again."""
+    """Folder of the comparison. Cells that are finished there do not run again."""
 
 
 def parser(argv: Sequence[str], summary: str) -> Parser:
-    """Options of :class:`CompareCommand`, and of the recipe that all cells share."""
+    """Adds the options of :class:`CompareCommand` and of the recipe that all cells share."""
     result = Parser("compare", summary)
     result.add_argument("--config", metavar="YAML", help="recipe that all cells share: a file, or a shipped one's name")
     result.add_argument("--dry-run", action="store_true", help="list the cells, and stop")
@@ -53,7 +54,7 @@ def parser(argv: Sequence[str], summary: str) -> Parser:
 
 
 def run(args: argparse.Namespace) -> Outcome:
-    """Runs the cells that are left, and prints the table."""
+    """Runs the cells that are not finished, and returns the table."""
     command: CompareCommand = from_args(args, CompareCommand)
     from lvtune.experiments.cells import cells_of, variants_of
     from lvtune.experiments.comparing import METHODS, compare
@@ -63,11 +64,9 @@ def run(args: argparse.Namespace) -> Outcome:
     shared = merge(read_yaml(args.config), typed, Recipe) if args.config else typed
     methods = command.methods or ("" if command.variants else METHODS)
     shots = [_shots(word) for word in command.shots]
-    try:
-        found = variants_of(methods, command.variants)
-        cells_of(shared, found, shots=shots, seeds=command.seeds, lrs=command.lrs, out=Path(command.out))
-    except LvtuneError as error:
-        raise CommandLineError(error.given, error.expected, error.fix) from error
+    with wrong_usage():
+        variants = variants_of(methods, command.variants)
+        cells_of(shared, variants, shots=shots, seeds=command.seeds, lrs=command.lrs, out=Path(command.out))
     values = compare(
         shared, methods=methods, variants=command.variants, shots=shots, seeds=command.seeds, lrs=command.lrs,
         out=command.out, search=command.search, dry_run=args.dry_run, say=say,
@@ -75,7 +74,7 @@ def run(args: argparse.Namespace) -> Outcome:
     if args.dry_run:
         return Outcome(values, plan_of(values))
     if not values:
-        # a further process of a launch; the first one tells
+        # a further process of a launch; the first one prints
         return Outcome({}, "")
     failed = next(iter(values["failed"].values()), None)
     return Outcome(values, text_of(values), LvtuneError(**failed) if failed else None)
@@ -88,7 +87,7 @@ def _shots(word: str) -> int | str:
 
 
 def plan_of(values: Mapping[str, Any]) -> str:
-    """The cells, and which are finished."""
+    """Returns the cells, and which of them are finished."""
     rows = [
         [one["name"], one["method"], str(one["shots"]), one["seed"], "-" if one["lr"] is None else f"{one['lr']:g}",
          "finished" if one["finished"] else "to run"]
@@ -101,7 +100,7 @@ def plan_of(values: Mapping[str, Any]) -> str:
 
 
 def text_of(values: Mapping[str, Any]) -> str:
-    """The summary for people."""
+    """Returns the summary for people."""
     also = list(dict.fromkeys(name for line in values["summary"] for name in line["also"]))
     rows = [
         [line["label"], str(line["shots"]), "own" if line["lr"] is None else f"{line['lr']:g}", len(line["seeds"]),
@@ -125,11 +124,11 @@ def text_of(values: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def _spread(told: Mapping[str, Any] | None) -> str:
-    if told is None:
+def _spread(figure: Mapping[str, Any] | None) -> str:
+    if figure is None:
         return "-"
-    return number(told["mean"]) + ("" if told["half"] is None else f" ± {told['half']:.2f}")
+    return number(figure["mean"]) + ("" if figure["half"] is None else f" ± {figure['half']:.2f}")
 
 
-def _percent(told: Mapping[str, Any] | None) -> str:
-    return "-" if told is None else f"{100 * told['mean']:.1f}"
+def _percent(figure: Mapping[str, Any] | None) -> str:
+    return "-" if figure is None else f"{100 * figure['mean']:.1f}"

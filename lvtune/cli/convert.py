@@ -1,4 +1,4 @@
-"""``lvtune convert``: checkpoints of other projects in our form, and label files of other tools as COCO's."""
+"""``lvtune convert``: converts checkpoints of other projects and labels of other tools."""
 
 from __future__ import annotations
 
@@ -15,25 +15,36 @@ from lvtune.core.registry import suggest
 from lvtune.core.text import shell_word
 
 KINDS = ("vitpose", "vlpose", "data")
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "--name": {"metavar": "BASE", "help": "name of a vitpose base, such as vitpose-b (default: by its size)"},
+    "--domain": {"help": "domain whose sentences a vlpose adapter reads (default: none yet)"},
+    "--encoder": {"default": "blip", "help": "text encoder of these sentences (default: blip, as released)"},
+    "--arch": {
+        "metavar": "JSON",
+        "help": 'what the shapes of a vlpose file do not say, such as {"num_heads": 4}; not needed for S, B, L and H',
+    },
+    "--to": {"metavar": "coco", "default": "coco", "help": "format that data are written in (default: coco)"},
+    "--boxes": {
+        "metavar": "points|whole",
+        "default": "points",
+        "help": "for data: box of an instance without an annotated box. points: around its labelled points, with a "
+        "margin. whole: the whole picture. (default: points)",
+    },
+    "--link": {"action": "store_true", "help": "for data: put links to the pictures into DIR, not copies"},
+    "--pictures": {"metavar": "DIR", "help": "for data: folder of the pictures, if it is not that of the labels"},
+}
 
 
 def parser(argv: Sequence[str], summary: str) -> Parser:
-    """The kind, the file, and where to write."""
+    """Adds the kind, the file and the options."""
     result = Parser("convert", summary)
-    result.add_argument("kind", metavar="KIND", help="vitpose (a base), vlpose (base and adapter), or data (labels)")
-    result.add_argument("file", metavar="FILE", help=".pth or .safetensors file; of data, the project")
+    result.add_argument(
+        "kind", metavar="KIND", help="vitpose (a base), vlpose (a base and an adapter) or data (labels)"
+    )
+    result.add_argument("file", metavar="FILE", help=".pth or .safetensors file; for data, the project")
     result.add_argument("--out", metavar="DIR", help="folder to write into (default: ./lvtune-out/KIND-FILE)")
-    result.add_argument("--name", metavar="BASE", help="name of a vitpose base, such as vitpose-b (default: by size)")
-    result.add_argument("--domain", help="whose sentences a vlpose adapter is to read (default: none yet)")
-    result.add_argument("--encoder", default="blip", help="text encoder of these (default: blip, as released)")
-    result.add_argument("--arch", metavar="JSON", help="what the shapes of a vlpose file do not say, such as "
-                        '{"num_heads": 4}; for S, B, L and H nothing is needed')  # fmt: skip
-    result.add_argument("--to", metavar="coco", default="coco", help="form that data are written in (default: coco)")
-    result.add_argument("--boxes", metavar="points|whole", default="points", help="box of an instance of data that "
-                        "nobody drew a box around: points, around them with a margin; whole, the whole picture "
-                        "(default: points)")  # fmt: skip
-    result.add_argument("--link", action="store_true", help="put links to the pictures of data into DIR, not copies")
-    result.add_argument("--pictures", metavar="DIR", help="folder of the pictures, where the labels lie elsewhere")
+    for name, options in _OPTIONS.items():
+        result.add_argument(name, **options)
     return result
 
 
@@ -77,7 +88,7 @@ def run(args: argparse.Namespace) -> Outcome:
 
 
 def _base(base: Any, folder: Path) -> dict[str, Any]:
-    """Writes the base as transformers does, which ``--weights`` reads."""
+    """Writes the base as transformers does; ``--weights`` reads it."""
     base.model.save_pretrained(folder)
     return {
         "base": base.name,

@@ -1,4 +1,4 @@
-"""``lvtune convert data``: the labels of another tool as COCO's key point files."""
+"""``lvtune convert data``: converts the labels of another tool to COCO's key point files."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from typing import Any
 from lvtune.cli.outcome import Outcome
 from lvtune.cli.output import outline
 from lvtune.cli.parser import CommandLineError
+from lvtune.core.text import shell_word
 
 FORMS = ("coco",)
 BOXES = ("points", "whole")
 
 
 def convert_data(args: argparse.Namespace) -> Outcome:
-    """Reads a project and writes it.
+    """Reads a project and writes it in COCO's format.
 
     Raises:
-        CommandLineError: another form than COCO's, or another choice of boxes.
-        LvtuneError: a fault of the labels, or a folder that is not empty.
+        CommandLineError: an unknown format or an unknown choice of boxes.
+        LvtuneError: a fault in the labels, or a folder that is not empty.
     """
     for name, given, known in (("--to", args.to, FORMS), ("--boxes", args.boxes, BOXES)):
         if given not in known:
@@ -39,4 +40,5 @@ def convert_data(args: argparse.Namespace) -> Outcome:
         "images": str(written.images),
         "notes": [*project.notes, *written.notes],
     }
-    return Outcome(values, f"{outline(values)}\n\nuse it: lvtune adapt {out}")
+    links = " --symlinks" if args.link else ""
+    return Outcome(values, f"{outline(values)}\n\nuse it: lvtune adapt {shell_word(out)}{links}")

@@ -1,4 +1,4 @@
-"""The argument DATA of commands that work on own pictures: ``lvtune adapt MYPROJECT/``."""
+"""Adds the argument DATA to commands that take a user's own pictures: ``lvtune adapt MYPROJECT/``."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ import argparse
 from pathlib import Path
 
 from lvtune.cli.parser import CommandLineError, Parser
+from lvtune.core.text import shell_word
 
 _HUB = "hf://"
 
 
 def add_data_argument(parser: Parser) -> None:
-    """Adds the argument; it may be left out."""
+    """Adds the argument, which may be left out."""
     parser.add_argument(
         "own", metavar="DATA", nargs="?",
         help="your own pictures: a project of a labelling tool (DeepLabCut, SLEAP, YOLO-pose, ...), a folder or file "
-        "with COCO's labels, or a YAML file of `lvtune init-domain`",
+        "with labels in COCO's format, or a YAML file that `lvtune init-domain` wrote",
     )  # fmt: skip
 
 
 def place_data(args: argparse.Namespace) -> None:
-    """Puts the argument where ``--data`` or ``--domain`` would put it.
+    """Stores the argument as if it were given by ``--data`` or ``--domain``.
 
     Raises:
-        CommandLineError: nothing is there, or ``--data`` is given too.
+        CommandLineError: the path does not exist, or ``--data`` or ``--domain`` is given too.
     """
-    given = args.own
+    given = getattr(args, "own", None)  # not every command has it
     if given is None:
         return
     for option in ("data.data", "data.annotations"):
@@ -34,7 +35,7 @@ def place_data(args: argparse.Namespace) -> None:
                 f"'{given}' and --{option.rpartition('.')[2]}", "one of them", f"leave '{given}' out"
             )  # fmt: skip
     if not given.startswith(_HUB) and not Path(given).exists():
-        raise CommandLineError(f"no file or folder at '{given}'", "a project of yours", _meant(given))
+        raise CommandLineError(f"no file or folder at '{given}'", "your own pictures and labels", _meant(given))
     if _is_domain(Path(given)):
         if hasattr(args, "domain"):
             raise CommandLineError(f"'{given}' and --domain", "one of them", "leave --domain out")
@@ -44,19 +45,19 @@ def place_data(args: argparse.Namespace) -> None:
 
 
 def _meant(word: str) -> str:
-    """What to do about a word that is no path: it may be the name of a base, a method or a domain."""
+    """Returns what to do about a word that is no path: it may be the name of a base, a method or a domain."""
     from lvtune.adapters.method_registry import list_methods
     from lvtune.bases.base_registry import list_bases
     from lvtune.domains import list_domains
 
     for option, names in (("--base", list_bases()), ("--method", list_methods()), ("--domain", list_domains())):
         if word.partition("/")[0] in names:
-            return f"type {option} {word}"
+            return f"type {option} {shell_word(word)}"
     return "check the path"
 
 
 def _is_domain(path: Path) -> bool:
-    """Returns True for a YAML file that is a domain, and no tool's project."""
+    """Returns True if a YAML file describes a domain and is no labelling tool's project."""
     from lvtune.domains.domain_file import is_domain_file
 
     if not path.is_file() or not is_domain_file(path.name):

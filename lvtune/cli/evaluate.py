@@ -1,4 +1,4 @@
-"""``lvtune evaluate``: scores, and nothing else."""
+"""``lvtune evaluate``: scores a base, with or without an adapter."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ class EvaluateCommand:
     """Options of ``lvtune evaluate``."""
 
     base: str | None = None
-    """The frozen pose estimator; None: the one the adapter was made for, else vitpose-ti."""
+    """The frozen pose estimator. None: the one that the adapter was made for, or vitpose-ti."""
     weights: str = "pretrained"
     """Weights of the base: pretrained, random, a path or a Hub id."""
     adapter: str | None = None
-    """Folder or Hub id of an adapter; None: the base alone."""
+    """Folder or Hub id of an adapter. None: the base alone."""
     domain: str | None = None
-    """What to score on; None: the domain the adapter was made for, else demo-art."""
+    """The domain to score on. None: the one that the adapter was made for, or demo-art."""
     split: Literal["test", "val", "train"] = "test"
-    """Which part of the domain."""
+    """Part of the domain's data."""
     data: DataOptions = field(default_factory=DataOptions)
-    """Where the pictures and their key points lie."""
+    """Where the pictures and their key points are."""
     evaluate: EvaluateOptions = field(default_factory=EvaluateOptions)
     """How predictions are made and scored."""
     seed: int = field(default=0, metadata={"at_least": 0, "at_most": 2**32 - 1})
-    """Seed of shuffled categories."""
+    """Seed of the shuffled categories."""
     device: str = "auto"
-    """Where to compute: auto, cpu, cuda, cuda:1, mps."""
+    """Device to compute on: auto, cpu, cuda, cuda:1, mps."""
     out: str | None = None
-    """Folder for scores.json, results.coco.json, poses.csv and, of hands, pck.png, joints.csv and FreiHAND's pred.json;
-    None: nothing is written."""
+    """Folder for scores.json, results.coco.json and poses.csv; for hands also pck.png, joints.csv and FreiHAND's
+    pred.json. None: nothing is written."""
     format: Literal["plain", "dlc"] = "plain"
-    """Files in the folder; dlc: DeepLabCut's CSV and H5 too."""
+    """Files that are written. dlc: also DeepLabCut's CSV and H5."""
 
 
 def parser(argv: Sequence[str], summary: str) -> Parser:
-    """Options of :class:`EvaluateCommand`."""
+    """Adds the options of :class:`EvaluateCommand`."""
     result = Parser("evaluate", summary)
     add_data_argument(result)
     add_options(result, EvaluateCommand, title="what to score")
@@ -95,7 +95,7 @@ def _text(values: dict[str, Any]) -> str:
 
 
 def _chosen(auto: dict[str, Any] | None) -> str:
-    """How often the category auto chose each category."""
+    """Returns how often the category auto chose each category."""
     if not auto:
         return ""
     rows = [[name, count] for name, count in auto["chosen"].items()]

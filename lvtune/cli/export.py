@@ -1,4 +1,4 @@
-"""``lvtune export``: a base, alone or under an adapter, as a model that runs without lvtune."""
+"""``lvtune export``: writes a base, alone or with an adapter, as a model that runs without lvtune."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ class ExportCommand:
     """Options of ``lvtune export``."""
 
     format: Literal["onnx", "transformers"] = "onnx"
-    """``onnx``: a file for any runtime of ONNX, any size of batch; ``transformers``: a folder that plain transformers
-    loads, of a ViTPose with an adapter that can be merged into the weights."""
+    """``onnx``: a file for any ONNX runtime and any batch size. ``transformers``: a folder that plain transformers
+    loads; for a ViTPose, with an adapter that can be merged into its weights."""
     base: str | None = None
-    """The frozen pose estimator; None: the one the adapter was made for, else vitpose-ti."""
+    """The frozen pose estimator. None: the one that the adapter was made for, or vitpose-ti."""
     weights: str = "pretrained"
     """Weights of the base: pretrained, random, a path or a Hub id."""
     adapter: str | None = None
-    """Folder or Hub id of an adapter; None: the base alone."""
+    """Folder or Hub id of an adapter. None: the base alone."""
     category: str | None = field(default=None, metadata={"was": "prompt"})
-    """Category whose sentence the model reads, or mean; None: the mean of the adapter's sentences."""
+    """Category whose sentence the model reads, or mean. None: the mean of the adapter's sentences."""
     sentence: str | None = None
-    """A sentence of your own in place of the adapter's, embedded by the same text encoder."""
+    """A sentence of your own in place of the adapter's. The same text encoder embeds it."""
     out: str | None = None
-    """File (onnx) or folder (transformers) to write; None: in ./lvtune-out/export, named after base and adapter."""
+    """File (onnx) or folder (transformers) to write. None: in ./lvtune-out/export, named after base and adapter."""
     tolerance: float | None = field(default=None, metadata={"at_least": 0})
-    """Of onnx: largest difference from PyTorch, as a share of the largest value; None: 0.0001."""
+    """For onnx: largest difference from PyTorch that is accepted, as a share of the largest value. None: 0.0001."""
 
 
 def parser(argv: Sequence[str], summary: str) -> Parser:
-    """Options of :class:`ExportCommand`."""
+    """Adds the options of :class:`ExportCommand`."""
     result = Parser("export", summary)
     add_options(result, ExportCommand)
     return result
 
 
 def run(args: argparse.Namespace) -> Outcome:
-    """Loads, writes and compares."""
+    """Loads the model, writes it, and compares it with the original."""
     command: ExportCommand = from_args(args, ExportCommand)
     name = command.base or made_for(command.adapter).get("base", Recipe.base)
     import lvtune
@@ -84,12 +84,12 @@ def _onnx(command: ExportCommand, base: nn.Module, adapter: nn.Module | None, ou
 
 
 def _transformers(command: ExportCommand, base: nn.Module, adapter: nn.Module | None, out: Path) -> Outcome:
-    from lvtune.export.own_sentence import reading
+    from lvtune.export.own_sentence import resolve_sentence
     from lvtune.export.transformers_folder import save_transformers
 
     if command.tolerance is not None:
         raise CommandLineError("--tolerance for a folder for transformers", "--format onnx with it", "leave it out")
-    adapter, category = reading(base, adapter, command.category, command.sentence)
+    adapter, category = resolve_sentence(base, adapter, command.category, command.sentence)
     found = save_transformers(base, adapter, out, category=category)
     lines = [
         _what(base, adapter, category, merged=True),
@@ -108,7 +108,7 @@ def _line(name: str, shape: list[int | str], told: dict[str, float]) -> str:
 
 
 def _what(base: nn.Module, adapter: nn.Module | None, category: str | None, merged: bool) -> str:
-    """What was written, in words."""
+    """Returns a sentence that says what was written."""
     if adapter is None:
         return f"{base.name} alone"
     for_domain = f" for {adapter.domain}" if adapter.domain else ""
@@ -121,4 +121,4 @@ WRITERS: dict[str, Callable[[ExportCommand, nn.Module, nn.Module | None, Path], 
     "onnx": _onnx,
     "transformers": _transformers,
 }
-"""What ``--format`` names."""
+"""Maps ``--format`` to the function that writes it."""

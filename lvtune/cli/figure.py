@@ -1,4 +1,4 @@
-"""``lvtune figure``: what a joint encoder makes of source, target and sentences."""
+"""``lvtune figure``: draws how a joint encoder sees source, target and sentences."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from lvtune.api.language_figures import FILES, FigureOptions, language_figures
 from lvtune.api.recipe import Recipe
 from lvtune.cli import adapt
 from lvtune.cli.outcome import Outcome, say
-from lvtune.cli.parser import CommandLineError, Parser, add_options, nested
-from lvtune.config.schema import make, options_of
-from lvtune.core.errors import LvtuneError
+from lvtune.cli.parser import CommandLineError, Parser, add_options, from_args
+from lvtune.config.schema import options_of
 from lvtune.core.registry import suggest
 
 _HIDE = ("method_options", "objective_options", "method", "objective", "text_only", "weights")
 
 
 def parser(argv: Sequence[str], summary: str) -> Parser:
-    """Which figure, options of :class:`FigureOptions`, and where the pictures lie."""
+    """Adds the kind of figure, the options of :class:`FigureOptions`, and the options of the pictures."""
     result = Parser("figure", summary)
-    result.add_argument("kind", metavar="KIND", help="map: features in the plane; retrieval: pictures ranked")
+    kinds = "map: the features in a plane. retrieval: pictures ranked by a sentence"
+    result.add_argument("kind", metavar="KIND", help=kinds)
     result.add_argument("--config", metavar="YAML", help="recipe file, or the name of a shipped recipe")
     add_options(result, FigureOptions, title="what to draw")
     hidden = [o for o in options_of(Recipe) if o.path.startswith(("train.", "evaluate.", "language."))]
@@ -29,18 +29,15 @@ def parser(argv: Sequence[str], summary: str) -> Parser:
 
 
 def run(args: argparse.Namespace) -> Outcome:
-    """Draws it.
+    """Draws the figure.
 
     Raises:
-        CommandLineError: no such figure, or unknown options.
+        CommandLineError: an unknown figure, or wrong options.
     """
     if args.kind not in FILES:
         fix = suggest(args.kind, list(FILES), "type `lvtune figure map`")
         raise CommandLineError(f"unknown figure '{args.kind}'", f"one of {', '.join(FILES)}", fix)
-    try:
-        options = make(FigureOptions, nested(args, FigureOptions))
-    except LvtuneError as error:
-        raise CommandLineError(error.given, error.expected, error.fix) from error
+    options: FigureOptions = from_args(args, FigureOptions)
     values = language_figures(adapt.recipe_of(args), options, (args.kind,), say)
     text = [
         f"{values['sentences']:,} sentences, {values['encoder']}; {values['source_name']} -> {values['target_name']}"

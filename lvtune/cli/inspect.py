@@ -1,4 +1,4 @@
-"""``lvtune inspect``: what an adapter file holds, without loading its base."""
+"""``lvtune inspect``: shows what an adapter file holds, without loading its base."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lvtune.storage.made_of import made_of
 
 
 def parser(argv: Sequence[str], summary: str) -> Parser:
-    """The adapter's place."""
+    """Adds the adapter."""
     result = Parser("inspect", summary)
     result.add_argument(
         "adapter", metavar="ADAPTER", help="folder of an adapter, its adapter_model.safetensors, or user/repo@revision"
@@ -36,8 +36,8 @@ def _text(values: dict[str, Any]) -> str:
     first = {name: config[name] for name in ("method", "base", "domain", "method_config") if name in config}
     run = {name: training.get(name) for name in ("seed", "steps")}
     kind, *parts = made_of(values["config"]) or [""]
-    made = {kind: {str(place): part for place, part in enumerate(parts, 1)}} if kind else {}
-    facts = {**first, **config, "training": made or run, "metrics": metrics}
+    members = {kind: {str(place): part for place, part in enumerate(parts, 1)}} if kind else {}
+    facts = {**first, **config, "training": members or run, "metrics": metrics}
     return "\n\n".join(
         [
             outline(_short(facts)),
@@ -48,7 +48,7 @@ def _text(values: dict[str, Any]) -> str:
 
 
 def _short(value: Any) -> Any:
-    """Fingerprints by their first characters, details by key point left to ``--json``."""
+    """Cuts hashes to their first characters, and leaves out the details of each key point, which ``--json`` shows."""
     if isinstance(value, dict):
         return {name: _short(inner) for name, inner in value.items() if name not in ("per_joint", "sigmas", "links")}
     is_hash = isinstance(value, str) and len(value) == 64

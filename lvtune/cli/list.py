@@ -1,4 +1,4 @@
-"""``lvtune list``: the names that other commands take."""
+"""``lvtune list``: lists the names that other commands take."""
 
 from __future__ import annotations
 
@@ -97,19 +97,19 @@ _OLD_SENTENCES = "prompts"
 
 
 def parser(argv: Sequence[str], summary: str) -> Parser:
-    """What to list."""
+    """Adds the name of the list."""
     result = Parser("list", summary)
-    names = f"one of {', '.join(LISTS)}; all without it; or {SENTENCES}, with --grammar"
+    names = f"one of {', '.join(LISTS)}, or {SENTENCES} with --grammar; without it: all lists"
     result.add_argument("what", nargs="?", metavar="WHAT", help=names)
-    result.add_argument("--grammar", metavar="NAME", help="grammar whose sentences are listed: a name or a YAML file")
+    result.add_argument("--grammar", metavar="NAME", help="grammar whose sentences to list: a name or a YAML file")
     return result
 
 
 def run(args: argparse.Namespace) -> Outcome:
-    """Reads the registries.
+    """Lists the names.
 
     Raises:
-        CommandLineError: there is no such list.
+        CommandLineError: an unknown list.
     """
     if args.what == _OLD_SENTENCES:
         say(f"note: `lvtune list {_OLD_SENTENCES}` is now `lvtune list {SENTENCES}`")
@@ -129,7 +129,7 @@ def run(args: argparse.Namespace) -> Outcome:
 
 
 def _sentences(name: str | None) -> Outcome:
-    """All sentences of a grammar for programs; for people their number and some of them."""
+    """Lists all sentences of a grammar for programs; for people, their number and some of them."""
     from lvtune.cli.output import table
     from lvtune.language.grammars import list_grammars, load_grammar
 
@@ -152,5 +152,5 @@ def _sentences(name: str | None) -> Outcome:
     shown = [[i, found[i].category, found[i].sentence] for i in dict.fromkeys(j for j in spaced if j < len(found))]
     head = f"{grammar.name}: {grammar.title}; {values['count']:,} sentences, {values['distinct']:,} of them different"
     parts = [head, table(["template", "sentences"], list(values["templates"].items()))]
-    parts += [table(["no.", "category", "for example"], shown, left=(1, 2)), "--json prints them all"]
+    parts += [table(["no.", "category", "for example"], shown, left=(1, 2)), "--json prints all of them"]
     return Outcome(values, "\n\n".join(parts))

@@ -1,4 +1,4 @@
-"""What a command hands back to :func:`lvtune.cli.main.main`."""
+"""The result of a command, and what several commands need to make one."""
 
 from __future__ import annotations
 
@@ -14,25 +14,31 @@ from lvtune.core.text import printable
 
 @dataclass(frozen=True)
 class Outcome:
-    """An answer for programs and for people."""
+    """The result of a command, for programs and for people."""
 
     values: dict[str, Any]
-    """What ``--json`` prints."""
+    """Printed with ``--json``."""
     text: str
-    """What is printed otherwise."""
+    """Printed without ``--json``."""
     failure: LvtuneError | None = None
-    """What was found wrong, if the answer is given all the same; exit code 1."""
+    """A fault that was found although there is a result: it is printed after the result, and the exit code is 1."""
 
 
 def say(text: str) -> None:
-    """A line about what is being done, on stderr."""
+    """Prints a line about the progress on stderr."""
     print(printable(text), file=sys.stderr, flush=True)
 
 
 def choose_domain(given: str | None, data: DataOptions, found: dict[str, Any]) -> str:
-    """The domain typed; else own data where annotations are given; else the adapter's; else the default.
+    """Returns the domain to use.
 
+    That is the domain that was typed; or ``custom`` if there are annotations; or the adapter's domain; or the default.
     The default domain ships with the package, so ``--data`` alone means own data there.
+
+    Args:
+        given: the domain that was typed.
+        data: the data that were typed.
+        found: what :func:`made_for` found.
     """
     adapters = found.get("domain", Recipe.domain)
     if given is None and (data.annotations or (data.data and adapters == Recipe.domain)):
@@ -49,7 +55,10 @@ def _is_known(domain: str) -> bool:
 
 
 def made_for(adapter: str | None) -> dict[str, Any]:
-    """``base`` and ``domain`` that an adapter was made for; {} for none and for one that plain peft saved."""
+    """Returns ``base`` and ``domain`` that an adapter was made for.
+
+    The dict is empty if there is no adapter, or if plain peft saved it.
+    """
     if adapter is None:
         return {}
     from lvtune.hub.remote import locate

@@ -1,4 +1,4 @@
-"""What commands print: JSON for programs, tables for people."""
+"""Formats what commands print: JSON for programs, tables for people."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _finite(value: Any) -> Any:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]], left: Collection[int] = (0,)) -> str:
-    """Aligned columns: those of ``left`` to the left, the others to the right; None is a dash."""
+    """Returns a table with aligned columns: those of ``left`` to the left, the others to the right. None is a dash."""
     cells = [[one_line(cell) for cell in header]] + [[one_line(number(cell)) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     lines = []
@@ -41,7 +41,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]], left: Collection
 
 
 def number(value: Any) -> str:
-    """A cell: two decimals for fractions, thousands separated, a dash for None."""
+    """Returns the text of a cell: two decimals for fractions, commas between thousands, a dash for None."""
     if value is None:
         return "-"
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -50,7 +50,7 @@ def number(value: Any) -> str:
 
 
 def outline(values: Mapping[str, Any], indent: str = "") -> str:
-    """Nested tables as indented ``name: value`` lines, values as one would type them."""
+    """Returns nested tables as indented ``name: value`` lines, with values as a user would type them."""
     lines = []
     for key, value in values.items():
         name = one_line(str(key))

@@ -1,16 +1,17 @@
-"""Argument parsers made from dataclasses, with errors in three parts.
+"""Makes argument parsers from dataclasses, with errors in three parts.
 
-Values stay text here; :func:`lvtune.config.schema.build` gives them their types, so that a recipe and a command line
-are checked by the same code and all mistakes are told together.
+Values stay text here. :func:`lvtune.config.schema.build` gives them their types, so that the same code checks recipes
+and command lines, and reports all mistakes together.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import sys
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from lvtune.config.coerce import describe
@@ -22,19 +23,38 @@ _METAVARS = {"a whole number": "N", "a number": "X", "text": "TEXT", "true or fa
 
 
 class CommandLineError(UsageError):
-    """A command line that cannot be understood; exit code 2."""
+    """The command line is wrong; exit code 2."""
+
+
+class _Help(argparse.HelpFormatter):
+    """Help of 100 columns that shows the value of an option once, not behind each of its names."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30, width=100)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if not action.option_strings or action.nargs == 0:
+            return super()._format_action_invocation(action)
+        value = self._format_args(action, self._get_default_metavar_for_optional(action))
+        return f"{', '.join(action.option_strings)} {value}"
 
 
 class Parser(argparse.ArgumentParser):
-    """``lvtune COMMAND``; every command takes ``--json`` and ``--debug``."""
+    """The parser of ``lvtune COMMAND``. Every command takes ``--json``, ``--import`` and ``--debug``.
+
+    Args:
+        command: name of the command.
+        summary: what it does, without a capital and a full stop.
+    """
 
     def __init__(self, command: str, summary: str) -> None:
         super().__init__(
             prog=f"lvtune {command}",
-            description=summary,
+            description=f"{summary[:1].upper()}{summary[1:]}.",
             allow_abbrev=False,
-            formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=30, width=100),
+            formatter_class=_Help,
         )
+        self._optionals.title = "general options"
         self.leaves: dict[str, list[str]] = {}
         self.typed: list[str] = []
         self.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
@@ -45,10 +65,10 @@ class Parser(argparse.ArgumentParser):
         )  # fmt: skip
 
     def parse(self, argv: Sequence[str]) -> argparse.Namespace:
-        """The options in ``argv``.
+        """Returns the options in ``argv``.
 
         Raises:
-            CommandLineError: an unknown option (the closest is named), a missing value or argument.
+            CommandLineError: an unknown option (the error suggests the closest one), a missing value or argument.
         """
         self.usage = self.usage_line()
         self.typed = [_normal(token) for token in argv]
@@ -70,7 +90,7 @@ class Parser(argparse.ArgumentParser):
         return CommandLineError(f"unknown option '{name}'", f"an option of `{self.prog}`", fix)
 
     def usage_line(self) -> str:
-        """The command with its positional arguments."""
+        """Returns the command with its positional arguments."""
         places = [
             f"[{a.metavar or a.dest}]" if a.nargs == "?" else a.metavar or a.dest
             for a in self._get_positional_actions()
@@ -78,7 +98,7 @@ class Parser(argparse.ArgumentParser):
         return " ".join([self.prog, *(str(place) for place in places), "[options]"])
 
     def error(self, message: str) -> NoReturn:
-        """argparse's own complaints, in three parts."""
+        """Raises argparse's own errors in three parts."""
         where, _, what = message.partition(": ")
         if "required" in where:
             raise CommandLineError(f"no {what}", self.usage_line(), f"type `{self.prog} {what}`")
@@ -90,7 +110,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _normal(token: str) -> str:
-    """``--train.batch_size=4`` as ``--train.batch-size=4``."""
+    """Returns ``--train.batch_size=4`` as ``--train.batch-size=4``."""
     name, equals, value = token.partition("=")
     return name.replace("_", "-") + equals + value if name.startswith("--") else token
 
@@ -104,29 +124,29 @@ def add_options(
     hide: Collection[str] = (),
     defaults: Mapping[str, Any] | None = None,
 ) -> None:
-    """Adds an option for each field of a dataclass, nested ones dotted and grouped.
+    """Adds an option for each field of a dataclass. Nested fields get dotted names and a group of their own.
 
     Args:
         parser: gets the options.
         cls: a dataclass with docstrings under its fields.
-        prefix: what stands before the names, such as "method.".
+        prefix: text in front of the names, such as "method.".
         title: heading of the fields that are not nested.
-        hide: paths left out.
-        defaults: path to the value that is shown as the default in place of the field's own.
+        hide: paths to leave out.
+        defaults: path to the value that the help shows as the default, in place of the field's own.
     """
     options = [o for o in options_of(cls) if o.path not in hide]
     leaves = Counter(o.path.rpartition(".")[2] for o in options)
     taken = {string for action in parser._actions for string in action.option_strings}
     groups: dict[str, Any] = {}
     for option in options:
-        room, _, leaf = option.path.rpartition(".")
-        heading = f"{room}: {doc_of(cls, room).rstrip('.')}" if room else title
+        parent, _, leaf = option.path.rpartition(".")
+        heading = f"{parent.removesuffix('_options')}: {doc_of(cls, parent).rstrip('.')}" if parent else title
         group = groups.setdefault(heading, parser.add_argument_group(heading))
         name = (prefix + _typed_path(option.path)).replace("_", "-")
         strings = [f"--{name}"]
         parser.leaves.setdefault(leaf.replace("_", "-"), []).append(name)
         short = f"--{leaf.replace('_', '-')}"
-        if room and leaves[leaf] == 1 and not prefix and short not in taken:
+        if parent and leaves[leaf] == 1 and not prefix and short not in taken:
             strings.append(short)
         if option.was:
             _add_old_name(group, strings, option, prefix)
@@ -134,14 +154,15 @@ def add_options(
 
 
 def _typed_path(path: str) -> str:
-    """The path as it is typed: `--base.input-size` beside `--base`, as `--method.r` beside `--method`."""
-    room, dot, rest = path.partition(".")
-    return room.removesuffix("_options") + dot + rest
+    """Returns the path as users type it: `--base.input-size` beside `--base`, like `--method.r` beside `--method`."""
+    first, dot, rest = path.partition(".")
+    return f"{first.removesuffix('_options')}.{rest}" if dot else path
 
 
 def _add(group: Any, strings: list[str], option: Option, prefix: str, default: Any) -> None:
-    shown = "" if default in (None, {}, dataclasses.MISSING) else f" (default: {show(default)})"
-    text = (option.help + shown).replace("``", "`").replace("%", "%%")
+    shown = "" if default in (None, {}, (), "", dataclasses.MISSING) else f" (default: {show(default)})"
+    # in Python and YAML one writes None; on the command line one leaves the option out
+    text = (option.help + shown).replace("None: ", "Without it: ").replace("``", "`").replace("%", "%%")
     common = {"dest": prefix + option.path, "default": argparse.SUPPRESS}
     if option.is_flag:
         group.add_argument(*strings, nargs="?", const="true", metavar="BOOL", help=text, **common)
@@ -157,7 +178,7 @@ def _add(group: Any, strings: list[str], option: Option, prefix: str, default: A
 
 
 def _add_old_name(group: Any, strings: list[str], option: Option, prefix: str) -> None:
-    """Takes an option under the name that it had before; says the new one."""
+    """Adds the name that an option had before it was renamed."""
     leaf = option.path.rpartition(".")[2].replace("_", "-")
     old = [string.removesuffix(leaf) + option.was.replace("_", "-") for string in strings]
     group.add_argument(
@@ -186,25 +207,37 @@ class _OldName(argparse.Action):
 
 
 def nested(args: argparse.Namespace, cls: type, prefix: str = "") -> dict[str, Any]:
-    """The given options of ``cls`` as nested tables; what was not typed is not there."""
+    """Returns the options of ``cls`` that were typed, as nested tables."""
     values: dict[str, Any] = {}
     for option in options_of(cls):
         if hasattr(args, prefix + option.path):
             table = values
-            *rooms, leaf = option.path.split(".")
-            for room in rooms:
-                table = table.setdefault(room, {})
+            *parents, leaf = option.path.split(".")
+            for parent in parents:
+                table = table.setdefault(parent, {})
             table[leaf] = getattr(args, prefix + option.path)
     return values
 
 
-def from_args(args: argparse.Namespace, cls: type) -> Any:
-    """An instance of the dataclass ``cls`` from the given options.
+def from_args(args: argparse.Namespace, cls: type, prefix: str = "") -> Any:
+    """Makes an instance of the dataclass ``cls`` from the options that were typed.
+
+    Args:
+        args: the parsed command line.
+        cls: a dataclass.
+        prefix: as for :func:`add_options`.
 
     Raises:
-        CommandLineError: values of the wrong type or range.
+        CommandLineError: values of the wrong type or out of range.
     """
+    with wrong_usage():
+        return make(cls, nested(args, cls, prefix), prefix)
+
+
+@contextlib.contextmanager
+def wrong_usage() -> Iterator[None]:
+    """Inside, an error with the values of options is one of the command line, with exit code 2."""
     try:
-        return make(cls, nested(args, cls))
+        yield
     except LvtuneError as error:
         raise CommandLineError(error.given, error.expected, error.fix) from error

@@ -1,4 +1,4 @@
-"""``lvtune predict``: pictures that nobody annotated."""
+"""``lvtune predict``: finds the key points in pictures."""
 
 from __future__ import annotations
 
@@ -21,46 +21,49 @@ class PredictCommand:
     """Options of ``lvtune predict``."""
 
     base: str | None = None
-    """The frozen pose estimator; None: the one the adapter was made for, else vitpose-ti."""
+    """The frozen pose estimator. None: the one that the adapter was made for, or vitpose-ti."""
     weights: str = "pretrained"
     """Weights of the base: pretrained, random, a path or a Hub id."""
     adapter: tuple[str, ...] = field(default=(), metadata={"repeats": True})
-    """Folder or Hub id of an adapter, or of several, one --adapter each; none: the base alone."""
+    """Folder or Hub id of an adapter; repeat --adapter for several. Without it: the base alone."""
     route: str | None = None
-    """Which adapter a picture goes under: auto, the one whose sentences CLIP finds to fit it best, or none; or a name
-    as given to --adapter. None: auto where there are several."""
+    """Which adapter a picture gets: auto (the one whose sentences fit it best by CLIP, or none if "a photo of a human"
+    fits better) or the value of an --adapter. None: auto if there are several."""
     threshold: float = 0.0
-    """By how much more an adapter's sentence must fit than "a photo of a human" (difference of cosines), with auto."""
+    """With the route auto: by how much better than "a photo of a human" an adapter's sentence must fit (difference of
+    cosines)."""
     boxes: str = "whole"
-    """JSON file of boxes: {"picture.jpg": [[x, y, width, height]]} in pixels, a detector's COCO results, or COCO
-    annotations; or whole: each picture is one instance."""
+    """JSON file of boxes: {"picture.jpg": [[x, y, width, height]]} in pixels, a detector's results in COCO's format, or
+    COCO annotations. whole: each whole picture is one instance."""
     box_threshold: float = field(default=BOX_THRESHOLD, metadata={"at_least": 0, "at_most": 1})
-    """Score of the detector below which a box is left out."""
+    """Boxes with a lower score of the detector are left out."""
     box_class: str | None = None
-    """Class of the boxes that are used, by name or COCO id, or all; None: persons for people's key points, else all."""
+    """Class of the boxes to use: a name, a COCO id, or all. None: persons if the key points are people's, or all."""
     box_format: Literal["auto", "xywh", "xyxy"] = "auto"
-    """How the boxes are written; auto decides by which reading stays inside the pictures."""
+    """Format of the boxes. auto: the format with which they stay inside the pictures."""
     category: str | None = field(default=None, metadata={"was": "prompt"})
-    """Category whose sentence the adapter reads, auto (CLIP ranks them for each picture) or mean; None: the mean."""
+    """Category whose sentence the adapter reads; or auto (CLIP ranks them for each picture), or mean. None: mean."""
     ranker: str = "openai/clip-vit-base-patch32"
-    """CLIP or SigLIP for the route and the category auto: a Hub id or a folder."""
+    """CLIP or SigLIP model for the route auto and the category auto: a Hub id or a folder."""
     out: str | None = None
-    """Folder for the drawn pictures, poses.json, poses.csv and results.coco.json; None: ./lvtune-out/predict, or with
+    """Folder for the drawn pictures, poses.json, poses.csv and results.coco.json. None: ./lvtune-out/predict; with
     --json nothing is written."""
     format: Literal["plain", "dlc"] = "plain"
-    """Files in the folder; dlc: DeepLabCut's CSV and H5 too."""
+    """Files that are written. dlc: also DeepLabCut's CSV and H5."""
     flip_test: bool = True
-    """Average over the picture and its mirror image."""
+    """Average the predictions for the picture and for its mirror image."""
     batch_size: int = field(default=32, metadata={"at_least": 1})
     """Instances per forward pass."""
+    max_pixels: int = field(default=200_000_000, metadata={"at_least": 1})
+    """Pictures with more pixels are refused."""
     device: str = "auto"
-    """Where to compute: auto, cpu, cuda, cuda:1, mps."""
+    """Device to compute on: auto, cpu, cuda, cuda:1, mps."""
     hand: HandSpace = field(default_factory=HandSpace)
-    """What is known of hands in 3D."""
+    """What you know of the hands and the camera, for key points in 3D."""
 
 
 def parser(argv: Sequence[str], summary: str) -> Parser:
-    """Pictures, and options of :class:`PredictCommand`."""
+    """Adds the pictures and the options of :class:`PredictCommand`."""
     result = Parser("predict", summary)
     result.add_argument("pictures", nargs="+", metavar="PICTURE", help="picture, or folder of pictures")
     add_options(result, PredictCommand)
@@ -93,15 +96,16 @@ def run(args: argparse.Namespace) -> Outcome:
         flip_test=command.flip_test,
         batch_size=command.batch_size,
         device=command.device,
+        max_pixels=command.max_pixels,
         space=command.hand,
     )
     found = [pose.to_dict() for pose in poses]
-    asked = [name for name in ("adapter", "category") if any(name in pose for pose in found)]
+    extra = [name for name in ("adapter", "category") if any(name in pose for pose in found)]
     rows = [
-        [pose["image"], ",".join(f"{v:g}" for v in pose["bbox"]), *(pose.get(a) for a in asked), _mean(pose)]
+        [pose["image"], ",".join(f"{v:g}" for v in pose["bbox"]), *(pose.get(name) for name in extra), _mean(pose)]
         for pose in found
     ]
-    parts = [table(["picture", "box", *asked, "mean score"], rows) if rows else "no pose"]
+    parts = [table(["picture", "box", *extra, "mean score"], rows) if rows else "no pose"]
     parts += [f"note: {note}" for note in poses.notes] + ([f"written to {out}"] if out else [])
     values = {"poses": found, "out": out, "pictures": len(poses.pictures), "notes": poses.notes}
     return Outcome(values, "\n\n".join(parts))

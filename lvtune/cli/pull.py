@@ -1,4 +1,4 @@
-"""``lvtune pull``: an adapter from the Hub."""
+"""``lvtune pull``: downloads an adapter from the Hub."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class PullCommand:
     """Options of ``lvtune pull``."""
 
     out: str | None = None
-    """Folder to put it into; None: ./lvtune-out/REPO."""
+    """Folder for the adapter. None: ./lvtune-out/REPO."""
     overwrite: bool = False
-    """Replace another adapter that is in the folder."""
+    """Replace an adapter that is in the folder."""
 
 
 def parser(argv: Sequence[str], summary: str) -> Parser:
-    """The repository, and options of :class:`PullCommand`."""
+    """Adds the repository and the options of :class:`PullCommand`."""
     result = Parser("pull", summary)
     result.add_argument("repo", metavar="REPO", help="user/repo, or user/repo@REVISION: a branch, tag or commit")
     add_options(result, PullCommand)
@@ -31,7 +31,7 @@ def parser(argv: Sequence[str], summary: str) -> Parser:
 
 
 def run(args: argparse.Namespace) -> Outcome:
-    """Downloads, checks and copies."""
+    """Downloads the adapter, checks it, and copies it into the folder."""
     command: PullCommand = from_args(args, PullCommand)
     from lvtune.hub.remote import pull_adapter
 

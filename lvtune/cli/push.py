@@ -1,4 +1,4 @@
-"""``lvtune push``: an adapter to the Hub."""
+"""``lvtune push``: uploads an adapter to the Hub."""
 
 from __future__ import annotations
 
@@ -17,36 +17,39 @@ class PushCommand:
     """Options of ``lvtune push``."""
 
     license: str | None = None
-    """Terms on which others may use it, by the Hub's name, such as apache-2.0; needed unless the card has them."""
+    """Licence of the adapter, by its name on the Hub, such as apache-2.0; needed unless the card names one."""
     private: bool = False
-    """Only you, and those you let in, may see it."""
+    """Make the repository private."""
     revision: str | None = None
-    """Branch to push to, made if it does not exist; None: main."""
+    """Branch to push to; it is made if it does not exist. None: main."""
     message: str | None = None
-    """What the commit says."""
+    """Message of the commit. None: one that names the adapter."""
     base_model: str | None = None
-    """Hub id of the base, for the card, where the adapter does not know it."""
+    """Hub id of the base for the card, if the adapter does not know it."""
     picture: str | None = None
-    """Picture of before and after for the card; None: the one in the folder, if any."""
+    """Picture for the card, such as one of before and after. None: the one in the folder, if there is one."""
+    dry_run: bool = False
+    """Show the card and name the files; send nothing and ask nobody."""
     with_picture: bool = True
-    """Whether the card shows a picture; pictures of a data set may not be yours to give away."""
+    """Show a picture on the card. You may not have the right to publish pictures of a data set."""
 
 
 def parser(argv: Sequence[str], summary: str) -> Parser:
-    """The folder, the repository, and options of :class:`PushCommand`."""
+    """Adds the folder, the repository and the options of :class:`PushCommand`."""
     result = Parser("push", summary)
     result.add_argument("folder", metavar="FOLDER", help="folder of an adapter, as `lvtune adapt` wrote it")
-    result.add_argument("repo", metavar="REPO", help="user/repo on the Hub; made if it does not exist")
+    result.add_argument("repo", metavar="REPO", help="user/repo on the Hub; it is made if it does not exist")
     add_options(result, PushCommand)
     return result
 
 
 def run(args: argparse.Namespace) -> Outcome:
-    """Pushes folder and card in one commit."""
+    """Uploads the files and the card in one commit."""
     command: PushCommand = from_args(args, PushCommand)
     from lvtune.hub.publish import push_adapter
 
-    say(f"pushing {args.folder} to {args.repo}")
+    if not command.dry_run:
+        say(f"pushing {args.folder} to {args.repo}")
     pushed = push_adapter(
         Path(args.folder),
         args.repo,
@@ -56,10 +59,16 @@ def run(args: argparse.Namespace) -> Outcome:
         message=command.message,
         base_model=command.base_model,
         picture=(command.picture or True) if command.with_picture else False,
+        dry_run=command.dry_run,
     )
+    if command.dry_run:
+        files = f"would be pushed to {_short(pushed.repo, pushed.revision)}: {', '.join(pushed.files)}"
+        return Outcome(asdict(pushed), f"{pushed.card.rstrip()}\n\n{files}")
     lines = [f"{pushed.url}, commit {pushed.commit[:8]}", f"files: {', '.join(pushed.files)}"]
     if pushed.base_model is None:
-        lines.append("the card names no base_model: the base has no repository that is known (--base-model ID)")
+        lines.append(
+            "the card names no base_model, because the base's repository is not known; --base-model ID names it"
+        )
     lines += ["", f"use it: lvtune predict PICTURE --adapter {shell_word(_short(pushed.repo, pushed.revision))}"]
     return Outcome({**asdict(pushed), "source": pushed.source}, "\n".join(lines))
 

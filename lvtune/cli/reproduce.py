@@ -1,4 +1,4 @@
-"""``lvtune reproduce``: a publication's table, its figures beside ours."""
+"""``lvtune reproduce``: shows a publication's table with its figures beside ours."""
 
 from __future__ import annotations
 
@@ -18,27 +18,28 @@ class ReproduceCommand:
     """Options of ``lvtune reproduce``."""
 
     rows: tuple[str, ...] | None = None
-    """Rows wanted, by name, with commas; none: all."""
+    """Names of rows, with commas. None: all rows."""
     runs: str = "lvtune-out/reproduce"
-    """Folder of the runs: ours is read from RUNS/<table>/<row>/report.json."""
+    """Folder of the runs. Our figures are read from RUNS/<table>/<row>/report.json."""
     run: bool = False
-    """Run the rows that have no finished run there, then print."""
+    """First run the rows that have no finished run there."""
     data: dict[str, str] | None = None
     """Folder of each domain's data, such as humanart=HumanArt/,coco=coco/."""
     weights: dict[str, str] | None = None
-    """Weights of your own for a base, such as vitpose-s=converted/."""
+    """Your own weights of bases, such as vitpose-s=converted/."""
     seeds: tuple[int, ...] = field(default=(0,), metadata={"at_least": 0, "at_most": 2**32 - 1})
-    """Seeds of the runs; of several, mean and standard deviation are printed."""
+    """Seeds of the runs. With several, mean and standard deviation are printed."""
     set: dict[str, str] | None = None
-    """Options over every row's for a trial, such as train.steps=2,data.limit=8; such runs are marked."""
+    """Options that replace those of every row, for a trial, such as train.steps=2,data.limit=8. The table marks such
+    runs."""
     device: str = "auto"
-    """Where to compute: auto, cpu, cuda, cuda:1, mps."""
+    """Device to compute on: auto, cpu, cuda, cuda:1, mps."""
     figures: str | None = None
-    """Folder to draw into: target against source score, and for each row that was run pictures by category."""
+    """Folder for figures: target score against source score, and for each row with a run the pictures by category."""
 
 
 def parser(argv: Sequence[str], summary: str) -> Parser:
-    """The table, and options of :class:`ReproduceCommand`."""
+    """Adds the table and the options of :class:`ReproduceCommand`."""
     result = Parser("reproduce", summary)
     result.add_argument("table", metavar="TABLE", help="name of a table (lvtune list tables), or its folder")
     add_options(result, ReproduceCommand, title="what to show and run")
@@ -46,7 +47,7 @@ def parser(argv: Sequence[str], summary: str) -> Parser:
 
 
 def run(args: argparse.Namespace) -> Outcome:
-    """Runs what was asked for, and prints the table."""
+    """Runs the rows if asked to, and returns the table."""
     command: ReproduceCommand = from_args(args, ReproduceCommand)
     from lvtune.experiments.reproducing import reproduce
 
@@ -72,7 +73,7 @@ def run(args: argparse.Namespace) -> Outcome:
 
 
 def text_of(values: Mapping[str, Any]) -> str:
-    """The table for people: "paper / ours" in each cell."""
+    """Returns the table for people, with "published / ours" in each cell."""
     columns = values["columns"]
     rows = [[row["label"], _count(row), *(_cell(row, name) for name in columns), _here(row)] for row in values["rows"]]
     parts = [
@@ -95,7 +96,7 @@ def _cell(row: Mapping[str, Any], column: str) -> str:
 
 
 def _here(row: Mapping[str, Any]) -> str:
-    """What there is of the row here, and what is not as in the paper."""
+    """Says what runs of the row there are, and how their settings differ from the row's."""
     if row["problem"]:
         return "failed (see below)"
     if not row["runs"]:

@@ -1,4 +1,4 @@
-"""Prints scores: only those that there are, each with its unit, and the reason where one is missing."""
+"""Formats scores: only those that exist, each with its unit, and the reason for each missing one."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _WORDS = {"before": "before", "after_on": "with the adapter on", "after_off": "w
 
 
 def adapted_text(values: Mapping[str, Any]) -> str:
-    """Returns the scores of a report: a row each, a column for before, adapter on and adapter off where scored.
+    """Returns the scores of a report: one row for each score; columns for before, adapter on and adapter off if scored.
 
-    Target and source share a table where they have the same columns.
+    Target and source share a table if they have the same columns.
     """
     tables: dict[tuple[str, ...], list[list[Any]]] = {}
     for where in ("target", "source"):
@@ -35,7 +35,10 @@ def adapted_text(values: Mapping[str, Any]) -> str:
 
 
 def evaluated_text(values: Mapping[str, Any]) -> str:
-    """Returns the scores of an evaluation: a row a side, a column a score; detector boxes and key points below."""
+    """Returns the scores of an evaluation: one row for target and source each, one column for each score.
+
+    The scores with detector boxes and the figures of the key points are below.
+    """
     sides = [(name, values[name]) for name in ("target", "source") if values.get(name)]
     metrics = [m for m in METRICS if any(_is_figure(side.get(m)) for _, side in sides)]
     counts = [count for count in ("instances", "hands") if count in sides[0][1]]
@@ -54,7 +57,7 @@ def evaluated_text(values: Mapping[str, Any]) -> str:
 
 
 def keypoint_table(values: Mapping[str, Any], figures: Mapping[str, float | None] | None) -> str:
-    """Returns the figure of each key point; "" where there is none. An unlabelled key point is named below."""
+    """Returns the figure of each key point, and below the names of those never labelled; "" if there are no figures."""
     known = {name: value for name, value in (figures or {}).items() if value is not None}
     if not known:
         return ""
@@ -83,7 +86,7 @@ def _cutoff(found: Mapping[str, Any] | None) -> str:
 
 
 def _reasons(reasons: Mapping[str, str]) -> list[str]:
-    """A sentence for each cause, with the scores that it concerns; errors in pixels stand for all of them."""
+    """Returns a sentence for each cause, with the scores that lack for it."""
     causes: dict[str, list[str]] = {}
     for place, why in reasons.items():
         causes.setdefault(why, []).append(_place(place))
@@ -91,7 +94,7 @@ def _reasons(reasons: Mapping[str, str]) -> list[str]:
 
 
 def _place(place: str) -> str:
-    """``target.after_on.ap`` as ``target AP with the adapter on``."""
+    """Returns ``target.after_on.ap`` as ``target AP with the adapter on``."""
     side, *rest = place.split(".", 1)
     words = rest[0] if rest else ""
     when = next((name for name in WHEN if words.startswith(name)), "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import time
 import uuid
@@ -13,10 +14,12 @@ from lvtune.core.errors import UsageError
 
 _PREFIX, _SUFFIX = ".lvtune-", ".tmp"
 _ABANDONED_AFTER = 3600.0  # seconds; no write takes so long
+_SEAL = b"lvtune\0sha256\0\0\0"
+_SEAL_BYTES = len(_SEAL) + hashlib.sha256().digest_size
 
 
 def write_atomically(path: Path | str, data: bytes | str) -> Path:
-    """Replaces ``path`` by ``data`` in one step; text is written as UTF-8.
+    """Replaces ``path`` by ``data`` in one step; text is written as UTF-8. Several may write at once: the last wins.
 
     Raises:
         UsageError: the folder cannot be made or written, or the disk is full.
@@ -79,3 +82,34 @@ def sweep(folder: Path) -> None:
 def write_text(path: Path | str, text: str) -> Path:
     """Writes text as :func:`write_atomically` does."""
     return write_atomically(path, text)
+
+
+def sealed(data: bytes) -> bytes:
+    """Returns the bytes with their sha256 behind them, by which :func:`is_sealed` tells whole files from damaged ones.
+
+    For formats that say themselves where they end, such as Arrow streams and numpy's arrays.
+    """
+    return data + _SEAL + hashlib.sha256(data).digest()
+
+
+def append_seal(path: Path) -> None:
+    """Does to a file what :func:`sealed` does to bytes."""
+    with path.open("r+b") as file:
+        digest = hashlib.file_digest(file, "sha256").digest()
+        file.seek(0, os.SEEK_END)
+        file.write(_SEAL + digest)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def is_sealed(path: Path) -> bool:
+    """Returns True if a file ends with the sha256 of what stands before it."""
+    size = path.stat().st_size - _SEAL_BYTES
+    if size < 0:
+        return False
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while size > 0 and (part := file.read(min(size, 2**20))):
+            digest.update(part)
+            size -= len(part)
+        return size == 0 and file.read() == _SEAL + digest.digest()

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-MARGIN = 0.2
+MARGIN = 0.15
 """Around boxes that are made of key points, on each side, as a share of the key points' longer extent."""
 LEAST_SHARE, LEAST = 0.125, 32.0
 """A box made of key points has at least this share of the picture's shorter side, and this many pixels."""
 _RELATIVE = 1.05  # the largest number in relative coordinates, with some overshoot
-_FORMS = ("xywh", "xyxy", "cxcywh")
+FORM_NAMES = {"xywh": "x, y, width, height", "xyxy": "corners", "cxcywh": "centre and size"}
 
 
 def to_corners(boxes: np.ndarray, form: str) -> np.ndarray:
@@ -50,7 +50,7 @@ def decide_form(
     Returns:
         ``xywh``, ``xyxy`` or ``cxcywh``, and a sentence with the counts.
     """
-    forms = [form for form in _FORMS if form != "cxcywh" or relative]
+    forms = [form for form in FORM_NAMES if form != "cxcywh" or relative]
     ordered = (boxes[:, 2:] > boxes[:, :2]).all(1).mean() if len(boxes) else 0.0
     if ordered < 0.98:
         forms.remove("xyxy")
@@ -68,13 +68,12 @@ def decide_form(
         by_middle = is_even and len(boxes) >= 3 and centred[form] + 0.1 < centred[best]
         if not against and (by_area or by_place or by_middle):
             best = form
-    names = {"xywh": "x, y, width, height", "xyxy": "corners", "cxcywh": "centre and size"}
-    counts = ", ".join(
-        f"{fits[form]:.0%} of {len(boxes)} boxes lie in their picture and {inside[form]:.0%} of the key points in "
-        f"their box as {names[form]}"
-        for form in sorted({best, "xywh"})
-    )
-    return best, counts
+    told = [
+        f"as {FORM_NAMES[form]} {fits[form]:.0%} of {len(boxes)} boxes lie in their picture and {inside[form]:.0%} of "
+        "the key points in their box"
+        for form in dict.fromkeys((best, "xywh"))
+    ]
+    return best, "; ".join(told)
 
 
 def _slack(corners: np.ndarray) -> np.ndarray:
@@ -98,7 +97,7 @@ def inside_share(corners: np.ndarray, points: np.ndarray) -> float:
 
 def _fits(corners: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     slack = np.maximum(2.0, 0.01 * sizes)
-    return (
+    return np.asarray(
         (corners[:, :2] >= -slack).all(1)
         & (corners[:, 2:] > corners[:, :2]).all(1)
         & (corners[:, 2:] <= sizes + slack).all(1)

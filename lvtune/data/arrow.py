@@ -1,13 +1,15 @@
-"""Columns of numbers and strings in one memory-mapped Arrow file, opened through `datasets`.
+"""Keeps columns of numbers and strings in one memory-mapped Arrow file, opened through `datasets`.
 
-All numeric columns come back as numpy views of the mapped file: processes that open the same file share
-one copy in memory, and reading a row costs a few microseconds.
+All numeric columns come back as numpy views of the mapped file: processes that open the same file share one copy in
+memory, and reading a row costs a few microseconds. A checksum stands behind the Arrow stream, whose readers stop at
+its end; it is checked each time a file is opened, since Arrow trusts what it maps.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -16,12 +18,14 @@ from typing import Any
 
 import numpy as np
 
+from lvtune.core.files import append_seal, is_sealed
+
 _META = b"lvtune"
-_UNSAFE = (OSError, ValueError, KeyError, TypeError)  # pyarrow's ArrowInvalid is a ValueError
+_log = logging.getLogger(__name__)
 
 
 def default_cache_dir() -> Path:
-    """``$LVTUNE_CACHE``, else ``~/.cache/lvtune``."""
+    """Returns ``$LVTUNE_CACHE``, else ``~/.cache/lvtune``."""
     return Path(os.environ.get("LVTUNE_CACHE") or Path.home() / ".cache" / "lvtune")
 
 
@@ -98,7 +102,7 @@ def _open(path: Path) -> Columns:
 
 
 def _write(table: Any, path: Path) -> None:
-    """Write whole or not at all: another process sees either no file or a finished one."""
+    """Writes the file whole or not at all, with a checksum behind it; several processes may do so at once."""
     import pyarrow as pa
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,6 +110,7 @@ def _write(table: Any, path: Path) -> None:
     try:
         with os.fdopen(handle, "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(table, max_chunksize=max(1, table.num_rows))  # one batch: views need one
+        append_seal(Path(draft))
         os.replace(draft, path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -118,24 +123,43 @@ def cached_columns(
     make: Callable[[], tuple[Mapping[str, Any], Mapping[str, Any]]],
     cache_dir: str | os.PathLike[str] | None = None,
 ) -> Columns:
-    """The columns that ``make`` computes, from the cache if they are there.
+    """Returns the columns that ``make`` computes, from the cache if they are there.
+
+    A file that is damaged, cut short or without a checksum is made again, which is noted.
 
     Args:
         key: hash of all that ``make`` depends on; the file's name.
         make: returns (columns, meta): numpy arrays or lists of str of equal length, and a JSON-able dict.
-        cache_dir: folder; `default_cache_dir` if None. One that cannot be written is done without: the
-            columns then live in memory.
+        cache_dir: folder; `default_cache_dir` if None. Where it cannot be written the columns live in memory.
     """
-    path = None
-    with contextlib.suppress(RuntimeError):  # no home directory: Path.home() gives up
-        path = Path(cache_dir or default_cache_dir()) / "tables" / f"{key}.arrow"
-    if path is not None:
-        # A file cut short by a full disk or a crash is written again below.
-        with contextlib.suppress(*_UNSAFE):
-            return _open(path)
+    path = _place(key, cache_dir)
+    found = None if path is None else _sound(path)
+    if found is not None:
+        return found
     table = _to_table(*make())
     if path is not None:
         with contextlib.suppress(OSError):
             _write(table, path)
             return _open(path)
     return _in_memory(table)
+
+
+def _place(key: str, cache_dir: str | os.PathLike[str] | None) -> Path | None:
+    try:
+        return Path(cache_dir or default_cache_dir()) / "tables" / f"{key}.arrow"
+    except RuntimeError:  # there is no home directory
+        return None
+
+
+def _sound(path: Path) -> Columns | None:
+    """Returns the columns of a file; None where there is none, or it is not as it was written."""
+    try:
+        if not path.is_file():
+            return None
+        if is_sealed(path):
+            return _open(path)
+        why = "it is damaged"
+    except (OSError, ValueError, KeyError, TypeError) as error:  # pyarrow's ArrowInvalid is a ValueError
+        why = str(error).partition("\n")[0]
+    _log.warning("note: the cached table %s is made again (%s)", path, why)
+    return None

@@ -26,7 +26,7 @@ def choose_augment(labels: LabelStatistics) -> dict[str, Any]:
         chosen: dict[str, Any] = {"rotate": 180.0, "rotate_p": 1.0}
     else:
         chosen = {"rotate": float(round(TURN_MARGIN[0] * labels.turn + TURN_MARGIN[1])), "rotate_p": 0.6}
-    chosen |= {"flip": 0.5 if labels.has_sides else 0.0, "shift": 0.05, "shift_p": 0.5}
+    chosen |= {"flip": 0.5 if labels.has_sides and labels.mirrors_alike else 0.0, "shift": 0.05, "shift_p": 0.5}
     if labels.is_whole_frame:
         # from the frame without a margin, as `predict` crops whole pictures, to the crop with it
         return chosen | {"scale": (1 / PADDING, 1.05), "around": "points"}
@@ -46,6 +46,7 @@ def describe(augment: Augment, labels: LabelStatistics, said: Collection[str]) -
     around = "the labelled points" if augment.around == "points" else "the centre of the box"
     rotation = "all round" if augment.rotate >= 180 else f"up to {augment.rotate:.0f} degrees"
     sides = "the names have left and right" if labels.has_sides else "no key points are named as left and right"
+    sides = sides if labels.mirrors_alike or not labels.has_sides else "mirrored labels look like none of the labels"
     boxes = "the boxes are whole frames" if labels.is_whole_frame else "boxes at test time fit less closely"
     low, high = augment.scale
     lines = {

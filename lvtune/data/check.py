@@ -7,47 +7,52 @@ from typing import Any
 
 import numpy as np
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import DataError
+from lvtune.data.annotation_boxes import points_outside, to_corners
 from lvtune.data.hand_table import HandTable
-from lvtune.data.images import read_image, read_reduced
-from lvtune.data.table import PoseTable
+from lvtune.data.images import read_reduced
+from lvtune.data.mixed import MixedTable
+from lvtune.data.near_duplicates import thumbnail
+from lvtune.data.picture_check import PictureCheck, check_pictures
+from lvtune.data.pose_table import PoseTable
+from lvtune.data.skeletons import UNKNOWN_SIGMA, Skeleton
+from lvtune.data.swapped_sides import find_swapped
 
+Table = PoseTable | HandTable | MixedTable
 _SHOWN = 5
-_FAULTS = ("missing", "broken", "of_other_size")
+_SAME = 0.02  # of the box; two instances that are closer are one
+_LEAST_BOX = 8  # pixels
 
 
-def _pictures(table: PoseTable | HandTable, limit: int | None) -> dict[str, Any]:
-    """Read each picture once: which are missing, broken, or of another size than annotated."""
-    names = table.column("image")
-    first = np.sort(np.unique(names, return_index=True)[1])[:limit]
-    if isinstance(table, HandTable) and table.draw is not None:
-        first = first[:0]  # drawn pictures lie in no file that could be missing or broken
-    missing, broken, resized = [], [], []
-    for row in first:
-        path, person = table.image_path(int(row)), table[int(row)]
-        if not path.is_file():
-            missing.append(person.image)
-            continue
-        try:
-            small, factor = read_reduced(path, 8)  # an eighth of the size shows as well whether it is whole
-            if small.shape[:2] == (-(-person.height // factor), -(-person.width // factor)):
+def _pictures(
+    table: Table, limit: int | None, thumbnails: dict[str, np.ndarray]
+) -> tuple[dict[str, Any], PictureCheck]:
+    """Reads each picture once: which are missing, broken, too large, or of another size than annotated."""
+    check = check_pictures(table, limit)
+    names = table.column("image").astype(str)
+    if check.looked_at:
+        for row in np.sort(np.unique(names, return_index=True)[1])[:limit]:
+            name, path = names[row], table.image_path(int(row))
+            if name in check.unread:
                 continue
-            height, width = read_image(path).shape[:2]
-        except LvtuneError as error:
-            broken.append(f"{person.image}: {error.given}")
-        else:
-            resized.append(f"{person.image}: {width}x{height}, annotated {person.width}x{person.height}")
-    result: dict[str, Any] = {"pictures": len(np.unique(names)), "pictures_read": len(first)}
-    for name, found in zip(_FAULTS, (missing, broken, resized), strict=True):
-        result[f"pictures_{name}"] = {"count": len(found), "first": found[:_SHOWN]}
-    return result
+            try:
+                # an eighth of the size shows as well whether it is whole
+                thumbnails[str(name)] = thumbnail(read_reduced(path, 8, getattr(table, "max_pixels", None))[0])
+            except DataError as error:
+                check.broken.append(f"{name}: {error.given}")
+    result: dict[str, Any] = {"pictures": check.pictures, "pictures_read": check.looked_at}
+    for kind in ("missing", "broken", "too_large", "of_other_size"):
+        found = getattr(check, kind)
+        result[f"pictures_{kind}"] = {"count": len(found), "first": found[:_SHOWN]}
+    return result, check
 
 
-def _key_points(table: PoseTable) -> dict[str, Any]:
+def _key_points(table: Table) -> dict[str, Any]:
     points = table.column("keypoints")
     labelled = points[..., 2] > 0
     size = np.stack([table.column("width"), table.column("height")], -1)[:, None]
     outside = labelled & ((points[..., :2] < 0) | (points[..., :2] > size)).any(-1)
+    off_box = points_outside(to_corners(table.column("bbox"), "xywh"), points) & ~outside
     torso = table.skeleton.torso
     whole = labelled[:, torso[0]] & labelled[:, torso[1]] if torso else np.zeros(len(table), bool)
     hidden = (points[..., 2] == 1).sum() / max(1, labelled.sum())
@@ -59,65 +64,134 @@ def _key_points(table: PoseTable) -> dict[str, Any]:
         "keypoints_hidden_percent": round(100 * float(hidden), 1),
         "keypoints_per_person": round(float(labelled.sum(1).mean()), 2),
         "keypoints_outside_picture": int(outside.sum()),
+        "keypoints_outside_box": int(off_box.sum()),
         "persons_without_torso": int((~whole).sum()),
     }
 
 
-def _boxes(table: PoseTable) -> dict[str, Any]:
+def _boxes(table: Table) -> dict[str, Any]:
     extent = table.column("bbox")[:, 2:]
     share = extent.prod(1) / (table.column("width") * table.column("height"))
-    spread = {}
+    spread: dict[str, Any] = {}
     for name, values in (("width", extent[:, 0]), ("height", extent[:, 1]), ("share_of_picture", share)):
         marks = np.percentile(values, (0, 50, 100)).round(3).tolist()
         spread[name] = dict(zip(("least", "median", "most"), marks, strict=True))
     return {**spread, "smaller_than_32_px": int((extent < 32).any(1).sum())}
 
 
-def _warnings(found: dict[str, Any], table: PoseTable) -> list[str]:
+def _suspects(table: Table) -> dict[str, Any]:
+    """Instances that seem to be wrong: sides swapped, annotated twice, all key points in one place, a tiny box."""
+    points, names = table.column("keypoints"), table.column("image")
+    labelled = points[..., 2] > 0
+    spread = np.where(labelled[..., None], points[..., :2], np.nan)
+    several = labelled.sum(1) >= 2
+    collapsed = np.zeros(len(points), bool)
+    if several.any():
+        inside = spread[several]
+        collapsed[several] = (np.nanmax(inside, 1) - np.nanmin(inside, 1)).max(1) < 1
+    tiny = (table.column("bbox")[:, 2:] < _LEAST_BOX).any(1)
+    swapped = find_swapped(points, table.skeleton)
+    kp = table.skeleton.keypoints
+    texts = {
+        "suspected_swaps": [
+            f"{names[s.row]} ({', '.join(f'{kp[a]} and {kp[b]}' for a, b in s.pairs)})" for s in swapped
+        ],
+        "annotated_twice": [str(names[row]) for row in _twice(table)],
+        "keypoints_in_one_place": [str(names[row]) for row in np.flatnonzero(collapsed)],
+        "tiny_boxes": [str(names[row]) for row in np.flatnonzero(tiny)],
+    }
+    return {kind: {"count": len(found), "first": found[:_SHOWN]} for kind, found in texts.items()}
+
+
+def _twice(table: Table) -> list[int]:
+    """Rows whose key points are those of an earlier row of the same picture."""
+    points, boxes, names = table.column("keypoints"), table.column("bbox"), table.column("image").astype(str)
+    found, seen = [], {}
+    for row in range(len(table)):
+        earlier = seen.setdefault(names[row], [])
+        for other in earlier:
+            both = (points[row, :, 2] > 0) & (points[other, :, 2] > 0)
+            apart = np.abs(points[row, both, :2] - points[other, both, :2])
+            if both.any() and apart.max() <= max(1.0, _SAME * boxes[row, 2:].max()):
+                found.append(row)
+                break
+        earlier.append(row)
+    return found
+
+
+_SENTENCES = {
+    "suspected_swaps": "instances may have left and right swapped",
+    "annotated_twice": "instances are annotated twice",
+    "keypoints_in_one_place": "instances have all key points in one place",
+    "tiny_boxes": f"instances have a box smaller than {_LEAST_BOX} pixels",
+}
+
+
+def in_words(skeleton: Skeleton) -> list[str]:
+    """Sentences on the mirror pairs and the OKS sigmas that will be used."""
+    names = skeleton.keypoints
+    pairs = ", ".join(f"{names[a]} and {names[b]}" for a, b in skeleton.pairs)
+    mirror = skeleton.mirror_note or (
+        f"mirror pairs: {pairs}" if pairs else "mirrored pictures are used; each key point mirrors itself"
+    )
+    guessed = [name for name, sigma in zip(names, skeleton.sigmas, strict=True) if sigma == UNKNOWN_SIGMA]
+    known = [f"{name} {s:g}" for name, s in zip(names, skeleton.sigmas, strict=True) if s != UNKNOWN_SIGMA]
+    sigmas = f"OKS sigmas: {', '.join(known)}" if known else "OKS sigmas: none is published for these names"
+    if guessed:
+        sigmas += f"; {UNKNOWN_SIGMA} for {', '.join(guessed)}"
+    return [mirror, sigmas]
+
+
+def _warnings(found: dict[str, Any], check: PictureCheck, table: Table) -> list[str]:
     texts = list(table.notes)
     if found["pictures"] and not found["pictures_read"]:
         texts.append("the pictures are drawn when they are asked for: none lies in a file")
-    for name, text in (
-        ("missing", "pictures are missing"),
-        ("broken", "pictures cannot be read"),
-        ("of_other_size", "pictures are of another size than annotated: key points and boxes will be off"),
-    ):
-        item = found[f"pictures_{name}"]
-        if item["count"]:
-            texts.append(f"{item['count']} of {found['pictures_read']} {text}, such as {item['first'][0]}")
+    texts += check.sentences()
     unlabelled = [name for name, share in found["keypoints_labelled"].items() if not share]
     if unlabelled:
         texts.append(f"never labelled: {', '.join(unlabelled)}")
     if found["keypoints_outside_picture"]:
         texts.append(f"{found['keypoints_outside_picture']} labelled key points lie outside their picture")
+    for kind, text in _SENTENCES.items():
+        if found[kind]["count"]:
+            texts.append(f"{found[kind]['count']} of {found['persons']} {text}: {', '.join(found[kind]['first'])}")
     if table.skeleton.torso and found["persons_without_torso"]:
         count = found["persons_without_torso"]
         texts.append(f"PCK will skip {count} of {found['persons']} persons: their torso is unlabelled")
     return texts
 
 
-def check_data(table: PoseTable | HandTable, limit: int | None = None) -> dict[str, Any]:
+def check_data(
+    table: Table, limit: int | None = None, thumbnails: dict[str, np.ndarray] | None = None
+) -> dict[str, Any]:
     """Counts, statistics and faults of a data set, in JSON types.
 
     Args:
         table: with the annotated boxes.
         limit: how many pictures to read at most; all by default.
+        thumbnails: gets name to thumbnail of each picture that is read, for `near_duplicates`.
 
     Returns:
         ``persons``; ``pictures`` and of those read the ones ``pictures_missing``, ``pictures_broken``,
-        ``pictures_of_other_size`` (each with a count and the first five); ``skeleton``; ``categories``
-        {name: persons}; ``keypoints_labelled`` {name: percent of persons} and other key point counts;
-        ``boxes`` (pixels; least, median, most); ``warnings``, sentences; ``ok``, whether every picture
-        read is sound and of the annotated size (a JPEG to within 8 pixels).
+        ``pictures_too_large``, ``pictures_of_other_size`` (each with a count and the first five); ``skeleton``;
+        ``in_words``, the mirror pairs and sigmas that will be used; ``categories`` {name: persons};
+        ``keypoints_labelled`` {name: percent of persons} and other key point counts; ``boxes`` (pixels; least, median,
+        most); ``suspected_swaps``, ``annotated_twice``, ``keypoints_in_one_place``, ``tiny_boxes`` (each with a count
+        and the first five); ``warnings``, sentences; ``ok``, whether every picture read is sound and of the annotated
+        size, and ``fault``, a sentence where it is not.
     """
+    pictures, check = _pictures(table, limit, {} if thumbnails is None else thumbnails)
     found = {
         "persons": len(table),
         "skeleton": {"name": table.skeleton.name, "keypoints": len(table.skeleton.keypoints)},
+        "in_words": in_words(table.skeleton),
         "categories": dict(sorted(Counter(table.column("category").tolist()).items())),
-        **_pictures(table, limit),
+        **pictures,
         **_key_points(table),
         "boxes": _boxes(table),
+        **_suspects(table),
     }
-    found["ok"] = not any(found[f"pictures_{name}"]["count"] for name in _FAULTS)
-    found["warnings"] = _warnings(found, table)
+    found["ok"] = check.is_sound
+    found["fault"] = next(iter(check.sentences()), None)
+    found["warnings"] = _warnings(found, check, table)
     return found

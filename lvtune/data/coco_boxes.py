@@ -9,6 +9,8 @@ import numpy as np
 
 from lvtune.core.errors import DataError
 from lvtune.data.annotation_boxes import (
+    FORM_NAMES,
+    MARGIN,
     are_relative,
     boxes_of_points,
     decide_form,
@@ -20,6 +22,7 @@ from lvtune.data.annotation_boxes import (
 
 _FAR = 10.0  # picture sizes; a labelled point further away is no point of the picture
 
+_LEAST_SIDE = 1.0  # pixels; a smaller box is no box
 _USUAL_OUTSIDE = 0.02  # share of labelled key points outside their box that sound data have too (COCO: 1.7 %)
 
 
@@ -49,14 +52,25 @@ class Persons:
     """(R, 2) width and height of each rectangle's picture."""
 
 
-def settle_boxes(persons: Persons, path: Path, box_format: str, margin: float, published: bool) -> list[str]:
+@dataclass(frozen=True)
+class BoxOptions:
+    """What the user says of annotated boxes."""
+
+    form: str = "auto"
+    """``xywh``, ``xyxy``, or ``auto`` to decide."""
+    margin: float = MARGIN
+    """Around boxes that are made of key points, as a share of their longer extent, on each side."""
+    missing: str = "points"
+    """What a missing box is made of: ``points`` or ``whole``."""
+
+
+def settle_boxes(persons: Persons, path: Path, how: BoxOptions, published: bool) -> list[str]:
     """Makes every box x, y, width, height in pixels of its picture, and says how.
 
     Args:
         persons: changed in place.
         path: of the file, for messages.
-        box_format: ``xywh``, ``xyxy``, or ``auto`` to decide.
-        margin: around boxes that are made of key points, as a share of their longer extent, on each side.
+        how: see `BoxOptions`.
         published: clip the boxes as written, and nothing else.
 
     Raises:
@@ -70,8 +84,8 @@ def settle_boxes(persons: Persons, path: Path, box_format: str, margin: float, p
         notes += _make_pixels(persons, relative)
         _refuse_far(persons, path)
         notes += _take_rectangles(persons)
-        notes += _make_xywh(persons, box_format, relative)
-        notes += _make_missing(persons, margin)
+        notes += _make_xywh(persons, how.form, relative)
+        notes += _make_missing(persons, how, path)
         notes += _count_outside(persons)
     _scale_and_clip(persons)
     return notes
@@ -155,21 +169,32 @@ def _make_xywh(persons: Persons, box_format: str, relative: bool) -> list[str]:
     persons.boxes[known] = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1)
     if form == "xywh" and box_format == "auto":
         return []
-    names = {"xyxy": "corners", "cxcywh": "centre and size", "xywh": "x, y, width, height"}
-    return [f"annotated boxes read as {names[form]}: {counts} (--annotated-box-format says it)"]
+    return [f"annotated boxes read as {FORM_NAMES[form]}: {counts} (--annotated-box-format says it)"]
 
 
-def _make_missing(persons: Persons, margin: float) -> list[str]:
+def _make_missing(persons: Persons, options: BoxOptions, path: Path) -> list[str]:
     """Boxes around the key points, where there is no box or one of no size in the picture."""
     start = np.clip(persons.boxes[:, :2], 0, persons.sizes)
     end = np.clip(persons.boxes[:, :2] + persons.boxes[:, 2:], 0, persons.sizes)
     count = (persons.points[..., 2] > 0).sum(1)
     missing = ~np.isfinite(persons.boxes).all(1) & (count > 0)
-    flat = ~missing & ~((end - start) > 0).all(1) & (count > 0)
-    made = boxes_of_points(persons.points, persons.sizes, margin)
+    extent = persons.boxes[:, 2:]
+    small = np.asarray((extent > 0).all(1) & (extent < _LEAST_SIDE).any(1))
+    if small.sum() * 2 > len(small):
+        first = ", ".join(persons.names[i] for i in np.flatnonzero(small)[:3])
+        raise DataError(
+            f"{small.sum()} of {len(small)} boxes of {path} that are smaller than a pixel: {first}",
+            "x, y, width, height in pixels", "mend the boxes, or drop `bbox` so that they are made of the key points",
+        )  # fmt: skip
+    flat = ~missing & ~((end - start) >= _LEAST_SIDE).all(1) & (count > 0)
+    if options.missing == "whole":
+        made = np.concatenate([np.zeros_like(persons.sizes), persons.sizes], 1)
+        how = "the whole picture is taken (--missing-boxes)"
+    else:
+        made = boxes_of_points(persons.points, persons.sizes, options.margin)
+        how = f"made of their key points with {options.margin:.0%} around (--box-margin)"
     persons.boxes[missing | flat] = made[missing | flat]
     persons.boxes = np.nan_to_num(persons.boxes)
-    how = f"made of their key points with {margin:.0%} around (--box-margin)"
     notes = []
     if missing.any():
         notes.append(f"{missing.sum()} annotations without a box: {how}")

@@ -15,7 +15,7 @@ import numpy as np
 
 from lvtune.core.errors import DataError
 from lvtune.data.annotation_boxes import MARGIN
-from lvtune.data.coco_boxes import Persons, settle_boxes
+from lvtune.data.coco_boxes import BoxOptions, Persons, settle_boxes
 from lvtune.data.coco_images import Looked, Picture, as_text, change_mark, index_pictures
 from lvtune.data.coco_sections import annotated_count, match_names, posed_categories, sections
 from lvtune.data.coco_values import Counted, finite, integer, read_area, read_box, read_count, read_crowd, read_points
@@ -43,6 +43,8 @@ class CocoOptions:
     """How annotated boxes are written: ``xywh``, ``xyxy``, or ``auto`` to decide."""
     box_margin: float = MARGIN
     """Around boxes that are made of key points."""
+    missing_boxes: str = "points"
+    """Boxes that are missing: ``points``, made of the key points; ``whole``, the whole picture."""
     published: bool = False
     """Read a benchmark's file exactly as its authors do: no value is judged, no box is changed."""
 
@@ -150,7 +152,9 @@ def parse_coco(
     for item in annotations:
         gathered.add(item, order, count or len(category["keypoints"]))
     persons = _persons(gathered, len(skeleton.keypoints))
-    box_notes = settle_boxes(persons, path, how.box_format, how.box_margin, how.published)
+    box_notes = settle_boxes(
+        persons, path, BoxOptions(how.box_format, how.box_margin, how.missing_boxes), how.published
+    )
     kinds = _kinds(persons, gathered, how.required)
     for kind, text in _NOTES.items():
         if kind in kinds:

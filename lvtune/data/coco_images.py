@@ -34,6 +34,22 @@ class Picture:
     """Factors from annotated coordinates to those of the picture, where it is larger or smaller than annotated."""
 
 
+@dataclass(frozen=True)
+class Where:
+    """Where pictures may lie."""
+
+    root: Path
+    """Folder that the names are relative to."""
+    symlinks: bool = False
+    """Take links that lead out of the folder."""
+    anywhere: bool = False
+    """The names were found before, and may be absolute."""
+
+    def find(self, names: Sequence[str]) -> FoundPictures:
+        """Finds pictures by their names; see :func:`lvtune.data.picture_names.find_pictures`."""
+        return find_pictures(names, self.root, self.symlinks, self.anywhere)
+
+
 @dataclass
 class Looked:
     """What a look at the pictures' files found."""
@@ -43,16 +59,16 @@ class Looked:
     """Of each picture; None where there is no file."""
 
 
-def look_at_pictures(names: Sequence[str], root: Path, symlinks: bool) -> Looked:
+def look_at_pictures(names: Sequence[str], where: Where) -> Looked:
     """Finds the pictures and reads their headers.
 
     Raises:
         DataError: as :func:`lvtune.data.picture_names.find_pictures`.
     """
-    found = find_pictures(names, root, symlinks)
+    found = where.find(names)
     there = [place for place, is_there in enumerate(found.is_there) if is_there]
     headers: list[PictureHeader | DataError | None] = [None] * len(names)
-    for place, header in zip(there, read_headers([root / found.names[place] for place in there]), strict=True):
+    for place, header in zip(there, read_headers([where.root / found.names[place] for place in there]), strict=True):
         headers[place] = header
     return Looked(found, headers)
 
@@ -69,12 +85,12 @@ def as_text(value: Any) -> str:
     return str(value).encode("utf-8", "replace").decode()
 
 
-def state_of_pictures(names: Sequence[str], root: Path, symlinks: bool) -> str:
+def state_of_pictures(names: Sequence[str], where: Where) -> str:
     """A hash that changes when a picture is found elsewhere, or its file changes."""
-    found = find_pictures(names, root, symlinks)
+    found = where.find(names)
     mark = hashlib.sha256()
     for name, is_there in zip(found.names, found.is_there, strict=True):
-        status = (root / name).stat() if is_there else None
+        status = (where.root / name).stat() if is_there else None
         mark.update(repr((name, status and (status.st_size, status.st_mtime_ns))).encode("utf-8", "surrogatepass"))
     return mark.hexdigest()
 

@@ -18,7 +18,6 @@ never held whole in memory.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -31,6 +30,8 @@ from typing import Any
 from lvtune.core.errors import DataError, NetworkError
 from lvtune.core.network import why_unreachable
 from lvtune.data.arrow import default_cache_dir
+from lvtune.data.image_header import read_header, refuse_large
+from lvtune.data.images import MAX_PIXELS
 from lvtune.data.skeletons import Skeleton
 
 SCHEME = "hf://"
@@ -107,7 +108,7 @@ class _Local:
                 part: [str(f) for f in self.parquet if _names(f, self.folder, words)] for part, words in PARTS.items()
             }
             files = {part: found for part, found in files.items() if found} or {"train": [str(f) for f in self.parquet]}
-            streams = load_dataset("parquet", data_files=files, streaming=True)
+            streams: Any = load_dataset("parquet", data_files=files, streaming=True)
         else:
             streams = load_dataset("imagefolder", data_dir=str(self.folder), streaming=True)
         return _by_part(streams)
@@ -151,7 +152,8 @@ class _Remote:
     def parts(self) -> dict[str, Iterable[dict[str, Any]]]:
         from datasets import load_dataset
 
-        return _by_part(load_dataset(self.repo, revision=self.revision, streaming=True))
+        streams: Any = load_dataset(self.repo, revision=self.revision, streaming=True)
+        return _by_part(streams)
 
 
 def _names(file: Path, folder: Path, words: Sequence[str]) -> bool:
@@ -274,17 +276,11 @@ def _points(opened: _Local | _Remote, points: Any, count: int, place: int) -> li
 
 def _size(opened: _Local | _Remote, data: bytes, place: int) -> tuple[int, int]:
     """Width and height in pixels of the upright picture, from its header."""
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            width, height = image.size
-            turned = image.getexif().get(0x0112, 1) >= 5
-    except (UnidentifiedImageError, OSError, ValueError) as error:
-        raise DataError(
-            f"row {place} of {opened.name}: {error}", "a picture in `image`", "mend the data set"
-        ) from error
-    return (height, width) if turned else (width, height)
+    header = read_header(data)
+    if header is None:
+        raise DataError(f"row {place} of {opened.name} without a picture", "a picture in `image`", "mend the data set")
+    refuse_large(header, f"row {place} of {opened.name}", MAX_PIXELS)
+    return header.upright
 
 
 def _suffix(data: bytes) -> str:

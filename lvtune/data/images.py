@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
+from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +39,20 @@ _BY_PLUGIN = (GIF, AVIF, JP2, HEIC)
 _FORMATS = "a JPEG, PNG, WebP, BMP, TIFF, GIF, AVIF or JPEG 2000 file of 8 or 16 bits, or HEIC with lvtune[heic]"
 
 
-def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+_LIMIT: ContextVar[int] = ContextVar("max_pixels", default=MAX_PIXELS)
+
+
+@contextlib.contextmanager
+def allow_pixels(max_pixels: int) -> Iterator[None]:
+    """Pictures of up to ``max_pixels`` pixels are read inside the block, where the caller gives no limit."""
+    token = _LIMIT.set(max_pixels)
+    try:
+        yield
+    finally:
+        _LIMIT.reset(token)
+
+
+def read_image(path: str | Path, max_pixels: int | None = None) -> np.ndarray:
     """Reads a picture as (H, W, 3) uint8 RGB, turned as its EXIF orientation says, whatever its format.
 
     16 bits become 8, grey becomes RGB. What is transparent is laid on white, as viewers show it; the reference drops
@@ -44,7 +60,7 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
 
     Args:
         path: the file.
-        max_pixels: pictures with more pixels are refused.
+        max_pixels: pictures with more pixels are refused; None: the limit of `allow_pixels`, else `MAX_PIXELS`.
 
     Raises:
         DataError: no such image, a truncated JPEG or PNG, too large, or not an image.
@@ -52,13 +68,13 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> np.ndarray:
     return read_reduced(path, 1.0, max_pixels)[0]
 
 
-def read_reduced(path: str | Path, ratio: float, max_pixels: int = MAX_PIXELS) -> tuple[np.ndarray, int]:
+def read_reduced(path: str | Path, ratio: float, max_pixels: int | None = None) -> tuple[np.ndarray, int]:
     """Reads a picture, a JPEG at 1/2, 1/4 or 1/8 of its size where that is enough.
 
     Args:
         path: the file.
         ratio: how many pixels of the picture go into one pixel of the crop, along a line.
-        max_pixels: pictures with more pixels are refused.
+        max_pixels: pictures with more pixels are refused; None: the limit of `allow_pixels`, else `MAX_PIXELS`.
 
     Returns:
         The picture (H, W, 3) uint8 RGB and the factor by which it is smaller: the largest of 1, 2, 4, 8 not
@@ -79,7 +95,7 @@ def read_reduced(path: str | Path, ratio: float, max_pixels: int = MAX_PIXELS) -
     header = read_header(data)
     if header is None:
         raise not_an_image(path, data)
-    refuse_large(header, str(path), max_pixels)
+    refuse_large(header, str(path), _LIMIT.get() if max_pixels is None else max_pixels)
     image = _decode_plugin(data, header) if header.kind in _BY_PLUGIN else _decode(data, header, factor)
     if image is None:
         raise not_an_image(path, data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,6 +17,10 @@ WHOLE = 0.9
 """Share of its picture from which on a box counts as the whole frame."""
 ALL_ROUND = 60.0
 """Degrees of ``turn`` from which on instances are taken to face every way."""
+ALIKE = 0.75
+"""How well mirrored instances must fit the mean shape, as a share of how well the labelled ones do."""
+LEAST_TURN = 30.0
+"""Degrees that mirrored instances may be turned by at least."""
 
 
 class LabelTable(Protocol):
@@ -41,6 +46,8 @@ class LabelStatistics:
     """K."""
     has_sides: bool
     """True if a mirrored picture can be labelled: left and right are known."""
+    mirrors_alike: bool
+    """True if mirrored instances look like those that are labelled."""
     crop: tuple[float, float]
     """Median (width, height) of the crops, margin included, in picture pixels."""
     crowding: float
@@ -68,6 +75,7 @@ def label_statistics(table: LabelTable) -> LabelStatistics:
         instances=len(table),
         keypoints=points.shape[1],
         has_sides=table.skeleton.mirrors,
+        mirrors_alike=mirrors_alike(points, table.skeleton.flip_index),
         crop=(float(width), float(height)),
         crowding=_crowding(points),
         turn=turn_spread(points),
@@ -86,32 +94,76 @@ def _crowding(points: np.ndarray) -> float:
     return float(np.median(nearest)) if len(nearest) else 0.0
 
 
-def turn_spread(points: np.ndarray, rounds: int = 10) -> float:
-    """How far instances are turned in the picture: by generalised Procrustes analysis with rotations alone.
-
-    Each instance is turned on top of the mean shape, and the mean shape is worked out again. How far an instance was
-    turned, less the circular mean, is its deviation.
+def turn_spread(points: np.ndarray) -> float:
+    """How far instances are turned in the picture.
 
     Args:
         points: (N, K, 2), NaN where unlabelled.
-        rounds: of turning and averaging.
 
     Returns:
-        The 95th percentile of the absolute deviations, in degrees; 0 where fewer than two instances have two points.
+        The 95th percentile of the absolute deviations from the mean direction, in degrees; 0 where fewer than two
+        instances have two points.
     """
-    usable = np.isfinite(points).all(-1).sum(1) >= 2
-    if usable.sum() < 2:
+    shapes = _shapes(points)
+    if len(shapes) < 2:
         return 0.0
-    points = points[usable]
+    turned = _angles(shapes, _mean_shape(shapes))
+    return float(np.degrees(np.percentile(np.abs(_deviations(turned, turned)), 95)))
+
+
+def mirrors_alike(points: np.ndarray, flip_index: Sequence[int]) -> bool:
+    """Finds out whether mirrored instances look like those that are labelled.
+
+    An animal that always walks to the right, or a frame of two views, never looks like its mirror image. Mirrored
+    instances, left and right swapped, are compared with the mean shape of the labels: they must fit it almost as well,
+    and be turned no farther than the labels are.
+
+    Args:
+        points: (N, K, 2), NaN where unlabelled.
+        flip_index: for each key point the index of its mirror image.
+    """
+    shapes = _shapes(points)
+    if len(shapes) < 2:
+        return True
+    mirrored = _shapes(points[:, list(flip_index)] * np.array([-1.0, 1.0]))
+    mean = _mean_shape(shapes)
+    if _fit(mirrored, mean) < ALIKE * _fit(shapes, mean):
+        return False
+    turn = turn_spread(points)
+    farther = np.degrees(np.median(np.abs(_deviations(_angles(mirrored, mean), _angles(shapes, mean)))))
+    return bool(turn >= ALL_ROUND or farther <= max(turn, LEAST_TURN))
+
+
+def _shapes(points: np.ndarray) -> np.ndarray:
+    """(M, K) complex shapes, centred, of norm 1, 0 where unlabelled; of the instances with two points or more."""
     seen = np.isfinite(points).all(-1)
-    count = seen.sum(1, keepdims=True)
+    points, seen = points[seen.sum(1) >= 2], seen[seen.sum(1) >= 2]
     flat = np.where(seen, points[..., 0] + 1j * points[..., 1], 0)
-    shapes = np.where(seen, flat - flat.sum(1, keepdims=True) / count, 0)  # (N, K) complex, centred
-    sizes = np.sqrt((np.abs(shapes) ** 2).sum(1, keepdims=True) / count)
-    shapes = shapes / np.maximum(sizes, 1e-9)
-    mean, turned = shapes[int(count.argmax())], np.zeros(len(shapes))
+    centred = np.where(seen, flat - flat.sum(1, keepdims=True) / np.maximum(seen.sum(1, keepdims=True), 1), 0)
+    return centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
+
+
+def _mean_shape(shapes: np.ndarray, rounds: int = 10) -> np.ndarray:
+    """(K,) mean shape by generalised Procrustes analysis with rotations alone: turn, average, and again."""
+    seen = shapes != 0
+    mean = shapes[int(seen.sum(1).argmax())]
     for _ in range(rounds):
-        turned = np.angle((shapes * mean.conj()).sum(1))
-        mean = (shapes * np.exp(-1j * turned)[:, None]).sum(0) / np.maximum(seen.sum(0), 1)
-    deviation = np.angle(np.exp(1j * turned) * np.exp(1j * turned).mean().conj())
-    return float(np.degrees(np.percentile(np.abs(deviation), 95)))
+        turned = np.exp(-1j * _angles(shapes, mean))
+        mean = (shapes * turned[:, None]).sum(0) / np.maximum(seen.sum(0), 1)
+    return mean
+
+
+def _angles(shapes: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """(M,) by how much each shape is turned away from the mean shape, in radians."""
+    return np.angle((shapes * mean.conj()).sum(1))
+
+
+def _deviations(angles: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(M,) ``angles`` less the circular mean of ``others``, within ±pi."""
+    return np.angle(np.exp(1j * angles) * np.exp(1j * others).mean().conj())
+
+
+def _fit(shapes: np.ndarray, mean: np.ndarray) -> float:
+    """Median of how well shapes, turned on top of it, fit the mean shape: 1 is exact, 0 is not at all."""
+    whole = np.linalg.norm(np.where(shapes != 0, mean, 0), axis=1)
+    return float(np.median(np.abs((shapes * mean.conj()).sum(1)) / np.maximum(whole, 1e-9)))

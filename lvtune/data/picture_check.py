@@ -45,6 +45,8 @@ class PictureCheck:
     """Name and size."""
     of_other_size: list[str] = field(default_factory=list)
     """Name, size, and the size annotated."""
+    unread: set[str] = field(default_factory=set)
+    """Names of the pictures that are missing, broken or too large."""
 
     @property
     def is_sound(self) -> bool:
@@ -65,15 +67,18 @@ class PictureCheck:
             if found
         ]
 
-    def require_sound(self) -> None:
+    def require_sound(self, where: str = "") -> None:
         """Raises an error that names the faults.
+
+        Args:
+            where: name of the data, for the message.
 
         Raises:
             DataError: not every picture is sound.
         """
         if not self.is_sound:
             raise DataError(
-                ". ".join(self.sentences()),
+                ". ".join(self.sentences()) + (f" (in {where})" if where else ""),
                 "every picture whole and as annotated",
                 "mend the pictures or the annotations; `lvtune check-data` lists the faults",
             )
@@ -102,7 +107,9 @@ def check_pictures(table: PicturesOf, limit: int | None = None) -> PictureCheck:
             _compare(result, name, header, (int(size[0]), int(size[1])), most)
         elif not path.exists():
             result.missing.append(name)
+            result.unread.add(name)
         else:
+            result.unread.add(name)
             result.broken.append(header.given if name in header.given else f"{name}: {header.given}")
     return result
 
@@ -111,6 +118,7 @@ def _compare(result: PictureCheck, name: str, header: PictureHeader, annotated: 
     """Compares a picture's size with the limit and with the one annotated."""
     width, height = header.upright
     if width * height > most:
+        result.unread.add(name)
         result.too_large.append(f"{name}: {width}x{height}, more than {most / 1e6:g} megapixels (--max-pixels)")
     elif not (_is_near(width, annotated[0]) and _is_near(height, annotated[1])):
         is_turned = header.orientation in TURNED and (height, width) == annotated

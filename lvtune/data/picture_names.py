@@ -34,17 +34,20 @@ class FoundPictures:
     """One sentence for each way in which names were changed."""
 
 
-def find_pictures(names: Sequence[str], root: Path, symlinks: bool = False) -> FoundPictures:
+def find_pictures(names: Sequence[str], root: Path, symlinks: bool = False, anywhere: bool = False) -> FoundPictures:
     """Finds N pictures under a folder.
 
     Args:
         names: as the annotation file gives them.
         root: the folder.
         symlinks: take symbolic links that lead out of the folder.
+        anywhere: the names were found before: take each as it stands, absolute paths too.
 
     Raises:
         DataError: links lead out of the folder, and ``symlinks`` is False.
     """
+    if anywhere:
+        return FoundPictures(list(names), [os.path.isfile(root / name) for name in names])
     result = FoundPictures(list(names), [False] * len(names))
     changed: dict[str, list[tuple[str, str]]] = defaultdict(list)
     index: _Index | None = None

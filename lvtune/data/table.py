@@ -1,4 +1,4 @@
-"""Reads a COCO-style key point file, and a detector's boxes, into the table of persons."""
+"""Reads a COCO-style key point file into the table of persons."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ import numpy as np
 from lvtune.core.errors import DataError
 from lvtune.data.annotation_boxes import MARGIN
 from lvtune.data.arrow import Columns, cached_columns
-from lvtune.data.boxes import decide_box_format, read_detections, to_xywh
 from lvtune.data.coco_file import PERSON, CocoOptions, parse_coco
-from lvtune.data.coco_images import image_names, look_at_pictures, state_of_pictures
+from lvtune.data.coco_images import Where, image_names, look_at_pictures, state_of_pictures
+from lvtune.data.detector_boxes import with_boxes
 from lvtune.data.flip_pairs import parse_flip_pairs
 from lvtune.data.json_file import load_json
 from lvtune.data.pose_table import Person, PoseTable
@@ -32,7 +33,7 @@ def _category_field(image: Mapping[str, Any]) -> str:
 
 
 def _categories(columns: Mapping[str, Any], category_of: Callable[[dict[str, Any]], str]) -> list[str]:
-    """The category of every row; each image is asked once, or once for each kind that is annotated in it."""
+    """Returns the category of every row. ``category_of`` is called once for each image and kind in it."""
     known: dict[tuple[int, str], str] = {}
     result = []
     names, tags, texts, labels = (columns[name].to_pylist() for name in ("image", "tag", "description", "label"))
@@ -69,13 +70,14 @@ def read_coco(
     box_format: str = "auto",
     box_margin: float = MARGIN,
     flip_pairs: str | None = None,
+    missing_boxes: str = "points",
     symlinks: bool = False,
+    anywhere: bool = False,
 ) -> PoseTable:
     """Reads a COCO-style key point file into a memory-mapped table.
 
-    Persons are the annotations with ``iscrowd`` 0, a labelled key point and a box with an area inside the image; the
-    rest is counted in the table's ``notes``, and so is every decision on how the file is meant. The parsed file is kept
-    in the cache under the hash of its content, so the second reading takes no time and processes share it.
+    Persons are the annotations with ``iscrowd`` 0, a labelled key point and a box in the image. The table's ``notes``
+    count the rest and tell every decision. The parsed file is kept in the cache under the hash of its content.
 
     Args:
         annotations: the JSON file.
@@ -92,44 +94,50 @@ def read_coco(
         box_margin: around boxes that are made of key points, as a share of their longer extent, on each side.
         flip_pairs: mirror pairs as typed, see :func:`lvtune.data.flip_pairs.parse_flip_pairs`; None: the file's own,
             else as the names say.
+        missing_boxes: ``points`` makes boxes that are missing of the key points; ``whole`` takes the whole picture.
         symlinks: take pictures that are links out of the folder.
+        anywhere: the pictures were found before: take their names as they stand, absolute paths too.
 
     Raises:
         DataError: any fault of the file, or no folder at ``images``.
         UsageError: ``flip_pairs`` that are none.
     """
-    path, root = Path(annotations), Path(images)
+    where = Where(_folder(images), symlinks, anywhere)
+    how = CocoOptions(skeleton, keypoints_field, require_keypoints, box_format, box_margin, missing_boxes, published)
+    columns, key = _columns(Path(annotations), where, how, cache_dir)
+    categories = _categories(columns, category_of or _category_field)
+    rows = np.flatnonzero(np.asarray(columns["kind"]) == PERSON)
+    found, notes = Skeleton.from_dict(columns.meta["skeleton"]), list(columns.meta["notes"])
+    if flip_pairs is not None:
+        found = found.with_pairs(parse_flip_pairs(flip_pairs, found.keypoints))
+    notes += [found.mirror_note] if found.mirror_note else []
+    mark = hashlib.sha256("\n".join([key + columns.meta["changed"] + (flip_pairs or ""), *categories]).encode())
+    return PoseTable(
+        columns, rows, categories, skeleton=found, root=where.root, fingerprint=mark.hexdigest(), notes=notes
+    )
+
+
+def _folder(images: str | os.PathLike[str]) -> Path:
+    root = Path(images)
     if not root.is_dir():
         raise DataError(
             f"no folder of pictures at {root}",
             "the folder that `file_name` is relative to",
             "check the path of the data",
         )
-    how = CocoOptions(skeleton, keypoints_field, require_keypoints, box_format, box_margin, published)
-    columns, key = _columns(path, root, how, symlinks, cache_dir)
-    categories = _categories(columns, category_of or _category_field)
-    rows = np.flatnonzero(np.asarray(columns["kind"]) == PERSON)
-    found, notes = Skeleton.from_dict(columns.meta["skeleton"]), list(columns.meta["notes"])
-    if flip_pairs is not None:
-        found = found.with_pairs(parse_flip_pairs(flip_pairs, found.keypoints))
-    if found.mirror_note:
-        notes.append(found.mirror_note)
-    mark = hashlib.sha256("\n".join([key + columns.meta["changed"] + (flip_pairs or ""), *categories]).encode())
-    return PoseTable(
-        columns, rows, categories, skeleton=found, root=root, fingerprint=mark.hexdigest(), notes=notes
-    )  # fmt: skip
+    return root
 
 
 def _columns(
-    path: Path, root: Path, how: CocoOptions, symlinks: bool, cache_dir: str | os.PathLike[str] | None
+    path: Path, where: Where, how: CocoOptions, cache_dir: str | os.PathLike[str] | None
 ) -> tuple[Columns, str]:
-    """The columns of a file, from the cache where they are there, and the hash of its content and the options.
+    """Returns the columns of a file, from the cache if they are there, and the hash of its content and the options.
 
-    What the pictures' files say enters the columns; when it has changed since, they are made anew.
+    The columns depend on the pictures too. When those have changed, the columns are made again.
     """
     content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""  # load_json says what is wrong
     wanted = None if how.skeleton is None else how.skeleton.to_dict()
-    told = [_VERSION, content, wanted, how.field, how.required, how.box_format, how.box_margin, how.published]
+    told = [_VERSION, content, {**asdict(how), "skeleton": wanted}]
     key = hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
     def make() -> tuple[dict[str, Any], dict[str, Any]]:
@@ -138,66 +146,14 @@ def _columns(
             columns, meta = parse_coco(data, path, how)
             return columns, {**meta, "state": ""}
         names = image_names(data)
-        columns, meta = parse_coco(data, path, how, look_at_pictures(names, root, symlinks))
+        columns, meta = parse_coco(data, path, how, look_at_pictures(names, where))
         originals = sorted(set(columns["original"]))
-        return columns, {**meta, "state": state_of_pictures(originals, root, symlinks)}
+        return columns, {**meta, "state": state_of_pictures(originals, where)}
 
     columns = cached_columns(key, make, cache_dir)
     if how.published:
         return columns, key
-    state = state_of_pictures(sorted(set(columns["original"].to_pylist())), root, symlinks)
+    state = state_of_pictures(sorted(set(columns["original"].to_pylist())), where)
     if state == columns.meta["state"]:
         return columns, key
     return cached_columns(hashlib.sha256(f"{key} {state}".encode()).hexdigest(), make, cache_dir), key
-
-
-def with_boxes(
-    table: PoseTable,
-    detections: str | os.PathLike[str],
-    box_format: str = "auto",
-    *,
-    min_score: float = 0.0,
-) -> PoseTable:
-    """A detector's boxes in place of the annotated ones, in the pictures of ``table``.
-
-    Args:
-        table: gives the pictures and, for scoring, the annotations.
-        detections: a COCO results file: a list of image_id, category_id, bbox, score. Boxes of categories
-            other than the persons' are passed over.
-        box_format: ``xywh``, ``xyxy``, or ``auto`` to decide from the boxes (see `decide_box_format`);
-            what was decided stands in the result's ``box_format`` and ``notes``.
-        min_score: boxes of a lower detector score are passed over.
-
-    Raises:
-        DataError: a fault of the file, an unknown format, no box in the table's pictures.
-    """
-    path = Path(detections)
-    columns, ids = table._columns, np.asarray(table._columns["image_id"])
-    persons = columns.meta["category_ids"]
-    image_ids, boxes, scores = read_detections(path, persons)
-    allowed = np.unique(ids) if table._images is None else table._images
-    here = np.isin(image_ids, allowed) & (scores >= min_score)
-    if not here.any():
-        raise DataError(
-            f"{path} with no box of a person in the {len(allowed)} pictures at hand",
-            f"image ids such as {allowed[0]} and category ids {persons}",
-            "give the detections of this very data set",
-        )
-    found, first = np.unique(ids, return_index=True)
-    rows = first[np.searchsorted(found, image_ids[here])]
-    size = np.stack([columns["width"][rows], columns["height"][rows]], 1)
-    decided, reason = decide_box_format(boxes[here], size, box_format)
-    clipped = to_xywh(boxes[here], decided, size)
-    solid = (clipped[:, 2:] > 0).all(1)
-    notes = [*table.notes, f"{solid.sum()} detector boxes read as {decided}: {reason}"]
-    if not solid.all():
-        notes.append(f"{(~solid).sum()} detector boxes without an area inside the image: skipped")
-    mark = json.dumps([table.fingerprint, hashlib.sha256(path.read_bytes()).hexdigest(), decided, min_score])
-    return table._with(
-        rows=rows[solid],
-        boxes={"bbox": clipped[solid], "score": scores[here][solid]},
-        notes=notes,
-        box_format=f"{decided} ({reason})",
-        fingerprint=hashlib.sha256(mark.encode()).hexdigest(),
-        images=table._images,
-    )

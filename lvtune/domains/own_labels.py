@@ -10,6 +10,7 @@ from typing import Any
 from lvtune.config.options import DataOptions
 from lvtune.core.errors import DataError
 from lvtune.data.formats import detect, read_project
+from lvtune.data.formats.coco_folder import parts_of
 from lvtune.data.formats.project_tables import tables_of
 from lvtune.data.hub_datasets import SCHEME, is_dataset, read_dataset
 from lvtune.data.skeletons import Skeleton
@@ -43,7 +44,14 @@ def read_own(options: DataOptions, skeleton: Skeleton | None) -> OwnLabels:
         LvtuneError: a file is missing or faulty.
     """
     if options.annotations is None and is_dataset(options.data) and not _holds_labels(str(options.data)):
-        return _of_dataset(str(options.data), skeleton)
+        return _of_dataset(str(options.data), options, skeleton)
+    parts = _coco_parts(options)
+    if parts is not None:
+        tables = {part: _of_coco(file, root, options, skeleton) for part, (file, root) in parts.items()}
+        if options.test_annotations is None:
+            return OwnLabels(tables)
+        first = tables.get("all") or tables.get("train") or next(iter(tables.values()))
+        return OwnLabels({"train": first, "test": _of_file(Path(options.test_annotations), options, skeleton)})
     project = _project(options)
     if project is not None:
         labels = _of_project(*project, options, skeleton)
@@ -81,6 +89,16 @@ def _project(options: DataOptions) -> tuple[Path, Path | None] | None:
     return None if any((inside / f"{part}.json").is_file() for part in PARTS) else (path, None)
 
 
+def _coco_parts(options: DataOptions) -> dict[str, tuple[Path, Path]] | None:
+    """Part to annotation file and pictures, where ``data`` is a folder of COCO files that say their parts."""
+    if options.annotations is not None or options.data is None or not Path(options.data).is_dir():
+        return None
+    if options.split_by == "project" or options.test_pictures:
+        return None
+    found = detect(Path(options.data))
+    return parts_of(Path(options.data)) if found is not None and found[0] == "coco" else None
+
+
 def _is_coco(path: Path) -> bool:
     """Returns True for a JSON file that COCO's reader is to have: all but labelme's and Label Studio's."""
     if path.suffix.lower() != ".json":
@@ -98,13 +116,10 @@ def _holds_labels(path: str) -> bool:
     return not path.startswith(SCHEME) and detect(path) is not None
 
 
-def _of_dataset(source: str, skeleton: Skeleton | None) -> OwnLabels:
+def _of_dataset(source: str, options: DataOptions, skeleton: Skeleton | None) -> OwnLabels:
     """Reads a data set of the Hub, or a local one in the same form."""
     copy = read_dataset(source, skeleton)
-    tables = {
-        part: read_coco(file, copy.pictures, skeleton=skeleton, category_of=category_of)
-        for part, file in copy.annotations.items()
-    }
+    tables = {part: _of_coco(file, copy.pictures, options, skeleton) for part, file in copy.annotations.items()}
     for table in tables.values():
         table.notes[:0] = copy.notes
     return OwnLabels({"all": tables["train"]} if set(tables) == {"train"} else tables)
@@ -119,7 +134,8 @@ def _of_project(path: Path, pictures: Path | None, options: DataOptions, skeleto
         )  # fmt: skip
     own = options.split_by in ("auto", "project") and not options.test_pictures
     made = tables_of(
-        project, boxes=options.missing_boxes, own_split=own, skeleton=skeleton, category_of=category_of
+        project, boxes=options.missing_boxes, own_split=own, skeleton=skeleton, category_of=category_of,
+        flip_pairs=options.flip_pairs, margin=options.box_margin,
     )  # fmt: skip
     if project.splits and not own:
         for table in made.tables.values():
@@ -155,8 +171,17 @@ def _files(data: DataOptions) -> dict[str, Path]:
 
 def _of_file(file: Path, data: DataOptions, skeleton: Skeleton | None) -> PoseTable:
     root = Path(data.data) if data.data is not None and not Path(data.data).is_file() else file.parent
-    table = read_coco(file, root, skeleton=skeleton, category_of=category_of)
+    table = _of_coco(file, root, data, skeleton)
     inside = root / "images"
-    if not table.image_path(0).is_file() and (inside / table[0].image).is_file():
-        return read_coco(file, inside, skeleton=skeleton, category_of=category_of)
+    if len(table) and table.column("image")[0] == f"images/{table.column('original')[0]}":
+        return _of_coco(file, inside, data, skeleton)
     return table
+
+
+def _of_coco(file: Path, pictures: Path, data: DataOptions, skeleton: Skeleton | None) -> PoseTable:
+    """Reads one COCO file as the options say."""
+    return read_coco(
+        file, pictures, skeleton=skeleton, category_of=category_of, box_format=data.annotated_box_format,
+        box_margin=data.box_margin, missing_boxes=data.missing_boxes, flip_pairs=data.flip_pairs,
+        symlinks=data.symlinks,
+    )  # fmt: skip

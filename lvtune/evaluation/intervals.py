@@ -32,15 +32,25 @@ def t_quantile(freedom: int) -> float:
     return _Z + (_Z**3 + _Z) / (4 * freedom) + (5 * _Z**5 + 16 * _Z**3 + 3 * _Z) / (96 * freedom**2)
 
 
-def spread_of(values: Sequence[float | None]) -> Spread | None:
-    """Returns mean and interval over runs; None where there is no run, or one lacks the value."""
+def mean_and_deviation(values: Sequence[float | None]) -> tuple[float, float | None] | None:
+    """Returns mean and standard deviation over runs; None where there is no run, or one lacks the value.
+
+    The deviation of one run is None.
+    """
     known = [value for value in values if value is not None]
     if not known or len(known) < len(values):
         return None
-    if len(known) == 1:
-        return Spread(float(known[0]), None, 1)
-    half = t_quantile(len(known) - 1) * statistics.stdev(known) / len(known) ** 0.5
-    return Spread(statistics.fmean(known), half, len(known))
+    return statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else None
+
+
+def spread_of(values: Sequence[float | None]) -> Spread | None:
+    """Returns mean and interval over runs; None where there is no run, or one lacks the value."""
+    found = mean_and_deviation(values)
+    if found is None:
+        return None
+    mean, deviation = found
+    count = len(values)
+    return Spread(mean, None if deviation is None else t_quantile(count - 1) * deviation / count**0.5, count)
 
 
 def difference(ours: dict[int, float | None], theirs: dict[int, float | None]) -> Spread | None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
-from lvtune.data.skeletons import UNKNOWN_SIGMA, Skeleton, get_skeleton, list_skeletons
-
-_AS_LARGE = re.compile("shoulder|neck|head", re.IGNORECASE)
-"""Key points whose published sigma equals that of the unknown ones."""
+from lvtune.data.skeleton_tables import SIGMAS, UNKNOWN_SIGMA
+from lvtune.data.skeletons import Skeleton, get_skeleton, list_skeletons
 
 
 @dataclass(frozen=True)
@@ -42,12 +39,11 @@ class SigmaSource:
 def sigma_source(skeleton: Skeleton) -> SigmaSource:
     """Tells published sigmas from guessed ones.
 
-    A sigma counts as guessed where it is :data:`lvtune.data.skeletons.UNKNOWN_SIGMA` and the key point's name is none
-    of those whose published sigma is the same number.
+    A sigma counts as guessed where it is that of unknown key points and no published table has the name.
     """
     for name in list_skeletons():
         known = get_skeleton(name)
         if known.keypoints == skeleton.keypoints and known.sigmas == skeleton.sigmas:
             return SigmaSource(name, ())
-    pairs = zip(skeleton.keypoints, skeleton.sigmas, strict=True)
-    return SigmaSource(None, tuple(n for n, sigma in pairs if sigma == UNKNOWN_SIGMA and not _AS_LARGE.search(n)))
+    rows = zip(skeleton.keypoints, skeleton.sideless, skeleton.sigmas, strict=True)
+    return SigmaSource(None, tuple(n for n, plain, sigma in rows if sigma == UNKNOWN_SIGMA and plain not in SIGMAS))

@@ -6,7 +6,6 @@ Everingham, CVPR 2011), else the head (as in PCKh of MPII, Andriluka et al., CVP
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,15 +13,12 @@ from typing import Any
 import numpy as np
 
 from lvtune.core.errors import DataError, UsageError
+from lvtune.data.sides import LEFT, MIDDLE, RIGHT
 from lvtune.data.skeletons import Skeleton
 
 TORSO, HEAD, BOX = "torso", "head", "box diagonal"
 
-# names without their separators; the ends of a head seen from the side, or from above (animals)
-_HEADS = (
-    (("headtop", "tophead", "topofhead", "head"), ("neck", "upperneck", "chin")),
-    (("leftear", "lear", "earleft", "earl"), ("rightear", "rear", "earright", "earr")),
-)
+_TOPS, _NECKS = ("head_top", "top_head", "top_of_head", "head"), ("neck", "upper_neck", "chin")
 
 
 @dataclass(frozen=True)
@@ -39,12 +35,13 @@ def reference_of(skeleton: Skeleton) -> Reference:
     """Returns the reference length that the skeleton allows: torso, else head, else the diagonal of the box."""
     if skeleton.torso is not None:
         return Reference(TORSO, skeleton.torso)
-    places = {re.sub(r"[^a-z]", "", name.lower()): i for i, name in enumerate(skeleton.keypoints)}
-    for one, other in _HEADS:
-        first = next((places[name] for name in one if name in places), None)
-        second = next((places[name] for name in other if name in places), None)
-        if first is not None and second is not None:
-            return Reference(HEAD, (first, second))
+    places = {(side, name): i for i, (side, name) in enumerate(zip(skeleton.sides, skeleton.sideless, strict=True))}
+    tops = [places[MIDDLE, name] for name in _TOPS if (MIDDLE, name) in places]
+    necks = [places[MIDDLE, name] for name in _NECKS if (MIDDLE, name) in places]
+    if tops and necks:
+        return Reference(HEAD, (tops[0], necks[0]))
+    if (LEFT, "ear") in places and (RIGHT, "ear") in places:  # a head seen from above, as of animals
+        return Reference(HEAD, (places[LEFT, "ear"], places[RIGHT, "ear"]))
     return Reference(BOX, None)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lvtune.core.errors import DataError
 from lvtune.evaluation.inference import predict_split
@@ -13,7 +13,9 @@ from lvtune.evaluation.task import SCORERS, Scores
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
+    from lvtune.data.mixed import MixedTable
     from lvtune.data.skeletons import Skeleton
+    from lvtune.data.table import PoseTable
     from lvtune.domains import Split
 
 _OF_PROTOCOL = ("ap", "ap_details", "box_format", "instances", "parts")
@@ -59,14 +61,17 @@ def score_poses(
         "skeleton": skeleton, "adapters": adapters, "category": category, "flip_test": flip_test,
         "batch_size": batch_size,
     }  # fmt: skip
+    table = cast("PoseTable | MixedTable", split.table)  # of the task pose2d
     keypoints, scores = predict_split(base, split, **options)
-    values = score_predictions(split.table, keypoints, scores, p_cutoff=p_cutoff)
+    values = score_predictions(table, keypoints, scores, p_cutoff=p_cutoff)
     values |= {"main": main_score(split.table.skeleton), "scoring": scoring_of(split.table.skeleton)}
     if split.detected is None:
         return Scores(keypoints, scores, values)
     found = replace(split, table=split.detected, detected=None)
     points = predict_split(base, found, **options)
-    detected = score_predictions(found.table, *points, ("ap",)) | {"box_format": found.table.box_format}
+    detected = score_predictions(cast("PoseTable | MixedTable", found.table), *points, ("ap",)) | {
+        "box_format": found.table.box_format
+    }
     values["protocols"] = {
         part["boxes"]: {name: part[name] for name in _OF_PROTOCOL if name in part} for part in (values, detected)
     }

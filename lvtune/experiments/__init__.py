@@ -1,1 +1,1 @@
-"""Many runs: comparisons, tables of publications, cross-validation, and their pages."""
+"""Experiments of many runs: comparisons, tables of publications, cross-validation, and their pages."""

@@ -1,109 +1,111 @@
-"""The cells of a comparison: variants x shots x seeds x learning rates, each a recipe with a folder of its own."""
+"""The runs of a comparison, called cells: each is one variant, number of pictures, seed and learning rate."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lvtune.adapters.method_registry import METHODS
 from lvtune.api.recipe import Recipe
 from lvtune.config.options import TrainOptions
 from lvtune.config.schema import hints_of, with_new_names
-from lvtune.config.tables import flatten, merge
+from lvtune.config.tables import merge
 from lvtune.config.yaml_files import read_yaml
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 from lvtune.core.registry import suggest
 
 ALL = "all"
-"""The word for all annotated pictures."""
-_FREE = ("out", "device", "train.workers", "train.checkpoint_every", "evaluate.batch_size")
-"""Options in which a finished cell may differ from the one asked for: no result depends on them."""
+"""In place of a number of pictures: all annotated pictures."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One line of the comparison."""
+    """One method with its options, as compared with others."""
 
     label: str
-    """As typed, such as ``lora:r=4``; its name in tables."""
+    """As typed, such as ``lora:r=4``; the variant's name in tables."""
     changes: dict[str, Any]
-    """Nested options of a recipe, over those that all variants share."""
+    """Nested options of a recipe, merged over the options that all variants share."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run."""
+    """One run of a comparison."""
 
     variant: Variant
     shots: int | str
-    """Annotated pictures to tune on, or "all"."""
+    """Number of annotated pictures to tune on, or "all"."""
     seed: int
     lr: float | None
-    """From the learning rates compared; None: the variant's own or its method's."""
+    """One of the learning rates compared; None: the variant's own, or its method's."""
     folder: Path
     recipe: Recipe
 
     @property
     def name(self) -> str:
-        """Of its folder."""
+        """Name of the cell and of its folder."""
         return self.folder.name
 
 
 def variants_of(methods: Sequence[str] | str, file: str | Path | None = None) -> list[Variant]:
-    """What is to be compared.
+    """Reads the variants to compare.
 
     Args:
-        methods: names, each with options after a colon: ``lora:r=4,lr=1e-3``. An option is the method's own, one of
-            :class:`lvtune.config.options.TrainOptions`, or dotted (``language.mode=human``). A string may hold several.
-        file: YAML of label to options of a recipe (``full-slow: {method: full, train: {lr: 1e-4}}``).
+        methods: names, each with options after a colon: ``lora:r=4,lr=1e-3``. An option belongs to the method or to
+            :class:`lvtune.config.options.TrainOptions`, or has a dotted name (``language.mode=human``). One string may
+            hold several methods.
+        file: YAML table from label to options of a recipe (``full-slow: {method: full, train: {lr: 1e-4}}``).
 
     Raises:
         LvtuneError: an unknown method or option, a label given twice, nothing to compare.
     """
     text = methods if isinstance(methods, str) else ",".join(methods)
-    found = [_variant(words) for words in _split(text)]
+    variants = [_variant(words) for words in _split(text)]
     if file is not None:
         table = read_yaml(file)
-        strange = next((label for label, changes in table.items() if not isinstance(changes, Mapping)), None)
-        if strange is not None:
-            raise LvtuneError(f"{file}: {strange}: {table[strange]!r}", "label: {options of a recipe}",
-                              f"write `{strange}: {{method: lora, train: {{lr: 1e-3}}}}`")  # fmt: skip
-        found += [Variant(str(label), dict(changes)) for label, changes in table.items()]
-    if not found:
-        raise LvtuneError("nothing to compare", "methods, or a file of variants", "give --methods vlpose-light,full")
+        wrong = next((label for label, changes in table.items() if not isinstance(changes, Mapping)), None)
+        if wrong is not None:
+            raise UsageError(f"{file}: {wrong}: {table[wrong]!r}", "label: {options of a recipe}",
+                             f"write `{wrong}: {{method: lora, train: {{lr: 1e-3}}}}`")  # fmt: skip
+        variants += [Variant(str(label), dict(changes)) for label, changes in table.items()]
+    if not variants:
+        raise UsageError("nothing to compare", "methods, or a file of variants", "give --methods vlpose-light,full")
+    _check_labels(variants)
+    return variants
+
+
+def _check_labels(variants: Sequence[Variant]) -> None:
+    """Raises a UsageError if two variants would have the same folder."""
     taken: dict[str, str] = {}
-    for variant in found:
-        if _slug(variant.label) in taken:
-            raise LvtuneError(f"'{variant.label}' besides '{taken[_slug(variant.label)]}'",
-                              "labels that differ in letters or digits", "rename or drop one of them")  # fmt: skip
-        taken[_slug(variant.label)] = variant.label
-    return found
+    for variant in variants:
+        slug = _slug(variant.label)
+        if slug in taken:
+            raise UsageError(f"'{variant.label}' besides '{taken[slug]}'", "labels that differ in letters or digits",
+                             "rename or drop one of them")  # fmt: skip
+        taken[slug] = variant.label
 
 
 def _split(text: str) -> list[list[str]]:
-    """Per method its name and ``name=value`` words; a word that is neither goes on with the value before it."""
-    from lvtune.adapters.method_registry import METHODS
-
-    found: list[list[str]] = []
+    """Returns each method's name and its ``name=value`` words; any other word continues the value before it."""
+    methods: list[list[str]] = []
     for word in filter(None, (part.strip() for part in text.split(","))):
         name, colon, option = word.partition(":")
-        if name in METHODS.names() or not found or (colon and "=" not in name):
+        if name in METHODS.names() or not methods or (colon and "=" not in name):
             METHODS.get(name)
-            found.append([name, option] if option else [name])
+            methods.append([name, option] if option else [name])
         elif "=" in word:
-            found[-1].append(word)
-        elif len(found[-1]) > 1:
-            found[-1][-1] += f",{word}"
+            methods[-1].append(word)
+        elif len(methods[-1]) > 1:
+            methods[-1][-1] += f",{word}"
         else:
-            METHODS.get(word)  # raises, naming the closest
-    return found
+            METHODS.get(word)  # raises, with the closest name
+    return methods
 
 
 def _variant(words: Sequence[str]) -> Variant:
-    from lvtune.adapters.method_registry import METHODS
-
     method, *options = words
     config = METHODS.get(method).Config
     own, shared = list(hints_of(config)), list(hints_of(TrainOptions))
@@ -112,7 +114,7 @@ def _variant(words: Sequence[str]) -> Variant:
         name, equals, value = word.partition("=")
         name = name.strip().replace("-", "_")
         if not equals:
-            raise LvtuneError(f"'{method}:{word}'", "options as name=value", f"such as {method}:lr=1e-3")
+            raise UsageError(f"'{method}:{word}'", "options as name=value", f"such as {method}:lr=1e-3")
         if name in own or with_new_names(config, {name: value})[1]:
             place = ("method_options", name)
         elif name in shared:
@@ -120,11 +122,12 @@ def _variant(words: Sequence[str]) -> Variant:
         elif "." in name:
             place = tuple(name.split("."))
         else:
-            raise LvtuneError(f"option '{name}' of '{method}'", f"one of {', '.join(own + shared)}",
-                              suggest(name, own + shared, "remove it"))  # fmt: skip
+            raise UsageError(f"option '{name}' of '{method}'", f"one of {', '.join(own + shared)}",
+                             suggest(name, own + shared, "remove it"))  # fmt: skip
+        nested: Any = value
         for key in reversed(place):
-            value = {key: value}
-        changes = merge(changes, value, Recipe)
+            nested = {key: nested}
+        changes = merge(changes, nested, Recipe)
     return Variant(method + (f":{','.join(options)}" if options else ""), changes)
 
 
@@ -141,42 +144,49 @@ def cells_of(
     lrs: Sequence[float] | Mapping[tuple[str, int | str], float],
     out: Path,
 ) -> list[Cell]:
-    """All cells, seed after seed so that an interrupted comparison has whole rounds.
+    """Builds all cells, one seed after the other, so that an interrupted comparison has complete seeds.
 
     Args:
-        shared: nested options of a recipe that every cell has.
-        variants: what is compared.
-        shots: pictures to tune on, or "all".
-        seeds: of the runs.
-        lrs: learning rates, or one for each (label, shots); none: each variant's own. A variant that names its own
-            learning rate keeps that alone.
+        shared: nested options of a recipe that all cells have.
+        variants: the variants to compare.
+        shots: numbers of pictures to tune on, or "all".
+        seeds: seeds of the runs.
+        lrs: learning rates, or one learning rate for each (label, shots); empty: each variant's own. A variant with a
+            learning rate of its own keeps it.
         out: folder of the comparison.
 
     Raises:
-        LvtuneError: whatever is wrong with the recipe of any.
+        LvtuneError: one of the recipes is wrong.
     """
-    cells = []
-    for seed in seeds:
-        for count in shots:
-            for variant in variants:
-                names_lr = (variant.changes.get("train") or {}).get("lr") is not None
-                asked = (lrs[variant.label, count],) if isinstance(lrs, Mapping) and not names_lr else lrs
-                for lr in (None,) if names_lr or not lrs else asked:
-                    name = f"{_slug(variant.label)}-{count}-{seed}" + ("" if lr is None else f"-lr{lr:g}")
-                    folder = out / "cells" / name
-                    over: dict[str, Any] = {"seed": seed, "out": str(folder)}
-                    if count != ALL:
-                        over["data"] = {"shots": count}
-                    if lr is not None:
-                        over["train"] = {"lr": lr}
-                    recipe = Recipe.from_dict(merge(merge(shared, variant.changes, Recipe), over, Recipe))
-                    cells.append(Cell(variant, count, seed, lr, folder, recipe))
-    return cells
+    return [
+        _cell(shared, variant, shots=count, seed=seed, lr=lr, out=out)
+        for seed in seeds
+        for count in shots
+        for variant in variants
+        for lr in _rates(variant, count, lrs)
+    ]
 
 
-def settings_of(recipe: Recipe) -> dict[str, Any]:
-    """Dotted options that decide the result, the method's defaults filled in."""
-    from lvtune.adapters.method_registry import METHODS
+def _rates(
+    variant: Variant, shots: int | str, lrs: Sequence[float] | Mapping[tuple[str, int | str], float]
+) -> Iterator[float | None]:
+    if not lrs or (variant.changes.get("train") or {}).get("lr") is not None:
+        yield None
+    elif isinstance(lrs, Mapping):
+        yield lrs[variant.label, shots]
+    else:
+        yield from lrs
 
-    flat = flatten(recipe.resolved(METHODS.get(recipe.method).defaults).to_dict())
-    return {name: value for name, value in flat.items() if name not in _FREE}
+
+def _cell(
+    shared: Mapping[str, Any], variant: Variant, *, shots: int | str, seed: int, lr: float | None, out: Path
+) -> Cell:
+    name = f"{_slug(variant.label)}-{shots}-{seed}" + ("" if lr is None else f"-lr{lr:g}")
+    folder = out / "cells" / name
+    own: dict[str, Any] = {"seed": seed, "out": str(folder)}
+    if shots != ALL:
+        own["data"] = {"shots": shots}
+    if lr is not None:
+        own["train"] = {"lr": lr}
+    recipe = Recipe.from_dict(merge(merge(shared, variant.changes, Recipe), own, Recipe))
+    return Cell(variant, shots, seed, lr, folder, recipe)

@@ -69,7 +69,7 @@ def points_of_summary(values: Mapping[str, Any]) -> list[Point]:
 
 def html(values: Mapping[str, Any]) -> str:
     """Returns ``results.html``."""
-    points, is_done = points_of_summary(values), bool(values["summary"])
+    points, is_done, main = points_of_summary(values), bool(values["summary"]), values["main"]
     return render_page(
         "comparison.html.j2",
         title=title_text(values),
@@ -80,11 +80,11 @@ def html(values: Mapping[str, Any]) -> str:
         starts=_by_shots(start_rows(values)),
         starts_text=_STARTS,
         figure=target_source_svg(points, **_words(values)) if len(points) > 1 else Markup(""),
-        figure_text="" if values["main"] is None else _figure_text(values["main"]),
+        figure_text=_figure_text(main) if is_done else "",
         costs=_by_shots(cost_rows(values)),
         failed=[f"{name}: {'; '.join(why.values())}" for name, why in values["failed"].items()],
         runs=_runs(values["cells"]),
-        runs_text=f"Scores: {title_of(values['main'], values)}." if is_done else "",
+        runs_text=f"Scores: {title_of(main, values)}." if is_done else "",
         versions=[(name, str(text), "") for name, text in values["versions"].items()],
     )
 

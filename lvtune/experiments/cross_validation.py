@@ -1,7 +1,7 @@
-"""Choosing w and lambda 3 of ``text-contrast`` by cross-validation on the source alone.
+"""Chooses w and lambda 3 of ``text-contrast`` by cross-validation on the source alone.
 
-The paper (Lee et al., WACV 2023) tells of 10-fold cross-validation, yet its w differs from target to target although
-the source is the same, so the target had a say in it. Here nothing of the target but its sentences is used.
+The paper (Lee et al., WACV 2023) reports 10-fold cross-validation. Its w differs between targets although the source is
+the same, so the target must have been used. Here only the sentences of the target are used.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ import json
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
+from lvtune.adapters.adapter import Adapter
 from lvtune.adapters.factory import create_adapter
 from lvtune.api.job import Job, objective_context, prepare, training_data
 from lvtune.api.recipe import TEXT_ONLY, Recipe
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import DataError, UsageError
 from lvtune.core.files import write_text
 from lvtune.domains import Split
 from lvtune.evaluation.metrics import goodness
@@ -29,60 +30,63 @@ from lvtune.training.loop import tune
 from lvtune.training.objectives import OBJECTIVES, objective_config
 
 Say = Callable[[str], None]
+Pair = tuple[float, float]
+"""w and the weight of the contrast."""
 FILE = "select.json"
 
 
 @dataclass(frozen=True)
 class SelectOptions:
-    """What is tried."""
+    """Values to try, and how."""
 
     w: tuple[float, ...] = field(default=(0.9, 0.8, 0.6, 0.4), metadata={"at_least": 0, "at_most": 1})
-    """Values of w, those of the paper by default."""
+    """Values of w to try; the defaults are those of the paper."""
     weight: tuple[float, ...] = field(default=(1.0, 0.1, 0.01, 0.001), metadata={"at_least": 0})
-    """Weights of the contrast (lambda 3), those of the paper by default."""
+    """Weights of the contrast (lambda 3) to try; the defaults are those of the paper."""
     folds: int = field(default=10, metadata={"at_least": 2})
-    """Parts of the source pictures; each is tested on once, and trained on otherwise."""
+    """Number of parts of the source pictures. Each part is used once for testing, and otherwise for training."""
     by: Literal["random", "category"] = "random"
-    """Folds at random, or of whole categories (such as FreiHAND's backgrounds): then each is tested on a look that the
-    others do not have. Pictures of the same pose stay in one fold in either case."""
+    """Folds at random, or of whole categories such as FreiHAND's backgrounds, so that the test part looks like none of
+    the others. Pictures of the same pose are always in one fold."""
     search: Literal["turns", "grid"] = "turns"
-    """turns: w at the recipe's weight, then the weight at the best w; grid: all pairs."""
+    """turns: first w with the recipe's weight, then the weight with the best w. grid: all pairs."""
 
 
 def select(
     recipe: Recipe | dict[str, Any], options: SelectOptions | None = None, *, say: Say = lambda text: None
 ) -> dict[str, Any]:
-    """Tunes and scores on folds of the source, and chooses what scores best.
+    """Tunes and scores on folds of the source, and chooses the pair with the best mean score.
 
-    What was run is kept in ``select.json`` of the recipe's folder after each run; started again, it goes on from there.
+    ``select.json`` in the recipe's folder keeps every run, so that a stopped search continues.
 
     Args:
-        recipe: as for :func:`lvtune.adapt`; it trains on the source (``text_only``) with objective text-contrast.
-        options: what is tried.
-        say: told what is being done.
+        recipe: as for :func:`lvtune.adapt`; it trains on the source (``text_only``) with the objective text-contrast.
+        options: values to try.
+        say: receives a line of progress.
 
     Returns:
-        ``chosen`` (w and weight), ``main`` (the name of the score), ``tried``: each with ``w``, ``weight``,
-        ``mean``, ``deviation`` and ``folds`` (the scores); ``train`` (name of the source split).
+        ``chosen`` (``w`` and ``weight``), ``main`` (key of the score), ``tried`` (each pair's ``w``, ``weight``,
+        ``mean``, ``deviation`` and ``folds``, the scores), ``train`` (name of the source split), ``folds`` and ``by``.
 
     Raises:
-        LvtuneError: another objective; fewer poses or categories than folds; as for :func:`lvtune.adapt`.
+        LvtuneError: the recipe has another objective; there are fewer poses or categories than folds; or as for
+            :func:`lvtune.adapt`.
     """
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.from_dict(recipe)
     options = options or SelectOptions()
     recipe = replace(recipe, text_only=True, objective=recipe.objective or TEXT_ONLY)
     if recipe.objective != TEXT_ONLY:
-        raise LvtuneError(f"select for objective {recipe.objective}", f"{TEXT_ONLY}, whose w and weight are chosen",
-                          f"leave --objective out, or choose {TEXT_ONLY}")  # fmt: skip
+        raise UsageError(f"select for objective {recipe.objective}", f"{TEXT_ONLY}, whose w and weight are chosen",
+                         f"leave --objective out, or choose {TEXT_ONLY}")  # fmt: skip
     job = prepare(recipe)
     run = _Runs(job, folds_of(job.train, options, recipe.seed), options, say)
-    first = job.recipe.objective_options.get("weight", job.objective.config.weight)
-    pairs = [(w, float(first)) for w in options.w]
+    weight = objective_config(TEXT_ONLY, job.recipe.objective_options).weight
+    pairs = [(w, float(weight)) for w in options.w]
     if options.search == "grid":
         pairs = [(w, weight) for w in options.w for weight in options.weight]
-    best = max((run.quality(pair), pair) for pair in pairs)[1]
+    best = run.best(pairs)
     if options.search == "turns":
-        best = max((run.quality(pair), pair) for pair in [best, *((best[0], weight) for weight in options.weight)])[1]
+        best = run.best([best, *((best[0], weight) for weight in options.weight)])
     values = {
         "chosen": {"w": best[0], "weight": best[1]},
         "main": run.main,
@@ -96,10 +100,10 @@ def select(
 
 
 def folds_of(split: Split, options: SelectOptions, seed: int) -> list[np.ndarray]:
-    """Rows of each fold; rows with the same key points are never in two.
+    """Returns the rows of each fold; rows with the same key points are always in one fold, unless folded by category.
 
     Raises:
-        LvtuneError: fewer poses, or categories, than folds.
+        LvtuneError: there are fewer poses, or categories, than folds.
     """
     table = split.table
     if options.by == "category":
@@ -110,8 +114,8 @@ def folds_of(split: Split, options: SelectOptions, seed: int) -> list[np.ndarray
     names = sorted(set(groups))
     if len(names) < options.folds:
         what = "categories" if options.by == "category" else "poses"
-        raise LvtuneError(f"{options.folds} folds of {len(names)} {what} in {split.name}", f"no more folds than {what}",
-                          f"give --select.folds {max(2, len(names))}")  # fmt: skip
+        raise UsageError(f"{options.folds} folds of {len(names)} {what} in {split.name}", f"no more folds than {what}",
+                         f"give --select.folds {max(2, len(names))}")  # fmt: skip
     order = np.random.default_rng(seed).permutation(len(names))
     fold_of = {names[name]: i % options.folds for i, name in enumerate(order)}
     folds = np.array([fold_of[group] for group in groups])
@@ -119,30 +123,26 @@ def folds_of(split: Split, options: SelectOptions, seed: int) -> list[np.ndarray
 
 
 class _Runs:
-    """One run for each pair and fold, kept in a file as they are done."""
+    """Runs each pair on each fold, and keeps the scores in a file."""
 
     def __init__(self, job: Job, folds: Sequence[np.ndarray], options: SelectOptions, say: Say) -> None:
         self.job, self.folds, self.say, self.main = job, folds, say, ""
-        told = [job.recipe.to_dict() | {"out": None}, job.train.table.fingerprint, options.folds, options.by]
-        self.key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        identity = [job.recipe.to_dict() | {"out": None}, job.train.table.fingerprint, options.folds, options.by]
+        self.key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
         self.file = job.recipe.folder / FILE
         self.done: dict[str, dict[str, Any]] = {}
         if self.file.is_file():
             kept = json.loads(self.file.read_text(encoding="utf-8"))
             self.done = kept["runs"] if kept.get("key") == self.key else {}
 
-    def mean(self, pair: tuple[float, float]) -> float:
-        """Mean score of a pair over the folds."""
-        return statistics.fmean(self.scores(pair))
+    def best(self, pairs: Sequence[Pair]) -> Pair:
+        """Returns the pair with the best mean score; errors (px, mm) are better the lower they are."""
+        means = [(goodness(self.main, mean), pair) for pair in pairs for mean in [statistics.fmean(self.scores(pair))]]
+        return max(means)[1]
 
-    def quality(self, pair: tuple[float, float]) -> float:
-        """Mean score of a pair; of an error its negative, so that more is better."""
-        mean = self.mean(pair)
-        return goodness(self.main, mean)
-
-    def scores(self, pair: tuple[float, float]) -> list[float]:
-        """Score of a pair on each fold."""
-        found = []
+    def scores(self, pair: Pair) -> list[float]:
+        """Returns the score of a pair on each fold."""
+        scores = []
         for number in range(len(self.folds)):
             name = f"{pair[0]:g} {pair[1]:g} {number}"
             if name not in self.done:
@@ -150,35 +150,39 @@ class _Runs:
                 self.done[name] = self.run(pair, number)
                 write_text(self.file, json.dumps({"key": self.key, "runs": self.done}, indent=1))
             self.main = self.done[name]["main"]
-            found.append(self.done[name]["score"])
-        return found
+            scores.append(self.done[name]["score"])
+        return scores
 
-    def run(self, pair: tuple[float, float], number: int) -> dict[str, Any]:
-        """Tunes on all folds but one and scores that one."""
-        job, held = self.job, self.folds[number]
-        rest = np.setdiff1d(np.arange(len(job.train.table)), held)
-        part, test = (job.train.with_table(job.train.table.select(rows)) for rows in (rest, held))
+    def run(self, pair: Pair, number: int) -> dict[str, Any]:
+        """Tunes on all folds but one, and scores on that one."""
+        job, test_rows = self.job, self.folds[number]
+        train_rows = np.setdiff1d(np.arange(len(job.train.table)), test_rows)
+        part, test = (job.train.with_table(job.train.table.select(rows)) for rows in (train_rows, test_rows))
         recipe = replace(
             job.recipe,
             objective_options={**job.recipe.objective_options, "w": pair[0], "weight": pair[1]},
         )
-        made = OBJECTIVES.get(recipe.objective)(objective_config(recipe.objective, recipe.objective_options))
-        made.prepare(objective_context(recipe, job.base, job.domain, part))
+        objective = OBJECTIVES.get(TEXT_ONLY)(objective_config(TEXT_ONLY, recipe.objective_options))
+        objective.prepare(objective_context(recipe, job.base, job.domain, part))
         adapter = create_adapter(
-            recipe.method, job.base, domain=job.domain.name, skeleton=part.table.skeleton, bank=job.adapter.bank,
-            seed=recipe.seed, **recipe.method_options,
+            recipe.method, job.base, domain=job.domain.name, skeleton=part.table.skeleton,
+            bank=cast(Adapter, job.adapter).bank, seed=recipe.seed, **recipe.method_options,
         )  # fmt: skip
-        begun = warm_start(adapter.to(job.base.device), job.base, recipe.start)
-        own = replace(job, recipe=recipe, train=part, adapter=adapter, objective=made, warm_start=begun)
-        tune(job.base, adapter, training_data(own), made, own.options, seed=recipe.seed, device=recipe.device)
+        start = warm_start(adapter.to(job.base.device), job.base, recipe.start)
+        own = replace(job, recipe=recipe, train=part, adapter=adapter, objective=objective, warm_start=start)
+        tune(job.base, adapter, training_data(own), objective, own.options, seed=recipe.seed, device=recipe.device)
         options = recipe.evaluate
         with attach(job.base, adapter, name="selected"):
             scores = score_split(job.base, test, skeleton=adapter.skeleton, category=None, flip_test=options.flip_test,
                                  batch_size=options.batch_size)  # fmt: skip
-        return {"score": float(scores.headline()[scores.main]), "main": scores.main}
+        score = scores.headline()[scores.main]
+        if score is None:
+            raise DataError(f"fold {number + 1} of {test.name} without a score ({scores.main})", "labelled pictures",
+                            "use fewer folds: --select.folds")  # fmt: skip
+        return {"score": float(score), "main": scores.main}
 
     def tried(self) -> list[dict[str, Any]]:
-        """Every pair that all folds were run of, in the order tried."""
+        """Returns every pair with its scores, in the order tried."""
         pairs = dict.fromkeys(tuple(map(float, name.split()[:2])) for name in self.done)
         rows = []
         for w, weight in pairs:

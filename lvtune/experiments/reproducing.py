@@ -1,4 +1,4 @@
-"""A publication's table: its figures, ours, and how to run a row."""
+"""Reproduces the tables of publications: runs their rows, and shows the published figures beside ours."""
 
 from __future__ import annotations
 
@@ -9,17 +9,11 @@ from typing import Any
 
 from lvtune.api.recipe import Recipe
 from lvtune.config.tables import merge
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import LvtuneError, UsageError
 from lvtune.core.registry import suggest
+from lvtune.evaluation.intervals import mean_and_deviation
 from lvtune.experiments import part_runner  # noqa: F401 - registers its runner
-from lvtune.experiments.published_tables import (
-    Row,
-    Table,
-    differences,
-    load_table,
-    reports_of,
-    spread,
-)
+from lvtune.experiments.published_tables import Row, Table, differences, load_table, reports_of
 from lvtune.experiments.runners import BASE_FILE, RUNNERS, Say
 
 RUNS = Path("lvtune-out") / "reproduce"
@@ -37,46 +31,34 @@ def reproduce(
     changes: Mapping[str, Any] | None = None,
     say: Say = lambda text: None,
 ) -> dict[str, Any]:
-    """The table as printed and as found here; with ``run`` its rows are run first.
+    """Returns the figures of a table as published and as found here; with ``run`` its rows are run first.
 
     Args:
         table: name of a shipped table, or a folder with a ``table.yaml``.
-        rows: names of the rows wanted; none: all.
+        rows: names of the rows; empty: all.
         runs: folder of the runs, ``RUNS/<table>/<row>/``.
-        run: run the rows that have no finished run yet.
+        run: run the rows that have no finished run.
         data: domain to folder, such as ``{"humanart": "HumanArt/", "coco": "coco/"}``.
-        weights: base to weights of one's own, such as ``{"vitpose-s": "converted/"}``.
-        seeds: of the runs; several stand in folders ``seed-0`` and so on.
-        changes: options over every row's, by dotted names (``{"train.steps": 2}``), for a trial.
-        say: told what is being done.
+        weights: base to your own weights of it, such as ``{"vitpose-s": "converted/"}``.
+        seeds: seeds of the runs; with several seeds the runs are in folders ``seed-0`` and so on.
+        changes: options that replace those of every row, by dotted names (``{"train.steps": 2}``), for a trial.
+        say: receives a line of progress.
 
     Returns:
         ``table``, ``title``, ``source``, ``note``, ``figure`` (its axes), ``columns`` (name to title) and ``rows``:
-        each with ``name``, ``label``, ``group``, ``series``, ``trainable``, ``needs``, ``reference`` (column to
-        figure), ``ours`` (column to mean), ``spread`` (column to standard deviation), ``runs`` (how many), their
-        ``folders``, ``differs`` (options that are not the row's), ``parameters`` and ``problem`` (why a run failed).
+        each with ``name``, ``label``, ``group``, ``series``, ``base``, ``method``, ``trainable``, ``needs``,
+        ``reference`` (column to published figure), ``ours`` (column to mean), ``spread`` (column to standard
+        deviation), ``runs`` (their number), ``folders`` (of the runs), ``differs`` (options that are not the row's),
+        ``parameters`` and ``problem`` (why a run failed).
 
     Raises:
-        LvtuneError: no such table or row.
+        LvtuneError: there is no such table or row; a folder or weights are given for a name that no row uses.
     """
     read = load_table(table)
     chosen = [read.row(name) for name in rows] or list(read.rows)
     _check_names(chosen, data or {}, weights or {})
-    problems: dict[str, LvtuneError] = {}
-    if run:
-        for row in chosen:
-            try:
-                for seed in seeds:
-                    folder = Path(runs) / read.name / row.name / (f"seed-{seed}" if len(seeds) > 1 else "")
-                    if (folder / "report.json").is_file():
-                        continue
-                    say(f"{read.name}/{row.name}, seed {seed}")
-                    asked = {"data": data, "weights": weights, "seed": seed, "changes": changes}
-                    recipe = recipe_of(read, row, runs=Path(runs), **asked)
-                    RUNNERS.get(row.facts.run)(recipe, folder, say)
-            except LvtuneError as error:
-                # one row without its weights must not keep the others from being run
-                problems[row.name] = error
+    options = {"runs": Path(runs), "data": data, "weights": weights, "changes": changes}
+    problems = _run_rows(read, chosen, seeds, options, say) if run else {}
     return {
         "table": read.name,
         "title": read.facts.title,
@@ -88,16 +70,36 @@ def reproduce(
     }
 
 
+def _run_rows(
+    table: Table, rows: Sequence[Row], seeds: Sequence[int], options: Mapping[str, Any], say: Say
+) -> dict[str, LvtuneError]:
+    """Runs the rows that have no finished run; returns name to error of the rows that failed.
+
+    An error ends its own row alone, and is shown in that row.
+    """
+    problems: dict[str, LvtuneError] = {}
+    for row in rows:
+        try:
+            for seed in seeds:
+                folder = options["runs"] / table.name / row.name / (f"seed-{seed}" if len(seeds) > 1 else "")
+                if not (folder / "report.json").is_file():
+                    say(f"{table.name}/{row.name}, seed {seed}")
+                    RUNNERS.get(row.facts.run)(recipe_of(table, row, seed=seed, **options), folder, say)
+        except LvtuneError as error:
+            problems[row.name] = error
+    return problems
+
+
 def _check_names(rows: Sequence[Row], data: Mapping[str, str], weights: Mapping[str, str]) -> None:
-    """Raises a LvtuneError for a folder or weights that no row would ever look at."""
+    """Raises a UsageError for a folder or weights under a name that no row can use."""
     from lvtune.domains import list_domains
 
     bases = list(dict.fromkeys(row.recipe.get("base", Recipe.base) for row in rows))
     for given, known, option in ((data, list_domains(), "--data"), (weights, bases, "--weights")):
         for name in given:
             if name not in known:
-                raise LvtuneError(f"{option} for '{name}'", f"one of {', '.join(known)}",
-                                  suggest(name, known, f"such as {option} {known[0]}=PATH"))  # fmt: skip
+                raise UsageError(f"{option} for '{name}'", f"one of {', '.join(known)}",
+                                 suggest(name, known, f"such as {option} {known[0]}=PATH"))  # fmt: skip
 
 
 def recipe_of(
@@ -110,7 +112,7 @@ def recipe_of(
     seed: int = 0,
     changes: Mapping[str, Any] | None = None,
 ) -> Recipe:
-    """The recipe of a row with the user's folders, weights and changes in it; see :func:`reproduce`."""
+    """Returns the recipe of a row with the user's folders, weights and changes; see :func:`reproduce`."""
     recipe = Recipe.from_dict(row.recipe)
     folders = dict(data or {})
     options = recipe.data
@@ -126,7 +128,7 @@ def recipe_of(
 
 
 def _weights(table: Table, row: Row, recipe: Recipe, runs: Path, given: Mapping[str, str]) -> str:
-    """The user's weights of the base; else those that another row of the table left; else the recipe's."""
+    """Returns the user's weights of the base, else those that another row tuned, else the recipe's."""
     if recipe.base in given and row.facts.run != "base":
         return given[recipe.base]
     if not row.facts.weights_of:
@@ -134,7 +136,7 @@ def _weights(table: Table, row: Row, recipe: Recipe, runs: Path, given: Mapping[
     tuned = runs / table.name / row.facts.weights_of
     file = next(iter(sorted([*tuned.glob(BASE_FILE), *tuned.glob(f"*/{BASE_FILE}")])), None)
     if file is None:
-        raise LvtuneError(
+        raise UsageError(
             f"row '{row.name}' without {recipe.base} trained as row '{row.facts.weights_of}'",
             f"{tuned / BASE_FILE}, or weights of your own",
             f"run row {row.facts.weights_of} first, or give --weights {recipe.base}=FILE",
@@ -143,7 +145,7 @@ def _weights(table: Table, row: Row, recipe: Recipe, runs: Path, given: Mapping[
 
 
 def _folder(domain: str, folders: Mapping[str, str], given: str | None) -> str | None:
-    """The folder named for a domain; of a mixture each part's, as ``DataOptions.data`` takes them."""
+    """Returns the folder given for a domain; for a mixture ``a+b`` those of its parts as ``a=FOLDER,b=FOLDER``."""
     names = [part.strip().partition("/")[0] for part in domain.split("+")]
     if len(names) > 1 and set(names) <= set(folders):
         return ",".join(f"{name}={folders[name]}" for name in names)
@@ -157,10 +159,12 @@ def _nested(name: str, value: Any) -> dict[str, Any]:
 
 
 def _line(table: Table, row: Row, runs: Path, problem: LvtuneError | None) -> dict[str, Any]:
-    """A row as printed and as found here."""
+    """Returns a row of :func:`reproduce`."""
     runs_of_row = reports_of(runs, table.name, row.name)
     reports = list(runs_of_row.values())
-    found = {name: spread([table.ours(row, name, report) for report in reports]) for name in table.columns}
+    spreads = {
+        name: mean_and_deviation([table.ours(row, name, report) for report in reports]) for name in table.columns
+    }
     adapters = [(report.get("adapter") or {}) for report in reports if isinstance(report.get("adapter"), Mapping)]
     return {
         "name": row.name,
@@ -172,8 +176,8 @@ def _line(table: Table, row: Row, runs: Path, problem: LvtuneError | None) -> di
         "trainable": row.facts.trainable,
         "needs": table.needs(row),
         "reference": {name: table.reference(row, name) for name in table.columns},
-        "ours": {name: value and value[0] for name, value in found.items()},
-        "spread": {name: value and value[1] for name, value in found.items()},
+        "ours": {name: value and value[0] for name, value in spreads.items()},
+        "spread": {name: value and value[1] for name, value in spreads.items()},
         "runs": len(reports),
         "folders": [str(folder) for folder in runs_of_row],
         "differs": sorted({name for report in reports for name in differences(row, report)}),

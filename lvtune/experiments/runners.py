@@ -1,4 +1,4 @@
-"""How a row of a published table is run."""
+"""Runners: functions that run one row of a published table."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ BASE_FILE = "base.safetensors"
 Say = Callable[[str], None]
 Runner = Callable[[Recipe, Path, Say], None]
 RUNNERS: Registry[Runner] = Registry("runner", "see recipes/README.md")
-"""What ``row.run`` names: ``function(recipe, folder, say)`` that writes ``folder/report.json``."""
+"""Name in ``row.run`` to ``function(recipe, folder, say)``, which writes ``folder/report.json``."""
 
 
 def register_runner(name: str) -> Callable[[Runner], Runner]:
-    """Decorator that makes ``function(recipe, folder, say)`` known under ``name``."""
+    """Returns a decorator that registers ``function(recipe, folder, say)`` under a name."""
     return RUNNERS.register(name)
 
 
 @register_runner("adapt")
 def _adapt(recipe: Recipe, folder: Path, say: Say) -> None:
+    """Tunes an adapter and scores it."""
     from lvtune.api.adapting import adapt
 
     adapt(replace(recipe, out=str(folder)), say=say)
@@ -31,7 +32,7 @@ def _adapt(recipe: Recipe, folder: Path, say: Say) -> None:
 
 @register_runner("evaluate")
 def _evaluate(recipe: Recipe, folder: Path, say: Say) -> None:
-    """The base alone; its scores stand where those of a run before tuning would."""
+    """Scores the base alone; the report has its scores as those before tuning."""
     from lvtune.api.evaluating import evaluate
     from lvtune.api.report_data import environment
     from lvtune.core.files import write_text
@@ -50,7 +51,7 @@ def _evaluate(recipe: Recipe, folder: Path, say: Say) -> None:
 
 @register_runner("base")
 def _base(recipe: Recipe, folder: Path, say: Say) -> None:
-    """Tunes every weight (method full), and writes them as weights of a base that other rows start from."""
+    """Tunes every weight (method ``full``) and writes them as weights of a base, from which other rows start."""
     from safetensors.torch import load_file, save_file
 
     from lvtune.adapters.building import name_of

@@ -1,4 +1,4 @@
-"""Pictures by category: the base alone beside adapters (VLPose's figure 4), out of folders that runs left behind."""
+"""Draws pictures by category, the base alone beside adapters, as in figure 4 of VLPose (arXiv 2402.14456)."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ import json
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 
 if TYPE_CHECKING:
     from lvtune.domains import Split
 
-_MARGIN = 1.4  # of the crop, over the person's box
+_MARGIN = 1.4  # side of the crop, as a multiple of the person's box
 
 
 def category_sheet(
     runs: Sequence[str | Path], path: str | Path, *, data: Any = None, across: int = 3, most: int = 24
 ) -> Path:
-    """Draws one person of each category, seen by the base alone and with each run's adapter.
+    """Draws one person of each category, as predicted by the base alone and with each run's adapter.
 
-    Which person: the first of its category in the test split, so that nothing is picked to please.
+    The person is the first of its category in the test split, so that none is picked for a good result.
 
     Args:
-        runs: folders of ``lvtune adapt`` on one domain, each with its adapter and ``report.json``; the base alone is
-            the first one's.
-        path: PNG.
-        data: where the pictures lie (``lvtune.config.options.DataOptions``); None: where the first run found them.
-        across: categories in a row.
-        most: categories at most.
+        runs: folders of ``lvtune adapt`` on one domain, each with its adapter and ``report.json``. The first run's base
+            is the base alone.
+        path: of the PNG file.
+        data: where the pictures are (``lvtune.config.options.DataOptions``); None: where the first run found them.
+        across: number of categories in a row.
+        most: largest number of categories.
 
     Raises:
-        LvtuneError: a folder without a run; data, base or adapter that are not there.
+        LvtuneError: a folder has no run; data, base or adapter are missing; the file cannot be written.
     """
     import cv2
 
@@ -43,7 +43,7 @@ def category_sheet(
 
     recipes = [_recipe(Path(run)) for run in runs]
     if not recipes:
-        raise LvtuneError("no run to draw", "at least one folder that lvtune adapt left", "run a row first")
+        raise UsageError("no run to draw", "at least one folder that lvtune adapt left", "run a row first")
     options = data or recipes[0].data
     split = open_domain(recipes[0].domain, options).open("test", options)
     chosen = _one_of_each(split, most)
@@ -63,7 +63,7 @@ def category_sheet(
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(cv2.imencode(".png", sheet[:, :, ::-1])[1].tobytes())
     except OSError as error:
-        raise LvtuneError(f"figure {target} ({error.strerror})", "a file that can be written", "choose another path") \
+        raise UsageError(f"figure {target} ({error.strerror})", "a file that can be written", "choose another path") \
             from error  # fmt: skip
     return target
 
@@ -74,20 +74,21 @@ def _recipe(run: Path) -> Any:
 
     file = run / "report.json"
     if not file.is_file() or not (run / "adapter_model.safetensors").is_file():
-        raise LvtuneError(f"{run} without a report and an adapter", "a folder that lvtune adapt left", "check the path")
+        raise UsageError(f"{run} without a report and an adapter", "a folder that lvtune adapt left", "check the path")
     values = json.loads(file.read_text(encoding="utf-8"))["recipe"]
     return Recipe.from_dict(without_replaced(values, Recipe))
 
 
 def _one_of_each(split: Split, most: int) -> list[int]:
-    """The first person of each category, in the order of the domain's table."""
+    """Returns the row of the first person of each category, in the order of the domain's table."""
     names = split.table.column("category").tolist()
     first = {name: i for i, name in reversed(list(enumerate(names)))}
     return sorted(first.values())[:most]
 
 
 def _predict(recipe: Any, adapter: Path | None, part: Split) -> tuple[np.ndarray, np.ndarray, Any]:
-    """Key points (n, K, 2), scores (n, K) and skeleton of the few persons drawn."""
+    """Predicts key points (n, K, 2) with scores (n, K), and returns them with their skeleton."""
+    from lvtune.adapters.adapter import Adapter
     from lvtune.evaluation.choosing import choose
     from lvtune.evaluation.inference import predict_split
     from lvtune.hub.adapter_loading import load_adapter, load_base_for
@@ -97,20 +98,20 @@ def _predict(recipe: Any, adapter: Path | None, part: Split) -> tuple[np.ndarray
     options = recipe.evaluate
     if adapter is None:
         return (*predict_split(base, part, category=None, flip_test=options.flip_test), base.skeleton)
-    loaded = load_adapter(adapter, base)
-    asked = choose(options.category, loaded, ranker=options.ranker, seed=recipe.seed, device=base.device)
+    loaded = cast(Adapter, load_adapter(adapter, base))
+    category = choose(options.category, loaded, ranker=options.ranker, seed=recipe.seed, device=base.device)
     with attach(base, loaded):
-        found = predict_split(base, part, category=asked, flip_test=options.flip_test, skeleton=loaded.skeleton)
-    return (*found, loaded.skeleton)
+        points = predict_split(base, part, category=category, flip_test=options.flip_test, skeleton=loaded.skeleton)
+    return (*points, loaded.skeleton)
 
 
 def _draw(part: Split, i: int, keypoints: np.ndarray, scores: np.ndarray, skeleton: Any) -> np.ndarray:
-    """The person with the skeleton, cut out of the picture."""
+    """Draws a person's skeleton, and returns the part of the picture around the person."""
     from lvtune.evaluation.choosing import picture_of
     from lvtune.viz.overlay import draw_pose
 
     image, box = picture_of(part, i), part.table[i].bbox
-    drawn = draw_pose(image, keypoints[i], scores[i], skeleton, bbox=box)
+    drawn = draw_pose(image, keypoints[i], scores[i], skeleton, bbox=box.tolist())
     middle, half = box[:2] + box[2:] / 2, max(box[2:]) * _MARGIN / 2
     low = np.clip(np.floor(middle - half), 0, None).astype(int)
     high = np.ceil(middle + half).astype(int)
@@ -118,10 +119,17 @@ def _draw(part: Split, i: int, keypoints: np.ndarray, scores: np.ndarray, skelet
 
 
 def write_figures(values: dict[str, Any], folder: str | Path) -> list[Path]:
-    """All that can be drawn of a table that :func:`lvtune.experiments.reproducing.reproduce` gave.
+    """Draws the figures of a published table.
+
+    Args:
+        values: what :func:`lvtune.experiments.reproducing.reproduce` returns.
+        folder: folder of the figures.
 
     Returns:
-        The files: ``target-source.png``, and ``<row>.png`` for each row with an adapter that was run.
+        The files: ``target-source.png``, and ``<row>.png`` for each row with a finished run that left an adapter.
+
+    Raises:
+        LvtuneError: there is nothing to draw yet.
     """
     from lvtune.experiments.score_figures import points_of_table, target_against_source
 
@@ -136,6 +144,6 @@ def write_figures(values: dict[str, Any], folder: str | Path) -> list[Path]:
             if (Path(run) / "adapter_model.safetensors").is_file():
                 written.append(category_sheet([run], Path(folder) / f"{row['name']}.png"))
     if not written:
-        raise LvtuneError(f"table '{values['table']}', of which nothing can be drawn yet", "a finished run of a row",
-                          "add --run, with --data")  # fmt: skip
+        raise UsageError(f"table '{values['table']}', of which nothing can be drawn yet", "a finished run of a row",
+                         "add --run, with --data")  # fmt: skip
     return written

@@ -1,1 +1,1 @@
-"""Models that run without lvtune: ONNX files, and folders that transformers loads."""
+"""Export of models that run without lvtune: ONNX files, and folders that transformers loads."""

@@ -1,6 +1,6 @@
-"""What a user of an exported model has to know: how a picture goes in, and how key points come out.
+"""The facts of an exported model: how to prepare a picture for it, and how to read key points from its outputs.
 
-It is written into the ONNX file (metadata entries ``lvtune.*``, each a JSON value) and, as one JSON object, beside it.
+They are written into the ONNX file (metadata entries ``lvtune.*``, each a JSON value), and into a JSON file beside it.
 """
 
 from __future__ import annotations
@@ -13,29 +13,30 @@ from lvtune.data.codec import CEILING, FLOOR
 from lvtune.data.crop import PADDING
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
+    from lvtune.adapters.adapter import Adapter
     from lvtune.bases.base import Base
 
 FORMAT_VERSION = 1
 PREFIX = "lvtune."
-"""Of the names of metadata entries."""
+"""Beginning of the names of the metadata entries."""
 INPUT = "pixel_values"
 BATCH = "batch"
 """Name of the axis of samples."""
 
 
 def facts_of(
-    base: Base, adapter: nn.Module | None, category: str | None, outputs: Mapping[str, Tensor], fingerprint: str
+    base: Base, adapter: Adapter | None, category: str | None, outputs: Mapping[str, Tensor], fingerprint: str
 ) -> dict[str, Any]:
-    """All that JSON can hold of an exported model.
+    """Returns the facts of an exported model, as JSON can hold them.
 
     Args:
-        base: the estimator.
-        adapter: that it is exported under, or None.
-        category: category whose sentence is folded in; None: the mean of the adapter's sentences, if it reads any.
-        outputs: what it gives, by name, for any batch.
-        fingerprint: of the base.
+        base: the exported base.
+        adapter: exported with it, or None.
+        category: category whose sentence the model reads; None: the mean of the adapter's sentences, if it reads any.
+        outputs: outputs by name, for a batch of any size.
+        fingerprint: fingerprint of the base.
     """
     from lvtune.core.version import __version__
 
@@ -76,7 +77,7 @@ def facts_of(
     }
 
 
-def _adapter(adapter: nn.Module, category: str | None) -> dict[str, Any]:
+def _adapter(adapter: Adapter, category: str | None) -> dict[str, Any]:
     bank = adapter.bank
     sentence = None if bank is None or category is None else bank.sentences[bank.index(category)]
     return {
@@ -88,14 +89,14 @@ def _adapter(adapter: nn.Module, category: str | None) -> dict[str, Any]:
 
 
 def to_metadata(facts: Mapping[str, Any]) -> dict[str, str]:
-    """As an ONNX file holds them."""
+    """Returns the facts as entries of an ONNX file."""
     return {f"{PREFIX}{name}": json.dumps(value) for name, value in facts.items()}
 
 
 def from_metadata(entries: Mapping[str, str]) -> dict[str, Any]:
-    """Inverse of :func:`to_metadata`; other entries are passed over.
+    """Returns the facts from entries that :func:`to_metadata` made; other entries are ignored.
 
     Args:
-        entries: such as ``session.get_modelmeta().custom_metadata_map`` of onnxruntime.
+        entries: entries of a file, such as onnxruntime's ``session.get_modelmeta().custom_metadata_map``.
     """
     return {name[len(PREFIX) :]: json.loads(value) for name, value in entries.items() if name.startswith(PREFIX)}

@@ -1,4 +1,4 @@
-"""Foreign checkpoints: released VLPose and original ViTPose files in our form."""
+"""Converts foreign checkpoints, original ViTPose and released VLPose files, to bases and adapters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lvtune.bases.base import Base
 from lvtune.bases.foreign_checkpoint import read_checkpoint
 from lvtune.bases.vitpose import ARCH, VitPoseBase, build_model, known_spec, make_config, skeleton_of
 from lvtune.bases.weight_names import to_transformers
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import DataError, UsageError
 from lvtune.core.registry import suggest
 
 if TYPE_CHECKING:
@@ -26,11 +26,11 @@ _POSITIONS = "backbone.embeddings.position_embeddings"
 
 
 def convert_vitpose(state_dict: dict[str, Tensor], name: str | None = None) -> Base:
-    """A base from an original ViTPose state dict (classic or simple head); sizes are read off the shapes.
+    """Builds a base from an original ViTPose state dict (classic or simple head); the sizes follow from the shapes.
 
     Args:
-        state_dict: the original names (``backbone.*``, ``keypoint_head.*``; or mmpose 1.x's).
-        name: the base's name; None: by its size.
+        state_dict: tensors with the original names (``backbone.*``, ``keypoint_head.*``) or those of mmpose 1.x.
+        name: name of the base; None: a name that follows from its size.
 
     Raises:
         LvtuneError: tensors are missing or unknown.
@@ -52,23 +52,24 @@ def convert_vlpose(
     *,
     bank: SentenceBank | None = None,
 ) -> tuple[Base, nn.Module]:
-    """Base and adapter from one released VLPose state dict (VLPose, commit f312a9f; block
-    ``first_amiddle_last_add``, matcher ``concat_attn``).
+    """Builds a base and an adapter from one released VLPose state dict.
 
-    The released encoder adds ``pos_embed[:, 1:]`` alone to the patches, so the class position is set to zero.
+    VLPose, commit f312a9f, with block ``first_amiddle_last_add`` and matcher ``concat_attn``. The released encoder adds
+    only ``pos_embed[:, 1:]`` to the patches, so the class position is set to zero here.
 
     Args:
-        state_dict: names ``image_encoder.*`` (``backbone.*`` as the released training saves it), ``matcher.*``,
-            ``text_embed_proj.*``, ``head.*``; others (``io.*``, the text encoder) are passed over.
-        arch: keys of ``VLPOSE_ARCH`` (or their JSON); what is left out is read off the shapes.
-        text_embeds: (T, text_dim), the embedded sentence; None puts one zero token there, to be replaced.
+        state_dict: tensors ``image_encoder.*`` (``backbone.*`` in files that the released training saved),
+            ``matcher.*``, ``text_embed_proj.*`` and ``head.*``; others (``io.*``, the text encoder) are ignored.
+        arch: keys of ``VLPOSE_ARCH``, as a table or as JSON; missing ones follow from the shapes.
+        text_embeds: (T, text_dim), the embedded sentence; None: one token of zeros, to be replaced.
         bank: embedded sentences of several categories, in place of ``text_embeds``.
 
     Returns:
-        (base, adapter): the detached base gives the main branch's heatmaps, the attached one the released.
+        (base, adapter). The base alone computes the heatmaps of the main branch; with the adapter attached, it computes
+        those of the released model.
 
     Raises:
-        LvtuneError: tensors are missing, unknown or of another shape; ``arch`` or ``text_embeds`` does not fit them.
+        LvtuneError: tensors are missing, unknown or have another shape; ``arch`` or ``text_embeds`` does not fit them.
     """
     arch = _read_arch(arch)
     parts = ("image_encoder.", "matcher.", "text_embed_proj.", "head.")
@@ -93,7 +94,7 @@ VLPOSE_ARCH = (
     "embed_dims", "num_layers", "num_heads", "ffn", "prompt_tokens", "deep", "text_tokens", "text_dim", "img_size",
     "patch", "patch_padding", "matcher_heads", "deconv_channels", "keypoints", "ln_eps",
 )  # fmt: skip
-"""What may be told of a released model; ``num_heads``, ``matcher_heads`` and ``img_size`` are not in the shapes."""
+"""Keys of ``arch``. The shapes do not show ``num_heads``, ``matcher_heads`` and ``img_size``."""
 
 _VISUAL_PROMPTS = ("image_encoder.prompt_embed", "image_encoder.deep_prompt_embed")
 _NORM = ("weight", "bias", "running_mean", "running_var")
@@ -102,7 +103,7 @@ _MAIN = {
     **{f"head.batchnorm{i + 1}.{part}": f"head.deconv_layers.{i}.bn0.{part}" for i in range(2) for part in _NORM},
     **{f"head.conv.{part}": f"head.final_layer.{part}" for part in ("weight", "bias")},
 }
-"""Our names of the main branch's head to the released ones."""
+"""Our names to the released names, for the head of the main branch."""
 _ADDED = {
     **{f"decoder.auxiliary.{i}.0.weight": f"head.deconv_layers.{i}.deconv1.weight" for i in range(2)},
     **{
@@ -114,26 +115,26 @@ _ADDED = {
     **{f"matcher.{layer}.{part}": f"matcher.{layer}.{part}" for layer in ("q", "k", "v", "proj", "norm")
        for part in ("weight", "bias")},
 }  # fmt: skip
-"""The adapter's names to the released ones."""
+"""Our names to the released names, for the adapter."""
 
 
-def _read_arch(arch: dict[str, Any] | str | None) -> dict[str, Any]:
+def _read_arch(given: dict[str, Any] | str | None) -> dict[str, Any]:
     try:
-        arch = dict(json.loads(arch) if isinstance(arch, str) else arch or {})
+        arch = dict(json.loads(given) if isinstance(given, str) else given or {})
     except (ValueError, TypeError) as error:
-        raise LvtuneError(f"arch {arch!r}", "a table of names and values, or its JSON", "mend it") from error
+        raise UsageError(f"arch {given!r}", "a table of names and values, or its JSON", "correct it") from error
     unknown = [name for name in arch if name not in VLPOSE_ARCH]
     if unknown:
-        raise LvtuneError(
+        raise UsageError(
             f"unknown arch key '{unknown[0]}'", f"some of {', '.join(VLPOSE_ARCH)}",
             suggest(unknown[0], list(VLPOSE_ARCH), "leave it out"),
         )  # fmt: skip
     return arch
 
 
-def _check_arch(arch: dict[str, Any], base: Base, adapter: nn.Module, sizes: dict[str, int]) -> None:
-    """What the caller says of the model must be what its tensors say."""
-    found = {
+def _check_arch(arch: dict[str, Any], base: Base, adapter: Any, sizes: dict[str, int]) -> None:
+    """Raises an error unless ``arch`` agrees with the tensors."""
+    actual = {
         "embed_dims": base.width,
         "num_layers": sizes["num_hidden_layers"],
         "ffn": base.blocks[0].fc1.out_features,
@@ -146,18 +147,18 @@ def _check_arch(arch: dict[str, Any], base: Base, adapter: nn.Module, sizes: dic
         "keypoints": base.predictor.out_channels,
         "ln_eps": base.final_norm.eps,
     }
-    told = {name: list(value) if isinstance(value, tuple) else value for name, value in arch.items()}
-    wrong = [name for name in found if name in told and told[name] != found[name]]
+    given = {name: list(value) if isinstance(value, tuple) else value for name, value in arch.items()}
+    wrong = [name for name in actual if name in given and given[name] != actual[name]]
     if wrong:
         name = wrong[0]
-        raise LvtuneError(
-            f"arch with {name} {arch[name]} for a checkpoint whose {name} is {found[name]}",
-            "what the tensors say", f"leave {name} out of arch, or check the file",
+        raise UsageError(
+            f"arch with {name} {arch[name]} for a checkpoint whose {name} is {actual[name]}",
+            "the sizes of its tensors", f"leave {name} out of arch, or check the file",
         )  # fmt: skip
 
 
 def _as_released(name: str) -> str:
-    """mmpose calls the image encoder ``backbone`` in what it saves."""
+    """Returns the released name of a tensor; mmpose saves the image encoder as ``backbone``."""
     return name.replace("backbone.", "image_encoder.", 1) if name.startswith("backbone.") else name
 
 
@@ -171,11 +172,11 @@ def _vlpose_adapter(
     text_dim = released["text_embed_proj.weight"].shape[1] if projected else base.width
     bank = _one_sentence(text, text_dim) if text is None or isinstance(text, Tensor) else text
     if bank.dim != text_dim:
-        raise LvtuneError(
+        raise UsageError(
             f"sentences embedded by {bank.encoder}, {bank.dim} wide", f"token states {text_dim} wide",
             "embed them with the encoder that the model was trained with (released: blip)",
         )  # fmt: skip
-    adapter = create_adapter(
+    adapter: Any = create_adapter(
         "vlpose",
         base,
         bank=bank,
@@ -197,11 +198,11 @@ def _vlpose_adapter(
 
 
 def _visual_prompts(first: Tensor, deep: Tensor | None) -> Tensor:
-    """(1, P, D) and (L - 1, P, D) in one."""
+    """Returns the visual prompts (L, P, D) of all blocks, from those of the first (1, P, D) and of the others."""
     if deep is None:
         return first.float()
     if first.shape[1:] != deep.shape[1:]:
-        raise LvtuneError(
+        raise DataError(
             f"prompt_embed of shape {tuple(first.shape)} beside deep_prompt_embed of {tuple(deep.shape)}",
             "the same number of visual prompts in every block", "check the file",
         )  # fmt: skip
@@ -209,12 +210,12 @@ def _visual_prompts(first: Tensor, deep: Tensor | None) -> Tensor:
 
 
 def _check(wanted: dict[str, Tensor], state: dict[str, Tensor], unknown: Sequence[str] = ()) -> None:
-    """Raises a LvtuneError unless ``state`` has the names and shapes ``wanted``; BatchNorm's counters may lack."""
+    """Raises an error unless ``state`` has the names and shapes of ``wanted``; BatchNorm's counters may be missing."""
     missing = [k for k in wanted if k not in state and not k.endswith("num_batches_tracked")]
     unknown = [*(k for k in state if k not in wanted), *unknown]
     wrong = [k for k, v in wanted.items() if k in state and v.shape != state[k].shape]
     if missing or unknown or wrong:
-        raise LvtuneError(
+        raise DataError(
             f"a checkpoint with {len(missing)} tensors missing, {len(unknown)} unknown and {len(wrong)} of another "
             f"shape (first: {(missing + unknown + wrong)[0]})",
             "an original ViTPose or a released VLPose checkpoint (first_amiddle_last_add, concat_attn)",
@@ -223,11 +224,12 @@ def _check(wanted: dict[str, Tensor], state: dict[str, Tensor], unknown: Sequenc
 
 
 def _one_sentence(tokens: Tensor | None, dim: int) -> SentenceBank:
+    """Returns a bank of one category with the given tokens (T, dim), or with one token of zeros."""
     from lvtune.language.bank import SentenceBank
 
     tokens = torch.zeros(1, dim) if tokens is None else tokens.float()
     if tokens.dim() != 2 or tokens.shape[1] != dim:
-        raise LvtuneError(
+        raise UsageError(
             f"text_embeds of shape {tuple(tokens.shape)}", f"(T, {dim}), the token states of one sentence",
             "embed the sentence with the encoder that the model was trained with",
         )  # fmt: skip
@@ -236,9 +238,10 @@ def _one_sentence(tokens: Tensor | None, dim: int) -> SentenceBank:
 
 
 def _require(state: dict[str, Tensor], name: str) -> Tensor:
+    """Returns a tensor of a checkpoint; raises an error if it is missing."""
     if name not in state:
         known = ", ".join(sorted(state)[:3])
-        raise LvtuneError(
+        raise DataError(
             f"a checkpoint without {name} (it has {len(state)} tensors: {known} ...)",
             "an original ViTPose or a released VLPose checkpoint", "check the file, or the kind named on the command",
         )  # fmt: skip
@@ -246,11 +249,12 @@ def _require(state: dict[str, Tensor], name: str) -> Tensor:
 
 
 def _arch_of(state: dict[str, Tensor], width: int, heads: int | None = None) -> dict[str, int]:
+    """Returns the sizes of the encoder, as transformers names them."""
     blocks = [int(k.split(".")[3]) for k in state if k.startswith("backbone.encoder.layer.")]
     layers = 1 + max(blocks, default=-1)
     known = [a for a in ARCH.values() if (a["hidden_size"], a["num_hidden_layers"]) == (width, layers)]
     if heads is None and not known:
-        raise LvtuneError(
+        raise UsageError(
             f"an encoder of width {width} with {layers} layers", "ViTPose S, B, L or H", "pass arch with num_heads"
         )
     ratio = _require(state, "backbone.encoder.layer.0.mlp.fc1.weight").shape[0] // width
@@ -269,7 +273,7 @@ def _build(
     name: str | None = None,
 ) -> Base:
     if input_size is None:
-        # 4:3 pictures in patches of 16: h · w positions with h / w = 4 / 3
+        # pictures of 4:3 in patches of 16: h · w positions with h / w = 4 / 3
         count = _require(state, _POSITIONS).shape[1] - 1
         w = round((count * 3 / 4) ** 0.5)
         input_size = (count // w * 16, w * 16)

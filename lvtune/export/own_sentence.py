@@ -1,4 +1,4 @@
-"""A sentence of the user's own in place of those that an adapter knows, for models that read one and the same."""
+"""Chooses the one sentence that an exported model reads: that of a category, or the user's own."""
 
 from __future__ import annotations
 
@@ -6,56 +6,60 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from lvtune.adapters.factory import adopt
 from lvtune.bases.base import as_base
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 from lvtune.language.bank import RANDOM, REDRAWN, SentenceBank, embed_sentences
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from lvtune.adapters.adapter import Adapter
+
 OWN = "own-sentence"
-"""Category that the sentence goes by."""
-_MODES = ("auto", "own", "shuffled")
+"""Category of the user's own sentence."""
+_PER_PICTURE = ("auto", "own", "shuffled")
+"""Values of ``--category`` that choose a sentence for each picture, which an exported model cannot do."""
 
 
-def reading(
-    base: nn.Module, adapter: nn.Module | None, category: str | None, sentence: str | None
-) -> tuple[nn.Module | None, str | None]:
-    """The adapter, and the category that it reads for every picture; None for the mean.
+def resolve_sentence(
+    base: nn.Module, adapter: Adapter | None, category: str | None, sentence: str | None
+) -> tuple[Adapter | None, str | None]:
+    """Returns the adapter to export, and the category that it reads for every picture; None for the mean.
 
     Args:
-        base: that the adapter was made for.
-        adapter: or None for the bare base.
+        base: the base that the adapter was made for.
+        adapter: the adapter, or None for the bare base.
         category: category, ``mean``, or None for the mean.
-        sentence: of the user's own, in its place.
+        sentence: the user's own sentence, in place of a category's.
 
     Raises:
-        LvtuneError: both; see :func:`with_sentence` and :func:`one_category`.
+        LvtuneError: category and sentence are both given; or see :func:`with_sentence` and :func:`one_category`.
     """
     if sentence is None:
         return adapter, one_category(adapter, category)
     if category is not None:
-        raise LvtuneError(f"category '{category}' and a sentence of your own", "one of the two", "leave one out")
+        raise UsageError(f"category '{category}' and a sentence of your own", "one of the two", "leave one out")
     own = with_sentence(base, adapter, sentence)
     return own, one_category(own, OWN)
 
 
-def with_sentence(base: nn.Module, adapter: nn.Module | None, sentence: str) -> nn.Module:
-    """A copy of an adapter that reads one more sentence, under the category :data:`OWN`.
+def with_sentence(base: nn.Module, adapter: Adapter | None, sentence: str) -> Adapter:
+    """Returns a copy of an adapter that reads one more sentence, under the category :data:`OWN`.
 
     Args:
-        base: that it was made for.
-        adapter: one that reads sentences.
-        sentence: embedded by the text encoder that embedded the adapter's own.
+        base: the base that the adapter was made for.
+        adapter: an adapter that reads sentences.
+        sentence: the sentence; it is embedded by the adapter's text encoder.
 
     Raises:
-        LvtuneError: an adapter that reads no sentences, or fixed random ones; a text encoder that is not at hand.
+        LvtuneError: the adapter reads no sentences, or random tokens; the text encoder cannot be loaded.
     """
     bank = None if adapter is None else adapter.bank
-    if bank is None or bank.encoder in (RANDOM, REDRAWN):
-        raise LvtuneError(
+    if adapter is None or bank is None or bank.encoder in (RANDOM, REDRAWN):
+        raise UsageError(
             f"the sentence '{sentence}' for {'a bare base' if adapter is None else adapter.method}, which reads none",
             "an adapter that reads sentences, such as vlpose", "leave --sentence out",
         )  # fmt: skip
@@ -64,14 +68,18 @@ def with_sentence(base: nn.Module, adapter: nn.Module | None, sentence: str) -> 
     with torch.random.fork_rng(devices=[]):
         again = type(adapter)(adapter.config, view, bank=wider, skeleton=adapter.skeleton)
     again.load_tensors({name: value.cpu() for name, value in adapter.tensors().items()})
-    return adopt(again, view, adapter.domain, adapter.skeleton).eval()
+    adopt(again, view, adapter.domain, adapter.skeleton)
+    return again.eval()
 
 
 def _joined(bank: SentenceBank, more: SentenceBank) -> SentenceBank:
-    """The sentences of two banks in one; those of a category that both have are the second's."""
+    """Returns the sentences of two banks in one; for a category in both, the second bank's."""
     kept = [i for i, name in enumerate(bank.categories) if name not in more.categories]
     length = max(bank.tokens.shape[1], more.tokens.shape[1])
-    pad = lambda x: torch.nn.functional.pad(x, (0, 0) * (x.dim() - 2) + (0, length - x.shape[1]))  # noqa: E731
+
+    def pad(x: Tensor) -> Tensor:
+        return torch.nn.functional.pad(x, (0, 0) * (x.dim() - 2) + (0, length - x.shape[1]))
+
     return replace(
         bank,
         categories=(*(bank.categories[i] for i in kept), *more.categories),
@@ -81,30 +89,30 @@ def _joined(bank: SentenceBank, more: SentenceBank) -> SentenceBank:
     )
 
 
-def one_category(adapter: nn.Module | None, category: str | None) -> str | None:
-    """The category that a model reads for every picture, None for the mean.
+def one_category(adapter: Adapter | None, category: str | None) -> str | None:
+    """Returns the category that a model reads for every picture; None for the mean.
 
     Raises:
-        LvtuneError: a category that goes by the picture; tokens drawn anew at each call; an adapter that reads no
-            sentences, or none of that name.
+        LvtuneError: the category depends on the picture; the tokens are drawn anew at each call; the adapter reads no
+            sentences, or does not have the category.
     """
     bank = None if adapter is None else adapter.bank
-    if bank is not None and bank.is_redrawn:
-        raise LvtuneError(
+    if adapter is not None and bank is not None and bank.is_redrawn:
+        raise UsageError(
             f"{adapter.method} with tokens that are drawn anew at each call", "sentences, or fixed random tokens",
             "tune with --language.mode category or random",
         )  # fmt: skip
-    if category in (None, "mean"):
+    if category is None or category == "mean":
         return None
     if bank is None:
-        raise LvtuneError(
+        raise UsageError(
             f"category '{category}' for {'a bare base' if adapter is None else adapter.method}, "
             "which reads no sentences",
             "an adapter that reads sentences, such as vlpose", "leave --category out",
         )  # fmt: skip
-    if category in _MODES and category not in bank.categories:
-        raise LvtuneError(
-            f"category '{category}', which goes by the picture", "one sentence, which is written into the file",
+    if category in _PER_PICTURE and category not in bank.categories:
+        raise UsageError(
+            f"category '{category}', which depends on the picture", "one sentence, which is written into the file",
             f"name a category, such as --category {bank.categories[0]}, or leave it out for the mean",
         )  # fmt: skip
     bank.index(category)

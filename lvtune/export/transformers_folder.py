@@ -1,7 +1,8 @@
-"""A base, or a base with an adapter merged into it, as a folder that plain transformers loads.
+"""Writes a base, or a base with an adapter merged into it, as a folder that plain transformers loads.
 
-``transformers.VitPoseForPoseEstimation.from_pretrained(folder)`` needs nothing of lvtune. Its classic head is always
-256 wide: a narrower one (``vitpose-ti`` has 96) is widened with channels that are zero, which computes the same.
+``transformers.VitPoseForPoseEstimation.from_pretrained(folder)`` does not need lvtune. The classic head in transformers
+is always 256 channels wide. A narrower head (``vitpose-ti`` has 96) gets further channels of zeros, which do not change
+the result.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from lvtune.bases.base import Base, as_base
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 from lvtune.core.files import user_errors
 from lvtune.language.encoders import quiet
 from lvtune.patcher.merging import compare, merge, noise, outputs_of
@@ -25,45 +26,48 @@ from lvtune.storage.adapter_file import CONFIG_FILE, PEFT_FILE, TENSORS_FILE
 if TYPE_CHECKING:
     from transformers import VitPoseForPoseEstimation
 
+    from lvtune.adapters.adapter import Adapter
+
 WIDTH = 256
 """Channels of the classic head in transformers' VitPose."""
 
 
 @dataclass(frozen=True)
 class TransformersFolder:
-    """What :func:`save_transformers` wrote."""
+    """The result of :func:`save_transformers`."""
 
     folder: Path
     files: tuple[str, ...]
     """Names of the files."""
     deviation: float
-    """Largest difference between heatmaps of the folder, loaded by transformers, and those of base and adapter."""
+    """Largest difference between the heatmaps of the loaded folder and those of base and adapter."""
     largest: float
-    """Largest value in the heatmaps compared."""
+    """Largest value in the compared heatmaps."""
 
 
 def save_transformers(
     base: nn.Module, adapter: nn.Module | None, folder: str | Path, *, category: str | None = None
 ) -> TransformersFolder:
-    """Writes ``config.json``, ``model.safetensors`` and ``preprocessor_config.json``; the base is not written.
+    """Writes ``config.json``, ``model.safetensors`` and ``preprocessor_config.json``; the base is not changed.
 
-    The folder is loaded again by transformers and compared with base and adapter on pictures of noise.
+    The folder is loaded by transformers and compared with base and adapter on pictures of noise before it is put in
+    place.
 
     Args:
         base: a base of the ViTPose family, or a plain ``transformers.VitPoseForPoseEstimation``.
-        adapter: merged into a copy first, see :func:`lvtune.merge`; None: the bare base.
-        folder: made where it is not there; other files in it stay.
-        category: category whose sentence is folded in; None: the mean of the adapter's sentences.
+        adapter: merged into a copy of the base first, see :func:`lvtune.merge`; None: the bare base.
+        folder: created if it does not exist; other files in it stay.
+        category: category whose sentence is merged in; None: the mean of the adapter's sentences.
 
     Raises:
-        LvtuneError: a base that is no VitPose, or whose head is wider than transformers' own; a method that cannot be
-            merged; a folder that holds an adapter, or that cannot be written.
+        LvtuneError: the base is not a VitPose, or its head is wider than in transformers; the method cannot be merged;
+            the folder holds an adapter, or cannot be written.
     """
     from transformers import VitPoseForPoseEstimation
 
     view, folder = as_base(base), Path(folder)
     if not isinstance(view.model, VitPoseForPoseEstimation):
-        raise LvtuneError(
+        raise UsageError(
             f"{view.name} as a folder for transformers, which has no such model", "a base of the ViTPose family",
             "export it as ONNX: lvtune export --format onnx",
         )  # fmt: skip
@@ -72,59 +76,61 @@ def save_transformers(
         # a copy, since adapters may be attached to the base
         merged, deviation = type(view)(view.copy_model(), view.spec).freeze(), 0.0
     else:
-        found = merge(view, adapter, category=category)
-        merged, deviation = found.base, found.deviation
+        result = merge(view, cast("Adapter", adapter), category=category)
+        merged, deviation = result.base, result.deviation
     model = widened(merged)
     with (
         user_errors(folder),
         quiet(),
-        tempfile.TemporaryDirectory(dir=_made(folder.parent), prefix=f".{folder.name}.") as room,
+        tempfile.TemporaryDirectory(dir=_created(folder.parent), prefix=f".{folder.name}.") as temporary,
     ):
-        model.save_pretrained(room)
-        _processor(merged).save_pretrained(room)
-        written, largest = _reloaded(Path(room), merged)
-        names = sorted(path.name for path in Path(room).iterdir())
-        _made(folder)
+        model.save_pretrained(temporary)
+        _processor(merged).save_pretrained(temporary)
+        written, largest = _reloaded(Path(temporary), merged)
+        names = sorted(path.name for path in Path(temporary).iterdir())
+        _created(folder)
         for name in names:
-            os.replace(Path(room) / name, folder / name)
+            os.replace(Path(temporary) / name, folder / name)
     return TransformersFolder(folder, tuple(names), deviation + written, largest)
 
 
-def _made(folder: Path) -> Path:
+def _created(folder: Path) -> Path:
+    """Creates a folder if it does not exist, and returns it."""
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def _check_folder(folder: Path) -> None:
-    """transformers would put an adapter that lies beside the weights on top of them."""
+    """Raises an error for a folder with an adapter, which transformers would load together with the weights."""
     there = [name for name in (TENSORS_FILE, CONFIG_FILE, PEFT_FILE) if (folder / name).exists()]
     if there:
-        raise LvtuneError(
+        raise UsageError(
             f"folder '{folder}', which holds an adapter ({there[0]})", "a folder of its own for the merged model",
             f"choose another, such as {folder}-merged",
         )  # fmt: skip
 
 
 def widened(base: Base) -> VitPoseForPoseEstimation:
-    """A copy of the model whose classic head has transformers' own width; what is added is zero.
+    """Returns a copy of the model with a classic head of transformers' width; the added channels are zero.
 
     Raises:
-        LvtuneError: the head is wider than that.
+        LvtuneError: the head is wider.
     """
     from lvtune.bases.vit_positions import bake_positions
     from lvtune.bases.vitpose import build_model
 
-    model = base.copy_model().eval()
+    model = cast("VitPoseForPoseEstimation", base.copy_model().eval())
     bake_positions(model)
     if model.config.use_simple_decoder:
         return model
     channels = base.stages[0].channels, base.stages[1].channels
     if max(channels) > WIDTH:
-        raise LvtuneError(
+        raise UsageError(
             f"{base.name} with a head of {max(channels)} channels", f"at most {WIDTH}, as transformers' VitPose has",
             "export it as ONNX: lvtune export --format onnx",
         )  # fmt: skip
-    wide = build_model(model.config, None, base.predictor.out_channels).to(base.device, base.dtype).eval()
+    built: nn.Module = build_model(model.config, None, base.predictor.out_channels)
+    wide = cast("VitPoseForPoseEstimation", built.to(base.device, base.dtype).eval())
     own = model.state_dict()
     with torch.no_grad():
         for name, value in wide.state_dict().items():
@@ -133,14 +139,15 @@ def widened(base: Base) -> VitPoseForPoseEstimation:
 
 
 def _embed(value: Tensor, own: Tensor, fill: float) -> None:
+    """Writes ``own`` into the first entries of ``value``, and ``fill`` into the others."""
     if value.shape != own.shape:
         value.fill_(fill)
         value = value[tuple(slice(size) for size in own.shape)]
     value.copy_(own)
 
 
-def _processor(base: Base) -> object:
-    """transformers' own preprocessing with the base's size, mean and std."""
+def _processor(base: Base) -> Any:
+    """Returns the image processor of transformers with the base's size, mean and std."""
     from transformers import VitPoseImageProcessor
 
     height, width = base.input_size
@@ -150,15 +157,16 @@ def _processor(base: Base) -> object:
 
 
 def _reloaded(folder: Path, merged: Base) -> tuple[float, float]:
-    """(largest difference, largest value) of what transformers loads and of the merged model, on noise."""
+    """Loads the folder with transformers; returns the largest difference to the merged model, and the largest value."""
     from transformers import VitPoseForPoseEstimation
 
-    model, told = VitPoseForPoseEstimation.from_pretrained(
+    loaded: Any = VitPoseForPoseEstimation.from_pretrained(
         folder, dtype=merged.dtype, output_loading_info=True, local_files_only=True
     )
-    wrong = [str(name) for kind in ("missing_keys", "mismatched_keys", "unexpected_keys") for name in told[kind]]
+    model, loading = loaded
+    wrong = [str(name) for kind in ("missing_keys", "mismatched_keys", "unexpected_keys") for name in loading[kind]]
     if wrong:
-        raise LvtuneError(
+        raise UsageError(
             f"{merged.name} with {wrong[0]}, for which transformers' VitPose has no place", "weights of a VitPose",
             "export it as ONNX: lvtune export --format onnx",
         )  # fmt: skip

@@ -26,7 +26,9 @@ from lvtune.core.text import short
 if TYPE_CHECKING:
     from lvtune.hub.address import Address
 
-CLIENT_ERRORS = (HTTPError, OSError, ValueError, RuntimeError)
+ODD_ANSWERS = (KeyError, TypeError, AttributeError, IndexError)
+"""What the Hub client raises for JSON of another shape than the Hub's."""
+CLIENT_ERRORS = (HTTPError, OSError, ValueError, RuntimeError, *ODD_ANSWERS)
 """What the Hub client raises; ``HTTPError`` is that of the HTTP library it was built on, httpx or its successor."""
 _WRAPPERS = (LocalEntryNotFoundError, RuntimeError)
 """What the client wraps the error in that tells more."""
@@ -70,6 +72,8 @@ def explain(
     for kind, tell in _CAUSES.items():
         if isinstance(error, kind):
             return tell(address, writing)
+    if isinstance(error, ODD_ANSWERS):
+        return _no_hub(address, writing)
     status = status_of(error)
     if status is not None:
         return _refused(status, address, writing)

@@ -1,4 +1,4 @@
-"""Where the tuning of an adapter begins: at the base's own answer, or at an adapter that was tuned before.
+"""Chooses where the tuning of an adapter begins: at the base's own answer, or at an adapter that was tuned before.
 
 A base may ship with *starts*: adapters tuned on the photographs that the base itself was trained on, under looks drawn
 at random (:mod:`lvtune.training.random_styles`). Nothing of any target is in them; a domain of which there are few
@@ -10,12 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from lvtune import bases
+from lvtune.adapters.adapter import Adapter
 from lvtune.bases.base import Base
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import LvtuneError, UsageError
+from lvtune.core.snapshot import snapshot
 from lvtune.hub.adapter_loading import load_adapter
+from lvtune.hub.remote import locate
+from lvtune.storage.adapter_config import base_misfit
+from lvtune.storage.adapter_file import read_config
 
 FOLDER = Path(bases.__file__).parent / "weights" / "starts"
 """Starts that ship, each an adapter's folder ``<base>-<method>``."""
@@ -31,18 +36,18 @@ class WarmStart:
     fresh: dict[str, Tensor]
     """The adapter's state before: as created."""
     is_chosen: bool
-    """Whether somebody asked for this start, rather than that it came by default."""
+    """True if the user asked for this start; False if it is the default."""
     misfit: str = ""
     """Why the start was not taken after all; the adapter is then as created."""
 
 
 def shipped_start(base: str, method: str) -> Path | None:
-    """Folder of the start that ships for a method on a base; None: there is none."""
+    """Returns the folder of the start that ships for a method on a base; None: there is none."""
     folder = FOLDER / f"{base}-{method}"
     return folder if folder.is_dir() else None
 
 
-def warm_start(adapter: nn.Module, base: Base, wanted: str = AUTO) -> WarmStart | None:
+def warm_start(adapter: Adapter, base: Base, wanted: str = AUTO) -> WarmStart | None:
     """Puts a fresh adapter where its tuning is to begin.
 
     Args:
@@ -56,36 +61,48 @@ def warm_start(adapter: nn.Module, base: Base, wanted: str = AUTO) -> WarmStart 
         What was done; None: no start was asked for, or there is none.
 
     Raises:
+        AdapterFileError: the file of the start is damaged, under ``auto`` too.
         LvtuneError: a start was asked for that is not there or does not fit.
     """
     shipped = shipped_start(base.name, adapter.method)
     if wanted == NONE or (wanted == AUTO and shipped is None):
         return None
     if wanted == SHIPPED and shipped is None:
-        raise LvtuneError(
+        raise UsageError(
             f"the shipped start of {adapter.method} for {base.name}, which is not there",
             f"one of {', '.join(list_starts()) or 'none here'}, or an adapter that you tuned",
             "leave --start out, or give --start FOLDER (recipes/start-vitpose-ti.yaml shows how one is made)",
         )  # fmt: skip
     known = FOLDER / wanted if wanted in list_starts() else wanted
-    source = str(shipped if wanted in (AUTO, SHIPPED) else known)
+    place = locate(shipped if shipped is not None and wanted in (AUTO, SHIPPED) else known)
     name = f"the start that ships with {base.name}" if wanted in (AUTO, SHIPPED) else wanted
-    fresh = {key: value.detach().clone() for key, value in adapter.state_dict().items()}
-    try:
-        _take_over(adapter, base, source)
-    except LvtuneError as error:
-        if wanted == AUTO:  # other weights, or other options than it was made with
-            return WarmStart(name, fresh, False, error.given)
-        raise
-    return WarmStart(name, fresh, wanted != AUTO)
+    fresh = snapshot(adapter)
+    misfit = _take_over(adapter, base, place)
+    if misfit is None:
+        return WarmStart(name, fresh, wanted != AUTO)
+    if wanted != AUTO:
+        raise misfit
+    return WarmStart(name, fresh, False, misfit.given)
 
 
 def list_starts() -> list[str]:
-    """``<base>-<method>`` of the starts that ship."""
+    """Returns ``<base>-<method>`` of the starts that ship."""
     return sorted(folder.name for folder in FOLDER.glob("*/"))
 
 
-def _take_over(adapter: nn.Module, base: Base, source: str) -> None:
+def _take_over(adapter: Adapter, base: Base, place: Path) -> LvtuneError | None:
+    """Puts an adapter where the one in a file ended; returns why not where it was made for other weights or options.
+
+    Raises:
+        AdapterFileError: the file is not there or damaged.
+    """
+    prints: dict[str, str] = {}
+    config = read_config(place)
     # an adapter of a ViT suits every input size, if not equally well; whether it helps is measured
-    start = load_adapter(source, base, any_input_size=True)
-    adapter.take_over(start.to(base.device), base)
+    misfit = None if config is None else base_misfit(config, base, prints, any_input_size=True)
+    if misfit is None:
+        start = load_adapter(place, base, prints=prints, any_input_size=True).to(base.device)
+        misfit = adapter.start_misfit(start)
+        if misfit is None:
+            adapter.take_over(start, base)
+    return misfit

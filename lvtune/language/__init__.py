@@ -1,6 +1,6 @@
 """Sentences about domains, text encoders, and the bank of embedded sentences.
 
-The bank's names are loaded when first used: listing encoders or sentences brings in no torch.
+The names of the bank are imported when they are first used, so that listing encoders or sentences imports no torch.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""The species of AP-10K by family, and a sentence for each.
+"""The species of AP-10K by family, and one sentence for each.
 
-Names as in the data set's own categories: Yu et al., AP-10K, NeurIPS 2021 Datasets and Benchmarks, arXiv 2108.12617.
+The names are those of the data set's categories: Yu et al., AP-10K, NeurIPS 2021 Datasets and Benchmarks, arXiv
+2108.12617.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The bank: sentences embedded once, as token states, so that nothing later needs the text encoder."""
+"""The sentence bank: sentences embedded once as token states, so that the text encoder is not needed afterwards."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import AdapterFileError, DataError, UsageError
 from lvtune.core.registry import suggest
 from lvtune.language.captions import CAPTION, is_key, key_of
 from lvtune.language.encoders import TextEncoder, label, load_text_encoder
@@ -24,28 +24,28 @@ from lvtune.language.sentences import MODES, apply_mode, own_sentences, sentence
 SHIPPED = Path(__file__).parent / "bank.safetensors"
 SHIPPED_ENCODER = "minilm"
 RANDOM, REDRAWN = "random", "random-each-call"
-"""Modes, and in place of a text encoder's name, of banks that say nothing."""
+"""Modes with random tokens in place of sentences; such a bank has the mode as the name of its encoder."""
 _LISTED = 30
 
 
 @dataclass(frozen=True, eq=False)
 class SentenceBank:
-    """C categories, each with the T token states of its sentence."""
+    """The embedded sentences of C categories, at most T token states each."""
 
     categories: tuple[str, ...]
     sentences: tuple[str, ...]
     tokens: Tensor
-    """(C, T, dim) float32, zero where masked."""
+    """(C, T, dim) float32, zero on padding."""
     mask: Tensor
     """(C, T) bool, False on padding."""
     encoder: str
-    """Text encoder that made it."""
+    """Name of the text encoder that computed the tokens."""
 
     def __post_init__(self) -> None:
         count = len(self.categories)
         fits = self.tokens.ndim == 3 and self.tokens.shape[:2] == self.mask.shape
         if not count or not fits or not len(self.tokens) == count == len(self.sentences):
-            raise LvtuneError(
+            raise DataError(
                 f"embedded sentences of shape {tuple(self.tokens.shape)} with a mask of "
                 f"{tuple(self.mask.shape)} for {count} categories and {len(self.sentences)} sentences",
                 "tokens (C, T, dim), mask (C, T), and C categories and sentences, C at least 1",
@@ -59,55 +59,62 @@ class SentenceBank:
 
     @property
     def is_redrawn(self) -> bool:
-        """Whether its tokens are drawn afresh at each call (keyword mode −4 of the released loader)."""
+        """True if the tokens are drawn anew at each call (keyword mode −4 of VLPose's released loader)."""
         return self.encoder == REDRAWN
 
     def drawn(self, tokens: Tensor) -> Tensor:
-        """``tokens`` (C, T, dim), its own on some device; fresh random ones, alike for all, where it is redrawn."""
+        """Returns the tokens to use at one call.
+
+        Args:
+            tokens: (C, T, dim), the bank's own, on any device.
+
+        Returns:
+            ``tokens``; if the bank is redrawn, new random tokens of the same shape, equal for all categories.
+        """
         return torch.rand_like(tokens[:1]).expand_as(tokens) if self.is_redrawn else tokens
 
     def index(self, category: str) -> int:
-        """Place of a category; spaces and underscores are the same.
+        """Returns the row of a category; spaces and underscores are the same.
 
         Raises:
-            LvtuneError: no such category.
+            LvtuneError: there is no such category.
         """
         name = category.strip().replace(" ", "_")
-        if name not in self._places:
+        if name not in self._rows:
             known = [c for c in self.categories if not is_key(c)] or list(self.categories)
-            raise LvtuneError(
+            raise UsageError(
                 f"no sentence for '{category}' among the embedded sentences",
                 f"one of {', '.join(known[:_LISTED])}{' …' if len(known) > _LISTED else ''}",
                 suggest(name, known, "leave the sentence out to read the mean of all"),
             )
-        return self._places[name]
+        return self._rows[name]
 
     @functools.cached_property
-    def _places(self) -> dict[str, int]:
-        return {name: place for place, name in enumerate(self.categories)}
+    def _rows(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.categories)}
 
     def mean(self) -> tuple[Tensor, Tensor]:
-        """The mean sentence: tokens (T, dim) over the categories that have a token there, and mask (T,)."""
+        """Returns the mean sentence: tokens (T, dim), each the mean over the categories that have it, and mask (T,)."""
         weight = self.mask[..., None].to(self.tokens.dtype)
         return (self.tokens * weight).sum(0) / weight.sum(0).clamp(min=1), self.mask.any(0)
 
     def to_tensors(self) -> dict[str, Tensor]:
-        """``tokens`` and ``mask``, for a file; categories, sentences and encoder go into its config."""
+        """Returns ``tokens`` and ``mask`` for a file; its config holds categories, sentences and encoder."""
         return {"tokens": self.tokens.clone(), "mask": self.mask.clone()}
 
     @classmethod
     def from_tensors(
         cls, tensors: Mapping[str, Tensor], categories: Sequence[str], sentences: Sequence[str], encoder: str
     ) -> SentenceBank:
-        """Inverse of :meth:`to_tensors`.
+        """Builds a bank from what :meth:`to_tensors` returned.
 
         Raises:
-            LvtuneError: a tensor is missing or the shapes do not go together.
+            LvtuneError: a tensor is missing, or the shapes do not fit together.
         """
         lacking = [name for name in ("tokens", "mask") if name not in tensors]
         if lacking:
-            raise LvtuneError(f"embedded sentences without {', '.join(lacking)}", "tokens and mask",
-                              "get the adapter file again")  # fmt: skip
+            raise AdapterFileError(f"embedded sentences without {', '.join(lacking)}", "tokens and mask",
+                                   "get the adapter file again")  # fmt: skip
         return cls(tuple(categories), tuple(sentences), tensors["tokens"].float(), tensors["mask"].bool(), encoder)
 
 
@@ -122,27 +129,28 @@ def get_bank(
     width: int = 384,
     seed: int = 0,
 ) -> SentenceBank:
-    """The embedded sentences of a domain. Sentences that ship embedded need no text encoder.
+    """Embeds the sentences of a domain. Sentences that ship embedded need no text encoder.
 
     Args:
-        domain: its name (``humanart``, ``humanart/sketch``), anything with ``sentences``, or a dict from
-            category to sentence.
+        domain: its name (``humanart``, ``humanart/sketch``), an object with ``sentences``, or a dict from category to
+            sentence.
         encoder: name of a text encoder, see :func:`lvtune.language.load_text_encoder`, or the encoder itself.
-        sentences: in place of the domain's own, see :func:`lvtune.language.sentences.own_sentences`.
-        mode: keyword mode of the released loader: ``category`` (1), ``human`` (−1), ``none`` (−2), ``keypoints`` (2)
-            (see :func:`lvtune.language.sentences.apply_mode`); ``caption`` (0), each picture's own, beside the
-            categories' sentences; ``random`` (−3) and ``random-each-call`` (−4), tokens that say nothing.
-        keypoints: names, for mode ``keypoints``.
-        captions: of the pictures, for mode ``caption``.
-        width: of the tokens of modes ``random`` and ``random-each-call``; as released that of the encoder's features.
-        seed: of mode ``random``.
+        sentences: replace the domain's own, see :func:`lvtune.language.sentences.own_sentences`.
+        mode: keyword mode of the released loader: ``category`` (1), ``human`` (−1), ``none`` (−2) and ``keypoints`` (2)
+            change the sentences, see :func:`lvtune.language.sentences.apply_mode`; ``caption`` (0) adds each picture's
+            own caption to the categories' sentences; ``random`` (−3) and ``random-each-call`` (−4) take random tokens.
+        keypoints: names of the key points, for mode ``keypoints``.
+        captions: captions of the pictures, for mode ``caption``.
+        width: width of the tokens of modes ``random`` and ``random-each-call``; in the released code it is the width
+            of the encoder's features.
+        seed: seed of mode ``random``.
 
     Raises:
-        LvtuneError: no such domain, mode or encoder; the encoder's weights are not at hand.
+        LvtuneError: there is no such domain, mode or encoder, or the encoder's weights cannot be loaded.
     """
     if mode not in MODES:
-        known = list(MODES)
-        raise LvtuneError(f"sentence mode '{mode}'", f"one of {', '.join(known)}", suggest(mode, known, "choose one"))
+        known: list[str] = list(MODES)
+        raise UsageError(f"sentence mode '{mode}'", f"one of {', '.join(known)}", suggest(mode, known, "choose one"))
     own = sentences_of(domain) if isinstance(domain, str) else getattr(domain, "sentences", domain)
     sentences = own_sentences(own, sentences)
     if mode in (RANDOM, REDRAWN):
@@ -153,36 +161,36 @@ def get_bank(
 
 
 def built_in_bank(domain: str) -> SentenceBank:
-    """What ships with the package for a domain.
+    """Returns the bank that ships with the package for a domain.
 
     Raises:
-        LvtuneError: the domain has sentences that do not ship embedded.
+        LvtuneError: one of the domain's sentences does not ship embedded.
     """
     sentences = sentences_of(domain)
     lacking = [sentence for sentence in sentences.values() if sentence not in _shipped()]
     if lacking:
-        raise LvtuneError(f"sentence '{lacking[0]}', which does not ship embedded", "a built-in domain",
-                          "use get_bank, which embeds it")  # fmt: skip
+        raise UsageError(f"sentence '{lacking[0]}', which does not ship embedded", "a built-in domain",
+                         "use get_bank, which embeds it")  # fmt: skip
     return embed_sentences(sentences, SHIPPED_ENCODER)
 
 
 def embed_sentences(
     sentences: Mapping[str, str | Sequence[str]], encoder: str | TextEncoder = SHIPPED_ENCODER
 ) -> SentenceBank:
-    """Embeds sentences; several of one category stand one after the other along the tokens.
+    """Embeds sentences; several sentences of one category are concatenated along the tokens.
 
     Args:
-        sentences: category -> sentence or sentences.
-        encoder: name of a text encoder, or the encoder itself. Given by name, the encoder that the shipped
-            sentences were embedded with is loaded only for others.
+        sentences: category to one or several sentences.
+        encoder: name of a text encoder, or the encoder itself. The encoder of the shipped sentences, given by its name,
+            is loaded only if a sentence does not ship embedded.
 
     Raises:
-        LvtuneError: no sentence; no such encoder, or its weights are not at hand.
+        LvtuneError: a category has no sentence; there is no such encoder, or its weights cannot be loaded.
     """
     texts = {name: (one,) if isinstance(one, str) else tuple(one) for name, one in sentences.items()}
     if not texts or not all(all(t.strip() for t in several) and several for several in texts.values()):
-        raise LvtuneError("a category without a sentence", "at least one category, each with a sentence",
-                          'give {"sketch": "a sketch of a human"}')  # fmt: skip
+        raise UsageError("a category without a sentence", "at least one category, each with a sentence",
+                         'give {"sketch": "a sketch of a human"}')  # fmt: skip
     name = label(encoder) if isinstance(encoder, str) else encoder.name
     states: dict[str, np.ndarray] = dict(_shipped()) if encoder == SHIPPED_ENCODER else {}
     new = list(dict.fromkeys(t for several in texts.values() for t in several if t not in states))
@@ -199,44 +207,45 @@ def embed_sentences(
 
 
 def _encoded(encoder: str | TextEncoder, sentences: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """What the encoder gives; one that was loaded for this is gone before anything else takes memory."""
+    """Returns tokens and mask of sentences; an encoder loaded for this leaves the memory at once."""
     if not isinstance(encoder, str):
         return encoder.encode(sentences)
     loaded = load_text_encoder(encoder)
-    found = loaded.encode(sentences)
+    tokens, mask = loaded.encode(sentences)
     del loaded
-    gc.collect()  # models refer to themselves in circles
-    return found
+    gc.collect()  # models hold references to themselves
+    return tokens, mask
 
 
 def random_bank(
     categories: Sequence[str], *, dim: int = 384, length: int = 10, seed: int = 0, per_category: bool = False
 ) -> SentenceBank:
-    """Fixed random token states, uniform in [0, 1), a control that says nothing (keyword mode −3 of the released
-    loader, which draws 10 tokens as wide as the encoder's features).
+    """Builds a bank of fixed random tokens, uniform in [0, 1): a control experiment without any meaning.
+
+    It is keyword mode −3 of VLPose's released loader, which draws 10 tokens as wide as the encoder's features.
 
     Args:
         categories: C names.
-        dim: width.
-        length: tokens of each.
-        seed: of the numbers.
-        per_category: other numbers for each category; False, as released, the same for all.
+        dim: width of the tokens.
+        length: number of tokens of each category.
+        seed: seed of the random numbers.
+        per_category: draw different tokens for each category; False, as released: the same for all.
     """
     rng = np.random.default_rng(seed)
-    tokens = rng.random((len(categories) if per_category else 1, length, dim), dtype=np.float32)
-    tokens = torch.from_numpy(tokens).expand(len(categories), -1, -1).clone()
+    numbers = rng.random((len(categories) if per_category else 1, length, dim), dtype=np.float32)
+    tokens = torch.from_numpy(numbers).expand(len(categories), -1, -1).clone()
     mask = torch.ones(tokens.shape[:2], dtype=torch.bool)
     return SentenceBank(tuple(categories), ("",) * len(categories), tokens, mask, RANDOM)
 
 
 @functools.cache
 def _shipped() -> dict[str, np.ndarray]:
-    """Sentence -> token states (T, dim) float16, as shipped."""
+    """Returns sentence to token states (T, dim) float16, as shipped."""
     return read_shipped(SHIPPED)
 
 
 def read_shipped(path: Path) -> dict[str, np.ndarray]:
-    """Sentence -> token states (T, dim) float16 of a file that `tools/make_bank.py` wrote."""
+    """Reads sentence to token states (T, dim) float16 from a file that ``tools/make_bank.py`` wrote."""
     with safe_open(str(path), framework="np") as file:
         sentences = json.loads(file.metadata()["sentences"])
         tokens, lengths = file.get_tensor("tokens"), file.get_tensor("lengths")

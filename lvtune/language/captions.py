@@ -1,6 +1,7 @@
 """Each picture's own caption in place of its category's sentence (keyword mode 0 of VLPose's released loader).
 
-A caption is embedded under a key of its own, beside the sentences of the categories, which pictures without one read.
+A caption is embedded under a key of its own. The bank holds the sentences of the categories too, for pictures without a
+caption.
 """
 
 from __future__ import annotations
@@ -8,47 +9,47 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import Any
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import DataError
 
 CAPTION = "caption"
-"""The mode's name."""
+"""Name of the mode."""
 _PREFIX = f"{CAPTION}:"
 
 
 def key_of(caption: str) -> str:
-    """What stands in place of a category for a caption."""
+    """Returns the key of a caption, which takes the place of a category."""
     return _PREFIX + "_".join(caption.split())
 
 
 def is_key(category: str) -> bool:
-    """Whether a category is a caption's key."""
+    """Returns True if a category is the key of a caption."""
     return category.startswith(_PREFIX)
 
 
 def captions_of(*splits: Any) -> list[str]:
-    """The captions (``description`` of the image) of each :class:`lvtune.domains.Split`, each once.
+    """Returns the distinct captions (``description`` of the image) of :class:`lvtune.domains.Split` objects.
 
     Raises:
-        LvtuneError: no picture has one.
+        LvtuneError: no picture has a caption.
     """
     described = [split for split in splits if split.task == "pose2d" and not split.views]
     texts = [text.strip() for split in described for text in split.table.column("description")]
-    found = list(dict.fromkeys(filter(None, texts)))
-    if not found:
-        raise LvtuneError(
-            f"captions of {splits[0].name}, whose pictures have none", "a `description` of the images annotated",
+    captions = list(dict.fromkeys(filter(None, texts)))
+    if not captions:
+        raise DataError(
+            f"captions of {splits[0].name}, whose pictures have none", "a `description` of the annotated images",
             "choose another --language.mode, such as category",
         )  # fmt: skip
-    return found
+    return captions
 
 
 def read_captions(split: Any) -> Any:
-    """The split with a caption's key for the category of each person whose picture has one."""
+    """Returns a split in which each person whose picture has a caption has the caption's key as its category."""
     table = split.table.relabelled(lambda category, text: key_of(text) if text.strip() else category)
     return split.with_table(table)
 
 
 def keys_of(split: Any, known: Container[str]) -> list[str]:
-    """For each person the key of the picture's caption where that is ``known``, else the category."""
+    """Returns for each person the key of the picture's caption if it is in ``known``, else the category."""
     rows = zip(split.table.column("category"), split.table.column("description"), strict=True)
     return [key if (key := key_of(text)) in known else category for category, text in rows]

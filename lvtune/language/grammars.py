@@ -1,6 +1,6 @@
-"""Sentence grammars: templates whose slots are filled with words, every combination a sentence.
+"""Sentence grammars: templates with slots, where every combination of words for the slots makes a sentence.
 
-A grammar is a YAML file; those in the folder `words` ship with the package, and a user's own is named by its path:
+A grammar is a YAML file. Those in the folder ``words`` ship with the package; a user names an own file by its path:
 
     title: drawings of people
     templates: ["a {tool} drawing of a {age} {category}"]
@@ -9,9 +9,9 @@ A grammar is a YAML file; those in the folder `words` ship with the package, and
       age: [young, old]
       category: {dancer: dancer, athlete: "athlete in motion"}
 
-A slot is a list of words, or a table from names to words. The slot called ``category`` tags each sentence with the
-name of its word; ``{sentences of: humanart}`` takes a domain's categories and their sentences. The order of the
-sentences is that of the templates, and within one of its slots from left to right, the last changing fastest.
+A slot is a list of words, or a table from names to words. Each sentence is tagged with the name of its word in the slot
+``category``. ``{sentences of: humanart}`` fills a slot with a domain's categories and their sentences. The sentences
+are ordered by template, then by the slots from left to right; the last slot changes fastest.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import DataError, UsageError
 from lvtune.core.registry import suggest
 from lvtune.language.sentences import sentences_of
 
@@ -38,27 +38,27 @@ _KEYS = ("title", "domains", "templates", "slots")
 
 @dataclass(frozen=True)
 class TaggedSentence:
-    """One sentence."""
+    """A sentence and its category."""
 
     sentence: str
     category: str | None
-    """Name of its word in the slot ``category``; None without such a slot."""
+    """Name of the word in the slot ``category``; None without such a slot."""
 
 
 @dataclass(frozen=True)
 class Grammar:
-    """Templates and the words for their slots; see this page's head for the order of its sentences."""
+    """Templates and the words for their slots. The docstring of this file states the order of the sentences."""
 
     name: str
     title: str
     templates: tuple[str, ...]
     slots: Mapping[str, Mapping[str, str]]
-    """Slot to name to word; of a slot given as a list the names are the places in it."""
+    """Slot to name to word; in a slot given as a list, the names are the positions."""
     domains: tuple[str, ...] = ()
-    """Domains whose sentences these are."""
+    """Domains that this grammar describes."""
 
     def counts(self) -> tuple[int, ...]:
-        """Sentences of each template."""
+        """Returns the number of sentences of each template."""
         sizes = ([len(self.slots[slot]) for slot in _SLOT.findall(template)] for template in self.templates)
         return tuple(int(np.prod(size, dtype=np.int64)) for size in sizes)
 
@@ -75,27 +75,27 @@ class Grammar:
                 yield TaggedSentence(sentence, next(tags, None))
 
     def tagged(self) -> list[TaggedSentence]:
-        """All of them, in order; a sentence that comes of two combinations stands twice."""
+        """Returns all sentences in order; a sentence from two combinations is there twice."""
         return list(self)
 
     def sentences(self) -> list[str]:
-        """The sentences, in order."""
+        """Returns the sentences in order, without their categories."""
         return [sentence.sentence for sentence in self]
 
     @property
     def categories(self) -> tuple[str, ...]:
-        """Names in the slot ``category``, in order; () without such a slot."""
+        """Names in the slot ``category`` in order; empty without such a slot."""
         return tuple(self.slots.get(CATEGORY, ()))
 
     def of(self, categories: Sequence[str]) -> Grammar:
-        """The same with some of its categories.
+        """Returns the grammar with some of its categories alone.
 
         Raises:
-            LvtuneError: none of them is in the grammar.
+            LvtuneError: the grammar has none of these categories.
         """
         kept = {name: word for name, word in self.slots.get(CATEGORY, {}).items() if name in categories}
         if not kept:
-            raise LvtuneError(
+            raise UsageError(
                 f"grammar '{self.name}' for {', '.join(categories)}", f"among {', '.join(self.categories) or 'none'}",
                 "choose a grammar with these categories",
             )  # fmt: skip
@@ -103,15 +103,15 @@ class Grammar:
 
 
 def draw(count: int, items: Sequence[int], step: int, seed: int) -> np.ndarray:
-    """A number below ``count`` for each item, uniform; the same for the same item, step and seed.
+    """Draws a number below ``count`` for each item, uniformly; the same item, step and seed give the same number.
 
-    It does not depend on the other items, so that processes which share a batch draw what one alone would.
+    A number does not depend on the other items, so that several processes draw what one process would draw.
 
     Args:
-        count: of sentences.
-        items: (B,) which samples.
-        step: of the training.
-        seed: of the run.
+        count: number of sentences.
+        items: (B,) numbers of the samples.
+        step: training step.
+        seed: seed of the run.
 
     Returns:
         (B,) int64.
@@ -120,22 +120,25 @@ def draw(count: int, items: Sequence[int], step: int, seed: int) -> np.ndarray:
 
 
 def list_grammars() -> list[str]:
-    """Names of the shipped grammars."""
+    """Returns the names of the shipped grammars."""
     return sorted(file.stem for file in FOLDER.glob("*.yaml"))
 
 
 def load_grammar(name: str | Path) -> Grammar:
-    """A shipped grammar by name, or a YAML file's.
+    """Reads a grammar.
+
+    Args:
+        name: of a shipped grammar, or the path of a YAML file.
 
     Raises:
-        LvtuneError: no such grammar, or a fault in the file; what, and how to mend it.
+        LvtuneError: there is no such grammar, or the file is wrong.
     """
     shipped = FOLDER / f"{name}.yaml"
     is_file = Path(name).suffix in (".yaml", ".yml") or Path(name).is_file()
     if not is_file and not shipped.is_file():
         known = list_grammars()
-        raise LvtuneError(f"unknown grammar '{name}'", f"one of {', '.join(known)}, or a YAML file",
-                          suggest(str(name), known, "`lvtune list grammars` shows them"))  # fmt: skip
+        raise UsageError(f"unknown grammar '{name}'", f"one of {', '.join(known)}, or a YAML file",
+                         suggest(str(name), known, "`lvtune list grammars` shows them"))  # fmt: skip
     return _read(Path(name) if is_file else shipped)
 
 
@@ -145,21 +148,21 @@ def _shipped() -> tuple[Grammar, ...]:
 
 
 def grammar_of(domain: str, sentences: Mapping[str, str]) -> Grammar:
-    """The grammar that names a domain, its categories alone for a part of it; else the domain's sentences as they are.
+    """Returns the shipped grammar of a domain; without one, a grammar of the domain's sentences.
 
     Args:
-        domain: name, such as ``humanart/sketch``.
+        domain: name; for a part of a domain, such as ``humanart/sketch``, the grammar has only the part's categories.
         sentences: category to sentence.
     """
     whole, _, part = domain.partition("/")
-    found = next((grammar for grammar in _shipped() if whole in grammar.domains), None)
-    if found is not None:
-        return found.of(tuple(sentences)) if part and found.categories else found
+    shipped = next((grammar for grammar in _shipped() if whole in grammar.domains), None)
+    if shipped is not None:
+        return shipped.of(tuple(sentences)) if part and shipped.categories else shipped
     return sentence_grammar(whole, sentences)
 
 
 def sentence_grammar(domain: str, sentences: Mapping[str, str]) -> Grammar:
-    """A grammar that says a domain's sentences (category to sentence) as they are."""
+    """Returns a grammar that consists of a domain's sentences (category to sentence)."""
     return Grammar(domain, f"sentences of {domain}", (f"{{{CATEGORY}}}",), {CATEGORY: dict(sentences)}, (domain,))
 
 
@@ -190,16 +193,16 @@ def _read(file: Path) -> Grammar:
 
 
 def _words(file: Path, slot: str, given: Any) -> dict[str, str]:
-    """Name to word."""
+    """Returns name to word of a slot."""
     if isinstance(given, dict) and set(given) == {OF}:
         return sentences_of(str(given[OF]))
     named = given if isinstance(given, dict) else dict(enumerate(given)) if isinstance(given, list) else None
-    # what YAML reads as something else than text (yes, 1) was meant as the word that stands there
+    # YAML reads some words as other types (yes, 1); the word was meant
     if not named or any(isinstance(word, dict | list | bool) or word is None for word in named.values()):
         raise _fault(file, f"slot '{slot}' = {given!r}", "a list of words, or a table from names to words",
                      'quote words such as "no"')  # fmt: skip
     return {str(name): str(word).strip() for name, word in named.items()}
 
 
-def _fault(file: Path, given: str, expected: str, fix: str) -> LvtuneError:
-    return LvtuneError(f"grammar {file} with {given}", expected, fix)
+def _fault(file: Path, given: str, expected: str, fix: str) -> DataError:
+    return DataError(f"grammar {file} with {given}", expected, fix)

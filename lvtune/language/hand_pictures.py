@@ -1,4 +1,4 @@
-"""Sentences about the data sets of hands, by domain and category."""
+"""Sentences that describe the data sets of hands, by domain and category."""
 
 from __future__ import annotations
 

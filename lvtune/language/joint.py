@@ -1,8 +1,8 @@
-"""Frozen joint encoders: pictures and sentences as vectors of one space.
+"""CLIP and SigLIP as frozen joint encoders: pictures and sentences become vectors of one space.
 
-A joint encoder is named ``clip`` or ``siglip`` (their usual weights on the Hub), or ``clip:FOLDER`` and
-``siglip:owner/model`` for others; ``small:FILE`` is one of :mod:`lvtune.language.small_joint`. More register with a
-decorator. Radford et al., CLIP, ICML 2021, arXiv 2103.00020; Zhai et al., SigLIP, ICCV 2023, arXiv 2303.15343.
+``clip`` and ``siglip`` take the default weights on the Hub; ``clip:FOLDER`` and ``siglip:owner/model`` take others.
+``small:FILE`` is an encoder of :mod:`lvtune.language.small_joint`. Radford et al., CLIP, ICML 2021, arXiv 2103.00020;
+Zhai et al., SigLIP, ICCV 2023, arXiv 2303.15343.
 """
 
 from __future__ import annotations
@@ -24,8 +24,11 @@ class HubJointEncoder:
 
     Args:
         kind: the registered name.
-        source: folder or Hub id.
-        device: where pictures are encoded; it follows the pictures.
+        source: folder or Hub id of the weights.
+        device: device to begin on; the model moves to the device of the pictures.
+
+    Raises:
+        LvtuneError: the weights cannot be loaded, or are of another kind of model.
     """
 
     def __init__(self, kind: str, source: str | Path, device: str | torch.device = "cpu") -> None:
@@ -42,7 +45,7 @@ class HubJointEncoder:
 
     @torch.no_grad()
     def encode_images(self, images: Tensor) -> Tensor:
-        """See :class:`JointEncoder`. The whole picture is brought to the model's square, nothing is cut off."""
+        """See :class:`JointEncoder`. The whole picture is resized to the model's square; nothing is cut off."""
         with torch.autocast(images.device.type, enabled=False):
             self._model.to(images.device)
             pixels = (resized(images.float(), self._size) - self._mean.to(images.device)) / self._std.to(images.device)
@@ -50,18 +53,18 @@ class HubJointEncoder:
 
     @torch.no_grad()
     def encode_text(self, sentences: Sequence[str]) -> Tensor:
-        """See :class:`JointEncoder`. One sentence at a time, so that none depends on its neighbours."""
-        found = [sentence_vector(self._model, self._tokenizer, sentence).float().cpu() for sentence in sentences]
-        return torch.stack(found) if found else torch.empty(0, self.dim)
+        """See :class:`JointEncoder`. Each sentence is encoded alone: no result depends on the others."""
+        rows = [sentence_vector(self._model, self._tokenizer, sentence).float().cpu() for sentence in sentences]
+        return torch.stack(rows) if rows else torch.empty(0, self.dim)
 
 
 @register_joint_encoder("clip")
 def clip(source: str | None = None) -> JointEncoder:
-    """CLIP; ViT-B/32 by default, 512-d."""
+    """Loads CLIP; the default is ViT-B/32, 512 wide."""
     return HubJointEncoder("clip", source or RANKER)
 
 
 @register_joint_encoder("siglip")
 def siglip(source: str | None = None) -> JointEncoder:
-    """SigLIP; the base model at 224 px by default, 768-d."""
+    """Loads SigLIP; the default is the base model at 224 px, 768 wide."""
     return HubJointEncoder("siglip", source or SIGLIP)

@@ -1,4 +1,4 @@
-"""Imports every joint encoder of the toolkit, so that each is known by its name."""
+"""Imports every joint encoder of the package, so that all are registered."""
 
 from lvtune.language import joint, small_joint
 from lvtune.language.joint_registry import JointEncoder, list_joint_encoders, load_joint_encoder

@@ -1,4 +1,4 @@
-"""Frozen joint encoders by name: pictures and sentences as vectors of one space."""
+"""The registry of joint encoders, which turn pictures and sentences into vectors of one space."""
 
 from __future__ import annotations
 
@@ -15,61 +15,72 @@ from lvtune.core.tensor_file import hash_tensors
 
 @runtime_checkable
 class JointEncoder(Protocol):
-    """What is asked of a joint encoder; it is frozen, and computes without gradients."""
+    """The interface of a joint encoder; it is frozen, and computes without gradients."""
 
     name: str
-    """Kind and place of the weights."""
-    dim: int
-    """D of its vectors."""
-    key: str
-    """Identifies the weights; what was computed with them is kept under it."""
+    """Kind and source of the weights."""
+
+    @property
+    def dim(self) -> int:
+        """D, the width of the vectors."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """Identifies the weights; part of the key of cached results."""
+        ...
 
     def encode_images(self, images: Tensor) -> Tensor:
-        """Pictures (B, 3, H, W), RGB on a 0 to 1 scale, any size -> (B, D) float32, as they come, on their device."""
+        """Returns vectors (B, D) float32 of any length of pictures (B, 3, H, W), RGB from 0 to 1, on their device."""
+        ...
 
     def encode_text(self, sentences: Sequence[str]) -> Tensor:
-        """S sentences -> (S, D) float32, as they come, on the CPU."""
+        """Returns vectors (S, D) float32 of any length of S sentences, on the CPU."""
+        ...
 
 
 Loader = Callable[[str | None], JointEncoder]
 JOINT: Registry[Loader] = Registry("joint encoder", listing="lvtune list joint-encoders")
-"""Name to ``loader(source)``; source None means the usual weights."""
+"""Name to ``loader(source)``; a source of None means the default weights."""
 
 
 def register_joint_encoder(name: str) -> Callable[[Loader], Loader]:
-    """Decorator that makes ``function(source) -> JointEncoder`` known under ``name``."""
+    """Returns a decorator that registers ``function(source) -> JointEncoder`` under a name."""
     return JOINT.register(name)
 
 
 def list_joint_encoders() -> list[str]:
-    """Names for :func:`load_joint_encoder`."""
+    """Returns the names for :func:`load_joint_encoder`."""
     return JOINT.names()
 
 
 def load_joint_encoder(name: str) -> JointEncoder:
-    """A joint encoder by name, ``name:source`` for other weights of that kind.
+    """Loads a joint encoder.
+
+    Args:
+        name: one of :func:`list_joint_encoders`; ``name:source`` takes other weights of that kind.
 
     Raises:
-        LvtuneError: unknown name; weights neither there nor reachable; another kind of model.
+        LvtuneError: the name is unknown, the weights cannot be loaded, or they are of another kind of model.
     """
     kind, _, place = name.partition(":")
     return JOINT.get(kind)(place or None)
 
 
 def weights_key(model: torch.nn.Module) -> str:
-    """Returns the sha256 of a model's tensors, their names and shapes."""
+    """Returns the sha256 over names, types, shapes and bytes of a model's tensors."""
     return hash_tensors(model.state_dict().items())
 
 
 def resized(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Pictures (B, 3, H, W) at another size, as PIL's bicubic does, kept within 0 and 1."""
+    """Resizes pictures (B, 3, H, W) to ``size`` (h, w), bicubic with antialiasing as in PIL, clipped to 0 and 1."""
     if tuple(images.shape[-2:]) == size:
         return images
     return F.interpolate(images, size=size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
 
 
 def unnormalised(pixel_values: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """A base's input (B, 3, H, W) back on a 0 to 1 scale."""
+    """Returns a base's normalised input (B, 3, H, W) as pictures with values from 0 to 1."""
     shape = (3, 1, 1)
     mean_of, std_of = (pixel_values.new_tensor(tuple(values)).view(shape) for values in (mean, std))
     return (pixel_values * std_of + mean_of).clamp(0, 1)

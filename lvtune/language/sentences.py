@@ -1,7 +1,7 @@
-"""Sentences that say what the pictures of a domain look like, written by hand.
+"""Sentences that describe the pictures of each domain, by category.
 
-The loader of VLPose (released code, commit f312a9f) looks a category up in a file that was not released;
-these sentences are ours. ``apply_mode`` gives the keyword modes of that loader.
+The loader of VLPose (released code, commit f312a9f) reads its sentences from a file that was not released. The
+sentences here are our own. :func:`apply_mode` has the keyword modes of that loader.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import DataError, UsageError
 from lvtune.core.registry import Registry, suggest
 from lvtune.language.animals import AP10K
 from lvtune.language.hand_pictures import HANDS
@@ -42,7 +42,7 @@ HUMAN_ART = {
 }
 
 SENTENCES: Registry[Mapping[str, str]] = Registry("set of sentences", listing="lvtune list domains")
-"""Domain name to its sentences by category; `register_sentences` adds a domain's."""
+"""Name of a domain to its sentences by category; ``register_sentences`` adds a domain."""
 register_sentences = SENTENCES.register
 register_sentences("humanart")(HUMAN_ART)
 register_sentences("coco")({"photo": PHOTO})
@@ -59,10 +59,10 @@ register_sentences("custom")({"default": PICTURE})
 
 
 def sentences_of(domain: str) -> dict[str, str]:
-    """Category to sentence of a domain; ``humanart/sketch`` gives that category's alone.
+    """Returns category to sentence of a domain; for ``humanart/sketch`` of that category alone.
 
     Raises:
-        LvtuneError: a domain without sentences here, or no such category.
+        LvtuneError: the domain has no registered sentences, or no such category.
     """
     whole, _, part = domain.partition("/")
     sentences = dict(SENTENCES.get(whole))
@@ -71,7 +71,7 @@ def sentences_of(domain: str) -> dict[str, str]:
     wanted = [name.strip() for name in part.split(",")]
     lacking = [name for name in wanted if name not in sentences]
     if lacking:
-        raise LvtuneError(
+        raise UsageError(
             f"no sentence for '{lacking[0]}' of domain '{whole}'", f"one of {', '.join(sentences)}",
             suggest(lacking[0], list(sentences), f"'{whole}' takes all"),
         )  # fmt: skip
@@ -79,32 +79,33 @@ def sentences_of(domain: str) -> dict[str, str]:
 
 
 def sentence_for(category: str) -> str:
-    """The sentence of a category of Human-Art, the photograph's for ``photo``, else the general one."""
+    """Returns the sentence of a category of Human-Art, that of photographs for ``photo``, else the general one."""
     return {"photo": PHOTO, **HUMAN_ART}.get(category, PICTURE)
 
 
 SENTENCE_MODES = ("category", "human", "none", "keypoints")
-"""Keyword modes 1, −1, −2 and 2 of the released loader, which make other sentences of a domain's."""
+"""Keyword modes 1, −1, −2 and 2 of the released loader, which change a domain's sentences."""
 MODES = ("category", "human", "none", "keypoints", "caption", "random", "random-each-call")
-"""All keyword modes; 0 is ``caption``, −3 and −4 are ``random`` and ``random-each-call``."""
+"""All keyword modes; ``caption`` is 0, ``random`` −3 and ``random-each-call`` −4."""
 
 
 def own_sentences(sentences: Mapping[str, str], given: Mapping[str, str] | str | None) -> dict[str, str]:
-    """A domain's sentences with the user's own in their place.
+    """Returns a domain's sentences, replaced by the user's own where there are any.
 
     Args:
         sentences: category to sentence.
-        given: category to sentence, for some or all; a YAML or JSON file of these; one sentence for all categories.
+        given: category to sentence for some or all categories; a YAML or JSON file with such a table; or one sentence
+            for all categories.
 
     Raises:
-        LvtuneError: a category that the domain does not have; a file that cannot be read.
+        LvtuneError: the domain does not have one of the categories, or the file cannot be read.
     """
     if isinstance(given, str) and not given.lower().endswith((".yaml", ".yml", ".json")):
         return dict.fromkeys(sentences, given)
     own = _read(Path(given)) if isinstance(given, str) else dict(given or {})
     unknown = [name for name in own if name not in sentences]
     if unknown:
-        raise LvtuneError(
+        raise UsageError(
             f"a sentence for '{unknown[0]}', which is no category here", f"one of {', '.join(sentences)}",
             suggest(unknown[0], list(sentences), "leave it out"),
         )  # fmt: skip
@@ -114,45 +115,45 @@ def own_sentences(sentences: Mapping[str, str], given: Mapping[str, str] | str |
 def _read(path: Path) -> dict[str, str]:
     from lvtune.config.bounded_yaml import read_yaml_file
 
-    found = read_yaml_file(path.expanduser(), "sentences in")
-    if not isinstance(found, dict) or not all(isinstance(part, str) for pair in found.items() for part in pair):
-        raise LvtuneError(f"sentences in {path}", "a table of categories and sentences",
-                          "write `sketch: a sketch of a human` lines")  # fmt: skip
-    return found
+    table = read_yaml_file(path.expanduser(), "sentences in")
+    if not isinstance(table, dict) or not all(isinstance(part, str) for pair in table.items() for part in pair):
+        raise DataError(f"sentences in {path}", "a table of categories and sentences",
+                        "write `sketch: a sketch of a human` lines")  # fmt: skip
+    return table
 
 
 def apply_mode(
     sentences: Mapping[str, str], mode: str = "category", keypoints: Sequence[str] = ()
 ) -> dict[str, tuple[str, ...]]:
-    """The sentences that a keyword mode makes of a domain's.
+    """Returns a domain's sentences as a keyword mode changes them.
 
     Args:
         sentences: category to sentence.
-        mode: ``category``, one sentence a category; ``human``, "a photo of a human" for all; ``none``, the
-            word "None"; ``keypoints``, one sentence a key point, "human" replaced by "human's left elbow".
-        keypoints: names, for ``keypoints``.
+        mode: ``category``: one sentence per category; ``human``: "a photo of a human" for all; ``none``: the word
+            "None"; ``keypoints``: one sentence per key point, with "human's left elbow" in place of "human".
+        keypoints: names of the key points, for mode ``keypoints``.
 
     Returns:
-        Category to sentences, whose token states are to be put one after the other.
+        Category to sentences; the token states of several sentences are concatenated.
 
     Raises:
-        LvtuneError: unknown mode; ``keypoints`` without names, or a sentence without the word "human".
+        LvtuneError: the mode is unknown; mode ``keypoints`` without names, or with a sentence without the word "human".
     """
     if mode not in SENTENCE_MODES:
         known = ", ".join(SENTENCE_MODES)
-        raise LvtuneError(
+        raise UsageError(
             f"sentence mode '{mode}'", f"one of {known}", suggest(mode, list(SENTENCE_MODES), "choose one")
         )
     fixed = {"human": PHOTO, "none": NONE}
     if mode != "keypoints":
         return {category: (fixed.get(mode, sentence),) for category, sentence in sentences.items()}
     if not keypoints:
-        raise LvtuneError("sentence mode 'keypoints' without key points", "their names",
-                          "pass skeleton.keypoints")  # fmt: skip
+        raise UsageError("sentence mode 'keypoints' without key points", "their names",
+                         "pass skeleton.keypoints")  # fmt: skip
     names = [name.replace("_", " ") for name in keypoints]
     for sentence in sentences.values():
         if not re.search(r"\bhuman\b", sentence):
-            raise LvtuneError(
+            raise UsageError(
                 f"sentence '{sentence}' in sentence mode 'keypoints'", 'a sentence with the word "human"',
                 'write it with "human", such as "a sketch of a human"',
             )  # fmt: skip

@@ -9,7 +9,7 @@ import contextlib
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -54,7 +54,7 @@ class Attachment:
 
 
 def attach(
-    base: nn.Module, adapter: Attachable, name: str = "default", *, active: bool = True, full_precision: bool = True
+    base: nn.Module, adapter: nn.Module, name: str = "default", *, active: bool = True, full_precision: bool = True
 ) -> Attachment:
     """Attaches an adapter, which becomes the active one. An error leaves the base as it was.
 
@@ -80,9 +80,10 @@ def attach(
         )  # fmt: skip
     with _changing:
         ledger = _ledger(view.model) or Ledger(view)
-        _check_free(ledger, name, adapter)
-        ledger.add(name, adapter, view, active, full_precision)
-    return Attachment(name, adapter, ledger)
+        one = cast(Attachable, adapter)  # any module that says its changes will do
+        _check_free(ledger, name, one)
+        ledger.add(name, one, view, active, full_precision)
+    return Attachment(name, one, ledger)
 
 
 def _check_free(ledger: Ledger, name: str, adapter: Attachable) -> None:

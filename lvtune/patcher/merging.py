@@ -91,6 +91,11 @@ def merge(
         return Merged(merged, *compare(expected, outputs_of(merged, pixels)))
 
 
+def is_mergeable(adapter: Attachable, base: Base) -> bool:
+    """Returns True if all changes of an adapter can be folded into weights, so that :func:`merge` accepts it."""
+    return all(getattr(change, "fold", None) is not None for change in adapter.changes(base))
+
+
 def twin_of(adapter: A) -> A:
     """Returns a copy in evaluation mode; it shares the embedded sentences, which are only read."""
     return copy.deepcopy(adapter, {id(adapter.bank): adapter.bank}).eval()

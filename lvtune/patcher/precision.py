@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from lvtune.bases.changes import Call
-from lvtune.bases.precision import converted, first_floating, in_dtype, is_autocast
+from lvtune.bases.float_types import converted, first_floating, in_dtype, is_autocast
 
 
 def has_other_types(model: nn.Module, dtype: torch.dtype) -> bool:

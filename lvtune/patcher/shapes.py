@@ -29,7 +29,7 @@ def check_fit(adapter: Attachable, base: Base) -> None:
     Raises:
         UsageError: it was made for another base; the error names the first parameter that differs.
     """
-    wanted, found = adapter.base_shapes, shapes_of(base.model)
+    wanted, found = getattr(adapter, "base_shapes", None), shapes_of(base.model)
     if wanted is not None and wanted != found:
         name = next(n for n in {**wanted, **found} if wanted.get(n) != found.get(n))
         raise UsageError(

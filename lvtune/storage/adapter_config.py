@@ -225,7 +225,7 @@ def base_misfit(
     view, wanted = as_base(base), config["base"]
     recorded = wanted["fingerprint"]
     own = precision_of(view)
-    usable = [name for name in (PRECISIONS if own == "float32" else [own]) if name in recorded]
+    usable = [name for name in PRECISIONS if name in recorded and own in ("float32", name)]
     if not usable:
         tuned_in = short(", ".join(recorded), quote=False)
         return AdapterFileError(

@@ -208,7 +208,7 @@ def _read(file: Path, copy: Path | None) -> tuple[dict[str, Tensor], dict[str, A
         )
     config = strict_json(packed.metadata[HEADER_KEY], f"the config in '{file}'")
     check_config(config, f"the config in '{file}'")
-    if text is not None:
+    if copy is not None and text is not None:
         _check_copy(config, strict_json(text, f"'{copy}'"), copy)
     if hash_tensors(packed.tensors.items()) != config["tensors_sha256"]:
         raise AdapterFileError(

@@ -1,7 +1,9 @@
-"""Adapters to folders and back: what an adapter is, beside its tensors, written down and checked."""
+"""Saves adapters to folders and reads them back: builds what a file describes and checks that it fits."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +13,10 @@ from lvtune.adapters import peft_options
 from lvtune.adapters.factory import adopt, base_of
 from lvtune.adapters.method_registry import METHODS, method_config
 from lvtune.bases.base import as_base
+from lvtune.bases.empty_copy import empty_copy
 from lvtune.bases.fingerprint import fingerprints
 from lvtune.config.schema import plain, with_new_names
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import AdapterFileError, UsageError
 from lvtune.core.version import __version__
 from lvtune.data.skeletons import Skeleton
 from lvtune.language.bank import SentenceBank
@@ -23,14 +26,25 @@ from lvtune.storage import adapter_file, peft_folder
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from lvtune.adapters.adapter import Adapter
     from lvtune.bases.base import Base
 
 _BANK = "bank."
 """Prefix of the embedded sentences among the tensors of a file."""
 
 
-def adapter_config(adapter: nn.Module, base: Base, **more: Any) -> dict[str, Any]:
-    """``lvtune_config.json`` of an adapter for ``base``; ``more`` adds training and metrics."""
+def adapter_config(
+    adapter: Adapter, base: Base, *, prints: Mapping[str, str] | None = None, **more: Any
+) -> dict[str, Any]:
+    """Returns the content of ``lvtune_config.json`` of an adapter for ``base``.
+
+    Args:
+        adapter: to be described.
+        base: that it was made for.
+        prints: the base's fingerprints by precision (:func:`lvtune.bases.fingerprint.fingerprints`), where they are
+            known; None: they are computed.
+        **more: further entries (``training``, ``metrics``).
+    """
     bank = adapter.bank
     return {
         "format_version": adapter_file.FORMAT_VERSION,
@@ -41,7 +55,7 @@ def adapter_config(adapter: nn.Module, base: Base, **more: Any) -> dict[str, Any
             "name": base.name,
             "hub_id": base.spec.hub_id,
             "revision": base.spec.revision,
-            "fingerprint": fingerprints(base.model),
+            "fingerprint": dict(fingerprints(base.model) if prints is None else prints),
             "input_size": list(base.input_size),
         },
         "skeleton": adapter.skeleton.to_dict(),
@@ -54,13 +68,21 @@ def adapter_config(adapter: nn.Module, base: Base, **more: Any) -> dict[str, Any
     }
 
 
-def save_adapter(adapter: nn.Module, folder: str | Path, base: nn.Module | None = None, **more: Any) -> Path:
+def save_adapter(
+    adapter: Adapter,
+    folder: str | Path,
+    base: nn.Module | None = None,
+    *,
+    prints: Mapping[str, str] | None = None,
+    **more: Any,
+) -> Path:
     """Writes ``adapter_model.safetensors`` and ``lvtune_config.json`` into ``folder``, atomically.
 
     Args:
         adapter: from :func:`lvtune.create_adapter` or :func:`lvtune.load_adapter`.
         folder: made if it does not exist.
         base: what it was made for; needed only where the adapter no longer knows it.
+        prints: the base's fingerprints by precision, where they are known; see :func:`adapter_config`.
         **more: further entries of the config (``training``, ``metrics``).
 
     Raises:
@@ -68,15 +90,14 @@ def save_adapter(adapter: nn.Module, folder: str | Path, base: nn.Module | None 
     """
     view = as_base(base) if base is not None else base_of(adapter)
     if view is None:
-        raise LvtuneError(
+        raise UsageError(
             "an adapter whose base is gone", "the base it was made for", "save_adapter(adapter, folder, base=base)"
         )
-    config = adapter_config(adapter, view, **{**getattr(adapter, "saved_with", {}), **more})
-    folder = Path(folder)
+    config = adapter_config(adapter, view, prints=prints, **{**getattr(adapter, "saved_with", {}), **more})
     tensors = {name: _in_full(value) for name, value in adapter.tensors().items()}
     if adapter.bank is not None:
         tensors |= {_BANK + name: value for name, value in adapter.bank.to_tensors().items()}
-    return adapter_file.save(tensors, config, folder, peft_config=adapter.peft_config(view))
+    return adapter_file.save(tensors, config, Path(folder), peft_config=adapter.peft_config(view))
 
 
 def _in_full(value: Tensor) -> Tensor:
@@ -86,8 +107,10 @@ def _in_full(value: Tensor) -> Tensor:
 
 def read_adapter(
     source: Path, base: nn.Module, *, prints: dict[str, str] | None = None, any_input_size: bool = False
-) -> nn.Module:
+) -> Adapter:
     """Reads an adapter from the local disk; see :func:`lvtune.load_adapter`.
+
+    Its shapes are compared with those of the file before any memory is taken for it.
 
     Args:
         source: a folder or a ``.safetensors`` file.
@@ -102,40 +125,104 @@ def read_adapter(
     foreign = peft_folder.read(source)
     if foreign is not None:
         tensors, config = foreign
-        adapter = from_peft(config, view)
+        plan = plan_of_peft(config, view)
     else:
         tensors, config = adapter_file.read(source)
         adapter_file.check_base(config, view, prints, any_input_size)
-        adapter = from_config(config, view, tensors)
+        plan = plan_of(config, tensors)
     tensors = {name: value for name, value in tensors.items() if not name.startswith(_BANK)}
-    expected = {name: tuple(value.shape) for name, value in adapter.tensors().items()}
-    adapter_file.compare(expected, tensors)
+    shapes = plan.shapes(view)
+    if shapes is not None:
+        adapter_file.compare(shapes, tensors)
+    adapter = plan.build(view)
+    adapter_file.compare({name: tuple(value.shape) for name, value in adapter.tensors().items()}, tensors)
     adapter.load_tensors(tensors)
     adapter.eval()
     return adapter
 
 
-def from_config(config: dict[str, Any], view: Base, tensors: dict[str, Tensor]) -> nn.Module:
-    """The adapter that a config describes, with its embedded sentences and untuned weights."""
+@dataclass(frozen=True)
+class Plan:
+    """What a file says of an adapter, ready to be built."""
+
+    method: str
+    options: Any
+    """An instance of the method's ``Config``."""
+    skeleton: Skeleton
+    bank: SentenceBank | None = None
+    domain: str | None = None
+    saved_with: Mapping[str, Any] | None = None
+    """``training`` and ``metrics`` of the file, for when the adapter is saved again."""
+
+    def build(self, view: Base) -> Adapter:
+        """Builds the adapter with its embedded sentences and untuned weights.
+
+        Raises:
+            LvtuneError: options that do not fit the base.
+        """
+        adapter = self._make(view)
+        if self.saved_with is not None:
+            adapter.saved_with = dict(self.saved_with)
+        adopt(adapter, view, self.domain, self.skeleton)
+        return adapter
+
+    def shapes(self, view: Base) -> dict[str, tuple[int, ...]] | None:
+        """Returns names and shapes of the tensors that the adapter will have, without taking memory for them.
+
+        None where the method looks at the base's weights while it is made, so that this cannot be told.
+
+        Raises:
+            LvtuneError: options that do not fit the base.
+        """
+        try:
+            with torch.device("meta"):
+                adapter = self._make(empty_copy(view))
+                return {name: tuple(value.shape) for name, value in adapter.tensors().items()}
+        except NotImplementedError:
+            return None
+
+    def _make(self, view: Base) -> Adapter:
+        cls = METHODS.get(self.method)
+        view.check_skeleton(self.skeleton)
+        if self.skeleton.keypoints != view.skeleton.keypoints and not cls.trains_predictor:
+            raise AdapterFileError(
+                f"an adapter of {self.method} for {len(self.skeleton.keypoints)} key points that {view.name} does not "
+                "predict", f"its {len(view.skeleton.keypoints)}, since {self.method} trains no predictor",
+                "copy or download the adapter again",
+            )  # fmt: skip
+        with torch.random.fork_rng(devices=[]):
+            return cls(self.options, view, bank=self.bank, skeleton=self.skeleton)
+
+
+def plan_of(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Plan:
+    """Returns what the config and the embedded sentences of an lvtune file describe.
+
+    Raises:
+        LvtuneError: an unknown method; options, sentences or key points that are not valid.
+    """
     cls = METHODS.get(config["method"])
     stored_options, _ = with_new_names(cls.Config, config["method_config"])
-    options = method_config(config["method"], stored_options)
-    skeleton, bank = Skeleton.from_dict(config["skeleton"]), None
+    bank = None
     if config["prompts"] is not None:
         stored = {name[len(_BANK) :]: value for name, value in tensors.items() if name.startswith(_BANK)}
         sentences = config["prompts"]
         bank = cached_bank(
             SentenceBank.from_tensors(stored, tuple(sentences), tuple(sentences.values()), config["text_encoder"])
         )
-    with torch.random.fork_rng(devices=[]):
-        adapter = cls(options, view, bank=bank, skeleton=skeleton)
-    adapter.saved_with = {key: config.get(key) for key in ("training", "metrics")}
-    return adopt(adapter, view, config["domain"], skeleton)
+    return Plan(
+        config["method"],
+        method_config(config["method"], stored_options),
+        Skeleton.from_dict(config["skeleton"]),
+        bank,
+        config["domain"],
+        {key: config.get(key) for key in ("training", "metrics")},
+    )
 
 
-def from_peft(config: dict[str, Any], view: Base) -> nn.Module:
-    """The adapter that an ``adapter_config.json`` of plain peft describes, with untuned weights."""
-    options = method_config("peft", peft_options.options_of(config))
-    with torch.random.fork_rng(devices=[]):
-        adapter = METHODS.get("peft")(options, view, skeleton=view.skeleton)
-    return adopt(adapter, view, None, view.skeleton)
+def plan_of_peft(config: Mapping[str, Any], view: Base) -> Plan:
+    """Returns what an ``adapter_config.json`` of plain peft describes.
+
+    Raises:
+        LvtuneError: a tuner or an option that is not known or not passed on.
+    """
+    return Plan("peft", method_config("peft", peft_options.options_of(config)), view.skeleton)

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from lvtune.core.errors import TrainingError
 from lvtune.data.dataset import collate
 from lvtune.language.grammars import Grammar, grammar_of, load_grammar, sentence_grammar
-from lvtune.language.joint_cache import mapped, text_features
+from lvtune.language.joint_cache import cached_array, text_features
 from lvtune.language.joint_encoders import JointEncoder, load_joint_encoder
 from lvtune.language.joint_registry import unnormalised
 from lvtune.language.sentences import PHOTO
@@ -136,7 +136,7 @@ class PictureVectors:
             raise TrainingError("images once without training pictures", "a run of lvtune adapt", "choose images step")
         base = self.context.base
         view = (self.context.data_key, *map(str, (base.input_size, base.mean, base.std)))
-        return mapped((self._needed().key, "images", *view), self._all)
+        return cached_array((self._needed().key, "images", *view), self._all)
 
     def _needed(self) -> JointEncoder:
         if self.encoder is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +15,8 @@ from accelerate.utils import broadcast_object_list, set_seed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import TrainingError
+from lvtune.core.snapshot import snapshot
 from lvtune.data.dataset import collate, worker_init
 from lvtune.patcher.attaching import attach, use_adapter
 from lvtune.training.budget import Budget
@@ -100,10 +102,11 @@ def tune(
         label: what progress lines begin with.
 
     Raises:
-        LvtuneError: nothing to train on, or the loss is no longer finite.
+        TrainingError: nothing to tune on, or the loss is not finite.
     """
-    if len(data) == 0:
-        raise LvtuneError("no pictures to tune on", "at least one annotated person", "check --data")
+    samples: Any = data
+    if len(samples) == 0:
+        raise TrainingError("no pictures to tune on", "at least one annotated person", "check --data")
     accelerator = make_accelerator(device, options.precision)
     set_seed(seed)
     mode = base.training
@@ -138,15 +141,17 @@ class _Run:
         seed: int,
         accelerator: Accelerator,
     ) -> None:
-        self.base, self.adapter, self.data, self.options, self.seed = base, adapter, data, options, seed
+        settled: Any = options  # resolved: what the loop reads is not None
+        self.base, self.adapter, self.seed, self.options = base, adapter, seed, settled
+        self.data: Any = data
         self.accelerator = accelerator
         base.to(accelerator.device)
         tunable = _Tunable(base, adapter, objective)
-        groups = param_groups(adapter, options.weight_decay, lr_scales(adapter, options))
+        groups = param_groups(adapter, settled.weight_decay, lr_scales(adapter, options))
         self.trained = tunable.trained
-        groups += param_groups(self.trained, options.weight_decay) if self.trained is not None else []
-        optimizer = make_optimizer(groups, options.lr, options.optimizer)
-        self.sampler = make_sampler(data, options.batch_size, seed)
+        groups += param_groups(self.trained, settled.weight_decay) if self.trained is not None else []
+        optimizer = make_optimizer(groups, settled.lr, settled.optimizer)
+        self.sampler = make_sampler(self.data, settled.batch_size, seed)
         loader = DataLoader(
             data,
             batch_sampler=self.sampler,
@@ -170,10 +175,12 @@ class _Run:
         return self.seconds_before + time.perf_counter() - self.started
 
     def resume(self, path: Path, key: str) -> None:
-        found = load_checkpoint(path, self.adapter, self.optimizer.optimizer, key, self.trained)
+        more = {"steps": self.total, "record": vars(History())}
+        found = load_checkpoint(path, self.adapter, self.optimizer.optimizer, key, self.trained, **more)
         if found is not None:
             self.progress, self.average = found
-            self.history = History(**self.progress.history)
+            kept: dict[str, Any] = self.progress.history
+            self.history = History(**kept)
             self.seconds_before = self.history.seconds
             self.bar.update(self.progress.step, None)
             if self.progress.total is not None:
@@ -258,12 +265,9 @@ class _Run:
         set_lr(self.optimizer.optimizer, self.lr * factor)
         with self.accelerator.autocast():
             loss = self.tunable(batch)
-        value = float(loss.detach())
-        if not torch.isfinite(loss.detach()):
-            raise LvtuneError(
-                f"a loss of {value} at step {self.progress.step}", "a finite loss",
-                f"lower the learning rate (--train.lr, now {self.lr:g})",
-            )  # fmt: skip
+        value = float(loss.detach())  # the one point of a step that waits for the device
+        if not math.isfinite(value):
+            raise _not_finite(value, self.progress.step, batch, self.lr)
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
         if options.clip:
@@ -279,7 +283,7 @@ class _Run:
             return
         state = self.adapter.state_dict()
         if self.average is None:
-            self.average = {name: value.clone() for name, value in state.items()}
+            self.average = snapshot(self.adapter)
             return
         decay = min(self.options.ema, (1 + self.progress.step) / (10 + self.progress.step))
         for name, value in state.items():
@@ -304,9 +308,20 @@ class _Run:
         if self.average is None:
             yield
             return
-        own = {name: value.clone() for name, value in self.adapter.state_dict().items()}
+        own = snapshot(self.adapter)
         self.adapter.load_state_dict(self.average)
         try:
             yield
         finally:
             self.adapter.load_state_dict(own)
+
+
+def _not_finite(value: float, step: int, batch: dict[str, Any], lr: float) -> TrainingError:
+    """The error of a loss that is not a number: says the step and the samples, and whether their labels are finite."""
+    index, points = batch.get("index"), batch.get("keypoints")
+    samples = ", ".join(str(int(i)) for i in index[:8]) if index is not None else "unknown"
+    if points is not None and not torch.isfinite(points).all():
+        fix = "look at the labels of these samples: their key points are not finite (lvtune check-data)"
+    else:
+        fix = f"lower the learning rate (--train.lr, now {lr:g}), or look at these samples"
+    return TrainingError(f"a loss of {value} at step {step}, on the samples {samples}", "a finite loss", fix)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+
+from lvtune.core.errors import UsageError
 
 if TYPE_CHECKING:
     from lvtune.config.options import TrainOptions
@@ -38,12 +40,12 @@ def param_groups(
     return list(groups.values())
 
 
-OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
-"""Name to class; their states are saved alike."""
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
+"""Name to class; the states of both are saved in the same way."""
 
 
 def make_optimizer(groups: list[dict], lr: float, name: str = "adamw") -> torch.optim.Optimizer:
-    """One of ``OPTIMIZERS`` (0.9, 0.999) over :func:`param_groups`."""
+    """Makes one of ``OPTIMIZERS`` with betas (0.9, 0.999) for the groups of :func:`param_groups`."""
     return OPTIMIZERS[name](groups, lr=lr, betas=(0.9, 0.999))
 
 
@@ -77,8 +79,11 @@ SCHEDULES: dict[str, Callable[[float, float], float]] = {
 """Name to (share of all steps, share of the steps behind the warm-up) -> factor."""
 
 
-def lr_scales(adapter: nn.Module, options: TrainOptions) -> Callable[[str], float]:
-    """Name of a parameter to the factor on its learning rate: the predictor's own rate, else what the adapter says."""
+def lr_scales(adapter: Any, options: TrainOptions) -> Callable[[str], float]:
+    """Returns a function from a parameter's name to the factor on its learning rate.
+
+    The predictor has its own rate where the options name one; for the rest the adapter says the factor.
+    """
     if options.predictor_lr is None or options.lr is None:
         return lambda name: adapter.lr_scale(name, options)
     predictor, factor = adapter.predictor_names(), options.predictor_lr / options.lr
@@ -92,11 +97,11 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
 
 
 MOST_STEPS = 1_000_000
-"""Steps that a run within a time budget has before the first ones were timed."""
+"""Number of steps of a run with a time budget, until its first steps have been timed."""
 
 
 def number_of_steps(options: TrainOptions, per_epoch: int) -> int:
-    """How many steps are taken with ``per_epoch`` of them in an epoch."""
+    """Returns the number of steps of a run with ``per_epoch`` steps in an epoch; the options are resolved."""
     if options.minutes is not None:
         return MOST_STEPS  # until the first steps were timed
     if options.steps is not None:
@@ -104,11 +109,13 @@ def number_of_steps(options: TrainOptions, per_epoch: int) -> int:
     least = options.min_steps or 0
     if options.max_epochs is not None:
         least = min(least, options.max_epochs * per_epoch)
-    return max(1, round(max(options.epochs * per_epoch, least)))
+    return max(1, round(max((options.epochs or 0.0) * per_epoch, least)))
 
 
 def peak_lr(options: TrainOptions, per_epoch: int) -> float:
     """Returns the peak learning rate: lower where few pictures are passed over more often than ``epochs`` says."""
+    if options.lr is None:
+        raise UsageError("a tuning without a learning rate", "resolved options", "give --lr, or use Recipe.resolved")
     if not options.gentle or options.steps is not None or options.minutes is not None:
         return options.lr
     return gentle_lr(options, per_epoch, number_of_steps(options, per_epoch))
@@ -117,7 +124,7 @@ def peak_lr(options: TrainOptions, per_epoch: int) -> float:
 def gentle_lr(options: TrainOptions, per_epoch: int, steps: int) -> float:
     """Lowers the rate by the square root of how many more passes ``steps`` are than ``epochs``.
 
-    Measured on lsp-art (benchmarks/README.md): pictures that come again and again are learnt by heart at the rate
-    that is best for as many new ones.
+    Measured on lsp-art (benchmarks/README.md): at the rate that is best for many pictures, a few pictures that come
+    again and again are overfitted.
     """
-    return options.lr * min(1.0, (options.epochs * per_epoch / max(1, steps)) ** 0.5)
+    return (options.lr or 0.0) * min(1.0, ((options.epochs or 0.0) * per_epoch / max(1, steps)) ** 0.5)

@@ -38,7 +38,7 @@ class ProgressBar:
             self._bar.total, self._bar.desc = self.total, self.label
             self._bar.update(step - self._bar.n)
             if self._mean is not None:
-                self._bar.set_postfix(loss=f"{self._mean:.3e}", **empty, refresh=False)
+                self._bar.set_postfix({"loss": f"{self._mean:.3e}", **empty}, refresh=False)
         elif time.monotonic() >= self._next or step == self.total:
             self._next = time.monotonic() + 10
             loss_text = "" if self._mean is None else f" loss {self._mean:.3e}"

@@ -1,1 +1,1 @@
-"""What a user looks at: skeletons drawn over pictures, curves, the report page."""
+"""Pictures and pages: skeletons over pictures, charts, the report page."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from markupsafe import Markup
@@ -94,6 +94,8 @@ def line_chart(
         return Markup("")
     levels = [level for level in levels if math.isfinite(level.y)]
     power = power_of_ten(max(map(abs, [*values, *(level.y for level in levels)])))
+    from matplotlib.ticker import MaxNLocator
+
     with page_style():
         figure, axes = new_figure(4.9, 2.7)
         for x, y, style in lines:
@@ -104,7 +106,7 @@ def line_chart(
             offset = {"xytext": (-2, 3), "textcoords": "offset points"}
             axes.annotate(level.label, ha="right", va="bottom", color=DIM, fontsize=8, **place, **offset)
         axes.set(title=title, xlabel=x_label, ylabel=with_power(y_label, power))
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
         if axes.dataLim.width == 0:
             axes.set_xlim(axes.dataLim.x0 - 1, axes.dataLim.x0 + 1)
         return inline_svg(figure, f"{title} over {x_label}")
@@ -112,7 +114,7 @@ def line_chart(
 
 def _draw_line(axes: Axes, x: Sequence[float], y: Sequence[float], style: str) -> None:
     is_faint = style == "faint"
-    line = {"linewidth": 1 if is_faint else 1.8, "alpha": 0.45 if is_faint else 1}
+    line: dict[str, Any] = {"linewidth": 1 if is_faint else 1.8, "alpha": 0.45 if is_faint else 1}
     # a single value has no line
     if style == "dots" or len(y) == 1:
         line |= {"marker": "o", "markersize": 4}

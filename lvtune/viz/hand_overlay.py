@@ -1,8 +1,9 @@
-"""Hands drawn over pictures, and in space."""
+"""Draws hands over pictures, and in space."""
 
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,22 +12,22 @@ from lvtune.data.skeletons import HAND_21
 from lvtune.viz.overlay import enlarge
 
 FINGERS = ((214, 39, 40), (255, 157, 30), (60, 180, 75), (23, 150, 214), (148, 103, 189))
-"""RGB of thumb to little finger."""
+"""RGB colours from the thumb to the little finger."""
 _CASING, _ROOT, _TRUTH = (16, 16, 20), (235, 235, 235), (0.6, 0.6, 0.62)
 _SHIFT = 4  # cv2 draws at 1/16 pixel
-_FAR = 10  # a joint further off than ten pictures is no place to draw a line to
+_FAR = 10  # joints further away than ten picture sizes are not drawn
 
 
 def draw_hand(image: np.ndarray, keypoints: np.ndarray, *, longest: int | None = None) -> np.ndarray:
-    """The picture with a hand over it, each finger in its colour; the picture given stays as it is.
+    """Draws a hand over a copy of a picture, each finger in its colour.
 
     Args:
-        image: (H, W, 3) RGB uint8.
-        keypoints: (21, 2) x, y in pixels; what is no number or far outside is left out.
-        longest: a smaller picture is enlarged to this many pixels first, so that the lines are fine.
+        image: (H, W, 3) RGB uint8; stays as it is.
+        keypoints: (21, 2) x, y in pixels; joints that are not finite, or far outside, are not drawn.
+        longest: enlarge a smaller picture until its longer side has this many pixels, so that the lines are fine.
 
     Returns:
-        (H, W, 3) RGB uint8, larger where ``longest`` asks for it.
+        (H, W, 3) RGB uint8.
     """
     points = np.asarray(keypoints, float)
     if longest is not None:
@@ -35,31 +36,29 @@ def draw_hand(image: np.ndarray, keypoints: np.ndarray, *, longest: int | None =
     with np.errstate(invalid="ignore"):
         shown = (np.abs(points) < _FAR * max(canvas.shape[:2])).all(1)
     fixed = np.round(np.where(shown[:, None], points, 0) * 2**_SHIFT).astype(int).tolist()
-    place = [tuple(at) if ok else None for at, ok in zip(fixed, shown, strict=True)]
     extent = np.ptp(points[shown], axis=0).max() if shown.any() else 0.0
     width = max(2, round(min(extent, max(canvas.shape[:2])) / 70))
     links = [link for link in HAND_21.links if shown[list(link)].all()]
-    style = {"lineType": cv2.LINE_AA, "shift": _SHIFT}
+    style: dict[str, int] = {"lineType": cv2.LINE_AA, "shift": _SHIFT}
     for a, b in links:
-        cv2.line(canvas, place[a], place[b], _CASING, width + 2, **style)
+        cv2.line(canvas, fixed[a], fixed[b], _CASING, width + 2, **style)
     for a, b in links:
-        cv2.line(canvas, place[a], place[b], _colour(b), width, **style)
+        cv2.line(canvas, fixed[a], fixed[b], _colour(b), width, **style)
     radius = int((0.75 * width + 0.6) * 2**_SHIFT)
-    for joint, at in enumerate(place):
-        if at is not None:
-            cv2.circle(canvas, at, radius + 2**_SHIFT, _CASING, -1, **style)
-            cv2.circle(canvas, at, radius, _colour(joint), -1, **style)
+    for joint in np.flatnonzero(shown).tolist():
+        cv2.circle(canvas, fixed[joint], radius + 2**_SHIFT, _CASING, -1, **style)
+        cv2.circle(canvas, fixed[joint], radius, _colour(joint), -1, **style)
     return canvas
 
 
 def plot_hand(xyz: np.ndarray, size: int = 420, *, truth: np.ndarray | None = None, unit: str = "mm") -> np.ndarray:
-    """A hand in space, seen from a little to the right of and above the camera.
+    """Draws a hand in space, seen from above and from the right of the camera.
 
     Args:
-        xyz: (21, 3) x to the right, y down, z away from the camera.
-        size: of the picture, which is square, in pixels.
-        truth: (21, 3) drawn in grey beside it.
-        unit: of the axes.
+        xyz: (21, 3) in ``unit``: x to the right, y down, z away from the camera.
+        size: width and height of the picture in pixels.
+        truth: (21, 3) labelled joints, drawn in grey.
+        unit: unit of the axes.
 
     Returns:
         (size, size, 3) RGB uint8.
@@ -69,21 +68,21 @@ def plot_hand(xyz: np.ndarray, size: int = 420, *, truth: np.ndarray | None = No
 
     figure = Figure(figsize=(size / 100, size / 100), dpi=100)
     canvas = FigureCanvasAgg(figure)
-    axes = figure.add_subplot(projection="3d", computed_zorder=False)
+    axes: Any = figure.add_subplot(projection="3d", computed_zorder=False)
     if truth is not None:
-        _bones(axes, truth, None)
-    _bones(axes, xyz, FINGERS)
-    every = xyz if truth is None else np.concatenate([xyz, truth])
-    every = every[np.isfinite(every).all(1)]
-    if len(every):
-        middle, reach = (every.max(0) + every.min(0)) / 2, max(float(np.ptp(every, axis=0).max()) / 2, 1e-6)
+        _draw_bones(axes, truth, None)
+    _draw_bones(axes, xyz, FINGERS)
+    joints = xyz if truth is None else np.concatenate([xyz, truth])
+    joints = joints[np.isfinite(joints).all(1)]
+    if len(joints):
+        middle, reach = (joints.max(0) + joints.min(0)) / 2, max(float(np.ptp(joints, axis=0).max()) / 2, 1e-6)
         for limit, at in zip(
             (axes.set_xlim, axes.set_ylim, axes.set_zlim), (middle[0], middle[2], -middle[1]), strict=True
         ):
             limit(at - reach, at + reach)
     axes.set_xlabel(f"x ({unit})", fontsize=7, labelpad=-6)
-    axes.set_ylabel("depth", fontsize=7, labelpad=-6)
-    axes.set_zlabel("up", fontsize=7, labelpad=-6)
+    axes.set_ylabel(f"depth ({unit})", fontsize=7, labelpad=-6)
+    axes.set_zlabel(f"up ({unit})", fontsize=7, labelpad=-6)
     axes.tick_params(labelsize=6, pad=-3)
     axes.view_init(elev=18, azim=-65)
     axes.set_box_aspect((1, 1, 1), zoom=0.95)
@@ -93,8 +92,8 @@ def plot_hand(xyz: np.ndarray, size: int = 420, *, truth: np.ndarray | None = No
     return np.frombuffer(data.getvalue(), np.uint8).reshape(size, size, 4)[..., :3].copy()
 
 
-def _bones(axes: object, xyz: np.ndarray, colours: tuple[tuple[int, int, int], ...] | None) -> None:
-    """Lines along the fingers; the plot's axes are x, depth and up."""
+def _draw_bones(axes: Any, xyz: np.ndarray, colours: tuple[tuple[int, int, int], ...] | None) -> None:
+    """Draws lines along the fingers; the axes of the plot are x, depth and up."""
     x, y, z = np.asarray(xyz, float).T
     for finger in range(5):
         chain = [0, *range(4 * finger + 1, 4 * finger + 5)]

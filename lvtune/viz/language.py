@@ -1,16 +1,18 @@
-"""What a joint encoder makes of pictures and sentences: a map of features, and pictures ranked by a steered one.
+"""Draws the features of a joint encoder: a map of pictures and sentences, and pictures ranked by a steered feature.
 
-The figures 3 and 4 of Lee et al., Image-free Domain Generalization via CLIP for 3D Hand Pose Estimation, WACV 2023.
+Both follow figures 3 and 4 of Lee et al., Image-free Domain Generalization via CLIP for 3D Hand Pose Estimation, WACV
+2023.
 """
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import DataError, UsageError
 from lvtune.viz.colours import SERIES
 from lvtune.viz.overlay import contact_sheet
 
@@ -19,18 +21,25 @@ LARGEST_PERPLEXITY = 30.0
 
 
 def embed_in_plane(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
-    """(N, D) -> (N, 2) by t-SNE (van der Maaten and Hinton, JMLR 2008) of vectors of length 1.
+    """Places vectors in the plane by t-SNE (van der Maaten and Hinton, JMLR 2008), after scaling them to length 1.
+
+    Args:
+        vectors: (N, D).
+        seed: seed of t-SNE.
+
+    Returns:
+        (N, 2) float32, without a unit.
 
     Raises:
-        LvtuneError: scikit-learn is not installed; fewer than five vectors.
+        LvtuneError: scikit-learn is not installed; there are fewer than five vectors.
     """
     try:
         from sklearn.manifold import TSNE
     except ImportError as error:
-        raise LvtuneError("a map of features without scikit-learn", "scikit-learn, which makes it",
-                          "pip install scikit-learn, or lvtune[figures]") from error  # fmt: skip
+        raise UsageError("a map of features without scikit-learn", "scikit-learn, which computes it",
+                         "pip install scikit-learn, or lvtune[figures]") from error  # fmt: skip
     if len(vectors) < 5:
-        raise LvtuneError(f"a map of {len(vectors)} features", "at least five", "take more pictures (--count)")
+        raise DataError(f"a map of {len(vectors)} features", "at least five", "take more pictures (--count)")
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-12)
     perplexity = min(LARGEST_PERPLEXITY, (len(vectors) - 1) / 3)
     plane = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(unit.astype(np.float64))
@@ -38,15 +47,18 @@ def embed_in_plane(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
 
 
 def feature_map(groups: Mapping[str, np.ndarray], title: str = "", seed: int = 0) -> np.ndarray:
-    """A picture (H, W, 3) uint8 of all vectors in the plane, each group in its colour.
+    """Draws all vectors in the plane, each group in its colour.
 
     Args:
-        groups: words of the legend to vectors (N, D); those that come later lie on top.
-        title: above.
-        seed: of t-SNE.
+        groups: label in the legend to vectors (N, D); later groups are drawn on top.
+        title: above the map.
+        seed: seed of t-SNE.
+
+    Returns:
+        (H, W, 3) RGB uint8.
 
     Raises:
-        LvtuneError: as :func:`embed_in_plane`.
+        LvtuneError: see :func:`embed_in_plane`.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -56,8 +68,8 @@ def feature_map(groups: Mapping[str, np.ndarray], title: str = "", seed: int = 0
     axes, start = figure.add_subplot(), 0
     for i, (name, vectors) in enumerate(groups.items()):
         x, y = plane[start : start + len(vectors)].T
-        look = {"color": SERIES[i % len(SERIES)], "marker": _MARKS[i % len(_MARKS)]}
-        axes.scatter(x, y, s=22, alpha=0.7, linewidths=0, label=f"{name} ({len(vectors)})", **look)
+        style: dict[str, Any] = {"color": SERIES[i % len(SERIES)], "marker": _MARKS[i % len(_MARKS)]}
+        axes.scatter(x, y, s=22, alpha=0.7, linewidths=0, label=f"{name} ({len(vectors)})", **style)
         start += len(vectors)
     axes.set_xticks([])
     axes.set_yticks([])
@@ -71,13 +83,16 @@ def feature_map(groups: Mapping[str, np.ndarray], title: str = "", seed: int = 0
 def ranked(
     queries: np.ndarray, vectors: np.ndarray, exclude: Sequence[int], count: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Places and cosines (Q, count) of the vectors nearest to each query, the excluded one left out.
+    """Finds the vectors nearest to each query.
 
     Args:
         queries: (Q, D).
         vectors: (N, D).
-        exclude: (Q,) place that each query comes from.
-        count: how many, at most N - 1.
+        exclude: (Q,) row of ``vectors`` that each query was made from; it is left out.
+        count: number of vectors to find, at most N - 1.
+
+    Returns:
+        Rows of ``vectors`` and their cosines, both (Q, count), the nearest first.
     """
     unit = lambda x: x / np.linalg.norm(x, axis=1, keepdims=True).clip(1e-12)  # noqa: E731
     cosines = unit(queries) @ unit(vectors).T
@@ -92,19 +107,22 @@ def retrieval_sheet(
     *,
     cell: int = 150,
 ) -> np.ndarray:
-    """A picture (H, W, 3) uint8: in each row the picture that was steered, the sentence, and those ranked by it.
+    """Draws rows of a picture, the sentence that its feature was steered by, and the pictures nearest to the result.
 
     Args:
-        pictures: (H, W, 3) uint8.
-        rows: place of the picture steered, sentence, places of the ranked ones, their cosines.
-        cell: pixels that the longer side of a picture is brought to.
+        pictures: (H, W, 3) RGB uint8 each.
+        rows: index of the steered picture, sentence, indices of the nearest pictures, their cosines.
+        cell: length of a picture's longer side, in pixels.
+
+    Returns:
+        (H, W, 3) RGB uint8.
     """
     parts = []
     for source, sentence, places, cosines in rows:
         words = ["steered", *(f"{number}: {cosine:.2f}" for number, cosine in enumerate(cosines, 1))]
         body = contact_sheet([[pictures[source], *(pictures[i] for i in places)]], [words], cell=cell)
         width = body.shape[1]
-        # a sentence is longer than a picture is wide: it gets a line of its own
+        # a sentence is longer than a picture is wide, so it has a line of its own
         line = contact_sheet([[np.full((1, width, 3), 255, np.uint8)]], [[f"+ {sentence}"]], cell=width, gap=0)
         parts += [line, body]
     return np.concatenate([_padded(part, max(part.shape[1] for part in parts)) for part in parts])
@@ -115,6 +133,11 @@ def _padded(picture: np.ndarray, width: int) -> np.ndarray:
 
 
 def cover(target: np.ndarray, of: np.ndarray) -> float:
-    """Mean over the target's vectors (N, D) of the cosine to the nearest of others (M, D): 1 is covered."""
+    """Returns how well vectors cover a target: the mean cosine of each target vector to its nearest other; at most 1.
+
+    Args:
+        target: (N, D).
+        of: (M, D).
+    """
     unit = lambda x: x / np.linalg.norm(x, axis=1, keepdims=True).clip(1e-12)  # noqa: E731
     return float((unit(target) @ unit(of).T).max(1).mean())

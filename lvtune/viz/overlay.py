@@ -1,4 +1,4 @@
-"""Skeletons drawn over pictures, and pictures side by side."""
+"""Draws skeletons over pictures, and puts pictures side by side."""
 
 from __future__ import annotations
 
@@ -9,30 +9,32 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import DataError, UsageError
 from lvtune.data.skeletons import Skeleton
 
 if TYPE_CHECKING:
+    from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont
 
 LEFT, RIGHT, MIDDLE = (242, 142, 43), (64, 156, 255), (120, 200, 80)
-"""RGB of the body's left, right and middle; told apart by colour-blind eyes too."""
+"""RGB colours of the body's left, right and middle; colour-blind readers can tell them apart."""
 _CASING = (16, 16, 20)  # a dark rim keeps lines visible on any picture
 _SHIFT = 4  # cv2 draws at 1/16 pixel
-_FAR = 10  # a point further off than ten pictures is no place to draw a line to
+_FAR = 10  # points further away than ten picture sizes are not drawn
 
 
 def sides(skeleton: Skeleton) -> tuple[str, ...]:
-    """``left``, ``right`` or ``middle`` for each of the K key points."""
+    """Returns ``left``, ``right`` or ``middle`` for each of the K key points."""
     return skeleton.sides
 
 
 def enlarge(image: np.ndarray, keypoints: np.ndarray, longest: int) -> tuple[np.ndarray, np.ndarray]:
-    """Picture and key points grown until the longer side has ``longest`` pixels; never shrunk.
+    """Enlarges a picture and its key points until the longer side has ``longest`` pixels; never shrinks it.
 
     Args:
         image: (H, W, 3) uint8.
-        keypoints: (..., 2) x, y in its pixels; whole numbers are the centres of pixels.
+        keypoints: (..., 2) x, y in pixels of the picture; whole numbers are the centres of pixels.
+        longest: length of the longer side in pixels.
     """
     factor = longest / max(image.shape[:2])
     if factor <= 1:
@@ -55,22 +57,23 @@ def draw_pose(
     bbox: Sequence[float] | None = None,
     longest: int | None = None,
 ) -> np.ndarray:
-    """The picture with one person's skeleton over it; the picture given stays as it is.
+    """Draws one person's skeleton over a copy of a picture.
 
     Args:
-        image: (H, W, 3) RGB uint8.
-        keypoints: (K, 2) x, y in pixels; what is no number is left out.
+        image: (H, W, 3) RGB uint8; stays as it is.
+        keypoints: (K, 2) x, y in pixels; key points that are not finite are not drawn.
         scores: (K,), or None to draw every key point.
-        skeleton: of the K key points; without links only points are drawn.
-        threshold: key points with a lower score are left out, and the links to them.
-        bbox: x, y, width, height of the person, which decides the width of the lines; None: of the points.
-        longest: a smaller picture is enlarged to this many pixels first, so that the lines are fine.
+        skeleton: skeleton of the K key points; without links only points are drawn.
+        threshold: key points with a lower score are not drawn, nor the links to them.
+        bbox: x, y, width, height of the person in pixels, from which the width of the lines follows; None: the extent
+            of the key points.
+        longest: enlarge a smaller picture until its longer side has this many pixels, so that the lines are fine.
 
     Returns:
-        (H, W, 3) RGB uint8, larger where ``longest`` asks for it.
+        (H, W, 3) RGB uint8.
 
     Raises:
-        LvtuneError: shapes that do not fit.
+        LvtuneError: the shapes do not fit.
     """
     points = _checked(image, keypoints, scores, skeleton)
     size = float(max(bbox[2:])) if bbox is not None else _extent(points)
@@ -97,22 +100,23 @@ def draw_named_points(
     bbox: Sequence[float] | np.ndarray | None = None,
     longest: int | None = None,
 ) -> np.ndarray:
-    """Draws the key points, a colour and a name each, with the links in grey; the picture given stays as it is.
+    """Draws the key points over a copy of a picture, each with its own colour and its name; links are grey.
 
     Args:
         image: (H, W, 3) RGB uint8.
-        keypoints: (K, 2) x, y in pixels; a NaN is left out.
-        skeleton: of the K key points.
-        bbox: x, y, width, height; decides the size of the dots; None: the points' extent.
-        longest: a smaller picture is enlarged to this many pixels first, so that names can be read.
+        keypoints: (K, 2) x, y in pixels; key points that are not finite are not drawn.
+        skeleton: skeleton of the K key points.
+        bbox: x, y, width, height in pixels, from which the size of the dots follows; None: the extent of the points.
+        longest: enlarge a smaller picture until its longer side has this many pixels, so that names can be read.
 
     Returns:
-        (H, W, 3) RGB uint8, larger where ``longest`` asks for it.
+        (H, W, 3) RGB uint8.
 
     Raises:
-        LvtuneError: shapes that do not fit.
+        LvtuneError: the shapes do not fit.
     """
-    from PIL import Image, ImageDraw
+    from PIL import Image
+    from PIL.ImageDraw import Draw
 
     points = _checked(image, keypoints, None, skeleton)
     size = float(max(bbox[2:])) if bbox is not None else _extent(points)
@@ -121,7 +125,7 @@ def draw_named_points(
         image, points = enlarge(image, points, longest)
         size *= max(image.shape[:2]) / before
     sheet = Image.fromarray(np.ascontiguousarray(image))
-    pen, font = ImageDraw.Draw(sheet), _font(11)
+    pen, font = Draw(sheet), _font(11)
     reach = _FAR * max(image.shape[:2])
     with np.errstate(invalid="ignore"):
         shown = np.isfinite(points).all(1) & (np.abs(points) < reach).all(1)
@@ -129,12 +133,13 @@ def draw_named_points(
         if shown[a] and shown[b]:
             pen.line([tuple(points[a]), tuple(points[b])], fill=(160, 160, 165), width=1)
     radius = min(6.0, max(2.5, size / 60))
-    for index, (x, y) in enumerate(points):
-        if shown[index]:
-            colour = keypoint_colour(index)
-            pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=colour, outline=_CASING)
-            name, at = skeleton.keypoints[index], (x + radius + 2, y - 6)
-            pen.text(at, name, fill=colour, font=font, stroke_width=2, stroke_fill=_CASING)
+    places = [(index, *point) for index, point in enumerate(points.tolist()) if shown[index]]
+    for index, x, y in places:
+        name, at = skeleton.keypoints[index], (x + radius + 2, y - 6)
+        pen.text(at, name, fill=keypoint_colour(index), font=font, stroke_width=2, stroke_fill=_CASING)
+    for index, x, y in places:  # over the names, which may lie close
+        box = [x - radius, y - radius, x + radius, y + radius]
+        pen.ellipse(box, fill=keypoint_colour(index), outline=_CASING)
     return np.asarray(sheet)
 
 
@@ -147,10 +152,11 @@ def keypoint_colour(index: int) -> tuple[int, int, int]:
 
 def _checked(image: np.ndarray, keypoints: np.ndarray, scores: np.ndarray | None, skeleton: Skeleton) -> np.ndarray:
     points, count = np.asarray(keypoints, float), len(skeleton.keypoints)
+    shape = () if scores is None else np.shape(scores)
     fits = image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8 and image.size
-    if not fits or points.shape != (count, 2) or (scores is not None and np.shape(scores) != (count,)):
-        raise LvtuneError(
-            f"picture {image.shape} {image.dtype}, key points {points.shape}, scores {np.shape(scores)}",
+    if not fits or points.shape != (count, 2) or shape not in ((count,), ()):
+        raise DataError(
+            f"picture {image.shape} {image.dtype}, key points {points.shape}, scores {shape or 'not given'}",
             f"(H, W, 3) uint8, ({count}, 2) and ({count},) for skeleton '{skeleton.name}'",
             "draw with the skeleton that was predicted",
         )
@@ -165,24 +171,21 @@ def _extent(points: np.ndarray) -> float:
 def _draw(canvas: np.ndarray, points: np.ndarray, shown: np.ndarray, skeleton: Skeleton, width: int) -> None:
     colours = {"left": LEFT, "right": RIGHT, "middle": MIDDLE}
     side = sides(skeleton)
-    place = [
-        tuple(int(v) for v in np.round(p * 2**_SHIFT)) if ok else None for p, ok in zip(points, shown, strict=True)
-    ]
+    place = np.round(np.where(shown[:, None], points, 0) * 2**_SHIFT).astype(int).tolist()
     links = [(a, b) for a, b in skeleton.links if shown[a] and shown[b]]
     style, rim = {"lineType": cv2.LINE_AA, "shift": _SHIFT}, max(1, round(width / 3))
     for a, b in links:
         cv2.line(canvas, place[a], place[b], _CASING, width + 2 * rim, **style)
     for a, b in links:
         colour = colours[side[a] if side[a] == side[b] else "middle"]
-        # a limb that starts at the neck or nose belongs to the side it leads to
+        # a link from the middle to a side has the colour of the side
         if side[a] != side[b] and "middle" in (side[a], side[b]):
             colour = colours[side[a] if side[b] == "middle" else side[b]]
         cv2.line(canvas, place[a], place[b], colour, width, **style)
     radius = int((0.9 * width + 0.8) * 2**_SHIFT)
-    for at, kind in zip(place, side, strict=True):
-        if at is not None:
-            cv2.circle(canvas, at, radius + rim * 2**_SHIFT, _CASING, -1, **style)
-            cv2.circle(canvas, at, radius, colours[kind], -1, **style)
+    for point in np.flatnonzero(shown).tolist():
+        cv2.circle(canvas, place[point], radius + rim * 2**_SHIFT, _CASING, -1, **style)
+        cv2.circle(canvas, place[point], radius, colours[side[point]], -1, **style)
 
 
 def contact_sheet(
@@ -193,33 +196,37 @@ def contact_sheet(
     gap: int = 12,
     background: tuple[int, int, int] = (255, 255, 255),
 ) -> np.ndarray:
-    """Pictures in rows, each with its words below it.
+    """Puts pictures in rows, each with its caption below it.
 
     Args:
-        rows: of (H, W, 3) RGB uint8 pictures, of any sizes.
-        captions: as many words as pictures, row by row; an empty one leaves its place empty.
-        cell: pixels that the longer side of each picture is brought to.
-        gap: pixels between them.
-        background: RGB; the words are black or white, whichever shows.
+        rows: rows of (H, W, 3) RGB uint8 pictures of any size.
+        captions: one caption per picture, row by row; it may be empty.
+        cell: length of each picture's longer side, in pixels.
+        gap: distance between pictures in pixels.
+        background: RGB colour; the captions are black or white, whichever has more contrast.
+
+    Returns:
+        (H, W, 3) RGB uint8.
 
     Raises:
-        LvtuneError: no pictures, or captions that are not as many.
+        LvtuneError: there are no pictures, or not one caption per picture.
     """
-    words = [[""] * len(row) for row in rows] if captions is None else captions
+    words: Sequence[Sequence[str]] = [[""] * len(row) for row in rows] if captions is None else captions
     if not any(len(row) for row in rows) or [len(row) for row in rows] != [len(row) for row in words]:
-        raise LvtuneError(
+        raise UsageError(
             f"{[len(row) for row in rows]} pictures in rows with {[len(row) for row in words]} captions",
             "at least one picture, and a caption for each or none at all",
             "give one caption a picture",
         )
-    from PIL import Image, ImageDraw
+    from PIL import Image
+    from PIL.ImageDraw import Draw
 
     font, line = _font(15), 24 if any(any(row) for row in words) else 0
     fitted = [[_fit(image, cell) for image in row] for row in rows]
     heights = [max((image.shape[0] for image in row), default=0) + line for row in fitted]
     columns = max(len(row) for row in fitted)
     sheet = Image.new("RGB", (columns * (cell + gap) + gap, sum(heights) + gap * (len(rows) + 1)), background)
-    pen, ink = ImageDraw.Draw(sheet), (0, 0, 0) if sum(background) > 384 else (255, 255, 255)
+    pen, ink = Draw(sheet), (0, 0, 0) if sum(background) > 384 else (255, 255, 255)
     top = gap
     for row, row_words, height in zip(fitted, words, heights, strict=True):
         for j, (image, word) in enumerate(zip(row, row_words, strict=True)):
@@ -238,14 +245,15 @@ def _fit(image: np.ndarray, cell: int) -> np.ndarray:
 
 
 def _font(size: int) -> FreeTypeFont:
-    """The one that comes with matplotlib: it knows more letters than cv2's, and is there on every machine."""
+    """Returns the font that comes with matplotlib: it has more letters than cv2's, and every machine has it."""
     from matplotlib import get_data_path
     from PIL import ImageFont
 
     return ImageFont.truetype(f"{get_data_path()}/fonts/ttf/DejaVuSans.ttf", size)
 
 
-def _cut(word: str, pen: object, font: FreeTypeFont, room: int) -> str:
+def _cut(word: str, pen: ImageDraw, font: FreeTypeFont, room: int) -> str:
+    """Returns a caption, cut where it is wider than ``room`` pixels."""
     word = " ".join(word.split())
     while word and pen.textlength(word, font=font) > room:
         word = word[:-2] + "…" if len(word) > 2 else ""

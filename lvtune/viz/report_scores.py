@@ -168,15 +168,16 @@ def keypoints_of(report: Report) -> list[KeyPoints]:
     """Builds the tables of key points: the main score's figure, and the error in pixels where the report has it."""
     target, main = report.get("target") or {}, main_of(report)
     words, less = PER_JOINT.get(main, (title_of(main), is_less_better(main)))
-    pixels = [(target.get(when) or {}).get("px_per_keypoint") or {} for when in ("before", "after_on")]
-    by_main = [(target.get("per_joint") or {}).get(when) or {} for when in ("before", "after_on")]
-    found = [] if main == "px_mean" and any(pixels) else [_key_points(f"Key points: {words}", *by_main, words, less)]
-    if any(pixels):
-        found.append(_key_points("Key points: mean error in px", *pixels, "mean error in px", True))
-    return [one for one in found if one.table.groups[0].rows]
+    moments = ("before", "after_on")
+    by_main = {when: (target.get("per_joint") or {}).get(when) or {} for when in moments}
+    pixels = {when: (target.get(when) or {}).get("px_per_keypoint") or {} for when in moments}
+    tables = [(by_main, words, less)] if main != "px_mean" or not any(pixels.values()) else []
+    tables += [(pixels, "mean error in px", True)] if any(pixels.values()) else []
+    return [_key_points(values, unit, less) for values, unit, less in tables if any(values.values())]
 
 
-def _key_points(title: str, before: Mapping[str, Any], on: Mapping[str, Any], unit: str, less: bool) -> KeyPoints:
+def _key_points(values: Mapping[str, Mapping[str, Any]], unit: str, less: bool) -> KeyPoints:
+    before, on = values["before"], values["after_on"]
     points: list[KeyPoint] = [
         (name.replace("_", " "), _finite(before.get(name)), _finite(on.get(name)))
         for name in dict.fromkeys([*before, *on])
@@ -184,9 +185,9 @@ def _key_points(title: str, before: Mapping[str, Any], on: Mapping[str, Any], un
     rows = [[Cell(name), _number(old), _number(new, "strong"), change(old, new, less)] for name, old, new in points]
     columns = (("with the base alone", before, 1), ("with the adapter on", on, 2))
     missing = []
-    for words, values, index in columns:
+    for words, column, index in columns:
         names = [point[0] for point in points if point[index] is None]
-        if names and values:
+        if names and column:
             missing.append(f"No score {words} for {', '.join(names)}: no labelled example in the test pictures.")
         elif names:
             who = "base alone" if index == 1 else "adapter"
@@ -194,4 +195,4 @@ def _key_points(title: str, before: Mapping[str, Any], on: Mapping[str, Any], un
     better = "Lower is better." if less else "Higher is better."
     table = Table(["key point", "base alone", "adapter on", "change"], [RowGroup("", rows)])
     text = f"Target test split, {unit}. {better}"
-    return KeyPoints(title, text, keypoint_chart(points, unit=unit), table, missing)
+    return KeyPoints(f"Key points: {unit}", text, keypoint_chart(points, unit=unit), table, missing)

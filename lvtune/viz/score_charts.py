@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from markupsafe import Markup
@@ -96,17 +97,19 @@ def keypoint_chart(points: Sequence[KeyPoint], *, unit: str) -> Markup:
     shown = [point for point in points if point[1] is not None or point[2] is not None]
     if not shown:
         return Markup("")
+    befores, afters = [before for _, before, _ in shown], [after for _, _, after in shown]
     with page_style():
         figure, axes = new_figure(9.4, 0.9 + 0.22 * len(shown))
         for place, (_, before, after) in enumerate(shown):
             if before is not None and after is not None:
                 axes.plot([before, after], [place, place], color=GRID, linewidth=3, zorder=1)
-        for index, colour, label in ((1, BEFORE, "base alone"), (2, AFTER, "adapter on")):
-            found = [(point[index], place) for place, point in enumerate(shown) if point[index] is not None]
-            x, y = [value for value, _ in found], [place for _, place in found]
-            marker = "o" if index == 1 else "D"  # told apart without colours too
-            axes.scatter(x, y, s=34, color=colour, marker=marker, label=label, zorder=2, gid=f"lv-{label.split()[0]}")
+        for side, colour, label in zip((befores, afters), (BEFORE, AFTER), ("base alone", "adapter on"), strict=True):
+            values = [math.nan if value is None else value for value in side]
+            # readers can tell the markers apart without colours, and see both where the values are equal
+            marker, size = ("o", 62) if side is befores else ("D", 30)
+            gid = f"lv-{label.split()[0]}"
+            axes.scatter(values, range(len(shown)), s=size, color=colour, marker=marker, label=label, gid=gid, zorder=2)
         axes.set_yticks(range(len(shown)), [name for name, _, _ in shown], color=INK)
         axes.set(xlabel=unit, ylim=(len(shown) - 0.4, -0.6))
         figure.legend(loc="outside upper right", ncols=2)
-        return inline_svg(figure, "Key points before and with the adapter on")
+        return inline_svg(figure, f"Key points before and with the adapter on, {unit}")

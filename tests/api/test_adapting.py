@@ -13,6 +13,7 @@ from lvtune.api import adapting
 from lvtune.api.recipe import Recipe
 from lvtune.cli.adapt import _next, summary_of
 from lvtune.core.errors import DataError, UsageError
+from lvtune.storage.run_lock import LOCK_FILE, run_lock
 
 MOUSE = ["nose", "left_ear", "tail_base"]
 
@@ -133,3 +134,37 @@ def test_pictures_are_looked_at_first(mice, tmp_path):
 def test_the_data_folder_is_no_output_folder(mice):
     with pytest.raises(UsageError, match="holds input files"):
         lvtune.adapt(recipe(mice, mice / "frames"))
+
+
+def test_a_second_run_into_the_same_folder_is_refused_and_told_by_whom(mice, tmp_path):
+    with run_lock(tmp_path / "out") as owner:
+        with pytest.raises(UsageError, match=f"into which another run writes .process {owner.pid} on"):
+            lvtune.adapt(recipe(mice, tmp_path / "out"))
+        assert [file.name for file in (tmp_path / "out").iterdir()] == [LOCK_FILE]
+
+
+def test_reports_of_an_earlier_run_go_when_its_adapter_does(mice, tmp_path, monkeypatch):
+    out, seen = tmp_path / "out", []
+    out.mkdir()
+    stale = ("report.json", "report.html", "README.md", "before-after.jpg", "adapter_config.json")
+    for name in (*stale, "notes.txt"):
+        (out / name).write_text("of an earlier run")
+
+    def stop(self):
+        seen.append({file.name for file in out.iterdir() if not file.name.startswith(".")})
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(adapting.Scoring, "on", stop)
+    with pytest.raises(KeyboardInterrupt):
+        lvtune.adapt(recipe(mice, out))
+    assert seen == [{"adapter_model.safetensors", "lvtune_config.json", "notes.txt"}]
+    assert not (out / LOCK_FILE).exists()
+
+
+def test_the_base_is_hashed_for_the_adapter_file_once(mice, tmp_path, monkeypatch):
+    asked = []
+    real = adapting.fingerprints
+    monkeypatch.setattr(adapting, "fingerprints", lambda model: asked.append(1) or real(model))
+    monkeypatch.setattr("lvtune.storage.store.fingerprints", lambda model: 1 / 0)
+    lvtune.adapt(recipe(mice, tmp_path / "out"))
+    assert asked == [1]

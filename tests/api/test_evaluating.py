@@ -141,7 +141,7 @@ def test_the_data_folder_is_no_output_folder(mice):
 
 
 def test_nothing_is_called_a_person_that_is_none(mice, capsys, monkeypatch):
-    monkeypatch.setattr("lvtune.api.evaluating.load_base", lambda *args, **options: mouse_base())
+    monkeypatch.setattr("lvtune.hub.adapter_loading.load_base", lambda *args, **options: mouse_base())
     given = ["--data", str(mice / "frames"), "--annotations", str(mice / "own.json"), "--p-cutoff", "0.2"]
     assert main(["evaluate", *given]) == 0
     out = capsys.readouterr().out

@@ -58,4 +58,4 @@ def test_a_mistake_is_still_one(change, told):
 def test_the_command_ends_well_and_says_what_is_missing(capsys):
     assert main(["adapt", "--config", "vlpose-main/vlpose-b", "--dry-run"]) == 0
     told = capsys.readouterr().out
-    assert "6,747,921 trainable parameters" in told and told.count("not at hand: ") == 3
+    assert "6,747,921 trainable parameters" in told and told.count("missing here: ") == 3

@@ -68,6 +68,7 @@ def test_a_mouse_from_above(tmp_path):
     assert (train.augment.rotate, train.augment.rotate_p, train.augment.flip) == (180.0, 1.0, 0.5)
     assert (train.lr, train.predictor_lr, train.gentle) == (2 * lr, max(lr, 5e-3), False)
     assert (train.steps, train.batch_size, train.guard) == (300, 16, 100)
+    assert job.recipe.evaluate.flip_test
     assert job.options == train  # no factor for a start, nor for few pictures
     assert list(said(job)) == [
         "input size", "learning rate", "steps", "rotation", "mirrored pictures", "scale", "shift",
@@ -83,7 +84,15 @@ def test_a_method_that_counts_in_epochs_takes_the_steps_that_were_chosen(tmp_pat
 
 def test_what_stands_one_way_and_has_no_sides(tmp_path):
     job = job_of(tmp_path, names=["tip", "knob", "paw", "base"], spread=4.0)
+    assert not job.recipe.evaluate.flip_test
     assert job.recipe.train.augment.flip == 0.0 and 5.0 <= job.recipe.train.augment.rotate <= 12.0
+    assert said(job)["mirrored pictures"] == "0%"
+
+
+def test_what_always_walks_to_the_right_is_not_mirrored(tmp_path, monkeypatch):
+    monkeypatch.setattr("test_own_defaults.SHAPE", np.array([[40.0, -5], [25, 20], [20, 18], [-40, -12]]))
+    job = job_of(tmp_path, spread=5.0)
+    assert job.recipe.train.augment.flip == 0.0 and not job.recipe.evaluate.flip_test
     assert said(job)["mirrored pictures"] == "0%"
 
 

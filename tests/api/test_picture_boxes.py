@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from lvtune.api.box_choice import BoxChoice
-from lvtune.api.picture_boxes import is_of_people, picture_size, read_boxes
+from lvtune.api.picture_boxes import is_of_people, read_boxes
 from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import AP10K_17, COCO_17, HAND_21, LSP_14, Skeleton
 
@@ -99,12 +99,19 @@ def test_whole_pictures_need_no_file(files):
     assert found.of == dict.fromkeys(files) and found.notes == () and found.count(files[0]) == 1
 
 
-@pytest.mark.parametrize(("turn", "size"), [(1, (40, 30)), (3, (40, 30)), (6, (30, 40)), (8, (30, 40))])
-def test_the_size_is_that_of_the_upright_picture(turn, size, tmp_path):
+@pytest.mark.parametrize(("turn", "fits"), [(1, "xywh"), (3, "xywh"), (6, "xyxy"), (8, "xyxy")])
+def test_boxes_are_held_against_the_upright_picture(turn, fits, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = turn
-    Image.new("RGB", (40, 30)).save(tmp_path / "a.jpg", exif=exif)
-    assert picture_size(tmp_path / "a.jpg") == size
-    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (90, 40)).save(path, exif=exif)
+    # as sizes the box fits 90 x 40 pixels alone, as corners 40 x 90 alone
+    found = read_boxes({"a.jpg": [[25, 2, 38, 35] if fits == "xywh" else [25, 60, 38, 85]]}, [path], COCO_17)
+    assert any("read as corners" in note for note in found.notes) == (fits == "xyxy")
+
+
+def test_a_broken_picture_is_told(tmp_path):
+    path = tmp_path / "broken.jpg"
+    path.write_bytes(b"\xff\xd8\xff")
     with pytest.raises(LvtuneError, match="broken"):
-        picture_size(tmp_path / "broken.jpg")
+        read_boxes({"broken.jpg": [[1, 1, 5, 5]]}, [path], COCO_17)

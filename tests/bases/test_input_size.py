@@ -10,7 +10,7 @@ from lvtune.bases.input_size import LARGEST, choose_input_size, parse_size
 from lvtune.core.errors import LvtuneError
 from lvtune.data.label_statistics import LabelStatistics
 
-LABELS = LabelStatistics(90, 4, True, (100.0, 130.0), 30.0, 20.0, False)
+LABELS = LabelStatistics(90, 4, True, True, (100.0, 130.0), 30.0, 20.0, False)
 
 
 @pytest.mark.parametrize("text", ["256x192", "256 x 192", "256X192", "256×192", "256,192"])

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 from transformers.modeling_outputs import BackboneOutput
 
+from lvtune.bases.float_types import converted, first_floating, in_dtype
 from lvtune.bases.nested_outputs import Rows, in_batch_order, joined, reordered
-from lvtune.bases.precision import converted, first_floating, in_dtype
 
 
 class Pair(NamedTuple):

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from lvtune.api.recipe import Recipe
+from lvtune.config.tables import merge
 from lvtune.config.yaml_files import read_yaml
-from lvtune.experiments.cells import merge
 from lvtune.training.objectives import objective_config
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"

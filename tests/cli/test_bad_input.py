@@ -129,12 +129,13 @@ def test_names_and_places(line, said, capsys):
         ({"person": {"keypoints": None}}, "keypoints"),
         ({"person": {"keypoints": [1.0, 2.0, 2]}}, "key points"),
         ({"person": {"keypoints": [300.0, 50.0, 0] * 14, "num_keypoints": 0}}, "no person"),
-        ({"person": {"bbox": [280, 40, 0, 340]}}, "no person"),
+        ({"person": {"keypoints": [1e30, 50.0, 2] * 14}}, "far outside"),
+        ({"person": {"bbox": [280, 40, 1e-9, 1e-9]}}, "smaller than a pixel"),
         ({"person": {"image_id": 77}}, "77"),
         ({"category": {"keypoints": None}}, "keypoints"),
         ({"category": {"keypoints": [f"point_{i}" for i in range(14)]}}, "trains a predictor"),
         ({"image": {"file_name": "a.jpg"}}, "one picture"),
-        ({"image": {"width": None}}, "width"),
+        ({"image": {"width": None, "file_name": "gone.jpg"}}, "width"),
     ],
 )
 def test_annotations(changes, said, capsys):

@@ -29,6 +29,7 @@ def base(monkeypatch):
     """A tiny base, which every name stands for."""
     base = tiny_base(layers=1)
     monkeypatch.setattr(lvtune, "load_base", lambda *_: base, raising=False)
+    monkeypatch.setattr("lvtune.hub.adapter_loading.load_base", lambda *_, **__: base)
     return base
 
 

@@ -87,6 +87,7 @@ def test_convert_data(tmp_path, capsys):
     assert any("copies of 4 pictures" in note for note in values["notes"])
     whole = answer(capsys, "convert", "data", root, "--boxes", "whole", "--link", "--out", tmp_path / "whole")
     assert any("links to 4 pictures" in note for note in whole["notes"])
+    assert answer(capsys, "check-data", tmp_path / "whole", "--symlinks")["ok"]
     first = json.loads((tmp_path / "whole" / "annotations.json").read_text())["annotations"][0]
     assert first["bbox"] == [0, 0, 96, 64]
 
@@ -98,7 +99,7 @@ def test_init_domain_and_its_use(tmp_path, capsys):
     for argv in (["--domain", tmp_path / "mice.yaml"], [tmp_path / "mice.yaml"]):
         checked = answer(capsys, "check-data", *argv)
         assert checked["domain"] == "mice" and checked["ok"]
-    assert "which is there already" in fault(capsys, "init-domain", root, "--out", tmp_path / "mice.yaml")
+    assert "which exists" in fault(capsys, "init-domain", root, "--out", tmp_path / "mice.yaml")
     answer(capsys, "init-domain", root, "--out", tmp_path / "mice.yaml", "--force")
     assert ".yaml" in fault(capsys, "init-domain", root, "--out", "mice.txt")
 

@@ -11,7 +11,7 @@ from lvtune.data.crop import box_to_center_scale, fix_aspect, to_input, udp_matr
 from lvtune.data.label_statistics import LabelStatistics
 from lvtune.data.skeletons import LSP_14
 
-LABELS = LabelStatistics(90, 4, True, (175.0, 90.0), 13.0, 20.0, False)
+LABELS = LabelStatistics(90, 4, True, True, (175.0, 90.0), 13.0, 20.0, False)
 STILL = Augment(0, 0, 0, 0, (1, 1), 0, 0)
 
 
@@ -21,6 +21,7 @@ STILL = Augment(0, 0, 0, 0, (1, 1), 0, 0)
         ({"turn": 78.0}, {"rotate": 180.0, "rotate_p": 1.0, "flip": 0.5, "around": "box"}),
         ({"turn": 20.0}, {"rotate": 30.0, "rotate_p": 0.6}),
         ({"turn": 0.0, "has_sides": False}, {"rotate": 5.0, "flip": 0.0}),
+        ({"turn": 0.0, "mirrors_alike": False}, {"rotate": 5.0, "flip": 0.0}),
         ({"is_whole_frame": True}, {"scale": (0.8, 1.05), "around": "points"}),
     ],
 )
@@ -36,6 +37,14 @@ def test_every_choice_is_described_but_what_the_user_set():
     assert [line.what for line in lines] == ["rotation", "mirrored pictures", "scale", "shift"]
     assert lines[0].value == "all round, around the centre of the box" and "left and right" in lines[1].why
     assert [line.what for line in describe(augment, LABELS, {"rotate", "scale"})] == ["mirrored pictures", "shift"]
+
+
+def test_why_pictures_are_not_mirrored():
+    augment = Augment(half_body=0, **choose_augment(replace(LABELS, mirrors_alike=False)))
+    why = {line.what: line.why for line in describe(augment, replace(LABELS, mirrors_alike=False), ())}
+    assert why["mirrored pictures"] == "mirrored labels look like none of the labels"
+    why = {line.what: line.why for line in describe(augment, replace(LABELS, has_sides=False), ())}
+    assert "no key points" in why["mirrored pictures"]
 
 
 def sample(box=(0.0, 0.0, 640.0, 480.0), points=((20, 20), (60, 25), (40, 60))):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from own_files import sound, write
 
 from lvtune.core.errors import LvtuneError
 from lvtune.data.boxes import decide_box_format, to_xywh
@@ -134,3 +135,59 @@ def test_no_such_file_and_unknown_format(coco, tmp_path):
         with_boxes(coco, tmp_path / "none.json")
     with pytest.raises(LvtuneError, match=r"box format 'xyhw'.*did you mean 'xywh'"):
         with_boxes(coco, COCO_BOXES, "xyhw")
+
+
+def own(tmp_path, boxes):
+    """A table of mice with category id 1 in six pictures, and a file of boxes for it."""
+    data = sound()
+    path = tmp_path / "boxes.json"
+    path.write_text(json.dumps(boxes(data) if callable(boxes) else boxes), encoding="utf-8-sig")
+    return with_boxes(read_coco(write(data, tmp_path), tmp_path, cache_dir=tmp_path), path)
+
+
+def by_name(data):
+    names = {image["id"]: image["file_name"] for image in data["images"]}
+    table = {}
+    for item in data["annotations"]:
+        table.setdefault(names[item["image_id"]], []).append(item["bbox"])
+    return table
+
+
+def by_results(**more):
+    def make(data):
+        return [{"image_id": a["image_id"], "bbox": a["bbox"], "score": 0.9, **more} for a in data["annotations"]]
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("boxes", "note"),
+    [
+        (by_name, "12 boxes without a score"),
+        (lambda data: data, "12 boxes without a score"),
+        (by_results(), "12 detector boxes read as xywh"),
+        (by_results(category_id=1), "12 detector boxes read as xywh"),
+        (by_results(category_id=0), "all detector boxes are of person"),
+        (by_results(category_id=18), "all detector boxes are of dog"),
+        (lambda data: [{**d, "image_id": f"frame{d['image_id']:02}"} for d in by_results()(data)], "12 detector boxes"),
+    ],
+    ids=["names", "annotations", "ids", "category", "zero", "dogs", "stems"],
+)
+def test_every_form_of_box_file_is_read(tmp_path, boxes, note):
+    table = own(tmp_path, boxes)
+    assert np.allclose(table.column("bbox"), [item["bbox"] for item in sound()["annotations"]])
+    assert any(note in one for one in table.notes)
+
+
+def test_boxes_of_other_categories_are_counted(tmp_path):
+    def boxes(data):
+        return by_results(category_id=1)(data) + by_results(category_id=5)(data)
+
+    table = own(tmp_path, boxes)
+    assert len(table) == 12
+    assert any("12 detector boxes of other categories than the annotated ones" in note for note in table.notes)
+
+
+def test_boxes_of_unknown_names_are_an_error(tmp_path):
+    with pytest.raises(LvtuneError, match=r"boxes of 'other\.png', which is no picture at hand"):
+        own(tmp_path, {"other.png": [[1, 2, 30, 40]]})

@@ -13,7 +13,7 @@ from lvtune.core.errors import DataError
 from lvtune.data import image_header
 from lvtune.data.find_images import find_images, find_left_out, left_out_note
 from lvtune.data.image_header import has_decoder, read_header
-from lvtune.data.images import read_image, read_reduced
+from lvtune.data.images import allow_pixels, read_image, read_reduced
 
 LOSSLESS = ("PNG", "TIFF")
 WITH_EXIF = [("PNG", "RGB"), ("PNG", "RGBA"), ("PNG", "L"), ("WEBP", "RGB"), ("WEBP", "RGBA"), ("TIFF", "RGB"),
@@ -166,3 +166,12 @@ def test_a_folder_of_unreadable_pictures_says_so(tmp_path):
     with pytest.raises(DataError, match="2 files left out, which cannot be read here"):
         find_images(tmp_path)
     assert has_decoder("JPEG")
+
+
+def test_a_caller_may_allow_more_pixels_for_a_while(tmp_path):
+    path = write(tmp_path, encoded(quarters(), "PNG"))
+    with allow_pixels(2000), pytest.raises(DataError, match="megapixels"):
+        read_image(path)
+    assert read_image(path).shape == (40, 60, 3)
+    with allow_pixels(100):
+        assert read_image(path, max_pixels=3000).shape == (40, 60, 3)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lvtune.data.label_statistics import ALL_ROUND, label_statistics, turn_spread
+from lvtune.data.label_statistics import ALL_ROUND, label_statistics, mirrors_alike, turn_spread
 from lvtune.data.skeletons import Skeleton
 
 SIDED = Skeleton("mouse", ("snout", "left_ear", "right_ear", "tail"), (0.1,) * 4)
@@ -90,6 +90,37 @@ def test_whole_frames_and_names_without_sides():
 
 def test_one_point_has_no_neighbour():
     points = turned(np.zeros(5))[:, :1]
-    skeleton = SimpleNamespace(mirrors=False)
+    skeleton = SimpleNamespace(mirrors=False, flip_index=(0,))
     found = label_statistics(table(np.concatenate([points, points + 1], 0)[:, :1], skeleton, whole=True))
     assert found.crowding == 0.0 and found.turn == 0.0
+
+
+FLIP = (0, 2, 1, 3)
+WALKER = np.array([[60.0, -5], [35, 30], [30, 28], [-50, -12]])  # from the side: its head is always on the right
+
+
+def test_what_looks_like_its_mirror_image_may_be_mirrored():
+    rng = np.random.default_rng(4)
+    upright = np.array([[0.0, -40], [-12, -25], [12, -25], [0, 45]]) + rng.normal(0, 3, (100, 4, 2))
+    assert mirrors_alike(upright, FLIP)
+    assert mirrors_alike(turned(rng.uniform(-180, 180, 200)), FLIP)  # from above, facing every way
+
+
+def test_what_always_walks_to_the_right_may_not():
+    rng = np.random.default_rng(5)
+    walking = WALKER + rng.normal(0, 4, (100, 4, 2)) + rng.uniform(0, 200, (100, 1, 2))
+    assert not mirrors_alike(walking, FLIP)
+    both = np.where(rng.random((100, 1, 1)) < 0.5, walking, walking[:, FLIP] * [-1, 1] + [400, 0])
+    assert turn_spread(both) > ALL_ROUND and mirrors_alike(both, FLIP)
+
+
+def test_two_views_in_one_frame_may_not_be_mirrored():
+    rng = np.random.default_rng(6)
+    frame = np.array([[60.0, -80], [40, -60], [-30, -62], [-50, -85], [70, 75], [35, 95], [-20, 60], [-65, 90]])
+    frames = frame + rng.normal(0, 6, (80, 8, 2))
+    frames[::4, 2] = np.nan
+    assert not mirrors_alike(frames, (0, 2, 1, 3, 4, 6, 5, 7))
+
+
+def test_too_few_instances_say_nothing():
+    assert mirrors_alike(turned(np.zeros(1)), FLIP)

@@ -238,7 +238,7 @@ def test_points_on_one_line_get_a_box_too(tmp_path):
 @pytest.mark.parametrize("field", [("bbox",), ("bbox", "area"), ("bbox", "area", "iscrowd", "num_keypoints", "id")])
 def test_boxes_that_are_missing_are_made_of_the_points(tmp_path, field):
     table = read(change(sound(), without(*field)), tmp_path)
-    assert len(table) == 12 and told(table, "12 annotations without a box", "20% around (--box-margin)")
+    assert len(table) == 12 and told(table, "12 annotations without a box", "15% around (--box-margin)")
     corners = np.concatenate([boxes(table)[:, :2], boxes(table)[:, :2] + boxes(table)[:, 2:]], 1)
     points = table.column("keypoints")
     assert ((points[..., :2] >= corners[:, None, :2]) & (points[..., :2] <= corners[:, None, 2:])).all()

@@ -12,7 +12,8 @@ from label_samples import NAMES
 from lvtune.config.options import DataOptions
 from lvtune.core.errors import DataError
 from lvtune.data.formats import read_project
-from lvtune.domains.domain_file import domain_text, is_domain_file, read_domain
+from lvtune.domains.domain_file import is_domain_file, read_domain
+from lvtune.domains.domain_text import domain_text
 
 
 @pytest.fixture

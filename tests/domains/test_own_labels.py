@@ -35,6 +35,50 @@ def test_file_of_another_tool_in_place_of_annotations(tmp_path, name):
     assert len(opened(annotations=moved, data=root).table) == 3  # pictures elsewhere
 
 
+YOLO = "train: images/train\nkpt_shape: [1, 3]\nkpt_names: {0: [nose]}\n"
+CVAT = (
+    "<annotations><version>1.1</version>{}</annotations>",
+    '<image id="0" name="{}.png" width="96" height="64"><points label="nose" points="5,6"/></image>',
+)
+OTHERS = {
+    "data.yaml": ("YOLO-pose", YOLO),
+    "annotations.xml": ("CVAT", CVAT[0].format("".join(CVAT[1].format(name) for name in "ab"))),
+    "labels.csv": ("Lightning Pose", "scorer,m,m\nbodyparts,nose,nose\ncoords,x,y\na.png,1,2\nb.png,1,2\n"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_one_file_of_another_tool_is_read_as_that(tmp_path, name):
+    tool, text = OTHERS[name]
+    folder = tmp_path / "images" / "train" if name == "data.yaml" else tmp_path
+    write_pictures(folder, ["a.png", "b.png"])
+    if name == "data.yaml":
+        (tmp_path / "labels" / "train").mkdir(parents=True)
+        for stem in "ab":
+            (tmp_path / "labels" / "train" / f"{stem}.txt").write_text("0 0.5 0.5 0.2 0.2 0.5 0.5 2")
+    (tmp_path / name).write_text(text)
+    table = opened(annotations=tmp_path / name).table
+    assert len(table) == 2 and table.skeleton.keypoints == ("nose",)
+    assert table.notes[0].startswith(f"read as {tool}")
+
+
+UNKNOWN = {
+    "table.csv": "time,x,y\n0,1,2\n",
+    "feed.xml": "<rss></rss>",
+    "settings.yaml": "batch: 3\n",
+    "labels.h5": "nothing",
+    "video_predictions.csv": "scorer,n,n,n\nbodyparts,a,a,a\ncoords,x,y,likelihood\n0,1,2,0.9\n",
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_file_of_no_known_tool(tmp_path, name):
+    (tmp_path / name).write_text(UNKNOWN[name])
+    with pytest.raises(LvtuneError, match=r"no labels were recognised|predictions for a video") as caught:
+        opened(annotations=tmp_path / name)
+    assert name in caught.value.given and "not JSON" not in str(caught.value)
+
+
 def test_label_studio_and_labelme_are_not_taken_for_coco(tmp_path):
     write_pictures(tmp_path, ["a.png", "b.png"])
     shape = {"label": "nose", "points": [[5, 6]], "shape_type": "point", "group_id": None}
@@ -84,7 +128,9 @@ def test_mirror_pairs_of_the_labels_reach_the_skeleton(tmp_path):
 def test_boxes_that_nobody_drew(tmp_path):
     root = write_project(tmp_path / "p")
     assert opened(data=root, missing_boxes="whole").table[0].bbox.tolist() == [0, 0, 96, 64]
-    assert opened(data=root).table[0].bbox[2] < 50
+    tight, usual = (custom_domain(DataOptions(data=str(root), box_margin=m)).open("all").table for m in (0.0, 0.15))
+    assert 0 < tight[0].bbox[2] < usual[0].bbox[2] < 50
+    assert any("margin of 0%" in note for note in tight.notes)
 
 
 def test_test_annotations_beside_a_project(tmp_path):

@@ -66,15 +66,15 @@ def test_guessed_sigmas_are_named():
 
 def test_a_missing_score_has_a_reason(tmp_path):
     table = mouse(tmp_path)
-    people = Skeleton("people", ("left_shoulder", "right_hip", "nose"), (0.1,) * 3)
+    people = Skeleton("people", ("left_shoulder", "right_shoulder", "left_hip", "right_hip"), (0.1,) * 4)
     assert scoring_of(people)["notes"] == [] and scoring_of(table.skeleton)["notes"]
     # a torso whose ends are not both labelled
     annotations = json.loads((tmp_path / "a.json").read_text())
     annotations["categories"][0]["keypoints"] = list(people.keypoints)
-    annotations["annotations"][0]["keypoints"] = [10, 20, 0, 30, 20, 2, 20, 60, 2]
+    annotations["annotations"][0]["keypoints"] = [10, 20, 0, 30, 20, 2, 20, 60, 2, 40, 60, 2]
     (tmp_path / "b.json").write_text(json.dumps(annotations))
     table = read_coco(tmp_path / "b.json", tmp_path)
-    values = score_predictions(table, table.column("keypoints")[..., :2], np.ones((1, 3)))
+    values = score_predictions(table, table.column("keypoints")[..., :2], np.ones((1, 4)))
     assert values["pck@0.2"] is None and values["px_mean"] == 0.0 and values["skipped"] == 1
     assert "torso is labelled" in values["reasons"]["pck@0.2"]
 

@@ -224,7 +224,7 @@ def test_bad_usage(line, told, capsys):
 
 def test_two_processes_share_the_cells_out(adapted, tmp_path, monkeypatch):
     """As a launcher sets them; each runs its cells as if alone."""
-    monkeypatch.setattr(comparing, "_meet", lambda: None)
+    monkeypatch.setattr(comparing, "meet", lambda: None)
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setenv("RANK", "1")
@@ -240,7 +240,7 @@ def test_two_processes_share_the_cells_out(adapted, tmp_path, monkeypatch):
 def test_processes_meet_once_in_a_launch(adapted, tmp_path, monkeypatch):
     """A second process group of the same launch would be given the addresses of the first; what failed is run again."""
     met = []
-    monkeypatch.setattr(comparing, "_meet", lambda: met.append(list(tmp_path.glob("**/failed.json"))))
+    monkeypatch.setattr(comparing, "meet", lambda: met.append(list(tmp_path.glob("**/failed.json"))))
     searched = {"methods": "full,norm", "lrs": (0.1, 0.5), "out": tmp_path, "search": True}
     alone = compare(**searched)
     compare(methods="norm:lr=666", out=tmp_path)

@@ -12,7 +12,8 @@ from lvtune.api.recipe import Recipe
 from lvtune.cli.main import main
 from lvtune.config.yaml_files import list_recipes, read_yaml
 from lvtune.core.errors import LvtuneError
-from lvtune.experiments.published_tables import differences, list_tables, load_table, spread
+from lvtune.evaluation.intervals import mean_and_deviation
+from lvtune.experiments.published_tables import differences, list_tables, load_table
 from lvtune.experiments.reproducing import reproduce
 from lvtune.experiments.runners import RUNNERS, register_runner
 
@@ -115,7 +116,8 @@ def test_several_seeds_give_mean_and_spread(folder, tmp_path):
         report(tmp_path, "ours", {"after_on": scores(1, ap)}, {"after_off": scores(60.0)}, seed=seed)
     (row,) = reproduce(folder(), rows=["ours"], runs=tmp_path)["rows"]
     assert row["ours"]["art"] == 42.0 and row["spread"]["art"] == pytest.approx(7**0.5) and row["runs"] == 3
-    assert spread([1.0, None]) is None and spread([]) is None and spread([2.0]) == (2.0, None)
+    assert mean_and_deviation([1.0, None]) is None and mean_and_deviation([]) is None
+    assert mean_and_deviation([2.0]) == (2.0, None)
 
 
 def test_a_run_of_other_settings_is_marked(folder):

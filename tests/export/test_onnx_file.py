@@ -22,7 +22,7 @@ from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import LSP_14
 from lvtune.export import onnx_file
 from lvtune.export.facts import from_metadata
-from lvtune.export.own_sentence import OWN, reading, with_sentence
+from lvtune.export.own_sentence import OWN, resolve_sentence, with_sentence
 from lvtune.language.bank import embed_sentences, random_bank
 from lvtune.patcher.attaching import attach, use_adapter
 
@@ -161,6 +161,15 @@ def test_a_mixture_of_experts_goes_by_the_bases_own(tmp_path):
     assert far(found, answer(animals)) < 1e-5 and far(found, answer(base)) > 1e-3
 
 
+@pytest.mark.parametrize("method", ["lora", "vlpose"])  # merged, and traced as it computes
+def test_another_input_size(method, tmp_path):
+    base, pixels = tiny_base(layers=1), torch.randn(2, 3, 96, 128)
+    base.set_input_size((96, 128))
+    adapter = make_adapter(method, base, stirred=0.1)
+    written = lvtune.export_onnx(base, adapter, tmp_path / "large.onnx")
+    assert far(run(written.file, pixels)["heatmaps"], answer(base, adapter, pixels=pixels)) < 1e-4
+
+
 def test_a_base_in_half_precision_becomes_a_file_in_float32(tmp_path):
     base = tiny_base(layers=1)
     base.model.to(torch.bfloat16)
@@ -250,7 +259,7 @@ def test_a_sentence_in_place_of_another_keeps_what_the_adapter_learnt():
     ("method", "options", "told"),
     [
         ("vlpose", {"category": "etching"}, "no sentence for 'etching'"),
-        ("vlpose", {"category": "auto"}, "category 'auto', which goes by the picture"),
+        ("vlpose", {"category": "auto"}, "category 'auto', which depends on the picture"),
         ("vlpose", {"category": "mural", "sentence": "x"}, "category 'mural' and a sentence of your own"),
         ("lora", {"category": "mural"}, "lora, which reads no sentences"),
         ("lora", {"sentence": "a mural"}, "the sentence 'a mural' for lora, which reads none"),
@@ -269,13 +278,13 @@ def test_sentences_that_cannot_be_read_are_refused(method, options, told, tmp_pa
 def test_random_tokens():
     base = tiny_base(layers=1)
     fixed = make_adapter("vlpose", base, bank=random_bank(("a", "b"), dim=20))
-    assert reading(base, fixed, "mean", None) == (fixed, None)
+    assert resolve_sentence(base, fixed, "mean", None) == (fixed, None)
     with pytest.raises(LvtuneError, match="which reads none"):
         with_sentence(base, fixed, "a mural")
     bank = random_bank(("a", "b"), dim=20)
     object.__setattr__(bank, "encoder", "random-each-call")
     with pytest.raises(LvtuneError, match="drawn anew at each call"):
-        reading(base, make_adapter("vlpose", base, bank=bank), None, None)
+        resolve_sentence(base, make_adapter("vlpose", base, bank=bank), None, None)
 
 
 def test_many_sentences(tmp_path):

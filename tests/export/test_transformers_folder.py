@@ -47,6 +47,24 @@ def test_transformers_loads_the_adapted_model(method, simple, tmp_path, capfd):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.parametrize("simple", [False, True])
+def test_another_input_size_is_written_with_its_own_positions(simple, tmp_path):
+    base = tiny_base(simple=simple)
+    base.set_input_size((96, 128))
+    adapter, pixels = make_adapter("lora", base, stirred=0.05), torch.randn(2, 3, 96, 128)
+    written = save_transformers(base, adapter, tmp_path)
+    with torch.no_grad(), attach(base, adapter):
+        expected = base(pixels)
+    model = VitPoseForPoseEstimation.from_pretrained(tmp_path).eval()
+    with torch.no_grad():
+        found = model(pixels).heatmaps
+    assert (found - expected).abs().max() < 1e-5 * expected.abs().max() and written.deviation < 1e-5 * written.largest
+    assert model.config.backbone_config.image_size == [96, 128]
+    assert model.backbone.embeddings.position_embeddings.shape == (1, 49, 48)
+    size = json.loads((tmp_path / "preprocessor_config.json").read_text())["size"]
+    assert (size["height"], size["width"]) == (96, 128)
+
+
 def test_a_sentence_is_chosen(tmp_path):
     base = tiny_base()
     adapter = make_adapter("vlpose-light", base, stirred=0.05)

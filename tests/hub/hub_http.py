@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import socket
+import threading
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
@@ -28,6 +30,16 @@ class Fault:
     """Bytes of the body after which the connection is cut."""
     corrupt: bool = False
     """One byte of the body is another."""
+    silent: bool = False
+    """No answer, until the client goes or the server ends."""
+    drip: str = ""
+    """``headers`` or ``body``: this part comes byte by byte, slower than anybody would wait for all of it."""
+    endless: bool = False
+    """The body is right, and then goes on for as long as somebody reads."""
+    squeezed: bool = False
+    """The body is compressed, though nobody asked for it, and a thousand times longer than declared."""
+    twist: Callable[[object], object] | None = None
+    """Changes the answer before it is sent."""
     times: int = 10**9
 
 
@@ -48,6 +60,10 @@ class Hub:
         self.faults: list[Fault] = []
         self.log: list[tuple[str, str, str | None]] = []
         self.url = ""
+        self.closing = threading.Event()
+        """Ends answers that would go on."""
+        self.sent = 0
+        """Bytes of bodies without end."""
         self.store = ""
         """Where large files lie: another host, which is sent no token."""
 
@@ -101,6 +117,10 @@ class Handler(BaseHTTPRequestHandler):
             if fault is not None and fault.status:
                 raise Refused(fault.status, fault.headers)
             self.fault = fault
+            if fault is not None and fault.silent:
+                self.hub.closing.wait(60)
+                self.close_connection = True
+                return
             for method, pattern, route in self.routes:
                 match = re.fullmatch(pattern, path)
                 if match and method == self.command.replace("HEAD", "GET"):
@@ -129,10 +149,14 @@ class Handler(BaseHTTPRequestHandler):
         return repo
 
     def answer(self, value: object, status: int = 200, headers: dict[str, str] | None = None) -> None:
+        if self.fault is not None and self.fault.twist is not None:
+            value = self.fault.twist(value)
         data = value if isinstance(value, bytes) else json.dumps(value).encode()
         sent = data
         if self.fault is not None and self.fault.corrupt:
             sent = data[:-1] + bytes([data[-1] ^ 1])
+        if self.fault is not None and self.command != "HEAD" and self.misbehave(data, status, headers or {}):
+            return
         self.send_response(status)
         for name, text in {"Content-Length": str(len(data)), **(headers or {})}.items():
             self.send_header(name, text)
@@ -145,3 +169,35 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             self.connection.shutdown(socket.SHUT_RDWR)
             self.close_connection = True
+
+    def misbehave(self, data: bytes, status: int, headers: dict[str, str]) -> bool:
+        """Answers as the fault says; False where it is of another kind."""
+        fault, closing = self.fault, self.hub.closing
+        if not (fault.drip or fault.endless or fault.squeezed):
+            return False
+        self.close_connection = True
+        lines = "".join(f"{name}: {text}\r\n" for name, text in headers.items())
+        head = f"HTTP/1.1 {status} OK\r\n{lines}Connection: close\r\n"
+        try:
+            if fault.squeezed:
+                packed = zlib.compress(bytes(50_000_000))
+                self.wfile.write(f"{head}Content-Encoding: deflate\r\nContent-Length: {len(packed)}\r\n\r\n".encode())
+                self.wfile.write(packed)
+            elif fault.endless:
+                self.wfile.write(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+                while not closing.is_set() and self.hub.sent < 2**30:
+                    self.wfile.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+                    self.hub.sent += 65536
+            else:
+                whole = f"{head}Content-Length: {len(data)}\r\n\r\n".encode()
+                slow, quick = (whole, b"") if fault.drip == "headers" else (data, whole)
+                self.wfile.write(quick)
+                for byte in slow[:-1]:
+                    self.wfile.write(bytes([byte]))
+                    self.wfile.flush()
+                    if closing.wait(0.1):
+                        return True
+        except OSError:  # the client has gone
+            pass
+        return True

@@ -6,7 +6,7 @@ import torch
 import lvtune
 from lvtune.bases.base_registry import load_base
 from lvtune.core.errors import LvtuneError
-from lvtune.hub.adapter_loading import load_adapter, load_base_for
+from lvtune.hub.adapter_loading import load_adapter, load_base_for, takes_flip_test
 from lvtune.storage.store import save_adapter
 
 SIZE = (160, 128)
@@ -55,3 +55,20 @@ def test_the_shipped_start_fits_every_input_size():
         assert warm_start(adapter, base).misfit == ""
         found.append(adapter.tensors())
     assert all(torch.equal(value, found[1][name]) for name, value in found[0].items())
+
+
+@pytest.mark.parametrize(
+    ("training", "expected"),
+    [
+        (None, True),
+        ({"recipe": {"evaluate": {"flip_test": False}}}, False),
+        ({"recipe": {"evaluate": {"flip_test": True}}}, True),
+        ({"recipe": "lost"}, True),
+        ({"recipe": {"evaluate": None}}, True),
+    ],
+)
+def test_an_adapter_is_asked_about_mirrored_pictures_as_its_own_run_was(training, expected, tmp_path):
+    base = load_base("vitpose-ti")
+    folder = save_adapter(lvtune.create_adapter("bitfit", base), tmp_path, base, training=training)
+    assert takes_flip_test(load_adapter(folder, base)) is expected
+    assert takes_flip_test(None)

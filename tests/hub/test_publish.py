@@ -16,7 +16,7 @@ from huggingface_hub import ModelCard
 from tiny import make_adapter, tiny_base
 
 import lvtune
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import LvtuneError, UsageError
 from lvtune.hub.card import Publication, model_card
 from lvtune.hub.publish import push_adapter
 from lvtune.storage.adapter_file import PEFT_FILE, TENSORS_FILE, save
@@ -132,8 +132,48 @@ def test_a_licence_is_needed(ann, folder):
     assert "ann/art" not in ann.repos
 
 
+def test_a_licence_is_asked_for_before_anybody_is(hub, folder):
+    """Nobody is logged in: that is the second thing to be said."""
+    for repo in ("ann/art", "art"):
+        with pytest.raises(UsageError, match="without a licence"):
+            push_adapter(folder, repo)
+    base = tiny_base()
+    with pytest.raises(UsageError, match="without a licence"):
+        make_adapter("lora", base).push_to_hub("ann/art", base=base)
+    assert hub.log == []
+
+
+def test_a_dry_run_shows_the_card_and_asks_nobody(hub, folder):
+    shown = push_adapter(folder, "ann/art", license="mit", dry_run=True)
+    assert (shown.repo, shown.commit, shown.url, shown.source) == ("ann/art", "", "", "ann/art")
+    assert shown.card.startswith("---\n") and "license: mit" in shown.card
+    assert 'load_adapter("ann/art", base)' in shown.card
+    assert set(shown.files) == {TENSORS_FILE, "lvtune_config.json", "README.md", "report.json", "before-after.jpg"}
+    assert hub.log == []
+    with pytest.raises(UsageError, match="without a licence"):
+        push_adapter(folder, "ann/art", dry_run=True)
+
+
+def test_the_card_of_a_dry_run_is_the_one_that_is_pushed(ann, folder):
+    shown = push_adapter(folder, "ann/art", license="mit", dry_run=True)
+    assert push_adapter(folder, "ann/art", license="mit").card == shown.card
+    assert files_of(ann)["README.md"].decode() == shown.card
+
+
+@pytest.mark.parametrize("data", [b"\xff\xfe", b"x" * (2**20 + 1)])
+def test_cards_that_are_no_text(ann, folder, data):
+    (folder / "README.md").write_bytes(data)
+    assert "expected UTF-8 of at most 1,048,576 bytes" in error_of(folder)
+
+
+@pytest.mark.parametrize("text", ["[]", "{", "[" * 10**5])
+def test_reports_that_are_none(ann, folder, text):
+    (folder / "report.json").write_text(text)
+    assert "report.json" in error_of(folder)
+
+
 def test_a_licence_that_the_hub_does_not_know(ann, folder):
-    with pytest.raises(LvtuneError, match=r'the Hub refuses \("license" must be valid.*mend --license'):
+    with pytest.raises(LvtuneError, match=r'the Hub refuses \("license" must be valid.*correct --license'):
         push_adapter(folder, "ann/art", license="my own")
     assert "ann/art" not in ann.repos, "nothing was made"
 
@@ -214,7 +254,7 @@ def test_pictures(ann, folder, tmp_path):
     assert files_of(ann)["before-after.png"] == b"png"
     assert "](before-after.png)" in str(card_of(ann))
     assert "picked by how far" not in str(card_of(ann)), "who knows how it was picked"
-    with pytest.raises(LvtuneError, match="mend --picture"):
+    with pytest.raises(LvtuneError, match="correct --picture"):
         push_adapter(folder, "ann/art", license="mit", picture=tmp_path / "none.png")
 
 

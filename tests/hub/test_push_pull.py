@@ -69,6 +69,16 @@ def test_what_is_printed(ann, folder, capsys):
     assert "written to here\nmade for vitpose-ti\n" in out
 
 
+def test_a_dry_run_of_push(hub, folder, capsys):
+    assert main(["push", str(folder), "ann/art", "--license", "mit", "--dry-run"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("---\n") and "license: mit" in out and "# " in out
+    assert "would be pushed to ann/art: adapter_model.safetensors" in out
+    assert "pushing" not in err and hub.log == []
+    assert main(["push", str(folder), "ann/art", "--dry-run"]) == 1
+    assert "without a licence" in capsys.readouterr().err
+
+
 def test_a_folder_that_holds_another_adapter(ann, folder, capsys, tmp_path):
     put(ann, "ann/art", folder)
     (tmp_path / "mine").mkdir()

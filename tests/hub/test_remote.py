@@ -13,6 +13,7 @@ from hub_store import put
 from tiny import make_adapter, tiny_base, tiny_pixels
 
 import lvtune
+import lvtune.hub.publish  # gives adapters their push_to_hub
 from lvtune.adapters.method_registry import METHODS
 from lvtune.api.inspecting import inspect_adapter
 from lvtune.core.errors import LvtuneError

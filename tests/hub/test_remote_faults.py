@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import time
 
 import pytest
 from adapter_samples import adapter
-from hub_store import put
+from hub_store import git_oid, put
+from mutants import changed_values
 
 from lvtune.cli.main import main
 from lvtune.core.errors import LvtuneError
@@ -34,11 +37,9 @@ def _no_waiting(monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
 
 
-def error_of(address=ART, within=3.0):
-    started = time.perf_counter()
+def error_of(address=ART):
     with pytest.raises(LvtuneError) as caught:
         fetch(address)
-    assert time.perf_counter() - started < within
     assert "hf_secret" not in str(caught.value)
     return str(caught.value)
 
@@ -136,7 +137,7 @@ def test_damage_on_the_way_is_mended_by_a_second_download(art):
 def test_damage_that_stays_is_told_and_not_kept(art, what):
     art.fail("GET", what, corrupt=True)
     assert "a damaged download of ann/art" in error_of()
-    assert "twice arrived with another hash than the Hub tells" in error_of()
+    assert "twice arrived with another hash than the Hub names" in error_of()
     art.faults.clear()
     assert read(fetch(ART))[0].keys() == adapter()[0].keys()
 
@@ -204,3 +205,119 @@ def test_commands_say_it_in_one_line(hub, capsys, command, tmp_path, monkeypatch
 def test_a_file_that_went_in_between(art):
     art.fail("HEAD", TENSORS_FILE, 404, headers={"X-Error-Code": "EntryNotFound"})
     assert "a file of ann/art that is gone" in error_of()
+
+
+@pytest.fixture
+def _impatient(monkeypatch):
+    """Limits of a second, and reads of a third of one."""
+    monkeypatch.setattr("lvtune.core.hub_limits.SECONDS", 1.0)
+    monkeypatch.setattr("lvtune.core.hub_limits.BYTES_PER_SECOND", 10**6)
+    for name in ("HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT"):
+        monkeypatch.setattr(f"huggingface_hub.constants.{name}", 0.3)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+
+
+def is_clean(tmp_path):
+    """Nothing half-way lies in the cache."""
+    blobs = [file for file in tmp_path.glob("hub-cache/**/*") if file.is_file() and ".locks" not in file.parts]
+    whole = {hashlib.sha256(file.read_bytes()).hexdigest() for file in blobs}
+    whole |= {git_oid(file.read_bytes()) for file in blobs}
+    return not [file for file in blobs if file.parent.name == "blobs" and file.name not in whole]
+
+
+@pytest.mark.usefixtures("_impatient")
+@pytest.mark.parametrize("where", ["HEAD /resolve/", "GET /resolve/.*json", "GET /lfs/"])
+def test_a_server_that_says_nothing(art, where, tmp_path):
+    method, path = where.split()
+    art.fail(method, path, silent=True)
+    assert "ann/art" in error_of()
+    assert is_clean(tmp_path)
+    art.faults.clear()
+    assert read(fetch(ART))[0].keys() == adapter()[0].keys()
+
+
+@pytest.mark.usefixtures("_impatient")
+@pytest.mark.parametrize("drip", ["headers", "body"])
+@pytest.mark.parametrize("path", ["/api/models/", "/lfs/", "/resolve/.*json"])
+def test_a_server_that_sends_a_byte_now_and_then(art, drip, path, tmp_path):
+    art.fail("GET", path, drip=drip)
+    assert "no whole answer from" in error_of()
+    assert is_clean(tmp_path)
+    art.faults.clear()
+    assert read(fetch(ART))[0].keys() == adapter()[0].keys()
+
+
+@pytest.mark.usefixtures("_impatient")
+@pytest.mark.parametrize("path", ["/api/models/", "/lfs/", "/resolve/.*json"])
+def test_a_body_without_end(art, path, tmp_path, monkeypatch):
+    monkeypatch.setattr("lvtune.core.hub_limits.SECONDS", 60.0)
+    monkeypatch.setattr("lvtune.core.hub_limits.MOST_OF_AN_ANSWER", 10**6)
+    art.fail("GET", path, endless=True)
+    assert "bytes that were declared" in error_of()
+    assert art.sent < 2**27, "what the system keeps in its buffers, and no more"
+    assert is_clean(tmp_path)
+    art.faults.clear()
+    assert read(fetch(ART))[0].keys() == adapter()[0].keys()
+
+
+@pytest.mark.parametrize("path", ["/api/models/", "/lfs/", "/resolve/.*json"])
+def test_a_body_that_unpacks_to_more_than_was_declared(art, path, tmp_path):
+    art.fail("GET", path, squeezed=True)
+    assert "a compressed answer" in error_of()
+    assert is_clean(tmp_path)
+
+
+@pytest.mark.usefixtures("_no_waiting")
+def test_a_server_that_tells_to_wait_for_years(art, monkeypatch):
+    waits = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    art.fail("HEAD", "/resolve/", 429, headers={"Retry-After": "999999999"}, times=3)
+    art.fail("GET", "/lfs/", 429, headers={"RateLimit": '"api";r=0;t=999999999'}, times=1)
+    assert read(fetch(ART))[0].keys() == adapter()[0].keys()
+    assert waits and max(waits) <= 10
+
+
+def test_limits_end_with_the_transfer(art):
+    """Another thread, and this one afterwards, asks without them."""
+    from huggingface_hub import get_session
+
+    fetch(ART)
+    answer = get_session().get(f"{art.url}/api/models/ann/art")
+    assert answer.request.headers["Accept-Encoding"] != "identity"
+
+
+def test_seconds_from_the_environment(art, monkeypatch):
+    monkeypatch.setenv("LVTUNE_HUB_TIMEOUT", "soon")
+    assert "LVTUNE_HUB_TIMEOUT = 'soon'" in error_of()
+    monkeypatch.setenv("LVTUNE_HUB_TIMEOUT", "300")
+    fetch(ART)
+
+
+@pytest.mark.usefixtures("_impatient")
+@pytest.mark.parametrize("kind", ["silent", "drip"])
+def test_bases_come_within_the_same_limits(hub, tmp_path, kind, monkeypatch):
+    from lvtune.bases.base_registry import load_base
+
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "config.json").write_text("{}")
+    (tmp_path / "base" / "model.safetensors").write_bytes(b"x" * 1000)
+    put(hub, "ann/base", tmp_path / "base")
+    how = {"silent": True} if kind == "silent" else {"drip": "body"}
+    for method in ("HEAD", "GET"):
+        hub.fail(method, "/resolve/|/lfs/", **(how if method == "GET" or kind == "silent" else {}))
+    for name in ("vitpose-b", "pvtv2pose-b"):
+        with pytest.raises(LvtuneError, match="ann/base"):
+            load_base(name, weights="ann/base")
+
+
+def test_only_errors_of_ours_come_out_of_answers_of_other_shapes(art):
+    answers = []
+    art.fail("GET", "/api/models/", twist=lambda value: answers.append(value) or value, times=1)
+    fetch(ART)
+    for changed in changed_values(answers[0], 300, seed=0):
+        art.faults.clear()
+        art.fail("GET", "/api/models/", twist=lambda value, changed=changed: changed)
+        with contextlib.suppress(LvtuneError):
+            fetch(ART)
+    art.faults.clear()
+    assert read(fetch(ART))[0].keys() == adapter()[0].keys()

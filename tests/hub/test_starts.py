@@ -7,7 +7,7 @@ from tiny import make_adapter, snapshot, tiny_bank, tiny_base, tiny_pixels
 from lvtune.adapters.factory import create_adapter
 from lvtune.bases.base_registry import load_base
 from lvtune.config.options import DataOptions
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import AdapterFileError, LvtuneError
 from lvtune.data.skeletons import Skeleton
 from lvtune.domains import get_domain
 from lvtune.evaluation.split_scoring import score_split
@@ -15,6 +15,7 @@ from lvtune.hub import starts
 from lvtune.hub.starts import warm_start
 from lvtune.language.bank import SentenceBank
 from lvtune.patcher.attaching import attach, use_adapter
+from lvtune.storage.adapter_file import TENSORS_FILE
 from lvtune.storage.store import save_adapter
 
 BASE = "vitpose-tiny"
@@ -139,6 +140,28 @@ def test_what_ships_is_taken_by_default_where_it_fits(tmp_path, base, monkeypatc
     begun = warm_start(whole, base, f"{BASE}-lora")
     assert begun.name == f"{BASE}-lora" and begun.is_chosen
     assert torch.allclose(answer(base, whole), answer(base, make_adapter("lora", base, stirred=0.05)), atol=1e-4)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "config", "gone"])
+def test_a_damaged_start_is_an_error_under_auto_too(tmp_path, base, monkeypatch, damage):
+    """Not a silent "does not fit": the file is named."""
+    monkeypatch.setattr(starts, "FOLDER", tmp_path)
+    folder = save_adapter(make_adapter("lora", base, stirred=0.05), tmp_path / f"{BASE}-lora", base)
+    file = folder / TENSORS_FILE
+    data = bytearray(file.read_bytes())
+    if damage == "flipped":
+        data[-1] ^= 1
+    elif damage == "config":
+        data[data.index(b"method_config") + 20] ^= 1
+    file.write_bytes(data[:-50] if damage == "cut" else data)
+    if damage == "gone":
+        file.unlink()
+    adapter = make_adapter("lora", base)
+    fresh = {name: value.clone() for name, value in adapter.state_dict().items()}
+    for wanted in ("auto", "shipped", f"{BASE}-lora"):
+        with pytest.raises(AdapterFileError, match=str(folder)):
+            warm_start(adapter, base, wanted)
+    assert all(torch.equal(value, fresh[name]) for name, value in adapter.state_dict().items())
 
 
 def test_the_start_that_ships_finds_more_key_points_in_filtered_photographs():

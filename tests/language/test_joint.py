@@ -7,8 +7,9 @@ import transformers
 from clips import save_clip
 
 from lvtune.core.errors import LvtuneError
-from lvtune.language.joint_cache import mapped, text_features
-from lvtune.language.joint_registry import JointEncoder, load_joint_encoder, register_joint_encoder, unnormalised
+from lvtune.language.joint_cache import cached_array, text_features
+from lvtune.language.joint_encoders import JointEncoder, load_joint_encoder
+from lvtune.language.joint_registry import register_joint_encoder, unnormalised
 
 SENTENCES = ["a sketch of a human", "a mural", "an oil painting of a human"]
 
@@ -103,10 +104,10 @@ def test_a_damaged_cache_is_made_anew(tmp_path, monkeypatch):
         made.append(1)
         return np.arange(6, dtype=np.float32).reshape(3, 2)
 
-    mapped(("x",), make)
+    cached_array(("x",), make)
     (file,) = tmp_path.rglob("*.npy")
     file.write_bytes(file.read_bytes()[:50])
-    assert mapped(("x",), make).tolist() == [[0, 1], [2, 3], [4, 5]] and len(made) == 2
+    assert cached_array(("x",), make).tolist() == [[0, 1], [2, 3], [4, 5]] and len(made) == 2
 
 
 def test_what_is_not_there_is_told(tmp_path):

@@ -86,11 +86,12 @@ for _ in range(rounds):
         while True:
             value = 3.0 - value
             save(*adapter(value), folder)
-    time.sleep(clock.uniform(0.002, 0.04))
+    time.sleep(clock.uniform(0.002, 0.1))
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     seen.append(whole(folder))
-print(len(seen), sorted(set(seen)), len([n for n in os.listdir(folder) if n.endswith(".tmp")]) <= 2 * rounds)
+left = [name for name in os.listdir(folder) if name.endswith(".tmp")]
+print(len(seen), 2.0 in seen and set(seen) <= {1.0, 2.0}, len(left) <= 2 * rounds)
 """
 
 
@@ -101,7 +102,7 @@ def test_killed_at_random_moments(tmp_path):
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env=env, cwd=here.parents[2], timeout=300
     )
-    assert done.stdout == "60 [1.0, 2.0] True\n", done.stderr
+    assert done.stdout == "60 True True\n", done.stderr
 
 
 def test_read_while_another_saves(tmp_path):

@@ -16,7 +16,8 @@ from lvtune.adapters.method_registry import METHODS
 from lvtune.api.recipe import Recipe
 from lvtune.bases.base import as_base
 from lvtune.config.options import TrainOptions
-from lvtune.core.errors import LvtuneError
+from lvtune.config.tables import merge
+from lvtune.core.errors import LvtuneError, TrainingError
 from lvtune.patcher.attaching import attach, attached, use_adapter
 from lvtune.training import loop
 from lvtune.training.heatmap import HeatmapObjective
@@ -25,7 +26,8 @@ from lvtune.training.optim import lr_factor, make_optimizer
 
 
 def options(**given):
-    given = {"epochs": 3, "batch_size": 4, "lr": 5e-3, "warmup": 0.0, "precision": "no"} | given
+    usual = {"epochs": 3, "batch_size": 4, "lr": 5e-3, "warmup": 0.0, "precision": "no"}
+    given = merge(usual, given, TrainOptions)
     return Recipe(train=TrainOptions(**given)).resolved().train
 
 
@@ -83,7 +85,7 @@ class Breaking(HeatmapObjective):
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_a_resumed_run_equals_an_unbroken_one(method, ema, tmp_path):
     scores = iter(range(100))
-    given = {"ema": ema, "steps": 9, "checkpoint_every": 2}  # 5 epochs of 2 steps, the last one of 1
+    given = {"ema": ema, "epochs": 4.5, "checkpoint_every": 2}  # 5 epochs of 2 steps, the last one of 1
     more = {"checkpoint": tmp_path / "run.safetensors", "key": "a", "validate": lambda: float(next(scores))}
     expected, history = run(method, more={"validate": more["validate"]}, **given)
     scores = iter(range(100))
@@ -107,8 +109,11 @@ def test_a_checkpoint_of_another_run_is_passed_over_and_a_damaged_one_told(tmp_p
     found, history = run(more={**more, "key": "b"}, checkpoint_every=1)
     assert bytes_of(found) == bytes_of(expected) and history.steps == [1, 2, 3, 4, 5, 6]
     more["checkpoint"].write_bytes(more["checkpoint"].read_bytes()[:5000])
-    with pytest.raises(LvtuneError, match="delete it"):
+    with pytest.raises(TrainingError, match=r"truncated checkpoint.*now moved to.*type the same command again"):
         run(more=more)
+    assert [file.name for file in tmp_path.iterdir()] == ["run.safetensors.damaged"]
+    again, _ = run(more=more)
+    assert bytes_of(again) == bytes_of(expected)
 
 
 SCRIPT = """
@@ -166,7 +171,7 @@ def test_a_loss_that_is_not_finite_is_told_and_the_base_restored(kind):
 
     with pytest.raises(LvtuneError) as error:
         run(base=base, objective=Bad(3))
-    assert error.value.given == f"a loss of {kind} at step 3"
+    assert error.value.given.startswith(f"a loss of {kind} at step 3, on the samples ")
     assert "--train.lr" in error.value.fix and "0.005" in error.value.fix
     assert attached(base) == {} and snapshot(base) == before
 

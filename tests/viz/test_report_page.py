@@ -182,7 +182,7 @@ def test_a_missing_score_has_a_reason():
     assert "Target, adapter on: no OKS-AP, because no labelled instance to find." in text
     assert "No score with the base alone: the base alone does not predict these key points." in text
     assert "No score with the adapter on for neck: no labelled example in the test pictures." in text
-    assert "Target PCK@0.2 36.0 % no score of the base alone to compare with" in text
+    assert "Target PCK@0.2 36.0 % no score before: the base alone was not scored" in text
 
 
 def test_recipe_is_shown_as_it_can_be_run():

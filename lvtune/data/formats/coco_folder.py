@@ -16,6 +16,7 @@ from lvtune.data.formats.label_project import LabelProject
 from lvtune.data.formats.picture_finder import PictureFinder
 from lvtune.data.formats.project_builder import ProjectBuilder
 from lvtune.data.formats.tool_registry import FORMATS, LabelFormat
+from lvtune.data.picture_names import is_inside
 from lvtune.data.skeleton_links import read_links
 
 TOOL = "COCO"
@@ -42,6 +43,31 @@ def _files(folder: Path) -> list[Path]:
     places = [folder, folder / "annotations", *(folder / name for name in _PARTS)]
     files = [file for place in places if place.is_dir() for file in json_in(place)[:50]]
     return [file for file in files if is_keypoint_coco(peek(file))]
+
+
+def parts_of(folder: Path) -> dict[str, tuple[Path, Path]] | None:
+    """Part to its annotation file and the folder of its pictures; "all" for one file that names no part.
+
+    None where several files make up one part.
+    """
+    files = _files(folder)
+    named = [_part_of(file) for file in files]
+    if not files or len(set(named)) < len(named) or (len(files) > 1 and "" in named):
+        return None
+    only = len(files) == 1 and named[0] in ("", "train")
+    parts = ["all"] if only else named
+    return {part: (file, _pictures_of(file, folder)) for part, file in zip(parts, files, strict=True)}
+
+
+def _pictures_of(file: Path, folder: Path) -> Path:
+    """The folder that holds the first picture of a file under the name that the file gives; else the whole folder."""
+    images = load(file).get("images") or [{}]
+    name = str(images[0].get("file_name") or "") if isinstance(images[0], dict) else ""
+    inside = [path for base in (folder, folder / "images") if base.is_dir() for path in sorted(base.iterdir())]
+    places = [file.parent, folder, folder / "images", *(path for path in inside if path.is_dir())]
+    part = _part_of(file)
+    places.sort(key=lambda path: path not in (folder, file.parent) and _part_of(Path(f"{path.name}.json")) != part)
+    return next((place for place in places if is_inside(name) and (place / name).is_file()), folder)
 
 
 def _read(entry: Path, more: Sequence[Path] = ()) -> LabelProject:

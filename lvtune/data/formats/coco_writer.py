@@ -30,9 +30,13 @@ class WrittenCoco:
     notes: tuple[str, ...]
 
 
-def to_coco(project: LabelProject, boxes: Boxes = "points", file_names: Mapping[int, str] | None = None) -> tuple[
-    dict[str, Any], list[str]
-]:  # fmt: skip
+def to_coco(
+    project: LabelProject,
+    boxes: Boxes = "points",
+    file_names: Mapping[int, str] | None = None,
+    *,
+    margin: float = MARGIN,
+) -> tuple[dict[str, Any], list[str]]:
     """Returns a project as the content of one COCO key point file, and notes.
 
     Unlabelled points are 0, 0, 0. Drawn boxes are kept; the other instances get a box around their points with a
@@ -43,16 +47,17 @@ def to_coco(project: LabelProject, boxes: Boxes = "points", file_names: Mapping[
         project: the labels.
         boxes: ``points`` or ``whole``, for instances without a drawn box.
         file_names: place of a picture to `file_name`; the picture's own name by default.
+        margin: around the points, as a share of their longer extent.
     """
     names = list(project.keypoints)
-    kinds = list(dict.fromkeys(item.category for item in project.instances))
+    kinds = project.categories or dict.fromkeys(item.category for item in project.instances)
     numbers = {kind: number for number, kind in enumerate(kinds, start=1)}
     shape: dict[str, Any] = {"keypoints": names, "skeleton": [[a + 1, b + 1] for a, b in project.links]}
     if project.flip_pairs is not None:
         shape["flip_pairs"] = [[names[a], names[b]] for a, b in project.flip_pairs]
     annotations, made, lost = [], 0, 0
     for item in project.instances:
-        box = item.box or _box(item, project.pictures[item.picture], boxes)
+        box = item.box or _box(item, project.pictures[item.picture], boxes, margin)
         if box is None:
             lost += 1
             continue
@@ -62,22 +67,22 @@ def to_coco(project: LabelProject, boxes: Boxes = "points", file_names: Mapping[
         _image(picture, place, (file_names or {}).get(place, picture.name))
         for place, picture in enumerate(project.pictures)
     ]
-    notes = [_how(made, boxes)] if made else []
+    notes = [_how(made, boxes, margin)] if made else []
     notes += [f"{lost} instances with every point outside the picture: left out"] if lost else []
     categories = [{"id": number, "name": kind or "instance", **shape} for kind, number in numbers.items()]
     return {"images": images, "annotations": annotations, "categories": categories}, notes
 
 
-def _how(made: int, boxes: Boxes) -> str:
+def _how(made: int, boxes: Boxes, margin: float) -> str:
     if boxes == "whole":
         return f"{made} instances without a drawn box: the whole picture is their box"
-    return f"{made} instances without a drawn box: box around the labelled points with a margin of {MARGIN:.0%}"
+    return f"{made} instances without a drawn box: box around the labelled points with a margin of {margin:.0%}"
 
 
-def _box(item: Instance, picture: Picture, boxes: Boxes) -> tuple[float, float, float, float] | None:
+def _box(item: Instance, picture: Picture, boxes: Boxes, margin: float) -> tuple[float, float, float, float] | None:
     if boxes == "whole":
         return 0.0, 0.0, float(picture.width), float(picture.height)
-    return box_around(item.keypoints, item.visibility, (picture.width, picture.height))
+    return box_around(item.keypoints, item.visibility, (picture.width, picture.height), margin)
 
 
 def _image(picture: Picture, place: int, file_name: str) -> dict[str, Any]:

@@ -74,6 +74,8 @@ class LabelProject:
     """Key points that change places in a mirror image; None: the labels do not say."""
     splits: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Part (train, val, test) to places of its pictures; empty: the project has no split of its own."""
+    categories: tuple[str, ...] = ()
+    """Categories of the instances, those of all parts."""
     notes: tuple[str, ...] = ()
     """What was decided or left out on reading, one sentence each."""
 

@@ -199,6 +199,7 @@ class ProjectBuilder:
             self.tool, self.root, self.keypoints, tuple(self._pictures), tuple(self._instances), tuple(links),
             None if flip_pairs is None else tuple(flip_pairs),
             {part: tuple(dict.fromkeys(places)) for part, places in (splits or {}).items() if places},
+            tuple(dict.fromkeys(item.category for item in self._instances)),
         )  # fmt: skip
         return replace(project, notes=(f"read as {self.tool}: {project.counts}", *self._counted(), *self.notes))
 

@@ -15,6 +15,7 @@ from lvtune.core.files import write_text
 from lvtune.data.arrow import default_cache_dir
 from lvtune.data.formats.coco_writer import Boxes, to_coco
 from lvtune.data.formats.label_project import LabelProject
+from lvtune.data.formats.point_boxes import MARGIN
 from lvtune.data.skeletons import Skeleton
 from lvtune.data.table import PoseTable, read_coco
 
@@ -31,7 +32,7 @@ class ProjectTables:
 
 def tables_of(
     project: LabelProject, *, boxes: Boxes = "points", own_split: bool = True, skeleton: Skeleton | None = None,
-    category_of: Callable[[dict[str, Any]], str] | None = None,
+    category_of: Callable[[dict[str, Any]], str] | None = None, flip_pairs: str | None = None, margin: float = MARGIN,
 ) -> ProjectTables:  # fmt: skip
     """Returns the persons of a project; a COCO file in the cache stands between.
 
@@ -41,6 +42,8 @@ def tables_of(
         own_split: take the project's own parts, where it has them.
         skeleton: the key points wanted; None: all of the project.
         category_of: as in :func:`lvtune.data.table.read_coco`.
+        flip_pairs: likewise.
+        margin: of boxes around points, as a share of their longer extent.
 
     Raises:
         DataError: no part has an instance with labelled points.
@@ -53,8 +56,11 @@ def tables_of(
         if not any((item.visibility > 0).any() for item in labels.instances):
             lost.append(f"part {part} of the project has no labelled instance: left out")
             continue
-        content, notes = to_coco(labels, boxes, _file_names(labels))
-        table = read_coco(_in_cache(content), labels.root, skeleton=skeleton, category_of=category_of)
+        content, notes = to_coco(labels, boxes, _file_names(labels), margin=margin)
+        table = read_coco(
+            _in_cache(content), labels.root, skeleton=skeleton, category_of=category_of, flip_pairs=flip_pairs,
+            anywhere=True,
+        )  # fmt: skip
         table.notes[:0] = [*project.notes, *notes]
         tables[part] = table
     for table in tables.values():

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,6 +69,15 @@ def test_part_holds_its_pictures_and_their_instances():
     assert [(item.picture, item.keypoints[0, 0]) for item in part.instances] == [(0, 3), (0, 5)]
 
 
+def test_categories_are_those_of_all_parts():
+    project = project_of((0, 1, 2, 2), (2, 3, 4, 2), splits={"train": (0,), "test": (2,)})
+    rat = replace(project.instances[1], category="rat")
+    project = replace(project, instances=(project.instances[0], rat), categories=("", "rat"))
+    content, _ = to_coco(project.part("test"))
+    assert [one["name"] for one in content["categories"]] == ["instance", "rat"]
+    assert content["annotations"][0]["category_id"] == 2
+
+
 def test_instances_outside_their_picture_are_counted():
     content, notes = to_coco(project_of((0, 500, 20, 2), (1, 20, 20, 2)))
     assert [item["image_id"] for item in content["annotations"]] == [2]
@@ -79,7 +89,7 @@ def test_instances_outside_their_picture_are_counted():
     ("points", "box"),
     [
         ([[10, 10], [50, 30]], (4, 4, 52, 32)),  # 15 % of 40 px
-        ([[10, 10]], (8, 8, 4, 4)),  # 4 % of 50 px
+        ([[10, 10]], (0, 0, 26, 26)),  # 32 px at least, cut at the edge
         ([[0, 0], [100, 50]], (0, 0, 100, 50)),  # cut at the edge
     ],
 )

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lvtune.api.pose_table import PoseRow, check_layout, write_csv, write_dlc
+from lvtune.api.pose_rows import PoseRow, check_layout, write_csv, write_dlc
 from lvtune.core.errors import UsageError
 
 NAMES = ("snout", "left_ear", "tail")

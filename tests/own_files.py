@@ -50,3 +50,28 @@ def write(data: dict, folder: Path, name: str = "annotations.json") -> Path:
     path = folder / name
     path.write_text(json.dumps(data))
     return path
+
+
+MOUSE = ["nose", "left_ear", "right_ear", "left_hip", "right_hip", "tail"]
+_SHAPE = np.array([[0, -40], [-12, -25], [12, -25], [-14, 20], [14, 20], [0, 40]], float)
+
+
+def mice(count: int = 20, seed: int = 0) -> dict:
+    """``count`` pictures of 320 × 240 with one mouse each, seen from above and turned in any direction."""
+    rng = np.random.default_rng(seed)
+    images, annotations = [], []
+    for number in range(1, count + 1):
+        angle = rng.uniform(0, 2 * np.pi)
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        places = _SHAPE @ turn.T + rng.normal(0, 1, _SHAPE.shape) + rng.uniform((70, 70), (250, 170))
+        points = np.column_stack([places, np.full(len(MOUSE), 2)]).round(2)
+        low, high = places.min(0) - 8, places.max(0) + 8
+        images.append({"id": number, "file_name": f"mouse{number:02}.png", "width": 320, "height": 240})
+        annotations.append({
+            "id": number, "image_id": number, "category_id": 1, "iscrowd": 0,
+            "bbox": [*low.round(2).tolist(), *(high - low).round(2).tolist()],
+            "area": float((high - low).prod().round(2)), "num_keypoints": len(MOUSE),
+            "keypoints": points.reshape(-1).tolist(),
+        })  # fmt: skip
+    category = {"id": 1, "name": "mouse", "keypoints": MOUSE, "skeleton": [[1, 2], [1, 3]]}
+    return {"images": images, "annotations": annotations, "categories": [category]}
