@@ -150,7 +150,7 @@ def same_sentences(adapters: Sequence[Any]) -> None:
             raise UsageError(
                 f"adapters that read different sentences ({', '.join(first.categories[:3])} … by {first.encoder}, and "
                 f"{', '.join(bank.categories[:3])} … by {bank.encoder})",
-                "adapters of one set of sentences, since one category is asked for",
+                "adapters that read the same sentences, since one category is chosen for all",
                 "fix each one's sentence first (lvtune.fix_sentence), or attach both and choose one per picture",
             )  # fmt: skip
 
@@ -168,7 +168,7 @@ def no_sum(method: str) -> UsageError:
 
 
 def exact_only(method: str, rank: int | None) -> None:
-    """Checks that no rank is asked of a method whose sum has none.
+    """Checks that no rank is given for a method whose sum has none.
 
     Raises:
         UsageError: a rank is given.

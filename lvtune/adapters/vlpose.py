@@ -225,15 +225,16 @@ class VLPose(Adapter):
         return gated_visual_prompts(block, prompts, lambda: gates[layer])
 
     def text(self, categories: tuple[str | None, ...] | None, batch: int) -> tuple[Tensor, Tensor]:
-        """Returns the projected sentence (B, T, D) and its mask (B, T); if nobody asked, the mean of all sentences."""
-        text, mask = self._asked(categories if categories is not None else (None,), batch)
+        """Returns each sample's projected sentence (B, T, D) and its mask (B, T); None: the mean of all sentences."""
+        text, mask = self._projected(categories if categories is not None else (None,), batch)
         return text.expand(batch, -1, -1), mask.expand(batch, -1)
 
-    def _asked(self, asked: tuple[str | None, ...], batch: int) -> tuple[Tensor, Tensor]:
-        """Returns the same for each category of ``asked``; a single one stands for all samples."""
+    def _projected(self, categories: tuple[str | None, ...], batch: int) -> tuple[Tensor, Tensor]:
+        """Returns the same for each of ``categories``; a single one stands for all samples."""
         assert self.bank is not None
         states, count = self.bank.drawn(self.text_tokens), len(self.text_tokens)  # (C, T, text_dim)
-        index = torch.tensor([count if p is None else self.bank.index(p) for p in asked], device=self.text_mask.device)
+        places = [count if category is None else self.bank.index(category) for category in categories]
+        index = torch.tensor(places, device=self.text_mask.device)
         if self.training and self.config.sentence_dropout:
             index = index.expand(batch)
             dropped = torch.rand(batch, device=index.device) < self.config.sentence_dropout

@@ -256,12 +256,16 @@ class VLPoseLight(Adapter):
         return result
 
     def sentence(self, categories: tuple[str | None, ...] | None) -> Tensor | None:
-        """Returns P e for each sample (B, k), or (1, k) where nobody asked; None without language."""
+        """Returns P e for each sample (B, k), or (1, k) for all; None without language.
+
+        Args:
+            categories: one per sample, one for all, or None: the mean sentence.
+        """
         if self.bank is None:
             return None
         mean = len(self.sentences) - 1
-        asked = categories if categories is not None else (None,)
-        index = torch.tensor([mean if p is None else self.bank.index(p) for p in asked], device=self.sentences.device)
+        read = categories if categories is not None else (None,)
+        index = torch.tensor([mean if c is None else self.bank.index(c) for c in read], device=self.sentences.device)
         if self.training and self.config.sentence_dropout:
             # each layer draws for itself, so that the layers' weights do not rely on each other
             order = torch.rand(len(index), device=index.device).argsort()

@@ -27,7 +27,7 @@ def empty_copy(base: Base) -> Base:
 
 
 def _empty(module: Any, seen: dict[int, Any]) -> nn.Module:
-    """Returns a module of the same class; what stands in several places of the tree does so in the copy too."""
+    """Returns a module of the same class; modules that are shared in the tree are shared in the copy too."""
     if id(module) in seen:
         return seen[id(module)]
     made = seen[id(module)] = copy.copy(module)

@@ -24,7 +24,7 @@ class Part:
 
     plan: Plan
     categories: str | tuple[str | None, ...] | None = None
-    """Category asked for, or one per sample; None where nobody asked."""
+    """The chosen category, or one per sample; None where none is chosen."""
     start: int = 0
     stop: int | None = None
 
@@ -35,8 +35,8 @@ class Part:
         return slice(self.start * each, self.stop * each)
 
     @property
-    def asked(self) -> tuple[str | None, ...] | None:
-        """One category per sample, or one for all; None where nobody asked."""
+    def chosen_categories(self) -> tuple[str | None, ...] | None:
+        """The chosen categories: one per sample, or one for all; None where none is chosen."""
         return (self.categories,) if isinstance(self.categories, str) else self.categories
 
 

@@ -51,7 +51,8 @@ def test_the_package_itself_names_no_method_twice_and_none_from_outside():
     }
     assert "outside-drift" not in METHODS.names() and registered
     names = "|".join(map(re.escape, METHODS.names()))
-    named = re.compile(rf"""method\s*==\s*["']({names})["']|["']({names})["']\s*==\s*method\b|method in \(["']({names})""")
+    quoted = rf"""["']({names})["']"""
+    named = re.compile(rf"method\s*==\s*{quoted}|{quoted}\s*==\s*method\b|method in \({quoted}")
     assert [str(file) for file in package.rglob("*.py") if named.search(file.read_text())] == []
     for name, file in registered.items():
         assert file.parent.name == "adapters" and METHODS.get(name).__module__ == f"lvtune.adapters.{file.stem}"
