@@ -76,12 +76,12 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--people", type=int, default=160, help="people that are tuned on")
     parser.add_argument("--scored", type=int, default=240, help="people of the test set that are scored")
-    parser.add_argument("--without", default="", help="runs to leave out, with commas; float16 takes long on a CPU")
+    parser.add_argument("--without", default="", help="runs to leave out, with semicolons between them")
     parser.add_argument("--lr", type=float, help="learning rate; left out: the method's own")
     options = parser.parse_args()
     train = TrainOptions(steps=options.steps, batch_size=16, precision="no", ema=0.0, lr=options.lr)
     whole = None
-    left_out = [name.strip() for name in options.without.split(",")]
+    left_out = [name.strip() for name in options.without.split(";")]
     for name, (dtype, rounded, seed) in RUNS.items():
         if name in left_out:
             continue
@@ -89,8 +89,9 @@ def main() -> None:
         job = prepare(replace(recipe, start="none"))
         losses, moved = tuned(job, dtype, rounded)
         whole = whole or moved
+        test = job.test.first(min(options.scored, len(job.test.table)))
         with attach(job.base, job.adapter):
-            score = score_split(job.base, job.test.first(options.scored), flip_test=False).values["pck@0.2"]
+            score = score_split(job.base, test, flip_test=False).values["pck@0.2"]
         last = statistics.mean(losses[-10:])
         print(f"{name:22}  loss {last:.6f}  PCK@0.2 {score:6.2f}  change {moved / whole:.3f} x float32", flush=True)
 

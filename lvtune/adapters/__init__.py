@@ -1,4 +1,4 @@
-"""Tuning methods, one a file: config, modules, where they attach, paper link."""
+"""Tuning methods, one in each file: its config, its modules, where it attaches, and a link to its paper."""
 
 from lvtune.adapters import (
     bitfit,

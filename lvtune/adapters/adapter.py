@@ -131,10 +131,10 @@ class Adapter(Attachable):
         return None
 
     def start_misfit(self, start: Adapter) -> LvtuneError | None:
-        """Returns why tuning cannot begin at another adapter; None where it can.
+        """Returns the error that says why tuning cannot begin at another adapter; None if it can.
 
         Args:
-            start: for the same base.
+            start: an adapter for the same base.
         """
         if type(start) is not type(self):
             return UsageError(
@@ -152,11 +152,11 @@ class Adapter(Attachable):
         return None
 
     def take_over(self, start: Adapter, base: Base) -> None:
-        """Takes over what another adapter for ``base`` was tuned to, as where the tuning begins.
+        """Takes over what another adapter was tuned to (a warm start).
 
         Args:
             start: of the same method and shapes, unless the method can read others too.
-            base: of both.
+            base: the base of both.
 
         Raises:
             LvtuneError: it does not fit, see :meth:`start_misfit`; nothing was taken over.

@@ -1,6 +1,6 @@
 """``bitfit``: tunes the bias of every layer that has one.
 
-Paper: BitFit, arXiv 2106.10199. Kept as differences that start at zero.
+Paper: BitFit, arXiv 2106.10199. What is kept is the difference from the base's bias; it starts at zero.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class BitFitConfig:
     """Options of ``bitfit``."""
 
     norms: bool = True
-    """Tune the biases of normalisations too."""
+    """Tune the biases of normalisations as well."""
 
 
 @register_method("bitfit")
@@ -48,7 +48,7 @@ class BitFit(Adapter):
         return ((key, module) for key, module in modules_by_key(base, kinds) if module.bias is not None)
 
     def changes(self, base: Base) -> Iterator[Change]:
-        """One addition behind each layer with a bias."""
+        """Yields one addition to the output of each layer with a bias."""
         for key, module in self._sites(base):
             shift = self.shifts[key]
             yield AddToOutput(module, _delta(module, shift), fold=_fold(shift))

@@ -1,15 +1,16 @@
 """``bottleneck``: small MLPs inside each block, beside its MLP or behind its two sublayers.
 
-Papers: Houlsby et al., arXiv 1902.00751 (``sequential``): x + U gelu(D x) on what attention and MLP give, before
-it joins the residual. AdaptFormer, arXiv 2205.13535 (``parallel``): s · U relu(D x) of the MLP's input, added to its
-output. U starts at zero (as AdaptFormer has it; Houlsby draws it near zero), so tuning starts from the base's answer.
+Papers: Houlsby et al., arXiv 1902.00751 (``sequential``): x + U gelu(D x), where x is the output of the attention or of
+the MLP, before it joins the residual. AdaptFormer, arXiv 2205.13535 (``parallel``): s · U relu(D x) of the MLP's input,
+added to the MLP's output. U starts at zero as in AdaptFormer (Houlsby draws it near zero), so tuning starts from the
+base's answer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,7 +20,7 @@ from lvtune.adapters.building import layers_of_blocks, own_predictor, replaced
 from lvtune.adapters.method_registry import register_method
 from lvtune.bases.base import Base, Block
 from lvtune.bases.changes import AddToOutput, Call, Change, ReplaceForward
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 from lvtune.data.skeletons import Skeleton
 
 
@@ -32,7 +33,7 @@ class BottleneckConfig:
     width: int = field(default=64, metadata={"at_least": 1})
     """Hidden units of each bottleneck."""
     scale: float = 0.1
-    """Factor on what a parallel bottleneck adds; sequential ones have none."""
+    """Factor on what a parallel bottleneck adds; sequential ones use none."""
     dropout: float = field(default=0.0, metadata={"at_least": 0, "at_most": 1})
     """Dropout on the hidden units."""
     predictor: bool = True
@@ -40,7 +41,7 @@ class BottleneckConfig:
 
 
 class _Bottleneck(nn.Module):
-    """(…, D) -> (…, D): s · U dropout(act(D x)), the part that is added."""
+    """Computes the part that is added, s · U dropout(act(D x)): (…, D) -> (…, D)."""
 
     def __init__(self, width: int, config: BottleneckConfig) -> None:
         super().__init__()
@@ -80,9 +81,9 @@ class Bottleneck(Adapter):
         self.predictor = own_predictor("bottleneck", base, skeleton, config.predictor)
 
     def changes(self, base: Base) -> Iterator[Change]:
-        """One or two changes in each block, and a stand-in for the predictor."""
-        for block, own in zip(base.blocks, self.blocks, strict=True):
-            mlp = mlp_of(block)
+        """Yields one or two changes in each block, and a replacement of the predictor."""
+        for block, modules in zip(base.blocks, self.blocks, strict=True):
+            mlp, own = mlp_of(block), cast(nn.ModuleList, modules)
             if self.config.mode == "parallel":
                 yield AddToOutput(mlp, own[0])
             else:
@@ -92,7 +93,7 @@ class Bottleneck(Adapter):
             yield replaced(base.predictor, self.predictor)
 
 
-def _behind(bottleneck: _Bottleneck) -> Callable[..., Tensor]:
+def _behind(bottleneck: nn.Module) -> Callable[..., Tensor]:
     def replace(call: Call, *args: Any, **kwargs: Any) -> Tensor:
         output = call.original(*args, **kwargs)
         return output + bottleneck(output)
@@ -101,15 +102,15 @@ def _behind(bottleneck: _Bottleneck) -> Callable[..., Tensor]:
 
 
 def mlp_of(block: Block) -> nn.Module:
-    """The module that takes what ``norm2`` gives to what joins the residual: the smallest with fc1 and fc2 inside.
+    """Returns a block's MLP, from ``norm2`` to the residual: the smallest module with fc1 and fc2 inside.
 
     Raises:
-        LvtuneError: the block has no such module.
+        UsageError: the block has no such module.
     """
     inside = [m for m in block.layer.modules() if {block.fc1, block.fc2} <= set(m.modules())]
     mlp = min(inside, key=lambda module: len(list(module.modules())))
     if mlp is block.layer or block.norm2 in set(mlp.modules()):
-        raise LvtuneError(
+        raise UsageError(
             f"bottlenecks in {type(block.layer).__name__}, which has no module for its MLP",
             "blocks with an MLP in one module", "choose --method lora or --method ssf",
         )  # fmt: skip

@@ -1,7 +1,7 @@
 """Adapters made of adapters: weighted averages, task arithmetic, stacks. Each is an adapter like any other.
 
-It is attached under a name of its own, saved, loaded, mixed with others in a batch; those that it was made of stay as
-they are and are not needed any more.
+The result is attached under a name of its own, saved, loaded and mixed with others in a batch. The adapters that it was
+made of stay as they are, and are no longer needed.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from torch import nn
 from lvtune.adapters.adapter import Adapter
 from lvtune.adapters.factory import adopt, base_of
 from lvtune.adapters.stack import Stack, StackConfig, joined
-from lvtune.adapters.summing import no_sum, same_sentences
+from lvtune.adapters.summing import same_sentences
+from lvtune.bases.attachable import Attachable
 from lvtune.bases.base import Base, as_base
 from lvtune.bases.changes import AddToOutput, Change, ExtendKeyValue, InsertTokens, ReplaceForward
 from lvtune.bases.fingerprint import fingerprint
 from lvtune.config.schema import plain
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 from lvtune.core.tensor_file import hash_tensors
 from lvtune.patcher.attaching import attach
 from lvtune.patcher.merging import noise, outputs_of, twin_of
@@ -32,30 +33,30 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _ACT = {AddToOutput: "delta", ReplaceForward: "replace", ExtendKeyValue: "key_rows", InsertTokens: "tokens"}
-"""What of a change is called when it acts."""
+"""Kind of change to the attribute that is called when it acts."""
 
 
 def average(
-    adapters: Sequence[Any],
+    adapters: Sequence[Adapter],
     weights: Sequence[float] | None = None,
     *,
     base: nn.Module | None = None,
     rank: int | None = None,
-) -> Any:
-    """The weighted average of adapters of one method; :func:`combine` with weights that sum to 1.
+) -> Adapter:
+    """Returns the weighted average of adapters of one method: :func:`combine` with weights that sum to 1.
 
     Args:
         adapters: of one method, base, skeleton and, where they read any, set of sentences.
-        weights: none of them negative; divided by their sum. None: all alike.
-        base: that they were made for; needed where they no longer know it.
+        weights: zero or more each; they are divided by their sum. None: all the same.
+        base: the base that they were made for; needed if they no longer know it.
         rank: see :func:`combine`.
 
     Raises:
-        LvtuneError: what :func:`combine` raises; a negative weight, or none above zero.
+        UsageError: what :func:`combine` raises; a negative weight, or none above zero.
     """
     weights = [1.0] * len(adapters) if weights is None else list(weights)
     if any(not weight >= 0 for weight in weights) or not sum(weights) > 0:
-        raise LvtuneError(
+        raise UsageError(
             f"an average with weights {', '.join(f'{w:g}' for w in weights) or 'of nothing'}",
             "weights of zero or more, one of them above zero",
             "use lvtune.combine (lvtune combine --how sum), which subtracts too",
@@ -64,44 +65,44 @@ def average(
 
 
 def combine(
-    adapters: Sequence[Any],
+    adapters: Sequence[Adapter],
     weights: Sequence[float],
     *,
     base: nn.Module | None = None,
     rank: int | None = None,
-) -> Any:
-    """Task arithmetic (arXiv 2212.04089): the base plus each adapter's difference, times its weight.
+) -> Adapter:
+    """Task arithmetic (arXiv 2212.04089): returns the base plus each adapter's difference, times its weight.
 
-    ``[1, 1]`` adds, ``[1, -1]`` subtracts the second, ``[-1]`` negates (unlearns), ``[0.5]`` scales. It is the weights
-    of the base that are summed, exactly: the tensors of methods that are linear in them (``bitfit``, ``norm``, ``ssf``;
-    ``head``, ``last-blocks`` and ``full`` as differences from the base; statistics of BatchNorm likewise), and the
-    products of low-rank factors (``lora``, ``vlpose-light``), whose ranks are laid side by side.
+    ``[1, 1]`` adds, ``[1, -1]`` subtracts the second, ``[-1]`` negates (unlearns), ``[0.5]`` scales. The changed
+    weights of the base are summed, exactly. For methods that are linear in their tensors, these are summed (``bitfit``,
+    ``norm``, ``ssf``; ``head``, ``last-blocks`` and ``full`` as differences from the base, statistics of BatchNorm
+    included). For low-rank products (``lora``, ``vlpose-light``), the ranks are put side by side.
 
     Args:
         adapters: of one method, base, skeleton and, where they read any, set of sentences.
-        weights: one each.
-        base: that they were made for; needed where they no longer know it.
-        rank: of the result, for low-rank methods: the best approximation of that rank; None: the sum of the ranks.
+        weights: one for each adapter.
+        base: the base that they were made for; needed if they no longer know it.
+        rank: of the result, for low-rank methods, which is then the best approximation; None: the sum of the ranks.
 
     Raises:
-        LvtuneError: adapters of several methods, options, bases, skeletons or sets of sentences; a method whose
-            adapters do not add up; weights that are not one each, or not finite.
+        UsageError: adapters of several methods, options, bases, skeletons or sets of sentences; a method whose
+            adapters do not add up; weights that are not one for each adapter, or not finite.
     """
     return _sum("combine", adapters, list(weights), base, rank)
 
 
-def stack(adapters: Sequence[Any], *, base: nn.Module | None = None) -> Any:
-    """Several adapters at once, as one: the first lies next to the base (:mod:`lvtune.adapters.stack`).
+def stack(adapters: Sequence[Adapter], *, base: nn.Module | None = None) -> Adapter:
+    """Makes one adapter of several; the first is next to the base (:mod:`lvtune.adapters.stack`).
 
-    A part of a member that the others keep from acting is an error, found by running the base on one picture; but where
-    several members bring a predictor, the last one's is used.
+    It is an error if a part of a member cannot act because of the others; the base is run on one picture to find out.
+    Where several members bring a predictor, the last one's is used.
 
     Args:
-        adapters: of any methods; one base, one skeleton, and among those that read sentences one set of them.
-        base: that they were made for; needed where they no longer know it.
+        adapters: of any methods, but one base and one skeleton; those that read sentences read the same ones.
+        base: the base that they were made for; needed if they no longer know it.
 
     Raises:
-        LvtuneError: bases, skeletons or sentences differ; a member that others keep from acting.
+        UsageError: bases, skeletons or sentences differ; a part of a member cannot act.
     """
     _check_loaded(adapters)
     members = [one for adapter in adapters for one in (adapter.members if isinstance(adapter, Stack) else [adapter])]
@@ -111,109 +112,109 @@ def stack(adapters: Sequence[Any], *, base: nn.Module | None = None) -> Any:
     options = {f"{i}.{k}": v for i, member in enumerate(members, 1) for k, v in plain(member.config).items()}
     config = StackConfig(tuple(member.method for member in members), options)
     with torch.random.fork_rng(devices=[]):
-        result = Stack(config, view, bank=None if reader is None else reader.bank, skeleton=adapters[0].skeleton)
-    result.load_tensors({f"{i}.{n}": v for i, member in enumerate(members, 1) for n, v in member.tensors().items()})
-    result = _finished(result, "stack", adapters, [None] * len(adapters), view)
-    check_all_act(result, view)
-    return result
+        made = Stack(config, view, bank=None if reader is None else reader.bank, skeleton=adapters[0].skeleton)
+    made.load_tensors({f"{i}.{n}": v for i, member in enumerate(members, 1) for n, v in member.tensors().items()})
+    check_all_act(made, view)
+    return _finished(made, "stack", adapters, [None] * len(adapters), view)
 
 
-def fix_sentence(adapter: Any, category: str | None = None, *, base: nn.Module | None = None) -> Any:
-    """What an adapter does for one sentence, as an adapter of its method that reads none.
+def fix_sentence(adapter: Adapter, category: str | None = None, *, base: nn.Module | None = None) -> Adapter:
+    """Returns what an adapter does for one sentence, as an adapter of its method that reads none.
 
-    Such adapters add up and stack whatever sentences they once read: those of two domains, say.
+    Such adapters add up and stack even if they once read different sentences, those of two domains for example.
 
     Args:
         adapter: of a method that folds a sentence into its tensors (``vlpose-light``).
-        category: category; None: the mean of its sentences.
-        base: that it was made for; needed where it no longer knows it.
+        category: category of the sentence; None: the mean of its sentences.
+        base: the base that it was made for; needed if it no longer knows it.
 
     Raises:
-        LvtuneError: an adapter that reads no sentences, has none for ``category``, or cannot do without; a base that is
-            gone, or another.
+        UsageError: an adapter that reads no sentences, has none for ``category``, or cannot do without; a base that is
+            gone, or another one.
     """
     view = _common_base([adapter], [adapter], base)
-    if adapter.bank is None or type(adapter).fixed is Adapter.fixed:
+    result = None
+    if adapter.bank is not None:
+        if category is not None:
+            adapter.bank.index(category)
+        with torch.no_grad():
+            result = twin_of(adapter).fixed(view, category)
+    if result is None:
         what = "reads no sentences" if adapter.bank is None else "cannot do without"
-        raise LvtuneError(
+        raise UsageError(
             f"a fixed sentence for {adapter.method}, which {what}", "an adapter of vlpose-light with language",
             "use the adapter as it is",
         )  # fmt: skip
-    if category is not None:
-        adapter.bank.index(category)
-    with torch.no_grad():
-        result = twin_of(adapter).fixed(view, category)
     return _finished(result, f"fix_sentence {category or 'mean'}", [adapter], [None], view)
 
 
-def _sum(kind: str, adapters: Sequence[Any], weights: list[float], base: nn.Module | None, rank: int | None) -> Any:
+def _sum(
+    kind: str, adapters: Sequence[Adapter], weights: list[float], base: nn.Module | None, rank: int | None
+) -> Adapter:
     if len(weights) != len(adapters) or not all(math.isfinite(weight) for weight in weights):
-        raise LvtuneError(
+        raise UsageError(
             f"weights {', '.join(f'{w:g}' for w in weights) or '(none)'} for {len(adapters)} adapters",
             "a finite number for each", "give as many weights as adapters",
         )  # fmt: skip
     if rank is not None and rank < 1:
-        raise LvtuneError(f"rank {rank}", "1 or more, or None for the exact sum", "leave rank out")
+        raise UsageError(f"rank {rank}", "1 or more, or None for the exact sum", "leave rank out")
     _check_loaded(adapters)
     view = _common_base(adapters, adapters, base)
     methods = sorted({adapter.method for adapter in adapters})
     if len(methods) > 1:
-        raise LvtuneError(
+        raise UsageError(
             f"a sum of adapters of {', '.join(methods)}",
             "adapters of one method",
             "stack them: lvtune.stack([...]), or lvtune combine --how stack",
         )
     same_sentences(adapters)
-    summed = getattr(type(adapters[0]), "summed", None)
-    if summed is None:  # a method from outside the package may know no sums
-        raise no_sum(methods[0])
     with torch.no_grad():
-        result = summed(adapters, weights, view, rank)
+        result = type(adapters[0]).summed(adapters, weights, view, rank)
     return _finished(result, kind, adapters, weights, view)
 
 
-def _check_loaded(adapters: Sequence[Any]) -> None:
-    wrong = next((one for one in adapters if not isinstance(one, nn.Module)), None)
+def _check_loaded(adapters: Sequence[Adapter]) -> None:
+    wrong = next((one for one in adapters if not isinstance(one, Adapter)), None)
     if wrong is not None:
-        raise LvtuneError(f"{wrong!r} among adapters", "loaded adapters", "lvtune.load_adapter(folder, base) first")
+        raise UsageError(f"{wrong!r} among adapters", "loaded adapters", "lvtune.load_adapter(folder, base) first")
 
 
 def _finished(
-    result: nn.Module, kind: str, adapters: Sequence[Any], weights: Sequence[float | None], view: Base
-) -> Any:
-    """Notes what a new adapter was made of, which its file tells; a domain that all share is its domain."""
+    result: Adapter, kind: str, adapters: Sequence[Adapter], weights: Sequence[float | None], view: Base
+) -> Adapter:
+    """Notes what a new adapter was made of, for its file; a domain that all share is its domain."""
     domains = {adapter.domain for adapter in adapters}
     made_of = [
         {"method": a.method, "domain": a.domain, "weight": w, "tensors_sha256": hash_tensors(a.tensors().items())}
         for a, w in zip(adapters, weights, strict=True)
     ]
-    made: Any = result
-    made.saved_with = {"training": {"combination": {"kind": kind, "of": made_of}}}
+    result.saved_with = {"training": {"combination": {"kind": kind, "of": made_of}}}
     return adopt(result, view, domains.pop() if len(domains) == 1 else None, adapters[0].skeleton).eval()
 
 
-def _common_base(parts: Sequence[Any], adapters: Sequence[Any], base: nn.Module | None) -> Base:
-    """The base that all were made for.
+def _common_base(parts: Sequence[Adapter], adapters: Sequence[Adapter], base: nn.Module | None) -> Base:
+    """Returns the base that all were made for.
 
     Raises:
-        LvtuneError: no adapter at all; bases or skeletons that differ; none that is known.
+        UsageError: no adapter at all; bases or skeletons that differ; no base is known.
     """
     if not parts:
-        raise LvtuneError("no adapter", "one or more", "give a list of adapters")
-    known: list[Any] = [base_of(adapter) for adapter in adapters]
-    if base is None and None in known:
-        raise LvtuneError("adapters whose base is gone", "the base they were made for", "add base=...")
+        raise UsageError("no adapter", "one or more", "give a list of adapters")
+    found = [base_of(adapter) for adapter in adapters]
+    known = [one for one in found if one is not None]
+    if base is None and len(known) < len(found):
+        raise UsageError("adapters whose base is gone", "the base they were made for", "add base=...")
     view = as_base(base) if base is not None else known[0]
-    others = {id(one.model): one for one in known if one is not None and one.model is not view.model}
+    others = {id(one.model): one for one in known if one.model is not view.model}
     if others and {fingerprint(one.model) for one in others.values()} != {fingerprint(view.model)}:
-        raise LvtuneError(
+        raise UsageError(
             f"adapters of several bases ({', '.join(sorted({one.name for one in [view, *others.values()]}))})",
             "adapters of one base with the same weights", "load them all for one base",
         )  # fmt: skip
     skeletons = [adapter.skeleton for adapter in adapters]
     other = next((one for one in skeletons if one.keypoints != skeletons[0].keypoints), None)
     if other is not None:
-        raise LvtuneError(
+        raise UsageError(
             f"adapters for key points of {skeletons[0].name} and of {other.name}", "adapters of one skeleton",
             "attach both and choose one per picture: base(pixel_values, adapters=[...])",
         )  # fmt: skip
@@ -222,8 +223,8 @@ def _common_base(parts: Sequence[Any], adapters: Sequence[Any], base: nn.Module 
     return view
 
 
-class _Watched(nn.Module):
-    """An adapter of given changes that notes which of them act."""
+class _Watched(Attachable):
+    """An adapter made of given changes, which notes those that act."""
 
     def __init__(self, members: Sequence[Sequence[Change]]) -> None:
         super().__init__()
@@ -244,13 +245,13 @@ class _Watched(nn.Module):
 
 
 def check_all_act(adapter: Stack, base: Base) -> None:
-    """Whether every change that acts while its member is alone acts in the stack too; on a copy of ``base``.
+    """Checks that every change that acts while its member is alone acts in the stack too; runs a copy of ``base``.
 
     Raises:
-        LvtuneError: one does not, other than a predictor that a later member replaces.
+        UsageError: one does not, and it is not a predictor that a later member replaces.
     """
     twin = type(base)(base.copy_model(), base.spec).freeze()
-    own = twin_of(adapter).to(device=twin.device, dtype=twin.dtype)
+    own = twin_of(adapter).to(device=twin.device, dtype=twin.adapter_dtype)
     lists = [list(member.changes(twin)) for member in own.members]
     pixels = noise(twin, 1)
     alone = set()
@@ -263,15 +264,15 @@ def check_all_act(adapter: Stack, base: Base) -> None:
         if i == last or place is not twin.predictor:
             methods = [member.method for member in own.members]
             where = next(name for name, module in twin.model.named_modules() if module is place)
-            raise LvtuneError(
-                f"a stack of {', '.join(methods)}, in which what {methods[i]} (number {i + 1}) does at {where} never "
-                "acts, since another member replaces it", "members that leave each other's parts in place",
+            raise UsageError(
+                f"a stack of {', '.join(methods)}, in which the change of {methods[i]} (number {i + 1}) at {where} "
+                "never acts, since another member replaces it", "members that do not replace each other's parts",
                 "put the member that brings the head last, or leave one out",
             )  # fmt: skip
 
 
 def _acting(lists: Sequence[Sequence[Change]], twin: Base, pixels: Tensor) -> set[tuple[int, int]]:
-    watched: Any = _Watched(lists)
+    watched = _Watched(lists)
     with torch.no_grad(), attach(twin, watched, "watched"):
         outputs_of(twin, pixels)
     return watched.seen

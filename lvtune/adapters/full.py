@@ -1,7 +1,7 @@
 """``full``: fine-tuning of every weight, on a copy.
 
-The reference that parameter-efficient methods are measured against. The copy stands in for the encoder and the
-head, so the base itself is not written and the comparison runs through the same patcher.
+Parameter-efficient methods are measured against it. The copy replaces the encoder and the head, so the base itself is
+not written, and the comparison runs through the same patcher.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from lvtune.bases.base import Base
 from lvtune.bases.changes import Change
 from lvtune.core.errors import LvtuneError, UsageError
 from lvtune.data.skeletons import Skeleton
+from lvtune.patcher.merging import merge
 
 if TYPE_CHECKING:
     from lvtune.config.options import TrainOptions
@@ -38,12 +39,12 @@ class FullConfig:
     """Options of ``full``."""
 
     freeze_batchnorm: bool = False
-    """Keep the BatchNorm statistics of the copy as they are (True) or let them follow the new pictures."""
+    """True keeps the BatchNorm statistics of the copy as they are; False lets them follow the new pictures."""
 
 
 @register_method("full")
 class Full(Adapter):
-    """A trainable copy of encoder and head."""
+    """A trainable copy of the encoder and the head."""
 
     Config = FullConfig
     linear = True
@@ -65,18 +66,18 @@ class Full(Adapter):
         self._depths = dict(zip(names, base.depths(), strict=True))
 
     def train(self, mode: bool = True) -> Full:
-        """As usual; BatchNorm stays in eval if the config says so."""
+        """Sets the mode as usual; BatchNorm stays in evaluation if the config says so."""
         super().train(mode)
         if self.config.freeze_batchnorm:
             freeze_batchnorm(self)
         return self
 
     def undecayed(self) -> Iterable[nn.Parameter]:
-        """Position embeddings and the like."""
+        """Returns position embeddings and the like."""
         return embeddings_of(self.encoder)
 
     def lr_scale(self, name: str, options: TrainOptions) -> float:
-        """Layer-wise decay as in ViTPose's recipe: early layers of a pretrained encoder move less than the head."""
+        """Returns the layer-wise decay of ViTPose's recipe: early layers of the encoder move less than the head."""
         depth = self._depths.get(name.removeprefix("encoder."), self.layers + 1)
         return layer_scale(depth, self.layers, options.layer_decay)
 
@@ -91,23 +92,21 @@ class Full(Adapter):
             )  # fmt: skip
         return None
 
-    def take_over(self, start: Any, base: Base) -> None:
-        """The base with ``start``, of any method that can be merged, written into the copy."""
-        if isinstance(start, Full):
-            super().take_over(start, base)
-            return
-        from lvtune.patcher.merging import merge
-
+    def take_over(self, start: Adapter, base: Base) -> None:
+        """Writes the base with ``start``, an adapter of any method that can be merged, into the copy."""
         misfit = self.start_misfit(start)
         if misfit is not None:
             raise misfit
+        if isinstance(start, Full):
+            super().take_over(start, base)
+            return
         merged = merge(base, start).base
         copies = [(self.encoder, merged.encoder), (self.head, merged.head)]
         for copy, module in [*copies, *zip(self.tail, merged.tail, strict=True)]:
             copy.load_state_dict(module.state_dict())
 
     def changes(self, base: Base) -> Iterator[Change]:
-        """The copies in place of encoder, head and what stands behind it."""
+        """Yields the changes that put the copies in place of the encoder, the head and the modules behind it."""
         for module, copy in ((base.encoder, self.encoder), (base.head, self.head)):
             yield replaced(module, copy)
         yield from tail_changes(base, self.tail)

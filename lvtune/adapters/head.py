@@ -1,7 +1,7 @@
 """``head``: a trained copy of the head on the frozen encoder.
 
-The plainest transfer there is (linear probing, here with the whole decoder); it shows what can be had without
-touching the features. The copy starts as the base's head, so tuning starts from the base's own answer.
+This is the simplest transfer (linear probing, here with the whole decoder). It shows how much is gained without
+changing the features. The copy starts as the base's head, so tuning starts from the base's own answer.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class HeadConfig:
     """Options of ``head``."""
 
     part: Literal["head", "predictor"] = "head"
-    """What is tuned: the whole ``head``, or the ``predictor`` alone (its last convolution)."""
+    """What is tuned: the whole ``head``, or only its last convolution, the ``predictor``."""
     freeze_batchnorm: bool = False
-    """Keep the BatchNorm statistics of the copy as they are (True) or let them follow the new pictures."""
+    """True keeps the BatchNorm statistics of the copy as they are; False lets them follow the new pictures."""
 
 
 @register_method("head")
@@ -57,14 +57,14 @@ class Head(Adapter):
             self.copy, self.tail = make_predictor(base, skeleton or base.skeleton), None
 
     def train(self, mode: bool = True) -> Head:
-        """As usual; BatchNorm stays in eval if the config says so."""
+        """Sets the mode as usual; BatchNorm stays in evaluation if the config says so."""
         super().train(mode)
         if self.config.freeze_batchnorm:
             freeze_batchnorm(self)
         return self
 
     def changes(self, base: Base) -> Iterator[Change]:
-        """The copy in place of the head or the predictor."""
+        """Yields the change that puts the copy in place of the head or the predictor."""
         if self.tail is None:
             yield replaced(base.predictor, self.copy)
             return

@@ -1,7 +1,7 @@
-"""``last-blocks``: trained copies of the encoder's last blocks and of the head; all before them stays frozen.
+"""``last-blocks``: trained copies of the encoder's last blocks and of the head; all layers before stay frozen.
 
-Source: Yosinski et al., How transferable are features in deep neural networks?, arXiv 1411.1792, for which layers
-to keep. The copies start as the base's own, and nothing is computed backwards through what lies before them.
+Source for which layers to keep: Yosinski et al., How transferable are features in deep neural networks?, arXiv
+1411.1792. The copies start as the base's own. No gradient is computed in the layers before them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lvtune.adapters.building import (
 from lvtune.adapters.method_registry import register_method
 from lvtune.bases.base import Base
 from lvtune.bases.changes import Change
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 from lvtune.data.skeletons import Skeleton
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ class LastBlocksConfig:
     """Options of ``last-blocks``."""
 
     blocks: int = field(default=2, metadata={"at_least": 1})
-    """How many of the encoder's blocks, counted from the end."""
+    """Number of the encoder's blocks that are trained, counted from the end."""
     freeze_batchnorm: bool = False
-    """Keep the BatchNorm statistics of the copied head as they are (True) or let them follow the new pictures."""
+    """True keeps the BatchNorm statistics of the copied head as they are; False lets them follow the new pictures."""
 
 
 @register_method("last-blocks")
@@ -58,7 +58,7 @@ class LastBlocks(Adapter):
         super().__init__()
         self.config, self.layers = config, len(base.blocks)
         if config.blocks > self.layers:
-            raise LvtuneError(
+            raise UsageError(
                 f"the last {config.blocks} blocks of {base.name}", f"at most {self.layers}",
                 f"set --method.blocks {self.layers} or choose --method full" if self.layers else "choose --method full",
             )  # fmt: skip
@@ -71,27 +71,27 @@ class LastBlocks(Adapter):
         self.requires_grad_(True)
 
     def train(self, mode: bool = True) -> LastBlocks:
-        """As usual; BatchNorm stays in eval if the config says so."""
+        """Sets the mode as usual; BatchNorm stays in evaluation if the config says so."""
         super().train(mode)
         if self.config.freeze_batchnorm:
             freeze_batchnorm(self)
         return self
 
     def undecayed(self) -> Iterable[nn.Parameter]:
-        """Tables of position biases and the like."""
+        """Returns tables of position biases and the like."""
         return embeddings_of(self.blocks)
 
     def lr_scale(self, name: str, options: TrainOptions) -> float:
-        """Layer-wise decay: the head moves most, the norm as the last block."""
+        """Returns the layer-wise decay: the head moves most, and the norm as much as the last block."""
         if name.startswith(("head.", "tail.")):
             return 1.0
         behind = int(name.split(".")[1]) if name.startswith("blocks.") else self.config.blocks - 1
         return layer_scale(self.layers - self.config.blocks + behind + 1, self.layers, options.layer_decay)
 
     def changes(self, base: Base) -> Iterator[Change]:
-        """The copies in place of the base's own."""
+        """Yields the changes that put the copies in place of the base's own modules."""
         for block, copy in zip(base.blocks[-self.config.blocks :], self.blocks, strict=True):
-            # its forward alone: transformers' output-capturing hooks are on the copy as well, and would count twice
+            # only its forward: transformers' output-capturing hooks are on the copy as well, and would count twice
             yield replaced(block.layer, copy, copy.forward)
         yield replaced(base.final_norm, self.norm)
         yield replaced(base.head, self.head)

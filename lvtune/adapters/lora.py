@@ -1,7 +1,8 @@
-"""``lora``: low-rank differences of linear layers, native and file-compatible with peft.
+"""``lora``: low-rank differences of linear layers, native, with files that peft can read.
 
-Paper: LoRA, arXiv 2106.09685. y = W x + (alpha / r) · B A dropout(x), B starts at zero. Tensor names are peft's,
-so that plain ``PeftModel.from_pretrained`` loads the folder.
+Paper: LoRA, arXiv 2106.09685. y = W x + (alpha / r) · B A dropout(x), where B starts at zero. ``_Delta`` computes the
+difference, and ``lvtune.patcher.hooks.AddToOutputHook`` adds it to the layer's output. Tensors have peft's names, so
+plain ``PeftModel.from_pretrained`` loads the folder.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from lvtune.adapters.method_registry import register_method
 from lvtune.adapters.summing import fresh, same_options, side_by_side, sum_predictors
 from lvtune.bases.base import Base
 from lvtune.bases.changes import AddToOutput, Change
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 from lvtune.data.skeletons import Skeleton
 
 _PREFIX = "base_model.model."
@@ -39,7 +40,7 @@ class LoraConfig:
     dropout: float = field(default=0.0, metadata={"at_least": 0, "at_most": 1})
     """Dropout on the input of the low-rank path."""
     targets: tuple[str, ...] = ("query", "value")
-    """Layers of each block: any of query, key, value, out, fc1, fc2; a matrix that holds several of them is one."""
+    """Layers of each block: any of query, key, value, out, fc1, fc2; a matrix that holds several counts once."""
     predictor: bool = True
     """Train a copy of the predictor (the head's last convolution) as well."""
 
@@ -76,12 +77,12 @@ class Lora(Adapter):
         super().__init__()
         known = ("query", "key", "value", "out", "fc1", "fc2")
         if not 0 < len(config.targets) == len(set(config.targets) & set(known)):
-            raise LvtuneError(
+            raise UsageError(
                 f"LoRA targets '{','.join(config.targets)}'", f"some of {', '.join(known)}, each once",
                 "set --method.targets query,value",
             )  # fmt: skip
         self.config = config
-        # not a module per layer: a thousand adapters would spend a twentieth of their memory on empty modules
+        # no module for each layer: empty modules would take a twentieth of the memory of a thousand adapters
         self.lora_A, self.lora_B = nn.ParameterDict(), nn.ParameterDict()
         for key, linear in self._sites(base):
             self.lora_A[key] = nn.Parameter(torch.empty(config.r, linear.in_features))
@@ -95,7 +96,7 @@ class Lora(Adapter):
             yield sys.intern(name_of(base, module).replace(".", "/")), module
 
     def changes(self, base: Base) -> Iterator[Change]:
-        """An addition behind each target, and a stand-in for the predictor."""
+        """Yields an addition to each target's output, and a replacement of the predictor."""
         for key, module in self._sites(base):
             delta = _Delta(self, self.lora_A[key], self.lora_B[key])
             yield AddToOutput(module, delta, fold=delta.fold)
@@ -104,14 +105,14 @@ class Lora(Adapter):
 
     @classmethod
     def summed(cls, adapters: Sequence[Lora], weights: Sequence[float], base: Base, rank: int | None = None) -> Lora:
-        """Σ wᵢ (alphaᵢ / rᵢ) Bᵢ Aᵢ with the ranks side by side, exact; or of ``rank``, the best approximation."""
+        """Returns Σ wᵢ (alphaᵢ / rᵢ) Bᵢ Aᵢ: exact, with all ranks side by side, or the best one of ``rank``."""
         same_options(adapters, free=("r", "alpha", "dropout", "predictor"))
         r = sum(adapter.config.r for adapter in adapters)
         r = r if rank is None else min(r, rank)
         config = replace(
             adapters[0].config, r=r, alpha=float(r), predictor=any(a.predictor is not None for a in adapters)
         )
-        total = fresh(adapters[0], config, base)
+        total: Any = fresh(adapters[0], config, base)
         scales = [w * a.config.alpha / a.config.r for w, a in zip(weights, adapters, strict=True)]
         with torch.no_grad():
             for key in total.lora_A:
@@ -122,7 +123,7 @@ class Lora(Adapter):
         return total
 
     def tensors(self) -> dict[str, Tensor]:
-        """In peft's names."""
+        """Returns the tensors under peft's names."""
         out = {}
         for key in self.lora_A:
             for part, values in (("lora_A", self.lora_A), ("lora_B", self.lora_B)):
@@ -132,14 +133,14 @@ class Lora(Adapter):
                 out[f"{_PREFIX}{self._predictor_name}.{part}"] = value
         return out
 
-    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """From peft's names."""
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Takes tensors under peft's names."""
         with torch.no_grad():
             for name, own in self.tensors().items():
                 own.copy_(tensors[name])
 
     def peft_config(self, base: Base) -> dict[str, Any]:
-        """What peft writes as ``adapter_config.json`` for the same adapter."""
+        """Returns what peft writes as ``adapter_config.json`` for the same adapter."""
         names = [key.replace("/", ".") for key, _ in self._sites(base)]
         return {
             "peft_type": "LORA",

@@ -1,14 +1,15 @@
 """``norm``: tunes the scale and shift of every normalisation, nothing else.
 
-Source: Frankle et al., Training BatchNorm and only BatchNorm, arXiv 2003.00152; for transformers, LayerNorm
-tuning (arXiv 2312.11420). Kept as differences that start at zero; BatchNorm statistics stay the base's.
+Sources: Frankle et al., Training BatchNorm and only BatchNorm, arXiv 2003.00152; for transformers, LayerNorm tuning,
+arXiv 2312.11420. What is kept are differences from the base's weights; they start at zero. BatchNorm statistics stay
+the base's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,11 +27,11 @@ class NormConfig:
     """Options of ``norm``."""
 
     batchnorm: bool = True
-    """Tune the head's BatchNorm too, not the encoder's LayerNorm alone."""
+    """Tune the head's BatchNorm as well as the encoder's LayerNorm."""
 
 
 class Shift(nn.Module):
-    """Differences of one normalisation's weight and bias."""
+    """Differences from one normalisation's weight and bias."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -41,8 +42,6 @@ class Shift(nn.Module):
 @register_method("norm")
 class Norm(Adapter):
     """Scale and shift of LayerNorm and BatchNorm."""
-
-    shifts: Any
 
     Config = NormConfig
     linear = True
@@ -57,14 +56,14 @@ class Norm(Adapter):
         return norms_of(base, self.config.batchnorm)
 
     def changes(self, base: Base) -> Iterator[Change]:
-        """One addition behind each normalisation."""
+        """Yields one addition to the output of each normalisation."""
         for key, module in self._sites(base):
-            shift = self.shifts[key]
+            shift = cast(Shift, self.shifts[key])
             yield AddToOutput(module, norm_delta(module, shift), fold=_fold(shift))
 
 
 def norms_of(base: Base, batchnorm: bool = True) -> Iterator[tuple[str, Any]]:
-    """The normalisations of a base under keys for a ``ModuleDict``; ``batchnorm``: the head's too."""
+    """Returns the normalisations of a base under keys for a ``ModuleDict``; ``batchnorm``: the head's as well."""
     return modules_by_key(base, (nn.LayerNorm, nn.BatchNorm2d) if batchnorm else (nn.LayerNorm,))
 
 
@@ -72,16 +71,17 @@ def _fold(shift: Shift) -> Fold:
     return lambda own, category: plus(own, weight=shift.weight, bias=shift.bias)
 
 
-def norm_delta(module: Any, shift: Shift) -> Callable[[Tensor], Tensor]:
-    """What ``shift`` adds to the output of a normalisation, given its input."""
+def norm_delta(module: nn.Module, shift: Shift) -> Callable[[Tensor], Tensor]:
+    """Returns the function of a normalisation's input that ``shift`` adds to its output."""
     if isinstance(module, nn.LayerNorm):
         return lambda x: F.layer_norm(x, module.normalized_shape, shift.weight, shift.bias, module.eps)
     if not isinstance(module, nn.BatchNorm2d):
         raise TypeError(f"{type(module).__name__} is neither LayerNorm nor BatchNorm2d")
 
     def delta(x: Tensor) -> Tensor:
-        kept: Any = (module.running_mean, module.running_var)
-        mean, var = (value.to(shift.weight.dtype) for value in kept)
+        own = shift.weight.dtype
+        mean = None if module.running_mean is None else module.running_mean.to(own)
+        var = None if module.running_var is None else module.running_var.to(own)
         return F.batch_norm(x, mean, var, shift.weight, shift.bias, training=False, eps=module.eps)
 
     return delta

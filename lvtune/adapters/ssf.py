@@ -1,15 +1,15 @@
-"""``ssf``: scales and shifts what every layer of a block gives.
+"""``ssf``: scales and shifts the output of every layer of a block.
 
-Paper: Scaling and Shifting Your Features, arXiv 2210.08823. y = (1 + s) ⊙ layer(x) + b behind the layers of each
-block and behind the final norm; s and b (D,) start at zero, where the paper draws them with std 0.02, so that
-tuning starts from the base's own answer. The patch embedding is left alone: not every family of bases has one.
+Paper: Scaling and Shifting Your Features, arXiv 2210.08823. y = (1 + s) ⊙ layer(x) + b, for the layers of each block
+and for the final norm. s and b (D,) start at zero, so tuning starts from the base's own answer; the paper draws them
+with std 0.02. The patch embedding is not changed: not every family of bases has one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +31,7 @@ class SSFConfig:
 
 
 class _Affine(nn.Module):
-    """(…, D) -> (…, D): x + s ⊙ x + b."""
+    """Computes x + s ⊙ x + b: (…, D) -> (…, D)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -64,9 +64,9 @@ class SSF(Adapter):
             yield name_of(base, module).replace(".", "/"), module
 
     def changes(self, base: Base) -> Iterator[Change]:
-        """The affine map behind each layer, and a stand-in for the predictor."""
+        """Yields the affine map behind each layer, and a replacement of the predictor."""
         for key, module in self._sites(base):
-            affine = self.affines[key]
+            affine = cast(_Affine, self.affines[key])
             yield ReplaceForward(module, _behind(affine), fold=_fold(affine))
         if self.predictor is not None:
             yield replaced(base.predictor, self.predictor)

@@ -1,11 +1,11 @@
 """``stack``: several methods on one base at once, as one adapter with one name and one file.
 
-The first member lies next to the base; what it adds to a layer, or puts in a layer's place, is what the next finds
-there. Additions to one layer are summed. Where several members bring a predictor, the last one's is used; a member that
-brings a whole head (``vlpose``, ``head``, ``full``) therefore comes last.
+The first member is next to the base: the next member changes a layer as the first has left it. Additions to one layer
+are summed. Where several members bring a predictor, the last one's is used. So a member that brings a whole head
+(``vlpose``, ``head``, ``full``) comes last.
 
-Sources: stacking of adapters as in MAD-X (arXiv 2005.00052) and in the ``adapters`` library; there members follow each
-other behind a layer, here they meet at the layers that they change.
+Sources: stacking of adapters as in MAD-X (arXiv 2005.00052) and in the ``adapters`` library. There members follow each
+other behind a layer; here they meet at the layers that they change.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from lvtune.adapters.adapter import Adapter
-from lvtune.adapters.method_registry import METHODS, register_method
+from lvtune.adapters.method_registry import METHODS, method_config, register_method
 from lvtune.bases.base import Base
 from lvtune.bases.changes import (
     AddToOutput,
@@ -29,7 +29,8 @@ from lvtune.bases.changes import (
     InsertTokens,
     ReplaceForward,
 )
-from lvtune.core.errors import LvtuneError
+from lvtune.config.schema import hints_of
+from lvtune.core.errors import UsageError
 from lvtune.data.skeletons import Skeleton
 
 if TYPE_CHECKING:
@@ -45,10 +46,10 @@ class StackConfig:
     """Options of ``stack``."""
 
     members: tuple[str, ...] = ("lora", "vlpose")
-    """Methods, the one next to the base first."""
+    """Methods; the first is next to the base."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Options of the members, by place and name: ``1.r=4,2.visual_prompts=10``. Left out: the method's own; a member in
-    front of the last then trains no predictor where that is an option."""
+    """Options of the members, by place and name: ``1.r=4,2.visual_prompts=10``. Others are the method's own; but a
+    member before the last trains no predictor, where that is an option."""
 
     def __post_init__(self) -> None:
         if len(self.members) > MOST_MEMBERS:
@@ -58,25 +59,22 @@ class StackConfig:
         places = [str(place) for place in range(1, len(self.members) + 1)]
         wrong = next((name for name in self.options if name.partition(".")[0] not in places), None)
         if not self.members or "stack" in self.members:
-            raise LvtuneError(
+            raise UsageError(
                 f"a stack of {', '.join(self.members) or 'nothing'}", "one method or more, none of them a stack",
                 "set --method.members lora,vlpose",
             )  # fmt: skip
         if wrong is not None:
-            raise LvtuneError(
+            raise UsageError(
                 f"option '{wrong}' of a stack of {', '.join(self.members)}",
                 f"a place ({', '.join(places)}) and the name of an option of the method there", "such as 1.r=4",
             )  # fmt: skip
 
     def of_member(self, index: int) -> Any:
-        """The config of a member, an instance of its method's own.
+        """Returns the config of a member, an instance of its method's own.
 
         Raises:
-            LvtuneError: unknown method or options.
+            UsageError: unknown method or options.
         """
-        from lvtune.adapters.method_registry import method_config
-        from lvtune.config.schema import hints_of
-
         method, prefix = self.members[index], f"{index + 1}."
         given = {name.removeprefix(prefix): v for name, v in self.options.items() if name.startswith(prefix)}
         if index + 1 < len(self.members) and "predictor" in hints_of(METHODS.get(method).Config):
@@ -87,8 +85,6 @@ class StackConfig:
 @register_method("stack")
 class Stack(Adapter):
     """Members of several methods, applied in their order."""
-
-    members: Any
 
     Config = StackConfig
     trains_predictor = True
@@ -106,42 +102,43 @@ class Stack(Adapter):
         super().__init__()
         self.config = config
         configs = [config.of_member(i) for i in range(len(config.members))]
-        self.members = nn.ModuleList()
+        self.members: Any = nn.ModuleList()
+        predicting = 0
         for method, options in zip(config.members, configs, strict=True):
             cls = METHODS.get(method)
             predicts = cls.trains_predictor and getattr(options, "predictor", True)
+            predicting += predicts
             self.members.append(cls(options, base, bank=bank, skeleton=skeleton if predicts else None))
-            self.members[-1].predicts = predicts
         self.bank = next((member.bank for member in self.members if member.bank is not None), None)
         other = skeleton is not None and skeleton.keypoints != base.skeleton.keypoints
-        if other and not any(member.predicts for member in self.members):
-            raise LvtuneError(
+        if other and not predicting:
+            raise UsageError(
                 f"a stack of {', '.join(config.members)} for key points that the base does not predict",
                 "a member that trains a predictor", "set predictor true for the last member",
             )  # fmt: skip
 
     def lr_scale(self, name: str, options: TrainOptions) -> float:
-        """The member's own factor, times its own learning rate over the stack's."""
+        """Returns the member's own factor, times the member's learning rate divided by the stack's."""
         _, place, rest = name.split(".", 2)
         member = self.members[int(place)]
         usual = self.defaults["lr"]
         return member.lr_scale(rest, options) * member.defaults.get("lr", usual) / usual
 
     def undecayed(self) -> Iterable[nn.Parameter]:
-        """Those of the members."""
+        """Returns those of the members."""
         for member in self.members:
             yield from member.undecayed()
 
     def changes(self, base: Base) -> Iterator[Change]:
-        """Those of the members, joined where they meet."""
+        """Returns those of the members, joined where they meet."""
         return joined(member.changes(base) for member in self.members)
 
     def tensors(self) -> dict[str, Tensor]:
-        """The members', behind their places."""
+        """Returns the members' tensors; a name begins with the member's place."""
         return {f"{i}.{n}": v for i, member in enumerate(self.members, 1) for n, v in member.tensors().items()}
 
-    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """Inverse of :meth:`tensors`."""
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Takes back what :meth:`tensors` gave."""
         for i, member in enumerate(self.members, 1):
             prefix = f"{i}."
             own = {name.removeprefix(prefix): v for name, v in tensors.items() if name.startswith(prefix)}
@@ -149,7 +146,7 @@ class Stack(Adapter):
 
 
 def joined(members: Iterable[Iterable[Change]]) -> Iterator[Change]:
-    """Changes of several members, the one next to the base first, as changes of one adapter."""
+    """Yields the changes of several members as changes of one adapter; the first member is next to the base."""
     layers: dict[nn.Module, list[AddToOutput | ReplaceForward]] = {}
     rows: dict[tuple[nn.Module, nn.Module], list[ExtendKeyValue]] = {}
     tokens: dict[tuple[nn.Module, nn.Module], list[InsertTokens]] = {}
@@ -176,7 +173,7 @@ def joined(members: Iterable[Iterable[Change]]) -> Iterator[Change]:
 
 
 def _one_by_one(changes: Sequence[AddToOutput | ReplaceForward]) -> Any:
-    """Each change made to what those before it have made of the module."""
+    """Returns a replacement that makes each change to what the changes before it have made of the module."""
 
     def replace(call: Call, *args: Any, **kwargs: Any) -> Any:
         compute = call.original
@@ -194,15 +191,15 @@ def _changed(change: AddToOutput | ReplaceForward, call: Call) -> Any:
 
 
 def _folded(changes: Sequence[AddToOutput | ReplaceForward]) -> Fold | None:
-    if any(change.fold is None for change in changes):
+    folds = [change.fold for change in changes if change.fold is not None]
+    if len(folds) < len(changes):
         return None
 
     def fold(own: Mapping[str, Tensor], category: str | None) -> dict[str, Tensor]:
-        folded: Any = dict(own)
-        for change in changes:
-            fold_one: Any = change.fold
-            folded |= fold_one(folded, category)
-        return folded
+        own = dict(own)
+        for one in folds:
+            own |= one(own, category)
+        return own
 
     return fold
 

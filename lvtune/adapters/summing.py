@@ -1,40 +1,42 @@
-"""Sums of adapters of one method: what is exact where the changed weights are linear in the tensors, or in products.
+"""Exact sums of adapters of one method: of linear tensors, and of low-rank products.
 
-Task arithmetic (arXiv 2212.04089): with θ₀ the base and θᵢ the base under adapter i, the sum is θ₀ + Σ wᵢ (θᵢ − θ₀); a
-weighted average is the case Σ wᵢ = 1. Low-rank differences B A are not summed factor by factor (the product of means
-is not the mean of products) but by laying their ranks side by side, which is exact; the best approximation of a
+Task arithmetic (arXiv 2212.04089): θ₀ is the base and θᵢ the base under adapter i; the sum is θ₀ + Σ wᵢ (θᵢ − θ₀). A
+weighted average is the case Σ wᵢ = 1. Low-rank differences B A are not summed factor by factor, since a product of
+means is not the mean of the products. Their ranks are put side by side, which is exact. The best approximation of a
 smaller rank comes from a singular value decomposition (Eckart and Young, 1936), as in peft's ``add_weighted_adapter``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 from lvtune.core.snapshot import snapshot
 
 if TYPE_CHECKING:
+    from lvtune.adapters.adapter import Adapter
     from lvtune.bases.base import Base
     from lvtune.language.bank import SentenceBank
 
 Tensors = Mapping[str, Tensor]
+A = TypeVar("A", bound="Adapter")
 
 
 def linear_sum(several: Sequence[Tensors], weights: Sequence[float], origin: Tensors) -> dict[str, Tensor]:
-    """θ₀ + Σ wᵢ (θᵢ − θ₀), tensor by tensor, in float32; counters (whole numbers) are the first one's.
+    """Computes θ₀ + Σ wᵢ (θᵢ − θ₀), tensor by tensor, in float32; counters (whole numbers) are taken from the first.
 
     Args:
         several: θᵢ.
         weights: wᵢ.
-        origin: θ₀: the same tensors where nothing is changed.
+        origin: θ₀, the same tensors of the unchanged base.
 
     Raises:
-        LvtuneError: variances of a BatchNorm that come out negative.
+        UsageError: the variances of a BatchNorm come out negative.
     """
     rest, found = 1 - sum(weights), {}
     for name, start in origin.items():
@@ -42,21 +44,23 @@ def linear_sum(several: Sequence[Tensors], weights: Sequence[float], origin: Ten
             found[name] = several[0][name].clone()
             continue
         terms = [w * tensors[name].float().to(start.device) for w, tensors in zip(weights, several, strict=True)]
-        total: Any = sum(terms) if abs(rest) < 1e-12 else sum(terms) + rest * start.float()
+        total = sum(terms, torch.zeros_like(start, dtype=torch.float32))
+        total = total if abs(rest) < 1e-12 else total + rest * start.float()
         if name.endswith("running_var") and (total < 0).any():
-            raise LvtuneError(
-                f"a sum in which the variances {name} of a BatchNorm come out negative", "statistics that a sum leaves "
-                "as they are, or weights that are positive", "average instead, or tune with freeze_batchnorm true",
+            raise UsageError(
+                f"a sum in which the variances {name} of a BatchNorm come out negative",
+                "statistics that no adapter has changed, or positive weights",
+                "average instead, or tune with freeze_batchnorm true",
             )  # fmt: skip
         found[name] = total.to(start.dtype)
     return found
 
 
-def sum_of_linear(adapters: Sequence[Any], weights: Sequence[float], base: Base) -> Any:
-    """The sum for a method whose changed weights are linear in its tensors; a fresh adapter is the origin.
+def sum_of_linear(adapters: Sequence[A], weights: Sequence[float], base: Base) -> A:
+    """Sums adapters of a method whose changed weights are linear in its tensors; a new adapter is the origin.
 
     Raises:
-        LvtuneError: configs that differ.
+        UsageError: the configs differ.
     """
     first = adapters[0]
     same_options(adapters)
@@ -65,14 +69,14 @@ def sum_of_linear(adapters: Sequence[Any], weights: Sequence[float], base: Base)
     return total
 
 
-def fresh(like: Any, config: Any, base: Base) -> Any:
-    """An untuned adapter of the same method, sentences and key points; the global random state is kept."""
+def fresh(like: A, config: Any, base: Base) -> A:
+    """Makes an untuned adapter of the same method, sentences and key points; the global random state is kept."""
     with torch.random.fork_rng(devices=[]):
         return type(like)(config, base, bank=like.bank, skeleton=like.skeleton).to(dtype=base.adapter_dtype)
 
 
 def sum_predictors(predictors: Sequence[nn.Module | None], weights: Sequence[float], into: nn.Module | None) -> None:
-    """Writes the sum of predictors into a fresh one; None: the base's own, which the fresh one is a copy of."""
+    """Writes the sum of predictors into a new one; None stands for the base's own, which the new one is a copy of."""
     if into is not None:
         origin = snapshot(into)
         several = [origin if one is None else one.state_dict() for one in predictors]
@@ -82,12 +86,12 @@ def sum_predictors(predictors: Sequence[nn.Module | None], weights: Sequence[flo
 def side_by_side(
     pairs: Sequence[tuple[Tensor, Tensor]], scales: Sequence[float], rank: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Σ sᵢ Bᵢ Aᵢ as one product B A.
+    """Returns Σ sᵢ Bᵢ Aᵢ as one product B A.
 
     Args:
         pairs: (Aᵢ (rᵢ, D), Bᵢ (D', rᵢ)).
         scales: sᵢ.
-        rank: of the result, the best approximation; None: Σ rᵢ, exact.
+        rank: of the result, which is then the best approximation; None: Σ rᵢ, exact.
 
     Returns:
         A (r, D), B (D', r), float32.
@@ -98,7 +102,7 @@ def side_by_side(
 
 
 def _truncated(down: Tensor, up: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """The best approximation of B A of a rank; only matrices of the small rank are decomposed."""
+    """Returns the best approximation of B A of a rank; only matrices of the small rank are decomposed."""
     left, r_left = torch.linalg.qr(up)
     right, r_right = torch.linalg.qr(down.T)
     u, s, vh = torch.linalg.svd(r_left @ r_right.T)
@@ -109,14 +113,18 @@ def _truncated(down: Tensor, up: Tensor, rank: int) -> tuple[Tensor, Tensor]:
 
 
 def same_options(adapters: Sequence[Any], free: Sequence[str] = ()) -> None:
-    """Raises a LvtuneError naming the first option, of those that are not ``free``, in which adapters differ."""
+    """Checks that adapters have the same options, except those in ``free``.
+
+    Raises:
+        UsageError: they differ; the error names the first option.
+    """
     from lvtune.config.schema import hints_of, show
 
     for name in hints_of(type(adapters[0].config)):
         values = [getattr(adapter.config, name) for adapter in adapters]
         if name not in free and any(value != values[0] for value in values):
             other = next(value for value in values if value != values[0])
-            raise LvtuneError(
+            raise UsageError(
                 f"adapters of {adapters[0].method} with {name} {show(values[0])} and {show(other)}",
                 "adapters tuned with the same options",
                 "stack them (lvtune.stack, lvtune combine --how stack), or tune them alike",
@@ -124,38 +132,46 @@ def same_options(adapters: Sequence[Any], free: Sequence[str] = ()) -> None:
 
 
 def read_alike(one: SentenceBank, other: SentenceBank) -> bool:
-    """Whether two banks hold the same sentences under the same categories, embedded alike."""
-    said = [(bank.categories, bank.sentences, bank.encoder) for bank in (one, other)]
-    return one is other or (said[0] == said[1] and torch.equal(one.tokens.cpu(), other.tokens.cpu()))
+    """Returns True if two banks hold the same sentences under the same categories, embedded alike."""
+    facts = [(bank.categories, bank.sentences, bank.encoder) for bank in (one, other)]
+    return one is other or (facts[0] == facts[1] and torch.equal(one.tokens.cpu(), other.tokens.cpu()))
 
 
 def same_sentences(adapters: Sequence[Any]) -> None:
-    """Raises a LvtuneError if adapters that read sentences read different ones."""
+    """Checks that adapters that read sentences read the same ones.
+
+    Raises:
+        UsageError: they do not.
+    """
     banks = [adapter.bank for adapter in adapters if adapter.bank is not None]
     for bank in banks[1:]:
         first = banks[0]
         if not read_alike(first, bank):
-            raise LvtuneError(
+            raise UsageError(
                 f"adapters that read different sentences ({', '.join(first.categories[:3])} … by {first.encoder}, and "
                 f"{', '.join(bank.categories[:3])} … by {bank.encoder})",
-                "adapters of one set of sentences, since one category is asked for",
+                "adapters that read the same sentences, since one category is chosen for all",
                 "fix each one's sentence first (lvtune.fix_sentence), or attach both and choose one per picture",
             )  # fmt: skip
 
 
-def no_sum(method: str) -> LvtuneError:
-    """The error of a method whose adapters do not add up."""
+def no_sum(method: str) -> UsageError:
+    """Returns the error for a method whose adapters do not add up."""
     from lvtune.adapters.method_registry import METHODS
 
     able = [name for name in METHODS.names() if METHODS.get(name).adds_up()]
-    return LvtuneError(
-        f"a sum of adapters of {method}, in whose tensors the changed weights are not linear",
+    return UsageError(
+        f"a sum of adapters of {method}, whose changed weights are not linear in its tensors",
         f"a method whose adapters add up: {', '.join(able)}",
         "stack them (lvtune.stack, lvtune combine --how stack), or attach all and choose one per picture",
     )
 
 
 def exact_only(method: str, rank: int | None) -> None:
-    """Raises a LvtuneError if a rank is asked of a method whose sum has none."""
+    """Checks that no rank is given for a method whose sum has none.
+
+    Raises:
+        UsageError: a rank is given.
+    """
     if rank is not None:
-        raise LvtuneError(f"rank {rank} for a sum of {method}", "no rank, where the sum has none", "leave rank out")
+        raise UsageError(f"rank {rank} for a sum of {method}", "no rank, where the sum has none", "leave rank out")

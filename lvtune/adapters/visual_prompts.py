@@ -1,7 +1,7 @@
 """Visual prompts as primitive changes; ``vlpose`` and ``vpt`` share them.
 
-The outputs of deep prompt tokens are dropped behind each block, so all that they do there is to add rows
-Linear_k(LN(p)) and Linear_v(LN(p)) to the keys and values. Shallow ones are inserted as tokens and carried through.
+The outputs of deep prompt tokens p are dropped behind each block. So their only effect is to add rows Linear_k(LN(p))
+and Linear_v(LN(p)) to the keys and values. Shallow ones are inserted as tokens and carried through all blocks.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from lvtune.bases.changes import AddToOutput, Call, Change, InsertTokens, Replac
 
 
 def per_block(shapes: Sequence[tuple[int, ...]], none: tuple[int, ...] = ()) -> nn.Parameter | nn.ParameterList:
-    """Zeros for each block: (L, *shape) where the blocks are alike, else (pyramids) a list of L parameters.
+    """Makes zeros for each block: (L, *shape) where the blocks are alike; else (pyramids) a list of L parameters.
 
     Args:
-        shapes: one a block.
+        shapes: one for each block.
         none: the shape where there are no blocks.
     """
     if len(set(shapes)) > 1:
@@ -30,12 +30,12 @@ def per_block(shapes: Sequence[tuple[int, ...]], none: tuple[int, ...] = ()) -> 
 
 
 def visual_prompt_rows(block: Block, prompts: Callable[[], Tensor]) -> Change:
-    """As published: rows of prompts (P, D) share the softmax with the picture's tokens."""
+    """Returns the published change: rows of prompts (P, D) share the softmax with the picture's tokens."""
     return block.extend(lambda: block.row("key", prompts()), lambda: block.row("value", prompts()))
 
 
 def gated_visual_prompts(block: Block, prompts: Callable[[], Tensor], gates: Callable[[], Tensor]) -> Change:
-    """Attention to prompts (P, D) alone, times a gate per head (heads,), added to the base's own attention."""
+    """Returns the change that adds attention to prompts (P, D) alone, times a gate for each head (heads,)."""
 
     def delta(normed: Tensor) -> Tensor:  # (B, N, D) -> (B, N, D)
         split = lambda x: x.unflatten(-1, (block.heads, -1)).transpose(-3, -2)  # noqa: E731
@@ -51,7 +51,7 @@ def gated_visual_prompts(block: Block, prompts: Callable[[], Tensor], gates: Cal
 
 
 def shallow_visual_prompts(base: Base, prompts: Callable[[], Tensor]) -> Iterator[Change]:
-    """Tokens (P, D) in front of the first block, dropped behind the last, and in what the encoder tells of between."""
+    """Yields changes that put tokens (P, D) in front of the first block and drop them from the encoder's outputs."""
 
     def encode(call: Call, *args: Any, **kwargs: Any) -> Any:
         return base.without_inserted(call.original(*args, **kwargs))

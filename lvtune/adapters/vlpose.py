@@ -1,16 +1,16 @@
 """``vlpose``: language-vision tuning of a frozen pose estimator.
 
-Paper: VLPose, arXiv 2402.14456; released code, commit f312a9f. Learnable visual prompts enter the frozen
-encoder; a relation matcher relates its feature map E to the embedded sentence T of the domain; a decoder with
-trained auxiliary stages injects the relation R beside the frozen head; the predictor is a trained copy.
+Paper: VLPose, arXiv 2402.14456; released code, commit f312a9f. Learnable visual prompts enter the frozen encoder. A
+relation matcher relates the feature map E to the embedded sentence T of the domain. A decoder with trained auxiliary
+stages injects the relation R beside the frozen head. The predictor is a trained copy.
 
-Deep visual prompts are appended as key and value rows: their outputs are dropped after each block, so the rows
-Linear(LN(p)) are all they do. With ``zero_init`` they get a softmax of their own behind a gate per head that starts
-at zero (LLaMA-Adapter, arXiv 2303.16199): random rows inside the base's softmax take attention away from the
-picture at once, and a short tuning does not recover it.
+Deep visual prompts p are appended as rows of keys and values. Their outputs are dropped behind each block, so the rows
+Linear(LN(p)) are their only effect. With ``zero_init`` they have a softmax of their own behind a gate for each head
+that starts at zero (LLaMA-Adapter, arXiv 2303.16199). Random rows inside the base's softmax would take attention away
+from the picture at once, and a short tuning does not recover it.
 
-With the decoder ``baseline`` no sentence is read, and what would read it is not made: every trained tensor gets a
-gradient, whichever options are chosen.
+With the decoder ``baseline`` no sentence is read, and the modules that read it are not made. So every trained tensor
+gets a gradient, whichever options are chosen.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from lvtune.adapters.vlpose_published import FollowingNorm, drop_path, norms_of_
 from lvtune.bases.base import Base, Block
 from lvtune.bases.changes import Call, Change, ReplaceForward
 from lvtune.bases.float_types import in_dtype
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 from lvtune.data.skeletons import Skeleton
 from lvtune.language.bank_cache import cached_tensor, cached_tokens
 
@@ -48,9 +48,9 @@ if TYPE_CHECKING:
 
 _GATES = ("prompt_gates", "decoder.relation", "decoder.gates")
 PUBLISHED_VISUAL_PROMPTS = {"ti": 50, "s": 50, "b": 20, "l": 10, "h": 5}
-"""Visual prompts by the base's size; the paper's for S to H, and S's for ``vitpose-ti``."""
+"""Number of visual prompts by the base's size: the paper's for S to H, and that of S for ``vitpose-ti``."""
 _PROJECTED_AT_ONCE = 64
-"""Up to so many sentences all are projected and those read are picked; of more (captions) those read alone."""
+"""Up to so many sentences, all are projected and then chosen from; of more (captions), only those that are read."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,11 @@ class VLPoseConfig:
     """Options of ``vlpose``."""
 
     visual_prompts: int = field(default=-1, metadata={"at_least": -1, "was": "prompts"})
-    """Visual prompts per block; -1 takes the published count for the base's size (S 50, B 20, L 10, H 5)."""
+    """Visual prompts in each block; -1 takes the published number for the base's size (S 50, B 20, L 10, H 5)."""
     placement: Literal["deep", "shallow", "none", "ff", "ll"] = "deep"
-    """Where visual prompts enter: ``deep`` (every block), ``shallow`` (the first, carried through), ``none`` or ``ff``
-    (nowhere: the encoder is fully frozen), ``ll`` (nowhere: the last block is trained, on a copy). Windows (Swin) and
-    pyramids (PVT) refuse ``shallow``; their deep visual prompts have each block's own width."""
+    """Where visual prompts enter: ``deep`` (every block), ``shallow`` (the first block, carried through), ``none`` or
+    ``ff`` (nowhere: the encoder is fully frozen), ``ll`` (nowhere: a copy of the last block is trained). Windows (Swin)
+    and pyramids (PVT) refuse ``shallow``; their deep visual prompts have each block's own width."""
     matcher: str = "concat"
     """Relation matcher: ``concat`` (published), ``attn``, ``cosmax``, ``cosmean``, ``coscat``, ``catcat``,
     ``coscatcat``."""
@@ -70,7 +70,7 @@ class VLPoseConfig:
     """Decoder: ``dual-released``, ``dual`` (as drawn), ``extractor-injector``, ``extractor-injector-released``,
     ``injector``, ``baseline``."""
     zero_init: bool = True
-    """Gate what is added from zero, so that tuning starts at the base's answer; False is as published."""
+    """Gate every addition from zero, so that tuning starts at the base's answer; False is as published."""
     heads: int = field(default=8, metadata={"at_least": 1})
     """Heads of the matcher's attention."""
     dropout: float = field(default=0.1, metadata={"at_least": 0, "at_most": 1})
@@ -80,30 +80,26 @@ class VLPoseConfig:
     gate_lr_scale: float = field(default=10.0, metadata={"at_least": 0})
     """Factor on the learning rate of gates."""
     sentence_dropout: float = field(default=0.5, metadata={"at_least": 0, "at_most": 1, "was": "prompt_dropout"})
-    """Share of training samples that read the mean sentence, as pictures of unknown category will."""
+    """Share of training samples that read the mean sentence, as pictures of unknown category do later."""
     frozen_batchnorm: bool = True
-    """Keep the frozen head's BatchNorm statistics; False is as released: in training they follow the batch (in copies
-    that are the adapter's)."""
+    """Keep the frozen head's BatchNorm statistics. False is as released: in training, copies of them that belong to the
+    adapter follow the batch."""
     drop_path: float = field(default=0.0, metadata={"at_least": 0, "at_most": 0.99})
-    """Share of branches of the frozen encoder's last block that are left out at random in training, falling to 0 at
-    the first block; 0 is none. Released: 0.1 for S, 0.3 for B, 0.5 for L, 0.55 for H."""
+    """Share of branches of the frozen encoder's last block that are left out at random in training; it falls to 0 at
+    the first block. 0: none. Released: 0.1 for S, 0.3 for B, 0.5 for L, 0.55 for H."""
     layer_count: int = field(default=0, metadata={"at_least": 0})
-    """Blocks that `train.layer_decay` counts, for placement ``ll``; 0: as many as there are. Released: 12 for every
-    size, so that L's and H's last block learns faster than the head."""
+    """Number of blocks that `train.layer_decay` assumes, for placement ``ll``; 0: as many as there are. Released: 12
+    for every size, so the last block of L and H learns faster than the head."""
 
 
 @register_method("vlpose")
 class VLPose(Adapter):
-    """Visual prompts, relation matcher, injecting decoder and a trained predictor."""
-
-    following: Any
-
-    prompt_gates: Any
+    """Visual prompts, a relation matcher, an injecting decoder and a trained predictor."""
 
     Config = VLPoseConfig
     trains_predictor = True
     reads_language = True
-    # a short tuning of a base that knows poses: light augmentation measured better than the published one
+    # a short tuning of a trained base: light augmentation measured better than the published one
     defaults: ClassVar[dict[str, Any]] = {
         "lr": 1e-3,
         "weight_decay": 0.1,
@@ -120,33 +116,34 @@ class VLPose(Adapter):
         skeleton: Skeleton | None = None,
     ) -> None:
         super().__init__()
-        decoder: Any = DECODERS.get(config.decoder)
-        matcher = MATCHERS.get(config.matcher)
+        decoder, matcher = DECODERS.get(config.decoder), MATCHERS.get(config.matcher)
         self.config, self.bank = config, _needed(bank) if decoder.reads_relation else None
-        said: Any = self.bank
         self.width = width = base.width
         if width % config.heads:
-            raise LvtuneError(
+            raise UsageError(
                 f"{config.heads} heads for a width of {width}", "a divisor of the width", "choose --method.heads"
             )
         self._make_visual_prompts(base)
-        if self.bank is not None:
-            self.text_proj = nn.Identity() if said.dim == width else nn.Linear(said.dim, width)
+        bank = self.bank
+        if bank is not None:
+            self.text_proj = nn.Identity() if bank.dim == width else nn.Linear(bank.dim, width)
             self.matcher = matcher(width, config.heads, config.dropout)
             self.join = Join(width) if self.matcher.doubles else None
         self.decoder = decoder(base.stages, width, config.zero_init)
         self.predictor = make_predictor(base, skeleton or base.skeleton)
-        self.following = nn.ModuleList(FollowingNorm(n) for n in norms_of_head(base) if not config.frozen_batchnorm)
-        if self.bank is None:
+        self.following: Any = nn.ModuleList(
+            FollowingNorm(n) for n in norms_of_head(base) if not config.frozen_batchnorm
+        )
+        if bank is None:
             return
-        # not persistent: the bank is saved beside the adapter's own tensors, and they are the bank's own
-        self.register_buffer("text_tokens", said.tokens.float(), persistent=False)  # (C, T, text_dim)
-        self.register_buffer("text_mask", said.mask, persistent=False)  # (C, T)
-        mean = cached_tensor(said, _mean_tokens) if len(said.tokens) > _PROJECTED_AT_ONCE else None
+        # not persistent: they are the bank's own, which is saved beside the adapter's tensors
+        self.register_buffer("text_tokens", bank.tokens.float(), persistent=False)  # (C, T, text_dim)
+        self.register_buffer("text_mask", bank.mask, persistent=False)  # (C, T)
+        mean = cached_tensor(bank, _mean_tokens) if len(bank.tokens) > _PROJECTED_AT_ONCE else None
         self.register_buffer("text_mean", mean, persistent=False)  # (T, text_dim)
 
     def _make_visual_prompts(self, base: Base) -> None:
-        """Visual prompts and their gates, or a trained copy of the last block."""
+        """Makes visual prompts and their gates, or a trained copy of the last block."""
         config, blocks, width = self.config, base.blocks, base.width
         takes_visual_prompts = config.placement in ("deep", "shallow")
         base.check_visual_prompts(config.placement if takes_visual_prompts else "none")
@@ -166,7 +163,7 @@ class VLPose(Adapter):
             self.block = _copy_of_last_block(base).requires_grad_(True)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> VLPose:
-        """Moves and casts; the sentences stay one copy for all adapters that read them."""
+        """Moves and converts; adapters that read the same sentences share one copy of them."""
         super()._apply(fn, recurse)
         if self.bank is not None:
             self.text_tokens, self.text_mask = cached_tokens(self.bank, self.text_tokens)
@@ -175,7 +172,7 @@ class VLPose(Adapter):
         return self
 
     def undecayed(self) -> Iterable[nn.Parameter]:
-        """Visual prompts and their gates, and tables of positions in the trained block."""
+        """Returns visual prompts and their gates, and tables of positions in the trained block."""
         for part in (self.prompts, self.prompt_gates):
             if isinstance(part, nn.Parameter):
                 yield part
@@ -185,7 +182,7 @@ class VLPose(Adapter):
             yield from embeddings_of(self.block)
 
     def lr_scale(self, name: str, options: TrainOptions) -> float:
-        """Prompts and gates start small and need larger steps than the matrices; a trained block is the base's last."""
+        """Returns larger factors for prompts and gates, which start small; a trained block decays as the last one."""
         room = name.partition(".")[0]
         if room == "prompts":
             return self.config.visual_prompt_lr_scale
@@ -194,10 +191,10 @@ class VLPose(Adapter):
         return self.config.gate_lr_scale if name.startswith(_GATES) else 1.0
 
     def changes(self, base: Base) -> Iterator[Change]:
-        """Prompt rows in the blocks (or tokens in front of the first) and a stand-in for the head."""
+        """Yields prompt rows in the blocks (or tokens in front of the first), and a replacement of the head."""
         blocks = base.blocks
         if self.width != base.width or len(self.prompts) not in (0, 1, len(blocks)):
-            raise LvtuneError(
+            raise UsageError(
                 f"a vlpose adapter of width {self.width}", f"one of width {base.width}",
                 "load the base that it was made for",
             )  # fmt: skip
@@ -207,7 +204,7 @@ class VLPose(Adapter):
         elif self.count:
             yield from shallow_visual_prompts(base, lambda: self.prompts[0])
         if self.block is not None:
-            # its forward alone: transformers' output-capturing hooks are on the copy as well, and would count twice
+            # only its forward: transformers' output-capturing hooks are on the copy as well, and would count twice
             yield ReplaceForward(blocks[-1].layer, instead(self.block.forward))
         frozen = blocks if self.block is None else blocks[:-1]
         yield from drop_path(frozen, self.config.drop_path, lambda: self.training)
@@ -222,20 +219,22 @@ class VLPose(Adapter):
         yield ReplaceForward(base.head, head)
 
     def _with_visual_prompts(self, layer: int, block: Block) -> Change:
-        prompts = lambda: self.prompts[layer]  # noqa: E731
-        if self.prompt_gates is None:
+        prompts, gates = (lambda: self.prompts[layer]), self.prompt_gates
+        if gates is None:
             return visual_prompt_rows(block, prompts)
-        return gated_visual_prompts(block, prompts, lambda: self.prompt_gates[layer])
+        return gated_visual_prompts(block, prompts, lambda: gates[layer])
 
     def text(self, categories: tuple[str | None, ...] | None, batch: int) -> tuple[Tensor, Tensor]:
-        """Projected sentence (B, T, D) and its mask (B, T); where nobody asked, the mean of all sentences."""
-        text, mask = self._asked(categories if categories is not None else (None,), batch)
+        """Returns each sample's projected sentence (B, T, D) and its mask (B, T); None: the mean of all sentences."""
+        text, mask = self._projected(categories if categories is not None else (None,), batch)
         return text.expand(batch, -1, -1), mask.expand(batch, -1)
 
-    def _asked(self, asked: tuple[str | None, ...], batch: int) -> tuple[Tensor, Tensor]:
-        """The same for each of ``asked``, of which one stands for all."""
+    def _projected(self, categories: tuple[str | None, ...], batch: int) -> tuple[Tensor, Tensor]:
+        """Returns the same for each of ``categories``; a single one stands for all samples."""
+        assert self.bank is not None
         states, count = self.bank.drawn(self.text_tokens), len(self.text_tokens)  # (C, T, text_dim)
-        index = torch.tensor([count if p is None else self.bank.index(p) for p in asked], device=self.text_mask.device)
+        places = [count if category is None else self.bank.index(category) for category in categories]
+        index = torch.tensor(places, device=self.text_mask.device)
         if self.training and self.config.sentence_dropout:
             index = index.expand(batch)
             dropped = torch.rand(batch, device=index.device) < self.config.sentence_dropout
@@ -248,7 +247,7 @@ class VLPose(Adapter):
         return self.text_proj(tokens)[place], mask[index]
 
     def relation(self, features: Tensor, categories: tuple[str | None, ...] | None) -> Tensor:
-        """R (B, D, h, w) of the feature map E (B, D, h, w) and each sample's sentence."""
+        """Relates the feature map E (B, D, h, w) to each sample's sentence; returns R (B, D, h, w)."""
         text, mask = self.text(categories, features.shape[0])
         tokens = features.flatten(2).transpose(1, 2)  # (B, N, D)
         found = self.matcher(tokens, text, mask).transpose(1, 2)  # (B, D, N), or (B, D, 2N)
@@ -258,14 +257,14 @@ class VLPose(Adapter):
         return self.join(torch.cat(halves, dim=1))
 
     def decode(self, stages: Any, features: Tensor, categories: tuple[str | None, ...] | None) -> Tensor:
-        """Heatmaps (B, K, h', w') of the feature map E (B, D, h, w)."""
+        """Predicts heatmaps (B, K, h', w') from the feature map E (B, D, h, w)."""
         relation = None if self.bank is None else self.relation(features, categories)
         return self.predictor(self.decoder(stages, features, relation))
 
 
 def _needed(bank: SentenceBank | None) -> SentenceBank:
     if bank is None:
-        raise LvtuneError(
+        raise UsageError(
             "vlpose without sentences", "a domain (or a bank of embedded sentences)",
             'create_adapter("vlpose", base, domain="demo-art")',
         )  # fmt: skip
@@ -277,20 +276,20 @@ def _mean_tokens(bank: SentenceBank) -> Tensor:
 
 
 def _with_mean(tokens: Tensor, mask: Tensor) -> Tensor:
-    """(C, T, D) and, behind them, their mean over the sentences that reach a token, (C + 1, T, D)."""
+    """Appends to tokens (C, T, D) their mean over the sentences that reach a place: (C + 1, T, D)."""
     weight = mask[..., None].to(tokens.dtype)
     mean = (tokens * weight).sum(0) / weight.sum(0).clamp(min=1)  # (T, D)
     return torch.cat([tokens, mean[None]])
 
 
 def _copy_of_last_block(base: Base) -> nn.Module:
-    """The last block of a second model: a copy of the layer itself would carry other adapters' hooks.
+    """Copies the last block, out of a second model: a copy of the layer itself would carry other adapters' hooks.
 
     Raises:
-        LvtuneError: no block is known in this base.
+        UsageError: no block is known in this base.
     """
     if not base.blocks:
-        raise LvtuneError(
+        raise UsageError(
             f"a trained last block of {base.name}, which has no attention blocks that are known here",
             "an encoder with attention (ViT, Swin, PVT)", "set --method.placement none, or choose another base",
         )  # fmt: skip

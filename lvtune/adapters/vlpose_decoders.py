@@ -1,15 +1,15 @@
 """Decoders of VLPose (arXiv 2402.14456, figures 2 and 3; the released code, commit f312a9f).
 
-Written for n up-sampling stages B₁…Bₙ of the base's frozen head; A₁…Aₙ are trained stages of the same shapes.
-E, R: (B, D, h, w). A ``gate`` g multiplies what is added to the base's own path; where it starts at zero the
-adapted model starts from the base's own answer. ReLU ends each auxiliary stage, so a zero BatchNorm weight would
-get no gradient: that is why the gate stands behind it.
+B₁…Bₙ are the up-sampling stages of the base's frozen head, A₁…Aₙ trained stages of the same shapes. E and R are
+(B, D, h, w). A ``gate`` g multiplies what is added to the base's own path. Where it starts at zero, the adapted model
+starts from the base's own answer. A BatchNorm weight of zero would not do: ReLU ends each auxiliary stage, so it would
+get no gradient.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,11 +18,11 @@ from torch.nn import functional as F
 from lvtune.bases.base import Stage
 from lvtune.core.registry import Registry
 
-DECODERS: Registry[type[nn.Module]] = Registry("decoder", "lvtune adapt --method vlpose --help")
+DECODERS: Registry[Any] = Registry("decoder", "lvtune adapt --method vlpose --help")
 
 
 class Gate(nn.Module):
-    """Multiplies channels; ``zero`` starts it at 0, otherwise it is the identity and holds no parameter."""
+    """Multiplies channels. With ``zero`` it starts at 0; otherwise it is the identity and has no parameter."""
 
     def __init__(self, channels: int, zero: bool) -> None:
         super().__init__()
@@ -34,9 +34,9 @@ class Gate(nn.Module):
 
 
 class Join(nn.Conv2d):
-    """Lets every decoder take a doubled relation: a trained 1x1 convolution of [E ; R], which starts as R.
+    """A trained 1x1 convolution of a doubled relation [E ; R], which starts as R; with it, every decoder takes one.
 
-    Ours: in the released code nothing takes the map of ``catcat`` and ``coscatcat``.
+    It is ours: in the released code no decoder takes the map of ``catcat`` and ``coscatcat``.
     """
 
     def __init__(self, width: int) -> None:
@@ -44,25 +44,24 @@ class Join(nn.Conv2d):
         with torch.no_grad():
             self.weight.zero_()
             self.weight[:, width:, 0, 0].fill_diagonal_(1)
-            if self.bias is not None:
-                self.bias.zero_()
+            nn.init.zeros_(self.get_parameter("bias"))
 
 
 class Decoder(nn.Module):
-    """What decoders share. A subclass says which stages it trains and how they are wired.
+    """The parts that decoders share. A subclass defines which stages it trains and how they are connected.
 
     Args:
-        stages: of the base's head.
-        width: D of E and R.
-        zero_init: gates that start at zero.
+        stages: those of the base's head.
+        width: D, the channels of E and R.
+        zero_init: True for gates that start at zero.
     """
 
     reads_relation: ClassVar[bool] = True
-    """Whether R is read at all."""
+    """True if R is read."""
     has_auxiliary: ClassVar[bool] = False
-    """Whether A₁…Aₙ are made."""
+    """True if A₁…Aₙ are made."""
     adds_relation: ClassVar[bool] = False
-    """Whether R is added, behind a gate, to what B₁ sees."""
+    """True if R is added, behind a gate, to the input of B₁."""
 
     def __init__(self, stages: Sequence[Stage], width: int, zero_init: bool) -> None:
         super().__init__()
@@ -74,48 +73,48 @@ class Decoder(nn.Module):
                 nn.init.normal_(module.weight, std=0.001)  # as released
 
     def make_gates(self, stages: Sequence[Stage], zero: bool) -> list[Gate]:
-        """Gates behind the auxiliary stages."""
+        """Makes the gates behind the auxiliary stages."""
         return [Gate(stages[-1].channels, zero)] if self.has_auxiliary else []
 
     def main(self, stages: Sequence[Stage], features: Tensor) -> Tensor:
-        """The base's own stages: Bₙ(…B₁(x))."""
+        """Runs the base's own stages: Bₙ(…B₁(x))."""
         for stage in stages:
             features = stage.forward(features)
         return features
 
     def forward(self, stages: Sequence[Stage], image: Tensor, relation: Tensor | None) -> Tensor:
-        """Features (B, C, H', W') for the predictor."""
+        """Returns features (B, C, H', W') for the predictor."""
         raise NotImplementedError
 
 
 @DECODERS.register("baseline")
 class Baseline(Decoder):
-    """(a): the base's own stages; R is not read and only the predictor is trained."""
+    """Decoder (a): the base's own stages. R is not read, and only the predictor is trained."""
 
     reads_relation = False
 
     def forward(self, stages: Sequence[Stage], image: Tensor, relation: Tensor | None) -> Tensor:
-        """Features (B, C, H', W') for the predictor."""
+        """Returns features (B, C, H', W') for the predictor."""
         return self.main(stages, image)
 
 
 @DECODERS.register("injector")
 class Injector(Decoder):
-    """(b): the relation is added to the features, Bₙ(…B₁(E + g·R))."""
+    """Decoder (b): the relation is added to the features, Bₙ(…B₁(E + g·R))."""
 
     adds_relation = True
 
     def forward(self, stages: Sequence[Stage], image: Tensor, relation: Tensor) -> Tensor:
-        """Features (B, C, H', W') for the predictor."""
+        """Returns features (B, C, H', W') for the predictor."""
         return self.main(stages, image + self.relation(relation))
 
 
 @DECODERS.register("extractor-injector")
 class ExtractorInjector(Decoder):
-    """(c), a reading of figure 3: a₁ = A₁(E); a₂ = A₂(a₁ + U(R)); out = Bₙ(…B₁(E)) + g·aₙ.
+    """Decoder (c) as we read figure 3: a₁ = A₁(E); a₂ = A₂(a₁ + U(R)); out = Bₙ(…B₁(E)) + g·aₙ.
 
-    R and a₁ differ in size and channels, which the paper passes over: U is a trained 1x1 convolution and bilinear
-    up-sampling. With one stage R is added to E, in front of it.
+    R and a₁ differ in size and channels, which the paper does not mention. U is a trained 1x1 convolution and bilinear
+    up-sampling. With one stage, R is added to E in front of it.
     """
 
     has_auxiliary = True
@@ -125,14 +124,14 @@ class ExtractorInjector(Decoder):
         self.lift = nn.Conv2d(width, stages[0].channels, 1, bias=False) if len(stages) > 1 else nn.Identity()
 
     def forward(self, stages: Sequence[Stage], image: Tensor, relation: Tensor) -> Tensor:
-        """Features (B, C, H', W') for the predictor."""
+        """Returns features (B, C, H', W') for the predictor."""
         aux, enters = image, min(1, len(stages) - 1)
         for i, auxiliary in enumerate(self.auxiliary):
             aux = auxiliary(aux + self.lifted(relation, aux) if i == enters else aux)
         return self.main(stages, image) + self.gates[0](aux)
 
     def lifted(self, relation: Tensor, like: Tensor) -> Tensor:
-        """U(R) in the shape of ``like``."""
+        """Returns U(R) in the shape of ``like``."""
         relation = self.lift(relation)
         if relation.shape == like.shape:
             return relation
@@ -141,12 +140,12 @@ class ExtractorInjector(Decoder):
 
 @DECODERS.register("extractor-injector-released")
 class ExtractorInjectorReleased(Decoder):
-    """(c) as in the released code (``afirst_last_add``): aᵢ₊₁ = Aᵢ(aᵢ + [i=0]·R), a₀ = E; out = Bₙ(…B₁(E)) + g·aₙ."""
+    """Decoder (c) as released (``afirst_last_add``): aᵢ₊₁ = Aᵢ(aᵢ + [i=0]·R), a₀ = E; out = Bₙ(…B₁(E)) + g·aₙ."""
 
     has_auxiliary = True
 
     def forward(self, stages: Sequence[Stage], image: Tensor, relation: Tensor) -> Tensor:
-        """Features (B, C, H', W') for the predictor."""
+        """Returns features (B, C, H', W') for the predictor."""
         aux = image + relation
         for auxiliary in self.auxiliary:
             aux = auxiliary(aux)
@@ -155,12 +154,12 @@ class ExtractorInjectorReleased(Decoder):
 
 @DECODERS.register("dual")
 class Dual(Decoder):
-    """(d) as drawn in figure 2: aᵢ₊₁ = Aᵢ(aᵢ + [i>0]·mᵢ) beside mᵢ₊₁ = Bᵢ(mᵢ + [i=0]·R); out = mₙ + g·aₙ."""
+    """Decoder (d) as drawn in figure 2: aᵢ₊₁ = Aᵢ(aᵢ + [i>0]·mᵢ) beside mᵢ₊₁ = Bᵢ(mᵢ + [i=0]·R); out = mₙ + g·aₙ."""
 
     has_auxiliary = adds_relation = True
 
     def forward(self, stages: Sequence[Stage], image: Tensor, relation: Tensor) -> Tensor:
-        """Features (B, C, H', W') for the predictor."""
+        """Returns features (B, C, H', W') for the predictor."""
         main, aux = image, relation
         for i, (stage, auxiliary) in enumerate(zip(stages, self.auxiliary, strict=True)):
             aux = auxiliary(aux + main if i else aux)
@@ -170,16 +169,16 @@ class Dual(Decoder):
 
 @DECODERS.register("dual-released")
 class DualReleased(Decoder):
-    """As released (``first_amiddle_last_add``): mᵢ₊₁ = Bᵢ(mᵢ + [i=0]·R) + g·Aᵢ(mᵢ); out = mₙ."""
+    """Decoder (d) as released (``first_amiddle_last_add``): mᵢ₊₁ = Bᵢ(mᵢ + [i=0]·R) + g·Aᵢ(mᵢ); out = mₙ."""
 
     has_auxiliary = adds_relation = True
 
     def make_gates(self, stages: Sequence[Stage], zero: bool) -> list[Gate]:
-        """One behind each stage."""
+        """Makes one gate behind each stage."""
         return [Gate(stage.channels, zero) for stage in stages]
 
     def forward(self, stages: Sequence[Stage], image: Tensor, relation: Tensor) -> Tensor:
-        """Features (B, C, H', W') for the predictor."""
+        """Returns features (B, C, H', W') for the predictor."""
         main = image
         for i, (stage, auxiliary, gate) in enumerate(zip(stages, self.auxiliary, self.gates, strict=True)):
             main = stage.forward(main if i else main + self.relation(relation)) + gate(auxiliary(main))

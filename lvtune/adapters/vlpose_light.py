@@ -1,15 +1,15 @@
-"""``vlpose-light``: low-rank differences of the encoder whose ranks the domain's sentence weighs.
+"""``vlpose-light``: low-rank differences of the encoder, with ranks weighted by the domain's sentence.
 
-Ours; a lighter relation of language and vision than ``vlpose``, after what was measured (benchmarks/README.md):
-what adapts to a drawn style sits in all of the encoder's linear layers, not beside the head; early blocks count;
-few ranks are enough. Each linear layer of each block becomes
+Ours: a lighter relation of language and vision than ``vlpose``. It follows measurements (benchmarks/README.md): what
+adapts to a drawn style is in all of the encoder's linear layers and not beside the head, early blocks matter, and few
+ranks are enough. Each linear layer of each block becomes
 
     y = W x + b + s · B ((1 + U P e) ⊙ A x)        s = alpha / r
 
-with A (r, D) and B (D', r) per layer as in LoRA (arXiv 2106.09685), U (r, k) per layer and P (k, text_dim) shared: e
-is the sentence of the sample's category, so that each category weighs the ranks in its own way (feature-wise
-modulation, arXiv 1709.07871). B and U start at zero: the first step starts from the base's own answer. The
-predictor is a trained copy.
+with A (r, D) and B (D', r) for each layer as in LoRA (arXiv 2106.09685), U (r, k) for each layer, and P (k, text_dim)
+for all layers. e is the sentence of the sample's category, so each category weights the ranks in its own way
+(feature-wise modulation, arXiv 1709.07871). B and U start at zero, so the first step starts from the base's own answer.
+``_Beside`` computes this. The predictor is a trained copy.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from lvtune.adapters.summing import (
 )
 from lvtune.bases.base import Base
 from lvtune.bases.changes import Call, Change, ReplaceForward
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import LvtuneError, UsageError
 from lvtune.data.skeletons import Skeleton
 from lvtune.language.bank_cache import cached_tensor
 
@@ -60,13 +60,13 @@ class VLPoseLightConfig:
     alpha: float = 16.0
     """Scale; the difference is multiplied by alpha / r."""
     language: int = field(default=16, metadata={"at_least": 0})
-    """Width k that sentences are projected to before they weigh the ranks; 0: no language."""
+    """Width k that sentences are projected to before they weight the ranks; 0: no language."""
     sentence_dropout: float = field(default=0.5, metadata={"at_least": 0, "at_most": 1, "was": "prompt_dropout"})
-    """Share of training samples that read the mean sentence, as pictures of unknown category will."""
+    """Share of training samples that read the mean sentence, as pictures of unknown category do later."""
 
 
 class _Beside:
-    """A linear layer, and its difference beside it."""
+    """Computes a linear layer, and its difference beside it."""
 
     __slots__ = ("adapter", "down", "place", "up")
 
@@ -80,13 +80,13 @@ class _Beside:
         if sentence is not None:
             weights = 1 + F.linear(sentence, adapter.U[self.place])  # (B, r)
             if len(weights) > 1:
-                # windows (Swin) come as (B · windows, …), a picture's own next to each other
+                # windows (Swin) come as (B · windows, …); those of one picture are adjacent
                 weights = weights.repeat_interleave(len(x) // len(weights), dim=0)
             low = low * weights.view(len(weights), *[1] * (low.dim() - 2), -1)
         return call.original(x) + F.linear(low * adapter.scale, self.up)
 
     def fold(self, own: Mapping[str, Tensor], category: str | None) -> dict[str, Tensor]:
-        """W + s · B diag(1 + U P e) A for one sentence e."""
+        """Returns W + s · B diag(1 + U P e) A for one sentence e."""
         sentence, up = self.adapter.sentence((category,)), self.up * self.adapter.scale
         if sentence is not None:
             up = up * (1 + F.linear(sentence, self.adapter.U[self.place]))
@@ -95,14 +95,12 @@ class _Beside:
 
 @register_method("vlpose-light")
 class VLPoseLight(Adapter):
-    """Low-rank differences weighed by the sentence, and a trained predictor."""
-
-    U: Any
+    """Low-rank differences weighted by the sentence, and a trained predictor."""
 
     Config = VLPoseLightConfig
     trains_predictor = True
     reads_language = True
-    # a short tuning of a base that knows poses: colours vary more than geometry (measured; benchmarks/README.md)
+    # a short tuning of a trained base: colours vary more than geometry (measured; benchmarks/README.md)
     defaults: ClassVar[dict[str, Any]] = {
         "lr": 1e-3,
         "weight_decay": 0.0,
@@ -120,48 +118,50 @@ class VLPoseLight(Adapter):
     ) -> None:
         super().__init__()
         if bank is None and config.language:
-            raise LvtuneError(
+            raise UsageError(
                 "vlpose-light without sentences", "a domain (or a bank of embedded sentences), or no language",
                 'create_adapter("vlpose-light", base, domain="demo-art"), or language=0',
             )  # fmt: skip
         self.config, self.bank = config, bank if config.language else None
-        said: Any = self.bank
-        if said is not None and said.is_redrawn:
-            raise LvtuneError(
-                "vlpose-light with tokens that are drawn anew at each call", "sentences, or fixed random tokens",
+        if self.bank is not None and self.bank.is_redrawn:
+            raise UsageError(
+                "vlpose-light with tokens that are drawn again at each call", "sentences, or fixed random tokens",
                 "set --language.mode random, or choose --method vlpose",
             )  # fmt: skip
-        # not a module per layer, and one U for all: a thousand adapters would spend an eighth of their memory on those
+        # no module for each layer, and one U for all: else these take an eighth of the memory of a thousand adapters
         self.A, self.B = nn.ParameterDict(), nn.ParameterDict()
         for key, linear in self._linears(base):
             self.A[key] = nn.Parameter(torch.empty(config.r, linear.in_features))
             self.B[key] = nn.Parameter(torch.zeros(linear.out_features, config.r))
             nn.init.kaiming_uniform_(self.A[key], a=math.sqrt(5))  # as LoRA
-        self.U = nn.Parameter(torch.zeros(len(self.A), config.r, config.language)) if config.language else None
+        zeros = torch.zeros(len(self.A), config.r, config.language)
+        self.U: Any = nn.Parameter(zeros) if config.language else None
         self.scale = config.alpha / config.r
         self.predictor = make_predictor(base, skeleton or base.skeleton)
-        if said is not None:
-            self.text_proj = nn.Linear(said.dim, config.language, bias=False)
-            # not persistent: made of the bank, which is saved beside the adapter's own tensors
-            self.register_buffer("sentences", cached_tensor(said, _distinct), persistent=False)  # (C + 1, text_dim)
+        if self.bank is not None:
+            self.text_proj = nn.Linear(self.bank.dim, config.language, bias=False)
+            # not persistent: it is made of the bank, which is saved beside the adapter's own tensors
+            self.register_buffer(
+                "sentences", cached_tensor(self.bank, _distinct), persistent=False
+            )  # (C + 1, text_dim)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> VLPoseLight:
-        """Moves and casts; the sentences stay one copy for all adapters that read them."""
+        """Moves and converts; adapters that read the same sentences share one copy of them."""
         super()._apply(fn, recurse)
         if self.bank is not None:
             self.sentences = cached_tensor(self.bank, _distinct, self.sentences)
         return self
 
-    def _linears(self, base: Base) -> Iterator[tuple[str, nn.Linear]]:
+    def _linears(self, base: Base) -> Iterator[tuple[str, Any]]:
         for module in layers_of_blocks("vlpose-light", base, _LINEAR):
             yield sys.intern(name_of(base, module).replace(".", "/")), module
 
     def lr_scale(self, name: str, options: TrainOptions) -> float:
-        """U takes larger steps than A and B."""
+        """Returns a larger factor for U than for A and B."""
         return _LANGUAGE_LR if name.rpartition(".")[2] == "U" else 1.0
 
     def tensors(self) -> dict[str, Tensor]:
-        """A, B and U of each layer; the predictor; P."""
+        """Returns A, B and U of each layer, the predictor, and P."""
         found = {}
         for place, key in enumerate(self.A):
             own = {"A": self.A[key], "B": self.B[key]} | ({} if self.U is None else {"U": self.U[place]})
@@ -171,7 +171,7 @@ class VLPoseLight(Adapter):
             f"{name}.{part}": value for name, module in others.items() for part, value in module.state_dict().items()
         }
 
-    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Takes back what :meth:`tensors` gave."""
         with torch.no_grad():
             for name, own in self.tensors().items():
@@ -183,9 +183,9 @@ class VLPoseLight(Adapter):
         return None if same else super().start_misfit(start)
 
     def take_over(self, start: Any, base: Base) -> None:
-        """Another one's differences and key points; its reading of sentences too where they are the same sentences.
+        """Takes over another one's differences and key points; U and P as well if both read the same sentences.
 
-        Else its mean sentence is folded in, and what tells sentences apart begins at zero.
+        Otherwise the start's mean sentence is folded in, and U begins at zero.
         """
         if not isinstance(start, VLPoseLight) or start.config.r != self.config.r:
             super().take_over(start, base)
@@ -210,7 +210,7 @@ class VLPoseLight(Adapter):
     def summed(
         cls, adapters: Sequence[VLPoseLight], weights: Sequence[float], base: Base, rank: int | None = None
     ) -> VLPoseLight:
-        """Ranks side by side, each weighed by its own reading of the sentences, which must be the same: exact."""
+        """Returns the exact sum: ranks side by side, each weighted by its own U and P; all read the same sentences."""
         same_options(adapters, free=("r", "alpha", "language", "sentence_dropout"))
         same_sentences(adapters)
         widths = [adapter.config.language for adapter in adapters]
@@ -219,7 +219,7 @@ class VLPoseLight(Adapter):
         reader = next((adapter for adapter in adapters if adapter.bank is not None), adapters[0])
         r = sum(adapter.config.r for adapter in adapters)
         r = r if rank is None else min(r, rank)
-        total = fresh(reader, replace(reader.config, r=r, alpha=float(r), language=sum(widths)), base)
+        total: Any = fresh(reader, replace(reader.config, r=r, alpha=float(r), language=sum(widths)), base)
         with torch.no_grad():
             scales = [w * one.scale for w, one in zip(weights, adapters, strict=True)]
             for place, key in enumerate(total.A):
@@ -237,16 +237,18 @@ class VLPoseLight(Adapter):
         return total
 
     def changes(self, base: Base) -> Iterator[Change]:
-        """A difference beside each linear layer, and a stand-in for the predictor."""
+        """Yields a difference beside each linear layer, and a replacement of the predictor."""
         for place, (key, linear) in enumerate(self._linears(base)):
             beside = _Beside(self, key, place)
             yield ReplaceForward(linear, beside, fold=beside.fold)
         yield replaced(base.predictor, self.predictor)
 
-    def fixed(self, base: Base, category: str | None) -> VLPoseLight:
-        """The same for one sentence (None: the mean), which it reads no more: A becomes diag(1 + U P e) A."""
+    def fixed(self, base: Base, category: str | None) -> VLPoseLight | None:
+        """Returns the same for one sentence (None: the mean), which is no longer read: A becomes diag(1 + U P e) A."""
         result = VLPoseLight(replace(self.config, language=0), base, skeleton=self.skeleton)
-        sentence: Any = self.sentence((category,))
+        sentence = self.sentence((category,))
+        if sentence is None:
+            return None
         for place, key in enumerate(result.A):
             result.A[key].copy_(self.A[key] * (1 + F.linear(sentence, self.U[place])).T)
             result.B[key].copy_(self.B[key])
@@ -254,14 +256,18 @@ class VLPoseLight(Adapter):
         return result
 
     def sentence(self, categories: tuple[str | None, ...] | None) -> Tensor | None:
-        """P e for each sample (B, k), (1, k) where nobody asked; None without language."""
+        """Returns P e for each sample (B, k), or (1, k) for all; None without language.
+
+        Args:
+            categories: one per sample, one for all, or None: the mean sentence.
+        """
         if self.bank is None:
             return None
         mean = len(self.sentences) - 1
-        asked = categories if categories is not None else (None,)
-        index = torch.tensor([mean if p is None else self.bank.index(p) for p in asked], device=self.sentences.device)
+        read = categories if categories is not None else (None,)
+        index = torch.tensor([mean if c is None else self.bank.index(c) for c in read], device=self.sentences.device)
         if self.training and self.config.sentence_dropout:
-            # each layer draws for itself: the layers' weights must not rely on each other
+            # each layer draws for itself, so that the layers' weights do not rely on each other
             order = torch.rand(len(index), device=index.device).argsort()
             dropped = order < round(self.config.sentence_dropout * len(index))
             index = torch.where(dropped, mean, index)
@@ -269,7 +275,7 @@ class VLPoseLight(Adapter):
 
 
 def _distinct(bank: SentenceBank) -> Tensor:
-    """What tells the sentences apart (C + 1, text_dim): pooled, less their mean, of norm sqrt(text_dim).
+    """Returns what distinguishes the sentences (C + 1, text_dim): pooled, minus their mean, of norm sqrt(text_dim).
 
     The last row is the mean sentence: zero. A single sentence is its own mean and is taken as it is.
     """

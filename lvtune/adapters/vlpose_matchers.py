@@ -1,7 +1,7 @@
-"""Vision-language relation matchers of VLPose (arXiv 2402.14456, §3; specification in the design's vlpose page).
+"""Vision-language relation matchers of VLPose (arXiv 2402.14456, §3).
 
-Each maps image tokens E (B, N, D) and text tokens T (B, T, D) with a mask (B, T) of real tokens to the relation
-R (B, N, D) = LayerNorm(Attention(E, context) + E). They differ in what the attention looks at, and two give [E ; R].
+Each maps image tokens E (B, N, D) and text tokens T (B, T, D), with a mask (B, T) of real tokens, to the relation
+R (B, N, D) = LayerNorm(Attention(E, context) + E). They differ in the context of the attention. Two give [E ; R].
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from torch.nn import functional as F
 
 from lvtune.core.registry import Registry
 
-MATCHERS: Registry[type[nn.Module]] = Registry("matcher", "lvtune adapt --method vlpose --help")
+MATCHERS: Registry[Any] = Registry("matcher", "lvtune adapt --method vlpose --help")
 
 
 @MATCHERS.register("concat")
 class ConcatMatcher(nn.Module):
-    """The published default: keys and values come from [E ; T].
+    """The published default: keys and values are made of [E ; T].
 
     Args:
-        width: D.
+        width: D, the width of the tokens.
         heads: attention heads; the scale is (D / heads)^-0.5.
         dropout: on the attention map.
     """
 
     doubles: ClassVar[bool] = False
-    """Whether it gives 2N tokens [E ; R] instead of R."""
+    """True if it gives 2N tokens [E ; R] instead of R."""
 
     def __init__(self, width: int, heads: int = 8, dropout: float = 0.1) -> None:
         super().__init__()
@@ -38,12 +38,12 @@ class ConcatMatcher(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def context(self, image: Tensor, text: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys' and values' source (B, M, D) and the mask (B, M) of its real tokens."""
+        """Returns the context (B, M, D) that keys and values are made of, and the mask (B, M) of its real tokens."""
         image_mask = mask.new_ones(image.shape[:2])
         return torch.cat([image, text], dim=1), torch.cat([image_mask, mask], dim=1)
 
     def forward(self, image: Tensor, text: Tensor, mask: Tensor) -> Tensor:
-        """R (B, N, D)."""
+        """Returns R (B, N, D)."""
         source, mask = self.context(image, text, mask)
         split = lambda x: x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # noqa: E731  (B, heads, N, D / heads)
         out = F.scaled_dot_product_attention(
@@ -58,20 +58,22 @@ class ConcatMatcher(nn.Module):
 
 @MATCHERS.register("attn")
 class AttnMatcher(ConcatMatcher):
-    """Keys and values come from the text tokens alone."""
+    """Keys and values are made of the text tokens alone."""
 
     def context(self, image: Tensor, text: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """T and its mask."""
+        """Returns T and its mask."""
         return text, mask
 
 
 class _SimilarityMatcher(ConcatMatcher):
-    """Keys and values are one similarity score per image token, repeated over D."""
+    """Keys and values are made of one similarity score for each image token, repeated over D."""
 
-    pool: Any
+    def pool(self, scores: Tensor, mask: Tensor) -> Tensor:
+        """Pools scores over the text tokens, (B, N, T) -> (B, N)."""
+        raise NotImplementedError
 
     def context(self, image: Tensor, text: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, N, D) scores; every token is real."""
+        """Returns scores (B, N, D); every token is real."""
         scores = image @ text.transpose(1, 2)  # (B, N, T)
         pooled = self.pool(scores, mask[:, None])[..., None]
         return pooled.expand(-1, -1, image.shape[-1]), mask.new_ones(image.shape[:2])
@@ -79,7 +81,7 @@ class _SimilarityMatcher(ConcatMatcher):
 
 @MATCHERS.register("cosmax")
 class CosMaxMatcher(_SimilarityMatcher):
-    """The largest of E·T over the text tokens."""
+    """The score is the largest of E·T over the text tokens."""
 
     def pool(self, scores: Tensor, mask: Tensor) -> Tensor:
         """(B, N, T) -> (B, N)."""
@@ -88,7 +90,7 @@ class CosMaxMatcher(_SimilarityMatcher):
 
 @MATCHERS.register("cosmean")
 class CosMeanMatcher(_SimilarityMatcher):
-    """The mean of E·T over the text tokens."""
+    """The score is the mean of E·T over the text tokens."""
 
     def pool(self, scores: Tensor, mask: Tensor) -> Tensor:
         """(B, N, T) -> (B, N)."""
@@ -97,29 +99,28 @@ class CosMeanMatcher(_SimilarityMatcher):
 
 @MATCHERS.register("coscat")
 class CosCatMatcher(ConcatMatcher):
-    """Keys and values come from [E ; (Σ_n E_n) ⊙ T]."""
+    """Keys and values are made of [E ; (Σ_n E_n) ⊙ T]."""
 
     def context(self, image: Tensor, text: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Image tokens and the text tokens weighted by the summed image."""
-        parent: Any = super()
-        return parent.context(image, image.sum(dim=1, keepdim=True) * text, mask)
+        """Returns the image tokens, and the text tokens weighted by the summed image."""
+        return super().context(image, image.sum(dim=1, keepdim=True) * text, mask)
 
 
 class _Doubled(ConcatMatcher):
-    """Gives E in front of R along the tokens."""
+    """Gives the tokens of E in front of those of R."""
 
     doubles = True
 
     def forward(self, image: Tensor, text: Tensor, mask: Tensor) -> Tensor:
-        """[E ; R] (B, 2N, D)."""
+        """Returns [E ; R] (B, 2N, D)."""
         return torch.cat([image, super().forward(image, text, mask)], dim=1)
 
 
 @MATCHERS.register("catcat")
 class CatCatMatcher(_Doubled):
-    """``concat``, and E in front of R. Its map has twice the channels; the released decoders cannot take it."""
+    """``concat``, with E in front of R. Its map has twice the channels; the released decoders cannot take it."""
 
 
 @MATCHERS.register("coscatcat")
 class CosCatCatMatcher(_Doubled, CosCatMatcher):
-    """``coscat``, and E in front of R."""
+    """``coscat``, with E in front of R."""

@@ -1,8 +1,8 @@
-"""What the released VLPose code (commit f312a9f) does to its frozen parts while it trains, as options.
+"""Options that do to frozen parts in training what the released VLPose code (commit f312a9f) does.
 
-It leaves the frozen encoder's drop-path on and lets the BatchNorm of the frozen head follow the batch. Neither is
-wanted (the design: frozen modules stay as they are); both can be had to reproduce a published run, and then live in
-the adapter: the base's own buffers and flags are not written.
+The released code keeps the frozen encoder's drop-path on, and lets the BatchNorm of the frozen head follow the batch.
+By default frozen modules stay as they are. Both can be switched on to reproduce a published run. The statistics are
+then the adapter's: the base's own buffers and flags are not written.
 """
 
 from __future__ import annotations
@@ -21,43 +21,43 @@ from lvtune.bases.changes import Call, Change, ReplaceForward
 
 
 class FollowingNorm(nn.Module):
-    """Running statistics of a frozen BatchNorm, which follow the batches in training; its weights are the base's."""
+    """Running statistics of a frozen BatchNorm that follow the batches in training; the weights are the base's."""
 
-    running_mean: Any
-    running_var: Any
-    num_batches_tracked: Any
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
 
     def __init__(self, norm: nn.BatchNorm2d) -> None:
         super().__init__()
         for name in ("running_mean", "running_var", "num_batches_tracked"):
             self.register_buffer(name, getattr(norm, name).detach().clone())
 
-    def forward(self, norm: Any, x: Tensor) -> Tensor:
-        """(B, C, h, w) normalised: by its own statistics in training, by those kept here otherwise."""
+    def forward(self, norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
+        """Normalises (B, C, h, w): in training by the batch's statistics, otherwise by those kept here."""
         if self.training:
             self.num_batches_tracked.add_(1)
         weight, bias = (value.to(self.running_mean.dtype) for value in (norm.weight, norm.bias))
         return F.batch_norm(
-            x, self.running_mean, self.running_var, weight, bias, self.training, norm.momentum, norm.eps
+            x, self.running_mean, self.running_var, weight, bias, self.training, norm.momentum or 0.0, norm.eps
         )
 
     def change(self, norm: nn.BatchNorm2d) -> Change:
-        """Stands in for the base's ``norm``."""
+        """Returns the change that replaces the base's ``norm``."""
         return ReplaceForward(norm, instead(lambda x: self(norm, x)))
 
 
 def norms_of_head(base: Base) -> list[nn.BatchNorm2d]:
-    """The BatchNorms of the base's head, first to last."""
+    """Returns the BatchNorms of the base's head, first to last."""
     return [module for module in base.head.modules() if isinstance(module, nn.BatchNorm2d)]
 
 
 def drop_path(blocks: Sequence[Block], rate: float, is_training: Callable[[], bool]) -> Iterator[Change]:
-    """Stochastic depth (arXiv 1603.09382): in training each branch of a block is left out at random, by picture.
+    """Yields stochastic depth (arXiv 1603.09382): in training, branches of blocks are left out at random, by picture.
 
     Args:
         blocks: first to last; the probability rises linearly from 0 at the first to ``rate`` at the last.
-        rate: as the released configurations have it 0.1 for S, 0.3 for B, 0.5 for L and 0.55 for H.
-        is_training: asked at each call.
+        rate: in the released configurations 0.1 for S, 0.3 for B, 0.5 for L and 0.55 for H.
+        is_training: called at each call of a block.
     """
     for block, probability in zip(blocks, torch.linspace(0, rate, len(blocks)).tolist(), strict=True):
         if probability:
@@ -65,7 +65,7 @@ def drop_path(blocks: Sequence[Block], rate: float, is_training: Callable[[], bo
 
 
 def _dropped(block: Block, probability: float, is_training: Callable[[], bool]) -> Iterator[Change]:
-    now = threading.local()  # windows (Swin) hide from a branch how many pictures there are
+    now = threading.local()  # in windows (Swin) a branch cannot see how many pictures there are
 
     def layer(call: Call, x: Tensor, *args: Any, **kwargs: Any) -> Any:
         now.pictures = x.shape[0]
@@ -85,5 +85,5 @@ def _dropped(block: Block, probability: float, is_training: Callable[[], bool]) 
 
 
 def _mlp_of(block: Block) -> nn.Module:
-    """The part of the layer that ends its second branch: a mixture's experts lie beside ``fc2``, in the same part."""
+    """Returns the part of the layer that ends its second branch; a mixture's experts are in it, beside ``fc2``."""
     return next(part for part in block.layer.children() if any(module is block.fc2 for module in part.modules()))

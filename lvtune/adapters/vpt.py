@@ -1,9 +1,9 @@
 """``vpt``: learnable tokens among those of the picture; encoder frozen, no language.
 
 Paper: Visual Prompt Tuning, arXiv 2203.12119. ``shallow``: P tokens join in front of the first block and are carried
-through. ``deep``: every block has P of its own, dropped behind it. Published tokens share the base's softmax and so
-change its answer before any tuning. With ``zero_init`` deep ones get a softmax of their own behind a gate per head
-that starts at zero (LLaMA-Adapter, arXiv 2303.16199).
+through all blocks. ``deep``: every block has P tokens of its own, which are dropped behind it. Published tokens share
+the base's softmax, so they change its answer before any tuning. With ``zero_init``, deep ones have a softmax of their
+own behind a gate for each head that starts at zero (LLaMA-Adapter, arXiv 2303.16199).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lvtune.config.options import TrainOptions
 
 _PATCH = 3 * 16 * 16
-"""Numbers in a patch; with the width it decides how wide the published code draws tokens (Xavier's rule)."""
+"""Values in a patch; with the width they set the range in which the published code draws tokens (Xavier's rule)."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class VPTConfig:
     """Options of ``vpt``."""
 
     visual_prompts: int = field(default=20, metadata={"at_least": 1, "was": "prompts"})
-    """Visual prompts, per block where they are deep."""
+    """Number of visual prompts; for each block where they are deep."""
     placement: Literal["deep", "shallow"] = "deep"
-    """Where they enter: ``deep`` (every block) or ``shallow`` (the first, carried through)."""
+    """Where they enter: ``deep`` (every block) or ``shallow`` (the first block, carried through)."""
     zero_init: bool = True
     """Gate deep visual prompts from zero, so that tuning starts at the base's answer; False is as published."""
     gate_lr_scale: float = field(default=10.0, metadata={"at_least": 0})
@@ -70,15 +70,15 @@ class VPT(Adapter):
         self.predictor = own_predictor("vpt", base, skeleton, config.predictor)
 
     def undecayed(self) -> Iterable[nn.Parameter]:
-        """The visual prompts."""
+        """Returns the visual prompts."""
         return self.prompts.parameters()
 
     def lr_scale(self, name: str, options: TrainOptions) -> float:
-        """Gates are few and start at zero: they need larger steps."""
+        """Returns a larger factor for gates: they are few and start at zero."""
         return self.config.gate_lr_scale if name.startswith("gates.") else 1.0
 
     def changes(self, base: Base) -> Iterator[Change]:
-        """Prompts in the blocks (or tokens in front of the first), and a stand-in for the predictor."""
+        """Yields prompts in the blocks (or tokens in front of the first), and a replacement of the predictor."""
         if self.config.placement == "deep":
             for layer, block in enumerate(base.blocks):
                 yield self._with_visual_prompts(layer, block)
@@ -88,7 +88,7 @@ class VPT(Adapter):
             yield replaced(base.predictor, self.predictor)
 
     def _with_visual_prompts(self, layer: int, block: Block) -> Change:
-        prompts = lambda: self.prompts[layer]  # noqa: E731
-        if self.gates is None:
-            return visual_prompt_rows(block, prompts)
-        return gated_visual_prompts(block, prompts, lambda: self.gates[layer])
+        prompts, gates = (lambda: self.prompts[layer]), self.gates
+        return visual_prompt_rows(block, prompts) if gates is None else gated_visual_prompts(
+            block, prompts, lambda: gates[layer]
+        )  # fmt: skip

@@ -113,7 +113,7 @@ def route_pictures(
     if not adapters:
         raise UsageError("a route without adapters", "one or more", "give --adapter, once for each")
     auto = route if isinstance(route, Auto) else Auto(ranker, threshold, hint="--ranker FOLDER")
-    said = auto.said_by(adapters)
+    said = auto.sentences_by_adapter(adapters)
     names: list[str | None] = []
     for start in range(0, len(files), _AT_ONCE):
         names += auto.choose(base, [read_image(file) for file in files[start : start + _AT_ONCE]], said)

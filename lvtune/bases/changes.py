@@ -70,12 +70,12 @@ Change = AddToOutput | ExtendKeyValue | InsertTokens | ReplaceForward
 
 @dataclass(frozen=True)
 class Call:
-    """What a :class:`ReplaceForward` is told about the call."""
+    """What a :class:`ReplaceForward` gets to know about the call."""
 
     original: Callable[..., Any]
     """The module's own forward."""
     categories: tuple[str | None, ...] | None
-    """The categories asked for: one per sample, one for all samples, or None where nobody asked."""
+    """The chosen categories: one per sample, one for all samples, or None where none is chosen."""
 
 
 def hooks_of(change: Change) -> list[tuple[str, nn.Module, Any]]:

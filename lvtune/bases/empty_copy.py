@@ -9,6 +9,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from lvtune.bases.base import Base
+from lvtune.core.context import LEDGER
+
+_PATCHED = ("forward", "train", "_apply", "_replicate_for_data_parallel", LEDGER)
+"""Attributes that the patcher, or a user, may have set on a module."""
 
 
 def empty_copy(base: Base) -> Base:
@@ -23,13 +27,13 @@ def empty_copy(base: Base) -> Base:
 
 
 def _empty(module: Any, seen: dict[int, Any]) -> nn.Module:
-    """Returns a module of the same class; what stands in several places of the tree does so in the copy too."""
+    """Returns a module of the same class; modules that are shared in the tree are shared in the copy too."""
     if id(module) in seen:
         return seen[id(module)]
     made = seen[id(module)] = copy.copy(module)
     state = made.__dict__
-    for name in ("forward", "train"):
-        state.pop(name, None)  # the patcher's
+    for name in _PATCHED:
+        state.pop(name, None)
     for name in [name for name in state if name.endswith("_hooks")]:
         state[name] = OrderedDict()
     state["_parameters"] = {name: _without_data(value, seen) for name, value in module._parameters.items()}

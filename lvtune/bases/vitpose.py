@@ -178,7 +178,7 @@ class VitPoseBase(Base):
         return self.model.head.conv
 
     def without_inserted(self, output: Any) -> Any:
-        """Drops them from the ``hidden_states`` of the layers between, if these were asked for."""
+        """Drops them from the ``hidden_states`` of the layers between, if these are returned."""
         tokens = output.feature_maps[-1].shape[1]
         if output.hidden_states is not None:
             output.hidden_states = tuple(s if s is None else s[:, -tokens:] for s in output.hidden_states)

@@ -96,7 +96,7 @@ def _from_hub(spec: BaseSpec, hub_id: str, revision: str | None) -> Base:
 
 
 def _spec_with(model: Any, spec: BaseSpec, source: object) -> BaseSpec:
-    """Returns ``spec`` with the sizes and key points of foreign weights, which must be of the size asked for."""
+    """Returns ``spec`` with the sizes and key points of foreign weights, which must be of the spec's size."""
     own = spec_of(model)
     if own.size != spec.size or bool(own.expert) != bool(spec.expert):
         config = model.config.backbone_config

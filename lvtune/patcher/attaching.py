@@ -1,6 +1,6 @@
-"""Attaching adapters to a base, choosing among them, and taking them off: what users call.
+"""Attaches adapters to a base, chooses among them, and takes them off: the functions that users call.
 
-The changes themselves are kept by the :mod:`lvtune.patcher.ledger`.
+What is attached to a model, and how it is undone, is kept by :mod:`lvtune.patcher.ledger`.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ import contextlib
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
 from lvtune.bases.attachable import Attachable
 from lvtune.bases.base import as_base
 from lvtune.core.context import AUTO, LEDGER, Selection, check_name, choose_adapters, chosen
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 from lvtune.patcher.ledger import Ledger
 
 _changing = threading.RLock()
-"""Held while a model changes: two threads that attach to a bare one would each open a ledger."""
+"""Held while adapters come and go: else two threads that attach to a bare model would each open a ledger."""
 
 
 def _ledger(model: nn.Module) -> Ledger | None:
@@ -29,7 +29,7 @@ def _ledger(model: nn.Module) -> Ledger | None:
 
 @dataclass(frozen=True, eq=False)
 class Attachment:
-    """An adapter on a base; leaving the ``with`` block, or :meth:`detach`, takes it off."""
+    """An adapter on a base. Leaving the ``with`` block takes it off, and so does :meth:`detach`."""
 
     name: str
     adapter: Attachable
@@ -37,11 +37,11 @@ class Attachment:
 
     @property
     def attached(self) -> bool:
-        """Whether the adapter is still on."""
+        """True while the adapter is attached."""
         return self._ledger.adapters.get(self.name) is self.adapter
 
     def detach(self) -> None:
-        """Takes the adapter off; a second time does nothing."""
+        """Takes the adapter off; does nothing if it is off already."""
         with _changing:
             if self.attached:
                 self._ledger.remove(self.name)
@@ -54,7 +54,7 @@ class Attachment:
 
 
 def attach(
-    base: nn.Module, adapter: Attachable, name: str = "default", *, active: bool = True, full_precision: bool = True
+    base: nn.Module, adapter: nn.Module, name: str = "default", *, active: bool = True, full_precision: bool = True
 ) -> Attachment:
     """Attaches an adapter, which becomes the active one. An error leaves the base as it was.
 
@@ -70,36 +70,39 @@ def attach(
             adapter that is only used, not tuned.
 
     Raises:
-        LvtuneError: the name is taken; the adapter does not fit the base.
+        UsageError: the name is taken; the adapter is attached already, or does not fit the base.
     """
     view = as_base(base)
     if name == AUTO:
-        raise LvtuneError(
-            f"an adapter named '{AUTO}'", f"another name: '{AUTO}' chooses among the attached ones",
+        raise UsageError(
+            f"an adapter named '{AUTO}'", f"another name; '{AUTO}' chooses among the attached adapters",
             "attach(base, adapter, name=...)",
         )  # fmt: skip
     with _changing:
         ledger = _ledger(view.model) or Ledger(view)
-        _check_free(ledger, name, adapter)
-        ledger.add(name, adapter, view, active, full_precision)
-    return Attachment(name, adapter, ledger)
+        one = cast(Attachable, adapter)  # any module that says its changes will do
+        _check_free(ledger, name, one)
+        ledger.add(name, one, view, active, full_precision)
+    return Attachment(name, one, ledger)
 
 
 def _check_free(ledger: Ledger, name: str, adapter: Attachable) -> None:
     if name in ledger.adapters:
-        raise LvtuneError(
+        raise UsageError(
             f"a second adapter named '{name}'", f"a name other than {', '.join(ledger.adapters)}",
             f"attach(base, adapter, name=...) or detach(base, '{name}') first",
         )  # fmt: skip
     if any(adapter is other for other in ledger.adapters.values()):
-        raise LvtuneError("an adapter that is attached already", "an adapter attached once", "load it a second time")
+        raise UsageError("an adapter that is attached already", "an adapter attached once", "load it a second time")
 
 
 def detach(base: nn.Module, name: str | None = None) -> None:
-    """Takes off the adapter ``name``, or all of them; the base is then bit for bit what it was.
+    """Takes off the adapter ``name``, or all adapters if no name is given.
+
+    Without adapters, the base is bit for bit what it was.
 
     Raises:
-        LvtuneError: no adapter of that name is attached.
+        UsageError: no adapter of this name is attached.
     """
     view = as_base(base)
     with _changing:
@@ -112,24 +115,27 @@ def detach(base: nn.Module, name: str | None = None) -> None:
 
 
 def attached(base: nn.Module) -> dict[str, Attachable]:
-    """Name to adapter, in the order of attaching; the last one attached as active is the active one."""
+    """Returns the attached adapters by name, in the order of attaching; the last one attached as active is active."""
     ledger = _ledger(as_base(base).model)
     return {} if ledger is None else dict(ledger.adapters)
 
 
 def acting(base: nn.Module) -> Attachable | None:
-    """The adapter that a call here and now goes under; None: the bare base.
+    """Returns the adapter that a call here and now would go under; None: the bare base.
 
     Raises:
-        LvtuneError: one per sample is chosen.
+        UsageError: one adapter per sample is chosen.
     """
     view = as_base(base)
     ledger, selection = _ledger(view.model), chosen.get().get(id(view.model), Selection())
     if not selection.is_single or selection.is_automatic:
-        raise LvtuneError("a call under one adapter per sample", "one adapter for all", "choose one with use_adapter")
+        raise UsageError(
+            "a call under one adapter per sample", "one adapter for all samples", "choose one with use_adapter"
+        )
     if ledger is None:
         return None
-    return ledger.adapters.get(ledger.attached.active if selection.adapters is ... else selection.adapters)
+    name = ledger.attached.active if selection.adapters is ... else selection.adapters
+    return None if name is None else ledger.adapters.get(name)
 
 
 @contextlib.contextmanager
@@ -139,19 +145,19 @@ def use_adapter(
     *,
     category: str | Sequence[str | None] | Any | None = ...,
 ) -> Iterator[None]:
-    """Selects adapters for the calls inside the block, in this thread or task only.
+    """Chooses adapters for the calls inside the block, in this thread or task only.
 
-    What is left out stays as a block outside this one has it.
+    An argument that is left out stays as an enclosing block has it.
 
     Args:
         model: a base or a plain model.
-        adapters: a name, None for the bare base, or one of these per sample. Nowhere chosen: the last attached.
-            ``"auto"``, or a :class:`lvtune.Auto`: each sample's own, by the looks of the picture.
-        category: category whose sentence is read, or one per sample; None (and nowhere chosen): the mean of the
-            adapter's sentences.
+        adapters: a name, None for the bare base, or one of these per sample; ``"auto"`` or a :class:`lvtune.Auto`
+            chooses by the looks of each picture. If no block chooses, the adapter attached last acts.
+        category: category whose sentence is read, or one per sample; None: the mean of the adapter's sentences. If no
+            block chooses, the mean is read.
 
     Raises:
-        LvtuneError: a name that is not attached; neither a name nor names.
+        UsageError: a name that is not attached; neither a name nor a list of names.
     """
     with choose_adapters(as_base(model).model, adapters, category):
         yield

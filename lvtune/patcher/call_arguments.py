@@ -1,4 +1,4 @@
-"""Finds a model's inputs in a call, by name or by place, whatever function stands in place of its ``forward``."""
+"""Finds a model's inputs in a call, by name or by place, also where a user has replaced its ``forward``."""
 
 from __future__ import annotations
 
@@ -91,8 +91,8 @@ class Arguments:
         """
         if self.pictures is None:
             raise UsageError(
-                f"a choice per sample for a model whose forward takes {self.signature.text}, a call of which shows no "
-                "pictures", f"a forward that takes them as '{self.signature.pictures}', or first of all",
+                f"a choice per sample for a model whose forward takes {self.signature.text}: no pictures are found",
+                f"a forward that takes them as '{self.signature.pictures}', or first of all",
                 f"give the forward that you set on the model an argument {self.signature.pictures}",
             )  # fmt: skip
         return self.pictures

@@ -24,7 +24,7 @@ class Part:
 
     plan: Plan
     categories: str | tuple[str | None, ...] | None = None
-    """Category asked for, or one per sample; None where nobody asked."""
+    """The chosen category, or one per sample; None where none is chosen."""
     start: int = 0
     stop: int | None = None
 
@@ -35,8 +35,8 @@ class Part:
         return slice(self.start * each, self.stop * each)
 
     @property
-    def asked(self) -> tuple[str | None, ...] | None:
-        """One category per sample, or one for all; None where nobody asked."""
+    def chosen_categories(self) -> tuple[str | None, ...] | None:
+        """The chosen categories: one per sample, or one for all; None where none is chosen."""
         return (self.categories,) if isinstance(self.categories, str) else self.categories
 
 
@@ -50,6 +50,11 @@ class Routing:
     def batch(self) -> int | None:
         """Number of samples in the call; None for a single part, which takes any number."""
         return self.parts[-1].stop
+
+    @property
+    def only(self) -> Part | None:
+        """The part of a call under one adapter; None for a mixed batch."""
+        return self.parts[0] if len(self.parts) == 1 else None
 
     def calls_of(self, keys: Sequence[Key], total: int) -> Iterator[tuple[Routing, slice]]:
         """Yields the calls that one module needs, each with its rows of ``total``.

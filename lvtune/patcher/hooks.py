@@ -33,7 +33,7 @@ class Hook(ABC):
         site: number of the place.
     """
 
-    kinds: ClassVar[tuple[str, ...]]
+    kinds: ClassVar[tuple[str, ...]] = ()
     """Kinds of change that it carries out."""
 
     def __init__(self, calls: CallRouter, shadows: Shadows, module: nn.Module, site: int) -> None:
@@ -60,15 +60,15 @@ class AddToOutputHook(Hook):
 
     def put_on(self, module: nn.Module) -> Callable[[], None]:
         """A forward hook in front of transformers' own, which capture outputs and must see the changed one."""
-        add, extend, drop = (self.keys[kind] for kind in self.kinds)
+        add, extend, drop = (self.keys[kind] for kind in ("add", "extend", "drop"))
         calls = self.calls
 
-        def hook(module: nn.Module, args: tuple, kwargs: dict, output: Tensor) -> Tensor:
+        def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict, output: Tensor) -> Tensor:
             routing = calls.current()
-            if len(routing.parts) > 1:
+            part = routing.only
+            if part is None:
                 return _added_by_part(routing, add, _input(args, kwargs), output)
-            plan = routing.parts[0].plan
-            delta, rows, count = plan.get(add), plan.get(extend), plan.get(drop)
+            delta, rows, count = part.plan.get(add), part.plan.get(extend), part.plan.get(drop)
             if delta is not None:
                 output = output + delta(_input(args, kwargs))
             if rows is not None:
@@ -104,10 +104,10 @@ class InsertTokensHook(Hook):
         """A hook in front of the module's forward."""
         insert, calls = self.keys["insert"], self.calls
 
-        def hook(module: nn.Module, args: tuple, kwargs: dict) -> tuple | None:
-            routing = calls.current()
+        def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict) -> tuple | None:
+            part = calls.current().only
             # adapters that insert tokens never share a call with others
-            tokens = routing.parts[0].plan.get(insert) if len(routing.parts) == 1 else None
+            tokens = None if part is None else part.plan.get(insert)
             if tokens is None:
                 return None
             x = _input(args, kwargs)
@@ -131,15 +131,16 @@ class ReplaceForwardHook(Hook):
 
     def _forward(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         routing = self.calls.current()
-        if len(routing.parts) > 1:
+        part = routing.only
+        if part is None:
             return self._forward_by_part(routing, original, args, kwargs)
-        return self._forward_of(routing.parts[0], original, args, kwargs)
+        return self._forward_of(part, original, args, kwargs)
 
     def _forward_of(self, part: Part, original: Callable[..., Any], args: tuple, kwargs: dict) -> Any:
         replace = part.plan.get(self.keys["replace"])
         if replace is None:
             return original(*args, **kwargs)
-        return replace(Call(original, part.asked), *args, **kwargs)
+        return replace(Call(original, part.chosen_categories), *args, **kwargs)
 
     def _forward_by_part(self, routing: Routing, original: Callable[..., Any], args: tuple, kwargs: dict) -> Any:
         """The adapter's forward for the samples of each adapter that acts here, the module's own for the others."""

@@ -59,8 +59,7 @@ class Ledger:
         model = self.model
         flags = [(p, p.requires_grad) for p in model.parameters()]
         modes = [(m, m.training) for m in model.modules()]
-        self._undo.append(lambda: [p.requires_grad_(flag) for p, flag in flags])
-        self._undo.append(lambda: [setattr(m, "training", mode) for m, mode in modes])
+        self._undo.append(functools.partial(_set_flags, flags, modes))
         whole_mode = model.training
         model.requires_grad_(False)
         model.eval()
@@ -174,6 +173,14 @@ class Ledger:
             self.close()
             self.model.__dict__.pop(LEDGER, None)
             forget_compiled()
+
+
+def _set_flags(flags: list[tuple[nn.Parameter, bool]], modes: list[tuple[nn.Module, bool]]) -> None:
+    """Sets ``requires_grad`` of parameters and ``training`` of modules."""
+    for module, mode in modes:
+        module.training = mode
+    for parameter, flag in flags:
+        parameter.requires_grad_(flag)
 
 
 def _refuse_replicas(original: Callable[..., Any]) -> NoReturn:

@@ -1,7 +1,7 @@
-"""Writing an adapter into a copy of its base: a plain model that answers as base and adapter together do.
+"""Writes an adapter into a copy of its base: a plain model that answers as base and adapter together do.
 
-Each change says itself how it folds into the weights of its module (:mod:`lvtune.bases.changes`). Sums are taken in
-float32 whatever the base's precision, and rounded once. The base is not written, and not even attached to.
+Each change has a ``fold`` that gives the new weights of its module (:mod:`lvtune.bases.changes`). Sums are computed in
+float32, whatever the base's precision, and rounded once. The base itself is neither written nor attached to.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from lvtune.bases.attachable import Attachable
 from lvtune.bases.base import Base, as_base
-from lvtune.bases.changes import AddToOutput, Change, ExtendKeyValue, Fold, InsertTokens, ReplaceForward
-from lvtune.core.errors import LvtuneError
+from lvtune.bases.changes import AddToOutput, Change, ExtendKeyValue, Fold, InsertTokens, ReplaceForward, hooks_of
+from lvtune.core.errors import UsageError
 from lvtune.patcher.attaching import attach, use_adapter
 from lvtune.patcher.shapes import check_fit
 
@@ -29,7 +29,7 @@ _WORDS: dict[type, str] = {
     InsertTokens: "inserts tokens",
     ReplaceForward: "puts a computation of its own in a module's place",
 }
-"""What a change that cannot be folded does."""
+"""What each kind of change does, for errors about changes that have no fold."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Merged:
     base: Base
     """The copy; it predicts the adapter's key points."""
     deviation: float
-    """Largest difference between what the copy gives and what base and adapter give, over the pictures tried."""
+    """Largest difference between the outputs of the copy and of base and adapter, over the pictures tried."""
     largest: float
-    """Largest value among what base and adapter give."""
+    """Largest absolute value among the outputs of base and adapter."""
 
     @property
     def model(self) -> nn.Module:
@@ -56,9 +56,9 @@ class Merged:
 def merge(
     base: nn.Module, adapter: Attachable, *, category: str | None = None, pixel_values: Tensor | None = None
 ) -> Merged:
-    """A copy of ``base`` that gives by itself what ``base`` gives under ``adapter``; neither is written.
+    """Makes a copy of ``base`` that gives by itself what ``base`` gives under ``adapter``; neither is written.
 
-    Exact up to rounding for methods whose changes come to other weights: the LoRA family, ``vlpose-light`` for one
+    It is exact up to rounding for methods whose changes equal other weights: the LoRA family, ``vlpose-light`` for one
     sentence, ``ssf``, ``bitfit``, ``norm``, ``head``, ``last-blocks``, ``full``, and peft's tuners through peft's own
     merge.
 
@@ -66,11 +66,11 @@ def merge(
         base: a base or plain model; in half precision, weights are added in float32 and rounded once.
         adapter: made for that base; attached or not.
         category: category whose sentence is folded in; None: the mean of the adapter's sentences.
-        pixel_values: pictures (B, 3, H, W) to compare on; None: two of noise.
+        pixel_values: pictures (B, 3, H, W) to compare on; None: two pictures of noise.
 
     Raises:
-        LvtuneError: a method that cannot be merged (what to use instead); an adapter that does not fit the base, or
-            that reads no sentences though one was asked for; weights that overflow the base's precision.
+        UsageError: a method that cannot be merged (the error says what to use instead); an adapter that does not fit
+            the base; a category for an adapter that reads no sentences; weights that overflow the base's precision.
     """
     view = as_base(base)
     _check_category(adapter, category)
@@ -91,37 +91,37 @@ def merge(
         return Merged(merged, *compare(expected, outputs_of(merged, pixels)))
 
 
-def is_mergeable(adapter: nn.Module, base: Base) -> bool:
+def is_mergeable(adapter: Attachable, base: Base) -> bool:
     """Returns True if all changes of an adapter can be folded into weights, so that :func:`merge` accepts it."""
     return all(getattr(change, "fold", None) is not None for change in adapter.changes(base))
 
 
 def twin_of(adapter: A) -> A:
-    """A copy in evaluation mode; the embedded sentences, which are only read, stay one and the same."""
+    """Returns a copy in evaluation mode; it shares the embedded sentences, which are only read."""
     return copy.deepcopy(adapter, {id(adapter.bank): adapter.bank}).eval()
 
 
 def fold(adapter: Attachable, base: Base, category: str | None) -> dict[nn.Module, dict[str, Tensor]]:
-    """The weights that modules of ``base`` would have with an adapter's changes in them, nothing of it written yet.
+    """Computes the weights that modules of ``base`` have with an adapter's changes in them; nothing is written.
 
     Args:
         adapter: on the base's device, in the precision to compute in.
-        base: whose modules are looked at.
-        category: category, or None.
+        base: the base whose modules are looked at.
+        category: category whose sentence is folded in; None: the mean.
 
     Returns:
-        Module to tensors, in the order to write them: what stands in for a module as a whole comes behind what
-        changes modules inside it.
+        Module to tensors, in the order to write them: what replaces a whole module comes after what changes modules
+        inside it.
 
     Raises:
-        LvtuneError: a change that does not come to other weights.
+        UsageError: a change that does not equal other weights.
     """
     names = {module: name for name, module in base.model.named_modules()}
     folds: dict[nn.Module, list[tuple[bool, Fold]]] = {}
     for change in adapter.changes(base):
-        if getattr(change, "fold", None) is None:
+        if not isinstance(change, AddToOutput | ReplaceForward) or change.fold is None:
             raise _refused(adapter, change, names)
-        # a module's output is added to behind what stands in for its forward
+        # an addition to a module's output comes after a replacement of its forward
         folds.setdefault(change.module, []).append((isinstance(change, AddToOutput), change.fold))
     deepest = sorted(folds, key=lambda module: -names[module].count("."))
     dtype = torch.promote_types(base.dtype, torch.float32)
@@ -137,11 +137,11 @@ def _folded(
     return own
 
 
-def _refused(adapter: Attachable, change: Change, names: Mapping[nn.Module, str]) -> LvtuneError:
-    place = getattr(change, "module", None) or getattr(change, "key", None) or getattr(change, "first", None)
-    return LvtuneError(
+def _refused(adapter: Attachable, change: Change, names: Mapping[nn.Module, str]) -> UsageError:
+    place = hooks_of(change)[0][1]
+    return UsageError(
         f"merging {adapter.method}, which {_WORDS[type(change)]} (at {names[place]})",
-        "a method whose changes come to other weights, such as lora, ssf, norm or head",
+        "a method whose changes equal other weights, such as lora, ssf, norm or head",
         "attach it (lvtune.attach), or export base and adapter together: lvtune export --format onnx",
     )
 
@@ -150,7 +150,7 @@ def _check_category(adapter: Attachable, category: str | None) -> None:
     if category is None:
         return
     if adapter.bank is None:
-        raise LvtuneError(
+        raise UsageError(
             f"category '{category}' for {adapter.method}, which reads no sentences",
             "no category",
             "leave the category out",
@@ -159,7 +159,7 @@ def _check_category(adapter: Attachable, category: str | None) -> None:
 
 
 def _put(module: nn.Module, values: Mapping[str, Tensor]) -> None:
-    """Writes weights; one that the module lacks or that has another shape (key points) becomes a new parameter."""
+    """Writes weights; one that is new to the module, or has another shape (key points), becomes a new parameter."""
     for name, value in values.items():
         room, _, leaf = name.rpartition(".")
         part = module.get_submodule(room)
@@ -176,20 +176,20 @@ def _put(module: nn.Module, values: Mapping[str, Tensor]) -> None:
 def _check_finite(twin: Base, base: Base) -> None:
     bad = next((n for n, v in twin.model.state_dict().items() if not torch.isfinite(v).all()), None)
     if bad is not None:
-        raise LvtuneError(
+        raise UsageError(
             f"merged weights {bad} that are not finite in {str(base.dtype).removeprefix('torch.')}",
             "weights that fit the base's precision", "load the base in float32 and merge there",
         )  # fmt: skip
 
 
 def noise(base: Base, count: int = 2) -> Tensor:
-    """Pictures (B, 3, H, W) of normal noise, always the same, in the base's precision and place."""
+    """Returns pictures (B, 3, H, W) of normal noise, always the same, in the base's precision and on its device."""
     pixels = torch.randn(count, 3, *base.input_size, generator=torch.Generator().manual_seed(0))
     return pixels.to(device=base.device, dtype=base.dtype)
 
 
 def outputs_of(base: Base, pixels: Tensor) -> list[Tensor]:
-    """All tensors in what the model gives: heatmaps, and whatever else (a hand's joints in space)."""
+    """Returns all tensors of the model's output: heatmaps, and others (a hand's joints in space)."""
     return list(_tensors(base.model(pixels, **base.forward_kwargs(pixels))))
 
 
@@ -204,6 +204,6 @@ def _tensors(output: Any) -> Iterator[Tensor]:
 
 
 def compare(expected: list[Tensor], found: list[Tensor]) -> tuple[float, float]:
-    """(largest difference, largest expected value) over all tensors."""
+    """Returns (largest difference, largest expected value) over all tensors."""
     pairs = [(a.float(), b.float()) for a, b in zip(expected, found, strict=True)]
     return max(float((a - b).abs().max()) for a, b in pairs), max(float(a.abs().max()) for a, _ in pairs)

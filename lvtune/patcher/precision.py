@@ -2,8 +2,8 @@
 
 While it is tuned, an adapter keeps float32 weights over a base in bfloat16 or float16 (as in peft): an update of a
 thousandth of a weight would be rounded away in half precision. What a module of the base hands to the adapter is
-converted to the adapter's type, and what the adapter gives back to the base's. Where both have one type, nothing is
-put in between.
+converted to the adapter's type, and what the adapter gives back is converted to the base's. Where both have the same
+type, nothing is put in between.
 """
 
 from __future__ import annotations

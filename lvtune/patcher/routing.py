@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -25,6 +25,13 @@ from lvtune.patcher.call_arguments import Arguments, signature_of
 from lvtune.patcher.call_parts import Part, Routing
 from lvtune.patcher.recomputation import Recomputation, Runs, running
 from lvtune.patcher.shadows import Shadows
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _not_compiled(function: F) -> F:
+    """Keeps ``torch.compile`` out of a function, and of what it calls."""
+    return cast(F, torch.compiler.disable(function))
 
 
 class CallRouter:
@@ -74,7 +81,7 @@ class CallRouter:
             outputs.append(output)
         return outputs[0] if runs[0][1] is None else self._merge(outputs, runs)
 
-    @torch.compiler.disable
+    @_not_compiled
     def _resolve(self, compiling: bool, args: tuple, kwargs: dict) -> Runs:
         """Returns the calls of the model's own ``forward`` that this call needs."""
         self.refresh()
@@ -121,19 +128,19 @@ class CallRouter:
         )
         return Routing(parts), torch.tensor([place for group in groups for place in group.places])
 
-    @torch.compiler.disable
+    @_not_compiled
     def _rows(self, index: Tensor, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         """Returns the arguments with the samples ``index`` alone."""
         some = Arguments(self._signature, args, kwargs).rows(index, self.base.batched)
         return some.args, some.kwargs
 
-    @torch.compiler.disable
+    @_not_compiled
     def _merge(self, outputs: list[Any], runs: Runs) -> Any:
         merged = self.base.merge_outputs(outputs, [index for _, index in runs if index is not None])
         self._note(merged, None, runs)
         return merged
 
-    @torch.compiler.disable
+    @_not_compiled
     def _note(self, output: Any, routing: Routing | None, runs: Runs | None) -> None:
         self._recomputation.note(self.base.heatmaps_of(output), routing, runs)
 

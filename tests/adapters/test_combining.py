@@ -7,9 +7,9 @@ import torch
 from peft import PeftModel
 from pyramids import tiny as tiny_of
 from tiny import make_adapter, snapshot, tiny_bank, tiny_base, tiny_model, tiny_pixels
-from torch import nn
 
 import lvtune
+from lvtune.adapters.adapter import Adapter
 from lvtune.adapters.method_registry import METHODS
 from lvtune.adapters.summing import no_sum
 from lvtune.core.errors import LvtuneError
@@ -316,6 +316,6 @@ def test_a_method_from_outside_that_knows_no_sums_is_refused():
     base = tiny_base()
     adapters = two("norm", base)
     for adapter in adapters:
-        adapter.__class__ = type("Outside", (nn.Module,), {"method": "outside", "bank": None})
+        adapter.__class__ = type("Outside", (Adapter,), {"method": "outside", "bank": None})
     with pytest.raises(LvtuneError, match="a sum of adapters of outside"):
         lvtune.combine(adapters, [1, 1])

@@ -50,7 +50,9 @@ def test_the_package_itself_names_no_method_twice_and_none_from_outside():
         for name in re.findall(r'@register_method\("([\w-]+)"\)', file.read_text())
     }
     assert "outside-drift" not in METHODS.names() and registered
-    named = re.compile(r"""method\s*==\s*["']|["']\s*==\s*method\b|method in \(["']""")
+    names = "|".join(map(re.escape, METHODS.names()))
+    quoted = rf"""["']({names})["']"""
+    named = re.compile(rf"method\s*==\s*{quoted}|{quoted}\s*==\s*method\b|method in \({quoted}")
     assert [str(file) for file in package.rglob("*.py") if named.search(file.read_text())] == []
     for name, file in registered.items():
         assert file.parent.name == "adapters" and METHODS.get(name).__module__ == f"lvtune.adapters.{file.stem}"

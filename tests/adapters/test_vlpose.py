@@ -363,7 +363,7 @@ def test_tokens_that_are_drawn_anew_at_each_call():
     first, again = adapter.text(("sketch", "cartoon"), 2)[0], adapter.text(("sketch", "cartoon"), 2)[0]
     assert first.shape == (2, 10, 48) and 0 <= first.min() < first.max() < 1
     assert torch.equal(first[0], first[1]) and not torch.equal(first, again)
-    with pytest.raises(LvtuneError, match="drawn anew"):
+    with pytest.raises(LvtuneError, match="drawn again"):
         make_adapter("vlpose-light", base, bank=bank)
     fixed = make_adapter("vlpose", base, bank=get_bank("demo-art", mode="random", width=48))
     assert torch.equal(fixed.text(("sketch",), 1)[0], fixed.text(("cartoon",), 1)[0])

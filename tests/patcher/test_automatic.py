@@ -151,7 +151,7 @@ def test_adapters_without_a_bank_are_known_by_their_domain(clip):
                               bank=bank_of((PLAIN,))), "glass")  # fmt: skip  # it reads what says nothing
     assert auto(base, lvtune.attached(base), normalised(base, images)) == expected_of(clip, images, SAID)
     attach(base, make_adapter("norm", base), "nameless")
-    with pytest.raises(LvtuneError, match=r"no sentence tells how those of 'nameless' look.*sentences=\{'nameless'"):
+    with pytest.raises(LvtuneError, match=r"no sentence describes .* of 'nameless'.*sentences=\{'nameless'"):
         base(tiny_pixels(1), adapters=auto)
     with use_adapter(base, auto), pytest.raises(LvtuneError, match="part of the model"):
         base.model.backbone(tiny_pixels(1))
@@ -187,7 +187,7 @@ def test_a_pool_loads_what_the_pictures_choose(clip, tmp_path):
     ):
         pass
     pool.add("foreign", save_adapter(make_adapter("norm", base), tmp_path / "foreign"))
-    with pytest.raises(LvtuneError, match="no sentence tells how those of 'foreign' look"):
+    with pytest.raises(LvtuneError, match="no sentence describes the looks of those of 'foreign'"):
         pool(pixels, adapters=auto)
 
 

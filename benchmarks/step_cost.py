@@ -1,0 +1,143 @@
+"""What a tuning step and a call cost, beside peft's LoRA and full fine-tuning in the same run.
+
+    python benchmarks/step_cost.py --base vitpose-b --batch 8 --threads 2 --repeats 3
+
+Random weights of the base's shape, float32. Everything is timed in turns in one process, so only the ratios count. A
+step is forward, loss, backward and optimiser. ``peft`` rows are plain peft on the plain transformers model. ``routing``
+is what attaching itself costs a call: a batch under an adapter that changes one layer by a zero bias, against the plain
+model. The last lines say how the default method's answer and peft's compare with a plain call.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+import lvtune
+
+LINEAR = ("query", "key", "value", "out", "fc1", "fc2")
+PEFT_LINEAR = ["query", "key", "value", "dense", "fc1", "fc2"]
+METHODS: dict[str, tuple[str, dict[str, Any]]] = {
+    "vlpose-light (default)": ("vlpose-light", {"domain": "demo-art"}),
+    "vlpose": ("vlpose", {"domain": "demo-art"}),
+    "lora r8 (query, value)": ("lora", {"r": 8, "predictor": False}),
+    "lora r4 (all linear)": ("lora", {"r": 4, "targets": LINEAR, "predictor": False}),
+}
+PEERS = ("full", "peft lora r8 (query, value)", "peft lora r4 (all linear)")
+
+
+class OneBias(lvtune.Adapter):
+    """Adds a zero bias to one layer: the least that an adapter can do."""
+
+    def __init__(self, base: Any) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(base.width))
+
+    def changes(self, base: Any) -> Iterator[Any]:
+        """One addition."""
+        yield lvtune.AddToOutput(base.final_norm, lambda x: self.bias)
+
+
+def model_of(name: str) -> Any:
+    """A base with random weights."""
+    return lvtune.load_base(name, weights="random")
+
+
+def peft_model(name: str, r: int, targets: list[str]) -> nn.Module:
+    """Plain peft on a plain transformers model."""
+    from peft import LoraConfig, get_peft_model
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        config = LoraConfig(r=r, lora_alpha=16, target_modules=targets)
+        return get_peft_model(model_of(name).model, config)
+
+
+def heatmaps_of(model: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
+    """A call of a plain transformers model."""
+    return model(pixels).heatmaps
+
+
+def stepper(call: Callable[[], torch.Tensor], parameters: list[nn.Parameter]) -> Callable[[], None]:
+    """A tuning step."""
+    optimizer = torch.optim.AdamW(parameters, lr=1e-4)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        call().square().mean().backward()
+        optimizer.step()
+
+    return step
+
+
+def attached(name: str, adapter_of: Callable[[Any], nn.Module], pixels: torch.Tensor) -> tuple[Callable, nn.Module]:
+    """A call of a base under an adapter of its own."""
+    base = model_of(name)
+    adapter = adapter_of(base)
+    lvtune.attach(base, adapter)
+    base.train()
+    return lambda: base(pixels), adapter
+
+
+def seconds(calls: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
+    """Median seconds of each call; in turns, after one to warm up."""
+    found: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(repeats + 1):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            if turn:
+                found[name].append(time.perf_counter() - start)
+    return {name: statistics.median(times) for name, times in found.items()}
+
+
+def trained(module: nn.Module) -> list[nn.Parameter]:
+    """The parameters with a gradient."""
+    return [parameter for parameter in module.parameters() if parameter.requires_grad]
+
+
+def main() -> None:
+    """Times all and prints the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--base", default="vitpose-b")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    plain = model_of(options.base)
+    pixels = torch.randn(options.batch, 3, *plain.input_size, generator=torch.Generator().manual_seed(0))
+    steps, calls = {}, {"plain": lambda: plain(pixels)}
+    whole = model_of(options.base).model.train().requires_grad_(True)
+    steps["full"] = stepper(partial(heatmaps_of, whole, pixels), trained(whole))
+    for name, r, targets in ((PEERS[1], 8, ["query", "value"]), (PEERS[2], 4, PEFT_LINEAR)):
+        model = peft_model(options.base, r, targets).train()
+        call = partial(heatmaps_of, model, pixels)
+        steps[name], calls[name] = stepper(call, trained(model)), call
+    for name, (method, given) in METHODS.items():
+        call, adapter = attached(
+            options.base, lambda base, method=method, given=given: lvtune.create_adapter(method, base, **given), pixels
+        )
+        steps[name], calls[name] = stepper(call, trained(adapter)), call
+    calls["routing (one zero bias)"], _ = attached(options.base, OneBias, pixels)
+    print(f"{options.base}, batch {options.batch}, {options.threads} threads: a tuning step", flush=True)
+    found = seconds(steps, options.repeats)
+    for name in METHODS:
+        print(f"  {name:28}" + "  ".join(f"{found[name] / found[peer]:.2f} x {peer}" for peer in PEERS), flush=True)
+    print("a call")
+    with torch.no_grad():
+        found = seconds(calls, options.repeats)
+    for name in calls:
+        print(f"  {name:28}{found[name] / found['plain']:.3f} x plain", flush=True)
+
+
+if __name__ == "__main__":
+    main()
