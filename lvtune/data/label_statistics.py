@@ -137,7 +137,8 @@ def mirrors_alike(points: np.ndarray, flip_index: Sequence[int]) -> bool:
 def _shapes(points: np.ndarray) -> np.ndarray:
     """(M, K) complex shapes, centred, of norm 1, 0 where unlabelled; of the instances with two points or more."""
     seen = np.isfinite(points).all(-1)
-    points, seen = points[seen.sum(1) >= 2], seen[seen.sum(1) >= 2]
+    usable = np.flatnonzero(seen.sum(1) >= 2)
+    points, seen = points[usable], seen[usable]
     flat = np.where(seen, points[..., 0] + 1j * points[..., 1], 0)
     centred = np.where(seen, flat - flat.sum(1, keepdims=True) / np.maximum(seen.sum(1, keepdims=True), 1), 0)
     return centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
