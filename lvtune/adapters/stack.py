@@ -53,7 +53,7 @@ class StackConfig:
 
     def __post_init__(self) -> None:
         if len(self.members) > MOST_MEMBERS:
-            raise LvtuneError(
+            raise UsageError(
                 f"a stack of {len(self.members):,} methods", f"at most {MOST_MEMBERS}", "name fewer --method.members"
             )
         places = [str(place) for place in range(1, len(self.members) + 1)]

@@ -16,6 +16,8 @@ from lvtune.core.text import shell_word
 if TYPE_CHECKING:
     from torch import nn
 
+    from lvtune.adapters.adapter import Adapter
+
 
 @dataclass(frozen=True)
 class ExportCommand:
@@ -62,7 +64,7 @@ def run(args: argparse.Namespace) -> Outcome:
     return WRITERS[command.format](command, base, adapter, out)
 
 
-def _onnx(command: ExportCommand, base: nn.Module, adapter: nn.Module | None, out: Path) -> Outcome:
+def _onnx(command: ExportCommand, base: nn.Module, adapter: Adapter | None, out: Path) -> Outcome:
     from lvtune.export.onnx_file import SUFFIX, TOLERANCE, export_onnx
 
     out = out if command.out else out.with_name(out.name + SUFFIX)
@@ -83,7 +85,7 @@ def _onnx(command: ExportCommand, base: nn.Module, adapter: nn.Module | None, ou
     return Outcome({**asdict(found), "file": str(found.file)}, "\n".join(lines))
 
 
-def _transformers(command: ExportCommand, base: nn.Module, adapter: nn.Module | None, out: Path) -> Outcome:
+def _transformers(command: ExportCommand, base: nn.Module, adapter: Adapter | None, out: Path) -> Outcome:
     from lvtune.export.own_sentence import resolve_sentence
     from lvtune.export.transformers_folder import save_transformers
 
@@ -107,7 +109,7 @@ def _line(name: str, shape: list[int | str], told: dict[str, float]) -> str:
     return f"{name} ({sizes}): largest difference from PyTorch {far:.1e}, largest value {largest:.3g}"
 
 
-def _what(base: nn.Module, adapter: nn.Module | None, category: str | None, merged: bool) -> str:
+def _what(base: nn.Module, adapter: Adapter | None, category: str | None, merged: bool) -> str:
     """Returns a sentence that says what was written."""
     if adapter is None:
         return f"{base.name} alone"
@@ -117,7 +119,7 @@ def _what(base: nn.Module, adapter: nn.Module | None, category: str | None, merg
     return f"{base.name} with {adapter.method}{for_domain}, {inside}{reads}"
 
 
-WRITERS: dict[str, Callable[[ExportCommand, nn.Module, nn.Module | None, Path], Outcome]] = {
+WRITERS: dict[str, Callable[[ExportCommand, nn.Module, Adapter | None, Path], Outcome]] = {
     "onnx": _onnx,
     "transformers": _transformers,
 }

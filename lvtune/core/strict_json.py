@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lvtune.core.errors import AdapterFileError, LvtuneError, UsageError
-from lvtune.core.text import short
+from lvtune.core.text import printable, short
 
 MAX_BYTES = 16 * 2**20
 """Bytes of one JSON text that are read; thousands of tensors and a long recipe take less than one million."""
@@ -97,7 +97,7 @@ def read_json(path: Path, *, error: type[LvtuneError] = AdapterFileError, fix: s
     Raises:
         LvtuneError: no regular file, a file that cannot be read, or what :func:`strict_json` refuses.
     """
-    what = f"'{short(path, quote=False)}'"
+    what = f"'{printable(str(path))}'"
     try:
         if not path.is_file():
             raise error(f"{what}, which is not a regular file", "a JSON file", "correct the path")

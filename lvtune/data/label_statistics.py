@@ -136,7 +136,7 @@ def mirrors_alike(points: np.ndarray, flip_index: Sequence[int]) -> bool:
 
 def _shapes(points: np.ndarray) -> np.ndarray:
     """(M, K) complex shapes, centred, of norm 1, 0 where unlabelled; of the instances with two points or more."""
-    seen = np.isfinite(points).all(-1)
+    seen = np.asarray(np.isfinite(points).all(-1))
     usable = np.flatnonzero(seen.sum(1) >= 2)
     points, seen = points[usable], seen[usable]
     flat = np.where(seen, points[..., 0] + 1j * points[..., 1], 0)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lvtune.core.errors import DataError
-from lvtune.core.strict_json import short
+from lvtune.core.text import printable, short
 from lvtune.data.pickle_machine import MARK, Machine, Mark
 from lvtune.data.pickle_values import KnownName, NumberType, Refused, UnfilledArray
 
@@ -33,7 +33,7 @@ def load_numbers(path: str | Path) -> Any:
             code has run.
     """
     file = Path(path)
-    shown = short(file, quote=False)
+    shown = printable(str(file))
     try:
         if file.exists() and not file.is_file():
             raise DataError(f"{shown}: not a regular file", "a file that can be read", "check the path")

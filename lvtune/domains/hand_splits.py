@@ -71,36 +71,51 @@ def hand_table(
     """
     count, known = len(images), np.asarray(np.isfinite(xyz).all((1, 2)))
     _check_order(xyz[known][:_JUDGED], root)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        wanted = with_root(np.asarray(xyz, float), native, data.hand_root)
-        points = project(wanted, np.asarray(camera, float))
-        if flat is not None:
-            points = np.where(known[:, None, None], points, with_root(flat, native, data.hand_root))
-        sizes = np.broadcast_to(np.asarray(size), (count, 2))
-        if visible is None:
-            visible = np.asarray(((points >= 0) & (points <= sizes[:, None] - 1)).all(-1))
-        elif data.hand_root != native:
-            visible = visible.copy()
-            visible[:, 0] &= visible[:, MIDDLE_MCP]
-    keypoints = np.concatenate([np.nan_to_num(points), 2.0 * visible[..., None]], -1)
-    boxes = np.concatenate([np.zeros((count, 2)), sizes - 1.0], -1)
-    if data.hand_crop == "joints":
-        boxes = np.where(np.asarray(visible.any(1))[:, None], hand_box(keypoints), boxes)
+    wanted = with_root(np.asarray(xyz, float), native, data.hand_root)
+    points = _projected(wanted, camera, None if flat is None else with_root(flat, native, data.hand_root), known)
+    sizes = np.broadcast_to(np.asarray(size), (count, 2))
+    seen = _visible(points, sizes, visible, moved=data.hand_root != native)
+    keypoints = np.concatenate([np.nan_to_num(points), 2.0 * seen[..., None]], -1)
     columns = {
         "image": np.asarray(images),
         "image_id": np.arange(count) if image_ids is None else image_ids,
         "width": sizes[:, 0],
         "height": sizes[:, 1],
         "side": np.asarray(side),
-        "bbox": boxes,
+        "bbox": _boxes(keypoints, sizes, data.hand_crop == "joints"),
         "keypoints": keypoints,
         "xyz": wanted,
         "camera": np.asarray(camera, float),
         "category": np.asarray(categories),
     }
-    if scale is not None:
-        columns["scale"] = scale
+    columns |= {} if scale is None else {"scale": scale}
     return HandTable(columns, root=root, notes=notes, joint0=data.hand_root)
+
+
+def _projected(xyz: np.ndarray, camera: np.ndarray, flat: np.ndarray | None, known: np.ndarray) -> np.ndarray:
+    """Returns (N, 21, 2) pixels of ``xyz``; ``flat``, if given, where ``xyz`` is not ``known``."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        points = project(xyz, np.asarray(camera, float))
+    return points if flat is None else np.where(known[:, None, None], points, flat)
+
+
+def _boxes(keypoints: np.ndarray, sizes: np.ndarray, around_joints: bool) -> np.ndarray:
+    """Returns (N, 4) boxes: around the seen joints if that is wanted and there are any, else whole pictures."""
+    whole = np.concatenate([np.zeros((len(keypoints), 2)), sizes - 1.0], -1)
+    seen = np.asarray((keypoints[..., 2] > 0).any(1))[:, None]
+    return np.where(seen, hand_box(keypoints), whole) if around_joints else whole
+
+
+def _visible(points: np.ndarray, sizes: np.ndarray, given: np.ndarray | None, *, moved: bool) -> np.ndarray:
+    """Returns (N, 21), whether a joint is seen; one that is not ``given`` is seen if it lies in the picture."""
+    if given is None:
+        with np.errstate(invalid="ignore"):
+            return np.asarray(((points >= 0) & (points <= sizes[:, None] - 1)).all(-1))
+    if not moved:
+        return given
+    visible = given.copy()
+    visible[:, 0] &= visible[:, MIDDLE_MCP]  # joint 0 was computed from these two
+    return visible
 
 
 def _check_order(xyz: np.ndarray, root: Path) -> None:

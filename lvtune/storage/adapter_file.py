@@ -19,7 +19,7 @@ from lvtune.core.errors import AdapterFileError, UsageError
 from lvtune.core.files import staged, sweep, sync_folder, user_errors, write_atomically
 from lvtune.core.strict_json import MAX_BYTES, canonical_json, strict_json
 from lvtune.core.tensor_file import hash_tensors, metadata_of, pack, unpack
-from lvtune.core.text import short
+from lvtune.core.text import printable, short
 from lvtune.storage.adapter_config import (
     FORMAT_VERSION,
     check_base,
@@ -164,7 +164,7 @@ def _readable(path: Path) -> Iterator[None]:
     except (OSError, ValueError) as error:
         why = (error.strerror if isinstance(error, OSError) else "") or short(error, quote=False)
         raise AdapterFileError(
-            f"adapter {short(path)} that cannot be read ({why})", "a folder or file that you may read",
+            f"adapter '{printable(str(path))}' that cannot be read ({why})", "a folder or file that you may read",
             "correct the path or the permissions",
         ) from error  # fmt: skip
 
