@@ -23,7 +23,7 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
         ``recipe`` (resolved), ``start`` (where the tuning begins; None: at the base's own answer), ``tree`` (name,
         shape and parameters of each trainable tensor), ``trainable``, ``share_of_base``, ``memory_mb`` (expected,
         float32), ``attaches`` (changes to the base), ``targets`` (names of the base's modules that they change),
-        ``persons`` (instances of train and test; None where the data are missing), ``missing`` (errors that keep the
+        ``instances`` (instances of train and test; None where the data are missing), ``missing`` (errors that keep the
         recipe from running here).
     """
     from lvtune.adapters.method_registry import METHODS
@@ -56,7 +56,7 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
         "memory_mb": round(_expected_memory(base, recipe.train.batch_size or 1, whole, trainable)),
         "attaches": len(changes),
         "targets": _names_of_changed(changes, base),
-        "persons": persons,
+        "instances": persons,
         "missing": [str(error) for error in missing],
     }
 

@@ -149,7 +149,7 @@ def _only_checked(source: Split) -> Split:
     """
     if len(source.table) <= CHECKED:
         return source
-    return replace(source.first(CHECKED), name=f"{source.name}, first {CHECKED} persons")
+    return replace(source.first(CHECKED), name=f"{source.name}, first {CHECKED} instances")
 
 
 def open_training(domain: Domain, base: Base, recipe: Recipe, test: Split) -> Split:

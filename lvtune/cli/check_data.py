@@ -60,6 +60,6 @@ def _found(values: dict[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in kept.items()
-        if value not in ({}, None, []) and name not in ("persons_without_torso", "fault")
+        if value not in ({}, None, []) and name not in ("instances_without_torso", "fault")
         and not (isinstance(value, dict) and value.get("count") == 0)
     }  # fmt: skip

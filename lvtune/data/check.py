@@ -62,10 +62,10 @@ def _key_points(table: Table) -> dict[str, Any]:
             for name, share in zip(table.skeleton.keypoints, labelled.mean(0), strict=True)
         },
         "keypoints_hidden_percent": round(100 * float(hidden), 1),
-        "keypoints_per_person": round(float(labelled.sum(1).mean()), 2),
+        "keypoints_per_instance": round(float(labelled.sum(1).mean()), 2),
         "keypoints_outside_picture": int(outside.sum()),
         "keypoints_outside_box": int(off_box.sum()),
-        "persons_without_torso": int((~whole).sum()),
+        "instances_without_torso": int((~whole).sum()),
     }
 
 
@@ -154,10 +154,10 @@ def _warnings(found: dict[str, Any], check: PictureCheck, table: Table) -> list[
         texts.append(f"{found['keypoints_outside_picture']} labelled key points lie outside their picture")
     for kind, text in _SENTENCES.items():
         if found[kind]["count"]:
-            texts.append(f"{found[kind]['count']} of {found['persons']} {text}: {', '.join(found[kind]['first'])}")
-    if table.skeleton.torso and found["persons_without_torso"]:
-        count = found["persons_without_torso"]
-        texts.append(f"PCK will skip {count} of {found['persons']} persons: their torso is unlabelled")
+            texts.append(f"{found[kind]['count']} of {found['instances']} {text}: {', '.join(found[kind]['first'])}")
+    if table.skeleton.torso and found["instances_without_torso"]:
+        count = found["instances_without_torso"]
+        texts.append(f"PCK will skip {count} of {found['instances']} instances: their torso is unlabelled")
     return texts
 
 
@@ -172,17 +172,17 @@ def check_data(
         thumbnails: gets name to thumbnail of each picture that is read, for `near_duplicates`.
 
     Returns:
-        ``persons``; ``pictures`` and of those read the ones ``pictures_missing``, ``pictures_broken``,
+        ``instances``; ``pictures`` and of those read the ones ``pictures_missing``, ``pictures_broken``,
         ``pictures_too_large``, ``pictures_of_other_size`` (each with a count and the first five); ``skeleton``;
-        ``in_words``, the mirror pairs and sigmas that will be used; ``categories`` {name: persons};
-        ``keypoints_labelled`` {name: percent of persons} and other key point counts; ``boxes`` (pixels; least, median,
-        most); ``suspected_swaps``, ``annotated_twice``, ``keypoints_in_one_place``, ``tiny_boxes`` (each with a count
+        ``in_words``, the mirror pairs and sigmas that will be used; ``categories`` {name: instances};
+        ``keypoints_labelled`` {name: percent of instances} and other key point counts; ``boxes`` (pixels; least,
+        median, most); ``suspected_swaps``, ``annotated_twice``, ``keypoints_in_one_place``, ``tiny_boxes`` (each with a count
         and the first five); ``warnings``, sentences; ``ok``, whether every picture read is sound and of the annotated
         size, and ``fault``, a sentence where it is not.
     """
     pictures, check = _pictures(table, limit, {} if thumbnails is None else thumbnails)
     found = {
-        "persons": len(table),
+        "instances": len(table),
         "skeleton": {"name": table.skeleton.name, "keypoints": len(table.skeleton.keypoints)},
         "in_words": in_words(table.skeleton),
         "categories": dict(sorted(Counter(table.column("category").tolist()).items())),

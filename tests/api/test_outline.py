@@ -22,7 +22,7 @@ def test_published_settings_without_anything_at_hand(size, count):
     values = dry_run(Recipe.from_yaml(f"vlpose-main/vlpose-{size}"))
     assert values["trainable"] == count == sum(row["parameters"] for row in values["tree"])
     assert [text.partition("'")[2].partition("'")[0] for text in values["missing"][1:]] == ["humanart", "blip"]
-    assert "weights" in values["missing"][0] and values["persons"] is None
+    assert "weights" in values["missing"][0] and values["instances"] is None
     assert sum(name.endswith("attention.attention.key") for name in values["targets"]) == {"l": 24, "h": 32}.get(
         size, 12
     )
@@ -35,7 +35,7 @@ def test_what_is_at_hand_is_used(tmp_path):
     assert [text.split("from")[0] for text in values["missing"]] == ["text encoder 'clip' "]
     assert {"name": "text_proj.weight", "shape": [512, 512], "parameters": 512 * 512} not in values["tree"]
     whole = dry_run(Recipe.from_dict({**recipe, "language": {"mode": "random"}}))
-    assert whole["missing"] == [] and whole["persons"] == {"train": 3, "test": 3}
+    assert whole["missing"] == [] and whole["instances"] == {"train": 3, "test": 3}
     assert whole["trainable"] == values["trainable"]  # both as wide as the features: no projection
 
 

@@ -91,7 +91,7 @@ def test_check_data_tells_what_is_there(own, capsys):
     folder, file = own
     values = answer(capsys, "check-data", "--data", str(folder), "--annotations", str(file))
     assert values["ok"] is True
-    assert values["train"]["persons"] + values["test"]["persons"] == 5
+    assert values["train"]["instances"] + values["test"]["instances"] == 5
     assert values["train"]["skeleton"]["keypoints"] == 4
 
 

@@ -69,7 +69,7 @@ def test_evaluate_takes_a_project(monkeypatch, tmp_path):
 
 def test_check_data_of_a_project(tmp_path, capsys):
     values = answer(capsys, "check-data", write_lightning(tmp_path / "p"), "--test-pictures", "v2")
-    assert values["ok"] and values["train"]["persons"] == 2 and values["test"]["persons"] == 1
+    assert values["ok"] and values["train"]["instances"] == 2 and values["test"]["instances"] == 1
     assert list(values["train"]["keypoints_labelled"]) == list(NAMES)
     assert any("read as Lightning Pose" in warning for warning in values["train"]["warnings"])
     assert main(["check-data", str(tmp_path / "p")]) == 0

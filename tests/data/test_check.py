@@ -18,7 +18,7 @@ ANNOTATIONS = SAMPLES / "HumanArt/annotations/validation_humanart.json"
 
 def test_real_sample_with_one_picture_missing(tmp_path):
     found = check_data(read_coco(ANNOTATIONS, SAMPLES, cache_dir=tmp_path))
-    assert (found["persons"], found["pictures"], found["pictures_read"]) == (4, 3, 3)
+    assert (found["instances"], found["pictures"], found["pictures_read"]) == (4, 3, 3)
     assert found["categories"] == {"acrobatics": 2, "digital_art": 1, "garage_kits": 1}
     assert found["skeleton"] == {"name": "coco-17", "keypoints": 17}
     missing = "HumanArt/images/2D_virtual_human/digital_art/000000001648.jpg"
@@ -26,7 +26,7 @@ def test_real_sample_with_one_picture_missing(tmp_path):
     assert found["pictures_of_other_size"]["count"] == found["pictures_broken"]["count"] == 0
     assert found["ok"] is False
     assert any(missing in text for text in found["warnings"])
-    assert found["persons_without_torso"] == 1
+    assert found["instances_without_torso"] == 1
     assert found["keypoints_labelled"]["left_knee"] == 75.0
     assert found["boxes"]["height"]["most"] >= found["boxes"]["height"]["median"]
     json.dumps(found)

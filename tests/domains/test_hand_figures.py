@@ -210,7 +210,7 @@ def test_the_whole_domain_trains_on_source_and_tests_on_target():
 def test_check_data_misses_no_files_of_drawn_pictures():
     found = check_data(get_domain("hand-figures").open("test", DataOptions(limit=5)).table)
     assert found["ok"]
-    assert (found["persons"], found["pictures"], found["pictures_read"]) == (5, 5, 0)
+    assert (found["instances"], found["pictures"], found["pictures_read"]) == (5, 5, 0)
     assert any("drawn when they are asked for" in warning for warning in found["warnings"])
 
 

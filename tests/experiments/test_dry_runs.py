@@ -17,7 +17,7 @@ def test_every_recipe_that_ships(name):
             dry_run(recipe)
         return
     found = dry_run(recipe)
-    assert found["missing"] or found["persons"]
+    assert found["missing"] or found["instances"]
     assert found["trainable"] == sum(entry["parameters"] for entry in found["tree"])
 
 
