@@ -177,8 +177,8 @@ def check_data(
         ``in_words``, the mirror pairs and sigmas that will be used; ``categories`` {name: instances};
         ``keypoints_labelled`` {name: percent of instances} and other key point counts; ``boxes`` (pixels; least,
         median, most); ``suspected_swaps``, ``annotated_twice``, ``keypoints_in_one_place``, ``tiny_boxes`` (each with a
-        count and the first five); ``warnings``, sentences; ``ok``, whether every picture read is sound and of the annotated
-        size, and ``fault``, a sentence where it is not.
+        count and the first five); ``warnings``, sentences; ``ok``, whether every picture read is sound and of the
+        annotated size, and ``fault``, a sentence where it is not.
     """
     pictures, check = _pictures(table, limit, {} if thumbnails is None else thumbnails)
     found = {
