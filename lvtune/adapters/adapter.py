@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
 
-from lvtune.adapters.building import Predictor
+from lvtune.adapters.building import MARK
 from lvtune.adapters.summing import exact_only, no_sum, sum_of_linear
 from lvtune.bases.attachable import Attachable
 from lvtune.core.errors import LvtuneError, UsageError
@@ -91,7 +91,7 @@ class Adapter(Attachable):
 
     def predictor_names(self) -> set[str]:
         """Returns the names of the parameters of the predictor that it brings; none where it brings none."""
-        found = [(name, module) for name, module in self.named_modules() if isinstance(module, Predictor)]
+        found = [(name, module) for name, module in self.named_modules() if hasattr(module, MARK)]
         return {f"{name}.{part}" for name, module in found for part, _ in module.named_parameters()}
 
     def undecayed(self) -> Iterable[nn.Parameter]:

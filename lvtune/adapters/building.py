@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from lvtune.data.skeletons import Skeleton
 
 
-class Predictor(nn.Conv2d):
-    """A trained predictor, (B, C, h, w) -> (B, K, h, w); a class of its own, since its learning rate may differ."""
+MARK = "is_trained_predictor"
+"""Attribute of a predictor that an adapter trains, since its learning rate may differ. An attribute and no class of its
+own: a fully tuned model has the very modules of its base."""
 
 
-def make_predictor(base: Base, skeleton: Skeleton) -> Predictor:
+def make_predictor(base: Base, skeleton: Skeleton) -> nn.Conv2d:
     """Makes a trainable predictor for ``skeleton``; rows of key points that the base has by name are copies of its own.
 
     The other rows start as the mean of the base's rows, which responds wherever the base sees any key point.
@@ -32,17 +33,18 @@ def make_predictor(base: Base, skeleton: Skeleton) -> Predictor:
     rows = [i if same else known.get(name) for i, name in enumerate(skeleton.keypoints)]
     # a new module, since a copy of the old one would carry the hooks of adapters that are attached
     new: Any = nn.utils.skip_init(
-        Predictor, old.in_channels, len(rows), old.kernel_size, stride=old.stride, padding=old.padding,
+        nn.Conv2d, old.in_channels, len(rows), old.kernel_size, stride=old.stride, padding=old.padding,
         bias=old.bias is not None, device=old.weight.device, dtype=base.adapter_dtype,
     )  # fmt: skip
     with torch.no_grad():
         for kind, value in old.named_parameters():
             mean = value.mean(0)
             getattr(new, kind).copy_(torch.stack([mean if row is None else value[row] for row in rows]))
+    setattr(new, MARK, True)
     return new
 
 
-def own_predictor(method: str, base: Base, skeleton: Skeleton | None, wanted: bool) -> Predictor | None:
+def own_predictor(method: str, base: Base, skeleton: Skeleton | None, wanted: bool) -> nn.Conv2d | None:
     """Makes a predictor for a method whose predictor is an option (``wanted``); None where it is not wanted.
 
     Raises:
