@@ -14,7 +14,8 @@ from lvtune.cli.parser import CommandLineError, Parser, add_options, from_args
 from lvtune.core.text import shell_word
 
 if TYPE_CHECKING:
-    from torch import nn
+    from lvtune.adapters.adapter import Adapter
+    from lvtune.bases.base import Base
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> Outcome:
     return WRITERS[command.format](command, base, adapter, out)
 
 
-def _onnx(command: ExportCommand, base: nn.Module, adapter: nn.Module | None, out: Path) -> Outcome:
+def _onnx(command: ExportCommand, base: Base, adapter: Adapter | None, out: Path) -> Outcome:
     from lvtune.export.onnx_file import SUFFIX, TOLERANCE, export_onnx
 
     out = out if command.out else out.with_name(out.name + SUFFIX)
@@ -83,7 +84,7 @@ def _onnx(command: ExportCommand, base: nn.Module, adapter: nn.Module | None, ou
     return Outcome({**asdict(found), "file": str(found.file)}, "\n".join(lines))
 
 
-def _transformers(command: ExportCommand, base: nn.Module, adapter: nn.Module | None, out: Path) -> Outcome:
+def _transformers(command: ExportCommand, base: Base, adapter: Adapter | None, out: Path) -> Outcome:
     from lvtune.export.own_sentence import resolve_sentence
     from lvtune.export.transformers_folder import save_transformers
 
@@ -107,7 +108,7 @@ def _line(name: str, shape: list[int | str], told: dict[str, float]) -> str:
     return f"{name} ({sizes}): largest difference from PyTorch {far:.1e}, largest value {largest:.3g}"
 
 
-def _what(base: nn.Module, adapter: nn.Module | None, category: str | None, merged: bool) -> str:
+def _what(base: Base, adapter: Adapter | None, category: str | None, merged: bool) -> str:
     """Returns a sentence that says what was written."""
     if adapter is None:
         return f"{base.name} alone"
@@ -117,7 +118,7 @@ def _what(base: nn.Module, adapter: nn.Module | None, category: str | None, merg
     return f"{base.name} with {adapter.method}{for_domain}, {inside}{reads}"
 
 
-WRITERS: dict[str, Callable[[ExportCommand, nn.Module, nn.Module | None, Path], Outcome]] = {
+WRITERS: dict[str, Callable[[ExportCommand, Base, Adapter | None, Path], Outcome]] = {
     "onnx": _onnx,
     "transformers": _transformers,
 }
