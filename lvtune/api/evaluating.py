@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,9 +28,9 @@ from lvtune.viz.pck_curves import draw_curves
 if TYPE_CHECKING:
     from torch import nn
 
-    from lvtune.domains import Split
-
-Say = Callable[[str], None]
+    from lvtune.bases.base import Base
+    from lvtune.data.skeletons import Skeleton
+    from lvtune.domains import Domain, Split
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,54 @@ class _Scored:
     source: Scores | None
     missing: str | None
     """Why the source has no scores; None where it has."""
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """Base, adapter and data of an evaluation."""
+
+    base: Base
+    adapter: Any
+    """None: the base alone."""
+    domain: Domain
+    target: Split
+    source: Split | None
+    skeleton: Skeleton
+    """The key points predicted."""
+
+    @property
+    def comparable(self) -> Split | None:
+        """The source, where its key points are the ones predicted."""
+        is_same = self.source is not None and self.source.table.skeleton.keypoints == self.skeleton.keypoints
+        return self.source if is_same else None
+
+    def score(self, rule: Any, options: dict[str, Any]) -> _Scored:
+        """Scores target and source with the adapter attached; ``rule`` chooses the target's sentences."""
+        base, source, options = self.base, self.comparable, {"skeleton": self.skeleton, **options}
+        with contextlib.nullcontext() if self.adapter is None else attach(base, self.adapter, name="evaluated"):
+            target = score_split(base, self.target, category=rule, **options)
+            kept = None if source is None else score_split(base, source, category=None, **options)
+        return _Scored(target, kept, None if kept is not None else _why_no_source(self.source))
+
+    def about(self) -> dict[str, Any]:
+        """What is scored, by name."""
+        return {
+            "base": self.base.name,
+            "adapter": None if self.adapter is None else self.adapter.method,
+            "domain": self.domain.name,
+            "target_name": self.target.name,
+            "source_name": None if self.source is None else self.source.name,
+        }
+
+
+def _open(view: Base, adapter: Any, domain: str, split: str, data: DataOptions) -> _Opened:
+    """Opens target and source, and looks at every picture once."""
+    found = open_domain("custom" if (data.annotations or data.data) and domain == "demo-art" else domain, data)
+    target = limited(found.open(split, data), data)
+    source = open_source(found, view, data, split)
+    opened = _Opened(view, adapter, found, target, source, view.skeleton if adapter is None else adapter.skeleton)
+    require_sound_splits([target, opened.comparable])
+    return opened
 
 
 def evaluate(
@@ -64,32 +111,21 @@ def evaluate(
 ) -> dict[str, Any]:
     """Scores a split of a domain, and its source where it has one: PCK, OKS-AP, errors in pixels.
 
-    Every picture is looked at before anything is computed.
-
     Args:
         base: a name, a base, or a plain ``transformers.VitPoseForPoseEstimation``.
-        adapter: attached for the scoring and taken off again; a folder, a Hub id, or an adapter.
+        adapter: attached meanwhile; a folder, a Hub id, or an adapter.
         domain: one of :func:`lvtune.list_domains`, or ``custom`` with ``data``.
         split: ``test``, ``val`` or ``train``.
-        data: where the pictures lie.
-        weights: of a base given by name.
-        category: a category; ``own``, each picture's, as annotated; ``auto``, whose sentence CLIP finds to fit the
-            picture best; ``shuffled``, the annotated ones permuted over the instances; None or ``mean``, the mean
-            sentence.
-        ranker: CLIP or SigLIP for ``auto``, a Hub id or a folder.
-        seed: of ``shuffled``.
-        flip_test: average with the mirrored picture.
-        batch_size: pictures at a time.
-        p_cutoff: confidence from which a key point counts in ``px_cutoff``.
-        device: see :class:`lvtune.Recipe`.
-        out: folder for ``scores.json``, ``results.coco.json``, ``truth.coco.json`` and ``poses.csv``; of hands, PCK
-            curves, a table of joints and FreiHAND's ``pred.json``. May not be the folder of the data.
+        data: where the pictures lie; every one is looked at before anything is computed.
+        weights, device: see :class:`lvtune.Recipe`.
+        category, ranker, flip_test, batch_size, p_cutoff: see :class:`lvtune.config.options.EvaluateOptions`.
+        seed: of the category ``shuffled``.
+        out: folder for the files of :func:`lvtune.api.score_files.write_scored` and ``scores.json``; not the data's.
         layout: ``dlc`` also writes DeepLabCut's table into ``out``.
 
     Returns:
-        ``target`` and ``source`` (or None), each with its scores (names and units: :mod:`lvtune.evaluation.metrics`);
-        ``main``, the main score; ``scoring``, by what PCK is normalised and which sigmas OKS has; ``per_joint`` of the
-        target; ``reasons`` for scores that are missing; and what was scored.
+        ``target`` and ``source`` (or None) with their scores (:mod:`lvtune.evaluation.metrics`); ``main``, the main
+        score; ``scoring``, how PCK and AP are made; ``per_joint``; ``reasons`` for missing scores; what was scored.
 
     Raises:
         LvtuneError: anything that does not exist or does not fit; pictures that are missing or broken.
@@ -100,35 +136,16 @@ def evaluate(
         check_output(folder, targets_of(folder), folders=input_folders(data), files=input_files(data))
     view = load_base_for(adapter, base, weights) if isinstance(base, str) else as_base(base)
     view.model.to(resolve_device(device))
-    found = open_domain("custom" if (data.annotations or data.data) and domain == "demo-art" else domain, data)
-    target = limited(found.open(split, data), data)
-    source = open_source(found, view, data, split)
-    opened: Any = open_adapter(adapter, view)
-    skeleton = view.skeleton if opened is None else opened.skeleton
-    rule = choose(category, opened, ranker=ranker, seed=seed, device=view.device)
-    is_comparable = source is not None and source.table.skeleton.keypoints == skeleton.keypoints
-    require_sound_splits([target, source if is_comparable else None])
+    opened = _open(view, open_adapter(adapter, view), domain, split, data)
+    rule = choose(category, opened.adapter, ranker=ranker, seed=seed, device=view.device)
     if folder is not None:
         make_folder(folder)
-    options = {"skeleton": skeleton, "flip_test": flip_test, "batch_size": batch_size, "p_cutoff": p_cutoff}
-    with contextlib.nullcontext() if opened is None else attach(view, opened, name="evaluated"):
-        scores = score_split(view, target, category=rule, **options)
-        kept = score_split(view, source, category=None, **options) if source is not None and is_comparable else None
-    scored = _Scored(scores, kept, None if kept is not None else _why_no_source(source))
-    values = {
-        "base": view.name,
-        "adapter": None if opened is None else opened.method,
-        "domain": found.name,
-        "split": split,
-        "target_name": target.name,
-        "source_name": None if source is None else source.name,
-        **_values(scored),
-        "category": category or "mean",
-        **({"auto": rule.summary()} if isinstance(rule, RankedCategories) else {}),
-        "notes": [*target.table.notes, *((scores.values.get("scoring") or {}).get("notes", []))],
-    }
+    scored = opened.score(rule, {"flip_test": flip_test, "batch_size": batch_size, "p_cutoff": p_cutoff})
+    values = opened.about() | {"split": split} | _values(scored) | {"category": category or "mean"}
+    values |= {"auto": rule.summary()} if isinstance(rule, RankedCategories) else {}
+    values["notes"] = [*opened.target.table.notes, *((scored.target.values.get("scoring") or {}).get("notes", []))]
     if folder is not None:
-        _write(folder, values, target, scores, layout)
+        _write(folder, values, opened.target, scored.target, layout)
     return values
 
 

@@ -34,22 +34,45 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Request:
-    """What a caller asked for, with the base loaded and the boxes read."""
+class _Inputs:
+    """The pictures to predict."""
 
-    base: Base
-    boxes: PictureBoxes
+    files: list[Path]
+    relative: dict[Path, Path]
+    """Each picture's path relative to the folder that was given."""
+    notes: list[str]
+    """What was left out."""
+
+
+@dataclass(frozen=True)
+class _Options:
+    """How the pictures are predicted, as the caller said it."""
+
+    route: Any
+    threshold: float
+    boxes: Any
+    box_choice: BoxChoice | None
     category: str | None
     ranker: str
     flip_test: bool
     batch_size: int
     space: HandSpace
 
+
+@dataclass(frozen=True)
+class _Request:
+    """The base loaded, the boxes read, and the options."""
+
+    base: Base
+    boxes: PictureBoxes
+    options: _Options
+
     def poses(self, on: Any, files: Sequence[Path], category: str | None) -> list[Pose]:
         """Predicts some pictures under the adapter that is active, ``on``; None: the bare base."""
-        rule = choose(category, on, ranker=self.ranker, device=self.base.device)
+        options = self.options
+        rule = choose(category, on, ranker=options.ranker, device=self.base.device)
         skeleton = self.base.skeleton if on is None else on.skeleton
-        how = Prediction(skeleton, rule, self.flip_test, self.space, self.batch_size)
+        how = Prediction(skeleton, rule, options.flip_test, options.space, options.batch_size)
         return predict_pictures(self.base, files, self.boxes, how)
 
 
@@ -75,27 +98,19 @@ def predict(
     """Predicts the key points of every instance in pictures.
 
     Args:
-        images: a picture, a folder of pictures, or several of these. Pictures in ``out`` are left out.
+        images: a picture, a folder of pictures, or several of these.
         base: a name, a base or a plain VitPose.
-        adapter: attached during the call; a folder, a Hub id, or an adapter; several in a list, or by name in a dict.
+        adapter: attached meanwhile; a folder, a Hub id, or an adapter; several in a list, or by name in a dict.
             None: whatever is attached already.
-        route: which adapter a picture gets: ``auto`` or a :class:`lvtune.Auto`, the one whose sentences CLIP
-            finds to fit the whole picture best, or none; or the name of one (a folder or Hub id is its own name).
-            None: ``auto`` where there are several.
-        threshold: by how much more an adapter's sentence must fit than the plain one, see :class:`lvtune.Auto`.
-        boxes: None or ``whole`` takes the whole picture for one instance; else a dict from file name to boxes
-            (x, y, width, height in pixels), or a JSON file: such a dict, a detector's COCO results, COCO annotations.
-        box_choice: threshold, class and format of the boxes.
+        route, threshold, ranker: the adapter of each picture, see :func:`lvtune.api.routed.route_pictures`; None:
+            ``auto`` where there are several.
+        boxes, box_choice: see :func:`lvtune.api.picture_boxes.read_boxes`; None takes whole pictures.
         category: category whose sentence the adapter reads; ``auto``, the one that CLIP finds to fit each picture
             best; None or ``mean``: the mean of its sentences.
-        ranker: CLIP or SigLIP for both ``auto``, a Hub id or a folder.
-        out: folder for the pictures with the skeletons drawn, ``poses.json``, ``poses.csv`` and
-            ``results.coco.json``; may hold no input.
-        layout: ``dlc`` also writes DeepLabCut's table into ``out``.
-        weights: of a base given by name.
+        out, layout: folder for the files of :func:`lvtune.api.pose_files.write_poses`; it may hold no input.
+        weights, device: see :class:`lvtune.Recipe`.
         flip_test: average with the mirrored picture.
         batch_size: instances at a time.
-        device: see :class:`lvtune.Recipe`.
         space: which hands they are, how large, and seen by what camera; None: right ones, in lengths of a bone.
 
     Returns:
@@ -104,39 +119,50 @@ def predict(
     Raises:
         LvtuneError: no such picture, a broken one, boxes that do not fit, an output that would overwrite an input.
     """
+    _check_words(category, layout)
+    inputs = _inputs(images, None if out is None else Path(out))
+    view = load_base_for(adapter, base, weights) if isinstance(base, str) else as_base(base)
+    view.model.to(resolve_device(device))
+    options = _Options(
+        route, threshold, boxes, box_choice, category, ranker, flip_test, batch_size, space or HandSpace()
+    )
+    poses = _predict(view, inputs, adapter, options)
+    if out is not None:
+        poses.notes += write_poses(poses, Path(out), inputs.relative, layout=layout)
+    return poses
+
+
+def _check_words(category: str | None, layout: str) -> None:
     if category in ("own", "shuffled"):
         raise UsageError(f"category '{category}' for pictures that nobody annotated", "a category, auto or mean",
                          "give --category auto")  # fmt: skip
     check_layout(layout)
-    files, relative, left_out = _inputs(images, None if out is None else Path(out))
-    view = load_base_for(adapter, base, weights) if isinstance(base, str) else as_base(base)
-    view.model.to(resolve_device(device))
-    single = route is None and not is_several(adapter)
-    given: Any = adapter
-    opened: Any = open_adapter(given, view) if single else None
+
+
+def _predict(view: Base, inputs: _Inputs, adapter: Any, options: _Options) -> Poses:
+    """Predicts all pictures under one adapter, or each under its own."""
+    single = options.route is None and not is_several(adapter)
+    opened: Any = open_adapter(adapter, view) if single else None
     shown: Any = acting(view) if single and opened is None else opened
     skeleton = view.skeleton if shown is None else shown.skeleton
-    found = read_boxes(boxes, files, skeleton, roots=relative, choice=box_choice)
-    request = _Request(view, found, category, ranker, flip_test, batch_size, space or HandSpace())
+    found = read_boxes(options.boxes, inputs.files, skeleton, roots=inputs.relative, choice=options.box_choice)
+    request = _Request(view, found, options)
     if single:
         with contextlib.nullcontext() if opened is None else attach(view, opened, name="predicting"):
-            poses = request.poses(shown, files, category)
+            poses = request.poses(shown, inputs.files, options.category)
         tuned = [] if shown is None else [shown]
     else:
-        routed = route_pictures(route, adapter, view, files, ranker=ranker, threshold=threshold)
-        poses = routed.run(files, _look_under(request, routed.under))
+        routed = route_pictures(
+            options.route, adapter, view, inputs.files, ranker=options.ranker, threshold=options.threshold
+        )
+        poses = routed.run(inputs.files, _look_under(request, routed.under))
         tuned = list(routed.adapters.values())
-    notes = [*left_out, *found.notes, *_whole_frames(tuned, boxes)]
-    result = Poses(poses, pictures=files, notes=notes, image_ids=dict(found.image_ids))
-    if out is not None:
-        result.notes += write_poses(result, Path(out), relative, layout=layout)
-    return result
+    notes = [*inputs.notes, *found.notes, *_whole_frames(tuned, options.boxes)]
+    return Poses(poses, pictures=inputs.files, notes=notes, image_ids=dict(found.image_ids))
 
 
-def _inputs(
-    images: str | Path | Sequence[str | Path], out: Path | None
-) -> tuple[list[Path], dict[Path, Path], list[str]]:
-    """The pictures, each one's path relative to its folder, and notes; checks that the output overwrites none."""
+def _inputs(images: str | Path | Sequence[str | Path], out: Path | None) -> _Inputs:
+    """Finds the pictures; checks that the output overwrites none of them."""
     found = list(dict.fromkeys(find_images(images)))
     files = without_outputs(found, out, POSES_FILE)
     if not files:
@@ -148,7 +174,7 @@ def _inputs(
     if out is not None:
         drawings = [out / path for path in drawing_paths(relative).values()]
         check_output(out, [*drawings, *targets_of(out)], pictures=files)
-    return files, relative, notes
+    return _Inputs(files, relative, notes)
 
 
 def _look_under(request: _Request, under: Any) -> Callable[[str | None, list[Path]], list[list[Pose]]]:
@@ -157,7 +183,7 @@ def _look_under(request: _Request, under: Any) -> Callable[[str | None, list[Pat
     def look(name: str | None, files: list[Path]) -> list[list[Pose]]:
         with under(request.base, name) as on:
             reads = on is not None and on.bank is not None
-            poses = iter(request.poses(on, files, request.category if reads else None))
+            poses = iter(request.poses(on, files, request.options.category if reads else None))
         named = (replace(pose, adapter=name) for pose in poses)
         return [[next(named) for _ in range(request.boxes.count(file))] for file in files]
 

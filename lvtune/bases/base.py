@@ -264,20 +264,15 @@ class Base(nn.Module, ABC):
         return 0
 
     def set_input_size(self, size: tuple[int, int]) -> None:
-        """Lets the base take pictures of another size; weights and fingerprint stay. To be called before it is used.
-
-        Args:
-            size: (H, W) in pixels.
+        """Lets the base take pictures of ``size`` (H, W), before it is used; weights and fingerprint stay.
 
         Raises:
             LvtuneError: the family takes its own size alone, or the size does not fit.
         """
         if tuple(size) != self.input_size:
-            height, width = self.input_size
-            raise LvtuneError(
-                f"an input size of {size[0]}x{size[1]} for {self.name}", f"its own input size, {height}x{width}",
-                "leave the input size out, or choose a ViT base such as vitpose-ti or vitpose-b",
-            )  # fmt: skip
+            own = f"its own input size, {self.input_size[0]}x{self.input_size[1]}"
+            given = f"an input size of {size[0]}x{size[1]} for {self.name}"
+            raise LvtuneError(given, own, "leave the input size out, or choose a ViT base such as vitpose-ti")
 
     def variant(self, name: str) -> Base:
         """The same model under another setting, as in ``load_base("vitpose-plus-b/ap10k")``.

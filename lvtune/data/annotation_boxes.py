@@ -98,7 +98,7 @@ def inside_share(corners: np.ndarray, points: np.ndarray) -> float:
 
 def _fits(corners: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     slack = np.maximum(2.0, 0.01 * sizes)
-    return (
+    return np.asarray(
         (corners[:, :2] >= -slack).all(1)
         & (corners[:, 2:] > corners[:, :2]).all(1)
         & (corners[:, 2:] <= sizes + slack).all(1)

@@ -1,4 +1,4 @@
-"""Random changes to the crop of a person, as top-down pose estimation is trained.
+"""Changes crops at random for training, as top-down pose estimation does.
 
 Source: the ViTPose and VLPose recipes (mmpose 1.x `RandomFlip`, `RandomHalfBody`, `RandomBBoxTransform`);
 colour jitter is ours and off by default.
@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import cv2
 import numpy as np
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 
 HALF_BODY_MIN_POINTS = 9  # seen key points below which nobody is cut in half
 HALF_BODY_MIN_UPPER, HALF_BODY_MIN_LOWER = 2, 3
@@ -24,11 +24,12 @@ LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
 class Halves(Protocol):
-    """What augmentation needs to know of a skeleton."""
+    """The part of a skeleton that augmentation reads."""
 
     @property
     def upper(self) -> tuple[int, ...]:
         """Indices of the key points of the upper body."""
+        ...
 
 
 class Color(NamedTuple):
@@ -40,7 +41,7 @@ class Color(NamedTuple):
 
 
 class Sampled(NamedTuple):
-    """One draw: the crop (`center`, `scale` in image pixels), its rotation, its mirroring, its colours."""
+    """One random change: the crop (`center`, `scale` in image pixels), a rotation, a flip, colours."""
 
     center: np.ndarray
     scale: np.ndarray
@@ -51,7 +52,7 @@ class Sampled(NamedTuple):
 
 @dataclass(frozen=True)
 class Augment:
-    """What is drawn at random for each person and epoch.
+    """Settings of the random changes, which are drawn anew for each person and epoch.
 
     Args:
         flip: probability of mirroring.
@@ -98,7 +99,7 @@ class Augment:
         scale: np.ndarray,
         skeleton: Halves,
     ) -> Sampled:
-        """Draw one augmentation.
+        """Draws one augmentation.
 
         Args:
             rng: source of randomness; a sample always takes the same number of draws from it.
@@ -108,7 +109,7 @@ class Augment:
             skeleton: which key points are the upper body.
 
         Returns:
-            The draw; its scale has again the aspect of a box, not of the input.
+            The random change. Its scale has the aspect of the box, not of the input.
         """
         chance = rng.random(4)
         normal = [_truncated_normal(u) for u in rng.random(4)]
@@ -127,7 +128,7 @@ class Augment:
 
 
 def jitter(image: np.ndarray, color: Color) -> np.ndarray:
-    """Change brightness, contrast (about the mean grey) and saturation of an RGB uint8 image (H, W, 3)."""
+    """Changes brightness, contrast (about the mean grey) and saturation of an RGB uint8 image (H, W, 3)."""
     if color == Color():
         return image
     pixels = image.astype(np.float32) * np.float32(color.brightness)
@@ -138,7 +139,7 @@ def jitter(image: np.ndarray, color: Color) -> np.ndarray:
 
 
 def _turned_around(keypoints: np.ndarray, center: np.ndarray, rotation: float) -> np.ndarray:
-    """The centre of the crop for which the labelled points turn on the spot: c' = p + R⁻¹ (c − p)."""
+    """Returns the centre of the crop for which the labelled points turn on the spot: c' = p + R⁻¹ (c − p)."""
     seen = keypoints[keypoints[:, 2] > 0, :2]
     if not len(seen):
         return center
@@ -150,7 +151,7 @@ def _turned_around(keypoints: np.ndarray, center: np.ndarray, rotation: float) -
 def _half_body(
     keypoints: np.ndarray, center: np.ndarray, scale: np.ndarray, upper: tuple[int, ...], side: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The crop of the seen key points of one half; the whole body where too few are seen."""
+    """Returns the crop around the labelled key points of one half, or the whole body where too few are labelled."""
     seen = keypoints[:, 2] > 0
     is_upper = np.zeros(len(keypoints), dtype=bool)
     is_upper[list(upper)] = True
@@ -166,11 +167,11 @@ def _half_body(
 
 
 def _truncated_normal(u: float) -> float:
-    """A standard normal kept to ±1, from a uniform number."""
+    """Returns a standard normal number, truncated to ±1, from a uniform number."""
     normal = NormalDist()
     edge = normal.cdf(-1.0)
     return normal.inv_cdf(edge + u * (1.0 - 2.0 * edge))
 
 
 def _refuse(given: str, expected: str, example: str) -> None:
-    raise LvtuneError(given, expected, f"type for example {example}")
+    raise UsageError(given, expected, f"type for example {example}")

@@ -16,8 +16,8 @@ _SLACK = 2.0  # pixels that a detector may overshoot the image's edge
 
 
 def _fits(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """(N,) whether corners (N, 4) are in order and inside the image."""
-    return (
+    """Returns (N,) bool: the corners (N, 4) are in order and inside the image."""
+    return np.asarray(
         (boxes[:, :2] >= -_SLACK).all(1)
         & (boxes[:, 2:] > boxes[:, :2]).all(1)
         & (boxes[:, 2:] <= sizes + _SLACK).all(1)
@@ -25,7 +25,7 @@ def _fits(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 
 
 def decide_box_format(boxes: np.ndarray, image_sizes: np.ndarray, box_format: str = "auto") -> tuple[str, str]:
-    """Whether boxes are ``xywh`` or ``xyxy``, and why.
+    """Decides if boxes are ``xywh`` or ``xyxy``, and says why.
 
     Corners read as sizes leave the image; sizes read as corners are out of order. The reading under which
     more boxes lie inside their image is taken; COCO's own, xywh, when neither is better.
@@ -33,7 +33,7 @@ def decide_box_format(boxes: np.ndarray, image_sizes: np.ndarray, box_format: st
     Args:
         boxes: (N, 4) numbers of unknown meaning, pixels.
         image_sizes: (N, 2) width, height of each box's image.
-        box_format: a format named here is taken without a look.
+        box_format: ``xywh`` or ``xyxy`` is taken without looking at the boxes; ``auto`` decides.
 
     Returns:
         (``"xywh"`` or ``"xyxy"``, a sentence with the counts).
@@ -71,7 +71,7 @@ def decide_box_format(boxes: np.ndarray, image_sizes: np.ndarray, box_format: st
 
 
 def to_xywh(boxes: np.ndarray, box_format: str, image_sizes: np.ndarray) -> np.ndarray:
-    """(N, 4) boxes of a known format -> (N, 4) x, y, width, height clipped to images (N, 2) of w, h."""
+    """Converts boxes (N, 4) of a known format to x, y, width, height, clipped to images (N, 2) of width, height."""
     low = boxes[:, :2]
     high = boxes[:, 2:] if box_format == "xyxy" else low + boxes[:, 2:]
     low, high = np.clip(low, 0, image_sizes), np.clip(high, 0, image_sizes)

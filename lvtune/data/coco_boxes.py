@@ -178,7 +178,8 @@ def _make_missing(persons: Persons, options: BoxOptions, path: Path) -> list[str
     end = np.clip(persons.boxes[:, :2] + persons.boxes[:, 2:], 0, persons.sizes)
     count = (persons.points[..., 2] > 0).sum(1)
     missing = ~np.isfinite(persons.boxes).all(1) & (count > 0)
-    small = (persons.boxes[:, 2:] > 0).all(1) & (persons.boxes[:, 2:] < _LEAST_SIDE).any(1)
+    extent = persons.boxes[:, 2:]
+    small = np.asarray((extent > 0).all(1) & (extent < _LEAST_SIDE).any(1))
     if small.sum() * 2 > len(small):
         first = ", ".join(persons.names[i] for i in np.flatnonzero(small)[:3])
         raise DataError(

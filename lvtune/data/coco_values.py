@@ -141,7 +141,8 @@ def read_points(values: Any, count: int | None, where: str, counted: Counted, *,
             if not published:
                 points[points[:, 2] == 0] = 0
             return points
-    return np.array([_point(*flat[i : i + 3], where, counted) for i in range(0, len(flat), 3)])
+    triples = zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+    return np.array([_point(x, y, seen, where, counted) for x, y, seen in triples])
 
 
 def _point(x: Any, y: Any, seen: Any, where: str, counted: Counted) -> tuple[float, float, float]:

@@ -1,4 +1,4 @@
-"""Key points <-> heatmaps, unbiased in both directions.
+"""Converts key points to heatmaps and back, without bias.
 
 Source: UDP (Huang et al., CVPR 2020, arXiv:1911.07524), refined by DARK (Zhang et al., CVPR 2020,
 arXiv:1910.06278); numbers of mmpose 1.x `UDPHeatmap`.
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 
 FLOOR, CEILING = 1e-3, 50.0  # what a heatmap is clipped to before its logarithm
 
 
 @dataclass(frozen=True)
 class UDPHeatmap:
-    """Gaussian heatmaps, vectorised over batch and key points, on any device.
+    """Encodes key points as Gaussian heatmaps and decodes heatmaps, vectorised, on any device.
 
     Args:
         input_size: (h, w) of the network input in pixels.
@@ -35,7 +35,7 @@ class UDPHeatmap:
     def __post_init__(self) -> None:
         sizes = (*self.input_size, *self.heatmap_size)
         if len(sizes) != 4 or min(sizes) < 2 or self.sigma <= 0 or self.blur_kernel % 2 != 1:
-            raise LvtuneError(
+            raise UsageError(
                 f"UDPHeatmap(input_size={self.input_size}, heatmap_size={self.heatmap_size}, "
                 f"sigma={self.sigma}, blur_kernel={self.blur_kernel})",
                 "sizes (h, w) of at least 2 pixels, a positive sigma and an odd blur_kernel",
@@ -43,7 +43,7 @@ class UDPHeatmap:
             )
 
     def encode(self, keypoints: torch.Tensor, visible: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Draw one Gaussian a key point.
+        """Draws one Gaussian for each key point.
 
         Args:
             keypoints: (B, K, 2) x, y in input pixels; arrays are accepted.
@@ -78,7 +78,7 @@ class UDPHeatmap:
         return heatmaps, visible.clamp(max=1.0) * inside
 
     def decode(self, heatmaps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Find the peak of each heatmap to a fraction of a pixel.
+        """Finds the peak of each heatmap to a fraction of a pixel.
 
         Args:
             heatmaps: (B, K, h, w), any floating type.
@@ -109,7 +109,7 @@ class UDPHeatmap:
         return points * heatmaps.new_tensor([W, H]), scores
 
     def _log_around(self, heatmaps: torch.Tensor, top: torch.Tensor, peak: torch.Tensor) -> torch.Tensor:
-        """Logarithms of the blurred map at the peak (B, K, 2) and at six pixels around it: (B, K, 7)."""
+        """Returns the logarithms of the blurred map at the peak (B, K, 2) and at six pixels around it: (B, K, 7)."""
         h, w = heatmaps.shape[2:]
         blurred = _blur(heatmaps, self.blur_kernel).flatten(2)
         moves = peak.new_tensor([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1], [1, 1], [-1, -1]])
@@ -122,7 +122,7 @@ class UDPHeatmap:
 
 
 def _blur(maps: torch.Tensor, width: int) -> torch.Tensor:
-    """OpenCV's Gaussian blur of (..., h, w), zero outside, to the last bit.
+    """Blurs (..., h, w) with OpenCV's Gaussian, zero outside, equal to the last bit.
 
     Sigma is what OpenCV takes for a kernel width alone, and the sums run in its order (rows left to right,
     columns from the centre outwards in pairs, fused multiply-adds): where a peak is nearly flat, the Newton
@@ -144,12 +144,12 @@ def _blur(maps: torch.Tensor, width: int) -> torch.Tensor:
 
 
 def _multiply_add(total: torch.Tensor, value: torch.Tensor, factor: float) -> torch.Tensor:
-    """total + value × factor, rounded once."""
+    """Returns total + value × factor, rounded once."""
     return torch.add(total, value, alpha=factor)
 
 
 def _newton_step(values: torch.Tensor) -> torch.Tensor:
-    """From a pixel to the summit of the parabola through `values` (B, K, 7) of `_log_around`: (B, K, 2)."""
+    """Returns (B, K, 2), the step from a pixel to the peak of the parabola through `values` (B, K, 7)."""
     here, right, left, below, above, corner, opposite = values.unbind(-1)
     dx, dy = 0.5 * (right - left), 0.5 * (below - above)
     dxx, dyy = right - 2 * here + left, below - 2 * here + above
@@ -166,7 +166,7 @@ def _newton_step(values: torch.Tensor) -> torch.Tensor:
 
 def _check_shape(tensor: torch.Tensor, name: str, expected: str, good: bool) -> None:
     if not good:
-        raise LvtuneError(
+        raise UsageError(
             f"{name} of shape {tuple(tensor.shape)}",
             f"{name} of shape {expected}",
             "check input_size and heatmap_size of the codec, both (h, w), and the batch dimension",

@@ -1,4 +1,4 @@
-"""Person box -> network input: the UDP affine crop of top-down pose estimation.
+"""Crops a person's box to the network input by an affine map in UDP's convention.
 
 Source: UDP (Huang et al., CVPR 2020, arXiv:1911.07524), as in mmpose 1.x `TopdownAffine(use_udp=True)`.
 Points are (x, y) in pixels, sizes of pictures are (h, w), boxes are (x, y, width, height).
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import DataError
 
 Size = tuple[int, int]
 PADDING = 1.25
@@ -25,7 +25,7 @@ def box_to_center_scale(
     padding: float = PADDING,
     image_size: Size | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Centre and size of the crop of each box.
+    """Returns centre and size of the crop of each box.
 
     Args:
         bbox: (..., 4) boxes x, y, width, height in image pixels.
@@ -48,7 +48,7 @@ def box_to_center_scale(
         corner = np.clip(corner, 0, limit)
         size = far - corner
     if not (np.isfinite(bbox).all() and (size > 0).all()):
-        raise LvtuneError(
+        raise DataError(
             f"a box without area: {_first_bad(bbox, size)}",
             "x, y, width, height with a positive width and height, within the image",
             "drop the box, or give its format (--data.box-format xyxy) if these are corners",
@@ -58,14 +58,14 @@ def box_to_center_scale(
 
 
 def fix_aspect(scale: np.ndarray, input_size: Size) -> np.ndarray:
-    """Grow the short side of `scale` (..., 2) to the aspect of `input_size` (h, w)."""
+    """Grows the short side of `scale` (..., 2) to the aspect of `input_size` (h, w)."""
     ratio = input_size[1] / input_size[0]
     w, h = scale[..., 0], scale[..., 1]
     return np.stack([np.maximum(w, h * ratio), np.maximum(h, w / ratio)], axis=-1)
 
 
 def udp_matrix(center: np.ndarray, scale: np.ndarray, rotation_deg: float, input_size: Size) -> np.ndarray:
-    """The affine map from image pixels to input pixels.
+    """Returns the affine map from image pixels to input pixels.
 
     UDP measures lengths between pixel centres: a crop of `scale` spans input_size − 1 intervals.
 
@@ -95,7 +95,7 @@ def warp(image: np.ndarray, matrix: np.ndarray, input_size: Size) -> np.ndarray:
 
 
 def _part_seen(image: np.ndarray, matrix: np.ndarray, input_size: Size) -> tuple[np.ndarray, np.ndarray]:
-    """The part of a huge picture that the crop shows, made smaller if it is still huge, and the matrix for it.
+    """Returns the part of a huge picture that the crop shows, reduced if needed, and the matrix for it.
 
     OpenCV addresses pixels with 16-bit coordinates and 32-bit offsets: beyond them it fails or crashes.
     """
@@ -122,13 +122,13 @@ def _part_seen(image: np.ndarray, matrix: np.ndarray, input_size: Size) -> tuple
 
 
 def to_input(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Map points (..., 2) by an affine matrix (2, 3): image pixels to input pixels for a `udp_matrix`."""
+    """Maps points (..., 2) by an affine matrix (2, 3): image pixels to input pixels for a `udp_matrix`."""
     matrix = np.asarray(matrix)
     return points @ matrix[:, :2].T + matrix[:, 2]
 
 
 def to_image(points: np.ndarray, center: np.ndarray, scale: np.ndarray, input_size: Size) -> np.ndarray:
-    """Map **decoded** key points back to image pixels, for crops without rotation.
+    """Maps **decoded** key points back to image pixels, for crops without rotation.
 
     Divides by input_size, not by input_size − 1: `UDPHeatmap.decode` multiplies by input_size, so that the
     two cancel (the reference splits the map in the same place). For other points invert the `udp_matrix`.

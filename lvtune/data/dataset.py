@@ -1,4 +1,4 @@
-"""Persons of a table -> crops, key points and categories, ready for a loader."""
+"""The data set of training: crops, key points and categories of the persons of a table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 from lvtune.data.augment import Augment, Color, Halves, Sampled, jitter
 from lvtune.data.crop import Size, box_to_center_scale, fix_aspect, to_input, udp_matrix, warp
 from lvtune.data.images import MAX_PIXELS, read_image, read_reduced
@@ -22,7 +22,7 @@ CACHE_BYTES = 2 * 1024**3
 
 
 class PersonLike(Protocol):
-    """What is read of one person."""
+    """The fields of a person that are read."""
 
     index: int
     image: str
@@ -32,19 +32,21 @@ class PersonLike(Protocol):
 
 
 class Mirrored(Halves, Protocol):
-    """What is read of a skeleton."""
+    """The part of a skeleton that is read."""
 
     @property
     def flip_index(self) -> tuple[int, ...]:
         """The mirrored key point of each."""
+        ...
 
     @property
     def mirrors(self) -> bool:
         """Returns True if a mirrored picture can be labelled."""
+        ...
 
 
 class TableLike(Protocol):
-    """What is read of a `PoseTable`."""
+    """The part of a `PoseTable` that is read."""
 
     root: Path
     skeleton: Mirrored
@@ -56,7 +58,7 @@ class TableLike(Protocol):
 class PoseDataset(Dataset):
     """Top-down samples: one person, one crop.
 
-    What is drawn at random depends on (seed, epoch, item) alone, not on workers or processes.
+    The random changes depend on (seed, epoch, item) alone, not on workers or processes.
 
     Args:
         table: the persons.
@@ -89,7 +91,7 @@ class PoseDataset(Dataset):
         reduced: bool = True,
     ) -> None:
         if views and render is None:
-            raise LvtuneError(
+            raise UsageError(
                 f"views {', '.join(views)} without render",
                 "a function that draws each view",
                 "pass render=lambda image, view, index: ... too",
@@ -112,20 +114,20 @@ class PoseDataset(Dataset):
 
     @property
     def groups(self) -> list[Group] | None:
-        """What an epoch is to be drawn from, of a mixture with shares; None: every sample once."""
+        """Returns the groups that an epoch is sampled from, for a mixture with shares; None: every sample once."""
         return self.table.groups if isinstance(self.table, MixedTable) else None
 
     def set_epoch(self, epoch: int) -> None:
-        """Take the random numbers of another epoch; call before the loader is iterated."""
+        """Sets the epoch that the random changes depend on; call it before the loader is iterated."""
         self._epoch.fill_(epoch)
 
     def __getitem__(self, item: int) -> dict[str, Any]:
-        """One sample.
+        """Returns one sample.
 
         Returns:
             pixel_values float32 (3, H, W) normalised; keypoints float32 (K, 2) in input pixels; visible
             float32 (K,) 0 or 1; category; index (this item); center, scale float32 (2,) of the crop in image
-            pixels, of which `crop.to_image` needs those of an unaugmented sample.
+            pixels. `crop.to_image` needs those of an unaugmented sample.
 
         Raises:
             LvtuneError: the picture cannot be read, or `render` gave something else than a picture.
@@ -133,9 +135,9 @@ class PoseDataset(Dataset):
         if not -len(self) <= item < len(self):
             raise IndexError(f"sample {item} of {len(self)}")
         item %= len(self)
-        number, view = divmod(item, len(self.views)) if self.views else (item, None)
+        number, view = divmod(item, len(self.views or (None,)))
         person = self.table[number]
-        category = person.category if view is None else self.views[view]
+        category = self.views[view] if self.views else person.category
         points = np.asarray(person.keypoints, dtype=np.float64)
         drawn = self._draw(item, points, person.bbox)
         scale = fix_aspect(drawn.scale, self.input_size)
@@ -159,7 +161,7 @@ class PoseDataset(Dataset):
         }
 
     def _draw(self, item: int, points: np.ndarray, bbox: np.ndarray) -> Sampled:
-        """The region of the crop, changed at random where there is augmentation."""
+        """Returns the region of the crop, changed at random if there is augmentation."""
         center, scale = box_to_center_scale(np.asarray(bbox, dtype=np.float64))
         if self.augment is None:
             return Sampled(center, scale, 0.0, False, Color())
@@ -176,7 +178,7 @@ class PoseDataset(Dataset):
         return warp(image, matrix, self.input_size)
 
     def _picture(self, person: PersonLike, category: str) -> np.ndarray:
-        """The whole picture, rendered where there is a `render`; from the cache where it is there."""
+        """Returns the whole picture, rendered if there is a `render`, from the cache if it is there."""
         key = (person.image, category, person.index) if self.render else (person.image, "", 0)
         if self._cache is not None and key in self._cache:
             return self._cache[key]
@@ -189,7 +191,7 @@ class PoseDataset(Dataset):
         return image
 
     def _normalise(self, crop: np.ndarray) -> np.ndarray:
-        """(h, w, 3) uint8 -> (3, h, w) float32."""
+        """Converts (h, w, 3) uint8 to normalised (3, h, w) float32."""
         out = np.empty((3, *crop.shape[:2]), dtype=np.float32)
         for channel, plane in enumerate(cv2.split(crop)):
             np.multiply(plane, self._factor[channel], out=out[channel])
@@ -200,7 +202,7 @@ class PoseDataset(Dataset):
 def _checked(image: np.ndarray, shape: tuple[int, ...], view: str) -> np.ndarray:
     if not isinstance(image, np.ndarray) or image.shape != shape or image.dtype != np.uint8:
         got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise LvtuneError(
+        raise UsageError(
             f"render of '{view}' gave {got}",
             f"uint8 {shape}, as it was handed",
             "keep the size of the picture: the key points refer to it",
@@ -209,7 +211,7 @@ def _checked(image: np.ndarray, shape: tuple[int, ...], view: str) -> np.ndarray
 
 
 def collate(batch: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Stack samples: tensors (B, ...), `index` an int64 tensor (B,), `category` a list of B strings."""
+    """Stacks samples: tensors (B, ...), `index` an int64 tensor (B,), `category` a list of B strings."""
     out: dict[str, Any] = {}
     for key in batch[0]:
         values = [sample[key] for sample in batch]
@@ -221,6 +223,6 @@ def collate(batch: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def worker_init(_: int) -> None:
-    """For `DataLoader(worker_init_fn=...)`: one thread a worker, so that workers do not fight for cores."""
+    """For `DataLoader(worker_init_fn=...)`: one thread for each worker, so that workers do not compete for cores."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

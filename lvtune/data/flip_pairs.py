@@ -92,20 +92,24 @@ def pairs_of_category(category: Mapping[str, Any], names: Sequence[str], notes: 
     if not isinstance(given, list | tuple) or not all(isinstance(p, list | tuple) and len(p) == 2 for p in given):
         raise DataError(f"`flip_pairs` {str(given)[:80]}", "a list of pairs of key points", "mend or drop `flip_pairs`")
     places = {name: i for i, name in enumerate(names)}
-    found = [tuple(places.get(end, end) if isinstance(end, str) else end for end in pair) for pair in given]
-    unknown = [end for pair in found for end in pair if not isinstance(end, int)]
+    unknown = [end for pair in given for end in pair if not isinstance(end, int) and end not in places]
     if unknown:
         raise DataError(
             f"`flip_pairs` with the key point '{unknown[0]}'", f"names or indices of {', '.join(names)}", "mend it"
         )
+    found = tuple((_place(a, places), _place(b, places)) for a, b in given)
     check_pairs(found, len(names), "the category")
-    return _oriented(tuple((int(a), int(b)) for a, b in found), names)
+    return _oriented(found, names)
+
+
+def _place(end: int | str, places: Mapping[str, int]) -> int:
+    return places[end] if isinstance(end, str) else int(end)
 
 
 def _oriented(pairs: Pairs, names: Sequence[str]) -> Pairs:
     """The left key point of each pair first, where the names say which it is."""
     reversed_pairs = {(right, left) for left, right in read_sides(names).pairs}
-    return tuple(pair[::-1] if pair in reversed_pairs else pair for pair in pairs)
+    return tuple((b, a) if (a, b) in reversed_pairs else (a, b) for a, b in pairs)
 
 
 def _pairs_of_index(index: Any, count: int) -> Pairs:

@@ -1,4 +1,4 @@
-"""Hands of a table -> crops with 2D and 3D labels, ready for a loader."""
+"""The data set of hands: crops with 2D and 3D labels of the hands of a table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lvtune.data.hand_table import LEFT, RIGHT, Hand, HandTable
 
 
 class HandDataset(Dataset):
-    """One hand, one crop. What is drawn at random depends on (seed, epoch, item) alone.
+    """One crop for each hand. The random changes depend on (seed, epoch, item) alone.
 
     The crop, the turn and the mirroring of the picture act on the 3D joints and on the intrinsics too, so that
     ``keypoints`` are ``camera · xyz`` for every item.
@@ -28,7 +28,7 @@ class HandDataset(Dataset):
         input_size: (h, w) of the network input.
         mean: per channel (R, G, B), of pixels in 0..1.
         std: per channel, likewise.
-        augment: random changes; None for evaluation. Its half body is passed over: hands have none.
+        augment: random changes; None for evaluation. `half_body` is ignored: hands have none.
         seed: of the augmentation.
         cache: keep decoded (or drawn) pictures in memory, up to 2 GiB a process.
         mirror_left: show left hands mirrored, so that all are right ones; then nothing is flipped at random.
@@ -64,11 +64,11 @@ class HandDataset(Dataset):
         return len(self.table)
 
     def set_epoch(self, epoch: int) -> None:
-        """Take the random numbers of another epoch; call before the loader is iterated."""
+        """Sets the epoch that the random changes depend on; call it before the loader is iterated."""
         self._epoch.fill_(epoch)
 
     def __getitem__(self, item: int) -> dict[str, Any]:
-        """One sample.
+        """Returns one sample.
 
         Returns:
             pixel_values float32 (3, H, W) normalised; keypoints float32 (21, 2) in input pixels; visible float32
@@ -121,7 +121,8 @@ class HandDataset(Dataset):
         if self.augment is None:
             return Sampled(center, scale, 0.0, False, Color())
         rng = np.random.default_rng([self.seed, int(self._epoch), item])
-        return self.augment.sample(rng, hand.keypoints, center, scale, self.table.skeleton)
+        skeleton: Any = self.table.skeleton  # a cached property is read like the protocol's property
+        return self.augment.sample(rng, hand.keypoints, center, scale, skeleton)
 
     def _crop(self, item: int, matrix: np.ndarray) -> np.ndarray:
         picture = self._picture(item)
@@ -141,9 +142,9 @@ class HandDataset(Dataset):
 
 
 def _moved(hand: Hand, matrix: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Key points (21, 2) in the crop, the turn (3, 3) of the 3D joints, and the crop's intrinsics (3, 3).
+    """Returns key points (21, 2) in the crop, the rotation (3, 3) of the 3D joints, and the crop's intrinsics (3, 3).
 
-    A picture turned about any point is what a camera turned about its axis sees, with another principal point.
+    A picture that is rotated about any point is what a rotated camera with another principal point sees.
     """
     angle = np.deg2rad(degrees)
     turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1.0]])

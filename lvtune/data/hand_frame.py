@@ -1,4 +1,4 @@
-"""The canonical frame of a hand: its shape apart from how it is turned, which hand it is, and how large it is.
+"""The canonical frame of a hand, which separates its shape from its rotation, side and size.
 
 Source: Zimmermann & Brox, Learning to Estimate 3D Hand Pose from Single RGB Images, arXiv 1705.01389, in the order of
 ``hand-21``. Joints are row vectors, a rotation stands on their right. The canonical hand is a left one: its root is the
@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import DataError, UsageError
 
 ROOT, ALIGN, TURN = 0, 9, 17
 """Wrist or palm; the base of the middle finger, which is put on the axis; that of the little finger, which is put in
@@ -22,7 +22,7 @@ LEFT, RIGHT = 0, 1
 
 
 def to_canonical(xyz: Tensor, side: Tensor) -> tuple[Tensor, Tensor]:
-    """Takes a hand apart into its shape and its rotation.
+    """Splits a hand into its shape and its rotation.
 
     Args:
         xyz: (..., 21, 3), in any unit.
@@ -46,19 +46,19 @@ def to_canonical(xyz: Tensor, side: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def from_canonical(canonical: Tensor, rotation: Tensor, side: Tensor) -> Tensor:
-    """The hand (..., 21, 3) relative to its root: canonical (..., 21, 3), rotation (..., 3, 3), side (...)."""
+    """Returns the hand (..., 21, 3) relative to its root: canonical (..., 21, 3), rotation (..., 3, 3), side (...)."""
     _check(canonical, side)
     return mirrored(canonical, side) @ rotation
 
 
 def mirrored(points: Tensor, side: Tensor) -> Tensor:
-    """Right hands with z negated, left hands as they are: (..., 21, 3), (...) -> (..., 21, 3)."""
+    """Negates z of right hands and leaves left hands as they are: (..., 21, 3), (...) -> (..., 21, 3)."""
     sign = 1.0 - 2.0 * side.to(points.dtype)
     return torch.cat([points[..., :2], points[..., 2:] * sign[..., None, None]], dim=-1)
 
 
 def normalise(xyz: Tensor, scale: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    """Joints relative to the root, in lengths of the reference bone.
+    """Returns joints relative to the root, in lengths of the reference bone.
 
     Args:
         xyz: (..., 21, 3), in any unit.
@@ -70,18 +70,17 @@ def normalise(xyz: Tensor, scale: Tensor | None = None) -> tuple[Tensor, Tensor]
     Raises:
         LvtuneError: a hand whose reference bone has no length.
     """
-    if scale is None:
-        scale = torch.linalg.vector_norm(xyz[..., BONE[1], :] - xyz[..., BONE[0], :], dim=-1)
-    if not bool((scale > 0).all()):
-        raise LvtuneError(
-            f"a hand whose bone {BONE[0]}-{BONE[1]} has length {float(scale.min()):g}",
+    measured = torch.linalg.vector_norm(xyz[..., BONE[1], :] - xyz[..., BONE[0], :], dim=-1) if scale is None else scale
+    if not bool((measured > 0).all()):
+        raise DataError(
+            f"a hand whose bone {BONE[0]}-{BONE[1]} has length {float(measured.min()):g}",
             "a middle finger with a first bone", "drop the hand, or give its scale",
         )  # fmt: skip
-    return (xyz - xyz[..., ROOT : ROOT + 1, :]) / scale[..., None, None], scale
+    return (xyz - xyz[..., ROOT : ROOT + 1, :]) / measured[..., None, None], measured
 
 
 def place(relative: Tensor, keypoints: Tensor, camera: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Where a hand is that a camera sees as these key points: the absolute joints.
+    """Places a hand in space so that the camera sees these key points; returns the absolute joints.
 
     The translation t is that of the least squares of (x + t_x) - u (z + t_z) and likewise y, with (u, v) the key
     points as rays at depth one; it is linear in t (as in FreiHAND, arXiv 1909.04349, for the root's depth).
@@ -111,13 +110,13 @@ def place(relative: Tensor, keypoints: Tensor, camera: Tensor, weight: Tensor | 
 
 
 def project(xyz: Tensor, camera: Tensor) -> Tensor:
-    """Pixels (..., 21, 2) of joints (..., 21, 3) in front of a camera (..., 3, 3)."""
+    """Returns pixels (..., 21, 2) of joints (..., 21, 3) in front of a camera (..., 3, 3)."""
     seen = xyz @ camera.mT
     return seen[..., :2] / seen[..., 2:]
 
 
 def _rays(keypoints: Tensor, camera: Tensor) -> Tensor:
-    """Pixels (..., K, 2) as (x / z, y / z)."""
+    """Returns pixels (..., K, 2) as rays (x / z, y / z)."""
     pixels = torch.cat([keypoints, torch.ones_like(keypoints[..., :1])], dim=-1).double()
     rays = pixels @ torch.linalg.inv(camera.double()).mT
     return rays[..., :2] / rays[..., 2:]
@@ -152,7 +151,7 @@ def _matrix(entries: list[Tensor]) -> Tensor:
 
 def _check(points: Tensor, side: Tensor) -> None:
     if points.shape[-2:] != (21, 3) or side.shape != points.shape[:-2]:
-        raise LvtuneError(
+        raise UsageError(
             f"joints {tuple(points.shape)} with sides {tuple(side.shape)}", "joints (..., 21, 3) and sides (...)",
             "give one side, 0 (left) or 1 (right), for each hand of 21 joints",
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Joints of a hand in one order, whatever data set they come from: gather maps, palm and wrist, boxes, projection.
+"""Brings the joints of hands into one order: index maps of the data sets, palm and wrist, boxes, projection.
 
 The order is FreiHAND's, of skeleton ``hand-21``: wrist (or palm), then thumb, index, middle, ring and little
 finger, each from base to tip. Numbers of this file: spec of the data sets (RHD, STB, FreiHAND papers and readers).
@@ -28,14 +28,14 @@ SMALLEST_CROP, LARGEST_CROP = 50.0, 500.0
 
 
 def palm_from_wrist(points: np.ndarray) -> np.ndarray:
-    """(..., 21, D) with the wrist as joint 0 -> the same with the palm: half-way to the middle finger's base."""
+    """Replaces joint 0 of (..., 21, D), the wrist, by the palm: half-way to the middle finger's base."""
     moved = np.array(points, copy=True)
     moved[..., 0, :] = (moved[..., 0, :] + moved[..., MIDDLE_MCP, :]) / 2
     return moved
 
 
 def wrist_from_palm(points: np.ndarray) -> np.ndarray:
-    """(..., 21, D) with STB's palm centre as joint 0 -> the same with the wrist, extrapolated from the ring finger."""
+    """Replaces joint 0 of (..., 21, D), STB's palm centre, by the wrist, extrapolated from the ring finger."""
     moved = np.array(points, copy=True)
     base = moved[..., RING_MCP, :]
     moved[..., 0, :] = base + PALM_TO_WRIST * (moved[..., 0, :] - base)
@@ -43,30 +43,30 @@ def wrist_from_palm(points: np.ndarray) -> np.ndarray:
 
 
 def with_root(points: np.ndarray, native: Root, wanted: Root) -> np.ndarray:
-    """(..., 21, D) with joint 0 as ``wanted``, where the data set gives ``native``."""
+    """Returns (..., 21, D) with joint 0 as ``wanted``; the data set gives ``native``."""
     if native == wanted:
         return points
     return palm_from_wrist(points) if wanted == "palm" else wrist_from_palm(points)
 
 
 def reference_bone(xyz: np.ndarray) -> np.ndarray:
-    """(..., 21, 3) -> (...,) length of the bone that hands are normalised by: middle finger, base to next joint."""
+    """Returns (...,) the length of the bone that normalises a hand: middle finger, base to next joint."""
     return np.linalg.norm(xyz[..., MIDDLE_PIP, :] - xyz[..., MIDDLE_MCP, :], axis=-1)
 
 
 def bone_lengths(xyz: np.ndarray) -> np.ndarray:
-    """(..., 21, D) -> (..., 20) length of the bone that ends in each of joints 1 to 20."""
+    """Returns (..., 20) the length of the bone that ends in each of joints 1 to 20."""
     return np.linalg.norm(xyz[..., 1:, :] - xyz[..., PARENTS, :], axis=-1)
 
 
 def project(xyz: np.ndarray, camera: np.ndarray) -> np.ndarray:
-    """(..., K, 3) camera coordinates and (..., 3, 3) intrinsics -> (..., K, 2) pixels."""
+    """Projects (..., K, 3) camera coordinates by (..., 3, 3) intrinsics to (..., K, 2) pixels."""
     image = xyz @ np.swapaxes(camera, -1, -2)
     return image[..., :2] / image[..., 2:]
 
 
 def hand_box(keypoints: np.ndarray) -> np.ndarray:
-    """The square that a hand is cropped to.
+    """Returns the square that a hand is cropped to.
 
     Centred on the middle finger's base, twice as wide as the farthest visible key point is away along x or y, from
     50 to 500 pixels (Zimmermann & Brox, ICCV 2017).
@@ -85,7 +85,7 @@ def hand_box(keypoints: np.ndarray) -> np.ndarray:
 
 
 def order_fault(xyz: np.ndarray) -> str | None:
-    """What is wrong with the order of joints, judged by what no pose changes; None where it is sound.
+    """Returns what is wrong with the order of joints, judged by what no pose changes; None if it is right.
 
     The bones of a finger grow shorter to its tip, the bases of the four fingers lie side by side, and the thumb starts
     near the wrist on the index finger's side.

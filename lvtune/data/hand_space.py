@@ -1,16 +1,16 @@
-"""What a user knows of the hands in pictures."""
+"""What a user knows about the hands in pictures."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 
 
 @dataclass(frozen=True)
 class HandSpace:
-    """Which hands pictures show, how large they are, and by what camera they are seen.
+    """Side and size of the hands in pictures, and the camera.
 
     Raises:
         LvtuneError: a focal length without a size, from which no distance follows.
@@ -26,7 +26,7 @@ class HandSpace:
 
     def __post_init__(self) -> None:
         if self.focal is not None and self.bone is None:
-            raise LvtuneError(
+            raise UsageError(
                 f"a focal length of {self.focal:g} pixels without the size of the hand",
                 "the length of the middle finger's first bone in mm, from which the distance follows",
                 "give --bone too",

@@ -1,4 +1,4 @@
-"""The table of hands with 3D joints; what :class:`lvtune.data.table.PoseTable` is for people."""
+"""The table of hands with 3D joints, the counterpart of :class:`lvtune.data.pose_table.PoseTable`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 from lvtune.data.hand_joints import Root, reference_bone
 from lvtune.data.images import read_image
 from lvtune.data.skeletons import HAND_21, Skeleton
 
 LEFT, RIGHT = 0, 1
 Draw = Callable[[int], np.ndarray]
-"""Image id -> (H, W, 3) uint8 RGB, for pictures that lie in no file; goes to worker processes, so picklable."""
+"""Image id to (H, W, 3) uint8 RGB, for pictures without a file. It must be picklable for worker processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,8 @@ class HandTable:
         joint0: Root = "palm",
     ) -> None:
         self._columns = {name: np.asarray(values) for name, values in columns.items()}
-        self.root, self.draw, self.notes, self.joint0 = Path(root), draw, list(notes), joint0
+        self.root, self.draw, self.notes = Path(root), draw, list(notes)
+        self.joint0: Root = joint0
         self.skeleton: Skeleton = HAND_21
         if "scale" not in self._columns:
             self._columns["scale"] = reference_bone(self._columns["xyz"])
@@ -102,7 +103,7 @@ class HandTable:
         )  # fmt: skip
 
     def column(self, name: str) -> np.ndarray:
-        """All N values of a field of `Hand`; do not write to it.
+        """Returns all N values of a field of `Hand`; do not write to them.
 
         Raises:
             LvtuneError: no such field.
@@ -116,7 +117,7 @@ class HandTable:
             return made[name]()
         if name not in self._columns:
             known = [field for field in Hand.__slots__ if field != "index"]
-            raise LvtuneError(f"column '{name}'", f"one of {', '.join(known)}", "choose one of these")
+            raise UsageError(f"column '{name}'", f"one of {', '.join(known)}", "choose one of these")
         return self._columns[name]
 
     @property
@@ -130,11 +131,11 @@ class HandTable:
         return self._fingerprint
 
     def image_path(self, index: int) -> Path:
-        """Where the picture of hand ``index`` lies (a drawn one lies nowhere)."""
+        """Returns the path of the picture of hand ``index``; a drawn picture has no file there."""
         return self.root / str(self._columns["image"][index])
 
     def picture(self, index: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB of hand ``index``.
+        """Returns the picture of hand ``index``, (H, W, 3) uint8 RGB.
 
         Raises:
             LvtuneError: as :func:`lvtune.data.images.read_image`.
@@ -144,24 +145,24 @@ class HandTable:
         return read_image(self.image_path(index))
 
     def select(self, indices: Sequence[int] | np.ndarray) -> HandTable:
-        """The hands at ``indices``, in that order.
+        """Returns the hands at ``indices``, in that order.
 
         Raises:
             LvtuneError: an index out of range.
         """
         chosen = np.asarray(indices, dtype=np.int64).reshape(-1)
         if len(chosen) and not (-len(self) <= chosen.min() and chosen.max() < len(self)):
-            raise LvtuneError(f"selection of hands {chosen.min()} to {chosen.max()}",
+            raise UsageError(f"selection of hands {chosen.min()} to {chosen.max()}",
                               f"indices below {len(self)}", "choose among the table's hands")  # fmt: skip
-        return self.replace(**{name: values[chosen] for name, values in self._columns.items()})
+        return self.replace(None, **{name: values[chosen] for name, values in self._columns.items()})
 
     def replace(self, draw: Draw | None = None, **columns: np.ndarray) -> HandTable:
-        """The same with other columns, or with another way to draw."""
+        """Returns the same table with other columns, or with another function that draws."""
         kept = {**self._columns, **columns}
         return HandTable(kept, root=self.root, draw=draw or self.draw, notes=self.notes, joint0=self.joint0)
 
     def coco_ground_truth(self) -> dict[str, Any]:
-        """The 2D annotations in the form of a COCO file, each hand its own image."""
+        """Returns the 2D annotations in the form of a COCO file; each hand is an image of its own."""
         boxes, points = self._columns["bbox"], self._columns["keypoints"]
         sizes = zip(self._columns["width"], self._columns["height"], strict=True)
         return {

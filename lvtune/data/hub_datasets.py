@@ -107,7 +107,7 @@ class _Local:
                 part: [str(f) for f in self.parquet if _names(f, self.folder, words)] for part, words in PARTS.items()
             }
             files = {part: found for part, found in files.items() if found} or {"train": [str(f) for f in self.parquet]}
-            streams = load_dataset("parquet", data_files=files, streaming=True)
+            streams: Any = load_dataset("parquet", data_files=files, streaming=True)
         else:
             streams = load_dataset("imagefolder", data_dir=str(self.folder), streaming=True)
         return _by_part(streams)
@@ -151,7 +151,8 @@ class _Remote:
     def parts(self) -> dict[str, Iterable[dict[str, Any]]]:
         from datasets import load_dataset
 
-        return _by_part(load_dataset(self.repo, revision=self.revision, streaming=True))
+        streams: Any = load_dataset(self.repo, revision=self.revision, streaming=True)
+        return _by_part(streams)
 
 
 def _names(file: Path, folder: Path, words: Sequence[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Several tables of persons as one: what a mixture of domains is tuned and tested on."""
+"""Several tables of persons as one, for mixtures of domains."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ class MixedTable:
 
     @property
     def skeleton(self) -> Skeleton:
-        """Of the key points."""
+        """The skeleton that all tables share."""
         return self._list[0].skeleton
 
     @property
     def root(self) -> Path:
-        """Any folder: the pictures' paths are absolute."""
+        """A folder without meaning: the pictures' paths are absolute."""
         return self._list[0].root
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over the tables' own and the selection."""
+        """sha256 over the fingerprints of the tables and the selection."""
         marks = [*(table.fingerprint for table in self._list), self._rows.tobytes().hex(), str(self._shares)]
         return hashlib.sha256("\n".join(marks).encode()).hexdigest()
 
     @property
     def notes(self) -> list[str]:
-        """What was skipped or taken for granted on reading, by table."""
+        """Notes of each table, with the name of the table."""
         return [f"{name}: {note}" for name, table in self._tables.items() for note in table.notes]
 
     @property
@@ -69,7 +69,7 @@ class MixedTable:
 
     @property
     def parts(self) -> dict[str, tuple[PoseTable, np.ndarray]]:
-        """Name to (its persons, their places here); they are scored by themselves."""
+        """Name to (the persons of that table, their places here). Each part is scored by itself."""
         found = {}
         for part, (name, table) in enumerate(self._tables.items()):
             places = np.flatnonzero(self._rows[:, 0] == part)
@@ -81,7 +81,7 @@ class MixedTable:
 
     @property
     def groups(self) -> list[Group] | None:
-        """What an epoch is drawn from, where it is not every person once."""
+        """Shares and rows that an epoch is sampled from; None: every person once."""
         if self._shares is None:
             return None
         rows = [np.flatnonzero(self._rows[:, 0] == part) for part in range(len(self._list))]
@@ -102,16 +102,16 @@ class MixedTable:
         return replace(person, index=index, image=str(self.image_path(index).absolute()))
 
     def image_path(self, index: int) -> Path:
-        """Where the picture of person ``index`` lies."""
+        """Returns the path of the picture of person ``index``."""
         part, row = self._rows[index]
         return self._list[part].image_path(int(row))
 
     def picture(self, index: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB of person ``index``."""
+        """Returns the picture of person ``index``, (H, W, 3) uint8 RGB."""
         return read_image(self.image_path(index), self.max_pixels)
 
     def column(self, name: str) -> np.ndarray:
-        """All N values of a field of `Person`; ids are those of the tables, and may recur."""
+        """Returns all N values of a field of `Person`; ids are those of the tables and may occur twice."""
         if name == "image":
             return np.array([str(self.image_path(i).absolute()) for i in range(len(self))], dtype=object)
         columns = [table.column(name) for table in self._list]
@@ -119,20 +119,20 @@ class MixedTable:
         return np.concatenate(columns)[starts[self._rows[:, 0]] + self._rows[:, 1]]
 
     def select(self, indices: Sequence[int] | np.ndarray) -> MixedTable:
-        """The persons at ``indices``, in that order."""
+        """Returns the persons at ``indices``, in that order."""
         return MixedTable(self._tables, self._shares, self._rows[np.asarray(indices, dtype=np.int64).reshape(-1)])
 
     def first(self, count: int) -> MixedTable:
-        """The first ``count`` persons of each table."""
+        """Returns the first ``count`` persons of each table."""
         return self.select(np.concatenate([places[:count] for _, places in self.parts.values()]))
 
     def relabelled(self, category_of: Callable[[str, str], str]) -> MixedTable:
-        """As :meth:`lvtune.data.table.PoseTable.relabelled`."""
+        """Returns the persons with other categories, see :meth:`lvtune.data.pose_table.PoseTable.relabelled`."""
         tables = {name: table.relabelled(category_of) for name, table in self._tables.items()}
         return MixedTable(tables, self._shares, self._rows)
 
     def in_pictures_of(self, other: MixedTable) -> MixedTable:
-        """The persons (or detector boxes) in the pictures of ``other``, part by part."""
+        """Returns the persons (or detector boxes) in the pictures of ``other``, part by part."""
         theirs = other.parts
         kept = {name: table.in_pictures_of(theirs[name][0]) for name, (table, _) in self.parts.items()}
         return MixedTable(kept, self._shares)

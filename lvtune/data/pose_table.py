@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lvtune.core.errors import DataError
+from lvtune.data.arrow import Columns
 from lvtune.data.coco_file import EMPTY_IMAGE, IGNORED, PERSON
 from lvtune.data.images import MAX_PIXELS, read_image
 from lvtune.data.person import Person
@@ -25,16 +26,16 @@ class PoseTable:
         skeleton: of the key points.
         root: the folder that the persons' ``image`` is relative to.
         fingerprint: sha256 over the annotations, the selection and the boxes (not the pictures' pixels).
-        notes: what was skipped or taken for granted on reading, for the user's eyes.
+        notes: what was left out or decided on reading, one sentence each.
         box_format: how detector boxes were read and why; None with ground truth boxes.
         max_pixels: larger pictures are refused.
     """
 
     def __init__(
         self,
-        columns: Mapping[str, Any],
+        columns: Columns,
         rows: np.ndarray,
-        categories: Strings,
+        categories: Sequence[str],
         *,
         skeleton: Skeleton,
         root: Path,
@@ -63,7 +64,7 @@ class PoseTable:
         if not -len(self) <= index < len(self):
             raise IndexError(f"person {index} of a table of {len(self)}")
         index %= len(self)
-        row, columns, boxes = self._rows[index], self._columns, self._boxes
+        row, columns, boxes = int(self._rows[index]), self._columns, self._boxes
         if boxes is None:
             box, area, score = columns["bbox"][row].copy(), float(columns["area"][row]), 1.0
             points, annotation = columns["keypoints"][row].copy(), int(columns["annotation_id"][row])
@@ -85,7 +86,7 @@ class PoseTable:
         )
 
     def column(self, name: str) -> np.ndarray:
-        """All N values of a field of `Person`: (N,), bbox (N, 4), keypoints (N, K, 3); do not write to it.
+        """Returns all N values of a field of `Person`: (N,), bbox (N, 4), keypoints (N, K, 3); do not write to them.
 
         ``description`` gives each picture's caption, "" without one; ``original`` its name in the annotation file.
 
@@ -113,11 +114,11 @@ class PoseTable:
         return values[rows]
 
     def image_path(self, index: int) -> Path:
-        """Where the picture of person ``index`` lies (it may be missing; reading it then says so)."""
+        """Returns the path of the picture of person ``index``; the file may be missing."""
         return self.root / self._columns["image"][self._rows[index]].as_py()
 
     def picture(self, index: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB of person ``index``.
+        """Returns the picture of person ``index``, (H, W, 3) uint8 RGB.
 
         Raises:
             DataError: as :func:`lvtune.data.images.read_image`.
@@ -140,17 +141,17 @@ class PoseTable:
         return np.unique(np.asarray(self._columns["image_id"])) if self._images is None else self._images
 
     def row_of_image(self) -> dict[int, int]:
-        """Id of each picture that is scored to a row of the annotation file in it."""
+        """Returns the id of each scored picture with a row of the annotation file in it."""
         ids, first = np.unique(np.asarray(self._columns["image_id"]), return_index=True)
         scored = np.isin(ids, self.image_ids)
         return dict(zip(ids[scored].tolist(), first[scored].tolist(), strict=True))
 
     def image_name(self, row: int) -> str:
-        """Path of the picture of a row of the annotation file, relative to ``root``."""
+        """Returns the path of the picture of a row of the annotation file, relative to ``root``."""
         return self._columns["image"][row].as_py()
 
     def sizes_of(self, rows: np.ndarray) -> np.ndarray:
-        """(N, 2) width and height of the pictures of rows of the annotation file."""
+        """Returns (N, 2) width and height of the pictures of rows of the annotation file."""
         return np.stack([self._columns["width"][rows], self._columns["height"][rows]], 1)
 
     def detected(
@@ -163,7 +164,7 @@ class PoseTable:
         box_format: str,
         fingerprint: str,
     ) -> PoseTable:
-        """The same pictures with other boxes.
+        """Returns the same pictures with other boxes.
 
         Args:
             rows: (N,) rows of the annotation file that say in which picture each box lies.
@@ -187,7 +188,7 @@ class PoseTable:
         return self._columns.dataset
 
     def select(self, indices: Sequence[int] | np.ndarray) -> PoseTable:
-        """The persons at ``indices``, in that order.
+        """Returns the persons at ``indices``, in that order.
 
         Raises:
             DataError: an index out of range.
@@ -206,23 +207,23 @@ class PoseTable:
         return self._with(rows=self._rows[chosen], boxes=boxes, fingerprint=mark, images=images)
 
     def in_pictures_of(self, other: PoseTable) -> PoseTable:
-        """The persons (or detector boxes) in the pictures of ``other``; pictures without any are still scored."""
+        """Returns the persons (or detector boxes) in the pictures of ``other``. Pictures without any count too."""
         pictures = np.unique(other.column("image_id"))
         return self.select(np.flatnonzero(np.isin(self.column("image_id"), pictures)))._with(images=pictures)
 
     def relabelled(self, category_of: Callable[[str, str], str]) -> PoseTable:
-        """The same persons; ``category_of`` makes each one's category of (category, description of the picture)."""
+        """Returns the same persons with the category that ``category_of(category, description)`` gives each."""
         texts = self._columns["description"].to_pylist()
         names = [category_of(old, text) for old, text in zip(self._categories, texts, strict=True)]
         mark = hashlib.sha256("\n".join([self.fingerprint, *names]).encode()).hexdigest()
         return self._with(categories=names, fingerprint=mark)
 
     def limited_to(self, max_pixels: int) -> PoseTable:
-        """The same persons; larger pictures are refused."""
+        """Returns the same persons with another size limit of the pictures."""
         return self if max_pixels == self.max_pixels else self._with(max_pixels=max_pixels)
 
     def with_pairs(self, pairs: tuple[tuple[int, int], ...]) -> PoseTable:
-        """The same persons with other mirror pairs of the key points."""
+        """Returns the same persons with other mirror pairs of the key points."""
         if self.skeleton.mirrors and pairs == self.skeleton.pairs:
             return self
         mark = hashlib.sha256(f"{self.fingerprint} {pairs}".encode()).hexdigest()
@@ -246,11 +247,11 @@ class PoseTable:
         return PoseTable(**{**given, **changes})
 
     def coco_ground_truth(self) -> dict[str, Any]:
-        """The annotations to score against, in the form of a COCO file.
+        """Returns the annotations to score against, in the form of a COCO file.
 
-        Of a whole table: every image of the file, every annotation. Of a selection: the images of the
-        persons selected; other persons in them are marked crowd, so that a detection on one of them counts
-        neither way. With detector boxes the annotations are still the file's.
+        A whole table gives every image and every annotation of the file. A selection gives the images of the
+        selected persons; other persons in them are marked as crowd, so that a detection of one of them counts
+        neither as right nor as wrong. With detector boxes the annotations are still those of the file.
         """
         columns, kinds = self._columns, np.asarray(self._columns["kind"])
         ids = np.asarray(columns["image_id"])

@@ -39,15 +39,15 @@ def check_signal(table: Labelled, input_size: Size) -> list[str]:
     labelled = points[..., 2] > 0
     numbers = np.concatenate([boxes, np.where(labelled[..., None], points[..., :2], 0).reshape(len(boxes), -1)], 1)
     with np.errstate(invalid="ignore"):
-        impossible = ~(np.abs(numbers) < _FAR).all(1)
+        impossible = np.asarray(~(np.abs(numbers) < _FAR).all(1))
     if impossible.any():
         raise DataError(
             f"{impossible.sum()} of {len(boxes)} samples with boxes or key points that are no pixels of a picture: "
             f"{_first(table, impossible)}",
             f"finite numbers below {_FAR:g}", "mend these annotations",
         )  # fmt: skip
-    small = (boxes[:, 2:] < 1).any(1)
-    empty = small | ~_seen(boxes, points, labelled, input_size)
+    small = np.asarray((boxes[:, 2:] < 1).any(1))
+    empty = np.asarray(small | ~_seen(boxes, points, labelled, input_size))
     said = f"{empty.sum()} of {len(boxes)} samples without a labelled key point in their crop: {_first(table, empty)}"
     if empty.sum() * 2 > len(boxes):
         why = "boxes smaller than a pixel" if small.sum() * 2 > len(boxes) else "boxes around other places"
@@ -61,7 +61,7 @@ def _seen(boxes: np.ndarray, points: np.ndarray, labelled: np.ndarray, input_siz
     """(N,) whether a labelled key point lies in the crop around the box."""
     middle = boxes[:, None, :2] + boxes[:, None, 2:] / 2
     half = fix_aspect(boxes[:, 2:] * PADDING, input_size)[:, None] / 2
-    return ((np.abs(points[..., :2] - middle) <= half).all(-1) & labelled).any(1)
+    return np.asarray(((np.abs(points[..., :2] - middle) <= half).all(-1) & labelled).any(1))
 
 
 def _first(table: Labelled, which: np.ndarray) -> str:

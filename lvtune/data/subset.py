@@ -1,4 +1,4 @@
-"""Draws a few annotated pictures out of many: equally many per category; a smaller draw is part of a larger one."""
+"""Draws a few annotated pictures: equally many for each category, and a smaller draw is part of a larger one."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from torch.utils.data import Dataset
 
 
 def nested_order(names: Sequence[str], kinds: Sequence[str], seed: int) -> list[int]:
-    """Places of n pictures in the order in which they are drawn; any beginning has each kind alike (to within one).
+    """Returns the places of n pictures in the order in which they are drawn.
 
-    It depends on names, kinds and seed, not on the order given.
+    The first m of them hold equally many of each kind (to within one), for any m. The order depends on names, kinds and
+    seed, not on the order given.
 
     Args:
         names: n, each once.
@@ -28,9 +29,9 @@ def nested_order(names: Sequence[str], kinds: Sequence[str], seed: int) -> list[
 
 
 def nested_views(names: Sequence[str], views: Sequence[str], seed: int) -> list[tuple[int, int]]:
-    """(picture, view) pairs in the order in which they are drawn: every picture once before any comes twice.
+    """Returns (picture, view) pairs in the order in which they are drawn: every picture once before any comes twice.
 
-    Any beginning of the first n has each view alike, and each n more have each picture once.
+    The first m hold equally many of each view, for any m up to n; each further n hold every picture once.
     """
     pictures = nested_order(names, [""] * len(names), seed)
     turn = nested_order(views, [""] * len(views), seed)
@@ -46,7 +47,7 @@ def _lot(seed: int, name: str) -> bytes:
 
 
 class Subset(Dataset):
-    """Some samples of a data set, numbered anew.
+    """Some samples of a data set with new numbers.
 
     Args:
         data: items of :class:`lvtune.data.dataset.PoseDataset`.
@@ -55,14 +56,14 @@ class Subset(Dataset):
 
     groups = None
 
-    def __init__(self, data: Dataset, items: Sequence[int]) -> None:
+    def __init__(self, data: Any, items: Sequence[int]) -> None:
         self.data, self.items = data, tuple(items)
 
     def __len__(self) -> int:
         return len(self.items)
 
     def set_epoch(self, epoch: int) -> None:
-        """Of the augmentation."""
+        """Sets the epoch of the augmentation."""
         self.data.set_epoch(epoch)
 
     def __getitem__(self, item: int) -> dict[str, Any]:

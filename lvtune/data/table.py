@@ -33,7 +33,7 @@ def _category_field(image: Mapping[str, Any]) -> str:
 
 
 def _categories(columns: Mapping[str, Any], category_of: Callable[[dict[str, Any]], str]) -> list[str]:
-    """The category of every row; each image is asked once, or once for each kind that is annotated in it."""
+    """Returns the category of every row. ``category_of`` is called once for each image and kind in it."""
     known: dict[tuple[int, str], str] = {}
     result = []
     names, tags, texts, labels = (columns[name].to_pylist() for name in ("image", "tag", "description", "label"))
@@ -128,9 +128,9 @@ def read_coco(
 def _columns(
     path: Path, where: Where, how: CocoOptions, cache_dir: str | os.PathLike[str] | None
 ) -> tuple[Columns, str]:
-    """The columns of a file, from the cache where they are there, and the hash of its content and the options.
+    """Returns the columns of a file, from the cache if they are there, and the hash of its content and the options.
 
-    What the pictures' files say enters the columns; when it has changed since, they are made anew.
+    The columns depend on the pictures too. When those have changed, the columns are made again.
     """
     content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""  # load_json says what is wrong
     wanted = None if how.skeleton is None else how.skeleton.to_dict()

@@ -1,4 +1,4 @@
-"""What the filters draw with: noise, strokes, contours, flat paint."""
+"""Tools of the filters: noise, strokes, contours, flat paint."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import numpy as np
 
 
 def to_unit(image: np.ndarray) -> np.ndarray:
-    """uint8 0..255 -> float32 0..1."""
+    """Converts uint8 0..255 to float32 0..1."""
     return image.astype(np.float32) * np.float32(1 / 255)
 
 
 def to_bytes(image: np.ndarray) -> np.ndarray:
-    """float32 0..1 -> uint8 0..255, clipped."""
+    """Converts float32 0..1 to uint8 0..255, clipped."""
     return cv2.convertScaleAbs(np.clip(image, 0, 1), alpha=255)
 
 
 def luma(image: np.ndarray) -> np.ndarray:
-    """uint8 (H, W, 3) -> float32 (H, W) in 0..1, stretched to the photograph's own range."""
+    """Returns the brightness (H, W) in 0..1 of uint8 (H, W, 3), stretched to the photograph's own range."""
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     low, high = np.percentile(gray[::3, ::3], (2, 98)).astype(np.float32)
     return np.clip((gray.astype(np.float32) - low) / max(np.float32(20), high - low), 0, 1)
 
 
 def drawn(image: np.ndarray) -> np.ndarray:
-    """Tone (H, W) as a draughtsman gives it: of middling brightness, warm colours lighter than cold ones."""
+    """Returns the tone (H, W) of a drawing: medium brightness, warm colours lighter than cold ones."""
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(np.float32)
     tone = lab[..., 0] + 1.2 * (lab[..., 1] - 128) + 0.2 * (lab[..., 2] - 128)
     low, high = np.percentile(tone[::3, ::3], (2, 98)).astype(np.float32)
@@ -34,17 +34,17 @@ def drawn(image: np.ndarray) -> np.ndarray:
 
 
 def blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian blur of the same type."""
+    """Blurs with a Gaussian; the type stays the same."""
     return cv2.GaussianBlur(image, (0, 0), sigma)
 
 
 def step(values: np.ndarray, edge: float | np.ndarray, width: float) -> np.ndarray:
-    """0 below ``edge``, 1 above, straight over ``width``."""
+    """Returns 0 below ``edge``, 1 above it, and a straight line over ``width`` between them."""
     return np.clip((values - edge) * np.float32(1 / width) + 0.5, 0, 1)
 
 
 def noise(rng: np.random.Generator, shape: tuple[int, ...], grain: float) -> np.ndarray:
-    """Smooth noise (H, W) of unit variance at the nodes, ``grain`` pixels from node to node."""
+    """Returns smooth noise (H, W) of unit variance at its nodes, which are ``grain`` pixels apart."""
     h, w = shape[:2]
     small = rng.standard_normal((int(h / grain) + 3, int(w / grain) + 3), dtype=np.float32)
     if grain <= 1:
@@ -54,7 +54,7 @@ def noise(rng: np.random.Generator, shape: tuple[int, ...], grain: float) -> np.
 
 
 def strokes(rng: np.random.Generator, shape: tuple[int, ...], length: int, angle: float) -> np.ndarray:
-    """Noise (H, W) of about unit variance drawn out along ``angle`` (radians), as by a brush."""
+    """Returns noise (H, W) of about unit variance, stretched along ``angle`` (radians) like strokes of a brush."""
     kernel = np.zeros((length, length), np.float32)
     middle, reach = length // 2, length / 2
     x, y = round(float(np.cos(angle)) * reach), round(float(np.sin(angle)) * reach)
@@ -63,7 +63,7 @@ def strokes(rng: np.random.Generator, shape: tuple[int, ...], length: int, angle
 
 
 def wobble(image: np.ndarray, rng: np.random.Generator, amount: float, grain: float) -> np.ndarray:
-    """The picture as by an unsteady hand: points move by about ``amount`` pixels, at most twice that."""
+    """Distorts a picture as an unsteady hand would: points move by about ``amount`` pixels, at most twice that."""
     h, w = image.shape[:2]
     moves = [np.clip(noise(rng, (h, w), grain), -2, 2) * np.float32(amount) for _ in "xy"]
     x = np.arange(w, dtype=np.float32)[None] + moves[0]
@@ -72,7 +72,7 @@ def wobble(image: np.ndarray, rng: np.random.Generator, amount: float, grain: fl
 
 
 def edges(tone: np.ndarray, sigma: float, gain: float) -> np.ndarray:
-    """Lines (H, W) in 0..1, 1 on a line: dark side of a difference of Gaussians, as in XDoG."""
+    """Returns lines (H, W), 1 on a line and 0 elsewhere: the dark side of a difference of Gaussians, as in XDoG."""
     return np.clip((blur(tone, sigma * 1.6) - blur(tone, sigma)) * gain, 0, 1)
 
 
@@ -87,12 +87,10 @@ def daubs(image: np.ndarray, radius: int) -> np.ndarray:
     spread = cv2.copyMakeBorder(spread, b, b, b, b, cv2.BORDER_REPLICATE)
     h, w = gray.shape
     corners = [(b + dy, b + dx) for dy in (-a, a) for dx in (-a, a)]
-    best, least = None, None
-    for y, x in corners:
+    y, x = corners[0]
+    best, least = mean[y : y + h, x : x + w].copy(), spread[y : y + h, x : x + w].copy()
+    for y, x in corners[1:]:
         here, flat = spread[y : y + h, x : x + w], mean[y : y + h, x : x + w]
-        if best is None:
-            best, least = flat.copy(), here.copy()
-            continue
         calmer = here < least
         cv2.copyTo(flat, calmer.view(np.uint8), best)
         np.minimum(least, here, out=least)
@@ -100,23 +98,23 @@ def daubs(image: np.ndarray, radius: int) -> np.ndarray:
 
 
 def vivid(image: np.ndarray, saturation: float) -> np.ndarray:
-    """float32 (H, W, 3) with colours drawn away from (or towards) grey."""
+    """Moves the colours of float32 (H, W, 3) away from grey, or towards it."""
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
     return gray + (image - gray) * np.float32(saturation)
 
 
 def colour(*values: int) -> np.ndarray:
-    """Bytes R, G, B -> float32 (3,), 1 for 255."""
+    """Converts bytes R, G, B to float32 (3,), 1 for 255."""
     return np.array(values, np.float32) / 255
 
 
 def over(ink: np.ndarray, colour: np.ndarray, paper: np.ndarray) -> np.ndarray:
-    """``colour`` (3,) laid on ``paper`` (..., 3) with coverage ``ink`` (H, W) in 0..1."""
+    """Lays ``colour`` (3,) on ``paper`` (..., 3) with coverage ``ink`` (H, W) in 0..1."""
     return paper + ink[..., None] * (colour - paper)
 
 
 def cells(image: np.ndarray, rng: np.random.Generator, pitch: float) -> tuple[np.ndarray, int]:
-    """Panes that follow the picture: label (H, W) of the nearest seed of a jittered grid in place and colour.
+    """Divides a picture into panes: returns (H, W), the nearest seed of a jittered grid in place and colour.
 
     One assignment step of SLIC (Achanta et al., PAMI 2012): each pixel looks at the nine seeds around it.
     """

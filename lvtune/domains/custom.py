@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lvtune.config.options import DataOptions
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import DataError, UsageError
 from lvtune.data.skeletons import Skeleton, get_skeleton
 from lvtune.domains.domain import Domain, Split, to_options
 from lvtune.domains.own_labels import LAYOUT, PARTS, OwnLabels, read_own
@@ -45,7 +45,7 @@ def custom_domain(
     first = next(iter(skeletons.values()))
     for part, other in skeletons.items():
         if other.keypoints != first.keypoints:
-            raise LvtuneError(
+            raise DataError(
                 f"{part} annotations with {len(other.keypoints)} other key points",
                 f"the {len(first.keypoints)} of the first file in the same order",
                 "annotate all parts alike, or name a skeleton that both have",
@@ -77,7 +77,7 @@ def _split(labels: OwnLabels, split: str, data: DataOptions) -> Split:
         return divide(tables["all"], split, data, labels.groups)
     if split == "all" and len(tables) == 1:
         return Split(next(iter(tables.values())), name)
-    raise LvtuneError(
+    raise UsageError(
         f"split '{split}' of own pictures annotated as {', '.join(tables)}",
         f"annotations of the part {split}",
         "name one JSON file (split 80/20), or a folder with train.json and test.json",

@@ -1,4 +1,4 @@
-"""What a domain is, and how domains become known by name."""
+"""Domains and their splits: what is tuned and tested on."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lvtune.config.options import DataOptions
-from lvtune.core.errors import LvtuneError, UsageError
+from lvtune.core.errors import DataError, UsageError
 from lvtune.core.registry import suggest
 from lvtune.data.flip_pairs import parse_flip_pairs
+from lvtune.data.hand_table import HandTable
 from lvtune.data.mixed import MixedTable
 from lvtune.data.skeletons import Skeleton, get_skeleton
 from lvtune.data.table import PoseTable, with_boxes
@@ -25,40 +26,44 @@ Render = Callable[[np.ndarray, str, int], np.ndarray]
 
 @dataclass(frozen=True)
 class Split:
-    """Persons of one part of a domain and how their pictures are to be seen."""
+    """Persons of one part of a domain, and how their pictures are shown."""
 
-    table: PoseTable | MixedTable
+    table: PoseTable | MixedTable | HandTable
     name: str
-    """How it is called in reports, such as "LSPET photographs under filters (demo-art)"."""
+    """Its name in reports, such as "LSPET photographs under filters (demo-art)"."""
     render: Render | None = None
-    """``render(image, view, index)`` draws a picture over; None: as it is."""
+    """``render(image, view, index)`` changes a picture; None: it stays as it is."""
     views: tuple[str, ...] | None = None
-    """Each person is seen through each of these; None: once, as the table's category says."""
+    """Each person is shown in each of these views; None: once, in the view of its category."""
     items: tuple[int, ...] | None = None
-    """Which samples are taken, where not every person is to be seen through every view; None: all."""
+    """The samples that are used, where not every person is shown in every view; None: all."""
     samples: Callable[..., Dataset] | None = field(default=None, repr=False)
     """``samples(table, input_size=, mean=, std=, augment=, seed=, cache=)`` makes what is trained and tested on, such
     as hands in 3D; None: a :class:`lvtune.data.dataset.PoseDataset`."""
     task: str = "pose2d"
-    """What is predicted and how it is scored; one of :data:`lvtune.evaluation.task.SCORERS`."""
+    """What is predicted and how it is scored; a name in :data:`lvtune.evaluation.task.SCORERS`."""
     published_boxes: Path | None = None
     """Detector boxes in the data set's own layout; None: it has none."""
     detected: PoseTable | MixedTable | None = None
     """The same pictures with a detector's boxes, to be scored as well; None: with the annotated boxes alone."""
 
     def picture(self, index: int) -> np.ndarray:
-        """(H, W, 3) uint8 RGB: the whole picture of the person at ``index``, as it is seen where no view is chosen."""
+        """Returns the whole picture of the person at ``index``, (H, W, 3) uint8 RGB, in the view of its category."""
         image, person = self.table.picture(index), self.table[index]
         return image if self.render is None else self.render(image, person.category, person.index)
 
     def first(self, count: int) -> Split:
-        """The first ``count`` persons (of each part of a mixture), and the detector's boxes in their pictures."""
+        """Returns the first ``count`` persons (of each part of a mixture) and the boxes in their pictures."""
         whole = self.table
         return self.with_table(whole.first(count) if isinstance(whole, MixedTable) else whole.select(range(count)))
 
-    def with_table(self, table: PoseTable | MixedTable) -> Split:
-        """Persons selected from ``table``, and the detector's boxes in their pictures."""
-        found = self.detected and self.detected.in_pictures_of(table)
+    def with_table(self, table: PoseTable | MixedTable | HandTable) -> Split:
+        """Returns the split with the persons of ``table`` and the detector's boxes in their pictures."""
+        found = self.detected
+        if isinstance(found, MixedTable):
+            found = found.in_pictures_of(table) if isinstance(table, MixedTable) else None
+        elif isinstance(found, PoseTable):
+            found = found.in_pictures_of(table) if isinstance(table, PoseTable) else None
         return replace(self, table=table, detected=found, items=None)
 
 
@@ -68,7 +73,7 @@ Reader = Callable[["Domain", str, DataOptions], Split]
 
 @dataclass(frozen=True)
 class Domain:
-    """A named kind of picture: its data, its categories, the sentences that say what it looks like."""
+    """A named kind of picture: its data, its categories, and the sentences that describe it."""
 
     name: str
     title: str
@@ -91,14 +96,14 @@ class Domain:
     source_reader: Reader | None = field(default=None, repr=False)
     """Reads the same split of the domain that is left, where it ships along."""
     is_subset: bool = False
-    """Whether ``categories`` are some of those that ``reader`` gives."""
+    """True if ``categories`` are only some of those that ``reader`` gives."""
 
     def get_skeleton(self) -> Skeleton:
-        """The skeleton of its annotations."""
+        """Returns the skeleton of its annotations."""
         return self.skeleton if isinstance(self.skeleton, Skeleton) else get_skeleton(self.skeleton)
 
     def subset(self, names: str | Sequence[str]) -> Domain:
-        """The same domain with some of its categories.
+        """Returns the same domain with some of its categories.
 
         Args:
             names: categories or groups; a string may hold several, with commas.
@@ -111,7 +116,7 @@ class Domain:
         for name in (one.strip().replace(" ", "_").replace("-", "_") for one in asked):
             known = {**{c: (c,) for c in self.categories}, **self.groups}
             if name not in known:
-                raise LvtuneError(
+                raise UsageError(
                     f"unknown part '{name}' of domain '{self.name}'",
                     f"one of {', '.join(known)}",
                     suggest(name, list(known), f"`--domain {self.name}` takes all"),
@@ -125,7 +130,7 @@ class Domain:
         )  # fmt: skip
 
     def open(self, split: str = "test", data: DataOptions | str | Path | None = None) -> Split:
-        """The persons of a split.
+        """Opens a split.
 
         Args:
             split: one of ``splits``.
@@ -136,25 +141,27 @@ class Domain:
         """
         options = to_options(data)
         if split not in self.splits:
-            raise LvtuneError(
+            raise UsageError(
                 f"split '{split}' of domain '{self.name}'",
                 f"one of {', '.join(self.splits)}",
                 suggest(split, list(self.splits), f"choose {self.splits[-1]}"),
             )
         if options.mix is not None and "+" not in self.name:
-            raise LvtuneError(f"mix '{options.mix}' of domain '{self.name}'", "a mixture such as coco+humanart",
+            raise UsageError(f"mix '{options.mix}' of domain '{self.name}'", "a mixture such as coco+humanart",
                               "leave --mix out")  # fmt: skip
         opened = self.reader(self, split, options)
         # With views the category is the view's, and the reader takes those of the subset.
         table = _only(opened.table, self) if self.is_subset and not opened.views else opened.table
         table = _as_said(table, options, self.name)
-        if options.boxes and opened.detected is None:
+        if options.boxes and opened.detected is None and isinstance(table, PoseTable):
             opened = replace(opened, detected=with_boxes(table, _boxes(self, opened, options), options.box_format))
         return replace(opened, table=table)
 
 
-def _as_said(table: PoseTable | MixedTable, options: DataOptions, name: str) -> PoseTable | MixedTable:
-    """The table with the mirror pairs and the size limit that the user gives."""
+def _as_said(
+    table: PoseTable | MixedTable | HandTable, options: DataOptions, name: str
+) -> PoseTable | MixedTable | HandTable:
+    """Returns the table with the mirror pairs and the size limit that the user gives."""
     if isinstance(table, PoseTable):
         table = table.limited_to(options.max_pixels)
         own = options.flip_pairs
@@ -168,7 +175,7 @@ def _as_said(table: PoseTable | MixedTable, options: DataOptions, name: str) -> 
 
 
 def to_options(data: DataOptions | str | Path | None) -> DataOptions:
-    """``DataOptions`` of whatever says where the data lie."""
+    """Returns ``DataOptions``; a path becomes ``DataOptions.data``."""
     if isinstance(data, DataOptions):
         return data
     return DataOptions(data=None if data is None else str(data))
@@ -182,7 +189,7 @@ def _boxes(domain: Domain, split: Split, options: DataOptions) -> str | Path:
     if options.boxes != PUBLISHED:
         return str(options.boxes)
     if split.published_boxes is None:
-        raise LvtuneError(
+        raise UsageError(
             f"boxes '{PUBLISHED}' of domain '{domain.name}', which has none", "a JSON file of detector boxes",
             "give --data.boxes FILE, or leave it out",
         )  # fmt: skip
@@ -191,11 +198,11 @@ def _boxes(domain: Domain, split: Split, options: DataOptions) -> str | Path:
     return split.published_boxes
 
 
-def _only(table: PoseTable, domain: Domain) -> PoseTable:
+def _only(table: PoseTable | MixedTable | HandTable, domain: Domain) -> PoseTable | MixedTable | HandTable:
     rows = np.flatnonzero(np.isin(table.column("category").astype(str), domain.categories))
     if not len(rows):
         found = sorted(set(table.column("category")) - {""})
-        raise LvtuneError(
+        raise DataError(
             f"no person in {', '.join(domain.categories)} among the annotations",
             f"pictures of these categories (found: {', '.join(found) or 'none'})",
             "choose categories that the annotation file has",
@@ -204,10 +211,10 @@ def _only(table: PoseTable, domain: Domain) -> PoseTable:
 
 
 def need_folder(domain: Domain, data: DataOptions) -> Path:
-    """The folder that the user named as the data.
+    """Returns the folder of the data that the user named.
 
     Raises:
-        LvtuneError: none was named, or there is none; says where the data come from and the layout expected.
+        DataError: no folder was named, or it does not exist. The error says where the data come from.
     """
     if data.data is None or not Path(data.data).is_dir():
         given = f"no folder at {data.data}" if data.data else f"domain '{domain.name}' without its data"
@@ -215,10 +222,10 @@ def need_folder(domain: Domain, data: DataOptions) -> Path:
     return Path(data.data)
 
 
-def missing(domain: Domain, given: str) -> LvtuneError:
-    """The error for data that are not there: where they come from and how they must lie."""
+def missing(domain: Domain, given: str) -> DataError:
+    """Returns the error for missing data; it says where they come from and which layout is expected."""
     whole = domain.name.partition("/")[0]
-    return LvtuneError(
+    return DataError(
         given,
         f"{domain.source}, laid out as {domain.layout}",
         f"fetch it and give --domain {whole} --data FOLDER",

@@ -1,4 +1,4 @@
-"""Knows every domain by name."""
+"""The registry of domains."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ DOMAINS: Registry[Callable[[], Domain]] = Registry("domain", group="lvtune.domai
 
 
 def register_domain(name: str) -> Callable[[Callable[[], Domain]], Callable[[], Domain]]:
-    """Decorator that makes ``function() -> Domain`` known to :func:`get_domain`, from other packages too."""
+    """Decorator that registers ``function() -> Domain`` for :func:`get_domain`, also in other packages."""
     return DOMAINS.register(name)
 
 
 class _Sentences(Mapping[str, str]):
-    """The sentences of a domain that is made when they are first read."""
+    """The sentences of a domain; the domain is made when they are first read."""
 
     def __init__(self, make: Callable[[], Domain]) -> None:
         self._make = make
@@ -40,5 +40,5 @@ class _Sentences(Mapping[str, str]):
 
 
 def list_domains() -> list[str]:
-    """Names for :func:`get_domain`."""
+    """Returns the names that :func:`get_domain` takes."""
     return DOMAINS.names()

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 from lvtune.data.subset import nested_order, nested_views
 from lvtune.domains.domain import Split
 
@@ -16,9 +16,9 @@ TINY = 100
 
 
 def take_shots(split: Split, shots: int | Literal["all"], seed: int = 0) -> Split:
-    """A split with so many of its pictures, each with all persons in it.
+    """Returns a split with some of its pictures, each with all persons in it.
 
-    Where each person is seen through several views, a picture under a view is a picture.
+    Where each person is shown in several views, a picture in one view counts as a picture.
 
     Args:
         split: to choose from.
@@ -34,7 +34,7 @@ def take_shots(split: Split, shots: int | Literal["all"], seed: int = 0) -> Spli
     pictures, first = np.unique(names, return_index=True)
     there = len(pictures) * len(split.views or " ")
     if shots > there:
-        raise LvtuneError(
+        raise UsageError(
             f"{shots} shots of {split.name}, which has {there} annotated pictures to tune on",
             f"at most {there}", "give --shots all",
         )  # fmt: skip
@@ -50,13 +50,13 @@ def take_shots(split: Split, shots: int | Literal["all"], seed: int = 0) -> Spli
 
 
 def count_pictures(split: Split) -> int:
-    """Pictures of a split; one under several views counts for each."""
+    """Returns the number of pictures of a split; a picture in several views counts once for each."""
     pictures = pictures_of_samples(split)
     return len(set(pictures))
 
 
 def pictures_of_samples(split: Split) -> list[str]:
-    """The picture (and view) of each sample."""
+    """Returns the picture (and view) of each sample."""
     names, views = split.table.column("image").astype(str), split.views or ("",)
     every = [f"{name} {view}" for name in names for view in views]
     return every if split.items is None else [every[item] for item in split.items]

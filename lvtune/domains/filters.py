@@ -1,6 +1,6 @@
-"""Filters that draw a photograph over as a kind of picture that Human-Art collects.
+"""Filters that make a photograph look like a category of Human-Art.
 
-They imitate: what comes out is a filtered photograph, and is to be called so. numpy and OpenCV only, made for
+The result is an imitation, and reports must call it a filtered photograph. numpy and OpenCV only, made for
 pictures of about 176 pixels; an unsteady hand moves key points by a pixel or two at most places. A filter is
 a function (photograph, random generator) -> picture; `register_filter` adds one.
 """
@@ -39,12 +39,12 @@ register_filter = FILTERS.register
 
 
 def list_filters() -> list[str]:
-    """Names for :func:`apply_filter`."""
+    """Returns the names that :func:`apply_filter` takes."""
     return FILTERS.names()
 
 
 def apply_filter(image: np.ndarray, name: str, index: int = 0) -> np.ndarray:
-    """A photograph drawn over; the same bytes for the same photograph, name and index.
+    """Applies a filter to a photograph; the same photograph, name and index give the same bytes.
 
     Args:
         image: uint8 (H, W, 3) RGB; not written to.

@@ -1,6 +1,6 @@
 """Six more filters, after Human-Art categories that `lvtune.domains.filters` does not imitate.
 
-The same holds for them: what comes out is a filtered photograph, and is to be called so. They were fixed before
+As there, the result is an imitation, and reports must call it a filtered photograph. These filters were fixed before
 anything was tuned on them.
 """
 
@@ -80,7 +80,7 @@ def shadow_play(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _lit(height: np.ndarray, angle: float, steep: float) -> np.ndarray:
-    """How brightly a surface (H, W) is lit from ``angle`` (radians) above the picture: about 0 to 1, flat 0.6."""
+    """Returns how brightly a surface (H, W) is lit from ``angle`` (radians): about 0 to 1, flat 0.6."""
     x = cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=3) * np.float32(steep)
     y = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=3) * np.float32(steep)
     toward = x * np.float32(-np.cos(angle)) + y * np.float32(-np.sin(angle))

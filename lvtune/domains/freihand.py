@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from lvtune.config.options import DataOptions
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import DataError, UsageError
 from lvtune.data.hand_table import RIGHT
 from lvtune.data.skeletons import HAND_21
 from lvtune.domains.domain import Domain, Split, missing, need_folder
@@ -55,7 +55,7 @@ def _read(domain: Domain, split: str, data: DataOptions) -> Split:
         lengths = folder / f"{part}_scale.json"
         scale = read_array(lengths, domain, ()) if lengths.is_file() else None
     if len(xyz) != len(camera):
-        raise LvtuneError(f"{file}: {len(xyz)} hands for {len(camera)} cameras", "as many of both",
+        raise DataError(f"{file}: {len(xyz)} hands for {len(camera)} cameras", "as many of both",
                           "copy or download both files again")  # fmt: skip
     kinds = of_categories(domain, VERSIONS if split == "train" else (EVALUATION,))
     pictures = folder / part / "rgb"
@@ -63,7 +63,7 @@ def _read(domain: Domain, split: str, data: DataOptions) -> Split:
         raise missing(domain, f"no folder {pictures}")
     if not kinds:
         also = EVALUATION if split == "test" else VERSIONS[0]
-        raise LvtuneError(f"the {split} part of {domain.name}", f"{', '.join(VERSIONS)} to train on and {EVALUATION} "
+        raise UsageError(f"the {split} part of {domain.name}", f"{', '.join(VERSIONS)} to train on and {EVALUATION} "
                           "to test on", f"choose --domain {domain.name},{also}")  # fmt: skip
     ids = np.concatenate([_ids(kind, len(xyz)) for kind in kinds])
     hand = ids % len(xyz)
@@ -85,7 +85,7 @@ def _read(domain: Domain, split: str, data: DataOptions) -> Split:
 
 
 def _ids(kind: str, count: int) -> np.ndarray:
-    """Numbers of the pictures of a version; there are as many of each as of labels."""
+    """Returns the numbers of the pictures of a version; each version has as many as there are labels."""
     return np.arange(count) + (count * VERSIONS.index(kind) if kind in VERSIONS else 0)
 
 

@@ -1,4 +1,4 @@
-"""What the data sets of hands share: from their arrays to a split in the common joint order."""
+"""Shared by the data sets of hands: makes splits in the common joint order from their arrays."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lvtune.config.options import DataOptions
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import DataError
 from lvtune.data.hand_joints import MIDDLE_MCP, Root, hand_box, order_fault, project, with_root
 from lvtune.data.hand_table import HandTable
 from lvtune.domains.domain import Domain, Split, missing
@@ -20,14 +20,14 @@ _JUDGED = 1000  # hands that the order of joints is judged by
 
 
 def samples(table: HandTable, **options: Any) -> Any:
-    """A :class:`lvtune.data.hand_dataset.HandDataset`; torch is loaded only now."""
+    """Makes a :class:`lvtune.data.hand_dataset.HandDataset`; torch is imported only here."""
     from lvtune.data.hand_dataset import HandDataset
 
     return HandDataset(table, **options)
 
 
 def hand_split(table: HandTable, name: str, data: DataOptions) -> Split:
-    """Hands as a split whose task is 3D."""
+    """Makes a split of hands whose task is 3D."""
     return Split(table, name, samples=partial(samples, mirror_left=data.mirror_left), task="hand3d")
 
 
@@ -48,7 +48,7 @@ def hand_table(
     image_ids: np.ndarray | None = None,
     notes: Sequence[str] = (),
 ) -> HandTable:
-    """Hands of a data set of photographs.
+    """Makes the table of hands of a data set of photographs.
 
     Args:
         root: the folder that ``images`` (N,) are relative to.
@@ -69,10 +69,10 @@ def hand_table(
     Raises:
         LvtuneError: the joints are in another order.
     """
-    count, known = len(images), np.isfinite(xyz).all((1, 2))
+    count, known = len(images), np.asarray(np.isfinite(xyz).all((1, 2)))
     fault = order_fault(xyz[known][:_JUDGED]) if known.any() else None
     if fault:
-        raise LvtuneError(f"hands in {root} of which {fault}", "joints in the order that the data set publishes",
+        raise DataError(f"hands in {root} of which {fault}", "joints in the order that the data set publishes",
                           "use the data set's own annotation files")  # fmt: skip
     with np.errstate(invalid="ignore", divide="ignore"):
         wanted = with_root(np.asarray(xyz, float), native, data.hand_root)
@@ -80,7 +80,7 @@ def hand_table(
         if flat is not None:
             points = np.where(known[:, None, None], points, with_root(flat, native, data.hand_root))
         sizes = np.broadcast_to(np.asarray(size), (count, 2))
-        inside = ((points >= 0) & (points <= sizes[:, None] - 1)).all(-1)
+        inside = np.asarray(((points >= 0) & (points <= sizes[:, None] - 1)).all(-1))
     if visible is None:
         visible = inside
     elif data.hand_root != native:
@@ -89,7 +89,7 @@ def hand_table(
     keypoints = np.concatenate([np.nan_to_num(points), 2.0 * visible[..., None]], -1)
     boxes = np.concatenate([np.zeros((count, 2)), sizes - 1.0], -1)
     if data.hand_crop == "joints":
-        boxes = np.where(visible.any(1)[:, None], hand_box(keypoints), boxes)
+        boxes = np.where(np.asarray(visible.any(1))[:, None], hand_box(keypoints), boxes)
     columns = {
         "image": np.asarray(images),
         "image_id": np.arange(count) if image_ids is None else image_ids,
@@ -108,18 +108,18 @@ def hand_table(
 
 
 def named_annotations(data: DataOptions, split: str) -> Path | None:
-    """The COCO-style file that the user names in place of the data set's own layout."""
+    """Returns the COCO-style file that the user names in place of the data set's own layout."""
     named = data.test_annotations if split != "train" and data.test_annotations else data.annotations
     return None if named is None else Path(named)
 
 
 def of_categories(domain: Domain, found: Sequence[str]) -> tuple[str, ...]:
-    """Those of ``found`` that the domain asks for: all, where it is no subset."""
+    """Returns the hands of ``found`` in the categories of the domain; all if it is no subset."""
     return tuple(name for name in found if not domain.is_subset or name in domain.categories)
 
 
 def read_array(file: Path, domain: Domain, shape: tuple[int, ...]) -> np.ndarray:
-    """(N, *shape) of numbers in a JSON file.
+    """Reads numbers (N, *shape) from a JSON file.
 
     Raises:
         LvtuneError: no such file, not JSON, or of another shape.
@@ -129,31 +129,31 @@ def read_array(file: Path, domain: Domain, shape: tuple[int, ...]) -> np.ndarray
     try:
         values = np.array(json.loads(file.read_text(encoding="utf-8")), float)
     except (ValueError, TypeError, UnicodeDecodeError) as error:
-        raise LvtuneError(f"{file}: {' '.join(str(error).split())[:120]}", f"a JSON list of arrays of shape {shape}",
+        raise DataError(f"{file}: {' '.join(str(error).split())[:120]}", f"a JSON list of arrays of shape {shape}",
                           "copy or download the file again") from None  # fmt: skip
     return checked(values, file, shape)
 
 
 def checked(values: np.ndarray, file: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """The values (N, *shape), all finite.
+    """Returns the values (N, *shape) and checks that they are finite.
 
     Raises:
         LvtuneError: they are not.
     """
     if values.shape[1:] != shape or not len(values) or not np.isfinite(values).all():
         fault = "with values that are no numbers" if values.shape[1:] == shape and len(values) else f"of {values.shape}"
-        raise LvtuneError(f"{file}: an array {fault}", f"finite numbers of shape (N, {', '.join(map(str, shape))})",
+        raise DataError(f"{file}: an array {fault}", f"finite numbers of shape (N, {', '.join(map(str, shape))})",
                           "copy or download the file again")  # fmt: skip
     return values
 
 
 def check_metres(xyz: np.ndarray, file: Path) -> None:
-    """Stops where hands cannot be in metres: wrist to middle finger's base, 3 to 30 cm.
+    """Checks that hands are in metres: 3 to 30 cm from the wrist to the middle finger's base.
 
     Raises:
         LvtuneError: another unit.
     """
     palm = float(np.median(np.linalg.norm(xyz[:, MIDDLE_MCP] - xyz[:, 0], axis=-1)))
     if not 0.03 < palm < 0.3:
-        raise LvtuneError(f"{file}: palms of {palm:.3g} from wrist to middle finger", "0.03 to 0.3 metres",
+        raise DataError(f"{file}: palms of {palm:.3g} from wrist to middle finger", "0.03 to 0.3 metres",
                           "use the data set's own file, whose unit is the metre")  # fmt: skip

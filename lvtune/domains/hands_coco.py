@@ -1,4 +1,4 @@
-"""FreiHAND and RHD as COCO-style JSON, the layout that MMPose made of them.
+"""Reads FreiHAND and RHD from COCO-style JSON, in the layout of MMPose.
 
 RHD's file names its joints from base to tip, but holds them from tip to base as RHD does; where there are 3D joints the
 order is found from them. FreiHAND's has 2D joints alone.
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lvtune.config.options import DataOptions
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import DataError
 from lvtune.data.hand_joints import RHD_ORDER, order_fault
 from lvtune.data.hand_table import LEFT, RIGHT, HandTable
 from lvtune.domains.hand_splits import hand_table
@@ -23,7 +23,7 @@ _EXPECTED = "images, and annotations of 21 keypoints, maybe with joint_cam in mm
 
 
 def read_coco_hands(file: Path, data: DataOptions, category_of: Callable[[int], str]) -> HandTable:
-    """Hands of a COCO-style file; ``data.data`` is the folder of the pictures, by default that of the file.
+    """Reads the hands of a COCO-style file; ``data.data`` is the folder of the pictures, by default that of the file.
 
     Raises:
         LvtuneError: no such file, or not such a file.
@@ -40,11 +40,11 @@ def read_coco_hands(file: Path, data: DataOptions, category_of: Callable[[int], 
         names = [str(image["file_name"]) for image, _ in rows]
         ids = np.array([int(image["id"]) for image, _ in rows])
     except OSError as error:
-        raise LvtuneError(f"{file}: {error.strerror}", "a file that can be read", "check the path") from None
+        raise DataError(f"{file}: {error.strerror}", "a file that can be read", "check the path") from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise LvtuneError(f"{file}: {type(error).__name__} {error}", _EXPECTED, "mend the file there") from None
+        raise DataError(f"{file}: {type(error).__name__} {error}", _EXPECTED, "mend the file there") from None
     if not rows:
-        raise LvtuneError(f"{file} without annotations", _EXPECTED, "name another file")
+        raise DataError(f"{file} without annotations", _EXPECTED, "name another file")
     xyz[~np.isfinite(camera).all((1, 2))] = np.nan
     known = np.isfinite(xyz).all((1, 2))
     notes = []
@@ -60,7 +60,7 @@ def read_coco_hands(file: Path, data: DataOptions, category_of: Callable[[int], 
 
 
 def _camera(image: Mapping[str, Any]) -> np.ndarray:
-    """(3, 3) intrinsics; not a number where the image has none."""
+    """Returns the intrinsics (3, 3); not a number if the image has none."""
     if "cam_param" not in image:
         return np.full((3, 3), np.nan)
     (fx, fy), (cx, cy) = image["cam_param"]["focal"], image["cam_param"]["princpt"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lvtune.config.options import DataOptions
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 from lvtune.data.skeletons import COCO_17, HUMANART_21
 from lvtune.data.table import read_coco
 from lvtune.domains.domain import Domain, Split, missing, need_folder
@@ -30,13 +30,13 @@ _FILE = {"train": "training", "val": "validation", "test": "validation"}
 
 
 def category_of(image: dict[str, Any]) -> str:
-    """Category of an image as annotated ("digital art"), never from its path; "" for none of the 19."""
+    """Returns the annotated category of an image ("digital art"), never one from its path; "" for none of the 19."""
     named = str(image.get("category") or "").strip().replace(" ", "_")
     return named if named in CATEGORIES else ""
 
 
 def _root(domain: Domain, data: DataOptions) -> Path:
-    """The folder that holds ``HumanArt/``; the user may name either."""
+    """Returns the folder that holds ``HumanArt/``; the user may name either folder."""
     folder = need_folder(domain, data)
     if (folder / "HumanArt").is_dir():
         return folder
@@ -57,7 +57,7 @@ def _read(domain: Domain, split: str, data: DataOptions) -> Split:
     if not file.is_file():
         raise missing(domain, f"no annotation file {file}")
     if data.skeleton not in (None, COCO_17.name, HUMANART_21.name):
-        raise LvtuneError(f"skeleton '{data.skeleton}' of Human-Art", f"{COCO_17.name} or {HUMANART_21.name}",
+        raise UsageError(f"skeleton '{data.skeleton}' of Human-Art", f"{COCO_17.name} or {HUMANART_21.name}",
                           "choose one of these")  # fmt: skip
     is_21 = data.skeleton == HUMANART_21.name
     table = read_coco(

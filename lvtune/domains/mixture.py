@@ -7,8 +7,9 @@ from dataclasses import replace
 from functools import partial
 
 from lvtune.config.options import DataOptions
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 from lvtune.data.mixed import MixedTable
+from lvtune.data.pose_table import PoseTable
 from lvtune.domains.domain import PUBLISHED, Domain, Split
 
 _HOW = "--data coco=DIR,humanart=DIR, or one folder with a folder named after each part"
@@ -26,7 +27,7 @@ def mixture(parts: Mapping[str, Domain]) -> Domain:
     first, *others = parts.values()
     for other in others:
         if other.get_skeleton().keypoints != first.get_skeleton().keypoints:
-            raise LvtuneError(
+            raise UsageError(
                 f"mixture of {first.name} ({first.get_skeleton().name}) and {other.name} "
                 f"({other.get_skeleton().name})", "domains of the same key points", "adapt to one of them",
             )  # fmt: skip
@@ -34,7 +35,7 @@ def mixture(parts: Mapping[str, Domain]) -> Domain:
     for domain in parts.values():
         for category, sentence in domain.sentences.items():
             if sentences.setdefault(category, sentence) != sentence:
-                raise LvtuneError(
+                raise UsageError(
                     f"mixture '{'+'.join(parts)}' with two sentences for '{category}'",
                     "one sentence for each category",
                     "adapt to one of the domains",
@@ -56,20 +57,20 @@ def _read(parts: Mapping[str, Domain], domain: Domain, split: str, data: DataOpt
     given = [n for n in ("annotations", "test_annotations") if getattr(data, n)]
     given += ["boxes"] if data.boxes not in (None, PUBLISHED) else []
     if given:
-        raise LvtuneError(f"data.{given[0]} with the mixture '{domain.name}'", "data sets in their published layouts",
+        raise UsageError(f"data.{given[0]} with the mixture '{domain.name}'", "data sets in their published layouts",
                           f"give {_HOW}")  # fmt: skip
     folders = folders_of(parts, data.data)
     opened = {name: part.open(split, replace(data, data=folders[name], mix=None)) for name, part in parts.items()}
     drawn = [name for name, one in opened.items() if one.render is not None or one.samples is not None]
     if drawn:
-        raise LvtuneError(f"{drawn[0]} in a mixture: its pictures are made when they are read", "data sets of pictures",
+        raise UsageError(f"{drawn[0]} in a mixture: its pictures are made when they are read", "data sets of pictures",
                           f"adapt to {drawn[0]} by itself")  # fmt: skip
-    tables = {name: one.table for name, one in opened.items()}
+    tables = {name: one.table for name, one in opened.items() if isinstance(one.table, PoseTable)}
     found = {len(table.skeleton.keypoints) for table in tables.values()}
     if len(found) > 1:
-        raise LvtuneError(f"parts of '{domain.name}' with {' and '.join(map(str, sorted(found)))} key points",
+        raise UsageError(f"parts of '{domain.name}' with {' and '.join(map(str, sorted(found)))} key points",
                           "the same key points", "leave --data.skeleton out")  # fmt: skip
-    detected = {name: one.detected for name, one in opened.items() if one.detected is not None}
+    detected = {name: one.detected for name, one in opened.items() if isinstance(one.detected, PoseTable)}
     shares = _shares(domain.name, list(parts), data.mix)
     return Split(
         MixedTable(tables, shares if split == "train" else None),
@@ -78,8 +79,8 @@ def _read(parts: Mapping[str, Domain], domain: Domain, split: str, data: DataOpt
     )
 
 
-def folders_of(parts: dict[str, Domain], data: str | None) -> dict[str, str | None]:
-    """Part to its folder: named as ``part=DIR,part=DIR``, or by a folder with one for each part."""
+def folders_of(parts: Mapping[str, Domain], data: str | None) -> dict[str, str | None]:
+    """Returns part to folder: named as ``part=DIR,part=DIR``, or by a folder with one for each part."""
     from pathlib import Path
 
     kinds = {name: name.partition("/")[0] for name in parts}
@@ -88,7 +89,7 @@ def folders_of(parts: dict[str, Domain], data: str | None) -> dict[str, str | No
         named = {key.strip(): folder.strip() for key, _, folder in pairs}
         lacking = [kind for kind in kinds.values() if kind not in named]
         if lacking:
-            raise LvtuneError(f"data of the mixture without {lacking[0]}", "a folder for each part", f"give {_HOW}")
+            raise UsageError(f"data of the mixture without {lacking[0]}", "a folder for each part", f"give {_HOW}")
         return {name: named[kind] for name, kind in kinds.items()}
     if data is None or not Path(data).is_dir():
         return dict.fromkeys(parts, data)
@@ -104,6 +105,6 @@ def _shares(name: str, parts: list[str], mix: str | None) -> tuple[float, ...] |
     except ValueError:
         shares = ()
     if len(shares) != len(parts) or not all(0 < share < float("inf") for share in shares):
-        raise LvtuneError(f"mix '{mix}' of {name}", f"{len(parts)} numbers above 0, for {', '.join(parts)}",
+        raise UsageError(f"mix '{mix}' of {name}", f"{len(parts)} numbers above 0, for {', '.join(parts)}",
                           f"such as --mix {':'.join('1' for _ in parts)}")  # fmt: skip
     return shares

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from lvtune.config.options import DataOptions
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import DataError
 from lvtune.data.array_cache import read_array, write_array
 from lvtune.data.arrow import default_cache_dir
 from lvtune.data.hand_joints import RHD_ORDER
@@ -75,13 +75,13 @@ def _read(domain: Domain, split: str, data: DataOptions) -> Split:
 
 
 def _annotations(file: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """(N,) numbers of the pictures and each field (N, ...), from a dict of number -> fields."""
+    """Returns (N,) numbers of the pictures and each field (N, ...), from a dict of number to fields."""
     found = load_numbers(file)
     try:
         ids = np.array(sorted(int(number) for number in found), np.int64)
         fields = {name: np.stack([np.asarray(found[i][name], float) for i in ids.tolist()]) for name in _FIELDS}
     except (TypeError, KeyError, ValueError, IndexError) as error:
-        raise LvtuneError(
+        raise DataError(
             f"{file}: no annotations of RHD ({type(error).__name__}: {error})",
             "a dict of picture number -> xyz (42, 3), uv_vis (42, 3), K (3, 3)", "download the data set again",
         ) from None  # fmt: skip
@@ -89,9 +89,9 @@ def _annotations(file: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 def _sides(masks: Path, file: Path, ids: np.ndarray, visible: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """(N,) 0 where the left hand is larger, 1 where the right one is; and what is to be said of it.
+    """Returns (N,) 0 where the left hand is larger and 1 where the right one is, and notes.
 
-    The masks are read once, which takes a minute for all of them, and the result kept in the cache.
+    The masks are read once, which takes a minute for all of them; the result is kept in the cache.
     """
     by_joints = (visible[:, 21:].sum(1) > visible[:, :21].sum(1)).astype(np.int64)
     if not masks.is_dir():
@@ -112,7 +112,7 @@ def _sides(masks: Path, file: Path, ids: np.ndarray, visible: np.ndarray) -> tup
 
 
 def count_pixels(mask: Path) -> tuple[int, int]:
-    """Pixels of the left and of the right hand in a mask; (-1, -1) where there is none to read."""
+    """Returns the numbers of pixels of the left and the right hand in a mask; (-1, -1) without a mask."""
     if not mask.is_file():
         return -1, -1
     ids = cv2.imread(str(mask), cv2.IMREAD_GRAYSCALE)

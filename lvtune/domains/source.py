@@ -1,4 +1,4 @@
-"""The split of what a base was trained on, to measure what an adapter keeps of it."""
+"""Opens the data that a base was trained on, to measure what an adapter keeps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lvtune.domains.find_domain import get_domain
 def source_split(
     domain: Domain, split: str = "test", data: DataOptions | str | Path | None = None, trained_on: str = ""
 ) -> Split | None:
-    """Opens the same split of what the base comes from; returns None without such data.
+    """Opens the same split of the source domain; returns None without such data.
 
     Args:
         domain: the target.

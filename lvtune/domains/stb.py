@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from lvtune.config.options import DataOptions
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import DataError, UsageError
 from lvtune.data.hand_joints import STB_ORDER
 from lvtune.data.hand_table import LEFT
 from lvtune.data.skeletons import HAND_21
@@ -50,13 +50,13 @@ CAMERAS = {
 
 
 def depth_to_color(xyz: np.ndarray) -> np.ndarray:
-    """(..., 3) mm in the frame of SK's depth camera -> in that of its colour camera: (x - t) · R, row vectors."""
+    """Converts (..., 3) mm from the frame of SK's depth camera to that of its colour camera: (x - t) · R."""
     turn, _ = cv2.Rodrigues(np.array(DEPTH_TURN))
     return (xyz - DEPTH_SHIFT) @ turn
 
 
 def read_labels(file: Path) -> np.ndarray:
-    """(N, 21, 3) mm, in the common order with the palm as joint 0, from one of STB's .mat files.
+    """Reads (N, 21, 3) mm, in the common order with the palm as joint 0, from one of STB's .mat files.
 
     Raises:
         LvtuneError: not such a file; scipy is not installed.
@@ -64,7 +64,7 @@ def read_labels(file: Path) -> np.ndarray:
     try:
         from scipy.io import loadmat
     except ImportError:
-        raise LvtuneError(
+        raise UsageError(
             f"{file} without scipy", "scipy, which reads MATLAB's files", "type `pip install 'lvtune[hands]'`"
         ) from None
     try:
@@ -72,10 +72,10 @@ def read_labels(file: Path) -> np.ndarray:
         found = loadmat(str(file), variable_names=["handPara"])
         values = np.asarray(found["handPara"], float)
     except Exception as error:
-        raise LvtuneError(f"{file}: {type(error).__name__}: {' '.join(str(error).split())[:120]}",
+        raise DataError(f"{file}: {type(error).__name__}: {' '.join(str(error).split())[:120]}",
                           "a MATLAB file (version 5) with handPara", "download the labels again") from None  # fmt: skip
     if values.ndim != 3 or values.shape[:2] != (3, 21) or not np.isfinite(values).all():
-        raise LvtuneError(f"{file}: handPara of {values.shape}", "finite numbers of (3, 21, pictures)",
+        raise DataError(f"{file}: handPara of {values.shape}", "finite numbers of (3, 21, pictures)",
                           "download the labels again")  # fmt: skip
     return values.transpose(2, 1, 0)[:, list(STB_ORDER)]
 
@@ -114,7 +114,7 @@ def _read(domain: Domain, split: str, data: DataOptions) -> Split:
 
 
 def _sequence(folder: Path, camera: str, sequence: str) -> tuple[np.ndarray, list[str]]:
-    """Joints (N, 21, 3) in the picture's own frame, and the N files."""
+    """Returns joints (N, 21, 3) in the picture's own frame, and the N files."""
     kind = CAMERAS[camera]
     xyz = read_labels(folder / "labels" / f"{sequence}_{kind.label}.mat")
     names = [f"images/{sequence}/{kind.picture}_{i}.png" for i in range(len(xyz))]

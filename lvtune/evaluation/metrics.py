@@ -36,7 +36,7 @@ PER_JOINT = {
 """Key of a main score to the figure of each key point, and whether less of it is better."""
 
 
-SMALL_BOXES = 0.5
+SMALL_BOXES = 0.25
 """Median share of the picture below which an adapter's training boxes count as small: whole frames do not fit it."""
 
 

@@ -62,6 +62,18 @@ def test_a_gain_within_chance_is_not_kept():
     assert guard._decide(losses).share == 0.75
 
 
+@pytest.mark.parametrize(("freedom", "quantile"), [(2, 2.920), (4, 2.132), (9, 1.833), (14, 1.761), (24, 1.711)])
+def test_chance_is_that_of_student(freedom, quantile):
+    assert guard._sure(freedom) == pytest.approx(quantile, rel=0.06 if freedom < 4 else 0.01)
+
+
+def test_a_few_samples_must_agree_to_count():
+    gains = torch.tensor([0.0, 0.1, 0.2, 0.3, 0.15])  # mean 0.15, standard error 0.05: three of them
+    assert guard._decide({0.0: torch.ones(5), 1.0: 1 - gains}).share == 1.0
+    gains = torch.tensor([-0.1, 0.1, 0.2, 0.3, 0.0])  # mean 0.1, standard error 0.071
+    assert guard._decide({0.0: torch.ones(5), 1.0: 1 - gains}).share == 0.0
+
+
 def test_persons_of_one_picture_are_kept_out_together_and_kinds_are_shared_out():
     pictures = [f"{i // 2}.jpg" for i in range(16)]
     kinds = ["a" if i < 8 else "b" for i in range(16)]

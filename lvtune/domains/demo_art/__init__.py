@@ -1,7 +1,7 @@
 """``demo-art``: photographs of Leeds Sports Pose Extended under filters that imitate Human-Art categories.
 
-They are filtered photographs, not art, and are called so in every report. The photographs ship once,
-unfiltered; the source that a base is to keep is the same photographs as they are. Card: README.md beside this
+They are filtered photographs, not art, and every report says so. The photographs ship once, unfiltered; the source
+domain is the same photographs without filters. Card: README.md beside this
 file; tools/make_demo_art.py chose and copied the photographs.
 """
 
@@ -25,7 +25,7 @@ _TEST_INDEX = 100_000
 
 
 def _table(split: str, categories: tuple[str, ...] = ()) -> PoseTable:
-    """The photographs of a split; with ``categories`` the i-th has category i modulo their number."""
+    """Returns the photographs of a split; with ``categories`` the i-th has category i modulo their number."""
     file, images = FOLDER / f"{split}.json", FOLDER / "images"
     table = read_coco(file, images, skeleton=LSP_14, published=True)
     if not categories:
@@ -35,7 +35,7 @@ def _table(split: str, categories: tuple[str, ...] = ()) -> PoseTable:
 
 
 def draw_test(image: np.ndarray, view: str, index: int) -> np.ndarray:
-    """The filter on papers and palettes that no picture of the tuning part has."""
+    """Applies a filter with papers and palettes that no training picture has."""
     return apply_filter(image, view, _TEST_INDEX + index)
 
 

@@ -1,9 +1,9 @@
 """``hand-figures``: rendered figures of articulated hands, with exact 2D and 3D labels. No photographs.
 
-Nothing ships but this code: figure i of a split is drawn from a seed when it is asked for. The whole domain trains on
+Only this code ships: figure i of a split is drawn from a seed when it is needed. The whole domain trains on
 the source setting (green screen) and tests on the target (``wild``), which is domain generalisation;
-``hand-figures/wild`` trains and tests on the target, ``hand-figures/green_screen`` on the source. Test poses are of
-cells of pose space that no training pose is in, and figure i has the same pose and camera in every setting.
+``hand-figures/wild`` trains and tests on the target, ``hand-figures/green_screen`` on the source. Test poses are
+in cells of pose space that hold no training pose, and figure i has the same pose and camera in every setting.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SOURCE, TARGET = "green_screen", "wild"
 
 
 def figure_samples(table: HandTable, *, input_size: tuple[int, int], **options: Any) -> Any:
-    """The figures drawn at the size of the network's input, not enlarged to it."""
+    """Returns the figures drawn at the size of the network's input, not enlarged to it."""
     drawn = table.draw
     if isinstance(drawn, Figures) and drawn.size != max(input_size):
         factor, larger = max(input_size) / drawn.size, drawn.at(max(input_size))

@@ -1,4 +1,4 @@
-"""Rendered hands as a table: labels at once, pictures when they are asked for."""
+"""The table of rendered hands: labels are computed at once, pictures when they are needed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lvtune.domains.hand_figures.view import photograph
 
 @dataclass(frozen=True)
 class Figures:
-    """Draws the pictures of a split; a few numbers that travel to worker processes, which make the hands again."""
+    """Draws the pictures of a split. It holds only a few numbers, so that it is cheap to send to worker processes."""
 
     count: int
     split: str
@@ -41,11 +41,11 @@ class Figures:
         )  # fmt: skip
 
     def table(self, root: Root = "palm") -> HandTable:
-        """Labels of all figures, exact: key points are the projected joints."""
+        """Returns the labels of all figures; key points are the projected joints."""
         labels = self.labels()
         xyz = with_root(labels["xyz"], "wrist", root)
         points = project(xyz, labels["camera"])
-        inside = ((points >= 0) & (points <= self.size - 1)).all(-1)
+        inside = np.asarray(((points >= 0) & (points <= self.size - 1)).all(-1))
         count, edge = self.count, float(self.size - 1)
         ids = np.arange(count)
         names = np.array(self.settings)[ids % len(self.settings)]
@@ -69,7 +69,7 @@ class Figures:
         )
 
     def at(self, size: int) -> Figures:
-        """The same figures in pictures of another size."""
+        """Returns the same figures in pictures of another size."""
         return replace(self, size=size)
 
 

@@ -1,4 +1,4 @@
-"""Light and skin: from the surface of a hand to a picture."""
+"""Paints a picture from the surface of a hand: skin and light."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PALM, _NAIL, _BLOOD = (np.array(c, np.float32) for c in ([232, 172, 152], [246,
 def draw_figure(
     xyz: np.ndarray, side: int, camera: np.ndarray, *, size: int, setting: FigureSetting, rng: np.random.Generator
 ) -> np.ndarray:
-    """A picture of one hand.
+    """Draws a picture of one hand.
 
     Args:
         xyz: (21, 3) mm in camera coordinates, joint 0 the wrist.
@@ -43,7 +43,7 @@ def draw_figure(
 
 @dataclass
 class _Painter:
-    """One hand on its way into a picture; arrays are (P,) or (P, 3), one row a pixel of the hand."""
+    """Paints one hand; arrays are (P,) or (P, 3), one row a pixel of the hand."""
 
     surface: Surface
     capsules: Capsules
@@ -66,7 +66,7 @@ class _Painter:
         image[window] += both[..., :3]
 
     def _smooth_normals(self, sigma: float) -> np.ndarray:
-        """Unit normals, smoothed so that one part runs into the next."""
+        """Returns unit normals, smoothed across the borders of the parts."""
         full = np.zeros((self.size * self.size, 3), np.float32)
         full[self.surface.pixel] = self.surface.normal
         full = cv2.GaussianBlur(full.reshape(self.size, self.size, 3), (0, 0), sigma)
@@ -74,7 +74,7 @@ class _Painter:
         return found / np.maximum(np.sqrt(np.einsum("ij,ij->i", found, found)), 1e-6)[:, None]
 
     def _skin(self, to_back: np.ndarray) -> np.ndarray:
-        """Colour of the skin: lighter palm, redder tips, creases, nails; perhaps a sleeve."""
+        """Returns the colour of the skin: lighter palm, redder tips, creases, nails; perhaps a sleeve."""
         rng, along, part = self.rng, self.surface.along, self.capsules.part[self.surface.number]
         tone = rng.uniform(*self.setting.skin) * (len(_TONES) - 1)
         whole = min(int(tone), len(_TONES) - 2)
@@ -97,7 +97,7 @@ class _Painter:
         return skin.astype(np.float32, copy=False)
 
     def _light(self, normal: np.ndarray, soft: float) -> np.ndarray:
-        """Factor on the colour: lamp, light from everywhere, and less of the latter in hollows."""
+        """Returns the factor on the colour: a lamp and ambient light, of which less reaches hollows."""
         rng, setting = self.rng, self.setting
         off, around = np.deg2rad(setting.low_angle) * np.sqrt(rng.random()), rng.uniform(0, 2 * np.pi)
         towards = np.array([np.sin(off) * np.cos(around), np.sin(off) * np.sin(around), -np.cos(off)], np.float32)
@@ -115,7 +115,7 @@ class _Painter:
 
 
 def _photograph(image: np.ndarray, setting: FigureSetting, rng: np.random.Generator) -> np.ndarray:
-    """Lens and sensor: blur, noise, eight bits."""
+    """Imitates lens and sensor: blur, noise, eight bits."""
     size = len(image)
     sigma = rng.uniform(0, setting.blur) * size / 128
     if setting.blur > 1 and rng.random() < 0.4:
@@ -130,7 +130,7 @@ def _photograph(image: np.ndarray, setting: FigureSetting, rng: np.random.Genera
 
 
 def _moved(image: np.ndarray, length: float, angle: float) -> np.ndarray:
-    """Blurred along a line, as by a moving camera."""
+    """Blurs along a line, as a moving camera does."""
     reach = int(np.ceil(length / 2)) + 1
     kernel = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
     step = np.array([np.cos(angle), np.sin(angle)]) * length / 2

@@ -1,4 +1,4 @@
-"""Random hands: sizes, bone lengths and joint angles that a hand can take; test poses apart from training ones."""
+"""Draws random hands: sizes, bone lengths and possible joint angles; test poses differ from training poses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TEST_SHARE = 6
 
 
 def sample_hands(count: int, split: str, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Right hands in their own coordinates (see :func:`lvtune.domains.hand_figures.anatomy.joints`).
+    """Draws right hands in their own coordinates (see :func:`lvtune.domains.hand_figures.anatomy.joints`).
 
     Args:
         count: N.
@@ -38,7 +38,7 @@ def sample_hands(count: int, split: str, seed: int = 0) -> tuple[np.ndarray, np.
 
 
 def cells(angles: np.ndarray) -> np.ndarray:
-    """(N, 20) degrees -> (N,) which of the 162 cells of pose space.
+    """Returns (N,) the cell of pose space, one of 162, of (N, 20) degrees.
 
     A cell says for each of the four fingers whether it is stretched, half bent or bent (by the sum of its two larger
     joints), and for the thumb which of two.
@@ -50,7 +50,7 @@ def cells(angles: np.ndarray) -> np.ndarray:
 
 
 def is_test(cell: np.ndarray) -> np.ndarray:
-    """Which cells are held back: about one in six, scattered so that each finger's states are all in both parts."""
+    """Returns True for test cells: about one in six, spread so that both parts hold all states of each finger."""
     digits = (cell[..., None] // (81, 27, 9, 3, 1)) % (2, 3, 3, 3, 3)
     return (digits @ (3, 1, 5, 2, 4)) % _TEST_SHARE == 0
 
@@ -89,7 +89,7 @@ def _angles(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 def _possible(points: np.ndarray) -> np.ndarray:
-    """(N, 21, 3) -> (N,) whether fingers pass one another and the palm without running through them."""
+    """Returns (N,) bool: no finger of (N, 21, 3) runs through another one or through the palm."""
     fingers = points[:, 1:].reshape(len(points), 5, 4, 3)
     between = (fingers[:, :, :-1] + fingers[:, :, 1:]) / 2
     # the thumb's lower half lies in the palm

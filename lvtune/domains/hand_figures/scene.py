@@ -1,4 +1,4 @@
-"""What stands behind a rendered hand, and noise to break up even surfaces."""
+"""Backgrounds of rendered hands, and noise for even surfaces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TILE = 512
 
 @lru_cache(maxsize=8)
 def grain(scale: float, channels: int) -> np.ndarray:
-    """(1024, 1024, channels) float32 noise of unit variance, even over about ``scale`` pixels; repeats itself twice."""
+    """Returns (1024, 1024, channels) float32 noise of unit variance, smooth over ``scale`` pixels; it repeats twice."""
     rng = np.random.default_rng([int(100 * scale), channels])
     noise = rng.standard_normal((_TILE, _TILE, channels)).astype(np.float32)
     if scale > 0:
@@ -26,19 +26,19 @@ def grain(scale: float, channels: int) -> np.ndarray:
 
 
 def patch(rng: np.random.Generator, scale: float, size: int, channels: int = 1) -> np.ndarray:
-    """(size, size, channels) of :func:`grain` from a random place."""
+    """Returns (size, size, channels) of :func:`grain` from a random place."""
     size = min(size, _TILE)
     top, left = rng.integers(0, _TILE, 2)
     return grain(scale, channels)[top : top + size, left : left + size]
 
 
 def background(kind: str, rng: np.random.Generator, size: int) -> np.ndarray:
-    """(size, size, 3) float32 RGB in 0..255."""
+    """Returns a background (size, size, 3), float32 RGB in 0..255."""
     return _clutter(rng, size) if kind == "clutter" else _screen(rng, size)
 
 
 def _screen(rng: np.random.Generator, size: int) -> np.ndarray:
-    """A green screen, unevenly lit."""
+    """Returns an unevenly lit green screen."""
     colour = np.array([40, 165, 60], np.float32) + rng.uniform(-12, 12, 3).astype(np.float32)
     slope = rng.uniform(-0.14, 0.14, 2)
     line = np.linspace(-1, 1, size, dtype=np.float32)
@@ -48,7 +48,7 @@ def _screen(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _clutter(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Planes, discs and bars of any colour, some textured, more or less out of focus."""
+    """Draws planes, discs and bars of any colour, some textured, more or less out of focus."""
     image = _slope(rng, size)
     for _ in range(rng.integers(5, 14)):
         colour = _colour(rng)
@@ -84,7 +84,7 @@ def _slope(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def _colour(rng: np.random.Generator) -> list[float]:
-    """Any colour; one in five is near the colour of skin, which must not give the hand away."""
+    """Returns any colour; one in five is near skin colour, so that skin colour alone does not show the hand."""
     if rng.random() < 0.2:
         return (np.array([200, 150, 120]) * rng.uniform(0.4, 1.2) + rng.uniform(-15, 15, 3)).tolist()
     grey = rng.uniform(15, 240)
@@ -92,7 +92,7 @@ def _colour(rng: np.random.Generator) -> list[float]:
 
 
 def _fitted(noise: np.ndarray, size: int) -> np.ndarray:
-    """A patch enlarged to pictures that are larger than the noise kept."""
+    """Enlarges a patch to pictures that are larger than the stored noise."""
     if noise.shape[0] == size:
         return noise
     return cv2.resize(noise, (size, size)).reshape(size, size, -1)

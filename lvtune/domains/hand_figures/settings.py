@@ -1,4 +1,4 @@
-"""The settings that figures are rendered in: a plain one, single changes of it, and all changes at once."""
+"""Settings in which figures are rendered: a plain one, single changes of it, and all changes together."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True)
 class FigureSetting:
-    """What a picture's surroundings are drawn from."""
+    """Ranges from which the surroundings of a picture are drawn."""
 
     background: str = "green"
     """``green``, a screen; ``clutter``, shapes and textures."""

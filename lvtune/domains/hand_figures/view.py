@@ -1,4 +1,4 @@
-"""How rendered hands are turned and photographed: rotation, side, pinhole camera."""
+"""Rotates rendered hands and projects them by a pinhole camera."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ JITTER = 0.06
 
 
 def photograph(hands: np.ndarray, split: str, seed: int, size: int) -> dict[str, np.ndarray]:
-    """Puts right hands before a camera, half of them mirrored to left ones.
+    """Places right hands in front of a camera and mirrors half of them to left ones.
 
     Args:
         hands: (N, 21, 3) mm in their own coordinates.
@@ -58,7 +58,7 @@ def _between(ends: tuple[float, float], share: np.ndarray) -> np.ndarray:
 
 
 def _rotation(drawn: np.ndarray) -> np.ndarray:
-    """(N, 3) uniform numbers -> (N, 3, 3): the hand upright with its back to the camera, then turned."""
+    """Returns (N, 3, 3) rotations of (N, 3) uniform numbers, from an upright hand with its back to the camera."""
     yaw, tilt, roll = np.deg2rad((2 * drawn - 1) * (180.0, TILT, ROLL)).T
     zero, one = np.zeros_like(yaw), np.ones_like(yaw)
 

@@ -1,6 +1,6 @@
 """``lsp-art``: photographs of Leeds Sports Pose Extended under fourteen filters that imitate Human-Art categories.
 
-The benchmark of `lvtune compare`. They are filtered photographs, not art, and are called so in every report. The
+The benchmark of `lvtune compare`. They are filtered photographs, not art, and every report says so. The
 photographs do not ship: they are read from a copy of LSPET (:mod:`lvtune.domains.lsp_art.layouts`). Which photographs
 are tuned, validated and tested on is fixed by number in ``photographs.json``; card: README.md beside this file;
 tools/make_lsp_art.py made the list.
@@ -31,7 +31,7 @@ _FIRST_PAPER = {"train": 0, "val": 100_000, "test": 200_000}
 
 
 class _Draw:
-    """Filters on papers of one part's own; an object, since worker processes are handed a copy."""
+    """Applies filters with papers that only one part uses; an object, so that it can be sent to worker processes."""
 
     def __init__(self, split: str) -> None:
         self.first = _FIRST_PAPER[split]
@@ -41,7 +41,7 @@ class _Draw:
 
 
 def _table(domain: Domain, split: str, data: DataOptions, categories: tuple[str, ...] = ()) -> PoseTable:
-    """The photographs of a part in the order of their numbers; the i-th has category i modulo their number."""
+    """Returns the photographs of a part in the order of their numbers; the i-th has category i modulo their number."""
     folder = need_folder(domain, data)
     found = photographs(folder, split)
     if found is None:

@@ -1,4 +1,4 @@
-"""Leeds Sports Pose Extended as it may lie on a disk.
+"""Reads Leeds Sports Pose Extended in the two layouts in which it is found on disks.
 
 Two layouts: person crops with COCO-style annotations, and the original one (joints.mat and images/im00001.jpg). The
 original one is cropped and scaled as the first was: the labelled joints with 0.4 of their longer extent around them,
@@ -19,7 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import DataError, UsageError
 from lvtune.core.files import write_atomically
 from lvtune.data.arrow import default_cache_dir
 from lvtune.data.images import read_image
@@ -50,13 +50,13 @@ class Photographs:
 
 @cache
 def numbers(split: str) -> tuple[int, ...]:
-    """LSPET's numbers of the photographs of a part, rising."""
+    """Returns LSPET's numbers of the photographs of a part, in rising order."""
     lists = json.loads(Path(__file__).with_name("photographs.json").read_text(encoding="utf-8"))
     return tuple(sorted(lists[split]))
 
 
 def photographs(folder: Path, split: str) -> Photographs | None:
-    """The photographs of ``train``, ``val`` or ``test`` in a copy of LSPET; None where there is none.
+    """Returns the photographs of ``train``, ``val`` or ``test`` in a copy of LSPET; None if there is none.
 
     Raises:
         LvtuneError: photographs are missing, or a file is broken.
@@ -68,7 +68,7 @@ def photographs(folder: Path, split: str) -> Photographs | None:
 
 
 def _number(name: str) -> int:
-    """Of ``val/im05211.jpg``: 5211; -1 of a file that is not named so."""
+    """Returns 5211 for ``val/im05211.jpg``, and -1 for a file with another kind of name."""
     found = re.fullmatch(r"im(\d{4,5})", Path(name).stem)
     return int(found[1]) if found else -1
 
@@ -121,22 +121,22 @@ def _original(folder: Path, split: str) -> Photographs:
 
 
 def _joints(file: Path, least: int) -> np.ndarray:
-    """(N, 14, 3) x, y, whether labelled; LSPET's matrix is (14, 3, N)."""
+    """Returns (N, 14, 3) x, y and 1 if labelled; LSPET's matrix is (14, 3, N)."""
     try:
         from scipy.io import loadmat
     except ImportError:
-        raise LvtuneError(f"{file} without scipy", "scipy, which reads MATLAB's files",
+        raise UsageError(f"{file} without scipy", "scipy, which reads MATLAB's files",
                           "type `pip install scipy`") from None  # fmt: skip
     try:
         # numbers alone: MATLAB's objects and functions in such a file are never made or called
         values = np.asarray(loadmat(str(file), variable_names=["joints"])["joints"], float)
     except Exception as error:
-        raise LvtuneError(
+        raise DataError(
             f"{file}: {type(error).__name__}: {' '.join(str(error).split())[:120]}",
             "a MATLAB file (version 5) with the matrix joints", "unpack the archive again",
         ) from None  # fmt: skip
     if values.ndim != 3 or values.shape[:2] != (14, 3) or values.shape[2] < least:
-        raise LvtuneError(f"{file}: joints of {values.shape}", "(14, 3, 10000), as in LSPET (LSP's is another set)",
+        raise DataError(f"{file}: joints of {values.shape}", "(14, 3, 10000), as in LSPET (LSP's is another set)",
                           "give the folder of lspet_dataset.zip")  # fmt: skip
     return values.transpose(2, 0, 1)
 
@@ -147,7 +147,7 @@ def _image(folder: Path, number: int) -> Path | None:
 
 
 def _crop(image: np.ndarray, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The person cut out and scaled, and the labelled joints (14, 3) in it, others zero."""
+    """Crops and scales a person; returns the crop and the labelled joints (14, 3) in it, others zero."""
     height, width = image.shape[:2]
     seen = joints[joints[:, 2] > 0, :2]
     seen = seen if len(seen) else np.array([[0.0, 0.0], [width, height]])
@@ -180,7 +180,7 @@ def _annotation(number: int, points: np.ndarray) -> dict[str, Any]:
 def _all_there(wanted: tuple[int, ...], found: Iterable[int], folder: Path) -> None:
     lacking = sorted(set(wanted) - set(found))
     if lacking:
-        raise LvtuneError(
+        raise DataError(
             f"{folder} without {len(lacking)} of {len(wanted)} photographs of the benchmark (im{lacking[0]:05d}.jpg)",
             f"all of them, laid out as {LAYOUT}", "complete the copy of LSPET",
         )  # fmt: skip
