@@ -75,7 +75,7 @@ def _onnx(command: ExportCommand, base: Base, adapter: Adapter | None, out: Path
     outputs = found.facts["outputs"]
     lines = [
         _what(base, adapter, (found.facts["adapter"] or {}).get("category"), found.merged),
-        *(_line(name, outputs[name]["shape"], told) for name, told in checked["outputs"].items()),
+        *(_line(name, outputs[name]["shape"], figures) for name, figures in checked["outputs"].items()),
         f"onnxruntime {checked['onnxruntime']}, batches of {batches}",
         f"written: {out} ({found.bytes / 1e6:.1f} MB) and {', '.join(n for n in found.files if n != out.name)}",
         "",
@@ -102,9 +102,9 @@ def _transformers(command: ExportCommand, base: Base, adapter: Adapter | None, o
     return Outcome({**asdict(found), "folder": str(found.folder)}, "\n".join(lines))
 
 
-def _line(name: str, shape: list[int | str], told: dict[str, float]) -> str:
+def _line(name: str, shape: list[int | str], figures: dict[str, float]) -> str:
     sizes = ", ".join(map(str, shape))
-    far, largest = told["difference"], told["largest"]
+    far, largest = figures["difference"], figures["largest"]
     return f"{name} ({sizes}): largest difference from PyTorch {far:.1e}, largest value {largest:.3g}"
 
 
