@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from lvtune.api.recipe import Recipe
 from lvtune.cli.outcome import Outcome, made_for
 from lvtune.cli.parser import Parser, add_options, from_args
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 from lvtune.core.text import shell_word
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _combined(adapters: list[nn.Module], command: CombineCommand) -> nn.Module:
     if command.how == "stack":
         given = "factors" if command.factors is not None else "rank" if command.rank is not None else None
         if given is not None:
-            raise LvtuneError(f"--{given} for a stack", "members as they are", f"remove --{given}, or sum them first")
+            raise UsageError(f"--{given} for a stack", "members as they are", f"remove --{given}, or sum them first")
         return lvtune.stack(adapters)
     factors = command.factors or (1.0,) * len(adapters)
     make = lvtune.average if command.how == "average" else lvtune.combine
@@ -83,7 +83,7 @@ def _free(out: Path, overwrite: bool) -> Path:
     from lvtune.storage.adapter_file import TENSORS_FILE
 
     if (out / TENSORS_FILE).exists() and not overwrite:
-        raise LvtuneError(
+        raise UsageError(
             f"--out {out}, which holds an adapter", "a folder without one", "choose another, or add --overwrite"
         )
     return out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from lvtune.cli.convert_data import convert_data
 from lvtune.cli.outcome import Outcome
@@ -13,6 +13,9 @@ from lvtune.cli.output import outline
 from lvtune.cli.parser import CommandLineError, Parser
 from lvtune.core.registry import suggest
 from lvtune.core.text import shell_word
+
+if TYPE_CHECKING:
+    from lvtune.adapters.adapter import Adapter
 
 KINDS = ("vitpose", "vlpose", "data")
 _OPTIONS: dict[str, dict[str, Any]] = {
@@ -77,7 +80,8 @@ def run(args: argparse.Namespace) -> Outcome:
         from lvtune.storage.store import save_adapter
 
         bank = get_bank(args.domain, args.encoder) if args.domain else None
-        base, adapter = convert.convert_vlpose(state, args.arch or arch_in(args.file), bank=bank)
+        made = convert.convert_vlpose(state, args.arch or arch_in(args.file), bank=bank)
+        base, adapter = made[0], cast("Adapter", made[1])
         adapter.domain = args.domain
         values |= _base(base, out / "base")
         values["sentences"] = "none yet: give --domain NAME" if bank is None else len(bank.sentences)

@@ -14,9 +14,8 @@ from lvtune.cli.parser import CommandLineError, Parser, add_options, from_args
 from lvtune.core.text import shell_word
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from lvtune.adapters.adapter import Adapter
+    from lvtune.bases.base import Base
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ def run(args: argparse.Namespace) -> Outcome:
     return WRITERS[command.format](command, base, adapter, out)
 
 
-def _onnx(command: ExportCommand, base: nn.Module, adapter: Adapter | None, out: Path) -> Outcome:
+def _onnx(command: ExportCommand, base: Base, adapter: Adapter | None, out: Path) -> Outcome:
     from lvtune.export.onnx_file import SUFFIX, TOLERANCE, export_onnx
 
     out = out if command.out else out.with_name(out.name + SUFFIX)
@@ -76,7 +75,7 @@ def _onnx(command: ExportCommand, base: nn.Module, adapter: Adapter | None, out:
     outputs = found.facts["outputs"]
     lines = [
         _what(base, adapter, (found.facts["adapter"] or {}).get("category"), found.merged),
-        *(_line(name, outputs[name]["shape"], told) for name, told in checked["outputs"].items()),
+        *(_line(name, outputs[name]["shape"], figures) for name, figures in checked["outputs"].items()),
         f"onnxruntime {checked['onnxruntime']}, batches of {batches}",
         f"written: {out} ({found.bytes / 1e6:.1f} MB) and {', '.join(n for n in found.files if n != out.name)}",
         "",
@@ -85,7 +84,7 @@ def _onnx(command: ExportCommand, base: nn.Module, adapter: Adapter | None, out:
     return Outcome({**asdict(found), "file": str(found.file)}, "\n".join(lines))
 
 
-def _transformers(command: ExportCommand, base: nn.Module, adapter: Adapter | None, out: Path) -> Outcome:
+def _transformers(command: ExportCommand, base: Base, adapter: Adapter | None, out: Path) -> Outcome:
     from lvtune.export.own_sentence import resolve_sentence
     from lvtune.export.transformers_folder import save_transformers
 
@@ -103,13 +102,13 @@ def _transformers(command: ExportCommand, base: nn.Module, adapter: Adapter | No
     return Outcome({**asdict(found), "folder": str(found.folder)}, "\n".join(lines))
 
 
-def _line(name: str, shape: list[int | str], told: dict[str, float]) -> str:
+def _line(name: str, shape: list[int | str], figures: dict[str, float]) -> str:
     sizes = ", ".join(map(str, shape))
-    far, largest = told["difference"], told["largest"]
+    far, largest = figures["difference"], figures["largest"]
     return f"{name} ({sizes}): largest difference from PyTorch {far:.1e}, largest value {largest:.3g}"
 
 
-def _what(base: nn.Module, adapter: Adapter | None, category: str | None, merged: bool) -> str:
+def _what(base: Base, adapter: Adapter | None, category: str | None, merged: bool) -> str:
     """Returns a sentence that says what was written."""
     if adapter is None:
         return f"{base.name} alone"
@@ -119,7 +118,7 @@ def _what(base: nn.Module, adapter: Adapter | None, category: str | None, merged
     return f"{base.name} with {adapter.method}{for_domain}, {inside}{reads}"
 
 
-WRITERS: dict[str, Callable[[ExportCommand, nn.Module, Adapter | None, Path], Outcome]] = {
+WRITERS: dict[str, Callable[[ExportCommand, Base, Adapter | None, Path], Outcome]] = {
     "onnx": _onnx,
     "transformers": _transformers,
 }

@@ -1,7 +1,7 @@
-"""Private functions and flags of torch and Accelerate that the package needs, each read in one place.
+"""Reads the private functions and flags of torch and Accelerate that lvtune needs, each in one place.
 
-They have no public counterpart and may go without notice. Where one is missing, the error names it and the versions
-that the package was tested with.
+They have no public counterpart, and a new version may remove them. If one is missing, the error names it and the
+versions that lvtune was tested with.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import nn
 
 TESTED = {"torch": ("2.11 to 2.15", "torch>=2.11,<2.16"), "accelerate": ("1.10 to 1.15", "accelerate>=1.10,<1.16")}
-"""Library to the versions that the package was tested with, in words and as pip writes them."""
+"""Maps a library to the versions that lvtune was tested with, in words and as pip writes them."""
 
 
 def backward_pass_id() -> int:
     """Returns the number of the backward pass that this thread is in, or -1.
 
     Raises:
-        LvtuneError: this version of torch does not tell.
+        UsageError: this version of torch does not say it.
     """
     return _read(torch._C, "_current_graph_task_id", "torch", "torch._C")()
 
@@ -33,7 +33,7 @@ def is_exporting() -> bool:
     """Returns True while ``torch.export`` traces; torch's own ``is_exporting`` is true under ``torch.compile`` as well.
 
     Raises:
-        LvtuneError: this version of torch does not tell.
+        UsageError: this version of torch does not say it.
     """
     return _read(torch.compiler, "_is_exporting_flag", "torch", "torch.compiler")
 
@@ -42,7 +42,7 @@ def is_compiled(model: nn.Module) -> bool:
     """Returns True if a part of ``model``, or the whole of it, is compiled.
 
     Raises:
-        LvtuneError: this version of torch does not tell.
+        UsageError: this version of torch does not say it.
     """
     return any(
         "_orig_mod" in part._modules or _read(part, "_compiled_call_impl", "torch", "torch.nn.Module") is not None
@@ -51,12 +51,14 @@ def is_compiled(model: nn.Module) -> bool:
 
 
 def forget_accelerator() -> None:
-    """Lets the next Accelerator of this process have another device and precision; does nothing in one of several.
+    """Lets the next Accelerator of this process have another device and precision.
+
+    Does nothing in one of several processes.
 
     Accelerate keeps the settings of the first Accelerator for the life of the process.
 
     Raises:
-        LvtuneError: this version of Accelerate cannot.
+        UsageError: this version of Accelerate cannot.
     """
     from accelerate.state import AcceleratorState, PartialState
 
@@ -71,7 +73,7 @@ def _read(owner: Any, name: str, library: str, place: str) -> Any:
     except AttributeError:
         words, pin = TESTED[library]
         version = importlib.metadata.version(library)
-        raise LvtuneError(
+        raise UsageError(
             f"{library} {version}, which has no {place}.{name}", f"a version that lvtune is tested with ({words})",
             f"pip install '{pin}'",
         ) from None  # fmt: skip

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from lvtune.core.errors import AdapterFileError, LvtuneError
+from lvtune.core.errors import AdapterFileError, LvtuneError, UsageError
 from lvtune.core.strict_json import MAX_BYTES as MAX_HEADER
 from lvtune.core.strict_json import strict_json
 from lvtune.core.text import short
@@ -93,12 +93,12 @@ def hash_tensors(tensors: Iterable[tuple[str, Tensor]], dtype: torch.dtype | Non
         dtype: floating tensors are cast to it first; None leaves them.
 
     Raises:
-        LvtuneError: a tensor without data (on the meta device).
+        UsageError: a tensor without data (on the meta device).
     """
     digest = hashlib.sha256()
     for name, value in sorted(tensors, key=lambda item: item[0]):
         if value.is_meta:
-            raise LvtuneError(
+            raise UsageError(
                 f"a model whose tensor {name!r} holds no data (device meta)", "loaded weights", "load the model first"
             )
         plain = value.detach()

@@ -21,6 +21,23 @@ from lvtune.domains import Domain
 def woodcuts():
     return Domain("woodcuts", "woodcuts", "lsp-14", ("old",), {"old": "a woodcut of a human"}, None, "mine")
 """
+MORE = """
+from dataclasses import dataclass
+import lvtune
+
+def base(weights, *, revision=None, seed=0, **options):
+    return lvtune.load_base("vitpose-ti", "random", seed=seed)
+
+def encoder(source):
+    raise AssertionError("listed, not loaded")
+
+@dataclass(frozen=True)
+class Config:
+    scale: float = 1.0
+
+class Objective:
+    Config = Config
+"""
 RUN = """
 import contextlib, io, json, sys
 from lvtune.cli.main import main
@@ -54,22 +71,28 @@ def test_an_installed_package_is_found_by_the_command_line(tmp_path, run_all):
     files = {
         "their_method.py": METHOD.replace('@register_method("outside-drift")\n', ""),
         "their_domain.py": DOMAIN,
+        "their_more.py": MORE,
         "their_broken.py": "raise RuntimeError('odd')",
     }
     groups = {
         "lvtune.methods": "their-drift = their_method:Drift\nbroken = their_broken:Broken",
         "lvtune.domains": "woodcuts = their_domain:woodcuts",
+        "lvtune.bases": "their-base = their_more:base",
+        "lvtune.text_encoders": "their-words = their_more:encoder",
+        "lvtune.objectives": "their-loss = their_more:Objective",
     }
     folder = install_package(tmp_path / "site", "their-package", files, groups)
     plan = "adapt --weights random --dry-run --json --method"
-    listed, domains, planned, helped, broken, fine = run_all(
-        folder, "list methods", "list domains --json", f"{plan} their-drift --method.scale 2",
+    listed, everything, planned, helped, broken, fine = run_all(
+        folder, "list methods", "list --json", f"{plan} their-drift --method.scale 2 --base their-base",
         f"{plan} their-drift --method.scael 2", f"{plan} broken", f"{plan} bitfit",
     )  # fmt: skip
     assert listed[0] == 0 and "their-drift" in listed[1].split() and "broken" not in listed[1].split()
     assert listed[2].startswith("left out: method 'broken' of the package their-package fails to load")
     assert listed[2].count("\n") == 1
-    assert "woodcuts" in json.loads(domains[1])["domains"]
+    names = json.loads(everything[1])
+    assert "woodcuts" in names["domains"] and "their-base" in names["bases"]
+    assert "their-words" in names["text-encoders"] and "their-loss" in names["objectives"]
     values = json.loads(planned[1])
     assert (planned[0], values["recipe"]["method_options"]) == (0, {"scale": 2.0})
     assert {row["name"] for row in values["tree"]} == {"draw", "gain"}
