@@ -1,0 +1,48 @@
+"""Joins two parts of Leeds Sports Pose Extended into one data folder to train ``vitpose-ti`` on.
+
+    python tools/join_lspet.py LSPET LSPET_MORE OUT
+
+LSPET holds ``annotations/{train,val,test}.json`` and ``images/{train,val,test}/``; LSPET_MORE holds ``train.json`` and
+``images/``, photographs that are in no split of LSPET. OUT gets the same layout as LSPET, its training split holds both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+
+def join(first: dict, second: dict) -> dict:
+    """One COCO dictionary of two, numbered anew: their ids may be equal."""
+    if [c["keypoints"] for c in first["categories"]] != [c["keypoints"] for c in second["categories"]]:
+        raise SystemExit("The two parts label different key points.")
+    images, annotations = [], []
+    for part in (first, second):
+        number = {image["id"]: len(images) + i + 1 for i, image in enumerate(part["images"])}
+        images += [{**image, "id": number[image["id"]]} for image in part["images"]]
+        for annotation in part["annotations"]:
+            annotations.append({**annotation, "id": len(annotations) + 1, "image_id": number[annotation["image_id"]]})
+    return {"images": images, "annotations": annotations, "categories": first["categories"]}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Join two parts of LSPET into one data folder.")
+    parser.add_argument("lspet", type=Path)
+    parser.add_argument("more", type=Path)
+    parser.add_argument("out", type=Path)
+    arguments = parser.parse_args()
+    read = lambda path: json.loads(path.read_text(encoding="utf-8"))  # noqa: E731
+    first, second = read(arguments.lspet / "annotations/train.json"), read(arguments.more / "train.json")
+    names = {image["file_name"] for image in first["images"]} & {image["file_name"] for image in second["images"]}
+    if names:
+        raise SystemExit(f"{len(names)} photographs are in both parts, for instance {min(names)}.")
+    shutil.copytree(arguments.lspet, arguments.out)
+    shutil.copytree(arguments.more / "images", arguments.out / "images/train", dirs_exist_ok=True)
+    joined = json.dumps(join(first, second))
+    (arguments.out / "annotations/train.json").write_text(joined, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
