@@ -19,15 +19,18 @@ from lvtune.api.output_folder import check_output, input_files, input_folders
 from lvtune.api.recipe import Recipe
 from lvtune.api.report_data import box_statistics, environment, scores_table
 from lvtune.api.report_pictures import before_after, worst, worst_pictures
+from lvtune.api.run_marks import marks_of, run_key
 from lvtune.api.scoring import Scoring
 from lvtune.api.start_choice import WarmStartCheck
 from lvtune.bases.fingerprint import fingerprint, fingerprints
+from lvtune.core.errors import TrainingError
 from lvtune.patcher.attaching import attach
 from lvtune.storage.adapter_file import CONFIG_FILE, TENSORS_FILE
 from lvtune.storage.run_folder import REPORT_FILES, swapped_in
 from lvtune.storage.run_lock import run_lock
 from lvtune.storage.store import save_adapter
 from lvtune.training.loop import History, tune
+from lvtune.training.step_guard import NotFiniteError
 
 if TYPE_CHECKING:
     from lvtune.api.score_cache import ScoreCache
@@ -36,6 +39,8 @@ Say = Callable[[str], None]
 """Called with a short sentence on what is being done."""
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
+LAST_GOOD = "last-good"
+"""Folder for the last state of a run that ended with a loss that is no number."""
 
 
 @dataclass
@@ -96,6 +101,8 @@ class _Run:
         self.few: FewShotGuard
         self.history: History
         self.fingerprint = ""
+        self.marks: dict[str, str] = {}
+        """What the run is made of, for those who compare runs."""
         self.prints: dict[str, str] = {}
         """The base's fingerprints by precision, for the adapter file."""
 
@@ -120,6 +127,7 @@ class _Run:
             require_sound_splits([self.job.train, self.job.test, self.job.source, *self.job.also.values()])
             check_labels(self.job.train, self.job.base.input_size)
         self.fingerprint = fingerprint(self.job.base)
+        self.marks = marks_of(self.job, self.fingerprint)
         self.scoring = Scoring(self.job, self.fingerprint, self.known)
         self.start, self.few = WarmStartCheck(self.job), FewShotGuard(self.job)
 
@@ -145,13 +153,29 @@ class _Run:
         few.check()
         if few.guarded is not None:
             self.say(few.decision.line())
-        self.history = self._tune()
+        try:
+            self.history = self._tune()
+        except NotFiniteError as error:
+            raise self._keep_last_good(error) from error
         few.keep()
         self.seconds["tune"] = max(self.history.seconds, time.perf_counter() - started)
         self.values |= {"peak_memory_mb": peak_memory_mb(), "peak_device_memory_mb": peak_device_memory_mb()}
         self.prints = fingerprints(job.base.model)
         with swapped_in(self.folder) as place:
             save_adapter(job.adapter, place, job.base, prints=self.prints, training=self._training(), metrics=None)
+
+    def _keep_last_good(self, error: NotFiniteError) -> TrainingError:
+        """Saves the last state whose loss was finite, and returns the error with its place in it."""
+        from lvtune.core.text import shell_word
+
+        if error.state is None:
+            return TrainingError(error.given, error.expected, f"{error.fix}; no state is kept: none was better")
+        job, place = self.job, self.folder / LAST_GOOD
+        job.adapter.load_state_dict(error.state)
+        recipe = {"recipe": job.recipe.to_dict(), "seed": job.recipe.seed, "steps": error.step}
+        save_adapter(job.adapter, place, job.base, prints=fingerprints(job.base.model), training=recipe)
+        kept = f"the adapter after step {error.step}, whose loss was finite, is kept in {shell_word(place)}"
+        return TrainingError(error.given, error.expected, f"{error.fix}; {kept}")
 
     def _tune(self) -> History:
         job, options = self.job, self.few.options
@@ -164,7 +188,7 @@ class _Run:
             seed=job.recipe.seed,
             device=job.recipe.device,
             checkpoint=self.folder / CHECKPOINT_FILE if options.checkpoint_every else None,
-            key=json.dumps(job.recipe.to_dict(), sort_keys=True),
+            key=run_key(job, self.fingerprint),
             watch=held_out_watch(job),
         )
 
@@ -183,6 +207,7 @@ class _Run:
         values["decisions"] = [d.to_dict() for d in (*job.decisions, self.start.decision, self.few.decision)]
         values["notes"] += [self.start.note] * bool(self.start.note)
         values["notes"] += [note for note in self.few.notes if note not in values["notes"]]
+        values["marks"] = self.marks
         values["base"] = {
             "name": job.base.name, "fingerprint_before": self.fingerprint, "fingerprint_after": print_after,
         }  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lvtune.adapters.factory import create_adapter
 from lvtune.adapters.method_registry import METHODS
@@ -14,6 +14,7 @@ from lvtune.bases.input_size import parse_size
 from lvtune.core.decision import Decision
 from lvtune.core.errors import LvtuneError
 from lvtune.data.augment import Augment
+from lvtune.data.picture_marks import pictures_mark
 from lvtune.domains import Split, custom_domain, get_domain
 from lvtune.domains.domain_file import is_domain_file, read_domain
 from lvtune.domains.few_pictures import take_shots
@@ -32,16 +33,42 @@ if TYPE_CHECKING:
     from lvtune.adapters.adapter import Adapter
     from lvtune.api.recipe import Recipe
     from lvtune.bases.base import Base
+    from lvtune.bases.base_spec import BaseSpec
     from lvtune.config.options import DataOptions, TrainOptions
     from lvtune.data.dataset import PoseDataset
     from lvtune.domains import Domain
     from lvtune.language.bank import SentenceBank
+
+
+class BaseLike(Protocol):
+    """What is read of a base to open the data."""
+
+    @property
+    def name(self) -> str:
+        """Of the base."""
+        ...
+
+    @property
+    def spec(self) -> BaseSpec:
+        """Facts about it."""
+        ...
+
 
 FROM_START = 0.4
 """Factor on the learning rate from a start, unless the recipe says the rate (measured; benchmarks/README.md)."""
 
 CHECKED = 64
 """Persons of the source on whom the base is scored where the adapter predicts other key points."""
+
+
+@dataclass(frozen=True)
+class OpenedData:
+    """The splits that a recipe names, as they were opened."""
+
+    train: Split
+    test: Split
+    source: Split | None
+    also: dict[str, Split]
 
 
 @dataclass
@@ -64,6 +91,8 @@ class Job:
     """Where the adapter's tuning begins; None: as created."""
     decisions: list[Decision] = field(default_factory=list)
     """What was chosen for the user."""
+    opened: OpenedData | None = None
+    """The data before captions were read and the source was cut."""
 
     @property
     def new_keypoints(self) -> int:
@@ -99,12 +128,9 @@ def prepare(recipe: Recipe) -> Job:
     chosen = recipe.objective or (TEXT_ONLY if recipe.text_only else base.objective)
     given, recipe = replace(given, objective=chosen), replace(recipe, objective=chosen)
     objective = OBJECTIVES.get(chosen)(objective_config(chosen, recipe.objective_options))
-    part = recipe.evaluate.split
-    test = limited(domain.open(part, recipe.data), recipe.data)
-    also = {name: limited(get_domain(name).open(part, recipe.data), recipe.data) for name in recipe.evaluate.also}
-    train = take_shots(open_training(domain, base, recipe, test), recipe.data.shots, recipe.seed)
+    opened = open_data(recipe, domain, base)
+    train, test, source, also = opened.train, opened.test, opened.source, opened.also
     recipe, decisions = chosen_defaults(given, base, train, method.defaults)
-    source = open_source(domain, base, recipe.data, part)
     if source is not None and domain.name == CUSTOM and new_keypoints(base, train):
         source = _only_checked(source)
     bank = embed(recipe, domain, base, (train, test)) if method.reads_language else None
@@ -124,7 +150,20 @@ def prepare(recipe: Recipe) -> Job:
     options = recipe.evaluate
     category = choose(options.category, adapter, ranker=options.ranker, seed=recipe.seed, device=device)
     objective.prepare(objective_context(recipe, base, domain, train))
-    return Job(recipe, base, domain, train, test, source, adapter, objective, category, also, begun, decisions)
+    return Job(recipe, base, domain, train, test, source, adapter, objective, category, also, begun, decisions, opened)
+
+
+def open_data(recipe: Recipe, domain: Domain, base: BaseLike) -> OpenedData:
+    """Opens what is tuned on and what is scored.
+
+    Raises:
+        LvtuneError: data that do not exist or do not fit.
+    """
+    part = recipe.evaluate.split
+    test = limited(domain.open(part, recipe.data), recipe.data)
+    also = {name: limited(get_domain(name).open(part, recipe.data), recipe.data) for name in recipe.evaluate.also}
+    train = take_shots(open_training(domain, base, recipe, test), recipe.data.shots, recipe.seed)
+    return OpenedData(train, test, open_source(domain, base, recipe.data, part), also)
 
 
 def open_domain(name: str, data: DataOptions) -> Domain:
@@ -134,7 +173,7 @@ def open_domain(name: str, data: DataOptions) -> Domain:
     return custom_domain(data) if name == "custom" else get_domain(name)
 
 
-def open_source(domain: Domain, base: Base, data: DataOptions, split: str = "test") -> Split | None:
+def open_source(domain: Domain, base: BaseLike, data: DataOptions, split: str = "test") -> Split | None:
     """What the base comes from: the user's source data, the domain's own, or what ships with the base."""
     source = source_split(domain, split, data, base.spec.trained_on)
     if source is None and base.spec.source:
@@ -152,7 +191,7 @@ def _only_checked(source: Split) -> Split:
     return replace(source.first(CHECKED), name=f"{source.name}, first {CHECKED} instances")
 
 
-def open_training(domain: Domain, base: Base, recipe: Recipe, test: Split) -> Split:
+def open_training(domain: Domain, base: BaseLike, recipe: Recipe, test: Split) -> Split:
     """The pictures tuned on: the target's, or with ``text_only`` the source's.
 
     Raises:
@@ -192,6 +231,7 @@ def objective_context(recipe: Recipe, base: Base, domain: Domain, train: Split) 
         source_sentences=tuple(own[name] for name in seen if name in own),
         plain=lambda: split_dataset(base, train),
         data_key=f"{train.table.fingerprint} {train.name} {train.views}",
+        pictures_key=lambda: pictures_mark(train.table),
         text_only=recipe.text_only,
         seed=recipe.seed,
     )

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lvtune.api.recipe_settings import settings_without_places
+from lvtune.api.run_marks import MarkReader, changed_mark
 from lvtune.api.score_cache import ScoreCache
 from lvtune.core.errors import DataError, LvtuneError, TrainingError, UsageError
 from lvtune.core.files import write_text
+from lvtune.core.text import brief, shell_word
 from lvtune.experiments.cells import Cell
 from lvtune.experiments.launch_processes import process_alone, share_of_this_process
-from lvtune.experiments.recipe_settings import NO_EFFECT, settings_of
 from lvtune.experiments.result_rows import row_of
+
+_log = logging.getLogger(__name__)
 
 CELL_FILE = "cell.json"
 """The cell's row and the settings that it was run with; written last into the cell's folder."""
@@ -39,7 +44,8 @@ def run_cells(cells: Sequence[Cell], say: Say, wait: bool = True) -> dict[str, d
     Raises:
         LvtuneError: see :func:`finished_row`.
     """
-    rows = {cell.name: finished_row(cell) for cell in cells}
+    reader = MarkReader()
+    rows = {cell.name: finished_row(cell, reader) for cell in cells}
     own = [cell for cell in share_of_this_process(cells) if rows[cell.name] is None]
     cache = ScoreCache()
     with process_alone() as device:
@@ -49,32 +55,45 @@ def run_cells(cells: Sequence[Cell], say: Say, wait: bool = True) -> dict[str, d
     if not wait:
         return {}
     _wait_for(cells, say)
-    return {cell.name: finished_row(cell) for cell in cells}
+    return {cell.name: finished_row(cell, reader) for cell in cells}
 
 
-def finished_row(cell: Cell) -> dict[str, Any] | None:
+def finished_row(cell: Cell, reader: MarkReader | None = None) -> dict[str, Any] | None:
     """Returns the row of a cell that has been run; None if it has not been run.
 
+    Args:
+        cell: of a comparison.
+        reader: tells what base, start and data the cell has now; of the whole comparison, so that each is read once.
+
     Raises:
-        LvtuneError: the cell was run with other settings, or its row cannot be read.
+        LvtuneError: the cell was run with other settings, on other data, from another base or start; its row cannot
+            be read, or what it was run on cannot be opened any more.
     """
     file = cell.folder / CELL_FILE
     if not file.is_file() or not (cell.folder / "report.json").is_file():
         return None
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
-        settings, row = values["settings"], values["row"]
+        settings, row = dict(values["settings"]), dict(values["row"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{file} ({type(error).__name__}: {error})", "the file of a finished cell",
                         f"remove the folder {cell.folder}") from error  # fmt: skip
-    wanted = json.loads(json.dumps(settings_of(cell.recipe)))
-    names = {*wanted, *settings}.difference(NO_EFFECT)
-    changed = sorted(name for name in names if wanted.get(name) != settings.get(name))
+    wanted = json.loads(json.dumps(settings_without_places(cell.recipe)))
+    changed = sorted(name for name in {*wanted, *settings} if wanted.get(name) != settings.get(name))
     if changed:
         name = changed[0]
         raise UsageError(
-            f"{cell.folder}, a run with {name} {settings.get(name)}, now {wanted.get(name)}",
-            "cells of the same settings in one folder", "choose another --out, or remove that folder",
+            f"{cell.folder}, a run with {name} {brief(settings.get(name))}, now {brief(wanted.get(name))}",
+            "cells of the same settings in one folder", f"choose another --out, or remove {shell_word(cell.folder)}",
+        )  # fmt: skip
+    if not isinstance(values.get("marks"), dict):
+        _log.warning("note: %s does not say on which data it was run (an earlier version of lvtune wrote it)", file)
+        return row
+    differs = changed_mark(values["marks"], (reader or MarkReader()).of(cell.recipe))
+    if differs:
+        raise UsageError(
+            f"{cell.folder}, a run with {differs} than now", "cells of the same data, base and start in one folder",
+            f"choose another --out, or remove {shell_word(cell.folder)}",
         )  # fmt: skip
     return row
 
@@ -126,7 +145,8 @@ def _run(cell: Cell, device: str | None, cache: ScoreCache, say: Say) -> None:
         problem = TrainingError(words, "enough memory", "lower --train.batch-size or --evaluate.batch-size")
     else:
         row = planned_row(cell, True) | row_of(report)
-        text = json.dumps({"row": row, "settings": settings_of(cell.recipe)}, indent=1)
+        found = {"row": row, "settings": settings_without_places(cell.recipe), "marks": report.get("marks")}
+        text = json.dumps(found, indent=1)
         write_text(cell.folder / CELL_FILE, text)
         return
     say(f"{cell.name} failed: {problem}")

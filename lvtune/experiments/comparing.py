@@ -8,6 +8,7 @@ from typing import Any
 
 from lvtune.api.recipe import Recipe
 from lvtune.api.report_data import environment
+from lvtune.api.run_marks import MarkReader
 from lvtune.config.tables import merge
 from lvtune.core.errors import TrainingError, UsageError
 from lvtune.evaluation.metrics import goodness
@@ -100,7 +101,8 @@ def _begin(out: Path) -> None:
 
 
 def _plan(out: Path, cells: Sequence[Cell], is_search: bool) -> dict[str, Any]:
-    rows = [planned_row(cell, finished_row(cell) is not None) for cell in cells]
+    reader = MarkReader()
+    rows = [planned_row(cell, finished_row(cell, reader) is not None) for cell in cells]
     return {"out": str(out), "cells": rows, "search": is_search}
 
 

@@ -19,8 +19,12 @@ from lvtune.adapters.adapter import Adapter
 from lvtune.adapters.factory import create_adapter
 from lvtune.api.job import Job, objective_context, prepare, training_data
 from lvtune.api.recipe import TEXT_ONLY, Recipe
+from lvtune.api.run_marks import run_key
+from lvtune.bases.fingerprint import fingerprint
 from lvtune.core.errors import DataError, UsageError
 from lvtune.core.files import write_text
+from lvtune.core.strict_json import read_json
+from lvtune.core.text import shell_word
 from lvtune.domains import Split
 from lvtune.evaluation.metrics import goodness
 from lvtune.evaluation.split_scoring import score_split
@@ -127,13 +131,16 @@ class _Runs:
 
     def __init__(self, job: Job, folds: Sequence[np.ndarray], options: SelectOptions, say: Say) -> None:
         self.job, self.folds, self.say, self.main = job, folds, say, ""
-        identity = [job.recipe.to_dict() | {"out": None}, job.train.table.fingerprint, options.folds, options.by]
-        self.key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        identity = [run_key(job, fingerprint(job.base)), options.folds, options.by]
+        self.key = hashlib.sha256(json.dumps(identity).encode()).hexdigest()
         self.file = job.recipe.folder / FILE
         self.done: dict[str, dict[str, Any]] = {}
         if self.file.is_file():
-            kept = json.loads(self.file.read_text(encoding="utf-8"))
-            self.done = kept["runs"] if kept.get("key") == self.key else {}
+            kept = read_json(self.file, error=DataError, fix=f"remove it: rm {shell_word(self.file)}")
+            is_same = isinstance(kept, dict) and kept.get("key") == self.key and isinstance(kept.get("runs"), dict)
+            self.done = kept["runs"] if is_same else {}
+            if not is_same:
+                say(f"note: {self.file} is of other data or options: its runs are passed over")
 
     def best(self, pairs: Sequence[Pair]) -> Pair:
         """Returns the pair with the best mean score; errors (px, mm) are better the lower they are."""

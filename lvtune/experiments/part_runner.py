@@ -9,6 +9,7 @@ from typing import Any
 
 from lvtune.adapters.method_registry import METHODS
 from lvtune.api.recipe import Recipe
+from lvtune.api.run_marks import MarkReader
 from lvtune.core.errors import DataError
 from lvtune.core.files import write_text
 from lvtune.domains import get_domain
@@ -27,7 +28,9 @@ def adapt_parts(recipe: Recipe, folder: Path, say: Say) -> None:
         LvtuneError: as for :func:`lvtune.adapt`.
     """
     wanted = recipe.resolved(METHODS.get(recipe.method).defaults).to_dict()
-    identity = {"recipe": {**wanted, "out": None}, "seed": recipe.seed}
+    marks = MarkReader()
+    parts = {name: marks.of(one) for name, one in recipes_of_parts(recipe).items()}
+    identity = {"recipe": {**wanted, "out": None}, "seed": recipe.seed, "part_marks": parts}
     same = _same_run(folder, identity)
     if same is not None:
         say(f"the same run as {same.parent}")
@@ -38,21 +41,26 @@ def adapt_parts(recipe: Recipe, folder: Path, say: Say) -> None:
     write_text(folder / "report.json", json.dumps(values, indent=1))
 
 
+def recipes_of_parts(recipe: Recipe) -> dict[str, Recipe]:
+    """Returns a recipe for each part of a domain ``a+b``, with the part's folder of data."""
+    parts = {name: get_domain(name) for name in recipe.domain.split("+")}
+    places = folders_of(parts, recipe.data.data)
+    return {name: replace(recipe, domain=name, data=replace(recipe.data, data=places[name])) for name in parts}
+
+
 def _run(recipe: Recipe, folder: Path, say: Say) -> dict[str, Any]:
     from lvtune.api.evaluating import evaluate
     from lvtune.hub.adapter_loading import load_base_for
 
-    parts = {name: get_domain(name) for name in recipe.domain.split("+")}
-    places = folders_of(parts, recipe.data.data)
-    first, *others = parts
-    data_of = lambda name: replace(recipe.data, data=places[name])  # noqa: E731
-    RUNNERS.get("adapt")(replace(recipe, domain=first, data=data_of(first)), folder, say)
+    recipes = recipes_of_parts(recipe)
+    first, *others = recipes
+    RUNNERS.get("adapt")(recipes[first], folder, say)
     values = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     values["parts"] = {first: values["target"]["after_on"]}
     options = recipe.evaluate
     for name in others:
         say(f"testing on {name}")
-        data = replace(data_of(name), source_data=None, source_domain=None)
+        data = replace(recipes[name].data, source_data=None, source_domain=None)
         # the seed makes a base with random weights the same again
         base = load_base_for(folder, recipe.base, recipe.weights, seed=recipe.seed)
         scores = evaluate(base, folder, name, data=data, flip_test=options.flip_test, batch_size=options.batch_size,

@@ -15,12 +15,12 @@ from typing import Any
 
 from lvtune.adapters.method_registry import METHODS
 from lvtune.api.recipe import Recipe
+from lvtune.api.recipe_settings import NO_EFFECT
 from lvtune.config.schema import build, raise_problems
 from lvtune.config.tables import flatten, without_replaced
 from lvtune.config.yaml_files import ROW_KEYS, read_whole_yaml, recipe_folder
 from lvtune.core.errors import DataError, UsageError
 from lvtune.core.registry import suggest
-from lvtune.experiments.recipe_settings import NO_EFFECT
 
 Reference = dict[str, float]
 

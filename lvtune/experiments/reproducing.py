@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from lvtune.api.recipe import Recipe
+from lvtune.api.run_marks import MarkReader, changed_mark
 from lvtune.config.tables import merge
-from lvtune.core.errors import LvtuneError, UsageError
+from lvtune.core.errors import DataError, LvtuneError, UsageError
 from lvtune.core.registry import suggest
+from lvtune.core.strict_json import read_json
+from lvtune.core.text import shell_word
 from lvtune.evaluation.intervals import mean_and_deviation
-from lvtune.experiments import part_runner  # noqa: F401 - registers its runner
+from lvtune.experiments.part_runner import recipes_of_parts  # registers its runner
 from lvtune.experiments.published_tables import Row, Table, differences, load_table, reports_of
 from lvtune.experiments.runners import BASE_FILE, RUNNERS, Say
 
@@ -78,16 +81,44 @@ def _run_rows(
     An error ends its own row alone, and is shown in that row.
     """
     problems: dict[str, LvtuneError] = {}
+    reader = MarkReader()
     for row in rows:
         try:
             for seed in seeds:
                 folder = options["runs"] / table.name / row.name / (f"seed-{seed}" if len(seeds) > 1 else "")
-                if not (folder / "report.json").is_file():
-                    say(f"{table.name}/{row.name}, seed {seed}")
-                    RUNNERS.get(row.facts.run)(recipe_of(table, row, seed=seed, **options), folder, say)
+                recipe = recipe_of(table, row, seed=seed, **options)
+                if (folder / "report.json").is_file():
+                    _check_finished(folder, recipe, reader)
+                    continue
+                say(f"{table.name}/{row.name}, seed {seed}")
+                RUNNERS.get(row.facts.run)(recipe, folder, say)
         except LvtuneError as error:
             problems[row.name] = error
     return problems
+
+
+def _check_finished(folder: Path, recipe: Recipe, reader: MarkReader) -> None:
+    """Raises a UsageError for a finished run on other data, or from another base or start, than the row has now.
+
+    Where these cannot be opened here, or an earlier version did not record them, there is nothing to compare.
+    """
+    report = read_json(folder / "report.json", error=DataError, fix="remove it, and run the row again")
+    kept = report if isinstance(report, dict) else {}
+    before = kept.get("part_marks") or {"": kept.get("marks")}
+    try:
+        recipes = recipes_of_parts(recipe) if "part_marks" in kept else {"": recipe}
+        now = {part: reader.of(one) for part, one in recipes.items()}
+    except LvtuneError:
+        return
+    differs = [
+        changed_mark(marks, now[part]) for part, marks in before.items() if isinstance(marks, dict) and part in now
+    ]
+    found = next(filter(None, differs), "")
+    if found:
+        raise UsageError(
+            f"{folder}, a run with {found} than now", "a run of the row on the data of today",
+            f"choose another --runs, or remove {shell_word(folder)}",
+        )  # fmt: skip
 
 
 def _check_names(rows: Sequence[Row], data: Mapping[str, str], weights: Mapping[str, str]) -> None:

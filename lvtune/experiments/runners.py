@@ -35,6 +35,7 @@ def _evaluate(recipe: Recipe, folder: Path, say: Say) -> None:
     """Scores the base alone; the report has its scores as those before tuning."""
     from lvtune.api.evaluating import evaluate
     from lvtune.api.report_data import environment
+    from lvtune.api.run_marks import MarkReader
     from lvtune.core.files import write_text
 
     say(f"scoring {recipe.base} on {recipe.domain}")
@@ -45,6 +46,7 @@ def _evaluate(recipe: Recipe, folder: Path, say: Say) -> None:
     )  # fmt: skip
     report = values | {side: {"before": values[side]} for side in ("target", "source")}
     report |= {"recipe": recipe.resolved().to_dict(), "seed": recipe.seed, "versions": environment()}
+    report["marks"] = MarkReader().of(recipe)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "report.json", json.dumps(report, indent=1))
 

@@ -64,17 +64,9 @@ def warm_start(adapter: Adapter, base: Base, wanted: str = AUTO) -> WarmStart | 
         AdapterFileError: the file of the start is damaged, under ``auto`` too.
         LvtuneError: a start was asked for that is not there or does not fit.
     """
-    shipped = shipped_start(base.name, adapter.method)
-    if wanted == NONE or (wanted == AUTO and shipped is None):
+    place = start_place(base.name, adapter.method, wanted)
+    if place is None:
         return None
-    if wanted == SHIPPED and shipped is None:
-        raise UsageError(
-            f"the shipped start of {adapter.method} for {base.name}, which is not there",
-            f"one of {', '.join(list_starts()) or 'none here'}, or an adapter that you tuned",
-            "leave --start out, or give --start FOLDER (recipes/start-vitpose-ti.yaml shows how one is made)",
-        )  # fmt: skip
-    known = FOLDER / wanted if wanted in list_starts() else wanted
-    place = locate(shipped if shipped is not None and wanted in (AUTO, SHIPPED) else known)
     name = f"the start that ships with {base.name}" if wanted in (AUTO, SHIPPED) else wanted
     fresh = snapshot(adapter)
     misfit = _take_over(adapter, base, place)
@@ -83,6 +75,30 @@ def warm_start(adapter: Adapter, base: Base, wanted: str = AUTO) -> WarmStart | 
     if wanted != AUTO:
         raise misfit
     return WarmStart(name, fresh, False, misfit.given)
+
+
+def start_place(base: str, method: str, wanted: str = AUTO) -> Path | None:
+    """Returns the folder or file of the start that ``wanted`` names; None: no start was asked for, or there is none.
+
+    Args:
+        base: name of the base.
+        method: of the adapter.
+        wanted: see :func:`warm_start`.
+
+    Raises:
+        LvtuneError: the shipped start was asked for and there is none; it cannot be had from the Hub.
+    """
+    shipped = shipped_start(base, method)
+    if wanted == NONE or (wanted == AUTO and shipped is None):
+        return None
+    if wanted == SHIPPED and shipped is None:
+        raise UsageError(
+            f"the shipped start of {method} for {base}, which is not there",
+            f"one of {', '.join(list_starts()) or 'none here'}, or an adapter that you tuned",
+            "leave --start out, or give --start FOLDER (recipes/start-vitpose-ti.yaml shows how one is made)",
+        )  # fmt: skip
+    known = FOLDER / wanted if wanted in list_starts() else wanted
+    return locate(shipped if shipped is not None and wanted in (AUTO, SHIPPED) else known)
 
 
 def list_starts() -> list[str]:

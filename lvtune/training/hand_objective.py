@@ -63,7 +63,9 @@ class HandObjective(Objective):
             )  # fmt: skip
         with use_adapter(base, category=batch["category"]):
             output = base.hands(batch["pixel_values"], batch["side"])
-        return self.config.heat * self.heat(base, output, batch) + self.config.pose * self.pose(output, batch)
+        heat, pose = self.heat(base, output, batch), self.pose(output, batch)
+        self.terms = {"heatmaps": heat.detach(), "3D joints": pose.detach()}
+        return self.config.heat * heat + self.config.pose * pose
 
     def heat(self, base: HandBase, output: HandOutput, batch: dict) -> Tensor:
         """Error of the heatmaps (equation 2)."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from lvtune.training.engine import make_accelerator
 from lvtune.training.optim import lr_factor, lr_scales, make_optimizer, number_of_steps, param_groups, peak_lr, set_lr
 from lvtune.training.progress import ProgressBar
 from lvtune.training.sampler import make_sampler
+from lvtune.training.step_guard import StepGuard
 from lvtune.training.watch import EmptyLoss, Watch
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def tune(
         label: what progress lines begin with.
 
     Raises:
-        TrainingError: nothing to tune on, or the loss is not finite.
+        TrainingError: nothing to tune on; a loss that is not finite, stays 0 or does not depend on the adapter.
     """
     samples: Any = data
     if len(samples) == 0:
@@ -118,6 +118,7 @@ def tune(
         try:
             run.train(validate, validate_every, checkpoint, key)
             run.use_average()
+            run.guard.end(run.progress.step, run.batch)
             run.optimizer.zero_grad(set_to_none=True)
         finally:
             base.train(mode)
@@ -167,6 +168,8 @@ class _Run:
         self.bar = ProgressBar(self.total, "tuning", accelerator.is_main_process)
         self.watch: Watch | None = None
         self.empty, self.empty_loss_of = EmptyLoss(), getattr(objective, "empty_loss", None)
+        self.guard = StepGuard(base, adapter, objective, self.data, self.lr)
+        self.batch: dict[str, Any] | None = None
         self.budget = None if options.minutes is None else Budget(60 * options.minutes)
         self.started, self.seconds_before = time.perf_counter(), 0.0
 
@@ -266,10 +269,11 @@ class _Run:
         with self.accelerator.autocast():
             loss = self.tunable(batch)
         value = float(loss.detach())  # the one point of a step that waits for the device
-        if not math.isfinite(value):
-            raise _not_finite(value, self.progress.step, batch, self.lr)
+        self.batch = batch
+        self.guard.loss(value, self.progress.step, batch, depends=loss.requires_grad)
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
+        self.guard.gradients(self.progress.step, batch)
         if options.clip:
             self.accelerator.clip_grad_norm_(self.tunable.parameters(), options.clip)
         self.optimizer.step()
@@ -314,14 +318,3 @@ class _Run:
             yield
         finally:
             self.adapter.load_state_dict(own)
-
-
-def _not_finite(value: float, step: int, batch: dict[str, Any], lr: float) -> TrainingError:
-    """The error of a loss that is not a number: says the step and the samples, and whether their labels are finite."""
-    index, points = batch.get("index"), batch.get("keypoints")
-    samples = ", ".join(str(int(i)) for i in index[:8]) if index is not None else "unknown"
-    if points is not None and not torch.isfinite(points).all():
-        fix = "look at the labels of these samples: their key points are not finite (lvtune check-data)"
-    else:
-        fix = f"lower the learning rate (--train.lr, now {lr:g}), or look at these samples"
-    return TrainingError(f"a loss of {value} at step {step}, on the samples {samples}", "a finite loss", fix)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from lvtune.config.schema import make
@@ -51,7 +52,9 @@ class ObjectiveContext:
     plain: Callable[[], Dataset] | None = None
     """Makes the training samples without augmentation, in the same order."""
     data_key: str = ""
-    """Identifies the training samples."""
+    """Identifies the training samples by their labels."""
+    pictures_key: Callable[[], str] = str
+    """Identifies the content of their pictures; called only where vectors of pictures are cached."""
     text_only: bool = False
     """True if the training pictures are the source's, and only sentences are known of the target."""
     seed: int = 0
@@ -64,6 +67,8 @@ class Objective:
     """A module that is trained with the adapter; it is not saved, and not used afterwards."""
     notes: tuple[str, ...] = ()
     """Sentences for the report."""
+    terms: Mapping[str, Any] = MappingProxyType({})
+    """The parts of the last loss by name, detached: they say which one was not finite. Empty: it is one term."""
 
     def prepare(self, context: ObjectiveContext) -> None:
         """Called once before the first batch.

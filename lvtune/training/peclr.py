@@ -77,7 +77,9 @@ class Peclr(ObjectiveWrapper):
             base(moved(changed, turn, shift, size))
         again, _ = seen.one()
         first, second = self.trained(features), self.trained(again)
-        return loss + options.weight * nt_xent(first, moved_back(second, turn, shift), options.temperature)
+        contrast = nt_xent(first, moved_back(second, turn, shift), options.temperature)
+        self.terms = {"pose": loss.detach(), "contrast of views": contrast.detach()}
+        return loss + options.weight * contrast
 
 
 def drawn(items: list[int], seed: int, step: int, options: PeclrConfig) -> tuple[Tensor, Tensor, Tensor]:

@@ -122,6 +122,7 @@ class TextContrast(ObjectiveWrapper):
             anchor, positive, negative, form=options.form, margin=options.margin,
             temperature=options.temperature, reduce=options.reduce, normalize=options.normalize,
         )  # fmt: skip
+        self.terms = {"pose": loss.detach(), "contrast with the text": contrast.detach()}
         return loss + options.weight * contrast
 
     def vectors(self, batch: dict, drawn: np.ndarray) -> Tensor:
