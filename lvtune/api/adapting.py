@@ -15,7 +15,7 @@ from lvtune.api.few_shot import FewShotGuard
 from lvtune.api.held_out import held_out_watch
 from lvtune.api.job import Job, prepare, training_data
 from lvtune.api.memory import peak_device_memory_mb, peak_memory_mb, reset_peak_memory
-from lvtune.api.output_folder import check_output, input_files, input_folders
+from lvtune.api.output_folder import check_output, input_folders, recipe_files
 from lvtune.api.recipe import Recipe
 from lvtune.api.report_data import box_statistics, environment, scores_table
 from lvtune.api.report_pictures import before_after, worst, worst_pictures
@@ -24,6 +24,7 @@ from lvtune.api.scoring import Scoring
 from lvtune.api.start_choice import WarmStartCheck
 from lvtune.bases.fingerprint import fingerprint, fingerprints
 from lvtune.core.errors import TrainingError
+from lvtune.data.jpeg_damage import damaged_pictures
 from lvtune.patcher.attaching import attach
 from lvtune.storage.adapter_file import CONFIG_FILE, TENSORS_FILE
 from lvtune.storage.run_folder import REPORT_FILES, swapped_in
@@ -78,7 +79,7 @@ def adapt(
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.from_dict(recipe or {})
     run = _Run(recipe, say, known)
     run.check()
-    with run_lock(run.folder, say):
+    with run_lock(run.folder, say), damaged_pictures(recipe.data.damaged) as run.damaged:
         run.open()
         run.score_base()
         run.tune()
@@ -100,6 +101,8 @@ class _Run:
         self.start: WarmStartCheck
         self.few: FewShotGuard
         self.history: History
+        self.damaged: Callable[[], list[str]] = list
+        """What the decoder said of damaged pictures so far."""
         self.fingerprint = ""
         self.marks: dict[str, str] = {}
         """What the run is made of, for those who compare runs."""
@@ -116,7 +119,7 @@ class _Run:
         """Checks that the run writes over none of its inputs."""
         data, names = self.recipe.data, (TENSORS_FILE, CONFIG_FILE, *REPORT_FILES, CHECKPOINT_FILE)
         targets = [self.folder / name for name in names]
-        check_output(self.folder, targets, folders=input_folders(data), files=input_files(data))
+        check_output(self.folder, targets, folders=input_folders(data), files=recipe_files(self.recipe))
 
     def open(self) -> None:
         """Loads the base and opens the data."""
@@ -207,6 +210,7 @@ class _Run:
         values["decisions"] = [d.to_dict() for d in (*job.decisions, self.start.decision, self.few.decision)]
         values["notes"] += [self.start.note] * bool(self.start.note)
         values["notes"] += [note for note in self.few.notes if note not in values["notes"]]
+        values["notes"] += self.damaged()
         values["marks"] = self.marks
         values["base"] = {
             "name": job.base.name, "fingerprint_before": self.fingerprint, "fingerprint_after": print_after,

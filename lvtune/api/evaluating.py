@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from lvtune.api.data_check import require_sound_splits
 from lvtune.api.job import limited, open_domain, open_source
-from lvtune.api.output_folder import check_output, input_files, input_folders, make_folder
+from lvtune.api.output_folder import check_output, files_at, input_files, input_folders, make_folder
 from lvtune.api.pose_rows import PLAIN, check_layout
 from lvtune.api.score_files import SCORES_FILE, targets_of, write_scored
 from lvtune.bases.base import as_base
 from lvtune.config.options import DataOptions, EvaluateOptions
 from lvtune.core.files import write_text
+from lvtune.data.jpeg_damage import damaged_pictures
 from lvtune.evaluation.choosing import RankedCategories, choose
 from lvtune.evaluation.split_scoring import score_split
 from lvtune.evaluation.task import Scores
@@ -133,7 +134,8 @@ def evaluate(
     check_layout(layout)
     data, folder = data or DataOptions(), None if out is None else Path(out)
     if folder is not None:
-        check_output(folder, targets_of(folder), folders=input_folders(data), files=input_files(data))
+        inputs = [*input_files(data), *files_at(weights)]
+        check_output(folder, targets_of(folder), folders=input_folders(data), files=inputs)
     view = load_base_for(adapter, base, weights) if isinstance(base, str) else as_base(base)
     view.model.to(resolve_device(device))
     opened = _open(view, open_adapter(adapter, view), domain, split, data)
@@ -141,10 +143,16 @@ def evaluate(
     if folder is not None:
         make_folder(folder)
     flip_test = flip_test and takes_flip_test(opened.adapter)
-    scored = opened.score(rule, {"flip_test": flip_test, "batch_size": batch_size, "p_cutoff": p_cutoff})
+    with damaged_pictures(data.damaged) as damaged:
+        scored = opened.score(rule, {"flip_test": flip_test, "batch_size": batch_size, "p_cutoff": p_cutoff})
+        notes = damaged()
     values = opened.about() | {"split": split} | _values(scored) | {"category": category or "mean"}
     values |= {"auto": rule.summary()} if isinstance(rule, RankedCategories) else {}
-    values["notes"] = [*opened.target.table.notes, *((scored.target.values.get("scoring") or {}).get("notes", []))]
+    values["notes"] = [
+        *opened.target.table.notes,
+        *((scored.target.values.get("scoring") or {}).get("notes", [])),
+        *notes,
+    ]
     if folder is not None:
         _write(folder, values, opened.target, scored.target, layout)
     return values

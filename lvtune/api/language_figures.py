@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Subset
 
 from lvtune.api.job import objective_context, open_domain, open_training
+from lvtune.api.output_folder import check_output, input_folders, recipe_files
 from lvtune.api.recipe import Recipe
 from lvtune.bases.base_registry import load_base
 from lvtune.core.errors import UsageError
@@ -108,6 +109,8 @@ def language_figures(
     strange = [kind for kind in kinds if kind not in FILES]
     if strange:
         raise UsageError(f"figure '{strange[0]}'", f"one of {', '.join(FILES)}", f"type {next(iter(FILES))}")
+    targets = [recipe.folder / FILES[kind] for kind in kinds]
+    check_output(recipe.folder, targets, folders=input_folders(recipe.data), files=recipe_files(recipe))
     base = load_base(recipe.base, "random", seed=recipe.seed)
     base.model.to(resolve_device(recipe.device))
     domain = open_domain(recipe.domain, recipe.data)
@@ -135,8 +138,13 @@ def language_figures(
 
 
 def _encoder(sentences: SentenceVectors) -> JointEncoder:
-    """The joint encoder of sentences that were embedded with pictures in mind."""
-    assert sentences.encoder is not None
+    """The joint encoder of sentences that were embedded with pictures in mind.
+
+    Raises:
+        UsageError: they were not.
+    """
+    if sentences.encoder is None:
+        raise UsageError("figures of random vectors", "sentences of a joint encoder", "leave --words out")
     return sentences.encoder
 
 

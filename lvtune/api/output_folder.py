@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from lvtune.api.recipe import Recipe
 from lvtune.config.options import DataOptions
 from lvtune.core.errors import UsageError
 from lvtune.core.files import user_errors
@@ -87,6 +88,34 @@ def input_files(data: DataOptions) -> list[Path]:
     """Returns the annotation and box files that the user named as data, where they exist."""
     given = (data.data, data.annotations, data.test_annotations, data.source_annotations, data.boxes)
     return [Path(name) for name in given if name and Path(name).is_file()]
+
+
+def files_at(*places: str | Path | None) -> list[Path]:
+    """Returns the files that places name, such as ``--weights`` and ``--adapter``: a file itself, of a folder its own.
+
+    Names that are no path here, such as Hub ids, have none.
+    """
+    found: list[Path] = []
+    for place in places:
+        try:
+            path = None if not place else Path(place).expanduser()
+            if path is not None and path.is_dir():
+                found += [file for file in path.iterdir() if file.is_file()]
+            elif path is not None and path.is_file():
+                found.append(path)
+        except (OSError, ValueError, RuntimeError):  # no path at all
+            continue
+    return found
+
+
+def recipe_files(recipe: Recipe) -> list[Path]:
+    """Returns the files that a recipe reads, besides pictures: labels, boxes, weights, start, sentences, domain."""
+    data, words = recipe.data, recipe.language.sentences
+    names = [recipe.weights, recipe.start, recipe.domain, recipe.evaluate.ranker, *data.test_pictures]
+    names += [words] if isinstance(words, str) else []
+    pictures = [place for place in recipe.look if Path(place).is_file()]
+    encoder = recipe.language.encoder.partition(":")[2]
+    return [*input_files(data), *files_at(*names, encoder, *pictures)]
 
 
 def check_output(

@@ -19,7 +19,7 @@ NO_EFFECT = ("out", "device", "look", "train.workers", "train.checkpoint_every",
 """Options that change no result: runs that differ in them alone are the same."""
 PLACES = (
     "weights", "data.data", "data.annotations", "data.test_annotations", "data.source_data", "data.source_annotations",
-    "data.boxes", "data.test_pictures", "data.symlinks", "data.max_pixels", "data.limit", "data.shots",
+    "data.boxes", "data.test_pictures", "data.symlinks", "data.damaged", "data.max_pixels", "data.limit", "data.shots",
     "language.sentences",
 )  # fmt: skip
 """Options that say where to find, or how to choose, what the fingerprints of a run describe."""

@@ -50,7 +50,12 @@ def parser(argv: Sequence[str], summary: str) -> Parser:
 def run(args: argparse.Namespace) -> Outcome:
     """Loads, combines and saves."""
     command: CombineCommand = from_args(args, CombineCommand)
+    from lvtune.api.output_folder import check_output, files_at
+    from lvtune.storage.adapter_file import CONFIG_FILE, PEFT_FILE, TENSORS_FILE
+
     out = _free(Path(command.out or Path("lvtune-out") / command.how), command.overwrite)
+    targets = [out / name for name in (TENSORS_FILE, CONFIG_FILE, PEFT_FILE)]
+    check_output(out, targets, files=files_at(*args.adapters, command.weights))
     name = command.base or made_for(args.adapters[0]).get("base", Recipe.base)
     import lvtune
     from lvtune.hub.adapter_loading import load_base_for

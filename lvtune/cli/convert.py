@@ -65,9 +65,13 @@ def run(args: argparse.Namespace) -> Outcome:
         )
     if args.kind == "data":
         return convert_data(args)
+    from lvtune.api.output_folder import check_output, files_at
     from lvtune.export import foreign_models as convert
 
     out = Path(args.out or Path("lvtune-out") / f"{args.kind}-{Path(args.file).stem}")
+    names = ("config.json", "model.safetensors", "generation_config.json", Path(args.file).name)
+    check_output(out, [place / name for place in (out, out / "base", out / "adapter") for name in names],
+                 files=files_at(args.file))  # fmt: skip
     state = convert.read_checkpoint(args.file)
     values: dict[str, Any] = {"kind": args.kind, "file": args.file}
     if args.kind == "vitpose":
@@ -93,7 +97,9 @@ def run(args: argparse.Namespace) -> Outcome:
 
 def _base(base: Any, folder: Path) -> dict[str, Any]:
     """Writes the base as transformers does; ``--weights`` reads it."""
-    base.model.save_pretrained(folder)
+    from lvtune.export.transformers_folder import save_whole
+
+    save_whole(folder, base.model)
     return {
         "base": base.name,
         "weights": str(folder),

@@ -52,6 +52,8 @@ def run(args: argparse.Namespace) -> Outcome:
     """Loads the model, writes it, and compares it with the original."""
     command: ExportCommand = from_args(args, ExportCommand)
     name = command.base or made_for(command.adapter).get("base", Recipe.base)
+    if command.out:
+        _check_out(command, Path(command.out))
     import lvtune
     from lvtune.hub.adapter_loading import load_base_for
 
@@ -61,6 +63,17 @@ def run(args: argparse.Namespace) -> Outcome:
     stem = "-".join(part for part in parts if part).replace("/", "-").replace(":", "-")
     out = Path(command.out) if command.out else Path("lvtune-out") / "export" / stem
     return WRITERS[command.format](command, base, adapter, out)
+
+
+def _check_out(command: ExportCommand, out: Path) -> None:
+    """Raises a UsageError where a file that is written would be one that is read."""
+    from lvtune.api.output_folder import check_output, files_at
+    from lvtune.export.onnx_file import FACTS_SUFFIX
+
+    inputs = files_at(command.weights, command.adapter)
+    # whatever a folder for transformers has, it is named like a file of another one
+    written = [out, out.with_name(out.name + FACTS_SUFFIX), *(out / file.name for file in inputs)]
+    check_output(out if command.format == "transformers" else out.parent, written, files=inputs)
 
 
 def _onnx(command: ExportCommand, base: Base, adapter: Adapter | None, out: Path) -> Outcome:

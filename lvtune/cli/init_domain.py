@@ -29,6 +29,7 @@ def run(args: argparse.Namespace) -> Outcome:
     Raises:
         CommandLineError: the file exists, or does not end in .yaml.
     """
+    from lvtune.api.output_folder import check_output
     from lvtune.core.files import write_text
     from lvtune.data.formats import read_project
     from lvtune.domains.domain_file import is_domain_file
@@ -41,6 +42,8 @@ def run(args: argparse.Namespace) -> Outcome:
         raise CommandLineError(f"--out {out}", "a file that ends in .yaml", f"type --out {shell_word(out)}.yaml")
     if out.exists() and not args.force:
         raise CommandLineError(f"--out {out}, which exists", "a new file", "choose another name, or add --force")
+    labels = [file for kind in ("*.yaml", "*.yml") for file in given.rglob(kind)] if given.is_dir() else [given]
+    check_output(out.parent, [out], files=labels)
     project = read_project(given, args.pictures)
     where = os.path.relpath(given.resolve(), out.resolve().parent)
     text = domain_text(project, where.replace(os.sep, "/"), out.stem)

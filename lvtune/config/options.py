@@ -65,6 +65,9 @@ class DataOptions:
     mirrors itself; None: as the labels or their names say. Without pairs pictures are not mirrored."""
     max_pixels: int = field(default=200_000_000, metadata={"at_least": 1})
     """Pictures with more pixels are refused."""
+    damaged: Literal["note", "stop"] = "note"
+    """Pictures of which the JPEG decoder says that they are damaged in their middle. note: each is named once, and the
+    run goes on. stop: the run ends."""
     symlinks: bool = False
     """Read pictures of own data that are links out of their folder."""
     skeleton: str | None = None

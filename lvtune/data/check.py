@@ -11,6 +11,7 @@ from lvtune.core.errors import DataError
 from lvtune.data.annotation_boxes import points_outside, to_corners
 from lvtune.data.hand_table import HandTable
 from lvtune.data.images import read_reduced
+from lvtune.data.jpeg_damage import damaged_pictures
 from lvtune.data.mixed import MixedTable
 from lvtune.data.near_duplicates import thumbnail
 from lvtune.data.picture_check import PictureCheck, check_pictures
@@ -30,6 +31,7 @@ def _pictures(
     """Reads each picture once: which are missing, broken, too large, or of another size than annotated."""
     check = check_pictures(table, limit)
     names = table.column("image").astype(str)
+    damaged: list[str] = []
     if check.looked_at:
         for row in np.sort(np.unique(names, return_index=True)[1])[:limit]:
             name, path = names[row], table.image_path(int(row))
@@ -37,13 +39,17 @@ def _pictures(
                 continue
             try:
                 # an eighth of the size shows as well whether it is whole
-                thumbnails[str(name)] = thumbnail(read_reduced(path, 8, getattr(table, "max_pixels", None))[0])
+                with damaged_pictures("note") as told:
+                    image, _ = read_reduced(path, 8, getattr(table, "max_pixels", None))
+                    damaged += told()
+                thumbnails[str(name)] = thumbnail(image)
             except DataError as error:
                 check.broken.append(f"{name}: {error.given}")
     result: dict[str, Any] = {"pictures": check.pictures, "pictures_read": check.looked_at}
     for kind in ("missing", "broken", "too_large", "of_other_size"):
         found = getattr(check, kind)
         result[f"pictures_{kind}"] = {"count": len(found), "first": found[:_SHOWN]}
+    result["pictures_damaged"] = {"count": len(damaged), "first": damaged[:_SHOWN]}
     return result, check
 
 
@@ -147,6 +153,10 @@ def _warnings(found: dict[str, Any], check: PictureCheck, table: Table) -> list[
     if found["pictures"] and not found["pictures_read"]:
         texts.append("the pictures are drawn when they are asked for: none lies in a file")
     texts += check.sentences()
+    damaged = found["pictures_damaged"]
+    if damaged["count"]:
+        first = "; ".join(damaged["first"])
+        texts.append(f"{damaged['count']} of {found['pictures_read']} pictures may be damaged: {first}")
     unlabelled = [name for name, share in found["keypoints_labelled"].items() if not share]
     if unlabelled:
         texts.append(f"never labelled: {', '.join(unlabelled)}")

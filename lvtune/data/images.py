@@ -18,6 +18,7 @@ from lvtune.data.image_header import (
     GIF,
     HEIC,
     JP2,
+    JPEG,
     PNG,
     WEBP,
     PictureHeader,
@@ -27,6 +28,7 @@ from lvtune.data.image_header import (
     read_header,
     refuse_large,
 )
+from lvtune.data.jpeg_damage import decoded
 
 JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"  # the last chunk with its checksum
@@ -96,7 +98,7 @@ def read_reduced(path: str | Path, ratio: float, max_pixels: int | None = None) 
     if header is None:
         raise not_an_image(path, data)
     refuse_large(header, str(path), _LIMIT.get() if max_pixels is None else max_pixels)
-    image = _decode_plugin(data, header) if header.kind in _BY_PLUGIN else _decode(data, header, factor)
+    image = _decode_plugin(data, header) if header.kind in _BY_PLUGIN else _decode(data, header, factor, path)
     if image is None:
         raise not_an_image(path, data)
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB), factor
@@ -121,13 +123,14 @@ def is_truncated(data: bytes) -> bool:
     return (data.rfind(JPEG_END, _scan_start(data)) if jpeg else data.rfind(PNG_END)) < 0
 
 
-def _decode(data: bytes, header: PictureHeader, factor: int) -> np.ndarray | None:
+def _decode(data: bytes, header: PictureHeader, factor: int, path: str | Path) -> np.ndarray | None:
     """Decodes with OpenCV to upright (H, W, 3) uint8 BGR; None where it cannot."""
     flag = cv2.IMREAD_UNCHANGED if _has_alpha(data) else REDUCED.get(factor, cv2.IMREAD_COLOR)
     turn = header.kind in (PNG, WEBP)
     if turn and flag != cv2.IMREAD_UNCHANGED:
         flag |= cv2.IMREAD_IGNORE_ORIENTATION  # versions of OpenCV differ in which formats they turn
-    image = _imdecode(data, flag)
+    is_jpeg = header.kind == JPEG
+    image = decoded(lambda: _imdecode(data, flag), path) if is_jpeg else _imdecode(data, flag)
     if image is None:
         return None
     if flag == cv2.IMREAD_UNCHANGED:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lvtune.api.output_folder import check_output, input_folders, recipe_files
 from lvtune.api.recipe import Recipe
 from lvtune.api.report_data import environment
 from lvtune.api.run_marks import MarkReader
@@ -26,6 +27,7 @@ from lvtune.experiments.comparison_page import write_comparison
 from lvtune.experiments.launch_processes import meet, rank, world_size
 from lvtune.experiments.result_rows import summary_of
 
+RESULT_FILES = ("results.json", "results.md", "results.html")
 OUT = Path("lvtune-out") / "compare"
 METHODS = "vlpose-light,full"
 
@@ -87,6 +89,9 @@ def compare(
     cells = cells_of(shared, compared, **grid)
     if dry_run:
         return _plan(out, cells, is_search=False)
+    files = [out / name for name in RESULT_FILES]
+    for one in {cell.variant.label: cell.recipe for cell in cells}.values():
+        check_output(out, files, folders=input_folders(one.data), files=recipe_files(one))
     is_first = rank() == 0
     rows = run_cells(cells, say, wait=is_first)
     return _write(cells, rows, shared, out) if is_first else {}

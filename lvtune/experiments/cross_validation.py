@@ -18,6 +18,7 @@ import numpy as np
 from lvtune.adapters.adapter import Adapter
 from lvtune.adapters.factory import create_adapter
 from lvtune.api.job import Job, objective_context, prepare, training_data
+from lvtune.api.output_folder import check_output, input_folders, recipe_files
 from lvtune.api.recipe import TEXT_ONLY, Recipe
 from lvtune.api.run_marks import run_key
 from lvtune.bases.fingerprint import fingerprint
@@ -82,6 +83,7 @@ def select(
     if recipe.objective != TEXT_ONLY:
         raise UsageError(f"select for objective {recipe.objective}", f"{TEXT_ONLY}, whose w and weight are chosen",
                          f"leave --objective out, or choose {TEXT_ONLY}")  # fmt: skip
+    check_output(recipe.folder, [recipe.folder / FILE], folders=input_folders(recipe.data), files=recipe_files(recipe))
     job = prepare(recipe)
     run = _Runs(job, folds_of(job.train, options, recipe.seed), options, say)
     weight = objective_config(TEXT_ONLY, job.recipe.objective_options).weight

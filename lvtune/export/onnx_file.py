@@ -26,7 +26,7 @@ from lvtune.adapters.adapter import Adapter
 from lvtune.bases.base import Base, as_base
 from lvtune.bases.fingerprint import fingerprint
 from lvtune.core.errors import UsageError
-from lvtune.core.files import user_errors
+from lvtune.core.files import sync_folder, user_errors
 from lvtune.export.facts import BATCH, INPUT, facts_of, to_metadata
 from lvtune.export.own_sentence import resolve_sentence
 from lvtune.patcher.attaching import attach, use_adapter
@@ -125,13 +125,23 @@ def export_onnx(
             _save(program, staged, facts)
             facts["checked"] = _compared(staged, plan.cases, tolerance)
             staged.with_name(file.name + FACTS_SUFFIX).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-            # the weights first; the model refers to them
             names = sorted((path.name for path in Path(room).iterdir()), key=lambda name: name == file.name)
             size = sum(path.stat().st_size for path in Path(room).iterdir())
-            for name in names:
-                os.replace(Path(room) / name, file.with_name(name))
+            _put_in_place(Path(room), file, names)
     worst = max(facts["checked"]["outputs"].values(), key=_share)
     return OnnxFile(file, tuple(names), size, facts["merged"], worst["difference"], worst["largest"], facts)
+
+
+def _put_in_place(room: Path, file: Path, names: Sequence[str]) -> None:
+    """Renames the files; a kill at any moment leaves no model beside the facts or the weights of another one."""
+    facts = file.name + FACTS_SUFFIX
+    file.with_name(facts).unlink(missing_ok=True)
+    if set(names) - {file.name, facts}:  # weights of their own, to which the model refers
+        file.unlink(missing_ok=True)
+    sync_folder(file.parent)
+    for name in sorted(names, key=lambda name: (name == facts, name == file.name)):
+        os.replace(room / name, file.with_name(name))
+    sync_folder(file.parent)
 
 
 def _share(output: Mapping[str, float]) -> float:

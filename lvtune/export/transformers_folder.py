@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from lvtune.bases.base import Base, as_base
 from lvtune.core.errors import UsageError
-from lvtune.core.files import user_errors
+from lvtune.core.files import sync_folder, user_errors
 from lvtune.language.encoders import quiet
 from lvtune.patcher.merging import compare, merge, noise, outputs_of
 from lvtune.storage.adapter_file import CONFIG_FILE, PEFT_FILE, TENSORS_FILE
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from lvtune.adapters.adapter import Adapter
 
+_CONFIG = "config.json"
 WIDTH = 256
 """Channels of the classic head in transformers' VitPose."""
 
@@ -79,19 +81,47 @@ def save_transformers(
         result = merge(view, cast("Adapter", adapter), category=category)
         merged, deviation = result.base, result.deviation
     model = widened(merged)
+    found: list[tuple[float, float]] = []
+    names = save_whole(folder, model, _processor(merged), check=lambda place: found.append(_reloaded(place, merged)))
+    written, largest = found[0]
+    return TransformersFolder(folder, names, deviation + written, largest)
+
+
+def save_whole(folder: Path, *parts: Any, check: Callable[[Path], None] = lambda place: None) -> tuple[str, ...]:
+    """Saves a model, and what belongs to it, as transformers does; a kill leaves no mixture with what was there.
+
+    All bytes are on disk before the first name changes. ``config.json``, without which nothing is loaded, goes first
+    and comes last.
+
+    Args:
+        folder: made if it does not exist; other files in it stay.
+        *parts: objects with ``save_pretrained``.
+        check: called with the temporary folder before anything is put in place.
+
+    Returns:
+        The names of the files.
+
+    Raises:
+        UsageError: the folder cannot be written.
+    """
     with (
         user_errors(folder),
         quiet(),
         tempfile.TemporaryDirectory(dir=_created(folder.parent), prefix=f".{folder.name}.") as temporary,
     ):
-        model.save_pretrained(temporary)
-        _processor(merged).save_pretrained(temporary)
-        written, largest = _reloaded(Path(temporary), merged)
-        names = sorted(path.name for path in Path(temporary).iterdir())
+        place = Path(temporary)
+        for part in parts:
+            part.save_pretrained(place)
+        check(place)
+        sync_folder(place)
+        names = tuple(sorted(path.name for path in place.iterdir()))
         _created(folder)
-        for name in names:
-            os.replace(Path(temporary) / name, folder / name)
-    return TransformersFolder(folder, tuple(names), deviation + written, largest)
+        (folder / _CONFIG).unlink(missing_ok=True)
+        sync_folder(folder)
+        for name in sorted(names, key=lambda name: name == _CONFIG):
+            os.replace(place / name, folder / name)
+        sync_folder(folder)
+    return names
 
 
 def _created(folder: Path) -> Path:

@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from lvtune.core.errors import TrainingError
 from lvtune.core.snapshot import snapshot
-from lvtune.data.dataset import collate, worker_init
+from lvtune.data.dataset import worker_init
+from lvtune.data.worker_errors import CarryErrors, collate_or_error, raise_carried
 from lvtune.patcher.attaching import attach, use_adapter
 from lvtune.training.budget import Budget
 from lvtune.training.checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -154,9 +155,9 @@ class _Run:
         optimizer = make_optimizer(groups, settled.lr, settled.optimizer)
         self.sampler = make_sampler(self.data, settled.batch_size, seed)
         loader = DataLoader(
-            data,
+            CarryErrors(data),
             batch_sampler=self.sampler,
-            collate_fn=collate,
+            collate_fn=collate_or_error,
             num_workers=options.workers,
             worker_init_fn=worker_init,
         )
@@ -219,6 +220,7 @@ class _Run:
         for batch in self.loader:
             if self.progress.step >= self.total:
                 break
+            raise_carried(batch)
             self.measure_empty(batch)
             loss = self.step(batch)
             self.progress.step += 1

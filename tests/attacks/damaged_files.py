@@ -1,0 +1,53 @@
+"""Damages files of every kind: only errors of lvtune's come out, and what has a checksum is never silently wrong."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from mutants import changed_values, mutants
+
+from attacks.file_kinds import Kind
+from attacks.tally import Tally, in_child
+
+
+def damaged(kind: Kind, count: int, seed: int, folder: Path) -> Tally:
+    """Reads ``count`` damaged copies of a file; JSON gets other values in every other trial.
+
+    Where a file has a checksum, each must be refused, made again, or give what was written.
+    """
+    place = folder / kind.name.replace(" ", "-").replace(":", "").replace(",", "")
+    place.mkdir(parents=True)
+
+    def work(tally: Tally) -> None:
+        sound = kind.make(place)
+        whole = sound.file.read_bytes()
+        # warm, and sound at all
+        right = sound.exact or (lambda found: True)
+        assert right(sound.read()), f"{kind.name} is not read at all"
+        for number, broken in enumerate(_copies(whole, max(1, round(count * kind.share)), seed)):
+            if broken == whole:
+                continue
+            sound.before()
+            # a new file each time: what is mapped into memory must not change under its reader
+            sound.file.unlink(missing_ok=True)
+            sound.file.write_bytes(broken)
+            tally.only_ours(f"{kind.name}, seed {seed}, trial {number}", sound.read, right)
+
+    try:
+        return in_child(kind.name, work)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _copies(whole: bytes, count: int, seed: int) -> Iterator[bytes]:
+    try:
+        values = json.loads(whole)
+    except ValueError:
+        yield from mutants(whole, count, seed)
+        return
+    yield from mutants(whole, count - count // 2, seed)
+    for changed in changed_values(values, count // 2, seed):
+        yield json.dumps(changed).encode("utf-8", "surrogatepass")
