@@ -22,12 +22,15 @@ from lvtune.bases.vitpose import (
     spec_of,
 )
 from lvtune.bases.weight_names import is_foreign, to_transformers
-from lvtune.bases.weights_file import load_strict, read_safetensors
+from lvtune.bases.weights_file import check_state, load_strict, read_safetensors
 from lvtune.core.errors import LvtuneError
 from lvtune.core.hub_limits import hub_limits
 from lvtune.core.network import why_unreachable
+from lvtune.core.strict_json import read_json
+from lvtune.core.text import brief, short
 
 SHIPPED = Path(__file__).parent / "weights"
+_LARGEST_SIZE, _MOST_LAYERS = 2**20, 1000
 _POSITIONS = "backbone.embeddings.position_embeddings"
 
 
@@ -78,9 +81,11 @@ def _from_hub(spec: BaseSpec, hub_id: str, revision: str | None) -> Base:
         with hub_limits(hub_id):
             options = {"revision": revision, "dtype": torch.float32, "local_files_only": why is not None}
             model, found = kind.from_pretrained(hub_id, output_loading_info=True, **options)
-    except (OSError, ValueError) as error:
+    except LvtuneError:
+        raise
+    except Exception as error:  # transformers raises anything at a repository that is none of its own
         raise LvtuneError(
-            f"weights '{hub_id}' could not be loaded ({why or str(error).splitlines()[0][:160]})",
+            f"weights '{hub_id}' could not be loaded ({why or short(error, quote=False)})",
             "network access to the Hugging Face Hub, or the repository in the local Hub cache",
             f"connect and try again, or pass --weights DIR with a downloaded copy of {hub_id} "
             "(config.json, model.safetensors), or --weights random to try the path",
@@ -119,13 +124,47 @@ def _from_folder(spec: BaseSpec, folder: Path) -> Base:
             "convert an original checkpoint with `lvtune convert vitpose FILE.pth --out DIR`",
         )  # fmt: skip
     state = read_safetensors(folder / "model.safetensors")
-    config = VitPoseConfig.from_pretrained(folder)
-    channels = None
-    if "head.deconv1.weight" in state:
-        channels = (state["head.deconv1.weight"].shape[1], state["head.deconv2.weight"].shape[1])
-    model = build_model(config, channels, state["head.conv.weight"].shape[0])
-    load_strict(model, state, folder)
-    return VitPoseBase(model, _spec_with(model, spec, folder).with_(hub_id=None))
+    _check_sizes(read_json(folder / "config.json", error=LvtuneError), folder)
+    try:
+        config = VitPoseConfig.from_pretrained(folder)
+        channels = None
+        if "head.deconv1.weight" in state:
+            channels = (state["head.deconv1.weight"].shape[1], state["head.deconv2.weight"].shape[1])
+        keypoints = state["head.conv.weight"].shape[0]
+        with torch.device("meta"):  # the config's sizes are compared with the file's before memory is taken for them
+            planned = build_model(config, channels, keypoints)
+        check_state(planned.state_dict(), state, folder)
+        model = build_model(config, channels, keypoints)
+        load_strict(model, state, folder)
+        return VitPoseBase(model, _spec_with(model, spec, folder).with_(hub_id=None))
+    except LvtuneError:
+        raise
+    except Exception as error:  # transformers raises anything at a config that it did not write
+        raise LvtuneError(
+            f"weights folder {folder} ({type(error).__name__}: {short(error, quote=False)})",
+            "config.json and model.safetensors of a VitPoseForPoseEstimation", "copy or convert the weights again",
+        ) from error  # fmt: skip
+
+
+def _check_sizes(config: Any, folder: Path) -> None:
+    """Refuses a config whose numbers no ViT has: making its layers would take all memory, or for ever."""
+    values = [config]
+    while values:
+        value = values.pop()
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        values += inner
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _LARGEST_SIZE:
+            raise LvtuneError(
+                f"weights folder {folder}, whose config.json has the number {brief(value)}",
+                f"sizes of at most {_LARGEST_SIZE:,}", "copy or convert the weights again",
+            )  # fmt: skip
+    backbone = config.get("backbone_config") if isinstance(config, dict) else None
+    layers = backbone.get("num_hidden_layers") if isinstance(backbone, dict) else None
+    if isinstance(layers, int) and layers > _MOST_LAYERS:
+        raise LvtuneError(
+            f"weights folder {folder}, whose config.json has {layers} layers", f"at most {_MOST_LAYERS}",
+            "copy or convert the weights again",
+        )  # fmt: skip
 
 
 def _from_file(spec: BaseSpec, path: Path, seed: int) -> Base:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,21 @@ def load_strict(model: Any, state: dict[str, Tensor], source: Path | str) -> Non
     Raises:
         LvtuneError: tensors are missing, unknown or of another shape.
     """
-    own = model.state_dict()
+    check_state(model.state_dict(), state, source)
+    model.load_state_dict(state, strict=False)
+
+
+def check_state(own: Mapping[str, Tensor], state: Mapping[str, Tensor], source: Path | str) -> None:
+    """Compares names and shapes; tensors without data will do.
+
+    Args:
+        own: of the model.
+        state: the tensors.
+        source: where they come from, for errors.
+
+    Raises:
+        LvtuneError: tensors are missing, unknown or of another shape.
+    """
     missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
     extra = [k for k in state if k not in own]
     shapes = [
@@ -53,4 +68,3 @@ def load_strict(model: Any, state: dict[str, Tensor], source: Path | str) -> Non
         raise LvtuneError(
             f"{source} with tensors {', '.join(found)}", "the tensors of this base", "check --base and --weights"
         )
-    model.load_state_dict(state, strict=False)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from lvtune.core.errors import DataError
+from lvtune.core.text import brief
 from lvtune.data.json_file import load_json
 
 Key = int | str
@@ -110,7 +111,7 @@ def _of_results(
             )
     boxes = _numbers([row["bbox"] for row in rows], source)
     scores = _scores([row.get("score") for row in rows], source)
-    ids = [row.get("category_id") for row in rows]
+    ids = [_class_id(row.get("category_id"), source) for row in rows]
     names = class_names or _names_of_ids(ids)
     classes = tuple(None if i is None else names.get(i, f"category {i}") for i in ids)
     pictures = tuple(_key(row["image_id"], source) for row in rows)
@@ -179,10 +180,19 @@ def _scores(values: Sequence[Any], source: str) -> np.ndarray:
         raise DataError(f"{source} with a malformed detection ({error})", "a number as score", "mend it") from None
 
 
+def _class_id(value: Any, source: str) -> int | str | None:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int | str | None):
+        what = f"{source} with a malformed detection (category_id {brief(value)})"
+        raise DataError(what, "an integer, or none", "mend it")
+    return value
+
+
 def _key(value: Any, source: str) -> Key:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise DataError(
-            f"{source} with a malformed detection (image_id {value!r:.40})", "an integer or a file name", "mend it"
+            f"{source} with a malformed detection (image_id {brief(value)})", "an integer or a file name", "mend it"
         )
     return value if isinstance(value, int) else unicodedata.normalize("NFC", value)
 

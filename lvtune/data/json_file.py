@@ -8,6 +8,9 @@ from typing import Any
 
 from lvtune.core.errors import DataError
 
+MAX_BYTES = 4 * 2**30
+"""Larger files are not read; the annotations of COCO have half a GB."""
+
 
 def load_json(path: Path, what: str = "annotation file") -> Any:
     """Parses a JSON file, with or without a byte order mark.
@@ -19,6 +22,12 @@ def load_json(path: Path, what: str = "annotation file") -> Any:
         raise DataError(f"no {what} at {path}", "a JSON file", "check the path")
     if path.is_dir():
         raise DataError(f"{path}, a folder", f"a JSON {what}", "name the file in it")
+    if not path.is_file():
+        raise DataError(f"{path}, which is no regular file", f"a JSON {what}", "name a file")
+    if path.stat().st_size > MAX_BYTES:
+        raise DataError(
+            f"{path} of {path.stat().st_size / 1e9:.1f} GB", f"at most {MAX_BYTES / 1e9:.1f} GB", "split it"
+        )
     try:
         return json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:  # JSONDecodeError, UnicodeDecodeError

@@ -8,6 +8,7 @@ error.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,8 @@ def load_numbers(path: str | Path) -> Any:
         if file.exists() and not file.is_file():
             raise DataError(f"{shown}: not a regular file", "a file that can be read", "check the path")
         with file.open("rb") as opened:
-            content = opened.read(_MOST_BYTES + 1)
+            # not the limit itself, which read() would take memory for
+            content = opened.read(min(_MOST_BYTES, os.fstat(opened.fileno()).st_size) + 1)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
         raise DataError(f"{shown}: {why}", "a file that can be read", "check the path") from None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import yaml
 
 from lvtune.core.errors import AdapterFileError, UsageError
-from lvtune.core.strict_json import canonical_json, read_json, short
+from lvtune.core.strict_json import canonical_json, read_json
+from lvtune.core.text import shell_word, short
 from lvtune.hub.address import Address
 from lvtune.hub.card import Publication, card_data, is_untouched, model_card
 from lvtune.hub.remote import REPORT_FILE
@@ -18,6 +21,7 @@ from lvtune.storage.adapter_config import shareable
 if TYPE_CHECKING:
     from huggingface_hub import ModelCard
 
+Made = TypeVar("Made")
 CARD_FILE = "README.md"
 PICTURE_STEM = "before-after"
 PICTURE_ENDS = (".jpg", ".jpeg", ".png", ".webp")
@@ -79,7 +83,8 @@ def _report(folder: Path) -> dict[str, Any]:
         return {}
     report = read_json(file)
     if not isinstance(report, dict):
-        raise AdapterFileError(f"'{file}', which is not an object", "a report of lvtune", f"delete it: rm {file}")
+        fix = f"delete it: rm {shell_word(file)}"
+        raise AdapterFileError(f"'{file}', which is not an object", "a report of lvtune", fix)
     kept = {name: value for name, value in report.items() if name not in _LOCAL_ONLY}
     if isinstance(kept.get("recipe"), Mapping):
         kept["recipe"] = shareable(kept["recipe"])
@@ -103,7 +108,7 @@ def _card(folder: Path, config: Mapping[str, Any], report: Mapping[str, Any], at
     file = folder / CARD_FILE
     text = _text_of(file) if file.is_file() else None
     if text is None or is_untouched(text):
-        card = ModelCard(model_card(config, report, at))
+        card = ModelCard(_made(folder, lambda: model_card(config, report, at)))
     else:
         try:
             card = ModelCard(text)
@@ -111,9 +116,9 @@ def _card(folder: Path, config: Mapping[str, Any], report: Mapping[str, Any], at
             first = short((str(error).splitlines() or [""])[0], quote=False)
             raise UsageError(
                 f"card {file} ({first})", "YAML between two lines of ---",
-                f"correct it, or delete it for a fresh one: rm {file}",
+                f"correct it, or delete it for a fresh one: rm {shell_word(file)}",
             ) from error  # fmt: skip
-        for name, value in card_data(config, report, at).to_dict().items():
+        for name, value in _made(folder, lambda: card_data(config, report, at)).to_dict().items():
             if card.data.get(name) is None or name == "license":
                 card.data[name] = value
     if not card.data.get("license"):
@@ -123,6 +128,22 @@ def _card(folder: Path, config: Mapping[str, Any], report: Mapping[str, Any], at
             "type --license apache-2.0, or another of https://huggingface.co/docs/hub/repositories-licenses",
         )
     return card
+
+
+def _made(folder: Path, make: Callable[[], Made]) -> Made:
+    """Makes a card of what the adapter and its report say.
+
+    Raises:
+        AdapterFileError: they do not say it as a run writes it.
+    """
+    try:
+        return make()
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, yaml.YAMLError) as error:
+        file = folder / REPORT_FILE
+        raise AdapterFileError(
+            f"'{file}', or the scores in the adapter, which no run wrote so ({short(error, quote=False)})",
+            "a report of lvtune", f"delete it: rm {shell_word(file)}",
+        ) from error  # fmt: skip
 
 
 def _text_of(file: Path) -> str:
@@ -138,7 +159,8 @@ def _text_of(file: Path) -> str:
     except UnicodeDecodeError:
         text = ""
     if len(data) > _MOST_OF_A_CARD or (data and not text):
-        raise UsageError(f"card {file}", f"UTF-8 of at most {_MOST_OF_A_CARD:,} bytes", f"delete it: rm {file}")
+        fix = f"delete it: rm {shell_word(file)}"
+        raise UsageError(f"card {file}", f"UTF-8 of at most {_MOST_OF_A_CARD:,} bytes", fix)
     return text
 
 

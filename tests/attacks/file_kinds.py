@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-TESTS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS), str(TESTS / "data" / "formats")]
+from attacks import TESTS
 
 PHOTO = TESTS / "samples/coco/val2017/000000000785.jpg"
 
@@ -194,7 +192,8 @@ def _boxes(folder: Path, form: str) -> Sound:
     forms: dict[str, Any] = {
         "results": [{"image_id": 7, "category_id": 1, "bbox": box, "score": 0.9}],
         "annotations": {
-            "images": [{"id": 7, "file_name": "a.jpg"}], "annotations": [{"image_id": 7, "category_id": 4, "bbox": box}],
+            "images": [{"id": 7, "file_name": "a.jpg"}],
+            "annotations": [{"image_id": 7, "category_id": 4, "bbox": box}],
             "categories": [{"id": 4, "name": "mouse"}],
         },
         "table": {"a.jpg": [box, box], "b.jpg": []},
@@ -231,19 +230,15 @@ def _sleap(folder: Path) -> Sound:
 def _yolo(folder: Path, name: str) -> Sound:
     from test_yolo_pose import write_yolo
 
-    return _project(
-        folder, lambda place: write_yolo(place) or place, lambda made: next((folder / "project").rglob(name))
-    )
+    made = folder / "project"
+    return _project(folder, lambda place: write_yolo(place) or place, lambda _: next(made.rglob(name)))
 
 
 def _labelme(folder: Path) -> Sound:
     from test_labelme import write_labelme
 
-    return _project(
-        folder,
-        lambda place: write_labelme(place) or place,
-        lambda made: sorted((folder / "project").rglob("*.json"))[0],
-    )
+    made = folder / "project"
+    return _project(folder, lambda place: write_labelme(place) or place, lambda _: min(made.rglob("*.json")))
 
 
 def _arrow(folder: Path) -> Sound:
@@ -312,9 +307,8 @@ def _weights_config(folder: Path) -> Sound:
 
     base = lvtune.load_base("vitpose-ti", weights="random")
     base.model.save_pretrained(folder / "weights")
-    return Sound(
-        folder / "weights" / "config.json", lambda: lvtune.load_base("vitpose-ti", str(folder / "weights")).name
-    )
+    place = folder / "weights"
+    return Sound(place / "config.json", lambda: lvtune.load_base("vitpose-ti", str(place)).name)
 
 
 KINDS = [

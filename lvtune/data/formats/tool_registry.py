@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lvtune.core.errors import DataError
+from lvtune.core.errors import DataError, LvtuneError
 from lvtune.core.registry import Registry
+from lvtune.core.text import printable, short
 from lvtune.data.formats.json_files import forget
 from lvtune.data.formats.label_project import LabelProject
 
@@ -61,7 +62,12 @@ def read_project(path: str | Path, pictures: str | Path | None = None) -> LabelP
     given = Path(path)
     if not given.exists():
         raise DataError(f"no file or folder at {given}", "a labelled project", "check the path")
-    found = detect(given)
+    try:
+        found = detect(given)
+    except LvtuneError:
+        raise
+    except Exception as error:
+        raise _unreadable(given, "a labelling tool", error) from error
     if found is None:
         raise DataError(
             f"{given}, in which no labels were recognised",
@@ -71,5 +77,18 @@ def read_project(path: str | Path, pictures: str | Path | None = None) -> LabelP
     name, entry = found
     try:
         return FORMATS.get(name).read(entry, [] if pictures is None else [Path(pictures)])
+    except LvtuneError:
+        raise
+    except Exception as error:
+        raise _unreadable(entry, FORMATS.get(name).title, error) from error
     finally:
         forget()
+
+
+def _unreadable(path: Path, tool: str, error: Exception) -> DataError:
+    """The error of labels with damage that no reader has thought of; readers name what they do know."""
+    return DataError(
+        f"labels in {printable(str(path))} that are not as {tool} writes them "
+        f"({type(error).__name__}: {short(error, quote=False)})", "undamaged labels",
+        "copy them again, or export them anew from the tool",
+    )  # fmt: skip
