@@ -53,36 +53,17 @@ def areas() -> list[Area]:
 
     found = [Area("cycles", cycles, 2000, once=True)]
     for command in COMMANDS.values():
-        found.append(
-            Area(
-                f"kills: {command.name}",
-                lambda count, seed, folder, command=command: kill_everywhere(command, folder, most=count, seed=seed),
-                10**6,
-                once=True,
-            )
-        )
+        kills = lambda count, seed, folder, one=command: kill_everywhere(one, folder, most=count, seed=seed)  # noqa: E731
+        found.append(Area(f"kills: {command.name}", kills, 10**6, once=True))
     found.append(Area("kills: push", killed_pushes, 10**6, once=True))
     for command in COMMANDS.values():
-        found.append(
-            Area(
-                f"kills at random: {command.name}",
-                lambda count, seed, folder, command=command: kill_at_random(command, folder, count, seed),
-                10,
-            )
-        )
+        kills = lambda count, seed, folder, one=command: kill_at_random(one, folder, count, seed)  # noqa: E731
+        found.append(Area(f"kills at random: {command.name}", kills, 10))
     for kind in KINDS:
-        found.append(
-            Area(
-                f"damaged: {kind.name}", lambda count, seed, folder, kind=kind: damaged(kind, count, seed, folder), 300
-            )
-        )
-    return [
-        *found,
-        Area("bombs", bombs, 1),
-        Area("code", code, 200),
-        Area("pulls", pulls, 100),
-        Area("pushes", pushes, 50),
-    ]
+        reads = lambda count, seed, folder, one=kind: damaged(one, count, seed, folder)  # noqa: E731
+        found.append(Area(f"damaged: {kind.name}", reads, 300))
+    found += [Area("bombs", bombs, 1), Area("code", code, 200), Area("pulls", pulls, 100), Area("pushes", pushes, 50)]
+    return found
 
 
 def main() -> int:

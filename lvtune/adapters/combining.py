@@ -25,6 +25,7 @@ from lvtune.bases.fingerprint import fingerprint
 from lvtune.config.schema import plain
 from lvtune.core.errors import UsageError
 from lvtune.core.tensor_file import hash_tensors
+from lvtune.core.text import brief
 from lvtune.patcher.attaching import attach
 from lvtune.patcher.merging import noise, outputs_of, twin_of
 from lvtune.patcher.shapes import check_fit
@@ -176,7 +177,7 @@ def _sum(
 def _check_loaded(adapters: Sequence[Adapter]) -> None:
     wrong = next((one for one in adapters if not isinstance(one, Adapter)), None)
     if wrong is not None:
-        raise UsageError(f"{wrong!r} among adapters", "loaded adapters", "lvtune.load_adapter(folder, base) first")
+        raise UsageError(f"{brief(wrong)} among adapters", "loaded adapters", "lvtune.load_adapter(folder, base) first")
 
 
 def _finished(

@@ -27,7 +27,7 @@ from lvtune.core.errors import LvtuneError
 from lvtune.core.hub_limits import hub_limits
 from lvtune.core.network import why_unreachable
 from lvtune.core.strict_json import read_json
-from lvtune.core.text import brief, short
+from lvtune.core.text import brief, shell_word, short
 
 SHIPPED = Path(__file__).parent / "weights"
 _LARGEST_SIZE, _MOST_LAYERS = 2**20, 1000
@@ -172,7 +172,7 @@ def _from_file(spec: BaseSpec, path: Path, seed: int) -> Base:
     if path.suffix != ".safetensors":
         raise LvtuneError(
             f"weights file {path.name}", "a .safetensors file (pickled checkpoints are not read here)",
-            f"run `lvtune convert vitpose {path} --out DIR` and pass --weights DIR",
+            f"run `lvtune convert vitpose {shell_word(path)} --out DIR` and pass --weights DIR",
         )  # fmt: skip
     base = _random(spec, seed)
     state = read_safetensors(path)

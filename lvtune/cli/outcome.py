@@ -65,8 +65,9 @@ def made_for(adapter: str | None) -> dict[str, Any]:
     from lvtune.storage import adapter_file, peft_folder
 
     folder = locate(adapter)
-    if peft_folder.read(folder) is not None:
+    # the header alone: whoever loads the adapter checks the whole of it
+    config = None if peft_folder.is_peft_folder(folder) else adapter_file.read_config(folder)
+    if config is None:
         return {}
-    _, config = adapter_file.read(folder)
     found = {"base": (config.get("base") or {}).get("name"), "domain": config.get("domain")}
     return {name: value for name, value in found.items() if value}

@@ -213,7 +213,7 @@ def _given_twice(cls: type, values: Mapping[str, Any], where: str) -> list[Probl
     ]
     return [
         (
-            f"both {where}{other} = {show(values[other])} and {where}{name} = {show(values[name])}",
+            f"both {where}{other} = {cut(show(values[other]))} and {where}{name} = {cut(show(values[name]))}",
             f"one of them: {where}{name} takes the place of {where}{other}",
             f"remove {where}{other} or {where}{name}",
         )
@@ -248,7 +248,7 @@ def _out_of_range(cls: type, name: str, value: Any, where: str) -> list[Problem]
     words += [f"at most {high}"] if "at_most" in field.metadata or wrong[0] > high else []
     near = f"such as {where}{name} = {show(high if wrong[0] > high else low)}"
     fix = f"give a larger {where}{name}" if above is not None and wrong[0] <= above else near
-    return [(f"{where}{name} = {show(value)}", " and ".join(words), fix)]
+    return [(f"{where}{name} = {cut(show(value), 200)}", " and ".join(words), fix)]
 
 
 def _unknown(key: Any, where: str, known: list[str]) -> Problem:

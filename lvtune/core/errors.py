@@ -6,6 +6,11 @@ network, training.
 
 from __future__ import annotations
 
+from lvtune.core.text import printable
+
+_LONGEST = 6000
+"""Characters of a part of a message; a list of all options of a method has some thousand."""
+
 
 class LvtuneError(Exception):
     """An error that the user can correct. Its message has three parts.
@@ -17,8 +22,16 @@ class LvtuneError(Exception):
     """
 
     def __init__(self, given: str, expected: str, fix: str) -> None:
-        self.given, self.expected, self.fix = given, expected, fix
-        super().__init__(f"{given}; expected {expected}; {fix}")
+        # names and values in a message are often those of foreign files
+        self.given, self.expected, self.fix = map(_safe, (given, expected, fix))
+        super().__init__(f"{self.given}; expected {self.expected}; {self.fix}")
+
+
+def _safe(part: str) -> str:
+    """A part of a message without control characters, cut in its middle where it is very long."""
+    text = printable(str(part[: 2 * _LONGEST] + part[-_LONGEST:] if len(part) > 3 * _LONGEST else part))
+    half = _LONGEST // 2
+    return text if len(text) <= _LONGEST else f"{text[:half]} … {text[-half:]}"
 
 
 class UsageError(LvtuneError):

@@ -4,6 +4,9 @@ The client's own time limits are those of a single read, so a server that sends 
 for hours, and its retries multiply the wait. A body without a length is written to the disk as long as it comes. Here
 a whole transfer has a limit of time that grows with the declared sizes, and no body may be longer than declared. The
 client keeps its own retries: a connection that drops is taken up again, within the limit.
+
+The package ``hf_xet`` transfers large files by native code with connections of its own, in which none of this holds.
+The Hub serves the same files over HTTP, so it is not used inside, unless ``HF_HUB_DISABLE_XET=0`` asks for it.
 """
 
 from __future__ import annotations
@@ -28,6 +31,11 @@ MOST_OF_AN_ANSWER = 64 * 2**20
 """Bytes of an answer that declares no length and is no file."""
 _LONGEST_WAIT = 10
 """Seconds that a server may tell the client to wait before it tries again."""
+XET = "HF_HUB_DISABLE_XET"
+"""The Hub client's variable; if it is set, to whatever, the user decides."""
+_xet_lock = threading.Lock()
+_xet_before: list[bool] = []
+"""What the client was set to, once for each thread that is inside; the first one's is the user's."""
 _READ = {"connect": 10.0, "read": 60.0, "write": 60.0, "pool": 10.0}
 _active: ContextVar[_Limits | None] = ContextVar("lvtune_hub_limits", default=None)
 
@@ -50,7 +58,7 @@ def hub_limits(what: str, *, size: int = 0) -> Iterator[None]:
     token = _active.set(limits)
     _install()
     try:
-        with limits.watched():
+        with limits.watched(), _without_xet():
             yield
     except Exception as error:
         # whoever called the client may have put the error into words of its own
@@ -59,6 +67,27 @@ def hub_limits(what: str, *, size: int = 0) -> Iterator[None]:
         raise
     finally:
         _active.reset(token)
+
+
+@contextlib.contextmanager
+def _without_xet() -> Iterator[None]:
+    """Transfers over HTTP inside, where the user has not said otherwise; several threads may be inside at once."""
+    from huggingface_hub import constants
+
+    if os.environ.get(XET) is not None:
+        yield
+        return
+    with _xet_lock:
+        _xet_before.append(constants.HF_HUB_DISABLE_XET)
+        constants.HF_HUB_DISABLE_XET = True
+    try:
+        yield
+    finally:
+        with _xet_lock:
+            before = _xet_before[0]
+            _xet_before.pop()
+            if not _xet_before:
+                constants.HF_HUB_DISABLE_XET = before
 
 
 class _Limits:

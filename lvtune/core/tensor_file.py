@@ -99,7 +99,7 @@ def hash_tensors(tensors: Iterable[tuple[str, Tensor]], dtype: torch.dtype | Non
     for name, value in sorted(tensors, key=lambda item: item[0]):
         if value.is_meta:
             raise UsageError(
-                f"a model whose tensor {name!r} holds no data (device meta)", "loaded weights", "load the model first"
+                f"a model whose tensor {short(name)} holds no data (meta)", "loaded weights", "load the model first"
             )
         plain = value.detach()
         if dtype is not None and plain.is_floating_point():

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lvtune.core.errors import DataError
+from lvtune.core.text import brief
 from lvtune.data.annotation_boxes import MARGIN
 from lvtune.data.coco_boxes import BoxOptions, Persons, settle_boxes
 from lvtune.data.coco_images import Looked, Picture, as_text, change_mark, index_pictures
@@ -78,7 +79,7 @@ class _Rows:
         image = integer(item.get("image_id"), f"image_id of {where}")
         if image not in self.pictures:
             raise DataError(
-                f"{where} of image {item.get('image_id')!r}, which is not among `images`",
+                f"{where} of image {brief(item.get('image_id'))}, which is not among `images`",
                 "an image_id that `images` has",
                 "add the image or drop the annotation",
             )

@@ -36,9 +36,9 @@ class NumberType:
         try:
             self.dtype = np.dtype(text)
         except (TypeError, ValueError):
-            raise Refused(f"the array type {text!r}") from None
+            raise Refused(f"the array type {short(text)}") from None
         if self.dtype.kind not in _PLAIN:
-            raise Refused(f"arrays of type {text!r}")
+            raise Refused(f"arrays of type {short(text)}")
 
     def set_state(self, state: Any) -> None:
         """Takes the byte order from ``(version, order, fields ...)``."""

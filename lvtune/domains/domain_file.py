@@ -13,6 +13,7 @@ from typing import Any
 from lvtune.config.options import DataOptions
 from lvtune.core.errors import DataError
 from lvtune.core.registry import suggest
+from lvtune.core.text import shell_word
 from lvtune.data.flip_pairs import MIDLINE
 from lvtune.data.skeletons import Skeleton
 from lvtune.domains.custom import custom_domain
@@ -80,7 +81,7 @@ def _load(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict) or not values.get("keypoints"):
         raise DataError(
             f"domain file {path} without `keypoints`", "a YAML file that `lvtune init-domain` writes",
-            f"type lvtune init-domain MYPROJECT/ --out {path.name}",
+            f"type lvtune init-domain MYPROJECT/ --out {shell_word(path.name)}",
         )  # fmt: skip
     _known(values, KEYS, path)
     return values

@@ -16,6 +16,7 @@ from lvtune.config.tables import merge
 from lvtune.config.yaml_files import read_yaml
 from lvtune.core.errors import UsageError
 from lvtune.core.registry import suggest
+from lvtune.core.text import brief
 
 ALL = "all"
 """In place of a number of pictures: all annotated pictures."""
@@ -68,7 +69,7 @@ def variants_of(methods: Sequence[str] | str, file: str | Path | None = None) ->
         table = read_yaml(file)
         wrong = next((label for label, changes in table.items() if not isinstance(changes, Mapping)), None)
         if wrong is not None:
-            raise UsageError(f"{file}: {wrong}: {table[wrong]!r}", "label: {options of a recipe}",
+            raise UsageError(f"{file}: {wrong}: {brief(table[wrong])}", "label: {options of a recipe}",
                              f"write `{wrong}: {{method: lora, train: {{lr: 1e-3}}}}`")  # fmt: skip
         variants += [Variant(str(label), dict(changes)) for label, changes in table.items()]
     if not variants:

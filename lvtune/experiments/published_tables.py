@@ -21,6 +21,7 @@ from lvtune.config.tables import flatten, without_replaced
 from lvtune.config.yaml_files import ROW_KEYS, read_whole_yaml, recipe_folder
 from lvtune.core.errors import DataError, UsageError
 from lvtune.core.registry import suggest
+from lvtune.core.text import brief
 
 Reference = dict[str, float]
 
@@ -195,7 +196,7 @@ def _row(file: Path, columns: Mapping[str, Column]) -> Row:
 
 def _built(cls: type, values: Any, where: object) -> Any:
     if not isinstance(values, Mapping):
-        raise UsageError(f"{where}: {values!r}", "a table of options", "see recipes/README.md")
+        raise UsageError(f"{where}: {brief(values)}", "a table of options", "see recipes/README.md")
     problems = [(f"{where} without `{f}`", "all of its keys", "see recipes/README.md") for f in _required(cls, values)]
     value, more = build(cls, values) if not problems else (None, [])
     raise_problems([*problems, *((f"{where}: {given}", expected, fix) for given, expected, fix in more)])

@@ -16,6 +16,7 @@ from lvtune.bases.vitpose import ARCH, VitPoseBase, build_model, known_spec, mak
 from lvtune.bases.weight_names import to_transformers
 from lvtune.core.errors import DataError, UsageError
 from lvtune.core.registry import suggest
+from lvtune.core.text import brief
 
 if TYPE_CHECKING:
     from lvtune.language.bank import SentenceBank
@@ -122,7 +123,7 @@ def _read_arch(given: dict[str, Any] | str | None) -> dict[str, Any]:
     try:
         arch = dict(json.loads(given) if isinstance(given, str) else given or {})
     except (ValueError, TypeError) as error:
-        raise UsageError(f"arch {given!r}", "a table of names and values, or its JSON", "correct it") from error
+        raise UsageError(f"arch {brief(given)}", "a table of names and values, or its JSON", "correct it") from error
     unknown = [name for name in arch if name not in VLPOSE_ARCH]
     if unknown:
         raise UsageError(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lvtune.adapters.adapter import Adapter
 from lvtune.core.errors import NetworkError, UsageError
 from lvtune.core.hub_limits import hub_limits
+from lvtune.core.text import shell_word
 from lvtune.hub.address import Address, client, repository, revisions
 from lvtune.hub.card import Publication
 from lvtune.hub.parcel import PICTURE_ENDS, PICTURE_STEM, Parcel, packed
@@ -111,9 +112,8 @@ def _pushed(parcel: Parcel, address: Address, commit: str, url: str) -> Pushed:
 def _target(repo: str, revision: str | None) -> Address:
     address = repository(repo if "/" in repo else f"me/{repo}")
     if address.revision is not None:
-        raise UsageError(
-            f"'{repo}' to push to", "user/repo, and the branch by itself", f"type --revision {address.revision}"
-        )
+        fix = f"type --revision {shell_word(address.revision)}"
+        raise UsageError(f"'{repo}' to push to", "user/repo, and the branch by itself", fix)
     return Address(address.repo if "/" in repo else repo, revision)
 
 

@@ -28,6 +28,7 @@ import numpy as np
 
 from lvtune.core.errors import DataError, UsageError
 from lvtune.core.registry import suggest
+from lvtune.core.text import brief
 from lvtune.language.sentences import sentences_of
 
 FOLDER = Path(__file__).parent / "words"
@@ -180,9 +181,9 @@ def _read(file: Path) -> Grammar:
     if isinstance(templates, str):
         templates = [templates]
     if not isinstance(templates, list) or not templates or not all(isinstance(t, str) and t.strip() for t in templates):
-        raise _fault(file, f"templates {templates!r}", "a list of sentences with {slots}", "write at least one")
+        raise _fault(file, f"templates {brief(templates)}", "a list of sentences with {slots}", "write at least one")
     if not isinstance(values["slots"], dict):
-        raise _fault(file, f"slots {values['slots']!r}", "a table from slot to words", "write `slot: [word, ...]`")
+        raise _fault(file, f"slots {brief(values['slots'])}", "a table from slot to words", "write `slot: [word, ...]`")
     slots = {str(name): _words(file, str(name), words) for name, words in values["slots"].items()}
     lacking = next((slot for t in templates for slot in _SLOT.findall(t) if slot not in slots), None)
     if lacking is not None:
@@ -199,7 +200,7 @@ def _words(file: Path, slot: str, given: Any) -> dict[str, str]:
     named = given if isinstance(given, dict) else dict(enumerate(given)) if isinstance(given, list) else None
     # YAML reads some words as other types (yes, 1); the word was meant
     if not named or any(isinstance(word, dict | list | bool) or word is None for word in named.values()):
-        raise _fault(file, f"slot '{slot}' = {given!r}", "a list of words, or a table from names to words",
+        raise _fault(file, f"slot '{slot}' = {brief(given)}", "a list of words, or a table from names to words",
                      'quote words such as "no"')  # fmt: skip
     return {str(name): str(word).strip() for name, word in named.items()}
 

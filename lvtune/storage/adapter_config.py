@@ -15,7 +15,7 @@ from torch import nn
 from lvtune.bases.fingerprint import PRECISIONS, fingerprint, precision_of
 from lvtune.core.errors import AdapterFileError
 from lvtune.core.strict_json import canonical_json
-from lvtune.core.text import short
+from lvtune.core.text import shell_word, short
 from lvtune.core.version import __version__
 
 FORMAT_VERSION = 1
@@ -239,10 +239,11 @@ def base_misfit(
     if actual != recorded[usable[0]]:
         source = f" ({short(wanted['hub_id'])})" if wanted["hub_id"] else ""
         name, sha = (short(text, quote=False) for text in (wanted["name"], recorded[usable[0]][:12]))
+        load = f"load that base: --base {shell_word(name)}"
         return AdapterFileError(
             f"an adapter of another base: this one is {view.name}, {usable[0]} fingerprint {actual[:12]}…",
             f"{name}{source}, fingerprint {sha}…",
-            f"load that base: --base {name}" if name != view.name else "load the weights it was tuned on (--weights)",
+            "load the weights it was tuned on (--weights)" if name == view.name else load,
         )
     size = tuple(wanted["input_size"])
     if not any_input_size and tuple(view.input_size) != size:

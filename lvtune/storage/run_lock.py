@@ -19,7 +19,7 @@ from pathlib import Path
 
 from lvtune.core.errors import UsageError
 from lvtune.core.files import user_errors
-from lvtune.core.strict_json import short
+from lvtune.core.text import shell_word, short
 
 LOCK_FILE = ".lvtune-lock"
 _TAKEOVER_FILE = ".lvtune-lock-takeover"
@@ -169,7 +169,7 @@ def _is_young(file: Path) -> bool:
 def _held(folder: Path, who: str) -> UsageError:
     return UsageError(
         f"output folder {folder}, into which another run writes ({who})", "a folder of its own for each run",
-        f"choose another with --out DIR, or wait; if that run is gone, delete {folder / LOCK_FILE}",
+        f"choose another with --out DIR, or wait; if that run is gone, delete {shell_word(folder / LOCK_FILE)}",
     )  # fmt: skip
 
 

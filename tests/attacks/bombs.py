@@ -50,7 +50,7 @@ def _bombs(tally: Tally, count: int, seed: int, folder: Path) -> None:
             file, read = readers[kind]
             data = make(rng)
             file.write_bytes(data)
-            tally.only_ours(f"{name}, round {number}", read, lambda found: False)
+            tally.only_ours(f"{name}, round {number}", read, lambda found, name=name: name in _HARMLESS)
 
 
 def _yaml(folder: Path) -> tuple[Path, Callable[[], Any]]:
@@ -217,6 +217,10 @@ _MADE: dict[str, Callable[[random.Random], bytes]] = {
     "weights: large pictures": lambda rng: _sizes("image_size", rng.choice((10**5, 10**8))),
 }  # fmt: skip
 """Name of reader and bomb to a function that makes one."""
+
+
+_HARMLESS = ("pickle: memo",)
+"""They may be read, since what they ask for need not be given."""
 
 
 class _Calls:
