@@ -54,7 +54,9 @@ def areas() -> list[Area]:
     found = [Area("cycles", cycles, 2000, once=True)]
     for command in COMMANDS.values():
         kills = lambda count, seed, folder, one=command: kill_everywhere(one, folder, most=count, seed=seed)  # noqa: E731
-        found.append(Area(f"kills: {command.name}", kills, 10**6, once=True))
+        # a run is long: some of its operations in each round, all of them where there are few
+        is_run = command.name == "adapt"
+        found.append(Area(f"kills: {command.name}", kills, 12 if is_run else 10**6, once=not is_run))
     found.append(Area("kills: push", killed_pushes, 10**6, once=True))
     for command in COMMANDS.values():
         kills = lambda count, seed, folder, one=command: kill_at_random(one, folder, count, seed)  # noqa: E731

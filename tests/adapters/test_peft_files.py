@@ -118,14 +118,15 @@ BOMBS = [r"(a+)+$", r"(.*)*x", r"(\w+\.?)+!", r"(?:.*.*)*y", r"((((.*)*)*)*)*z",
 @pytest.mark.parametrize("bomb", BOMBS)
 @pytest.mark.parametrize("option", ["target_modules", "exclude_modules", "rank_pattern", "alpha_pattern"])
 def test_endless_expressions_end(theirs, option, bomb, monkeypatch):
+    before = answer(tiny_base(), theirs)
     monkeypatch.setattr("lvtune.adapters.peft_names.SECONDS", 0.2)
     change(theirs, **{option: {bomb: 2} if option.endswith("_pattern") else bomb})
     try:
-        adapter = load_adapter(theirs, tiny_base())
+        found = answer(tiny_base(), theirs)
     except LvtuneError as error:
         assert error.given and error.expected and error.fix
-    else:  # what excludes nothing, and no rank of its own, changes nothing
-        assert option != "target_modules" and adapter.config.r == 3
+    else:  # what matches no module changes nothing
+        assert option != "target_modules" and (torch.equal(found, before) or option == "alpha_pattern")
 
 
 @pytest.mark.parametrize(
@@ -195,12 +196,10 @@ def test_inspect_reads_what_predict_reads(theirs):
 )  # fmt: skip
 def test_values_of_other_kinds_and_sizes_have_an_error_of_ours(theirs, option, value):
     change(theirs, **{option: value})
-    if option == "lora_dropout":  # nothing is dropped but in training
-        assert torch.isfinite(answer(tiny_base(), theirs)).all()
-        return
     with pytest.raises(LvtuneError) as caught:
         answer(tiny_base(), theirs)
-    assert option in str(caught.value) or "tensor" in str(caught.value) or "adapter" in str(caught.value)
+    words = (option, option.partition("_")[2] or option, "tensor", "adapter")
+    assert any(word in str(caught.value) for word in words)
     assert all((caught.value.given, caught.value.expected, caught.value.fix))
 
 
