@@ -148,14 +148,14 @@ def evaluate(
         notes = damaged()
     values = opened.about() | {"split": split} | _values(scored) | {"category": category or "mean"}
     values |= {"auto": rule.summary()} if isinstance(rule, RankedCategories) else {}
-    values["notes"] = [
-        *opened.target.table.notes,
-        *((scored.target.values.get("scoring") or {}).get("notes", [])),
-        *notes,
-    ]
+    values["notes"] = [*opened.target.table.notes, *_scoring_notes(scored), *notes]
     if folder is not None:
         _write(folder, values, opened.target, scored.target, layout)
     return values
+
+
+def _scoring_notes(scored: _Scored) -> list[str]:
+    return (scored.target.values.get("scoring") or {}).get("notes", [])
 
 
 def _why_no_source(source: Split | None) -> str:

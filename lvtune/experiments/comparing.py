@@ -89,12 +89,17 @@ def compare(
     cells = cells_of(shared, compared, **grid)
     if dry_run:
         return _plan(out, cells, is_search=False)
-    files = [out / name for name in RESULT_FILES]
-    for one in {cell.variant.label: cell.recipe for cell in cells}.values():
-        check_output(out, files, folders=input_folders(one.data), files=recipe_files(one))
+    _check_out(out, cells)
     is_first = rank() == 0
     rows = run_cells(cells, say, wait=is_first)
     return _write(cells, rows, shared, out) if is_first else {}
+
+
+def _check_out(out: Path, cells: Sequence[Cell]) -> None:
+    """Raises a UsageError where the results would be written over an input."""
+    files = [out / name for name in RESULT_FILES]
+    for one in {cell.variant.label: cell.recipe for cell in cells}.values():
+        check_output(out, files, folders=input_folders(one.data), files=recipe_files(one))
 
 
 def _begin(out: Path) -> None:
