@@ -90,9 +90,8 @@ def compare(
     if dry_run:
         return _plan(out, cells, is_search=False)
     _check_out(out, cells)
-    is_first = rank() == 0
-    rows = run_cells(cells, say, wait=is_first)
-    return _write(cells, rows, shared, out) if is_first else {}
+    rows = run_cells(cells, say, wait=rank() == 0)
+    return _write(cells, rows, shared, out) if rank() == 0 else {}
 
 
 def _check_out(out: Path, cells: Sequence[Cell]) -> None:
