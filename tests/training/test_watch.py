@@ -69,7 +69,12 @@ def test_the_time_left_is_told(capsys):
 def test_a_time_budget_decides_the_number_of_steps(monkeypatch, capsys):
     monkeypatch.setattr(loop_module, "Budget", _Fixed)
     _, history = run(options(minutes=2.0, steps=None))
-    assert len(history.steps) == 11 and "11 steps fit 2 minutes" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert len(history.steps) == 11 and "11 steps fit 2 minutes" in said
+    # neither a number of steps nor a time is told before the first steps were timed
+    first = next(line for line in said.splitlines() if "step 1" in line)
+    assert "step 1 of as many as fit" in first and "left" not in first and "000000" not in said
+    assert "step 11/11" in said and "0 s left" in said
 
 
 class _Fixed:
