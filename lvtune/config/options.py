@@ -165,6 +165,9 @@ class TrainOptions:
     """Mixed precision. auto: bf16 if the device is fast at it, else none."""
     checkpoint_every: int | None = field(default=None, metadata={"at_least": 1})
     """Write a checkpoint, from which a run resumes, every so many epochs. None: never."""
+    progress_frames: int = field(default=4, metadata={"at_least": 0, "at_most": 12})
+    """Number of held-out frames of own data that progress.png shows while tuning goes on, with labels and predictions.
+    0: no such file."""
 
     def __post_init__(self) -> None:
         check_given_once(self)

@@ -256,7 +256,8 @@ class _Run:
             self.base.train(False)
             said = self.watch.look(self.progress.step)
             self.base.train(True)
-        self.history.px_steps, self.history.px_mean = self.watch.steps, self.watch.px_mean
+        self.history.px_steps.append(self.watch.steps[-1])
+        self.history.px_mean.append(self.watch.px_mean[-1])
         self.bar.note(f"step {self.progress.step}: {said}")
 
     def step(self, batch: dict[str, Any]) -> float:
