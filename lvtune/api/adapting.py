@@ -15,6 +15,7 @@ from lvtune.api.few_shot import FewShotGuard
 from lvtune.api.held_out import PROGRESS_FILE, held_out_watch
 from lvtune.api.job import Job, prepare, training_data
 from lvtune.api.memory import peak_device_memory_mb, peak_memory_mb, reset_peak_memory
+from lvtune.api.new_rows import NewRows
 from lvtune.api.output_folder import check_output, input_files, input_folders
 from lvtune.api.recipe import Recipe
 from lvtune.api.report_data import box_statistics, environment, scores_table
@@ -93,6 +94,7 @@ class _Run:
         self.job: Job
         self.scoring: Scoring
         self.start: WarmStartCheck
+        self.rows: NewRows
         self.few: FewShotGuard
         self.history: History
         self.fingerprint = ""
@@ -140,6 +142,9 @@ class _Run:
         start.check()
         if start.note:
             self.say(start.note)
+        self.rows = NewRows(job)
+        self.rows.choose()
+        job.decisions += [self.rows.decision] if self.rows.decision else []
         for decision in job.decisions:
             self.say(decision.line())
         few.check()
@@ -179,7 +184,7 @@ class _Run:
             scoring.off(print_after)
         values = _values(job, scoring, self.history, self.seconds) | self.values
         values["shots"], values["few"] = job.recipe.data.shots, self.few.to_dict()
-        values["start"] = self.start.to_dict()
+        values["start"], values["new_rows"] = self.start.to_dict(), self.rows.to_dict()
         values["progress"] = PROGRESS_FILE if (self.folder / PROGRESS_FILE).is_file() else None
         values["decisions"] = [d.to_dict() for d in (*job.decisions, self.start.decision, self.few.decision)]
         values["notes"] += [self.start.note] * bool(self.start.note)
