@@ -29,7 +29,7 @@ from lvtune.adapters.trained_encoder import WHOLE, copy_changes, depth_scale, tr
 from lvtune.adapters.visual_prompts import gated_visual_prompts, per_block, shallow_visual_prompts, visual_prompt_rows
 from lvtune.adapters.vlpose_decoders import DECODERS, Join
 from lvtune.adapters.vlpose_matchers import MATCHERS
-from lvtune.adapters.vlpose_published import FollowingNorm, drop_path, norms_of_head
+from lvtune.adapters.vlpose_published import PUBLISHED, FollowingNorm, drop_path, norms_of_head
 from lvtune.bases.base import Base, Block
 from lvtune.bases.changes import Call, Change, ReplaceForward
 from lvtune.bases.float_types import in_dtype
@@ -104,6 +104,8 @@ class VLPose(Adapter):
         "epochs": 3,
         "augment": {"half_body": 0.0, "shift_p": 0.0, "scale": (0.9, 1.1), "rotate": 15.0},
     }
+
+    published = PUBLISHED
 
     def __init__(
         self,

@@ -19,6 +19,35 @@ from lvtune.adapters.trained_encoder import drop_rates, kept_branches, mlp_of
 from lvtune.bases.base import Base, Block
 from lvtune.bases.changes import Call, Change, ReplaceForward
 
+PUBLISHED: dict[str, Any] = {
+    "method_options": {"zero_init": False, "visual_prompt_lr_scale": 1.0, "sentence_dropout": 0.0},
+    "language": {"encoder": "blip"},
+    "train": {
+        "epochs": 210.0,
+        "batch_size": 512,
+        "lr": 5e-4,
+        "weight_decay": 0.1,
+        "warmup_steps": 500,
+        "schedule": "step",
+        "clip": 1.0,
+        "layer_decay": 0.8,
+        "ema": 0.0,
+        "augment": {
+            "flip": 0.5,
+            "half_body": 0.3,
+            "shift": 0.16,
+            "shift_p": 0.3,
+            "scale": (0.5, 1.5),
+            "rotate": 80.0,
+            "rotate_p": 0.6,
+            "color": 0.0,
+        },
+    },
+    "evaluate": {"category": "own"},
+}
+"""Published settings (released configurations, commit f312a9f) as nested tables of a recipe. Frozen parts stay frozen:
+what the released code does to them (drop-path, following statistics, decay of visual prompts) is not among them."""
+
 
 class FollowingNorm(nn.Module):
     """Running statistics of a frozen BatchNorm that follow the batches in training; the weights are the base's."""

@@ -172,7 +172,7 @@ def _line(table: Table, row: Row, runs: Path, problem: LvtuneError | None) -> di
         "group": row.facts.group,
         "series": row.facts.series,
         "base": row.recipe.get("base", Recipe.base),
-        "method": row.recipe.get("method", Recipe.method) if row.facts.run != "evaluate" else None,
+        "method": Recipe.from_dict(row.recipe).method if row.facts.run != "evaluate" else None,
         "trainable": row.facts.trainable,
         "needs": table.needs(row),
         "reference": {name: table.reference(row, name) for name in table.columns},
