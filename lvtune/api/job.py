@@ -17,7 +17,7 @@ from lvtune.core.decision import Decision
 from lvtune.core.errors import LvtuneError
 from lvtune.data.augment import Augment
 from lvtune.domains import Split, custom_domain, get_domain
-from lvtune.domains.domain import NO_BOXES
+from lvtune.domains.domain import FOUND_BOXES, NO_BOXES
 from lvtune.domains.domain_file import is_domain_file, read_domain
 from lvtune.domains.few_pictures import take_shots
 from lvtune.domains.source import NO_SOURCE, NOT_MEASURED, Source, find_source, source_split
@@ -97,13 +97,14 @@ def prepare(recipe: Recipe) -> Job:
     input_size = parse_size(recipe.base_options.input_size)
     # the data first: what is missing is told before weights are loaded
     domain, part, spec = open_domain(recipe.domain, recipe.data), recipe.evaluate.split, known_spec(recipe.base)
-    test = limited(domain.open(part, recipe.data), recipe.data)
+    data = replace(recipe.data, boxes=recipe.data.boxes or FOUND_BOXES)
+    test = limited(domain.open(part, data), data)
     also = {name: limited(get_domain(name).open(part, recipe.data), recipe.data) for name in recipe.evaluate.also}
     train = None if recipe.text_only else _own_training(domain, recipe.data)
-    source = None if spec is None else find_source_of(domain, spec, recipe.data, part)
+    source = None if spec is None else find_source_of(domain, spec, data, part)
     base = load_base(recipe.base, recipe.weights, seed=recipe.seed, input_size=input_size)
     base.model.to(device)
-    source = source or find_source_of(domain, base.spec, recipe.data, part)
+    source = source or find_source_of(domain, base.spec, data, part)
     if recipe.look:
         from lvtune.data.find_images import find_images
 

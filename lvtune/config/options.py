@@ -54,10 +54,11 @@ class DataOptions:
     """Shares of the parts of a mixture such as coco+humanart; 1:1 takes as many persons of each. None: all persons."""
     boxes: str | None = None
     """Detector boxes to test with, besides the annotated boxes: a JSON file; `published` for the file in the data set's
-    own layout (of the source too), read as the published evaluation reads it too; `none` for the annotated boxes alone.
-    None: the file in the data set's own layout, if it is there."""
-    box_format: Literal["auto", "xywh", "xyxy"] = "auto"
-    """Format of the detector boxes. auto: the format with which the boxes stay inside the pictures."""
+    own layout (of the source too), `auto` for that file if it is there, `none` for no such boxes. None: auto in
+    `lvtune adapt`, none in other commands."""
+    box_format: Literal["auto", "xywh", "xyxy", "both"] = "auto"
+    """Format of the detector boxes. auto: the format with which the boxes stay inside the pictures. both: like auto,
+    and once more as the published evaluation of the data set reads them, right or wrong."""
     annotated_box_format: Literal["auto", "xywh", "xyxy"] = "auto"
     """How the annotated boxes of own data are written; auto decides from the boxes and says how."""
     box_margin: float = field(default=0.15, metadata={"at_least": 0})

@@ -163,8 +163,7 @@ class Domain:
         # With views the category is the view's, and the reader takes those of the subset.
         table = _only(opened.table, self) if self.is_subset and not opened.views else opened.table
         table = _as_said(table, options, self.name)
-        opened = replace(opened, table=table)
-        return opened if split == "train" and not options.boxes else _detected(self, opened, options)
+        return _detected(self, replace(opened, table=table), options)
 
 
 def _as_said(
@@ -190,26 +189,34 @@ def to_options(data: DataOptions | str | Path | None) -> DataOptions:
     return DataOptions(data=None if data is None else str(data))
 
 
-PUBLISHED, NO_BOXES = "published", "none"
-"""``DataOptions.boxes`` for those in the data set's own layout, and for none."""
+PUBLISHED, FOUND_BOXES, NO_BOXES = "published", "auto", "none"
+"""``DataOptions.boxes`` for those in the data set's own layout, for these if they are there, and for none."""
+BOTH_FORMATS = "both"
+"""``DataOptions.box_format`` for boxes as they are, and once more as the published evaluation reads them."""
 
 
 def _detected(domain: Domain, split: Split, options: DataOptions) -> Split:
     """Returns the split with the detector boxes that the options ask for, or that lie in the data set's layout."""
     table = split.table
-    if options.boxes == NO_BOXES or split.detected is not None or not isinstance(table, PoseTable):
+    if options.boxes in (None, NO_BOXES) or split.detected is not None or not isinstance(table, PoseTable):
         return split
-    if options.boxes:
-        file = _boxes(domain, split, options)
-        detected, usual = with_boxes(table, file, options.box_format), split.published_box_format
-        published = with_boxes(table, file, usual) if usual and options.boxes == PUBLISHED else None
-        return replace(split, detected=detected, as_published=published)
+    if options.boxes != FOUND_BOXES:
+        return _with_boxes(split, table, _boxes(domain, split, options), options)
     if split.published_boxes is None or not split.published_boxes.is_file():
         return split
     try:
-        return replace(split, detected=with_boxes(table, split.published_boxes, options.box_format))
+        return _with_boxes(split, table, split.published_boxes, options)
     except DataError as error:  # nobody asked for these boxes
         return replace(split, table=table.with_note(f"detector boxes are not scored: {error.given}"))
+
+
+def _with_boxes(split: Split, table: PoseTable, file: str | Path, options: DataOptions) -> Split:
+    is_twice = options.box_format == BOTH_FORMATS
+    detected = with_boxes(table, file, "auto" if is_twice else options.box_format)
+    if not is_twice:
+        return replace(split, detected=detected)
+    usual = split.published_box_format
+    return replace(split, detected=detected, as_published=with_boxes(table, file, usual) if usual else detected)
 
 
 def _boxes(domain: Domain, split: Split, options: DataOptions) -> str | Path:

@@ -10,7 +10,7 @@ from lvtune.config.options import DataOptions
 from lvtune.core.errors import UsageError
 from lvtune.data.mixed import MixedTable
 from lvtune.data.pose_table import PoseTable
-from lvtune.domains.domain import NO_BOXES, PUBLISHED, Domain, Split
+from lvtune.domains.domain import FOUND_BOXES, NO_BOXES, PUBLISHED, Domain, Split
 
 _HOW = "--data coco=DIR,humanart=DIR, or one folder with a folder named after each part"
 
@@ -56,7 +56,7 @@ def mixture(parts: Mapping[str, Domain]) -> Domain:
 
 def _read(parts: Mapping[str, Domain], domain: Domain, split: str, data: DataOptions) -> Split:
     given = [n for n in ("annotations", "test_annotations") if getattr(data, n)]
-    given += ["boxes"] if data.boxes not in (None, PUBLISHED, NO_BOXES) else []
+    given += ["boxes"] if data.boxes not in (None, PUBLISHED, FOUND_BOXES, NO_BOXES) else []
     if given:
         raise UsageError(f"data.{given[0]} with the mixture '{domain.name}'", "data sets in their published layouts",
                           f"give {_HOW}")  # fmt: skip
@@ -72,15 +72,13 @@ def _read(parts: Mapping[str, Domain], domain: Domain, split: str, data: DataOpt
         raise UsageError(f"parts of '{domain.name}' with {' and '.join(map(str, sorted(found)))} key points",
                           "the same key points", "leave --data.skeleton out")  # fmt: skip
     detected = {name: one.detected for name, one in opened.items() if isinstance(one.detected, PoseTable)}
-    published = {name: one.as_published or one.detected for name, one in opened.items()}
-    published = {name: table for name, table in published.items() if isinstance(table, PoseTable)}
-    is_read_twice = any(one.as_published is not None for one in opened.values()) and len(published) == len(opened)
+    published = {name: one.as_published for name, one in opened.items() if isinstance(one.as_published, PoseTable)}
     shares = _shares(domain.name, list(parts), data.mix)
     return Split(
         MixedTable(tables, shares if split == "train" else None),
         " + ".join(one.name for one in opened.values()),
         detected=MixedTable(detected) if len(detected) == len(opened) else None,
-        as_published=MixedTable(published) if is_read_twice else None,
+        as_published=MixedTable(published) if len(published) == len(opened) else None,
     )
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from lvtune.config.options import DataOptions
 from lvtune.data.mixed import MixedTable
 from lvtune.domains.custom import custom_domain
-from lvtune.domains.domain import NO_BOXES, PUBLISHED, Domain, Split, to_options
+from lvtune.domains.domain import FOUND_BOXES, PUBLISHED, Domain, Split, to_options
 from lvtune.domains.domain_registry import DOMAINS
 from lvtune.domains.find_domain import get_domain
 
-NOT_MEASURED = "not measured: give --source-data FOLDER with pictures of the source"
+NOT_MEASURED = "there are no pictures of the source; not measured: give --source-data FOLDER"
 NO_SOURCE = "none"
 """``DataOptions.source_data`` where no source is wanted, though it lies beside the target."""
 
@@ -44,7 +44,7 @@ def find_source(
     """
     options = to_options(data)
     if options.source_data == NO_SOURCE:
-        return Source(None, "not measured: source data is none")
+        return Source(None, "not measured: --source-data is none")
     named = source_split(domain, split, options, trained_on)
     if named is not None:
         return Source(named)
@@ -56,8 +56,7 @@ def find_source(
     folder = _beside(domain, options, trained_on)
     if folder is None:
         return Source(None, NOT_MEASURED)
-    boxes = options.boxes if options.boxes in (PUBLISHED, NO_BOXES) else None
-    found = get_domain(trained_on).open(split, DataOptions(data=str(folder), boxes=boxes))
+    found = get_domain(trained_on).open(split, replace(_boxes_of(options), data=str(folder)))
     lacking = _missing_picture(found)
     if lacking is not None:
         return Source(None, f"{NOT_MEASURED} ({folder} lacks the picture {lacking})")
@@ -103,10 +102,16 @@ def source_split(
     own = DataOptions(data=options.source_data, annotations=options.source_annotations)
     known = options.source_domain or (trained_on if trained_on in DOMAINS else "")
     if known and not options.source_annotations:
-        published = options.boxes if options.boxes in (PUBLISHED, NO_BOXES) else None
-        return get_domain(known).open(split, replace(own, boxes=published))
+        return get_domain(known).open(split, replace(_boxes_of(options), data=options.source_data))
     own = replace(own, test_annotations=own.annotations) if _is_file(own.annotations) else own
     return custom_domain(own).open(split, own)
+
+
+def _boxes_of(options: DataOptions) -> DataOptions:
+    """Returns which detector boxes are wanted of the source: those in its own layout, as of the target's."""
+    if options.boxes not in (PUBLISHED, FOUND_BOXES):
+        return DataOptions()
+    return DataOptions(boxes=options.boxes, box_format=options.box_format)
 
 
 def _is_file(path: str | None) -> bool:

@@ -17,7 +17,9 @@ def sample(tmp_path):
 
 
 def found(domain, data, trained_on="coco", **options):
-    return find_source(get_domain(domain), "test", DataOptions(data=str(data), **options), trained_on)
+    return find_source(
+        get_domain(domain), "test", DataOptions(data=str(data), **{"boxes": "auto", **options}), trained_on
+    )
 
 
 def test_coco_beside_human_art_is_the_source(sample):
@@ -58,7 +60,7 @@ def test_what_is_the_target_is_no_source(sample):
 
 
 def test_what_the_user_says_counts(sample, tmp_path):
-    assert found("humanart", sample, source_data="none").missing == "not measured: source data is none"
+    assert found("humanart", sample, source_data="none").missing == "not measured: --source-data is none"
     other = layouts.coco(tmp_path / "other")
     source = found("humanart", sample, source_data=str(other))
     assert source.beside is None and source.split.table.root.is_relative_to(other)
