@@ -48,8 +48,8 @@ def reproduce(
     Returns:
         ``table``, ``number`` (in the publication), ``title``, ``source``, ``note``, ``figure`` (its axes), ``columns``
         (name to title), ``claims`` (see :func:`lvtune.experiments.published_gains.claims_of`) and ``rows``: each with
-        ``name``, ``label``, ``group``, ``series``, ``base``, ``method``, ``trainable``, ``needs``, ``reference`` (column
-        to published figure), ``ours`` (column to mean), ``spread`` (column to standard deviation), ``gain``
+        ``name``, ``label``, ``group``, ``series``, ``base``, ``method``, ``trainable``, ``needs``, ``reference``
+        (column to published figure), ``ours`` (column to mean), ``spread`` (column to standard deviation), ``gain``
         (``reference`` and ``ours``: column to the gain over the row that it is compared with), ``runs`` (their number),
         ``folders`` (of the runs), ``differs`` (options that are not the row's), ``parameters`` and ``problem`` (why a
         run failed).
