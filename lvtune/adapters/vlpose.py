@@ -158,8 +158,11 @@ class VLPose(Adapter):
             prompts.requires_grad_(self.count > 0)  # an empty tensor would wait for a gradient that never comes
         gated = config.zero_init and self.count and config.placement == "deep"
         self.prompt_gates = per_block([(block.heads,) for block in blocks]) if gated else None
-        self.layers, self._depths = len(blocks), {}
-        self.encoder = self.block = self.norm = None
+        self.layers = len(blocks)
+        self._depths: dict[str, int] = {}
+        self.encoder: Any = None
+        self.block: Any = None
+        self.norm: Any = None
         for name, copy in trained_copies(base, config.placement, config.drop_path).items():
             setattr(self, name, copy)
         if self.encoder is not None:

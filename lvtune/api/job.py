@@ -100,7 +100,7 @@ def prepare(recipe: Recipe) -> Job:
     data = replace(recipe.data, boxes=recipe.data.boxes or FOUND_BOXES)
     test = limited(domain.open(part, data), data)
     also = {name: limited(get_domain(name).open(part, recipe.data), recipe.data) for name in recipe.evaluate.also}
-    train = None if recipe.text_only else _own_training(domain, recipe.data)
+    own = None if recipe.text_only else _own_training(domain, recipe.data)
     source = None if spec is None else find_source_of(domain, spec, data, part)
     base = load_base(recipe.base, recipe.weights, seed=recipe.seed, input_size=input_size)
     base.model.to(device)
@@ -112,8 +112,7 @@ def prepare(recipe: Recipe) -> Job:
     chosen = recipe.objective or (TEXT_ONLY if recipe.text_only else base.objective)
     given, recipe = replace(given, objective=chosen), replace(recipe, objective=chosen)
     objective = OBJECTIVES.get(chosen)(objective_config(chosen, recipe.objective_options))
-    train = train or open_training(domain, base, recipe, test)
-    train = take_shots(train, recipe.data.shots, recipe.seed)
+    train = take_shots(own or open_training(domain, base, recipe, test), recipe.data.shots, recipe.seed)
     recipe, decisions = chosen_defaults(given, base, train, method.defaults)
     decisions = [*method_decisions(recipe), *data_decisions(test, source), *decisions]
     if source.split is not None and domain.name == CUSTOM and new_keypoints(base, train):
