@@ -20,23 +20,25 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
     Weights, data and text encoders that are missing are listed; the trainable tensors are known without them.
 
     Returns:
-        ``recipe`` (resolved), ``decisions`` (what was chosen for the user, and why), ``start`` (where the tuning
-        begins; None: at the base's own answer), ``tree`` (name, shape and parameters of each trainable tensor),
-        ``trainable``, ``share_of_base``, ``memory_mb`` (expected, float32), ``attaches`` (changes to the base),
-        ``targets`` (names of the base's modules that they change), ``instances`` (instances of train and test; None
-        where the data are missing), ``missing`` (errors that keep the recipe from running here).
+        ``recipe`` (resolved), ``start`` (where the tuning begins; None: at the base's own answer), ``tree`` (name,
+        shape and parameters of each trainable tensor), ``trainable``, ``share_of_base``, ``memory_mb`` (expected,
+        float32), ``attaches`` (changes to the base), ``targets`` (names of the base's modules that they change),
+        ``instances`` (instances of train and test; None where the data are missing), ``decisions`` (what was chosen for
+        the user, and why: ``what``, ``value``, ``why``), ``missing`` (errors that keep the recipe from running here).
     """
     from lvtune.adapters.method_registry import METHODS
     from lvtune.api.job import prepare
     from lvtune.api.method_choice import method_decisions
     from lvtune.api.outline import outline
 
-    persons, begun, missing, decisions = None, None, [], method_decisions(recipe)
+    instances, begun, missing = None, None, []
+    decisions = [decision.to_dict() for decision in method_decisions(recipe)]
     adapter: Any
     try:
         job = prepare(recipe)
-        recipe, base, adapter, begun, decisions = job.recipe, job.base, job.adapter, job.warm_start, job.decisions
-        persons = {"train": len(job.train.table), "test": len(job.test.table)}
+        recipe, base, adapter, begun = job.recipe, job.base, job.adapter, job.warm_start
+        decisions = [decision.to_dict() for decision in job.decisions]
+        instances = {"train": len(job.train.table), "test": len(job.test.table)}
     except LvtuneError as error:
         recipe = recipe.resolved(METHODS.get(recipe.method).defaults)
         base, adapter, missing = outline(recipe, error)
@@ -50,7 +52,6 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
     changes = list(adapter.changes(base))
     return {
         "recipe": recipe.to_dict(),
-        "decisions": [decision.to_dict() for decision in decisions],
         "start": None if begun is None or begun.misfit else begun.name,
         "tree": tree,
         "trainable": trainable,
@@ -58,7 +59,8 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
         "memory_mb": round(_expected_memory(base, recipe.train.batch_size or 1, whole, trainable)),
         "attaches": len(changes),
         "targets": _names_of_changed(changes, base),
-        "instances": persons,
+        "instances": instances,
+        "decisions": decisions,
         "missing": [str(error) for error in missing],
     }
 
