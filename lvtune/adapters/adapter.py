@@ -47,6 +47,9 @@ class Adapter(Attachable):
     """Frozen dataclass of the method's options, each with a default, a type and a docstring."""
     defaults: ClassVar[Mapping[str, Any]] = {}
     """Training options that suit the method: fields of :class:`lvtune.config.options.TrainOptions` by name."""
+    published: ClassVar[Mapping[str, Any]] = {}
+    """Settings of the method's publication, as nested tables of a recipe (``method_options``, ``language``, ``train``,
+    ``evaluate``); empty where there are none. They are taken where a domain chooses the method."""
     trains_predictor: ClassVar[bool] = False
     """True if the adapter brings a predictor of its own, and so may predict other key points than the base."""
     reads_language: ClassVar[bool] = False

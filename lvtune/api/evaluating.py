@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvtune.api.data_check import require_sound_splits
-from lvtune.api.job import limited, open_domain, open_source
+from lvtune.api.job import find_source_of, limited, open_domain
 from lvtune.api.output_folder import check_output, input_files, input_folders, make_folder
 from lvtune.api.pose_rows import PLAIN, check_layout
 from lvtune.api.score_files import SCORES_FILE, targets_of, write_scored
@@ -55,6 +55,8 @@ class _Opened:
     source: Split | None
     skeleton: Skeleton
     """The key points predicted."""
+    missing: str
+    """Why there is no source, where there is none."""
 
     @property
     def comparable(self) -> Split | None:
@@ -68,7 +70,10 @@ class _Opened:
         with contextlib.nullcontext() if self.adapter is None else attach(base, self.adapter, name="evaluated"):
             target = score_split(base, self.target, category=rule, **options)
             kept = None if source is None else score_split(base, source, category=None, **options)
-        return _Scored(target, kept, None if kept is not None else _why_no_source(self.source))
+        return _Scored(target, kept, None if kept is not None else self._why_no_source())
+
+    def _why_no_source(self) -> str:
+        return self.missing if self.source is None else "the source has other key points than the ones predicted"
 
     def about(self) -> dict[str, Any]:
         """What is scored, by name."""
@@ -85,8 +90,9 @@ def _open(view: Base, adapter: Any, domain: str, split: str, data: DataOptions) 
     """Opens target and source, and looks at every picture once."""
     found = open_domain("custom" if (data.annotations or data.data) and domain == "demo-art" else domain, data)
     target = limited(found.open(split, data), data)
-    source = open_source(found, view, data, split)
-    opened = _Opened(view, adapter, found, target, source, view.skeleton if adapter is None else adapter.skeleton)
+    source = find_source_of(found, view.spec, data, split)
+    skeleton = view.skeleton if adapter is None else adapter.skeleton
+    opened = _Opened(view, adapter, found, target, source.split, skeleton, source.missing)
     require_sound_splits([target, opened.comparable])
     return opened
 
@@ -148,12 +154,6 @@ def evaluate(
     if folder is not None:
         _write(folder, values, opened.target, scored.target, layout)
     return values
-
-
-def _why_no_source(source: Split | None) -> str:
-    if source is None:
-        return "there are no pictures of the source (give --data.source-data FOLDER)"
-    return "the source has other key points than the ones predicted"
 
 
 def _values(found: _Scored) -> dict[str, Any]:

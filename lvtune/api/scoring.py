@@ -89,7 +89,7 @@ class Scoring:
         found: dict[str, str] = {}
         for name, split, measured in (("target", job.test, self.target), ("source", job.source, self.source)):
             if split is None:
-                found[name] = "there are no pictures of the source (give --data.source-data FOLDER)"
+                found[name] = job.missing_source
                 continue
             if not _is_predicted(split, job.base.skeleton):
                 words = f"the base does not know these key points ({_first(split.table.skeleton)})"

@@ -44,7 +44,8 @@ class DataOptions:
     """Box of an instance without an annotated box. points: around its labelled points, with a margin. whole: the whole
     picture."""
     source_data: str | None = None
-    """Folder of pictures of the source domain; the report then says how much of the score there is kept."""
+    """Folder of pictures of the source domain; the report then says how much of the score there is kept. None: the data
+    set that the base was trained on, if it lies beside the target's folder (such as coco/ beside HumanArt/)."""
     source_annotations: str | None = None
     """COCO-style JSON of the source pictures. None: the domain's own source, if it has one."""
     source_domain: str | None = None
@@ -52,10 +53,12 @@ class DataOptions:
     mix: str | None = None
     """Shares of the parts of a mixture such as coco+humanart; 1:1 takes as many persons of each. None: all persons."""
     boxes: str | None = None
-    """Detector boxes to test with, besides the annotated boxes: a JSON file, or `published` for the file in the data
-    set's own layout (of the source too). None: only the annotated boxes."""
-    box_format: Literal["auto", "xywh", "xyxy"] = "auto"
-    """Format of the detector boxes. auto: the format with which the boxes stay inside the pictures."""
+    """Detector boxes to test with, besides the annotated boxes: a JSON file; `published` for the file in the data set's
+    own layout (of the source too), `auto` for that file if it is there, `none` for no such boxes. None: auto in
+    `lvtune adapt`, none in other commands."""
+    box_format: Literal["auto", "xywh", "xyxy", "both"] = "auto"
+    """Format of the detector boxes. auto: the format with which the boxes stay inside the pictures. both: like auto,
+    and once more as the published evaluation of the data set reads them, right or wrong."""
     annotated_box_format: Literal["auto", "xywh", "xyxy"] = "auto"
     """How the annotated boxes of own data are written; auto decides from the boxes and says how."""
     box_margin: float = field(default=0.15, metadata={"at_least": 0})
@@ -202,8 +205,9 @@ class EvaluateOptions:
 class LanguageOptions:
     """Which sentences about the domain the adapter reads."""
 
-    encoder: str = "minilm"
-    """Text encoder of the sentences. The built-in sentences ship embedded, so they need none."""
+    encoder: str = "auto"
+    """Text encoder of the sentences. The built-in sentences ship embedded by minilm, so they need none. auto: that of
+    the publication with published settings, where its sentences or its weights are at hand; else minilm."""
     mode: Literal["category", "human", "none", "keypoints", "caption", "random", "random-each-call"] = "category"
     """What the adapter reads: one sentence for each category; for all the same, "a photo of a human" (human) or the
     word "None" (none); one sentence for each key point; each picture's caption; or, for ablations, random tokens, fixed

@@ -13,6 +13,7 @@ from lvtune.core.errors import LvtuneError, UsageError
 from lvtune.core.registry import suggest
 from lvtune.evaluation.intervals import mean_and_deviation
 from lvtune.experiments import part_runner  # noqa: F401 - registers its runner
+from lvtune.experiments.published_gains import claims_of, gain_of
 from lvtune.experiments.published_tables import Row, Table, differences, load_table, reports_of
 from lvtune.experiments.runners import BASE_FILE, RUNNERS, Say
 
@@ -45,11 +46,13 @@ def reproduce(
         say: receives a line of progress.
 
     Returns:
-        ``table``, ``title``, ``source``, ``note``, ``figure`` (its axes), ``columns`` (name to title) and ``rows``:
-        each with ``name``, ``label``, ``group``, ``series``, ``base``, ``method``, ``trainable``, ``needs``,
-        ``reference`` (column to published figure), ``ours`` (column to mean), ``spread`` (column to standard
-        deviation), ``runs`` (their number), ``folders`` (of the runs), ``differs`` (options that are not the row's),
-        ``parameters`` and ``problem`` (why a run failed).
+        ``table``, ``number`` (in the publication), ``title``, ``source``, ``note``, ``figure`` (its axes), ``columns``
+        (name to title), ``claims`` (see :func:`lvtune.experiments.published_gains.claims_of`) and ``rows``: each with
+        ``name``, ``label``, ``group``, ``series``, ``base``, ``method``, ``trainable``, ``needs``, ``reference``
+        (column to published figure), ``ours`` (column to mean), ``spread`` (column to standard deviation), ``gain``
+        (``reference`` and ``ours``: column to the gain over the row that it is compared with), ``runs`` (their number),
+        ``folders`` (of the runs), ``differs`` (options that are not the row's), ``parameters`` and ``problem`` (why a
+        run failed).
 
     Raises:
         LvtuneError: there is no such table or row; a folder or weights are given for a name that no row uses.
@@ -59,14 +62,17 @@ def reproduce(
     _check_names(chosen, data or {}, weights or {})
     options = {"runs": Path(runs), "data": data, "weights": weights, "changes": changes}
     problems = _run_rows(read, chosen, seeds, options, say) if run else {}
+    lines = {row.name: _line(read, row, Path(runs), problems.get(row.name)) for row in read.rows}
     return {
         "table": read.name,
+        "number": read.facts.number,
         "title": read.facts.title,
         "source": read.facts.source,
         "note": read.facts.note,
         "figure": read.facts.figure,
         "columns": {name: column.title for name, column in read.columns.items()},
-        "rows": [_line(read, row, Path(runs), problems.get(row.name)) for row in chosen],
+        "claims": claims_of(read, lines),
+        "rows": [lines[row.name] | {"gain": gain_of(read, row, lines)} for row in chosen],
     }
 
 
@@ -172,7 +178,7 @@ def _line(table: Table, row: Row, runs: Path, problem: LvtuneError | None) -> di
         "group": row.facts.group,
         "series": row.facts.series,
         "base": row.recipe.get("base", Recipe.base),
-        "method": row.recipe.get("method", Recipe.method) if row.facts.run != "evaluate" else None,
+        "method": Recipe.from_dict(row.recipe).method if row.facts.run != "evaluate" else None,
         "trainable": row.facts.trainable,
         "needs": table.needs(row),
         "reference": {name: table.reference(row, name) for name in table.columns},
