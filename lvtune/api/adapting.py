@@ -17,7 +17,7 @@ from lvtune.api.job import Job, prepare, training_data
 from lvtune.api.memory import peak_device_memory_mb, peak_memory_mb, reset_peak_memory
 from lvtune.api.output_folder import check_output, input_files, input_folders
 from lvtune.api.recipe import Recipe
-from lvtune.api.report_data import box_statistics, environment, scores_table
+from lvtune.api.report_data import active_negatives, box_statistics, environment, scores_table
 from lvtune.api.report_pictures import before_after, worst, worst_pictures
 from lvtune.api.scoring import Scoring
 from lvtune.api.start_choice import WarmStartCheck
@@ -263,5 +263,7 @@ def _values(job: Job, scoring: Scoring, history: History, seconds: dict[str, flo
         "curves": {
             "steps": history.steps, "loss": history.loss, "val_steps": history.val_steps, "val": history.val,
             "px_steps": history.px_steps, "px_mean": history.px_mean, "empty_loss": history.empty_loss,
+            "active_negatives": history.active_negatives,
         },
+        "active_negatives": active_negatives(history.active_negatives),
     }  # fmt: skip

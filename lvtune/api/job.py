@@ -124,6 +124,7 @@ def prepare(recipe: Recipe) -> Job:
     options = recipe.evaluate
     category = choose(options.category, adapter, ranker=options.ranker, seed=recipe.seed, device=device)
     objective.prepare(objective_context(recipe, base, domain, train))
+    decisions += getattr(objective, "decisions", ())
     return Job(recipe, base, domain, train, test, source, adapter, objective, category, also, begun, decisions)
 
 
