@@ -1,9 +1,10 @@
 """Trains a small joint encoder of looks and sentences, and measures it on looks that it has never seen.
 
     python tools/train_small_joint.py --out small-joint.safetensors [--target demo-art] [--photographs 40]
-    python tools/train_small_joint.py --target lsp-art --embed --out lvtune/language/small_joint.safetensors   # ships
+    python tools/train_small_joint.py --target lsp-art --lspet LSPET/ --photographs 60 --embed \
+        --out lvtune/language/small_joint.safetensors                                     # the one that ships
 
-Pairs are photographs of demo-art's training part under a filter or a plain change (darker, bluer, blurred ...), with
+Pairs are photographs (of demo-art's training part, or with ``--lspet`` of LSPET's, which no domain tests on) under a filter or a plain change (darker, bluer, blurred ...), with
 sentences that say so. Filters that the target's test pictures are made with, and the words for them, are left out:
 they are the unseen looks that retrieval is measured on, on photographs of the test part, among their own sentences
 ("a sketch of a human") and in plain words (grammar ``looks``: "grey pencil lines and hatching on white paper").
@@ -24,9 +25,10 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from lvtune.domains import get_domain
+from lvtune.data.skeletons import LSP_14
+from lvtune.data.table import read_coco
+from lvtune.domains import Split, get_domain
 from lvtune.domains.brushes import cells, daubs
 from lvtune.domains.filters import apply_filter
 from lvtune.domains.source import source_split
@@ -188,6 +190,13 @@ def _sized(image: np.ndarray, i: int) -> np.ndarray:
     return cv2.resize(image, SIDES[::-1], interpolation=cv2.INTER_AREA)
 
 
+def lspet_split(folder: str) -> Split:
+    """The training photographs of a copy of LSPET in COCO's layout."""
+    root = Path(folder)
+    table = read_coco(root / "annotations" / "train.json", root / "images", skeleton=LSP_14, published=True)
+    return Split(table, f"{len(table)} training photographs of LSPET")
+
+
 def unseen_of(target: str) -> tuple[str, ...]:
     """Categories of the target; their filters and sentences are kept from training."""
     return tuple(get_domain(target).categories)
@@ -271,6 +280,7 @@ def main() -> None:
     parser.add_argument("--out", default="small-joint.safetensors")
     parser.add_argument("--target", default="demo-art", help="domain whose filters and sentences are left out")
     parser.add_argument("--photographs", type=int, default=40)
+    parser.add_argument("--lspet", metavar="FOLDER", help="copy of LSPET whose training photographs are taken")
     parser.add_argument("--test-photographs", type=int, default=60)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--lr", type=float, default=1e-3)
@@ -285,6 +295,7 @@ def main() -> None:
     torch.manual_seed(given.seed)
     encoder = SmallEncoder(SmallJoint(SmallConfig()))
     source, test = (source_split(get_domain("demo-art"), part) for part in ("train", "test"))
+    source = lspet_split(given.lspet) if given.lspet else source
     changes = {**LOOKS, **(AKIN if given.akin else {})}
     changes |= paired(changes, given.pairs, given.seed)
     looks, meanings, names = collect(encoder, source, given.photographs, unseen, changes, say=say)
@@ -300,6 +311,7 @@ def main() -> None:
     described = [i for i, name in enumerate(unseen) if name in plain_words]
     values = {
         "trained_on": names, "unseen": list(unseen), "akin": given.akin, "loss": loss,
+        "photographs": f"{kept} of: {source.name} (LSPET)",
         "known_looks": retrieval(encoder, looks[:, kept:], known),
         "unseen_looks": retrieval(encoder, new, [HUMAN_ART[name] for name in unseen]),
         "unseen_looks_in_plain_words": retrieval(encoder, new[described], [plain_words[unseen[i]] for i in described]),

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from lvtune.api.data_check import check_labels, require_sound_splits
 from lvtune.api.few_shot import FewShotGuard
 from lvtune.api.held_out import held_out_watch
-from lvtune.api.job import Job, prepare, training_data
+from lvtune.api.job import Job, prepare
 from lvtune.api.memory import peak_device_memory_mb, peak_memory_mb, reset_peak_memory
 from lvtune.api.output_folder import check_output, input_files, input_folders
 from lvtune.api.recipe import Recipe
 from lvtune.api.report_data import active_negatives, box_statistics, environment, scores_table
 from lvtune.api.report_pictures import before_after, worst, worst_pictures
 from lvtune.api.scoring import Scoring
+from lvtune.api.source_guard import SourceGuard
 from lvtune.api.start_choice import WarmStartCheck
 from lvtune.bases.fingerprint import fingerprint, fingerprints
 from lvtune.patcher.attaching import attach
@@ -94,6 +95,7 @@ class _Run:
         self.scoring: Scoring
         self.start: WarmStartCheck
         self.few: FewShotGuard
+        self.source_guard: SourceGuard
         self.history: History
         self.fingerprint = ""
         self.prints: dict[str, str] = {}
@@ -122,6 +124,7 @@ class _Run:
         self.fingerprint = fingerprint(self.job.base)
         self.scoring = Scoring(self.job, self.fingerprint, self.known)
         self.start, self.few = WarmStartCheck(self.job), FewShotGuard(self.job)
+        self.source_guard = SourceGuard(self.job)
 
     def score_base(self) -> None:
         """Scores the base alone."""
@@ -145,8 +148,12 @@ class _Run:
         few.check()
         if few.guarded is not None:
             self.say(few.decision.line())
+        self.source_guard.begin()
         self.history = self._tune()
         few.keep()
+        self.source_guard.keep()
+        if self.source_guard.decision is not None:
+            self.say(self.source_guard.decision.line())
         self.seconds["tune"] = max(self.history.seconds, time.perf_counter() - started)
         self.values |= {"peak_memory_mb": peak_memory_mb(), "peak_device_memory_mb": peak_device_memory_mb()}
         self.prints = fingerprints(job.base.model)
@@ -158,7 +165,7 @@ class _Run:
         return tune(
             job.base,
             job.adapter,
-            training_data(job),
+            self.source_guard.data(),
             job.objective,
             options,
             seed=job.recipe.seed,
@@ -180,7 +187,10 @@ class _Run:
         values = _values(job, scoring, self.history, self.seconds) | self.values
         values["shots"], values["few"] = job.recipe.data.shots, self.few.to_dict()
         values["start"] = self.start.to_dict()
-        values["decisions"] = [d.to_dict() for d in (*job.decisions, self.start.decision, self.few.decision)]
+        guards = (self.few.decision, self.source_guard.decision)
+        decisions = (*job.decisions, self.start.decision, *guards)
+        values["decisions"] = [decision.to_dict() for decision in decisions if decision is not None]
+        values["source_guard"] = self.source_guard.to_dict()
         values["notes"] += [self.start.note] * bool(self.start.note)
         values["notes"] += [note for note in self.few.notes if note not in values["notes"]]
         values["base"] = {

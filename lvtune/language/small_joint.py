@@ -5,7 +5,8 @@ of any base are in it. A sentence is described by the mean of MiniLM's token sta
 both into one space. The networks are trained with CLIP's loss (arXiv 2103.00020) on filtered photographs and sentences
 about their look. The sentences of the package's domains and grammars are embedded in the file; MiniLM is needed for
 others alone. The encoder knows the looks that it was trained on and little else (its card: ``small_joint.md``); measure
-its retrieval on unseen looks before you rely on it (``tools/train_small_joint.py`` does). ``small:FILE`` is another file.
+its retrieval on unseen looks before you rely on it (``tools/train_small_joint.py`` does). ``small:FILE`` takes another
+file.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from lvtune.language.look_statistics import STATISTICS, look_statistics
 if TYPE_CHECKING:
     from lvtune.language.encoders import TextEncoder
 
+FARTHEST = 2.0
+"""Deviations beyond which a statistic says no more."""
 _AT_ONCE = 64
 _VECTORS = "sentence_vectors"
 
@@ -83,8 +86,8 @@ class SmallJoint(nn.Module):
 
     def see(self, looks: Tensor) -> Tensor:
         """Maps statistics (B, image_dim) to vectors (B, D) of length 1."""
-        # a look far outside those of the training is no farther than five deviations
-        return F.normalize(self.image(((looks - self.mean) / self.std).clamp(-5, 5)), dim=-1)
+        # looks that were never seen lie far outside; chosen on looks kept out of the training, none of any target
+        return F.normalize(self.image(((looks - self.mean) / self.std).clamp(-FARTHEST, FARTHEST)), dim=-1)
 
     def read(self, meanings: Tensor) -> Tensor:
         """Maps mean token states (S, text_dim) to vectors (S, D) of length 1."""
@@ -117,7 +120,9 @@ class SmallEncoder:
         known: sentences and their vectors (S, D); others are encoded by the text encoder.
     """
 
-    def __init__(self, joint: SmallJoint, name: str = "small", known: tuple[Sequence[str], Tensor] | None = None) -> None:
+    def __init__(
+        self, joint: SmallJoint, name: str = "small", known: tuple[Sequence[str], Tensor] | None = None
+    ) -> None:
         self.joint, self.name = joint.eval().requires_grad_(False), name
         sentences, vectors = known if known is not None else ((), torch.empty(0, joint.config.dim))
         self.known = dict(zip(sentences, F.normalize(vectors.float(), dim=-1), strict=True))

@@ -7,7 +7,8 @@ loss. The branch is trained with the adapter and dropped afterwards. Nothing her
 
 Published settings: L = L_heat + L_pose + 0.1 L_con, Adam 1e-4, w = 0.6 (STB) and 0.9 (RHD). These are
 ``normalize=False, margin_scale="constant", weight_scale="constant"``, and with the loss as printed ``form="paper"``.
-The defaults are ours: as published the contrast is most of the loss, and its margin is never reached (docs/words-alone.md).
+The defaults are ours: as published the contrast is most of the loss, and no negative is within its margin
+(docs/words-alone.md).
 """
 
 from __future__ import annotations

@@ -4,9 +4,8 @@ import json
 
 import pytest
 import torch
-from torch.nn import functional as F
-
 from safetensors import safe_open
+from torch.nn import functional as F
 
 from lvtune.core.errors import LvtuneError
 from lvtune.domains import get_domain

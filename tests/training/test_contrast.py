@@ -131,7 +131,9 @@ def test_in_units_of_the_batch_the_scale_of_the_encodings_does_not_matter():
     torch.testing.assert_close(one.loss, other.loss)
     assert one.active == other.active
     three = torch.tensor([[0.0, 0.0], [1.0, 1.0], [0.0, 3.0]])  # distances 2, 3, 3
-    assert mean_distance(three).item() == pytest.approx(8 / 3) and mean_distance(three, "mean").item() == pytest.approx(4 / 3)
+    assert mean_distance(three).item() == pytest.approx(8 / 3) and mean_distance(three, "mean").item() == pytest.approx(
+        4 / 3
+    )
     alike = contrastive(torch.ones(3, 4), torch.ones(3, 4), torch.tensor([1, 2, 0]))
     assert alike.loss.isfinite() and alike.loss.item() == pytest.approx(1.0)  # all within the margin, fully
 
