@@ -1,15 +1,16 @@
 """Trains a small joint encoder of looks and sentences, and measures it on looks that it has never seen.
 
     python tools/train_small_joint.py --out small-joint.safetensors [--target demo-art] [--photographs 40]
-    python tools/train_small_joint.py --target lsp-art --lspet LSPET/ --photographs 60 --embed \
-        --out lvtune/language/small_joint.safetensors                                     # the one that ships
+    python tools/train_small_joint.py --target lsp-art --lspet LSPET/ --photographs 60 --embed --out \\
+        lvtune/language/small_joint.safetensors                                       # the one that ships
 
-Pairs are photographs (of demo-art's training part, or with ``--lspet`` of LSPET's, which no domain tests on) under a filter or a plain change (darker, bluer, blurred ...), with
-sentences that say so. Filters that the target's test pictures are made with, and the words for them, are left out:
-they are the unseen looks that retrieval is measured on, on photographs of the test part, among their own sentences
-("a sketch of a human") and in plain words (grammar ``looks``: "grey pencil lines and hatching on white paper").
-What is printed is all one may say of the encoder. These are filtered photographs, not art. ``--embed`` stores the
-vectors of all sentences of the package's domains and grammars, so that MiniLM is not needed for these.
+Pairs are photographs (of demo-art's training part, or with ``--lspet`` LSPET's training part, which no domain tests on)
+under a filter or a plain change (darker, bluer, blurred ...), with sentences that say so. Filters that the target's
+test pictures are made with, and the words for them, are left out: they are the unseen looks that retrieval is measured
+on, on photographs of the test part, among their own sentences ("a sketch of a human") and in plain words (grammar
+``looks``: "grey pencil lines and hatching on white paper"). What is printed is all one may say of the encoder. These
+are filtered photographs, not art. ``--embed`` stores the vectors of all sentences of the package's domains and
+grammars, so that MiniLM is not needed for these.
 """
 
 from __future__ import annotations

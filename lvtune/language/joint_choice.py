@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lvtune.core.decision import Decision
-from lvtune.core.errors import NetworkError
+from lvtune.core.errors import LvtuneError
 from lvtune.language.joint_encoders import JointEncoder, load_joint_encoder
 
 AUTO, SMALL, CLIP = "auto", "small", "clip"
@@ -30,6 +30,6 @@ def choose_joint_encoder(wanted: str, *, is_published_base: bool) -> tuple[Joint
         return load_joint_encoder(SMALL), Decision(what, SMALL, why)
     try:
         return load_joint_encoder(CLIP), Decision(what, CLIP, "the base is a published one, and CLIP is at hand")
-    except NetworkError as error:
+    except LvtuneError as error:  # no network, or no weights that can be read: the run goes on with what ships
         why = f"it ships, and CLIP is not at hand: {error.given.rpartition(': ')[2]}"
         return load_joint_encoder(SMALL), Decision(what, SMALL, why)
