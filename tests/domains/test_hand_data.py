@@ -202,14 +202,10 @@ def test_stb_is_one_camera_and_the_other_by_option(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "camera"), [("stb+rhd", "sk"), ("stb/bb+rhd", "bb")])
-def test_stb_in_a_mixture_is_one_camera_too(tmp_path, name, camera):
-    for part, write in (("stb", hand_layouts.stb), ("rhd", hand_layouts.rhd)):
-        (tmp_path / part).mkdir()
-        write(tmp_path / part)
-    split = get_domain(name).open("test", tmp_path)
-    kinds = split.table.column("category").tolist()
-    assert kinds.count(camera) == 2 * STB_FRAMES and set(kinds) == {camera, "rendered"}
-    assert any("camera SK alone" in note for note in split.table.notes) == (camera == "sk")
+def test_stb_in_a_mixture_is_one_camera_too(name, camera):
+    # hands of several data sets are tested part by part (lvtune.experiments.part_runner)
+    assert list(get_domain(name).sentences) == [camera, "rendered"]
+    assert get_domain(name.partition("+")[0]).categories == (camera,)
 
 
 def test_stb_palm_is_native(tmp_path):
