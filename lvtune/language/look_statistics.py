@@ -106,7 +106,8 @@ def _echo(plane: Tensor) -> Tensor:
 
 def _together(fine: Tensor, coarse: Tensor) -> Tensor:
     """Correlation (B, 1) of the strength of edges at one scale and the next."""
-    fine = F.adaptive_avg_pool2d(fine[:, None], coarse.shape[-2:])[:, 0]
+    height, width = coarse.shape[-2:]
+    fine = F.adaptive_avg_pool2d(fine[:, None], (height, width))[:, 0]
     both = [x - x.mean((-2, -1), keepdim=True) for x in (fine, coarse)]
     powers = [(x**2).mean((-2, -1)) + _TINY**2 for x in both]
     return ((both[0] * both[1]).mean((-2, -1)) / (powers[0] * powers[1]).sqrt())[:, None]
