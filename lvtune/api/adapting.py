@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 from lvtune.api.data_check import check_labels, require_sound_splits
 from lvtune.api.few_shot import FewShotGuard
 from lvtune.api.held_out import PROGRESS_FILE, held_out_watch
-from lvtune.api.job import Job, prepare, training_data
+from lvtune.api.job import Job, prepare
 from lvtune.api.memory import peak_device_memory_mb, peak_memory_mb, reset_peak_memory
 from lvtune.api.new_rows import NewRows
 from lvtune.api.output_folder import check_output, input_files, input_folders
 from lvtune.api.recipe import Recipe
-from lvtune.api.report_data import box_statistics, environment, scores_table
+from lvtune.api.report_data import active_negatives, box_statistics, environment, scores_table
 from lvtune.api.report_pictures import before_after, worst, worst_pictures
 from lvtune.api.scoring import Scoring
+from lvtune.api.source_guard import SourceGuard
 from lvtune.api.start_choice import WarmStartCheck
 from lvtune.bases.fingerprint import fingerprint, fingerprints
 from lvtune.patcher.attaching import attach
@@ -96,6 +97,7 @@ class _Run:
         self.start: WarmStartCheck
         self.rows: NewRows
         self.few: FewShotGuard
+        self.source_guard: SourceGuard
         self.history: History
         self.fingerprint = ""
         self.prints: dict[str, str] = {}
@@ -124,6 +126,7 @@ class _Run:
         self.fingerprint = fingerprint(self.job.base)
         self.scoring = Scoring(self.job, self.fingerprint, self.known)
         self.start, self.few = WarmStartCheck(self.job), FewShotGuard(self.job)
+        self.source_guard = SourceGuard(self.job)
 
     def score_base(self) -> None:
         """Scores the base alone."""
@@ -150,8 +153,12 @@ class _Run:
         few.check()
         if few.guarded is not None:
             self.say(few.decision.line())
+        self.source_guard.begin()
         self.history = self._tune()
         few.keep()
+        self.source_guard.keep()
+        if self.source_guard.decision is not None:
+            self.say(self.source_guard.decision.line())
         self.seconds["tune"] = max(self.history.seconds, time.perf_counter() - started)
         self.values |= {"peak_memory_mb": peak_memory_mb(), "peak_device_memory_mb": peak_device_memory_mb()}
         self.prints = fingerprints(job.base.model)
@@ -163,7 +170,7 @@ class _Run:
         return tune(
             job.base,
             job.adapter,
-            training_data(job),
+            self.source_guard.data(),
             job.objective,
             options,
             seed=job.recipe.seed,
@@ -186,7 +193,10 @@ class _Run:
         values["shots"], values["few"] = job.recipe.data.shots, self.few.to_dict()
         values["start"], values["new_rows"] = self.start.to_dict(), self.rows.to_dict()
         values["progress"] = PROGRESS_FILE if (self.folder / PROGRESS_FILE).is_file() else None
-        values["decisions"] = [d.to_dict() for d in (*job.decisions, self.start.decision, self.few.decision)]
+        guards = (self.few.decision, self.source_guard.decision)
+        decisions = (*job.decisions, self.start.decision, *guards)
+        values["decisions"] = [decision.to_dict() for decision in decisions if decision is not None]
+        values["source_guard"] = self.source_guard.to_dict()
         values["notes"] += [self.start.note] * bool(self.start.note)
         values["notes"] += [note for note in self.few.notes if note not in values["notes"]]
         values["base"] = {
@@ -269,5 +279,7 @@ def _values(job: Job, scoring: Scoring, history: History, seconds: dict[str, flo
         "curves": {
             "steps": history.steps, "loss": history.loss, "val_steps": history.val_steps, "val": history.val,
             "px_steps": history.px_steps, "px_mean": history.px_mean, "empty_loss": history.empty_loss,
+            "active_negatives": history.active_negatives,
         },
+        "active_negatives": active_negatives(history.active_negatives),
     }  # fmt: skip

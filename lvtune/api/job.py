@@ -139,6 +139,7 @@ def prepare(recipe: Recipe) -> Job:
     options = recipe.evaluate
     category = choose(options.category, adapter, ranker=options.ranker, seed=recipe.seed, device=device)
     objective.prepare(objective_context(recipe, base, domain, train))
+    decisions += getattr(objective, "decisions", ())
     found = source.split
     return Job(recipe, base, domain, train, test, found, adapter, objective, category, also, begun, decisions,
                source.missing)  # fmt: skip

@@ -168,6 +168,10 @@ def summary_of(values: Mapping[str, Any]) -> str:
         f"base: {'unchanged, bit for bit' if same else 'CHANGED'}",
         f"seconds: {', '.join(f'{name} {number(float(value))}' for name, value in seconds.items())}",
     ]
+    active = values.get("active_negatives")
+    if active:
+        shares = [f"{100 * active[part]:.0f} %" for part in ("mean", "first", "last")]
+        lines.append("active negatives of the contrast: {} of the batch (at first {}, at last {})".format(*shares))
     return "\n".join(lines)
 
 

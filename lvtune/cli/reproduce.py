@@ -128,6 +128,8 @@ def _here(row: Mapping[str, Any]) -> str:
     """Says what runs of the row there are, and how their settings differ from the row's."""
     if row["problem"]:
         return "failed (see below)"
+    if row["quoted"]:
+        return "figures of its authors; not run here"
     if not row["runs"]:
         return f"not run here: needs {row['needs']}"
     words = [f"{row['runs']} runs"] if row["runs"] > 1 else []

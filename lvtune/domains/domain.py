@@ -97,6 +97,8 @@ class Domain:
     """The files expected in the folder that the user names; empty where the data ship with the package."""
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Names for several categories."""
+    further: Mapping[str, str] = field(default_factory=dict)
+    """Categories that belong to the domain only if they are asked for by name, and their sentences."""
     splits: tuple[str, ...] = ("train", "val", "test")
     """What ``reader`` can read."""
     lies_in: Callable[[Path], bool] | None = field(default=None, repr=False)
@@ -122,9 +124,10 @@ class Domain:
             LvtuneError: no such category or group.
         """
         asked = names.split(",") if isinstance(names, str) else list(names)
+        every, sentences = (*self.categories, *self.further), {**self.sentences, **self.further}
         chosen: list[str] = []
         for name in (one.strip().replace(" ", "_").replace("-", "_") for one in asked):
-            known = {**{c: (c,) for c in self.categories}, **self.groups}
+            known = {**{c: (c,) for c in every}, **self.groups}
             if name not in known:
                 raise UsageError(
                     f"unknown part '{name}' of domain '{self.name}'",
@@ -132,11 +135,11 @@ class Domain:
                     suggest(name, list(known), f"`--domain {self.name}` takes all"),
                 )
             chosen += known[name]
-        kept = tuple(c for c in self.categories if c in chosen)
+        kept = tuple(c for c in every if c in chosen)
         groups = {name: kinds for name, kinds in self.groups.items() if set(kinds) <= set(kept)}
         return replace(
             self, name=f"{self.name}/{','.join(a.strip() for a in asked)}", categories=kept, groups=groups,
-            sentences={c: self.sentences[c] for c in kept}, is_subset=True,
+            sentences={c: sentences[c] for c in kept}, further={}, is_subset=True,
         )  # fmt: skip
 
     def open(self, split: str = "test", data: DataOptions | str | Path | None = None) -> Split:

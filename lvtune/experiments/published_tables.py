@@ -77,6 +77,22 @@ class Claim:
     """The difference as printed."""
 
 
+QUOTED = "quoted"
+"""``RowFacts.run`` of a row that is not run here."""
+
+
+@dataclass(frozen=True)
+class QuotedRow:
+    """A line of figures that others published for a method that is not here; it has no recipe and is never run."""
+
+    label: str
+    """Text of the first cell."""
+    reference: Reference
+    """Column to figure."""
+    group: str = ""
+    """As in :class:`RowFacts`."""
+
+
 @dataclass(frozen=True)
 class TableFacts:
     """``table.yaml``."""
@@ -88,7 +104,9 @@ class TableFacts:
     columns: dict[str, Any]
     """Name to :class:`Column`."""
     rows: tuple[str, ...]
-    """Names of the files beside this one, in the order printed."""
+    """Names of the files beside this one, and of ``quoted``, in the order printed."""
+    quoted: dict[str, Any] = field(default_factory=dict)
+    """Name to :class:`QuotedRow`."""
     number: str = ""
     """Number of the table in the publication, or what our sources call it."""
     note: str = ""
@@ -198,7 +216,8 @@ def load_table(name: str) -> Table:
         expected = f"columns among {', '.join(columns)}; join: group or series"
         raise UsageError(f"{file} with a figure of '{given}'", expected, "mend it")
     claims = {key: _built(Claim, value, f"{file}: claims.{key}") for key, value in facts.claims.items()}
-    rows = tuple(_row(folder / f"{row}.yaml", columns) for row in facts.rows)
+    quoted = {key: _quoted(key, value, file, columns) for key, value in facts.quoted.items()}
+    rows = tuple(quoted[row] if row in quoted else _row(folder / f"{row}.yaml", columns) for row in facts.rows)
     table = Table(folder.name, facts, columns, rows, claims)
     _check_names(table, file)
     return table
@@ -229,15 +248,24 @@ def _row(file: Path, columns: Mapping[str, Column]) -> Row:
     if lacking:
         fix = "write `reference: null` where the publication's figures are not at hand"
         raise UsageError(f"{file} without `{lacking[0]}`", "the keys row and reference", fix)
-    reference = values["reference"]
-    unknown = [name for name in reference or () if name not in columns]
+    recipe = {name: value for name, value in values.items() if name not in ROW_KEYS}
+    Recipe.from_dict(recipe)
+    facts = _built(RowFacts, values["row"], f"{file}: row")
+    return Row(file.stem, facts, _reference(values["reference"], file, columns), recipe)
+
+
+def _quoted(name: str, values: Any, file: Path, columns: Mapping[str, Column]) -> Row:
+    row = _built(QuotedRow, values, f"{file}: quoted.{name}")
+    facts = RowFacts(row.label, row.group, run=QUOTED)
+    return Row(name, facts, _reference(row.reference, file, columns), {})
+
+
+def _reference(figures: Mapping[str, Any] | None, file: Path, columns: Mapping[str, Column]) -> Reference | None:
+    unknown = [name for name in figures or () if name not in columns]
     if unknown:
         raise UsageError(f"{file} with a reference for '{unknown[0]}'", f"columns among {', '.join(columns)}",
                          suggest(unknown[0], list(columns), "drop it"))  # fmt: skip
-    recipe = {name: value for name, value in values.items() if name not in ROW_KEYS}
-    Recipe.from_dict(recipe)
-    figures = None if reference is None else {name: float(value) for name, value in reference.items()}
-    return Row(file.stem, _built(RowFacts, values["row"], f"{file}: row"), figures, recipe)
+    return None if figures is None else {name: float(value) for name, value in figures.items()}
 
 
 def _built(cls: type, values: Any, where: object) -> Any:

@@ -14,7 +14,7 @@ from lvtune.core.registry import suggest
 from lvtune.evaluation.intervals import mean_and_deviation
 from lvtune.experiments import part_runner  # noqa: F401 - registers its runner
 from lvtune.experiments.published_gains import claims_of, gain_of
-from lvtune.experiments.published_tables import Row, Table, differences, load_table, reports_of
+from lvtune.experiments.published_tables import QUOTED, Row, Table, differences, load_table, reports_of
 from lvtune.experiments.runners import BASE_FILE, RUNNERS, Say
 
 RUNS = Path("lvtune-out") / "reproduce"
@@ -48,7 +48,8 @@ def reproduce(
     Returns:
         ``table``, ``number`` (in the publication), ``title``, ``source``, ``note``, ``figure`` (its axes), ``columns``
         (name to title), ``claims`` (see :func:`lvtune.experiments.published_gains.claims_of`) and ``rows``: each with
-        ``name``, ``label``, ``group``, ``series``, ``base``, ``method``, ``trainable``, ``needs``, ``reference``
+        ``name``, ``label``, ``group``, ``series``, ``base``, ``method``, ``trainable``, ``quoted`` (True: figures of
+        others alone; it is never run), ``needs``, ``reference``
         (column to published figure), ``ours`` (column to mean), ``spread`` (column to standard deviation), ``gain``
         (``reference`` and ``ours``: column to the gain over the row that it is compared with), ``runs`` (their number),
         ``folders`` (of the runs), ``differs`` (options that are not the row's), ``parameters`` and ``problem`` (why a
@@ -85,6 +86,9 @@ def _run_rows(
     """
     problems: dict[str, LvtuneError] = {}
     for row in rows:
+        if row.facts.run == QUOTED:
+            say(f"{table.name}/{row.name}: figures that others published; there is nothing to run")
+            continue
         try:
             for seed in seeds:
                 folder = options["runs"] / table.name / row.name / (f"seed-{seed}" if len(seeds) > 1 else "")
@@ -100,7 +104,7 @@ def _check_names(rows: Sequence[Row], data: Mapping[str, str], weights: Mapping[
     """Raises a UsageError for a folder or weights under a name that no row can use."""
     from lvtune.domains import list_domains
 
-    bases = list(dict.fromkeys(row.recipe.get("base", Recipe.base) for row in rows))
+    bases = list(dict.fromkeys(row.recipe.get("base", Recipe.base) for row in rows if row.facts.run != QUOTED))
     for given, known, option in ((data, list_domains(), "--data"), (weights, bases, "--weights")):
         for name in given:
             if name not in known:
@@ -177,9 +181,10 @@ def _line(table: Table, row: Row, runs: Path, problem: LvtuneError | None) -> di
         "label": row.facts.label,
         "group": row.facts.group,
         "series": row.facts.series,
-        "base": row.recipe.get("base", Recipe.base),
-        "method": Recipe.from_dict(row.recipe).method if row.facts.run != "evaluate" else None,
+        "base": row.recipe.get("base", Recipe.base) if row.facts.run != QUOTED else None,
+        "method": Recipe.from_dict(row.recipe).method if row.facts.run not in ("evaluate", QUOTED) else None,
         "trainable": row.facts.trainable,
+        "quoted": row.facts.run == QUOTED,
         "needs": table.needs(row),
         "reference": {name: table.reference(row, name) for name in table.columns},
         "ours": {name: value and value[0] for name, value in spreads.items()},

@@ -94,7 +94,8 @@ def choose_share(
     start, trained = snapshot(adapter), getattr(objective, "trained", None)
     beside = None if trained is None else snapshot(trained)
     kept_out = _kept_out(pictures, kinds, seed)
-    tuned_on = Subset(data, [i for i in range(len(pictures)) if i not in kept_out])
+    # samples keep their numbers: an objective may have encoded each picture under its number
+    tuned_on = Subset(data, [i for i in range(len(pictures)) if i not in kept_out], renumber=False)
     short = short_run(options, len(pictures))
     tune(base, adapter, tuned_on, objective, short, seed=seed, device=device, label="checking that tuning helps")
     end = snapshot(adapter)

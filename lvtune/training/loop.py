@@ -48,6 +48,8 @@ class History:
     """Mean error there, in pixels of the picture."""
     empty_loss: float | None = None
     """Mean loss of an empty answer, all heatmaps zero; None: the objective has none."""
+    active_negatives: list[float] = field(default_factory=list)
+    """Share of negatives that a contrast moved, for each step; empty without a contrast."""
     seconds: float = 0.0
     lr: float = 0.0
     """Highest learning rate."""
@@ -143,6 +145,7 @@ class _Run:
     ) -> None:
         settled: Any = options  # resolved: what the loop reads is not None
         self.base, self.adapter, self.seed, self.options = base, adapter, seed, settled
+        self.objective = objective
         self.data: Any = data
         self.accelerator = accelerator
         base.to(accelerator.device)
@@ -222,6 +225,7 @@ class _Run:
             self.progress.step += 1
             self.history.steps.append(self.progress.step)
             self.history.loss.append(loss)
+            self.record_contrast()
             self.bar.update(self.progress.step, loss)
             self.fit_budget()
             self.look()
@@ -247,6 +251,13 @@ class _Run:
             return
         self.empty.add(None if self.empty_loss_of is None else self.empty_loss_of(self.base, batch))
         self.history.empty_loss = self.bar.empty = self.empty.mean
+
+    def record_contrast(self) -> None:
+        """Notes how many negatives the objective's contrast moved, if it has one."""
+        share = getattr(self.objective, "active_negatives", None)
+        if share is not None:
+            self.history.active_negatives.append(float(share))
+            self.bar.active = self.history.active_negatives[-1]
 
     def look(self) -> None:
         """Lets a person see how far the held-out frames are."""

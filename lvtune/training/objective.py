@@ -16,9 +16,11 @@ from lvtune.core.errors import UsageError
 from lvtune.core.registry import Registry
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.utils.data import Dataset
 
     from lvtune.bases.base import Base
+    from lvtune.core.decision import Decision
 
 
 def _set_name(name: str, cls: type) -> None:
@@ -64,6 +66,10 @@ class Objective:
     """A module that is trained with the adapter; it is not saved, and not used afterwards."""
     notes: tuple[str, ...] = ()
     """Sentences for the report."""
+    decisions: tuple[Decision, ...] = ()
+    """What it chose for the user."""
+    active_negatives: Tensor | None = None
+    """Of a contrast with a margin: the share of the last batch's negatives that it moved, a scalar."""
 
     def prepare(self, context: ObjectiveContext) -> None:
         """Called once before the first batch.

@@ -35,6 +35,7 @@ class ObjectiveWrapper(Objective):
             raise TrainingError(f"objective {name} within another", "heatmap or hand", "leave --objective.pose out")
         made.prepare(context)
         self.pose, self.context, self.notes = made, context, (*type(self).notes, *made.notes)
+        self.decisions = made.decisions
 
 
 class Steps(nn.Module):
