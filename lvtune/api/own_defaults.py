@@ -86,7 +86,7 @@ def chosen_defaults(
         recipe = replace(recipe, evaluate=replace(recipe.evaluate, flip_test=False))
     if given.train.precision == "auto" and resolve_device(given.device).type == "cpu" and processor_has_bf16():
         recipe = replace(recipe, train=replace(recipe.train, precision="bf16"))
-        why = "this processor multiplies bfloat16 numbers itself, which takes about half the time"
+        why = "this processor multiplies bfloat16 numbers itself, so a step took 0.6 of the time where we measured it"
         decisions = [*decisions, Decision("precision", "bf16", why)]
     return recipe, [size, *decisions, *lines]
 
