@@ -89,6 +89,10 @@ class Adapter(Attachable):
         """Returns the factor on the learning rate of the parameter ``name``."""
         return 1.0
 
+    def trained_predictors(self) -> list[nn.Module]:
+        """Returns the predictors that it brings and trains; none where it brings none."""
+        return [module for module in self.modules() if hasattr(module, MARK)]
+
     def predictor_names(self) -> set[str]:
         """Returns the names of the parameters of the predictor that it brings; none where it brings none."""
         found = [(name, module) for name, module in self.named_modules() if hasattr(module, MARK)]

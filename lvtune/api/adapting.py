@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from lvtune.api.data_check import check_labels, require_sound_splits
 from lvtune.api.few_shot import FewShotGuard
-from lvtune.api.held_out import held_out_watch
+from lvtune.api.held_out import PROGRESS_FILE, held_out_watch
 from lvtune.api.job import Job, prepare, training_data
 from lvtune.api.memory import peak_device_memory_mb, peak_memory_mb, reset_peak_memory
+from lvtune.api.new_rows import NewRows
 from lvtune.api.output_folder import check_output, input_files, input_folders
 from lvtune.api.recipe import Recipe
 from lvtune.api.report_data import box_statistics, environment, scores_table
@@ -93,6 +94,7 @@ class _Run:
         self.job: Job
         self.scoring: Scoring
         self.start: WarmStartCheck
+        self.rows: NewRows
         self.few: FewShotGuard
         self.history: History
         self.fingerprint = ""
@@ -107,7 +109,7 @@ class _Run:
 
     def check(self) -> None:
         """Checks that the run writes over none of its inputs."""
-        data, names = self.recipe.data, (TENSORS_FILE, CONFIG_FILE, *REPORT_FILES, CHECKPOINT_FILE)
+        data, names = self.recipe.data, (TENSORS_FILE, CONFIG_FILE, *REPORT_FILES, CHECKPOINT_FILE, PROGRESS_FILE)
         targets = [self.folder / name for name in names]
         check_output(self.folder, targets, folders=input_folders(data), files=input_files(data))
 
@@ -136,10 +138,15 @@ class _Run:
             self.say(f"note: {note}")
         self.say(f"tuning {self.recipe.method} on {few.pictures} pictures: {job.train.name}")
         reset_peak_memory()
-        started = time.perf_counter()
+        started, scored = time.perf_counter(), self.seconds["evaluate"]
         start.check()
         if start.note:
             self.say(start.note)
+        self.rows = NewRows(job)
+        self.rows.choose()
+        if start.is_kept and job.warm_start is not None:
+            self._score_start()
+        job.decisions += [self.rows.decision] if self.rows.decision else []
         for decision in job.decisions:
             self.say(decision.line())
         few.check()
@@ -147,11 +154,18 @@ class _Run:
             self.say(few.decision.line())
         self.history = self._tune()
         few.keep()
-        self.seconds["tune"] = max(self.history.seconds, time.perf_counter() - started)
+        apart = self.seconds["evaluate"] - scored
+        self.seconds["tune"] = max(self.history.seconds, time.perf_counter() - started - apart)
         self.values |= {"peak_memory_mb": peak_memory_mb(), "peak_device_memory_mb": peak_device_memory_mb()}
         self.prints = fingerprints(job.base.model)
         with swapped_in(self.folder) as place:
             save_adapter(job.adapter, place, job.base, prints=self.prints, training=self._training(), metrics=None)
+
+    def _score_start(self) -> None:
+        """Scores the warm start alone, so that its part of the gain is known."""
+        self.say("scoring the start alone")
+        with self._timed("evaluate"):
+            self.scoring.start()
 
     def _tune(self) -> History:
         job, options = self.job, self.few.options
@@ -165,7 +179,7 @@ class _Run:
             device=job.recipe.device,
             checkpoint=self.folder / CHECKPOINT_FILE if options.checkpoint_every else None,
             key=json.dumps(job.recipe.to_dict(), sort_keys=True),
-            watch=held_out_watch(job),
+            watch=held_out_watch(job, self.folder),
         )
 
     def score_adapter(self) -> None:
@@ -179,7 +193,10 @@ class _Run:
             scoring.off(print_after)
         values = _values(job, scoring, self.history, self.seconds) | self.values
         values["shots"], values["few"] = job.recipe.data.shots, self.few.to_dict()
-        values["start"] = self.start.to_dict()
+        values["start"], values["new_rows"] = self.start.to_dict(), self.rows.to_dict()
+        if scoring.at_start is not None:
+            values["start"] = {**(values["start"] or {}), "target": scoring.at_start.headline()}
+        values["progress"] = PROGRESS_FILE if (self.folder / PROGRESS_FILE).is_file() else None
         values["decisions"] = [d.to_dict() for d in (*job.decisions, self.start.decision, self.few.decision)]
         values["notes"] += [self.start.note] * bool(self.start.note)
         values["notes"] += [note for note in self.few.notes if note not in values["notes"]]

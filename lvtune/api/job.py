@@ -9,6 +9,7 @@ from lvtune.adapters.factory import create_adapter
 from lvtune.adapters.method_registry import METHODS
 from lvtune.api.own_defaults import CUSTOM, chosen_defaults, new_keypoints
 from lvtune.api.recipe import TEXT_ONLY
+from lvtune.api.size_choice import step_timer
 from lvtune.bases.base_registry import load_base
 from lvtune.bases.input_size import parse_size
 from lvtune.core.decision import Decision
@@ -103,11 +104,12 @@ def prepare(recipe: Recipe) -> Job:
     test = limited(domain.open(part, recipe.data), recipe.data)
     also = {name: limited(get_domain(name).open(part, recipe.data), recipe.data) for name in recipe.evaluate.also}
     train = take_shots(open_training(domain, base, recipe, test), recipe.data.shots, recipe.seed)
-    recipe, decisions = chosen_defaults(given, base, train, method.defaults)
+    bank = embed(recipe, domain, base, (train, test)) if method.reads_language else None
+    timer = step_timer(recipe, domain.name, bank)
+    recipe, decisions = chosen_defaults(given, base, train, method.defaults, timer)
     source = open_source(domain, base, recipe.data, part)
     if source is not None and domain.name == CUSTOM and new_keypoints(base, train):
         source = _only_checked(source)
-    bank = embed(recipe, domain, base, (train, test)) if method.reads_language else None
     train = read_captions(train) if bank is not None and recipe.language.mode == CAPTION else train
     adapter: Any = create_adapter(
         recipe.method,

@@ -137,6 +137,10 @@ class TrainOptions:
     """Peak learning rate."""
     predictor_lr: float | None = field(default=None, metadata={"above": 0})
     """Peak learning rate of the predictor; None: as `lr`."""
+    new_rows: Literal["auto", "like", "mean"] = "auto"
+    """Where the predictor's rows of key points begin that the base does not know. like: at the base's rows of points
+    with like names or of like meaning; mean: at the mean of its rows; auto: for own data like, row by row, where that
+    has the lower loss on the pictures to tune on, else mean."""
     minutes: float | None = field(default=None, metadata={"above": 0, "instead_of": "epochs,steps"})
     """Tune for about so many minutes on this machine, in place of `epochs` and `steps`; the first steps are timed and
     the schedule is fitted to it."""
@@ -165,6 +169,9 @@ class TrainOptions:
     """Mixed precision. auto: bf16 if the GPU is fast at it; for own data also if the processor is; else none."""
     checkpoint_every: int | None = field(default=None, metadata={"at_least": 1})
     """Write a checkpoint, from which a run resumes, every so many epochs. None: never."""
+    progress_frames: int = field(default=4, metadata={"at_least": 0, "at_most": 12})
+    """Number of held-out frames of own data that progress.png shows while tuning goes on, with labels and predictions.
+    0: no such file."""
 
     def __post_init__(self) -> None:
         check_given_once(self)

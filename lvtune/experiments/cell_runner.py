@@ -101,6 +101,8 @@ def planned_row(cell: Cell, is_finished: bool) -> dict[str, Any]:
         "name": cell.name,
         "label": cell.variant.label,
         "method": cell.recipe.method,
+        "base": cell.recipe.base,
+        "weights": cell.recipe.weights,
         "shots": cell.shots,
         "seed": cell.seed,
         "lr": cell.lr,

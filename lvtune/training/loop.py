@@ -168,6 +168,7 @@ class _Run:
         self.watch: Watch | None = None
         self.empty, self.empty_loss_of = EmptyLoss(), getattr(objective, "empty_loss", None)
         self.budget = None if options.minutes is None else Budget(60 * options.minutes)
+        self.bar.is_planned = self.budget is None
         self.started, self.seconds_before = time.perf_counter(), 0.0
 
     def seconds(self) -> float:
@@ -228,7 +229,7 @@ class _Run:
 
     def plan(self, total: int) -> None:
         """Takes another number of steps; schedule and progress follow."""
-        self.total = self.bar.total = total
+        self.total, self.bar.total, self.bar.is_planned = total, total, True
         self.epochs = min(-(-total // len(self.loader)), self.options.stop_after or total)
 
     def fit_budget(self) -> None:
@@ -255,7 +256,8 @@ class _Run:
             self.base.train(False)
             said = self.watch.look(self.progress.step)
             self.base.train(True)
-        self.history.px_steps, self.history.px_mean = self.watch.steps, self.watch.px_mean
+        self.history.px_steps.append(self.watch.steps[-1])
+        self.history.px_mean.append(self.watch.px_mean[-1])
         self.bar.note(f"step {self.progress.step}: {said}")
 
     def step(self, batch: dict[str, Any]) -> float:

@@ -81,6 +81,7 @@ def render(
         figures=[(caption, picture(image, caption)) for caption, image in figures],
         charts=_charts(report),
         charts_text=_charts_text(report),
+        progress=report.get("progress") or "",
         keypoints=keypoints_of(report),
         adapter=_adapter(report),
         base=_base(report),

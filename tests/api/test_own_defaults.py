@@ -160,7 +160,7 @@ def test_a_run_says_and_writes_what_was_decided(tmp_path, capsys):
     assert any(line.startswith("input size: 80x80 (") for line in lines)
     page = (tmp_path / "out/report.html").read_text()
     assert found["rotation"]["why"] in page
-    assert "held-out frames" in capsys.readouterr().err and len(stored["curves"]["px_mean"]) == 4
+    assert "held-out frames" in capsys.readouterr().err and len(stored["curves"]["px_mean"]) == 5
     assert "Mean error on held-out frames" in page and stored["curves"]["empty_loss"] > 0
     assert report["base"]["fingerprint_before"] == report["base"]["fingerprint_after"] == fingerprint(
         tiny_base(skeleton=LSP_14)
