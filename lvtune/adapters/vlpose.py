@@ -242,7 +242,8 @@ class VLPose(Adapter):
 
     def _projected(self, categories: tuple[str | None, ...], batch: int) -> tuple[Tensor, Tensor]:
         """Returns the same for each of ``categories``; a single one stands for all samples."""
-        assert self.bank is not None
+        if self.bank is None:
+            raise UsageError("an adapter without embedded sentences", "sentences to read", "create it with a bank")
         states, count = self.bank.drawn(self.text_tokens), len(self.text_tokens)  # (C, T, text_dim)
         places = [count if category is None else self.bank.index(category) for category in categories]
         index = torch.tensor(places, device=self.text_mask.device)

@@ -141,12 +141,14 @@ class _Run:
             self.say(f"note: {note}")
         self.say(f"tuning {self.recipe.method} on {few.pictures} pictures: {job.train.name}")
         reset_peak_memory()
-        started = time.perf_counter()
+        started, scored = time.perf_counter(), self.seconds["evaluate"]
         start.check()
         if start.note:
             self.say(start.note)
         self.rows = NewRows(job)
         self.rows.choose()
+        if start.is_kept and job.warm_start is not None:
+            self._score_start()
         job.decisions += [self.rows.decision] if self.rows.decision else []
         for decision in job.decisions:
             self.say(decision.line())
@@ -159,11 +161,18 @@ class _Run:
         self.source_guard.keep()
         if self.source_guard.decision is not None:
             self.say(self.source_guard.decision.line())
-        self.seconds["tune"] = max(self.history.seconds, time.perf_counter() - started)
+        apart = self.seconds["evaluate"] - scored
+        self.seconds["tune"] = max(self.history.seconds, time.perf_counter() - started - apart)
         self.values |= {"peak_memory_mb": peak_memory_mb(), "peak_device_memory_mb": peak_device_memory_mb()}
         self.prints = fingerprints(job.base.model)
         with swapped_in(self.folder) as place:
             save_adapter(job.adapter, place, job.base, prints=self.prints, training=self._training(), metrics=None)
+
+    def _score_start(self) -> None:
+        """Scores the warm start alone, so that its part of the gain is known."""
+        self.say("scoring the start alone")
+        with self._timed("evaluate"):
+            self.scoring.start()
 
     def _tune(self) -> History:
         job, options = self.job, self.few.options
@@ -192,6 +201,8 @@ class _Run:
         values = _values(job, scoring, self.history, self.seconds) | self.values
         values["shots"], values["few"] = job.recipe.data.shots, self.few.to_dict()
         values["start"], values["new_rows"] = self.start.to_dict(), self.rows.to_dict()
+        if scoring.at_start is not None:
+            values["start"] = {**(values["start"] or {}), "target": scoring.at_start.headline()}
         values["progress"] = PROGRESS_FILE if (self.folder / PROGRESS_FILE).is_file() else None
         guards = (self.few.decision, self.source_guard.decision)
         decisions = (*job.decisions, self.start.decision, *guards)

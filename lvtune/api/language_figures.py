@@ -136,8 +136,13 @@ def language_figures(
 
 
 def _encoder(sentences: SentenceVectors) -> JointEncoder:
-    """The joint encoder of sentences that were embedded with pictures in mind."""
-    assert sentences.encoder is not None
+    """The joint encoder of sentences that were embedded with pictures in mind.
+
+    Raises:
+        UsageError: they were not.
+    """
+    if sentences.encoder is None:
+        raise UsageError("figures of random vectors", "sentences of a joint encoder", "leave --words out")
     return sentences.encoder
 
 

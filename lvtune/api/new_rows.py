@@ -153,7 +153,8 @@ class NewRows:
             return Decision(
                 WHAT, "the mean of the base's", f"not better on {self._measured()}: {self._words(self.like)}"
             )
-        value = f"{self._words(self.kept)}; the mean of the base's for the others"
+        has_others = len(self.kept) < self.job.new_keypoints
+        value = self._words(self.kept) + ("; the mean of the base's for the others" if has_others else "")
         if self.wanted == "like":
             return Decision(WHAT, value, "as the recipe says")
         worse = f"; not better for {count} others with like names" if count else ""

@@ -81,9 +81,10 @@ def worst(job: Job, after: Scores | None) -> list[dict[str, Any]]:
 
 def worst_pictures(job: Job, after: Scores | None) -> list[Pair]:
     """Returns pairs for the instances of :func:`worst`: the labels left, the prediction right, names in colours."""
-    pairs = []
+    pairs: list[Pair] = []
+    if after is None:
+        return pairs
     for one in worst(job, after):
-        assert after is not None
         person = job.test.table[one["index"]]
         labels = np.where(person.keypoints[:, 2:] > 0, person.keypoints[:, :2], np.nan)
         left, right = _named(job, one["index"], [labels, after.keypoints[one["index"]]])

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from lvtune.domains import Split
     from lvtune.language.bank import SentenceBank
 
-StepTimer = Callable[["Base", "Split", int], float]
-"""(base at its present input size, pictures to tune on, batch size) to seconds of one training step."""
+StepTimer = Callable[..., float]
+"""(base at its present input size, pictures to tune on, batch size, precision=) to seconds of one training step."""
 
 
 def step_timer(recipe: Recipe, domain: str, bank: SentenceBank | None) -> StepTimer:
@@ -36,16 +36,16 @@ def step_timer(recipe: Recipe, domain: str, bank: SentenceBank | None) -> StepTi
         bank: embedded sentences, where the method reads any.
     """
 
-    def timed(base: Base, train: Split, batch_size: int) -> float:
+    def timed(base: Base, train: Split, batch_size: int, precision: str = "auto") -> float:
         options = {"domain": domain, "skeleton": train.table.skeleton, "bank": bank, "seed": recipe.seed}
         adapter: Any = create_adapter(recipe.method, base, **options, **recipe.method_options)
         adapter.to(base.device)
         data = split_dataset(base, train, augment=Augment(), seed=recipe.seed, cache=True)
         processes = int(os.environ.get("WORLD_SIZE", "1"))
         share = max(1, batch_size // processes)
-        seconds = seconds_per_step(base, adapter, data, OBJECTIVES.get(base.objective)(), share)
+        loss_of = OBJECTIVES.get(base.objective)()
+        seconds = seconds_per_step(base, adapter, data, loss_of, share, make_accelerator(recipe.device, precision))
         if processes > 1:  # all processes must choose the same size
-            make_accelerator(recipe.device, recipe.train.precision)
             seconds = broadcast_object_list([seconds])[0]
         return seconds
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from lvtune.core.errors import UsageError
 from lvtune.data.crop import to_image
 from lvtune.data.dataset import collate
 from lvtune.data.hand_frame import place
@@ -81,8 +82,13 @@ def look(base: HandBase, pixel_values: Tensor, side: Tensor, mirrored: Tensor) -
 
 
 def absolute(hands: Hands, scale: np.ndarray, camera: np.ndarray) -> np.ndarray:
-    """Returns joints in camera coordinates (N, 21, 3) in mm, from scale (N,) in mm and intrinsics (N, 3, 3)."""
-    assert hands.xyz is not None, "joints in space, as a base of hands predicts"
+    """Returns joints in camera coordinates (N, 21, 3) in mm, from scale (N,) in mm and intrinsics (N, 3, 3).
+
+    Raises:
+        UsageError: the base predicted no joints in space.
+    """
+    if hands.xyz is None:
+        raise UsageError("predictions without joints in space", "those of a base of hands", "choose --base hand3d-vit")
     relative = hands.xyz * scale[:, None, None]
     xyz, points, cameras = (torch.from_numpy(np.asarray(p, np.float64)) for p in (relative, hands.keypoints, camera))
     return place(xyz, points, cameras, torch.from_numpy(hands.scores)).numpy()

@@ -67,13 +67,7 @@ def compare(
         say: receives a line of progress.
 
     Returns:
-        ``out``, ``base``, ``domain``, ``main`` (key of the main score), ``scoring`` (how PCK and AP are computed),
-        ``target_name``, ``source_name``, ``cells`` (one row per run, see
-        :func:`lvtune.experiments.result_rows.row_of`), ``summary`` (one line per variant, shots and learning rate, see
-        :func:`lvtune.experiments.result_rows.summary_of`), ``curve`` (see
-        :func:`lvtune.experiments.learning_curve.learning_curve`), ``failed`` (name of the cell to the three parts of an
-        error), ``shared`` and ``versions``. With ``dry_run`` the rows say which cells are finished. Empty
-        in a further process of a launch.
+        See :func:`_write`. With ``dry_run`` the cells, and which are finished. Empty in a launch's further processes.
 
     Raises:
         LvtuneError: a recipe is wrong; a cell's folder holds a run with other settings.
@@ -145,6 +139,16 @@ def _write(
     out: Path,
     predict: Sequence[int],
 ) -> dict[str, Any]:
+    """Writes the files of a comparison.
+
+    Returns:
+        ``out``, ``base``, ``domain``, ``main`` (key of the main score), ``scoring`` (how PCK and AP are computed),
+        ``target_name``, ``source_name``, ``cells`` (one row per run, see
+        :func:`lvtune.experiments.result_rows.row_of`), ``summary`` (one line per variant, shots and learning rate, see
+        :func:`lvtune.experiments.result_rows.summary_of`), ``curve`` (see
+        :func:`lvtune.experiments.learning_curve.learning_curve`), ``failed`` (name of the cell to the three parts of an
+        error), ``shared`` and ``versions``.
+    """
     done = [row for row in rows.values() if row is not None]
     first, summary = done[0] if done else {}, summary_of(done)
     values = {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from lvtune.core.errors import TrainingError
 from lvtune.data.dataset import collate
@@ -144,16 +145,15 @@ class PictureVectors:
             raise TrainingError("images once without training pictures", "a run of lvtune adapt", "choose images step")
         base = self.context.base
         view = (self.context.data_key, *map(str, (base.input_size, base.mean, base.std)))
-        return cached_array((self._needed().key, "images", *view), self._all)
+        return cached_array((self._needed().key, "images", *view), functools.partial(self._all, self.context.plain))
 
     def _needed(self) -> JointEncoder:
         if self.encoder is None:
             raise TrainingError("vectors of pictures without a joint encoder", "an encoder", "give --objective.encoder")
         return self.encoder
 
-    def _all(self) -> np.ndarray:
-        assert self.context.plain is not None  # all() has checked it
-        loader = DataLoader(self.context.plain(), batch_size=_AT_ONCE, collate_fn=collate)
+    def _all(self, plain: Callable[[], Dataset]) -> np.ndarray:
+        loader = DataLoader(plain(), batch_size=_AT_ONCE, collate_fn=collate)
         device = self.context.base.device
         return np.concatenate([self._encode(batch["pixel_values"].to(device)).cpu().numpy() for batch in loader])
 

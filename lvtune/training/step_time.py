@@ -13,6 +13,7 @@ from lvtune.data.dataset import collate
 from lvtune.patcher.attaching import attach, use_adapter
 
 if TYPE_CHECKING:
+    from accelerate import Accelerator
     from torch.utils.data import Dataset
 
     from lvtune.bases.base import Base
@@ -22,7 +23,12 @@ WARM = 1
 
 
 def seconds_per_step(
-    base: Base, adapter: nn.Module, data: Dataset, loss_of: Callable[[Base, dict], Tensor], batch_size: int
+    base: Base,
+    adapter: nn.Module,
+    data: Dataset,
+    loss_of: Callable[[Base, dict], Tensor],
+    batch_size: int,
+    accelerator: Accelerator,
 ) -> float:
     """Times a step: crops, forward and backward pass. No weight, no gradient and no random state changes.
 
@@ -32,6 +38,7 @@ def seconds_per_step(
         data: samples to tune on, augmented; at least one.
         loss_of: (base, batch) to a scalar loss.
         batch_size: pictures a step.
+        accelerator: of the run's device and precision.
     """
     samples: Any = data
     mode, spent = base.training, 0.0
@@ -44,7 +51,9 @@ def seconds_per_step(
                 batch = collate([samples[i % len(samples)] for i in range(batch_size)])
                 here = {k: v.to(base.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
                 wanted = [p for p in adapter.parameters() if p.requires_grad]
-                torch.autograd.grad(loss_of(base, here), wanted, allow_unused=True)[0]
+                with accelerator.autocast():
+                    loss = loss_of(base, here)
+                torch.autograd.grad(loss, wanted, allow_unused=True)
                 if devices:
                     torch.cuda.synchronize(base.device)
                 spent = time.perf_counter() - begun

@@ -53,7 +53,7 @@ def test_rows_that_fit_better_are_taken(tmp_path, base_with):
     assert rows.kept == (0, 1, 2, 3) and all(loss.like < loss.mean for loss in rows.losses.values())
     assert torch.equal(own_rows(job)[0], theirs[HEAD]) and torch.equal(own_rows(job)[3], theirs[HIPS].mean(0))
     assert rows.decision.what == WHAT and rows.decision.value.startswith("snout as head_top, left_ear as head_top")
-    assert rows.decision.why == "lower loss on 8 training pictures"
+    assert rows.decision.why == "lower loss on 8 training pictures" and "others" not in rows.decision.value
 
 
 def test_rows_that_fit_worse_are_not(tmp_path, base_with):

@@ -13,6 +13,7 @@ from lvtune.api.recipe import Recipe
 from lvtune.bases.base_registry import BASES
 from lvtune.bases.fingerprint import fingerprint
 from lvtune.data.skeletons import LSP_14
+from lvtune.training.engine import make_accelerator
 from lvtune.training.heatmap import HeatmapObjective
 from lvtune.training.step_time import seconds_per_step
 
@@ -29,7 +30,7 @@ def timed(monkeypatch):
     """A step takes 0.1 s at the size at which it is timed; the sizes and batch sizes that were timed."""
     seen = []
 
-    def seconds(base, adapter, data, loss_of, batch_size):
+    def seconds(base, adapter, data, loss_of, batch_size, accelerator):
         seen.append((base.input_size, batch_size))
         return 0.1
 
@@ -88,7 +89,7 @@ def test_timing_changes_nothing(tmp_path):
     expected = torch.rand(2)
     torch.manual_seed(3)
     data = split_dataset(job.base, job.train, cache=True)
-    assert seconds_per_step(job.base, job.adapter, data, HeatmapObjective(), 3) > 0
+    assert seconds_per_step(job.base, job.adapter, data, HeatmapObjective(), 3, make_accelerator("cpu", "bf16")) > 0
     assert torch.equal(torch.rand(2), expected) and fingerprint(job.base) == before and not job.base.training
     assert all(torch.equal(v, state[n]) for n, v in job.adapter.state_dict().items())
     assert all(p.grad is None for p in job.adapter.parameters())
