@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lvtune.api.method_choice import OWN, PUBLISHED
 from lvtune.api.recipe import Recipe
 from lvtune.api.report_data import environment
 from lvtune.config.tables import merge
@@ -73,7 +74,7 @@ def compare(
         LvtuneError: a recipe is wrong; a cell's folder holds a run with other settings.
     """
     out = Path(out)
-    shared = recipe.to_dict() if isinstance(recipe, Recipe) else dict(recipe or {})
+    shared = _shared(recipe) if isinstance(recipe, Recipe) else dict(recipe or {})
     compared = with_bases(variants_of(methods, variants), bases)
     check_forecast(predict, shots)
     grid: dict[str, Any] = {"shots": shots, "seeds": seeds, "lrs": lrs, "out": out}
@@ -91,6 +92,14 @@ def compare(
     is_first = rank() == 0
     rows = run_cells(cells, say, wait=is_first)
     return _write(cells, rows, shared, out, predict) if is_first else {}
+
+
+def _shared(recipe: Recipe) -> dict[str, Any]:
+    """Returns a whole recipe as options that all cells share: each cell brings its own method with its options."""
+    values = recipe.to_dict()
+    if recipe.settings == PUBLISHED:  # of a method that the domain chose; other methods have no such options
+        values |= {"settings": OWN, "method_options": {}}
+    return values
 
 
 def _begin(out: Path) -> None:

@@ -177,12 +177,12 @@ def test_rows_are_run_and_compared(small, data, tmp_path):
     assert set(sc["differs"]) == {"data.limit", "evaluate.flip_test"}
     # the published evaluation reads Human-Art's corners as x, y, width, height; both readings are there, by name
     report = json.loads((tmp_path / "vlpose-main/vitpose-b-sc/report.json").read_text())
-    protocols = report["target"]["protocols"]
+    protocols = report["target"]["before"]["protocols"]
     assert protocols["detector boxes"]["box_format"].startswith("xyxy")
     assert protocols["detector boxes as published"]["box_format"].startswith("xywh")
     assert sc["ours"]["humanart_corners"] == protocols["detector boxes"]["ap"]
     assert sc["ours"]["humanart_det"] == protocols["detector boxes as published"]["ap"]
-    source = report["source"]["protocols"]  # of COCO both readings are the same
+    source = report["source"]["before"]["protocols"]  # of COCO both readings are the same
     assert source["detector boxes as published"] == source["detector boxes"]
     stamp = (tmp_path / "vlpose-main/vlpose-b/report.json").stat().st_mtime_ns
     reproduce("vlpose-main", rows=["vlpose-b"], runs=tmp_path, run=True, data=data)
@@ -195,4 +195,4 @@ def test_a_mixture_row_finds_the_figures_of_each_part(small, data, tmp_path):
                        changes=TRIAL | {"weights": "random"})  # fmt: skip
     for row in values["rows"]:
         assert row["problem"] is None and None not in row["ours"].values()
-        assert set(row["reference"]) == {"humanart_det", "humanart_gt", "coco_det"}
+        assert set(row["reference"]) == {"humanart_det", "humanart_corners", "humanart_gt", "coco_det"}
