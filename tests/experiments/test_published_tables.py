@@ -13,7 +13,7 @@ from lvtune.cli.main import main
 from lvtune.config.yaml_files import list_recipes, read_yaml
 from lvtune.core.errors import LvtuneError
 from lvtune.evaluation.intervals import mean_and_deviation
-from lvtune.experiments.published_tables import differences, list_tables, load_table
+from lvtune.experiments.published_tables import QUOTED, differences, list_tables, load_table
 from lvtune.experiments.reproducing import reproduce
 from lvtune.experiments.runners import RUNNERS, register_runner
 
@@ -76,7 +76,7 @@ def test_every_shipped_table_reads(name):
     assert len({row.name for row in table.rows}) == len(table.rows) > 1
     for row in table.rows:
         assert table.needs(row), row.name
-        assert row.facts.run in RUNNERS
+        assert row.facts.run in RUNNERS or (row.facts.run == QUOTED and row.reference and not row.recipe)
         if row.reference is not None:
             assert set(row.reference) <= set(table.columns) and row.reference
 
