@@ -97,6 +97,20 @@ def test_a_row_is_a_recipe_too():
     assert not {"row", "reference"} & set(read_yaml("vlpose-main/vlpose-b"))
 
 
+def test_quoted_figures_are_shown_and_never_run(folder, tmp_path):
+    quoted = {"theirs": {"label": "Theirs", "reference": {"art": 12.5}}}
+    name = folder(TABLE | {"rows": ["theirs", "base"], "quoted": quoted})
+    (row,) = reproduce(name, rows=["theirs"], runs=tmp_path, run=True)["rows"]
+    assert row["quoted"] and row["reference"]["art"] == 12.5 and row["runs"] == 0 and row["problem"] is None
+    assert not reproduce(name, rows=["base"], runs=tmp_path)["rows"][0]["quoted"]
+    for wrong, message in (
+        ({"label": "x", "reference": {"arts": 1}}, "reference for 'arts'"),
+        ({"label": "x"}, "reference"),
+    ):
+        with pytest.raises(LvtuneError, match=message):
+            load_table(folder(TABLE | {"rows": ["theirs"], "quoted": {"theirs": wrong}}))
+
+
 def test_ours_stands_beside_what_was_printed(folder, tmp_path):
     runs, name = tmp_path / "runs", folder()
     report(runs, "ours", {"after_on": scores(1, 40.0)}, {"after_off": scores(60.0)}, {"method": "lora"})
