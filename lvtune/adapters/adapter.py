@@ -47,6 +47,9 @@ class Adapter(Attachable):
     """Frozen dataclass of the method's options, each with a default, a type and a docstring."""
     defaults: ClassVar[Mapping[str, Any]] = {}
     """Training options that suit the method: fields of :class:`lvtune.config.options.TrainOptions` by name."""
+    for_conflicting_labels: ClassVar[Mapping[str, Any]] = {}
+    """Options of the method that suit a domain which labels the same picture in different ways, so that the sentence
+    alone tells which labels are asked for."""
     trains_predictor: ClassVar[bool] = False
     """True if the adapter brings a predictor of its own, and so may predict other key points than the base."""
     reads_language: ClassVar[bool] = False

@@ -31,6 +31,7 @@ from lvtune.adapters.building import (
     make_predictor,
 )
 from lvtune.adapters.method_registry import register_method
+from lvtune.adapters.sentence_predictor import LR_SCALE, make_sentence_predictor
 from lvtune.adapters.visual_prompts import gated_visual_prompts, per_block, shallow_visual_prompts, visual_prompt_rows
 from lvtune.adapters.vlpose_decoders import DECODERS, Join
 from lvtune.adapters.vlpose_matchers import MATCHERS
@@ -81,6 +82,8 @@ class VLPoseConfig:
     """Factor on the learning rate of gates."""
     sentence_dropout: float = field(default=0.5, metadata={"at_least": 0, "at_most": 1, "was": "prompt_dropout"})
     """Share of training samples that read the mean sentence, as pictures of unknown category do later."""
+    predictor_reads: bool = False
+    """Let the sentence change the predictor too: for domains that label the same picture in different ways."""
     frozen_batchnorm: bool = True
     """Keep the frozen head's BatchNorm statistics. False is as released: in training, copies of them that belong to the
     adapter follow the batch."""
@@ -106,6 +109,7 @@ class VLPose(Adapter):
         "epochs": 3,
         "augment": {"half_body": 0.0, "shift_p": 0.0, "scale": (0.9, 1.1), "rotate": 15.0},
     }
+    for_conflicting_labels: ClassVar[dict[str, Any]] = {"predictor_reads": True, "sentence_dropout": 0.0}
 
     def __init__(
         self,
@@ -131,6 +135,8 @@ class VLPose(Adapter):
             self.join = Join(width) if self.matcher.doubles else None
         self.decoder = decoder(base.stages, width, config.zero_init)
         self.predictor = make_predictor(base, skeleton or base.skeleton)
+        share, wanted = config.sentence_dropout, config.predictor_reads
+        self.reading = make_sentence_predictor(bank, self.predictor, wanted, share)
         self.following: Any = nn.ModuleList(
             FollowingNorm(n) for n in norms_of_head(base) if not config.frozen_batchnorm
         )
@@ -188,6 +194,8 @@ class VLPose(Adapter):
             return self.config.visual_prompt_lr_scale
         if room == "block":
             return layer_scale(self.layers, self.config.layer_count or self.layers, options.layer_decay)
+        if room == "reading":
+            return LR_SCALE
         return self.config.gate_lr_scale if name.startswith(_GATES) else 1.0
 
     def changes(self, base: Base) -> Iterator[Change]:
@@ -259,7 +267,9 @@ class VLPose(Adapter):
     def decode(self, stages: Any, features: Tensor, categories: tuple[str | None, ...] | None) -> Tensor:
         """Predicts heatmaps (B, K, h', w') from the feature map E (B, D, h, w)."""
         relation = None if self.bank is None else self.relation(features, categories)
-        return self.predictor(self.decoder(stages, features, relation))
+        decoded = self.decoder(stages, features, relation)
+        heatmaps = self.predictor(decoded)
+        return heatmaps if self.reading is None else heatmaps + self.reading(decoded, categories)
 
 
 def _needed(bank: SentenceBank | None) -> SentenceBank:
