@@ -122,7 +122,7 @@ class Answers:
     visible: dict[str, np.ndarray]
 
     def follows(self, answer: np.ndarray, asked: str, other: str, torso: np.ndarray) -> np.ndarray:
-        """Returns for each of N answers (N, K, 2): 1 if nearer to ``asked`` than to ``other``, else 0; NaN: no matter."""
+        """Returns 1 where an answer (N, K, 2) is nearer to ``asked`` than to ``other``, else 0; NaN: does not count."""
         gap = np.linalg.norm(self.points[asked] - self.points[other], axis=-1)  # (N, K)
         used = (gap > 1e-3) & (self.visible[asked] > 0) & (self.visible[other] > 0)
         mean = lambda values: np.where(used, values, 0).sum(1) / np.maximum(used.sum(1), 1)  # noqa: E731

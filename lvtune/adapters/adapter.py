@@ -47,9 +47,6 @@ class Adapter(Attachable):
     """Frozen dataclass of the method's options, each with a default, a type and a docstring."""
     defaults: ClassVar[Mapping[str, Any]] = {}
     """Training options that suit the method: fields of :class:`lvtune.config.options.TrainOptions` by name."""
-    for_conflicting_labels: ClassVar[Mapping[str, Any]] = {}
-    """Options of the method that suit a domain which labels the same picture in different ways, so that the sentence
-    alone tells which labels are asked for."""
     trains_predictor: ClassVar[bool] = False
     """True if the adapter brings a predictor of its own, and so may predict other key points than the base."""
     reads_language: ClassVar[bool] = False
@@ -87,6 +84,18 @@ class Adapter(Attachable):
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Takes back what :meth:`tensors` gave; names and shapes have been checked."""
         self.load_state_dict(dict(tensors))
+
+    @classmethod
+    def options_for_conflicts(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Returns options that suit a domain which labels the same picture in different ways, by category.
+
+        Args:
+            given: options that the user set.
+
+        Returns:
+            Nothing where the method, with these options, reads no sentences.
+        """
+        return {}
 
     def lr_scale(self, name: str, options: TrainOptions) -> float:
         """Returns the factor on the learning rate of the parameter ``name``."""

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 WIDTH = 16
 """k, the number of predictors that a sentence weighs."""
+FOR_CONFLICTS = {"predictor_reads": True, "sentence_dropout": 0.0}
+"""Options of the methods that have it, for domains whose labels contradict each other."""
 LR_SCALE = 3.0
 """Factor on the learning rate of P and M, which start at nothing (measured; docs/language.md)."""
 

@@ -15,7 +15,7 @@ gets a gradient, whichever options are chosen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -31,7 +31,7 @@ from lvtune.adapters.building import (
     make_predictor,
 )
 from lvtune.adapters.method_registry import register_method
-from lvtune.adapters.sentence_predictor import LR_SCALE, make_sentence_predictor
+from lvtune.adapters.sentence_predictor import FOR_CONFLICTS, LR_SCALE, make_sentence_predictor
 from lvtune.adapters.visual_prompts import gated_visual_prompts, per_block, shallow_visual_prompts, visual_prompt_rows
 from lvtune.adapters.vlpose_decoders import DECODERS, Join
 from lvtune.adapters.vlpose_matchers import MATCHERS
@@ -109,7 +109,6 @@ class VLPose(Adapter):
         "epochs": 3,
         "augment": {"half_body": 0.0, "shift_p": 0.0, "scale": (0.9, 1.1), "rotate": 15.0},
     }
-    for_conflicting_labels: ClassVar[dict[str, Any]] = {"predictor_reads": True, "sentence_dropout": 0.0}
 
     def __init__(
         self,
@@ -186,6 +185,12 @@ class VLPose(Adapter):
                 yield from part.parameters()
         if self.block is not None:
             yield from embeddings_of(self.block)
+
+    @classmethod
+    def options_for_conflicts(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Returns what makes the predictor read the sentence; nothing with a decoder that reads none."""
+        decoder = given.get("decoder", VLPoseConfig.decoder)
+        return dict(FOR_CONFLICTS) if DECODERS.get(decoder).reads_relation else {}
 
     def lr_scale(self, name: str, options: TrainOptions) -> float:
         """Returns larger factors for prompts and gates, which start small; a trained block decays as the last one."""

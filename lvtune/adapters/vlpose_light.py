@@ -27,7 +27,7 @@ from torch.nn import functional as F
 from lvtune.adapters.adapter import Adapter
 from lvtune.adapters.building import layers_of_blocks, make_predictor, name_of, plus, replaced
 from lvtune.adapters.method_registry import register_method
-from lvtune.adapters.sentence_predictor import LR_SCALE, make_sentence_predictor, reading_predictor
+from lvtune.adapters.sentence_predictor import FOR_CONFLICTS, LR_SCALE, make_sentence_predictor, reading_predictor
 from lvtune.adapters.summing import (
     exact_only,
     fresh,
@@ -112,7 +112,6 @@ class VLPoseLight(Adapter):
         "epochs": 3,
         "augment": {"half_body": 0.0, "shift_p": 0.0, "scale": (0.95, 1.05), "rotate": 10.0, "color": 0.5},
     }
-    for_conflicting_labels: ClassVar[dict[str, Any]] = {"predictor_reads": True, "sentence_dropout": 0.0}
 
     def __init__(
         self,
@@ -161,6 +160,11 @@ class VLPoseLight(Adapter):
     def _linears(self, base: Base) -> Iterator[tuple[str, Any]]:
         for module in layers_of_blocks("vlpose-light", base, _LINEAR):
             yield sys.intern(name_of(base, module).replace(".", "/")), module
+
+    @classmethod
+    def options_for_conflicts(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Returns what makes the predictor read the sentence; nothing without language."""
+        return dict(FOR_CONFLICTS) if given.get("language") != 0 else {}
 
     def lr_scale(self, name: str, options: TrainOptions) -> float:
         """Returns larger factors for U and for what the predictor reads than for A and B."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lvtune.adapters.factory import create_adapter
 from lvtune.adapters.method_registry import METHODS
+from lvtune.api.conflict_defaults import for_conflicting_labels
 from lvtune.api.own_defaults import CUSTOM, chosen_defaults, new_keypoints
 from lvtune.api.recipe import TEXT_ONLY
 from lvtune.bases.base_registry import load_base
@@ -104,6 +105,8 @@ def prepare(recipe: Recipe) -> Job:
     also = {name: limited(get_domain(name).open(part, recipe.data), recipe.data) for name in recipe.evaluate.also}
     train = take_shots(open_training(domain, base, recipe, test), recipe.data.shots, recipe.seed)
     recipe, decisions = chosen_defaults(given, base, train, method.defaults)
+    recipe, more = for_conflicting_labels(recipe, method, train)
+    decisions = [*decisions, *more]
     source = open_source(domain, base, recipe.data, part)
     if source is not None and domain.name == CUSTOM and new_keypoints(base, train):
         source = _only_checked(source)
