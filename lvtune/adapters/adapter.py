@@ -88,6 +88,18 @@ class Adapter(Attachable):
         """Takes back what :meth:`tensors` gave; names and shapes have been checked."""
         self.load_state_dict(dict(tensors))
 
+    @classmethod
+    def options_for_conflicts(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Returns options that suit a domain which labels the same picture in different ways, by category.
+
+        Args:
+            given: options that the user set.
+
+        Returns:
+            Nothing where the method, with these options, reads no sentences.
+        """
+        return {}
+
     def lr_scale(self, name: str, options: TrainOptions) -> float:
         """Returns the factor on the learning rate of the parameter ``name``."""
         return 1.0

@@ -15,7 +15,7 @@ gets a gradient, whichever options are chosen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from lvtune.adapters.adapter import Adapter
 from lvtune.adapters.building import embeddings_of, make_predictor
 from lvtune.adapters.method_registry import register_method
+from lvtune.adapters.sentence_predictor import FOR_CONFLICTS, LR_SCALE, make_sentence_predictor
 from lvtune.adapters.trained_encoder import WHOLE, copy_changes, depth_scale, trained_copies
 from lvtune.adapters.visual_prompts import gated_visual_prompts, per_block, shallow_visual_prompts, visual_prompt_rows
 from lvtune.adapters.vlpose_decoders import DECODERS, Join
@@ -77,6 +78,8 @@ class VLPoseConfig:
     """Factor on the learning rate of gates."""
     sentence_dropout: float = field(default=0.5, metadata={"at_least": 0, "at_most": 1, "was": "prompt_dropout"})
     """Share of training samples that read the mean sentence, as pictures of unknown category do later."""
+    predictor_reads: bool = False
+    """Let the sentence change the predictor too: for domains that label the same picture in different ways."""
     frozen_batchnorm: bool = True
     """Keep the frozen head's BatchNorm statistics. False is as released: in training, copies of them that belong to the
     adapter follow the batch."""
@@ -131,6 +134,8 @@ class VLPose(Adapter):
             self.join = Join(width) if self.matcher.doubles else None
         self.decoder = decoder(base.stages, width, config.zero_init)
         self.predictor = make_predictor(base, skeleton or base.skeleton)
+        share, wanted = config.sentence_dropout, config.predictor_reads
+        self.reading = make_sentence_predictor(bank, self.predictor, wanted, share)
         self.following: Any = nn.ModuleList(
             FollowingNorm(n) for n in norms_of_head(base) if not config.frozen_batchnorm
         )
@@ -193,6 +198,12 @@ class VLPose(Adapter):
         parts = {"encoder": self.encoder, "block": self.block, "norm": self.norm}
         return {name: part for name, part in parts.items() if part is not None}
 
+    @classmethod
+    def options_for_conflicts(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Returns what makes the predictor read the sentence; nothing with a decoder that reads none."""
+        decoder = given.get("decoder", VLPoseConfig.decoder)
+        return dict(FOR_CONFLICTS) if DECODERS.get(decoder).reads_relation else {}
+
     def lr_scale(self, name: str, options: TrainOptions) -> float:
         """Returns larger factors for prompts and gates, which start small; trained layers decay with their depth."""
         room, _, inner = name.partition(".")
@@ -201,6 +212,8 @@ class VLPose(Adapter):
         if room in ("encoder", "block"):
             depth = self.layers if room == "block" else self._depths[inner]
             return depth_scale(depth, self.layers, options.layer_decay, self.config.layer_count)
+        if room == "reading":
+            return LR_SCALE
         return self.config.gate_lr_scale if name.startswith(_GATES) else 1.0
 
     def changes(self, base: Base) -> Iterator[Change]:
@@ -271,7 +284,9 @@ class VLPose(Adapter):
     def decode(self, stages: Any, features: Tensor, categories: tuple[str | None, ...] | None) -> Tensor:
         """Predicts heatmaps (B, K, h', w') from the feature map E (B, D, h, w)."""
         relation = None if self.bank is None else self.relation(features, categories)
-        return self.predictor(self.decoder(stages, features, relation))
+        decoded = self.decoder(stages, features, relation)
+        heatmaps = self.predictor(decoded)
+        return heatmaps if self.reading is None else heatmaps + self.reading(decoded, categories)
 
 
 def _needed(bank: SentenceBank | None) -> SentenceBank:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lvtune.adapters.factory import create_adapter
 from lvtune.adapters.method_registry import METHODS
+from lvtune.api.conflict_defaults import for_conflicting_labels
 from lvtune.api.encoder_choice import embedded
 from lvtune.api.method_choice import method_decisions
 from lvtune.api.own_defaults import CUSTOM, chosen_defaults, new_keypoints
@@ -119,8 +120,8 @@ def prepare(recipe: Recipe) -> Job:
         recipe, bank, more = embedded(recipe, lambda one: embed(one, domain, base, (train, test)))
     language, timer = recipe.language, step_timer(recipe, domain.name, bank)
     recipe, decisions = chosen_defaults(given, base, train, method.defaults, timer)
-    recipe = replace(recipe, language=language)
-    decisions = [*method_decisions(recipe), *data_decisions(test, source), *decisions, *more]
+    recipe, conflicts = for_conflicting_labels(replace(recipe, language=language), method, train)
+    decisions = [*method_decisions(recipe), *data_decisions(test, source), *decisions, *conflicts, *more]
     if source.split is not None and domain.name == CUSTOM and new_keypoints(base, train):
         source = replace(source, split=_only_checked(source.split))
     train = read_captions(train) if bank is not None and recipe.language.mode == CAPTION else train

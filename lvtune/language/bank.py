@@ -41,10 +41,13 @@ class SentenceBank:
     """(C, T) bool, False on padding."""
     encoder: str
     """Name of the text encoder that computed the tokens."""
+    tuned: int | None = None
+    """Number of sentences, the first ones, that an adapter was tuned with; the others were added later. None: all."""
 
     def __post_init__(self) -> None:
         count = len(self.categories)
         fits = self.tokens.ndim == 3 and self.tokens.shape[:2] == self.mask.shape
+        fits = fits and 1 <= (count if self.tuned is None else self.tuned) <= count
         if not count or not fits or not len(self.tokens) == count == len(self.sentences):
             raise DataError(
                 f"embedded sentences of shape {tuple(self.tokens.shape)} with a mask of "
@@ -101,7 +104,8 @@ class SentenceBank:
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Returns ``tokens`` and ``mask`` for a file; its config holds categories, sentences and encoder."""
-        return {"tokens": self.tokens.clone(), "mask": self.mask.clone()}
+        tuned = {} if self.tuned is None else {"tuned": torch.tensor(self.tuned)}
+        return {"tokens": self.tokens.clone(), "mask": self.mask.clone(), **tuned}
 
     @classmethod
     def from_tensors(
@@ -116,7 +120,9 @@ class SentenceBank:
         if lacking:
             raise AdapterFileError(f"embedded sentences without {', '.join(lacking)}", "tokens and mask",
                                    "get the adapter file again")  # fmt: skip
-        return cls(tuple(categories), tuple(sentences), tensors["tokens"].float(), tensors["mask"].bool(), encoder)
+        tuned = int(tensors["tuned"]) if "tuned" in tensors else None
+        tokens, mask = tensors["tokens"].float(), tensors["mask"].bool()
+        return cls(tuple(categories), tuple(sentences), tokens, mask, encoder, tuned)
 
 
 def get_bank(
