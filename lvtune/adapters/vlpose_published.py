@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from lvtune.adapters.building import instead
 from lvtune.bases.base import Base, Block
 from lvtune.bases.changes import Call, Change, ReplaceForward
+from lvtune.core.step_part import draw_rows
 
 
 class FollowingNorm(nn.Module):
@@ -75,7 +76,8 @@ def _dropped(block: Block, probability: float, is_training: Callable[[], bool]) 
         out = call.original(x, *args, **kwargs)
         if not is_training():
             return out
-        kept = (torch.rand(now.pictures, device=out.device) >= probability).to(out.dtype) / (1 - probability)
+        drawn = draw_rows(lambda count: torch.rand(count, device=out.device), now.pictures)
+        kept = (drawn >= probability).to(out.dtype) / (1 - probability)
         kept = kept.repeat_interleave(len(out) // now.pictures)
         return out * kept.view(-1, *[1] * (out.dim() - 1))
 

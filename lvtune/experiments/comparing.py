@@ -10,6 +10,7 @@ from lvtune.api.recipe import Recipe
 from lvtune.api.report_data import environment
 from lvtune.config.tables import merge
 from lvtune.core.errors import TrainingError, UsageError
+from lvtune.core.processes import rank, world_size
 from lvtune.evaluation.metrics import goodness
 from lvtune.experiments.cell_runner import (
     Say,
@@ -22,7 +23,7 @@ from lvtune.experiments.cell_runner import (
 )
 from lvtune.experiments.cells import ALL, Cell, Variant, cells_of, variants_of
 from lvtune.experiments.comparison_page import write_comparison
-from lvtune.experiments.launch_processes import meet, rank, world_size
+from lvtune.experiments.launch_processes import meet
 from lvtune.experiments.result_rows import summary_of
 
 OUT = Path("lvtune-out") / "compare"

@@ -64,6 +64,8 @@ class Objective:
     """A module that is trained with the adapter; it is not saved, and not used afterwards."""
     notes: tuple[str, ...] = ()
     """Sentences for the report."""
+    compares: str = ""
+    """What it takes from the other samples of a batch, such as "negatives"; empty: each sample counts by itself."""
 
     def prepare(self, context: ObjectiveContext) -> None:
         """Called once before the first batch.
@@ -71,6 +73,14 @@ class Objective:
         Raises:
             LvtuneError: the objective does not fit the run.
         """
+
+    def counts(self, batch: Mapping[str, Any]) -> dict[str, float]:
+        """Returns how much there is, in a batch, of what its loss takes means over beside samples.
+
+        A mean over the hands that have labels in space, say, is weighted by
+        :func:`lvtune.core.step_part.weight_of_mean`, so that it is one over the whole step where this is divided.
+        """
+        return {}
 
 
 def objective_config(objective: str | None, options: Mapping[str, Any]) -> Any:
