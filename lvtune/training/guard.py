@@ -151,9 +151,8 @@ def losses_of(base: Base, adapter: nn.Module, data: Dataset, judge: Callable[[Ba
     adapter.eval()
     places, found = share_of_this_process(len(samples)), {}
     with attach(base, adapter, name="guarded"), use_adapter(base, "guarded"):
-        for place, batch in zip(
-            places, DataLoader(Subset(data, places), batch_size=1, collate_fn=collate), strict=True
-        ):
+        loader = DataLoader(Subset(data, places), batch_size=1, collate_fn=collate)
+        for place, batch in zip(places, loader, strict=True):
             here = {k: v.to(base.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
             found[place] = float(judge(base, here))
     return torch.tensor(gathered(found, len(samples)))

@@ -24,7 +24,9 @@ def notes_on_division(base: Base, tunable: nn.Module, objective: Any, division: 
         return []
     low, high = (pick(end - start for start, end in division.bounds) for pick in (min, max))
     part = f"{low}" if low == high else f"{low} to {high}"
-    ending = f"of {part} pictures at once, not of the {division.size} of a step: the result differs from one batch"
+    ending = (
+        f"of {part} picture{'s' * (high > 1)}, not of all {division.size} of a step: the result differs from one batch"
+    )
     found = []
     compares = getattr(objective, "compares", "")
     if compares:
@@ -32,9 +34,9 @@ def notes_on_division(base: Base, tunable: nn.Module, objective: Any, division: 
     mode = base.training
     base.train(True)
     if any(_follows_batches(module) for module in tunable.modules()):
-        found.append(f"BatchNorm statistics that are trained are {ending}")
+        found.append(f"statistics of trained BatchNorms are {ending}")
     if any(_drops(module) for module in tunable.modules()):
-        found.append(f"dropout of layers of the base's or peft's own is drawn for groups {ending}")
+        found.append(f"masks of dropout layers that are not lvtune's own are drawn for groups {ending}")
     base.train(mode)
     return found
 
