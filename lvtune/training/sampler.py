@@ -108,7 +108,7 @@ class Division:
         return self.processes * self.accumulate == 1
 
     def to_dict(self) -> dict[str, int]:
-        """Returns ``pictures`` of a step, ``processes``, ``accumulate``, and ``at_once``, pictures of a part at most."""
+        """Returns ``pictures`` of a step, ``processes``, ``accumulate``, and ``at_once``, the largest part."""
         at_once = max(end - start for start, end in self.bounds)
         return {
             "pictures": self.size, "processes": self.processes, "accumulate": self.accumulate, "at_once": at_once,

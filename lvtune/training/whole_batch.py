@@ -23,7 +23,7 @@ def notes_on_division(base: Base, tunable: nn.Module, objective: Any, division: 
     if division.is_whole:
         return []
     low, high = (pick(end - start for start, end in division.bounds) for pick in (min, max))
-    part = f"{low}" if low == high else f"{low} to {high}"
+    part = f"{low} pictures" if low == high > 1 else f"{low} picture" if high == 1 else f"{low} to {high} pictures"
     ending = (
         f"of {part} picture{'s' * (high > 1)}, not of all {division.size} of a step: the result differs from one batch"
     )
