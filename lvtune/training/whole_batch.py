@@ -23,10 +23,8 @@ def notes_on_division(base: Base, tunable: nn.Module, objective: Any, division: 
     if division.is_whole:
         return []
     low, high = (pick(end - start for start, end in division.bounds) for pick in (min, max))
-    part = f"{low} pictures" if low == high > 1 else f"{low} picture" if high == 1 else f"{low} to {high} pictures"
-    ending = (
-        f"of {part} picture{'s' * (high > 1)}, not of all {division.size} of a step: the result differs from one batch"
-    )
+    part = f"{high} picture{'' if high == 1 else 's'}" if low == high else f"{low} to {high} pictures"
+    ending = f"of {part}, not of all {division.size} of a step: the result differs from one batch"
     found = []
     compares = getattr(objective, "compares", "")
     if compares:
