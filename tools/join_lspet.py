@@ -3,7 +3,7 @@
     python tools/join_lspet.py LSPET LSPET_MORE OUT
 
 LSPET holds ``annotations/{train,val,test}.json`` and ``images/{train,val,test}/``; LSPET_MORE holds ``train.json`` and
-``images/``, photographs that are in no split of LSPET. OUT gets the same layout as LSPET, its training split holds both.
+``images/``, photographs that are in no split of LSPET. OUT has LSPET's layout; its training split holds both.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ def join(first: dict, second: dict) -> dict:
 
 
 def main() -> None:
+    """Reads the arguments and writes the folder."""
     parser = argparse.ArgumentParser(description="Join two parts of LSPET into one data folder.")
     parser.add_argument("lspet", type=Path)
     parser.add_argument("more", type=Path)

@@ -23,19 +23,20 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
         ``recipe`` (resolved), ``start`` (where the tuning begins; None: at the base's own answer), ``tree`` (name,
         shape and parameters of each trainable tensor), ``trainable``, ``share_of_base``, ``memory_mb`` (expected,
         float32), ``attaches`` (changes to the base), ``targets`` (names of the base's modules that they change),
-        ``instances`` (instances of train and test; None where the data are missing), ``missing`` (errors that keep the
-        recipe from running here).
+        ``instances`` (instances of train and test; None where the data are missing), ``decisions`` (what was chosen for
+        the user, and why: ``what``, ``value``, ``why``), ``missing`` (errors that keep the recipe from running here).
     """
     from lvtune.adapters.method_registry import METHODS
     from lvtune.api.job import prepare
     from lvtune.api.outline import outline
 
-    persons, begun, missing = None, None, []
+    instances, begun, missing, decisions = None, None, [], []
     adapter: Any
     try:
         job = prepare(recipe)
         recipe, base, adapter, begun = job.recipe, job.base, job.adapter, job.warm_start
-        persons = {"train": len(job.train.table), "test": len(job.test.table)}
+        decisions = [decision.to_dict() for decision in job.decisions]
+        instances = {"train": len(job.train.table), "test": len(job.test.table)}
     except LvtuneError as error:
         recipe = recipe.resolved(METHODS.get(recipe.method).defaults)
         base, adapter, missing = outline(recipe, error)
@@ -56,7 +57,8 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
         "memory_mb": round(_expected_memory(base, recipe.train.batch_size or 1, whole, trainable)),
         "attaches": len(changes),
         "targets": _names_of_changed(changes, base),
-        "instances": persons,
+        "instances": instances,
+        "decisions": decisions,
         "missing": [str(error) for error in missing],
     }
 

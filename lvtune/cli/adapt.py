@@ -119,10 +119,17 @@ def _plan(values: Mapping[str, Any]) -> str:
             table(["attaches to", "times"], [[name, count] for name, count in _alike(values["targets"]).items()]),
             f"{values['trainable']:,} trainable parameters, {share:.1f} % of the base; "
             f"about {values['memory_mb']:.0f} MB of memory",
+            *_decided(values["decisions"]),
             *([f"warm start: {values['start']}"] if values.get("start") else []),
             *(f"missing here: {what}" for what in values.get("missing", ())),
         ]
     )
+
+
+def _decided(decisions: Sequence[Mapping[str, str]]) -> list[str]:
+    """Returns what was chosen for the user as one block of lines, if anything was."""
+    lines = [f"{d['what']}: {d['value']} ({d['why']})" for d in decisions]
+    return ["\n".join(["chosen for you:", *lines])] if lines else []
 
 
 def _alike(names: Sequence[str]) -> Counter[str]:

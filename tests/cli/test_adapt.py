@@ -106,6 +106,7 @@ def test_dry_run_prints_recipe_tree_and_memory_and_stops(adapted, monkeypatch, c
         "share_of_base": 0.02,
         "memory_mb": 1234.4,
         "targets": ["backbone.layer.0.mlp.fc1", "backbone.layer.11.mlp.fc1", "head.conv"],
+        "decisions": [{"what": "input size", "value": "256x192", "why": "crops are small"}],
     }
     monkeypatch.setattr("lvtune.api.inspecting.dry_run", lambda recipe: plan)
     assert main(["adapt", "--dry-run"]) == 0
@@ -115,4 +116,5 @@ def test_dry_run_prints_recipe_tree_and_memory_and_stops(adapted, monkeypatch, c
     assert "prompts    12x50x192     115,200" in out
     assert "backbone.layer.*.mlp.fc1      2\n" in out and "head.conv                     1\n" in out
     assert "about 1234 MB" in out
+    assert "chosen for you:\ninput size: 256x192 (crops are small)" in out
     assert adapted == []

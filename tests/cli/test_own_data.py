@@ -52,6 +52,18 @@ def test_adapt_takes_a_project(adapted, capsys):
     assert (recipe.domain, recipe.data.data, recipe.data.split_by) == ("custom", "mice", "video")
 
 
+def test_dry_run_says_what_is_chosen_for_own_data(capsys):
+    root = write_project(Path("mice"))
+    asked = ("adapt", root, "--dry-run", "--train.augment.flip", "0.25")
+    chosen = {d["what"]: d for d in answer(capsys, *asked)["decisions"]}
+    assert {"input size", "rotation", "scale", "labelled points turned out of the picture"} <= set(chosen)
+    assert "mirrored pictures" not in chosen  # the user said how many
+    assert main(list(map(str, asked))) == 0
+    out = capsys.readouterr().out
+    for decision in chosen.values():
+        assert f"{decision['what']}: {decision['value']} ({decision['why']})" in out
+
+
 def test_evaluate_takes_a_project(monkeypatch, tmp_path):
     seen = {}
 
