@@ -68,7 +68,8 @@ class GradientStep:
     def __init__(self, accelerator: Accelerator, tunable: Tunable, wrapped: Any, division: Division) -> None:
         self.accelerator, self.tunable, self.wrapped, self.division = accelerator, tunable, wrapped, division
         trained = tunable.trained
-        self._counters = [] if trained is None else [one for one in trained.modules() if isinstance(one, Steps)]
+        modules = () if trained is None else trained.modules()
+        self._counters: list[Any] = [module for module in modules if isinstance(module, Steps)]
         self.computed: list[tuple[Tensor, Batch]] = []
         """Loss and labels of each part of the last step in this process."""
 
@@ -143,7 +144,8 @@ class GradientStep:
         """Adds up small tensors of all processes."""
         if self.division.processes == 1:
             return values
-        return self.accelerator.reduce(values.to(self.accelerator.device, torch.float32), "sum").double().cpu()
+        total: Any = self.accelerator.reduce(values.to(self.accelerator.device, torch.float32), "sum")
+        return total.double().cpu()
 
 
 def _random_state(device: torch.device) -> tuple[Tensor, Tensor | None]:
@@ -158,5 +160,5 @@ def _set_random_state(state: tuple[Tensor, Tensor | None], device: torch.device)
 
 def on_device(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
     """Yields batches with their tensors on the device."""
-    for batch in batches:
-        yield send_to_device(batch, device, non_blocking=True)
+    send: Callable[..., Any] = send_to_device
+    return (send(batch, device, non_blocking=True) for batch in batches)
