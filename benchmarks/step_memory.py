@@ -34,7 +34,6 @@ def measure(base_name: str, batch: int, threads: int, method: str, given: dict[s
     import contextlib
 
     import torch
-    import transformers.models.vitpose.modeling_vitpose
 
     import lvtune
     from lvtune.api.memory import peak_memory_mb, reset_peak_memory, resident_memory_mb
@@ -64,7 +63,9 @@ def measure(base_name: str, batch: int, threads: int, method: str, given: dict[s
             optimizer.step()
         peak = peak_memory_mb() - imported
         estimate = MemoryProbe(trained, loss_of, torch.device("cpu")).measure([{"pixel_values": pixels}])[0] / 1e6
-    held = sum(value.nbytes for value in {*base.model.parameters(), *parameters}) + 12 * sum(p.numel() for p in parameters)
+    held = sum(value.nbytes for value in {*base.model.parameters(), *parameters}) + 12 * sum(
+        p.numel() for p in parameters
+    )
     return {"peak": peak, "estimate": estimate / max(1.0, peak - held / 1e6)}
 
 

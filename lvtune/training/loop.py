@@ -128,7 +128,10 @@ class _Run:
         optimizer = make_optimizer(groups, settled.lr, settled.optimizer)
         self.sampler = make_sampler(self.data, settled.batch_size, seed)
         parts = options.accumulate
-        division, chosen = divide_step(accelerator, tunable, data, self.sampler.batch_size, parts)
+        # on a CPU what is kept is counted, and not what a block takes that is computed again: there auto is cautious
+        again = options.checkpointing and accelerator.device.type == "cuda"
+        with recomputed_blocks(base, adapter) if again else contextlib.nullcontext():
+            division, chosen = divide_step(accelerator, tunable, data, self.sampler.batch_size, parts)
         self.loader = DataLoader(
             data,
             batch_sampler=PartSampler(self.sampler, division),
