@@ -105,9 +105,8 @@ def main() -> None:
     print(f"{options.base}, {options.method}, {options.batch} pictures a process and step, one thread each")
     alone, together = (min(found[count]) for count in found)
     for count, seconds in zip(found, (alone, together), strict=True):
-        print(
-            f"  {count} process{'es' * (count > 1):3} {seconds:.3f} s a step, {count * options.batch / seconds:.1f} pictures/s"
-        )
+        rate = count * options.batch / seconds
+        print(f"  {count} process{'es' * (count > 1):3} {seconds:.3f} s a step, {rate:.1f} pictures/s")
     print(f"  weak scaling: {alone / together:.2f} (1 is perfect)")
 
 

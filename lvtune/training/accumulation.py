@@ -24,7 +24,7 @@ PROBES = (2, 4)
 """Pictures of the two steps that are measured; what grows from one to the other is the pictures' own."""
 USED = 0.8
 """Share of the free memory that a step may take."""
-BESIDE_KEPT = 1.5
+BESIDE_KEPT = 2.0
 """On a CPU, memory of a step over that of the activations that it keeps: products under way are not counted there
 (measured; benchmarks/step_memory.py)."""
 _CGROUP = Path("/sys/fs/cgroup")
