@@ -49,14 +49,14 @@ def measure(base_name: str, method: str, batch: int, steps: int) -> float:
             return batch * world_size() * (steps + 1)
 
         def __getitem__(self, index: int) -> dict[str, Any]:
-            return sample | {"category": None, "index": index}
+            return sample | {"category": "", "index": index}
 
     moments: list[float] = []
 
     class Timed(HeatmapObjective):
         def __call__(self, base: Any, batch: dict) -> torch.Tensor:
             moments.append(time.perf_counter())
-            return super().__call__(base, batch | {"category": None})
+            return super().__call__(base, batch | {"category": None})  # the mean sentence
 
     options = TrainOptions(steps=steps, batch_size=batch * world_size(), precision="no")
     adapter = lvtune.create_adapter(method, base, **({"domain": "demo-art"} if "vlpose" in method else {}))
