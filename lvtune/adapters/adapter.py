@@ -117,6 +117,10 @@ class Adapter(Attachable):
         """Returns parameters without weight decay beside biases and norms: positions, visual prompts."""
         return ()
 
+    def blocks_in_use(self, base: Base) -> list[nn.Module]:
+        """Returns the blocks that run in a call under this adapter: the base's own, unless it brings others."""
+        return [block.layer for block in base.blocks]
+
     @classmethod
     def adds_up(cls) -> bool:
         """Returns True if adapters of this method have a sum."""

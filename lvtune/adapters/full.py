@@ -113,6 +113,11 @@ class Full(Adapter):
         for copy, module in [*copies, *zip(self.tail, merged.tail, strict=True)]:
             copy.load_state_dict(module.state_dict())
 
+    def blocks_in_use(self, base: Base) -> list[nn.Module]:
+        """Returns the blocks of the copy."""
+        names = {id(module): name for name, module in base.encoder.named_modules()}
+        return [self.encoder.get_submodule(names[id(block.layer)]) for block in base.blocks]
+
     def changes(self, base: Base) -> Iterator[Change]:
         """Yields the changes that put the copies in place of the encoder, the head and the modules behind it."""
         for module, copy in ((base.encoder, self.encoder), (base.head, self.head)):

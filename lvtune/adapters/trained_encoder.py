@@ -18,6 +18,7 @@ from lvtune.adapters.building import copy_of_model, instead, layer_scale
 from lvtune.bases.base import Base, Block
 from lvtune.bases.changes import Change, ReplaceForward
 from lvtune.core.errors import UsageError
+from lvtune.core.step_part import draw_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,7 +118,8 @@ def _drop(block: Block, probability: float) -> None:
 
 def kept_branches(out: Tensor, pictures: int, probability: float) -> Tensor:
     """Sets whole pictures of a branch's output (B or B x windows, ...) to 0 at random, and scales up the others."""
-    kept = (torch.rand(pictures, device=out.device) >= probability).to(out.dtype) / (1 - probability)
+    drawn = draw_rows(lambda count: torch.rand(count, device=out.device), pictures)
+    kept = (drawn >= probability).to(out.dtype) / (1 - probability)
     kept = kept.repeat_interleave(len(out) // pictures)
     return out * kept.view(-1, *[1] * (out.dim() - 1))
 

@@ -35,6 +35,7 @@ from lvtune.bases.base import Base, Block
 from lvtune.bases.changes import Call, Change, ReplaceForward
 from lvtune.bases.float_types import in_dtype
 from lvtune.core.errors import UsageError
+from lvtune.core.step_part import draw_rows
 from lvtune.data.skeletons import Skeleton
 from lvtune.language.bank_cache import cached_tensor, cached_tokens
 
@@ -262,8 +263,8 @@ class VLPose(Adapter):
         index = torch.tensor(places, device=self.text_mask.device)
         if self.training and self.config.sentence_dropout:
             index = index.expand(batch)
-            dropped = torch.rand(batch, device=index.device) < self.config.sentence_dropout
-            index = torch.where(dropped, count, index)
+            drawn = draw_rows(lambda rows: torch.rand(rows, device=index.device), batch)
+            index = torch.where(drawn < self.config.sentence_dropout, count, index)
         mask = torch.cat([self.text_mask, self.text_mask.any(0, keepdim=True)])
         if self.text_mean is None:
             return _with_mean(self.text_proj(states), self.text_mask)[index], mask[index]

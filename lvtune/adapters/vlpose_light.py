@@ -41,6 +41,7 @@ from lvtune.adapters.summing import (
 from lvtune.bases.base import Base
 from lvtune.bases.changes import Call, Change, ReplaceForward
 from lvtune.core.errors import LvtuneError, UsageError
+from lvtune.core.step_part import draw_rows
 from lvtune.data.skeletons import Skeleton
 from lvtune.language.bank_cache import cached_tensor
 from lvtune.language.distinct import distinct
@@ -291,7 +292,10 @@ class VLPoseLight(Adapter):
         index = torch.tensor([mean if c is None else self.bank.index(c) for c in read], device=self.sentences.device)
         if self.training and self.config.sentence_dropout:
             # each layer draws for itself, so that the layers' weights do not rely on each other
-            order = torch.rand(len(index), device=index.device).argsort()
-            dropped = order < round(self.config.sentence_dropout * len(index))
-            index = torch.where(dropped, mean, index)
+            index = torch.where(draw_rows(self._dropped, len(index)).to(index.device), mean, index)
         return self.text_proj(self.sentences[index])
+
+    def _dropped(self, count: int) -> Tensor:
+        """Draws which of ``count`` samples read the mean sentence, (count,) bool."""
+        order = torch.rand(count, device=self.sentences.device).argsort()
+        return order < round(self.config.sentence_dropout * count)

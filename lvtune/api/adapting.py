@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from lvtune.api.data_check import check_labels, require_sound_splits
 from lvtune.api.few_shot import FewShotGuard
 from lvtune.api.held_out import PROGRESS_FILE, held_out_watch
 from lvtune.api.job import Job, prepare
-from lvtune.api.memory import peak_device_memory_mb, peak_memory_mb, reset_peak_memory
+from lvtune.api.memory import MemoryMeter
 from lvtune.api.new_rows import NewRows
 from lvtune.api.output_folder import check_output, input_files, input_folders
 from lvtune.api.recipe import Recipe
@@ -24,6 +24,7 @@ from lvtune.api.scoring import Scoring
 from lvtune.api.source_guard import SourceGuard
 from lvtune.api.start_choice import WarmStartCheck
 from lvtune.bases.fingerprint import fingerprint, fingerprints
+from lvtune.core.processes import apart, from_main, is_main, main_first, together
 from lvtune.patcher.attaching import attach
 from lvtune.storage.adapter_file import CONFIG_FILE, TENSORS_FILE
 from lvtune.storage.run_folder import REPORT_FILES, swapped_in
@@ -61,7 +62,8 @@ def adapt(
     """Tunes an adapter, saves it, scores it on target and source, restores the base and writes the report.
 
     Every picture is looked at before anything is computed. The adapter is saved as soon as it is tuned, before it is
-    scored; a checkpoint is removed last, when all is written.
+    scored; a checkpoint is removed last, when all is written. The processes of a launch (``accelerate launch``,
+    ``torchrun``) share the pictures of each step and the scoring; the first one speaks and writes.
 
     Args:
         recipe: a :class:`lvtune.Recipe`, its dictionary, or None for the default job.
@@ -73,15 +75,20 @@ def adapt(
             a folder that cannot be written or that holds the data.
     """
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.from_dict(recipe or {})
-    run = _Run(recipe, say, known)
-    run.check()
-    with run_lock(run.folder, say):
-        run.open()
-        run.score_base()
-        run.tune()
-        run.score_adapter()
-        run.write()
-    return AdaptReport(run.folder, run.values)
+    with together(recipe.device):
+        say = say if is_main() else lambda text: None
+        run = _Run(recipe, say, known)
+        run.check()
+        with run_lock(run.folder, say) if is_main() else nullcontext():
+            run.open()
+            run.score_base()
+            run.tune()
+            run.score_adapter()
+            if is_main():
+                with apart():
+                    run.write()
+            values = from_main(run.values)
+    return AdaptReport(run.folder, values)
 
 
 class _Run:
@@ -99,6 +106,7 @@ class _Run:
         self.few: FewShotGuard
         self.source_guard: SourceGuard
         self.history: History
+        self.memory = MemoryMeter()
         self.fingerprint = ""
         self.prints: dict[str, str] = {}
         """The base's fingerprints by precision, for the adapter file."""
@@ -120,7 +128,8 @@ class _Run:
         recipe = self.recipe
         self.say(f"loading {recipe.base} and {recipe.domain}")
         with self._timed("load"):
-            self.job = prepare(recipe)
+            with main_first():
+                self.job = prepare(recipe)
             require_sound_splits([self.job.train, self.job.test, self.job.source, *self.job.also.values()])
             check_labels(self.job.train, self.job.base.input_size)
         self.fingerprint = fingerprint(self.job.base)
@@ -140,7 +149,7 @@ class _Run:
         for note in dict.fromkeys((*job.train.table.notes, *job.test.table.notes, *few.warnings, *job.objective.notes)):
             self.say(f"note: {note}")
         self.say(f"tuning {self.recipe.method} on {few.pictures} pictures: {job.train.name}")
-        reset_peak_memory()
+        self.memory.begin_tuning()
         started, scored = time.perf_counter(), self.seconds["evaluate"]
         start.check()
         if start.note:
@@ -161,10 +170,12 @@ class _Run:
         self.source_guard.keep()
         if self.source_guard.decision is not None:
             self.say(self.source_guard.decision.line())
-        apart = self.seconds["evaluate"] - scored
-        self.seconds["tune"] = max(self.history.seconds, time.perf_counter() - started - apart)
-        self.values |= {"peak_memory_mb": peak_memory_mb(), "peak_device_memory_mb": peak_device_memory_mb()}
+        scoring = self.seconds["evaluate"] - scored
+        self.seconds["tune"] = max(self.history.seconds, time.perf_counter() - started - scoring)
+        self.values |= self.memory.end_tuning()
         self.prints = fingerprints(job.base.model)
+        if not is_main():
+            return
         with swapped_in(self.folder) as place:
             save_adapter(job.adapter, place, job.base, prints=self.prints, training=self._training(), metrics=None)
 
@@ -205,11 +216,12 @@ class _Run:
             values["start"] = {**(values["start"] or {}), "target": scoring.at_start.headline()}
         values["progress"] = PROGRESS_FILE if (self.folder / PROGRESS_FILE).is_file() else None
         guards = (self.few.decision, self.source_guard.decision)
-        decisions = (*job.decisions, self.start.decision, *guards)
+        decisions = (*job.decisions, self.start.decision, *guards, *self.history.decisions)
         values["decisions"] = [decision.to_dict() for decision in decisions if decision is not None]
         values["source_guard"] = self.source_guard.to_dict()
+        values["memory"] = self.memory.to_dict()
         values["notes"] += [self.start.note] * bool(self.start.note)
-        values["notes"] += [note for note in self.few.notes if note not in values["notes"]]
+        values["notes"] += [n for n in (*self.few.notes, *self.history.notes) if n not in values["notes"]]
         values["base"] = {
             "name": job.base.name, "fingerprint_before": self.fingerprint, "fingerprint_after": print_after,
         }  # fmt: skip
@@ -280,6 +292,7 @@ def _values(job: Job, scoring: Scoring, history: History, seconds: dict[str, flo
         "seconds": {name: round(value, 2) for name, value in seconds.items()},
         "seconds_per_step": round(history.seconds / steps, 4) if steps else None,
         "peak_lr": history.lr,
+        "step": None if history.division is None else history.division.to_dict(),
         "recipe": job.recipe.to_dict(),
         "seed": job.recipe.seed,
         "versions": environment(),

@@ -16,6 +16,7 @@ from lvtune.api.score_files import SCORES_FILE, targets_of, write_scored
 from lvtune.bases.base import as_base
 from lvtune.config.options import DataOptions, EvaluateOptions
 from lvtune.core.files import write_text
+from lvtune.core.processes import from_main, is_main, main_first, together
 from lvtune.evaluation.choosing import RankedCategories, choose
 from lvtune.evaluation.split_scoring import score_split
 from lvtune.evaluation.task import Scores
@@ -137,23 +138,49 @@ def evaluate(
         LvtuneError: anything that does not exist or does not fit; pictures that are missing or broken.
     """
     check_layout(layout)
+    with together(device):
+        return _evaluate(
+            base, adapter, domain, split=split, data=data, weights=weights, category=category, ranker=ranker, seed=seed,
+            flip_test=flip_test, batch_size=batch_size, p_cutoff=p_cutoff, device=device, out=out, layout=layout,
+        )  # fmt: skip
+
+
+def _evaluate(
+    base: nn.Module | str,
+    adapter: nn.Module | str | Path | None,
+    domain: str,
+    *,
+    split: str,
+    data: DataOptions | None,
+    weights: str,
+    category: str | None,
+    ranker: str,
+    seed: int,
+    flip_test: bool,
+    batch_size: int,
+    p_cutoff: float,
+    device: str,
+    out: str | Path | None,
+    layout: str,
+) -> dict[str, Any]:
     data, folder = data or DataOptions(), None if out is None else Path(out)
     if folder is not None:
         check_output(folder, targets_of(folder), folders=input_folders(data), files=input_files(data))
-    view = load_base_for(adapter, base, weights) if isinstance(base, str) else as_base(base)
-    view.model.to(resolve_device(device))
-    opened = _open(view, open_adapter(adapter, view), domain, split, data)
+    with main_first():
+        view = load_base_for(adapter, base, weights) if isinstance(base, str) else as_base(base)
+        view.model.to(resolve_device(device))
+        opened = _open(view, open_adapter(adapter, view), domain, split, data)
     rule = choose(category, opened.adapter, ranker=ranker, seed=seed, device=view.device)
-    if folder is not None:
+    if folder is not None and is_main():
         make_folder(folder)
     flip_test = flip_test and takes_flip_test(opened.adapter)
     scored = opened.score(rule, {"flip_test": flip_test, "batch_size": batch_size, "p_cutoff": p_cutoff})
     values = opened.about() | {"split": split} | _values(scored) | {"category": category or "mean"}
     values |= {"auto": rule.summary()} if isinstance(rule, RankedCategories) else {}
     values["notes"] = [*opened.target.table.notes, *((scored.target.values.get("scoring") or {}).get("notes", []))]
-    if folder is not None:
+    if folder is not None and is_main():
         _write(folder, values, opened.target, scored.target, layout)
-    return values
+    return from_main(values)
 
 
 def _values(found: _Scored) -> dict[str, Any]:

@@ -167,12 +167,20 @@ def summary_of(values: Mapping[str, Any]) -> str:
         f"{adapter['bytes'] / 1e6:.1f} MB",
         f"base: {'unchanged, bit for bit' if same else 'CHANGED'}",
         f"seconds: {', '.join(f'{name} {number(float(value))}' for name, value in seconds.items())}",
+        *_memory(values.get("memory")),
     ]
     active = values.get("active_negatives")
     if active:
         shares = [f"{100 * active[part]:.0f} %" for part in ("mean", "first", "last")]
         lines.append("active negatives of the contrast: {} of the batch (at first {}, at last {})".format(*shares))
     return "\n".join(lines)
+
+
+def _memory(memory: Mapping[str, Any] | None) -> list[str]:
+    if not memory:
+        return []
+    device = "" if memory["device_mb"] is None else f", {memory['device_mb']:,.0f} MB on the GPU"
+    return [f"memory: peak {memory['peak_mb']:,.0f} MB, {memory['above_imports_mb']:,.0f} MB above imports{device}"]
 
 
 def _next(folder: Any, values: Mapping[str, Any]) -> str:

@@ -135,6 +135,11 @@ class TrainOptions:
     the share of the change that does not harm source pictures kept out."""
     batch_size: int | None = field(default=None, metadata={"at_least": 1})
     """Pictures per step, of all processes together."""
+    accumulate: int | Literal["auto"] = field(default=1, metadata={"at_least": 1})
+    """Parts in which each process computes the pictures of a step, one after the other, to take less memory; the result
+    is that of one batch. auto: as few as fit into the free memory, which is measured before the first step."""
+    checkpointing: bool = False
+    """Compute the activations of the encoder's blocks again in the backward pass; less memory, more time."""
     optimizer: Literal["adamw", "adam"] | None = None
     """Optimiser, with betas 0.9 and 0.999. adam adds the weight decay to the gradient; adamw decouples it."""
     lr: float | None = field(default=None, metadata={"above": 0, "at_most": 1000})

@@ -11,6 +11,7 @@ from lvtune.api.recipe import Recipe
 from lvtune.api.report_data import environment
 from lvtune.config.tables import merge
 from lvtune.core.errors import TrainingError, UsageError
+from lvtune.core.processes import rank, world_size
 from lvtune.evaluation.metrics import goodness
 from lvtune.experiments.base_variants import with_bases
 from lvtune.experiments.cell_runner import (
@@ -24,7 +25,7 @@ from lvtune.experiments.cell_runner import (
 )
 from lvtune.experiments.cells import ALL, Cell, Variant, cells_of, variants_of
 from lvtune.experiments.comparison_page import write_comparison
-from lvtune.experiments.launch_processes import meet, rank, world_size
+from lvtune.experiments.launch_processes import meet
 from lvtune.experiments.learning_curve import check_forecast, learning_curve
 from lvtune.experiments.result_rows import summary_of
 

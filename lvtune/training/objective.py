@@ -70,6 +70,8 @@ class Objective:
     """What it chose for the user."""
     active_negatives: Tensor | None = None
     """Of a contrast with a margin: the share of the last batch's negatives that it moved, a scalar."""
+    compares: str = ""
+    """What it takes from the other samples of a batch, such as "negatives"; empty: each sample counts by itself."""
 
     def prepare(self, context: ObjectiveContext) -> None:
         """Called once before the first batch.
@@ -77,6 +79,14 @@ class Objective:
         Raises:
             LvtuneError: the objective does not fit the run.
         """
+
+    def counts(self, batch: Mapping[str, Any]) -> dict[str, float]:
+        """Returns how much there is, in a batch, of what its loss takes means over beside samples.
+
+        A mean over the hands that have labels in space, say, is weighted by
+        :func:`lvtune.core.step_part.weight_of_mean`, so that it is one over the whole step where this is divided.
+        """
+        return {}
 
 
 def objective_config(objective: str | None, options: Mapping[str, Any]) -> Any:

@@ -37,6 +37,10 @@ class ObjectiveWrapper(Objective):
         self.pose, self.context, self.notes = made, context, (*type(self).notes, *made.notes)
         self.decisions = made.decisions
 
+    def counts(self, batch: Mapping[str, Any]) -> dict[str, float]:
+        """Returns what the wrapped objective counts."""
+        return self.pose.counts(batch) if hasattr(self.pose, "counts") else {}
+
 
 class Steps(nn.Module):
     """Counts the steps of a run. Checkpoints keep the count, so a resumed run draws the same random numbers."""

@@ -91,6 +91,7 @@ class TextContrast(ObjectiveWrapper):
     """Pose loss plus the contrast with text; one sentence per picture and step, drawn uniformly."""
 
     Config = TextContrastConfig
+    compares = "negatives"
 
     def __init__(self, config: TextContrastConfig | None = None) -> None:
         self.config = config or TextContrastConfig()

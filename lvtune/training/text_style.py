@@ -71,6 +71,7 @@ class TextStyle(ObjectiveWrapper):
     """Computes the pose loss on features whose style follows the target's sentences."""
 
     Config = TextStyleConfig
+    compares = "statistics of styles"
 
     def __init__(self, config: TextStyleConfig | None = None) -> None:
         self.config = config or TextStyleConfig()
