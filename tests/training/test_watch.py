@@ -79,6 +79,13 @@ def test_a_time_budget_decides_the_number_of_steps(monkeypatch, capsys):
     assert "step 11/11" in said and "0 s left" in said
 
 
+def test_a_time_budget_counts_steps_and_not_the_parts_of_a_step(monkeypatch):
+    monkeypatch.setattr(loop_module, "Budget", _Fixed)
+    _, whole = run(options(minutes=2.0, steps=None))
+    _, parts = run(options(minutes=2.0, steps=None, accumulate=2))
+    assert len(parts.steps) == len(whole.steps) == 11
+
+
 class _Fixed:
     def __init__(self, seconds):
         assert seconds == 120.0
