@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from lvtune.adapters.factory import create_adapter
 from lvtune.adapters.method_registry import METHODS
+from lvtune.api.conflict_defaults import for_conflicting_labels
+from lvtune.api.encoder_choice import embedded
+from lvtune.api.method_choice import method_decisions
+from lvtune.api.open_data import OpenedData, data_decisions, open_domain, open_own, with_source
 from lvtune.api.own_defaults import CUSTOM, chosen_defaults, new_keypoints
 from lvtune.api.recipe import TEXT_ONLY
-from lvtune.bases.base_registry import load_base
+from lvtune.api.size_choice import step_timer
+from lvtune.bases.base_registry import known_spec, load_base
 from lvtune.bases.input_size import parse_size
 from lvtune.core.decision import Decision
-from lvtune.core.errors import LvtuneError
 from lvtune.data.augment import Augment
 from lvtune.data.picture_marks import pictures_mark
-from lvtune.domains import Split, custom_domain, get_domain
-from lvtune.domains.domain_file import is_domain_file, read_domain
-from lvtune.domains.few_pictures import take_shots
-from lvtune.domains.source import source_split
+from lvtune.domains import Split
 from lvtune.evaluation.choosing import choose
 from lvtune.evaluation.inference import split_dataset
 from lvtune.hub.starts import WarmStart, warm_start
@@ -33,25 +34,10 @@ if TYPE_CHECKING:
     from lvtune.adapters.adapter import Adapter
     from lvtune.api.recipe import Recipe
     from lvtune.bases.base import Base
-    from lvtune.bases.base_spec import BaseSpec
-    from lvtune.config.options import DataOptions, TrainOptions
+    from lvtune.config.options import TrainOptions
     from lvtune.data.dataset import PoseDataset
     from lvtune.domains import Domain
     from lvtune.language.bank import SentenceBank
-
-
-class BaseLike(Protocol):
-    """What is read of a base to open the data."""
-
-    @property
-    def name(self) -> str:
-        """Of the base."""
-        ...
-
-    @property
-    def spec(self) -> BaseSpec:
-        """Facts about it."""
-        ...
 
 
 FROM_START = 0.4
@@ -59,16 +45,6 @@ FROM_START = 0.4
 
 CHECKED = 64
 """Persons of the source on whom the base is scored where the adapter predicts other key points."""
-
-
-@dataclass(frozen=True)
-class OpenedData:
-    """The splits that a recipe names, as they were opened."""
-
-    train: Split
-    test: Split
-    source: Split | None
-    also: dict[str, Split]
 
 
 @dataclass
@@ -83,6 +59,8 @@ class Job:
     source: Split | None
     adapter: Adapter
     objective: Any
+    opened: OpenedData
+    """The data before captions were read and the source was cut."""
     category: Any = None
     """What the target is read with, see :mod:`lvtune.evaluation.choosing`."""
     also: dict[str, Split] = field(default_factory=dict)
@@ -91,13 +69,16 @@ class Job:
     """Where the adapter's tuning begins; None: as created."""
     decisions: list[Decision] = field(default_factory=list)
     """What was chosen for the user."""
-    opened: OpenedData | None = None
-    """The data before captions were read and the source was cut."""
 
     @property
     def new_keypoints(self) -> int:
         """Key points that the base does not know, whose predictor is learnt anew."""
         return new_keypoints(self.base, self.train)
+
+    @property
+    def missing_source(self) -> str:
+        """Why there is no source, where there is none."""
+        return self.opened.source.missing
 
     @property
     def options(self) -> TrainOptions:
@@ -118,9 +99,13 @@ def prepare(recipe: Recipe) -> Job:
     recipe = recipe.resolved(method.defaults)
     device = resolve_device(recipe.device)
     input_size = parse_size(recipe.base_options.input_size)
-    domain = open_domain(recipe.domain, recipe.data)
+    # the data first: what is missing is told before weights are loaded
+    domain, spec = open_domain(recipe.domain, recipe.data), known_spec(recipe.base)
+    own = open_own(recipe, domain)
+    opened = None if spec is None else with_source(own, recipe, domain, spec)
     base = load_base(recipe.base, recipe.weights, seed=recipe.seed, input_size=input_size)
     base.model.to(device)
+    opened = opened or with_source(own, recipe, domain, base.spec)
     if recipe.look:
         from lvtune.data.find_images import find_images
 
@@ -128,12 +113,16 @@ def prepare(recipe: Recipe) -> Job:
     chosen = recipe.objective or (TEXT_ONLY if recipe.text_only else base.objective)
     given, recipe = replace(given, objective=chosen), replace(recipe, objective=chosen)
     objective = OBJECTIVES.get(chosen)(objective_config(chosen, recipe.objective_options))
-    opened = open_data(recipe, domain, base)
     train, test, source, also = opened.train, opened.test, opened.source, opened.also
-    recipe, decisions = chosen_defaults(given, base, train, method.defaults)
-    if source is not None and domain.name == CUSTOM and new_keypoints(base, train):
-        source = _only_checked(source)
-    bank = embed(recipe, domain, base, (train, test)) if method.reads_language else None
+    bank, more = None, []
+    if method.reads_language:
+        recipe, bank, more = embedded(recipe, lambda one: embed(one, domain, base, (train, test)))
+    language, timer = recipe.language, step_timer(recipe, domain.name, bank)
+    recipe, decisions = chosen_defaults(given, base, train, method.defaults, timer)
+    recipe, conflicts = for_conflicting_labels(replace(recipe, language=language), method, train)
+    decisions = [*method_decisions(recipe), *data_decisions(test, source), *decisions, *conflicts, *more]
+    if source.split is not None and domain.name == CUSTOM and new_keypoints(base, train):
+        source = replace(source, split=_only_checked(source.split))
     train = read_captions(train) if bank is not None and recipe.language.mode == CAPTION else train
     adapter: Any = create_adapter(
         recipe.method,
@@ -150,35 +139,10 @@ def prepare(recipe: Recipe) -> Job:
     options = recipe.evaluate
     category = choose(options.category, adapter, ranker=options.ranker, seed=recipe.seed, device=device)
     objective.prepare(objective_context(recipe, base, domain, train))
-    return Job(recipe, base, domain, train, test, source, adapter, objective, category, also, begun, decisions, opened)
-
-
-def open_data(recipe: Recipe, domain: Domain, base: BaseLike) -> OpenedData:
-    """Opens what is tuned on and what is scored.
-
-    Raises:
-        LvtuneError: data that do not exist or do not fit.
-    """
-    part = recipe.evaluate.split
-    test = limited(domain.open(part, recipe.data), recipe.data)
-    also = {name: limited(get_domain(name).open(part, recipe.data), recipe.data) for name in recipe.evaluate.also}
-    train = take_shots(open_training(domain, base, recipe, test), recipe.data.shots, recipe.seed)
-    return OpenedData(train, test, open_source(domain, base, recipe.data, part), also)
-
-
-def open_domain(name: str, data: DataOptions) -> Domain:
-    """Returns a registered domain, that of a YAML file, or the user's own pictures where annotations are given."""
-    if is_domain_file(name):
-        return read_domain(name, data)
-    return custom_domain(data) if name == "custom" else get_domain(name)
-
-
-def open_source(domain: Domain, base: BaseLike, data: DataOptions, split: str = "test") -> Split | None:
-    """What the base comes from: the user's source data, the domain's own, or what ships with the base."""
-    source = source_split(domain, split, data, base.spec.trained_on)
-    if source is None and base.spec.source:
-        source = source_split(get_domain(base.spec.source), "train" if split == "train" else "test")
-    return None if source is None else limited(source, data)
+    decisions += getattr(objective, "decisions", ())
+    return Job(
+        recipe, base, domain, train, test, source.split, adapter, objective, opened, category, also, begun, decisions
+    )  # fmt: skip
 
 
 def _only_checked(source: Split) -> Split:
@@ -189,31 +153,6 @@ def _only_checked(source: Split) -> Split:
     if len(source.table) <= CHECKED:
         return source
     return replace(source.first(CHECKED), name=f"{source.name}, first {CHECKED} instances")
-
-
-def open_training(domain: Domain, base: BaseLike, recipe: Recipe, test: Split) -> Split:
-    """The pictures tuned on: the target's, or with ``text_only`` the source's.
-
-    Raises:
-        LvtuneError: there are none, or the source's key points are not the target's.
-    """
-    data = replace(recipe.data, boxes=None)  # a detector's boxes are for scoring
-    if not recipe.text_only:
-        return limited(domain.open("train", data), data)
-    source = open_source(domain, base, data, "train")
-    if source is None:
-        raise LvtuneError(
-            f"text-only for {domain.name} and {base.name} without pictures of the source",
-            "the pictures that the base was trained on, or the like",
-            "give --data.source-data FOLDER (and --data.source-domain or --data.source-annotations)",
-        )  # fmt: skip
-    theirs, wanted = source.table.skeleton, test.table.skeleton
-    if theirs.keypoints != wanted.keypoints:
-        raise LvtuneError(
-            f"text-only from {source.name} ({theirs.name}) to {domain.name} ({wanted.name})",
-            "source and target with the same key points", "choose a base or source of the target's key points",
-        )  # fmt: skip
-    return source
 
 
 def objective_context(recipe: Recipe, base: Base, domain: Domain, train: Split) -> ObjectiveContext:
@@ -260,13 +199,6 @@ def embed(recipe: Recipe, domain: Domain, base: Base, splits: Sequence[Split]) -
         width=base.width,
         seed=recipe.seed,
     )
-
-
-def limited(split: Split, data: DataOptions) -> Split:
-    """The first ``data.limit`` persons of a split, of each part where it is a mixture."""
-    if data.limit is None or data.limit >= len(split.table):
-        return split
-    return split.first(data.limit)
 
 
 def training_data(job: Job) -> PoseDataset:

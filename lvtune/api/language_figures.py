@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Subset
 
-from lvtune.api.job import objective_context, open_domain, open_training
+from lvtune.api.job import objective_context
+from lvtune.api.open_data import open_domain, source_training
 from lvtune.api.output_folder import check_output, input_folders, recipe_files
 from lvtune.api.recipe import Recipe
 from lvtune.bases.base_registry import load_base
@@ -21,6 +22,7 @@ from lvtune.core.files import write_atomically
 from lvtune.data.dataset import collate
 from lvtune.evaluation.inference import split_dataset
 from lvtune.language.grammars import draw
+from lvtune.language.joint_choice import AUTO
 from lvtune.language.joint_registry import unnormalised
 from lvtune.training.engine import resolve_device
 from lvtune.training.joint_features import SentenceVectors
@@ -40,9 +42,9 @@ FILES = {"map": "feature-map.png", "retrieval": "retrieval.png"}
 class FigureOptions:
     """Options of ``lvtune figure``."""
 
-    encoder: str = "clip"
-    """Joint encoder of pictures and text: clip or siglip (with :FOLDER or :owner/model for other weights), or
-    small:FILE."""
+    encoder: str = AUTO
+    """Joint encoder of pictures and text: auto (small, which ships, or for a published base CLIP where it is at hand),
+    clip or siglip (with :FOLDER or :owner/model for other weights), small or small:FILE."""
     grammar: str | None = None
     """Grammar of the sentences: a name or a YAML file. None: the domain's grammar."""
     w: float = 0.5
@@ -115,7 +117,7 @@ def language_figures(
     base.model.to(resolve_device(recipe.device))
     domain = open_domain(recipe.domain, recipe.data)
     target = domain.open("test", recipe.data)
-    source = open_training(domain, base, replace(recipe, text_only=True), target)
+    source = source_training(domain, base.spec, recipe.data, target)
     context = objective_context(replace(recipe, text_only=True), base, domain, source)
     say(f"loading {options.encoder}")
     sentences = SentenceVectors.of(context, cast(Any, options))

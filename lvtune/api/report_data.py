@@ -12,6 +12,8 @@ from lvtune.evaluation.metrics import is_less_better
 from lvtune.evaluation.task import DEFAULT_MAIN, Scores, gained, gap_closed, retention
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lvtune.domains import Split
 
 _PACKAGES = ("torch", "transformers", "timm", "peft", "accelerate", "safetensors", "numpy")
@@ -82,3 +84,16 @@ def box_statistics(split: Split) -> dict[str, Any] | None:
         return None
     median, least = float(np.median(share)), float(share.min())
     return {"median_share": round(median, 4), "smallest_share": round(least, 4), "boxes": len(share)}
+
+
+def active_negatives(shares: Sequence[float]) -> dict[str, float] | None:
+    """Returns the share of a contrast's negatives that it moved: ``mean``, and of the ``first`` and ``last`` tenth.
+
+    Args:
+        shares: of each step; empty without a contrast, whose answer is None.
+    """
+    if not shares:
+        return None
+    part = max(1, len(shares) // 10)
+    parts = {"mean": shares, "first": shares[:part], "last": shares[-part:]}
+    return {name: round(float(np.mean(values)), 4) for name, values in parts.items()}

@@ -131,7 +131,7 @@ def _known_by_name(job: Job, chosen: list[int]) -> dict[int, np.ndarray]:
     is_drawn = job.test.views is not None or job.test.items is not None or job.test.samples is not None
     if not places or is_drawn or job.base.task != "pose2d":
         return shown
-    some = replace(job.test.with_table(job.test.table.select(chosen)), detected=None)
+    some = replace(job.test.with_table(job.test.table.select(chosen)), detected=None, as_published=None)
     keypoints, _ = predict_split(job.base, some, category=None, flip_test=job.recipe.evaluate.flip_test)
     for i, points in zip(chosen, keypoints, strict=True):
         for mine, theirs in places.items():

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lvtune.api.job import OpenedData, open_data, open_domain, sentences_for
+from lvtune.api.job import sentences_for
+from lvtune.api.open_data import OpenedData, open_data, open_domain
 from lvtune.api.recipe_settings import settings_without_places
 from lvtune.bases.base_registry import load_base
 from lvtune.bases.fingerprint import fingerprint
@@ -59,8 +60,7 @@ def marks_of(job: Job, base_print: str) -> dict[str, str]:
         job: as :func:`lvtune.api.job.prepare` returns it.
         base_print: fingerprint of its base.
     """
-    opened = job.opened or OpenedData(job.train, job.test, job.source, job.also)
-    return _marks(job.recipe, job.domain, opened, job.base.name, base_print)
+    return _marks(job.recipe, job.domain, job.opened, job.base.name, base_print)
 
 
 def run_key(job: Job, base_print: str) -> str:
@@ -106,7 +106,7 @@ class MarkReader:
         key = json.dumps([{name: parts[name] for name in names}, recipe.evaluate.split, recipe.evaluate.also])
         if key not in self._marks:
             base, domain = self._base(recipe), open_domain(recipe.domain, recipe.data)
-            opened = open_data(recipe, domain, base)
+            opened = open_data(recipe, domain, base.spec)
             self._marks[key] = _marks(recipe, domain, opened, base.name, base.fingerprint)
         return self._marks[key]
 
@@ -131,7 +131,7 @@ def _marks(recipe: Recipe, domain: Domain, opened: OpenedData, base: str, base_p
         "domain": _hash([domain.name, sentences_for(recipe, domain)]),
         "train": _of_split(opened.train),
         "test": _of_split(opened.test),
-        "source": "" if opened.source is None else _of_split(opened.source),
+        "source": "" if opened.source.split is None else _of_split(opened.source.split),
         "also": _hash(also) if also else "",
     }
 

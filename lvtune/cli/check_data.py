@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> Outcome:
     place_data(args)
     command: CheckDataCommand = from_args(args, CheckDataCommand)
     from lvtune.api.checking import check_parts
-    from lvtune.api.job import open_domain
+    from lvtune.api.open_data import open_domain
 
     domain = open_domain(choose_domain(command.domain, command.data, {}), command.data)
     parts = ("train", "test") if command.split == "all" else (command.split,)

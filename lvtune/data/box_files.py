@@ -112,7 +112,7 @@ def _of_results(
     boxes = _numbers([row["bbox"] for row in rows], source)
     scores = _scores([row.get("score") for row in rows], source)
     ids = [_class_id(row.get("category_id"), source) for row in rows]
-    names = class_names or _names_of_ids(ids)
+    names: Mapping[Any, str] = class_names or _names_of_ids(ids)
     classes = tuple(None if i is None else names.get(i, f"category {i}") for i in ids)
     pictures = tuple(_key(row["image_id"], source) for row in rows)
     class_ids = tuple(i if isinstance(i, int) else None for i in ids)

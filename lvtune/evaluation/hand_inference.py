@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 
 from lvtune.core.errors import UsageError
 from lvtune.data.crop import to_image
-from lvtune.data.dataset import collate
 from lvtune.data.hand_frame import place
 from lvtune.evaluation.choosing import per_batch
 from lvtune.evaluation.inference import split_dataset
+from lvtune.evaluation.shared_batches import predict_batches
 from lvtune.patcher.attaching import use_adapter
 
 if TYPE_CHECKING:
@@ -53,13 +52,16 @@ def predict_hands(
         category: ``category`` reads each hand's own; another name is used for all; None: the mean sentence.
         adapters: as for :func:`lvtune.use_adapter`.
     """
-    parts, category_of = [], per_batch(category, split)
-    for batch in DataLoader(split_dataset(base, split), batch_size=batch_size, collate_fn=collate):
+    category_of = per_batch(category, split)
+
+    def predict(batch: dict[str, Any]) -> tuple[np.ndarray, ...]:
         with use_adapter(base, adapters, category=category_of(batch)):
             found = look(base, batch["pixel_values"], batch["side"], batch["mirrored"].bool())
         points = to_image(found.keypoints, batch["center"].numpy(), batch["scale2d"].numpy(), base.input_size)
-        parts.append((points, found.scores, found.xyz))
-    return Hands(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+        assert found.xyz is not None  # of a base of hands
+        return points, found.scores, found.xyz
+
+    return Hands(*predict_batches(split_dataset(base, split), batch_size, predict))
 
 
 def look(base: HandBase, pixel_values: Tensor, side: Tensor, mirrored: Tensor) -> Hands:

@@ -38,7 +38,7 @@ def category_sheet(
     """
     import cv2
 
-    from lvtune.api.job import open_domain
+    from lvtune.api.open_data import open_domain
     from lvtune.viz.overlay import contact_sheet
 
     recipes = [_recipe(Path(run)) for run in runs]

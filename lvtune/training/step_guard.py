@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -144,9 +145,19 @@ class StepGuard:
         weights = _faulty_weights(self.adapter)
         if weights:
             return _all(batch), f"the adapter's weights, such as {short(weights)}", lower
-        terms = [name for name, value in terms_of(self.objective).items() if not torch.isfinite(value).all()]
+        term = self._term_not_finite(batch)
         samples = self._samples_not_finite(batch)
-        return samples, f"the loss{f', term {terms[0]}' if terms else ''}", f"{lower}, or {data}"
+        return samples, f"the loss{f', term {term}' if term else ''}", f"{lower}, or {data}"
+
+    @torch.no_grad()
+    def _term_not_finite(self, batch: dict[str, Any]) -> str:
+        """Name of the term of the loss that is not finite; empty where it has one term alone, or it cannot be told."""
+        found = _not_finite_of(terms_of(self.objective))
+        if not found and terms_of(self.objective):  # a later part of the step was finite
+            with contextlib.suppress(Exception):  # the run stops anyway
+                self.objective(self.base, batch)
+            found = _not_finite_of(terms_of(self.objective))
+        return found
 
     @torch.no_grad()
     def _samples_not_finite(self, batch: dict[str, Any]) -> list[int]:
@@ -196,6 +207,10 @@ def _faulty_weights(adapter: nn.Module) -> str:
     """Name of the first tensor that is not finite; empty where there is none."""
     state = adapter.state_dict().items()
     return next((name for name, v in state if v.is_floating_point() and not torch.isfinite(v).all()), "")
+
+
+def _not_finite_of(terms: Mapping[str, Tensor]) -> str:
+    return next((name for name, value in terms.items() if not torch.isfinite(value).all()), "")
 
 
 def _rows_not_finite(value: Tensor) -> list[int]:
