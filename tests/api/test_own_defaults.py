@@ -72,7 +72,7 @@ def test_a_mouse_from_above(tmp_path):
     assert job.recipe.evaluate.flip_test
     assert job.options == train  # no factor for a start, nor for few pictures
     assert list(said(job)) == [
-        "input size", "learning rate", "steps", "rotation", "mirrored pictures", "scale", "shift",
+        "method", "input size", "learning rate", "steps", "rotation", "mirrored pictures", "scale", "shift",
         "labelled points turned out of the picture",
     ]  # fmt: skip
 
@@ -135,7 +135,7 @@ def test_own_data_with_known_key_points_is_tuned_as_before(tmp_path):
     given = Recipe.from_dict({"base": "vitpose-tiny", "method": "lora", "device": "cpu", "data": data})
     job = prepare(given)
     assert job.recipe.train == given.resolved(METHODS.get("lora").defaults).train
-    assert job.base.input_size == (64, 48) and said(job) == {"input size": "64x48"}
+    assert job.base.input_size == (64, 48) and said(job) == {"method": "lora", "input size": "64x48"}
 
 
 def test_a_built_in_domain_is_tuned_as_before():
