@@ -26,6 +26,8 @@ SURE = 0.5
 LEAST = 0.2
 """Points with a lower score are never sure; a pose whose mean score is lower is no pose."""
 _SHARE = 0.5  # a point is sure at half the score of the pose's best one
+_FIRST_SHARE = 0.7  # in a window, where some points may be far off
+_ROOM = 1.4  # side of the first box over that of the instances an estimator was tuned on
 _TRIED = 3  # windows whose poses are looked at closely, per instance that is wanted
 _WIDE = 2.0  # a window's side over that of the crops it was tuned on
 _SAME = 0.7  # a box that overlaps the last one as much has settled
@@ -142,6 +144,8 @@ class PoseFinder(Finder):
         for boxes in self._levels(frame.size):
             (coarse,) = look([frame], [boxes])
             likely = sorted(coarse, key=_score, reverse=True)[: _TRIED * self.most]
+            # what is seen in a crop alone, and not in the window around it, is mostly not there
+            likely = [pose for pose in likely if _score(pose) >= _LOST * _score(likely[0])]
             best = _apart([*best, *self._close(frame, likely, look)])
             if sum(_score(pose) >= SURE for pose in best) >= self.most:
                 break
@@ -154,8 +158,10 @@ class PoseFinder(Finder):
         assert frame.size is not None
         best: list[Pose] = []
         waiting = list(poses)
-        for _ in range(_ROUNDS):
-            boxes = [box for pose in waiting if (box := _clip(_box(pose), frame.size)) is not None]
+        for round_ in range(_ROUNDS):
+            rules = (_box, _first_box) if round_ == 0 else (_box,)
+            around = [_clip(rule(pose), frame.size) for pose in waiting for rule in rules]
+            boxes = [box for box in around if box is not None]
             if not boxes:
                 break
             (found,) = look([frame], [_boxes(boxes, frame.size)])
@@ -182,6 +188,12 @@ def _score(pose: Pose) -> float:
 
 def _box(pose: Pose) -> np.ndarray | None:
     return box_of(np.asarray(pose.keypoints), np.asarray(pose.scores), _SHARE, LEAST)
+
+
+def _first_box(pose: Pose) -> np.ndarray | None:
+    """The box around the surest points of a window, with room for those that were not found in it."""
+    side = min(pose.bbox[2:]) / (_WIDE * PADDING)  # what fits the estimator, as the window does
+    return box_of(np.asarray(pose.keypoints), np.asarray(pose.scores), _FIRST_SHARE, LEAST, _ROOM * side)
 
 
 def _clip(box: np.ndarray | None, size: Size | None) -> np.ndarray | None:

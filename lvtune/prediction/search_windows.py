@@ -32,7 +32,9 @@ def windows(size: Size, side: float) -> np.ndarray:
     return np.array([[x, y, width, height] for y, height in ranges[1] for x, width in ranges[0]])
 
 
-def box_of(points: np.ndarray, scores: np.ndarray, share: float, least: float) -> np.ndarray | None:
+def box_of(
+    points: np.ndarray, scores: np.ndarray, share: float, least: float, side: float = 0.0
+) -> np.ndarray | None:
     """Returns the box (4,) x, y, width, height around the sure points of a pose; None where fewer than two are sure.
 
     Args:
@@ -40,6 +42,7 @@ def box_of(points: np.ndarray, scores: np.ndarray, share: float, least: float) -
         scores: (K,).
         share: points are sure whose score is at least this share of the pose's largest one, and at least ``least``.
         least: see ``share``.
+        side: the box is at least as large in both directions, for where some points are not found yet.
     """
     sure = (scores >= max(least, share * float(scores.max(initial=0)))) & np.isfinite(points).all(1)
     if sure.sum() < min(2, len(points)):
@@ -48,6 +51,7 @@ def box_of(points: np.ndarray, scores: np.ndarray, share: float, least: float) -
     extent = high - low
     longest = max(float(extent.max()), 1.0)
     extent = np.maximum(extent, LEAST_SIDE * longest) * (1 + 2 * MARGIN)
+    extent = np.maximum(extent, side)
     return np.concatenate([(low + high) / 2 - extent / 2, extent])
 
 
