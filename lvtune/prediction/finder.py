@@ -78,6 +78,10 @@ class Finder(ABC):
         that are done come again, without pixels.
         """
 
+    def final_notes(self) -> list[str]:
+        """Returns what the user must know at the end, beside ``notes``."""
+        return []
+
     def image_ids(self) -> Mapping[Path, int]:
         """Returns the image ids of pictures that a file gives."""
         return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,28 @@ def _pose_finder(needs: FinderNeeds) -> Finder:
     return PoseFinder(min(shares, default=None), needs.options.most, needs.source.is_sequence)
 
 
-MAKERS: dict[str, Maker] = {WHOLE: lambda needs: WholeFinder(), "pose": _pose_finder}
+def _detector_finder(needs: FinderNeeds) -> Finder:
+    from lvtune.prediction.detector_finder import detector_finder
+    from lvtune.prediction.detector_models import THRESHOLD
+
+    options = needs.options
+    wanted = None if options.box_choice is None else options.box_choice.box_class
+    threshold = THRESHOLD if options.detector_threshold is None else options.detector_threshold
+    return detector_finder(options.detector, wanted, threshold, needs.skeleton, needs.device)
+
+
+def _word_finder(needs: FinderNeeds) -> Finder:
+    from lvtune.prediction.detector_models import WORD_THRESHOLD
+    from lvtune.prediction.word_finder import word_finder
+
+    options = needs.options
+    threshold = WORD_THRESHOLD if options.detector_threshold is None else options.detector_threshold
+    return word_finder(str(options.find), options.detector, threshold, needs.adapters, needs.device)
+
+
+MAKERS: dict[str, Maker] = {
+    WHOLE: lambda needs: WholeFinder(), "pose": _pose_finder, "detector": _detector_finder, "words": _word_finder,
+}  # fmt: skip
 """Word to the function that makes the finder; box files and words are told apart from these."""
 
 
@@ -64,9 +86,14 @@ def open_finder(needs: FinderNeeds) -> Finder:
         return MAKERS[given](needs)
     if not isinstance(given, str) or _is_file(given) or options.find is None:
         return box_file_finder(given, needs.source, needs.skeleton, options.box_choice)
-    raise UsageError(f"--find {given}", f"one of {', '.join(MAKERS)}, or a box file",
-                     suggest(given, list(MAKERS), "give --find pose"))  # fmt: skip
+    meant = difflib.get_close_matches(given.strip().lower(), list(MAKERS), n=1, cutoff=0.7)
+    if not given.strip() or meant:
+        raise UsageError(
+            f"--find '{given}'", f"one of {', '.join(MAKERS)}, a box file, or words such as \"a mouse\"",
+            suggest(given, list(MAKERS), "give --find pose"),
+        )  # fmt: skip
+    return _word_finder(needs)
 
 
 def _is_file(text: str) -> bool:
-    return Path(text).is_file() or Path(text).suffix.lower() in (".json", ".jsonl")
+    return Path(text).is_file() or Path(text).suffix.lower() == ".json"

@@ -108,7 +108,14 @@ class PredictRun:
                 f"(the first: {fault})", "a picture that can be read", f"open {name} in a viewer",
             )  # fmt: skip
         before = whole_frame_notes(self.estimating.adapters) if self.finder.name == WHOLE else []
-        self.notes[:] = [*self.source.notes, *self.finder.notes, *before, *self.totals.notes(), *self.notes]
+        self.notes[:] = [
+            *self.source.notes,
+            *self.finder.notes,
+            *self.finder.final_notes(),
+            *before,
+            *self.totals.notes(),
+            *self.notes,
+        ]
         if self.journal is not None:
             self.notes += write_files(self)
 

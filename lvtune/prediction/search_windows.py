@@ -32,9 +32,7 @@ def windows(size: Size, side: float) -> np.ndarray:
     return np.array([[x, y, width, height] for y, height in ranges[1] for x, width in ranges[0]])
 
 
-def box_of(
-    points: np.ndarray, scores: np.ndarray, share: float, least: float, side: float = 0.0
-) -> np.ndarray | None:
+def box_of(points: np.ndarray, scores: np.ndarray, share: float, least: float, side: float = 0.0) -> np.ndarray | None:
     """Returns the box (4,) x, y, width, height around the sure points of a pose; None where fewer than two are sure.
 
     Args:
