@@ -40,7 +40,7 @@ def save_owlv2(folder: Path, seed: int = 0) -> Path:
     torch.manual_seed(seed)
     count = word_tokenizer(folder)
     config = transformers.Owlv2Config(
-        projection_dim=12, vision_config=VISION,
+        projection_dim=SIZES["hidden_size"], vision_config=VISION,
         text_config={"vocab_size": count, "max_position_embeddings": 16, "eos_token_id": count - 1, **SIZES},
     )  # fmt: skip
     model = transformers.Owlv2ForObjectDetection(config)
