@@ -15,7 +15,6 @@ from lvtune.api.few_shot import FewShotGuard
 from lvtune.api.held_out import held_out_watch
 from lvtune.api.job import Job, prepare, training_data
 from lvtune.api.memory import peak_device_memory_mb, peak_memory_mb, reset_peak_memory
-from lvtune.api.output_folder import check_output, input_files, input_folders
 from lvtune.api.recipe import Recipe
 from lvtune.api.report_data import box_statistics, environment, scores_table
 from lvtune.api.report_pictures import before_after, worst, worst_pictures
@@ -24,6 +23,7 @@ from lvtune.api.start_choice import WarmStartCheck
 from lvtune.bases.fingerprint import fingerprint, fingerprints
 from lvtune.patcher.attaching import attach
 from lvtune.storage.adapter_file import CONFIG_FILE, TENSORS_FILE
+from lvtune.storage.output_folder import check_output, input_files, input_folders
 from lvtune.storage.run_folder import REPORT_FILES, swapped_in
 from lvtune.storage.run_lock import run_lock
 from lvtune.storage.store import save_adapter

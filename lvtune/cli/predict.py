@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from lvtune.api.box_choice import BOX_THRESHOLD, BoxChoice
 from lvtune.api.recipe import Recipe
 from lvtune.cli.outcome import Outcome, made_for
 from lvtune.cli.output import table
 from lvtune.cli.parser import Parser, add_options, from_args
 from lvtune.data.hand_space import HandSpace
+from lvtune.prediction.box_choice import BOX_THRESHOLD, BoxChoice
 
 
 @dataclass(frozen=True)

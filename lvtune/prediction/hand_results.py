@@ -10,8 +10,9 @@ import numpy as np
 from lvtune.evaluation.hand_inference import Hands, absolute
 
 if TYPE_CHECKING:
-    from lvtune.api.pose import Pose
     from lvtune.data.hand_space import HandSpace
+    from lvtune.prediction.pose import Pose, PoseHeatmap
+    from lvtune.prediction.predict_options import DrawOptions
 
 _PLOT = 420
 
@@ -37,7 +38,12 @@ def in_space(hands: Hands, sizes: np.ndarray, space: HandSpace) -> tuple[Sequenc
     return list(absolute(hands, scale, camera)), "mm, from the camera"
 
 
-def draw_all(image: np.ndarray, poses: Sequence[Pose]) -> np.ndarray:
+def draw_all(
+    image: np.ndarray,
+    poses: Sequence[Pose],
+    how: DrawOptions | None = None,
+    heatmaps: Sequence[PoseHeatmap] = (),
+) -> np.ndarray:
     """Returns a picture with its poses drawn; with hands, a plot of each in space beside it."""
     from lvtune.viz.hand_overlay import draw_hand, plot_hand
     from lvtune.viz.overlay import draw_pose, enlarge

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lvtune.core.errors import UsageError
-from lvtune.core.files import write_atomically, write_text
+from lvtune.core.files import write_atomically, write_parts, write_text
 
 CSV_FILE, DLC_CSV, DLC_H5 = "poses.csv", "dlc_poses.csv", "dlc_poses.h5"
 SCORER = "lvtune"
@@ -42,6 +42,12 @@ class PoseRow:
     adapter: str | None = None
     error: float | None = None
     """Mean error in pixels, where the pose has a label."""
+    frame: int | None = None
+    """Frame number in its video, from 0."""
+    time: float | None = None
+    """Seconds from the beginning of its video."""
+    track: int | None = None
+    """Number of the person or animal in its video."""
 
 
 def write_csv(rows: Sequence[PoseRow], folder: Path) -> Path:
@@ -50,18 +56,43 @@ def write_csv(rows: Sequence[PoseRow], folder: Path) -> Path:
     Raises:
         LvtuneError: the folder cannot be written.
     """
-    names = _all_names(rows)
     with_error = any(row.error is not None for row in rows)
+    return write_csv_rows(rows, _all_names(rows), folder, with_error=with_error)
+
+
+def write_csv_rows(
+    rows: Iterable[PoseRow],
+    names: Sequence[str],
+    folder: Path,
+    *,
+    with_error: bool = False,
+    with_track: bool = False,
+) -> Path:
+    """Writes ``poses.csv`` as :func:`write_csv` does, row after row.
+
+    Args:
+        rows: the poses.
+        names: key points that get columns.
+        folder: existing folder.
+        with_error, with_track: whether there are columns for the error in pixels; for frame, time and track of a video.
+
+    Raises:
+        LvtuneError: the folder cannot be written.
+    """
+    return write_parts(folder / CSV_FILE, _csv_parts(rows, names, with_error, with_track))
+
+
+def _csv_parts(rows: Iterable[PoseRow], names: Sequence[str], with_error: bool, with_track: bool) -> Iterator[str]:
     head = ["image", "image_id", "category", "adapter", "box_x", "box_y", "box_width", "box_height", "box_score"]
-    head += ["mean_score", *(["error_px"] if with_error else [])]
+    head += ["mean_score", *(["error_px"] if with_error else []), *(["frame", "time", "track"] if with_track else [])]
     head += [f"{name}_{part}" for name in names for part in ("x", "y", "score")]
-    lines = [head]
+    yield _csv_text([head])
     for row in rows:
         cells: list[Any] = [row.image, row.image_id, row.category, row.adapter, *(_number(v) for v in row.bbox)]
         cells += [_number(row.box_score), _number(float(np.mean(row.scores)))]
         cells += [None if row.error is None else _number(row.error)] if with_error else []
-        lines.append([*cells, *_cells(row, names)])
-    return write_text(folder / CSV_FILE, _csv_text(lines))
+        cells += [row.frame, row.time, row.track] if with_track else []
+        yield _csv_text([[*cells, *_cells(row, names)]])
 
 
 def write_dlc(rows: Sequence[PoseRow], pictures: Sequence[str], folder: Path) -> tuple[list[Path], list[str]]:

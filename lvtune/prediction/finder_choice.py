@@ -1,0 +1,62 @@
+"""Makes the finder that a user names: ``whole``, a box file, ``detector``, words, ``pose``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lvtune.core.errors import UsageError
+from lvtune.core.registry import suggest
+from lvtune.prediction.box_choice import WHOLE
+from lvtune.prediction.box_file_finder import box_file_finder
+from lvtune.prediction.finder import Finder, WholeFinder
+
+if TYPE_CHECKING:
+    from lvtune.data.skeletons import Skeleton
+    from lvtune.prediction.frames import Source
+    from lvtune.prediction.predict_options import PredictOptions
+
+
+@dataclass(frozen=True)
+class FinderNeeds:
+    """What a finder may need to know of the run."""
+
+    options: PredictOptions
+    source: Source
+    skeleton: Skeleton
+    adapters: list[Any]
+    """That may act."""
+    device: Any
+
+
+Maker = Callable[[FinderNeeds], Finder]
+MAKERS: dict[str, Maker] = {WHOLE: lambda needs: WholeFinder()}
+"""Word to the function that makes the finder; box files and words are told apart from these."""
+
+
+def open_finder(needs: FinderNeeds) -> Finder:
+    """Returns the finder that the options name.
+
+    Raises:
+        LvtuneError: no such file; a model that cannot be had; two ways at once.
+    """
+    options = needs.options
+    given, boxes = options.find, options.boxes
+    if given is not None and boxes is not None and boxes != WHOLE:
+        raise UsageError(f"--find {given} and --boxes {boxes}", "one of them", "leave --boxes out")
+    given = boxes if given is None else given
+    given = WHOLE if given is None else given
+    if isinstance(given, Finder):
+        return given
+    if isinstance(given, str) and given in MAKERS:
+        return MAKERS[given](needs)
+    if not isinstance(given, str) or _is_file(given) or options.find is None:
+        return box_file_finder(given, needs.source, needs.skeleton, options.box_choice)
+    raise UsageError(f"--find {given}", f"one of {', '.join(MAKERS)}, or a box file",
+                     suggest(given, list(MAKERS), "give --find pose"))  # fmt: skip
+
+
+def _is_file(text: str) -> bool:
+    return Path(text).is_file() or Path(text).suffix.lower() in (".json", ".jsonl")
