@@ -118,7 +118,7 @@ def video_info(path: str | Path) -> VideoInfo:
 
 
 def read_frames(
-    path: str | Path, frames: FrameRange | None = None, log: ReadingNotes | None = None
+    path: str | Path, frames: FrameRange | None = None, log: ReadingNotes | None = None, *, skip: int = 0
 ) -> Iterator[VideoFrame]:
     """Yields the frames of a video in the order in which they are shown; damaged ones are left out and counted.
 
@@ -127,6 +127,7 @@ def read_frames(
         frames: which frames; None: all. What lies before the range is skipped without being decoded where the file has
             an index, and frame numbers still count from the beginning of the video.
         log: told what was left out.
+        skip: frames of the range that are decoded, since others need them, and not given.
 
     Raises:
         DataError: PyAV is missing; no video, one without a frame that can be read.
@@ -145,7 +146,8 @@ def read_frames(
             if not frames.has_begun(time):
                 continue
             log.read, log.repaired = log.read + 1, log.repaired + bool(frame.is_corrupt)
-            if (log.read - 1) % frames.every == 0:
+            place, rest = divmod(log.read - 1, frames.every)
+            if not rest and place >= skip:
                 yield VideoFrame(number, time, _turn_of(frame)(to_rgb(frame)))
         else:
             log.notes += _shortage(container, stream, number + 1, time, log.broken)
