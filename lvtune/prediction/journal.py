@@ -42,28 +42,28 @@ class Journal:
         """Frames whose results are kept."""
         self.is_complete = False
         self._file: IO[str] | None = None
+        self._end: int | None = None
 
-    def begin(self) -> None:
-        """Begins anew; what another run left there is dropped."""
-        with user_errors(self.path):
-            self._file = self.path.open("w", encoding="utf-8", newline="\n")
-            self._file.write(json.dumps({"run": self.run}) + "\n")
-            self._sync()
-
-    def resume(self) -> None:
-        """Goes on after the last finished chunk; begins anew where there is no run.
+    def look(self) -> None:
+        """Looks how far the run there has come, to go on with it; without one, :meth:`begin` begins anew.
 
         Raises:
             LvtuneError: the run there is another one, or damaged.
         """
-        if not self.path.is_file():
-            self.begin()
-            return
-        end, self.done, self.is_complete = self._scan()
+        if self.path.is_file():
+            self._end, self.done, self.is_complete = self._scan()
+
+    def begin(self) -> None:
+        """Opens the file behind what :meth:`look` found; without that, what another run left there is dropped."""
         with user_errors(self.path):
-            self._file = self.path.open("r+", encoding="utf-8", newline="\n")
-            self._file.truncate(end)
-            self._file.seek(0, os.SEEK_END)
+            if self._end is not None:
+                self._file = self.path.open("r+", encoding="utf-8", newline="\n")
+                self._file.truncate(self._end)
+                self._file.seek(0, os.SEEK_END)
+            else:
+                self._file = self.path.open("w", encoding="utf-8", newline="\n")
+                self._file.write(json.dumps({"run": self.run}) + "\n")
+                self._sync()
 
     def unfinished(self) -> int | None:
         """Returns how many frames an unfinished run there has done; None where there is none."""
@@ -87,8 +87,7 @@ class Journal:
 
     def finish(self) -> None:
         """Marks the run as complete."""
-        if self._file is None:
-            return
+        assert self._file is not None
         if not self.is_complete:
             with user_errors(self.path):
                 self._file.write(json.dumps({"complete": self.done}) + "\n")

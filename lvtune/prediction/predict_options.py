@@ -54,6 +54,8 @@ class PredictOptions:
     """A box file, or a dict from picture to boxes; see :func:`lvtune.prediction.picture_boxes.read_boxes`."""
     box_choice: BoxChoice | None = None
     """Which boxes are used."""
+    detector_threshold: float | None = None
+    """Boxes of ``detector`` or of words with a lower score are left out; None: 0.3, with words 0.2."""
     category: str | None = None
     """Category whose sentence the adapter reads; ``auto``, the one that CLIP finds to fit each picture best; None or
     ``mean``: the mean of its sentences."""

@@ -59,19 +59,25 @@ class PredictRun:
 
     def __iter__(self) -> Iterator[FramePoses]:
         """Yields the results of frame after frame, first those that a resumed run has done, without pixels."""
-        start = 0
-        if self.journal is not None and self.options.resume:
-            for result in self.journal.results():
-                self.stream.replay([result])
-                yield result
-            start = self.journal.done
+        start = 0 if self.journal is None else self.journal.done
         with self._closing(), ProgressLine(self.source.count(), start, self.options.progress) as progress:
+            yield from self._done()
             if self.journal is None or not self.journal.is_complete:
                 for chunk in self.stream.chunks(start):
                     self._keep(chunk)
                     progress.update(len(chunk))
                     yield from chunk
-        self._finish()
+            self._finish()
+
+    def _done(self) -> Iterator[FramePoses]:
+        """Opens the journal, and yields what a resumed run has done."""
+        if self.journal is None:
+            return
+        self.journal.begin()
+        if self.journal.done:
+            for result in self.journal.results():
+                self.stream.replay([result])
+                yield result
 
     def _keep(self, chunk: list[FramePoses]) -> None:
         for result in chunk:
@@ -89,11 +95,13 @@ class PredictRun:
         finally:
             for sink in self.sinks:
                 sink.close(complete)
-            if self.journal is not None and not complete:
+            if self.journal is not None:
                 self.journal.close()
+                if not complete and self.totals.broken and not self.totals.readable:
+                    self.journal.path.unlink(missing_ok=True)
 
     def _finish(self) -> None:
-        if self.totals.broken and len(self.totals.broken) == self.totals.pictures:
+        if self.totals.broken and not self.totals.readable:
             name, fault = self.totals.broken[0]
             raise DataError(
                 fault if self.totals.pictures == 1 else f"{self.totals.pictures} pictures, none of which can be read "
@@ -176,13 +184,12 @@ def _open_journal(run: PredictRun, base: Base, folder: Path) -> Journal:
     }  # fmt: skip
     journal = Journal(folder, settings, run.estimating.skeletons)
     if options.resume:
-        journal.resume()
+        journal.look()
         return journal
     left = journal.unfinished()
     if left:
         again = f"an unfinished run in {folder} ({left} pictures done) was begun anew; --resume goes on with one"
         run.notes.append(again)
-    journal.begin()
     return journal
 
 

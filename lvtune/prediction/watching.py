@@ -34,6 +34,11 @@ class RunTotals:
     broken: list[tuple[str, str]] = field(default_factory=list)
     """Name and fault of the pictures that cannot be read."""
 
+    @property
+    def readable(self) -> int:
+        """Pictures that could be read."""
+        return self.pictures - len(self.broken)
+
     def process(self, result: FramePoses) -> FramePoses:
         """Counts one frame."""
         self.replay(result)
