@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from lvtune.prediction.finished_run import FinishedRun
 from lvtune.prediction.pose_rows import DLC_CSV, write_dlc_table
-from lvtune.prediction.pose_writers import FinishedRun
 
 _MOST_CELLS = 2**27  # 1 GB
 

@@ -6,6 +6,7 @@ A video file cannot be gone on with after a kill, results can: so the overlay is
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from lvtune.prediction.hand_results import draw_all
@@ -37,7 +38,9 @@ def write_overlay(source: VideoSource, results: Iterable[FramePoses], folder: Pa
         for frame, result in zip(source.frames(), results, strict=False):
             if frame.pixels is None or frame.time is None:
                 continue
-            drawn = draw_all(frame.pixels, result, how, ()) if len(result) else frame.pixels
+            # a plot of a hand in space would change the frame's size
+            flat = [replace(pose, xyz=None) for pose in result]
+            drawn = draw_all(frame.pixels, flat, how, ()) if flat else frame.pixels
             writer.write(drawn, frame.time)
         writer.close()
     finally:

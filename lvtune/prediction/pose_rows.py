@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lvtune.core.errors import UsageError
-from lvtune.core.files import write_atomically, write_parts, write_text
+from lvtune.core.files import write_atomically, write_parts
 
 CSV_FILE, DLC_CSV, DLC_H5 = "poses.csv", "dlc_poses.csv", "dlc_poses.h5"
 SCORER = "lvtune"

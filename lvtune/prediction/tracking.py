@@ -25,7 +25,7 @@ class Tracking:
     """
 
     def __init__(self, options: TrackOptions) -> None:
-        self._options = options
+        self.options = options
         self._trackers: dict[str, Tracker] = {}
         self._ids: dict[tuple[str, int], int] = {}
         self.frames: dict[int, int] = {}
@@ -57,7 +57,7 @@ class Tracking:
         more = ", ..." if len(self.frames) > 4 else ""
         notes = [f"tracks: {len(self.frames)} ({shown}{more})"]
         if self.too_many:
-            notes.append(f"{self.too_many} poses left out: more than --individuals {self._options.individuals}")
+            notes.append(f"{self.too_many} poses left out: more than --individuals {self.options.individuals}")
         return notes
 
     def _count(self, poses: Sequence[Pose]) -> None:
@@ -82,7 +82,7 @@ class Tracking:
     def _update(self, time: float, skeleton: Skeleton, poses: Sequence[Pose]) -> list[int | None]:
         tracker = self._trackers.get(skeleton.name)
         if tracker is None:
-            tracker = self._trackers[skeleton.name] = Tracker(skeleton.sigmas, self._options)
+            tracker = self._trackers[skeleton.name] = Tracker(skeleton.sigmas, self.options)
         points = np.stack([np.where((pose.scores >= SURE)[:, None], pose.keypoints, np.nan) for pose in poses])
         boxes = np.array([pose.bbox for pose in poses], float)
         scores = np.array([pose.box_score * float(np.mean(pose.scores)) for pose in poses])

@@ -54,6 +54,22 @@ def one_euro(times: np.ndarray, places: np.ndarray) -> np.ndarray:
     return out
 
 
+def unsuitable(steps: np.ndarray, name: str) -> list[str]:
+    """Returns a note where a filter leaves a path as it is, because its times are uneven.
+
+    Args:
+        steps: seconds from each frame to the next, without the gaps.
+        name: of the filter.
+    """
+    if name != "savgol" or len(steps) < 2 or _is_even(steps):
+        return []
+    return ["savgol needs even times: parts with uneven ones are left as found; --smooth one-euro takes any times"]
+
+
+def _is_even(steps: np.ndarray) -> bool:
+    return bool(np.ptp(steps) <= _UNEVEN * np.median(steps))
+
+
 def _weight(cutoff: float, step: float) -> float:
     return 1 / (1 + 1 / (2 * np.pi * cutoff * step))
 
@@ -63,7 +79,6 @@ def savitzky_golay(times: np.ndarray, places: np.ndarray) -> np.ndarray:
     """A parabola through each frame and its three neighbours on either side; shorter parts stay as they are."""
     from scipy.signal import savgol_filter
 
-    steps = np.diff(times)
-    if len(places) < _WINDOW or np.ptp(steps) > _UNEVEN * np.median(steps):
+    if len(places) < _WINDOW or not _is_even(np.diff(times)):
         return places
     return savgol_filter(places, _WINDOW, _ORDER, axis=0)
