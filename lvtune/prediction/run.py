@@ -29,7 +29,7 @@ from lvtune.prediction.pose import FramePoses
 from lvtune.prediction.pose_files import POSES_FILE, SUMMARY_FILE, image_ids, targets_of
 from lvtune.prediction.predict_options import PredictOptions
 from lvtune.prediction.progress_line import ProgressLine
-from lvtune.prediction.stream import Sink, Stream
+from lvtune.prediction.stream import Sink, Stage, Stream
 from lvtune.prediction.tracking import Tracking
 from lvtune.prediction.video_results import check_video_options, overlay_of, smoothed, tracking_of
 from lvtune.prediction.watching import RunTotals, whole_frame_notes
@@ -166,7 +166,7 @@ def open_run(images: Any, options: PredictOptions) -> PredictRun:
     finder = open_finder(FinderNeeds(options, source, estimating.skeleton, estimating.adapters, view.device))
     totals = RunTotals()
     tracking = tracking_of(source, options.video)
-    stages = [totals] if tracking is None else [tracking, totals]
+    stages: list[Stage] = [totals] if tracking is None else [tracking, totals]
     stream = Stream(source, finder, lambda frames: estimating.run(frames, finder), options.batch_size, stages)
     run = PredictRun(options, source, estimating, finder, stream, totals, tracking=tracking)
     if options.out is not None:

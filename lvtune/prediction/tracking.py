@@ -72,8 +72,8 @@ class Tracking:
         for skeleton in {pose.skeleton.name: pose.skeleton for pose in result}.values():
             places = [i for i, pose in enumerate(result) if pose.skeleton.name == skeleton.name]
             for i, number in zip(places, self._update(time, skeleton, [result[i] for i in places]), strict=True):
-                key = (skeleton.name, number)
-                numbers[i] = None if number is None else self._ids.setdefault(key, len(self._ids) + 1)
+                if number is not None:
+                    numbers[i] = self._ids.setdefault((skeleton.name, number), len(self._ids) + 1)
         for name, tracker in self._trackers.items():
             if all(pose.skeleton.name != name for pose in result):
                 tracker.update(time, np.zeros((0, 4)), np.zeros((0, 0, 2)), np.zeros(0))

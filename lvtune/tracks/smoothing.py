@@ -33,7 +33,7 @@ def smooth(times: np.ndarray, places: np.ndarray, frames: np.ndarray, name: str,
         (N, 2); NaN stays NaN. What lies before a gap does not touch what comes after it.
     """
     run, out = SMOOTHERS.get(name), np.array(places, float)
-    known = np.isfinite(out).all(1)
+    known = np.asarray(np.isfinite(out).all(1))
     breaks = np.flatnonzero((np.diff(frames) != step) | (known[1:] != known[:-1])) + 1
     for part in np.split(np.arange(len(out)), breaks):
         if len(part) and known[part[0]]:
@@ -81,4 +81,4 @@ def savitzky_golay(times: np.ndarray, places: np.ndarray) -> np.ndarray:
 
     if len(places) < _WINDOW or not _is_even(np.diff(times)):
         return places
-    return savgol_filter(places, _WINDOW, _ORDER, axis=0)
+    return np.asarray(savgol_filter(places, _WINDOW, _ORDER, axis=0))

@@ -47,18 +47,20 @@ class VideoWriter:
     def write(self, image: np.ndarray, time: float) -> None:
         """Adds a picture (H, W, 3) RGB uint8 that is shown from ``time``, in seconds; the first is shown at 0."""
         with user_errors(self._path):
-            if self._stream is None:
+            if self._start is None:
                 self._open(image.shape[1], image.shape[0])
             self._start = time if self._start is None else self._start
             self._last = max(self._last + 1, round((time - self._start) / TICK))
             frame = self._av.VideoFrame.from_ndarray(self._fitted(image), format="rgb24")
             frame.pts, frame.time_base = self._last, TICK
-            self._container.mux(self._stream.encode(frame))
+            container, stream = self._container, self._stream
+            container.mux(stream.encode(frame))
 
     def close(self) -> bool:
         """Puts the file in place; returns False where no picture was written."""
         if self._stream is None:
             return False
+        assert self._container is not None
         with user_errors(self._path):
             self._container.mux(self._stream.encode())
             self._container.close()
