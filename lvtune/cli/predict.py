@@ -45,6 +45,8 @@ class PredictCommand:
     height by picture, a detector's COCO results, or COCO annotations); detector, a model that knows classes, see
     --class; words, such as "a mouse", for a model that reads words (the word words: the adapter's own sentences); pose,
     the estimator itself, which looks twice. None: whole."""
+    most: int = field(default=1, metadata={"at_least": 1})
+    """With --find pose: persons or animals in a picture that are looked for at most."""
     detector: str | None = None
     """Model of transformers that finds: a Hub id or a folder. None: RT-DETR for detector, OWLv2 for words."""
     boxes: str | None = None
@@ -123,8 +125,8 @@ def _settings(command: PredictCommand, base: str, out: str | None) -> dict[str, 
     several = command.route or len(command.adapter) > 1
     threshold = BOX_THRESHOLD if command.box_threshold is None else command.box_threshold
     names = (
-        "route", "threshold", "find", "detector", "boxes", "category", "ranker", "weights", "flip_test", "batch_size",
-        "device", "max_pixels", "resume", "drawings", "draw", "workers", "video",
+        "route", "threshold", "find", "most", "detector", "boxes", "category", "ranker", "weights", "flip_test",
+        "batch_size", "device", "max_pixels", "resume", "drawings", "draw", "workers", "video",
     )  # fmt: skip
     return {
         **{name: getattr(command, name) for name in names},

@@ -83,7 +83,11 @@ class Estimating:
         def look(some: Sequence[Frame], boxes: Sequence[Found]) -> list[list[Pose]]:
             return predict_frames(self.base, some, boxes, silent)
 
-        return predict_frames(self.base, frames, finder.find(frames, look), how)
+        found = finder.find(frames, look)
+        known = [boxes.poses for boxes in found]
+        if self.heatmaps is None and all(poses is not None for poses in known):
+            return [list(poses or ()) for poses in known]
+        return predict_frames(self.base, frames, found, how)
 
     def _way(self, name: str | None, on: Any) -> Prediction:
         """How frames are predicted under one adapter."""

@@ -29,11 +29,13 @@ class Found:
     """Margin around a box, as in training; 1 for a whole picture: nothing lies around it."""
     labels: tuple[str, ...] = ()
     """(M,) the detector's class of each box; empty where nobody says."""
+    poses: tuple[Pose, ...] | None = None
+    """(M,) where the finder has predicted them already."""
 
     @staticmethod
     def nothing() -> Found:
         """No box."""
-        return Found(np.zeros((0, 4)), np.zeros(0))
+        return Found(np.zeros((0, 4)), np.zeros(0), poses=())
 
     @staticmethod
     def whole(frame: Frame) -> Found:

@@ -12,6 +12,7 @@ from lvtune.core.registry import suggest
 from lvtune.prediction.box_choice import WHOLE
 from lvtune.prediction.box_file_finder import box_file_finder
 from lvtune.prediction.finder import Finder, WholeFinder
+from lvtune.prediction.watching import tuned_share
 
 if TYPE_CHECKING:
     from lvtune.data.skeletons import Skeleton
@@ -32,7 +33,17 @@ class FinderNeeds:
 
 
 Maker = Callable[[FinderNeeds], Finder]
-MAKERS: dict[str, Maker] = {WHOLE: lambda needs: WholeFinder()}
+
+
+def _pose_finder(needs: FinderNeeds) -> Finder:
+    from lvtune.prediction.pose_finder import PoseFinder
+
+    shares = [share for adapter in needs.adapters if (share := tuned_share(adapter)) is not None]
+    most = max(needs.options.most, needs.options.video.individuals or 1)
+    return PoseFinder(min(shares, default=None), most, needs.source.is_sequence)
+
+
+MAKERS: dict[str, Maker] = {WHOLE: lambda needs: WholeFinder(), "pose": _pose_finder}
 """Word to the function that makes the finder; box files and words are told apart from these."""
 
 

@@ -48,6 +48,8 @@ class PredictOptions:
     find: Any = None
     """Who finds the persons or animals: ``whole``, a box file, ``detector``, words such as ``a mouse``, or ``pose``; or
     a :class:`lvtune.prediction.finder.Finder`. None: ``boxes``, or ``whole``."""
+    most: int = 1
+    """Persons or animals in a picture that ``pose`` looks for at most."""
     detector: str | None = None
     """Model of ``detector`` or of words: a Hub id or a folder."""
     boxes: Any = None

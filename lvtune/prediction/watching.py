@@ -12,10 +12,16 @@ from lvtune.prediction.pose import FramePoses
 _SHOWN = 3
 
 
+def tuned_share(adapter: Any) -> float | None:
+    """Returns the median share of the picture of the boxes that an adapter was tuned on; None where nobody says."""
+    training = (getattr(adapter, "saved_with", None) or {}).get("training") or {}
+    share = (training.get("boxes") or {}).get("median_share")
+    return float(share) if isinstance(share, int | float) and share > 0 else None
+
+
 def whole_frame_notes(adapters: Sequence[Any]) -> list[str]:
     """Returns a warning where whole pictures are given to adapters that were tuned on small boxes."""
-    saved = [(getattr(adapter, "saved_with", None) or {}).get("training") or {} for adapter in adapters]
-    shares = [(training.get("boxes") or {}).get("median_share") for training in saved]
+    shares = [tuned_share(adapter) for adapter in adapters]
     small = [share for share in shares if share is not None and share < SMALL_BOXES]
     if not small:
         return []
