@@ -22,7 +22,6 @@ from lvtune.data.formats.labels_extra import need
 from lvtune.data.formats.picture_finder import PictureFinder, plain_name
 
 
-
 class FrameSource:
     """Files of one video of the labels; the base of the three kinds."""
 
