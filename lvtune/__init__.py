@@ -24,6 +24,7 @@ _HOMES = {
     "Recipe": "lvtune.api.recipe",
     "ReplaceForward": "lvtune.bases.changes",
     "UDPHeatmap": "lvtune.data.codec",
+    "VideoOptions": "lvtune.prediction.video_options",
     "adapt": "lvtune.api.adapting",
     "attach": "lvtune.patcher.attaching",
     "attached": "lvtune.patcher.attaching",

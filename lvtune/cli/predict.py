@@ -15,6 +15,7 @@ from lvtune.cli.parser import Parser, add_options, from_args
 from lvtune.data.hand_space import HandSpace
 from lvtune.prediction.box_choice import BOX_THRESHOLD, BoxChoice
 from lvtune.prediction.predict_options import DrawOptions
+from lvtune.prediction.video_options import VideoOptions
 
 if TYPE_CHECKING:
     from lvtune.prediction.pose import FramePoses
@@ -44,8 +45,8 @@ class PredictCommand:
     height by picture, a detector's COCO results, or COCO annotations); detector, a model that knows classes, see
     --class; words, such as "a mouse", for a model that reads words (the word words: the adapter's own sentences); pose,
     the estimator itself, which looks twice. None: whole."""
-    most: int = field(default=1, metadata={"at_least": 1})
-    """With --find pose: persons or animals in a picture that are looked for at most."""
+    most: int | None = field(default=None, metadata={"at_least": 1})
+    """With --find pose: persons or animals in a picture that are looked for at most. None: --individuals, or 1."""
     detector: str | None = None
     """Model of transformers that finds: a Hub id or a folder. None: RT-DETR for detector, OWLv2 for words."""
     boxes: str | None = None
@@ -65,7 +66,8 @@ class PredictCommand:
     """Folder for the drawn pictures, poses.json, poses.csv and results.coco.json. None: ./lvtune-out/predict; with
     --json nothing is written."""
     format: str = "plain"
-    """Files that are written: plain, or several with commas. dlc: also DeepLabCut's CSV and H5."""
+    """Files that are written: plain, or several with commas. dlc: also DeepLabCut's CSV and H5. sleap: also SLEAP's
+    .slp."""
     resume: bool = False
     """Go on with the run in --out that was broken off; the files are the same as if it had not been."""
     drawings: bool = True
@@ -82,6 +84,8 @@ class PredictCommand:
     """Pictures with more pixels are refused."""
     device: str = "auto"
     """Device to compute on: auto, cpu, cuda, cuda:1, mps."""
+    video: VideoOptions = field(default_factory=VideoOptions)
+    """Videos: which frames, who is who, and what is written."""
     hand: HandSpace = field(default_factory=HandSpace)
     """What you know of the hands and the camera, for key points in 3D."""
 
@@ -89,11 +93,15 @@ class PredictCommand:
 def parser(argv: Sequence[str], summary: str) -> Parser:
     """Adds the pictures and the options of :class:`PredictCommand`."""
     result = Parser("predict", summary)
-    result.add_argument("pictures", nargs="+", metavar="PICTURE", help="picture, or folder of pictures")
+    result.add_argument("pictures", nargs="+", metavar="PICTURE", help="picture, folder of pictures, or a video")
     add_options(result, PredictCommand)
     result.add_argument(
         "--class", dest="box_class", metavar="TEXT", default=argparse.SUPPRESS, help="the same as --box-class"
     )
+    for name, path in (("--from", "video.start"), ("--to", "video.stop")):
+        result.add_argument(
+            name, dest=path, metavar="TIME", default=argparse.SUPPRESS, help=f"the same as --{path}, such as 0:10"
+        )
     return result
 
 
@@ -118,7 +126,7 @@ def _settings(command: PredictCommand, base: str, out: str | None) -> dict[str, 
     threshold = BOX_THRESHOLD if command.box_threshold is None else command.box_threshold
     names = (
         "route", "threshold", "find", "most", "detector", "boxes", "category", "ranker", "weights", "flip_test",
-        "batch_size", "device", "max_pixels", "resume", "drawings", "draw", "workers",
+        "batch_size", "device", "max_pixels", "resume", "drawings", "draw", "workers", "video",
     )  # fmt: skip
     return {
         **{name: getattr(command, name) for name in names},
@@ -152,7 +160,11 @@ class _Shown:
         """Returns the table."""
         if not self.rows:
             return "no pose"
-        extra = [name for name in ("frame", "adapter", "category", "label") if any(name in pose for pose in self.rows)]
+        extra = [
+            name
+            for name in ("frame", "track", "adapter", "category", "label")
+            if any(name in pose for pose in self.rows)
+        ]
         rows = [
             [pose["image"], ",".join(f"{v:g}" for v in pose["bbox"]), *(pose.get(name) for name in extra), _mean(pose)]
             for pose in self.rows

@@ -7,10 +7,12 @@ from typing import Any
 
 from lvtune.core.errors import UsageError
 from lvtune.data.find_images import find_images, left_out_note
+from lvtune.data.video_frames import is_video
 from lvtune.prediction.array_source import ArraySource, is_array, stacked
 from lvtune.prediction.file_source import FileSource
 from lvtune.prediction.frames import Source
 from lvtune.prediction.predict_options import PredictOptions
+from lvtune.prediction.video_source import VideoSource, one_video
 from lvtune.storage.output_folder import relative_paths, without_outputs
 
 
@@ -18,8 +20,8 @@ def open_source(images: Any, options: PredictOptions, mark: str) -> Source:
     """Returns the source of some pictures.
 
     Args:
-        images: a :class:`Source`; a path, folder or pattern, or several of these; an array (H, W, 3), several of these
-            or (N, H, W, 3); PIL pictures; a data set.
+        images: a :class:`Source`; a video; a path, folder or pattern, or several of these; an array (H, W, 3), several
+            of these or (N, H, W, 3); PIL pictures; a data set.
         options: of the run.
         mark: file that an earlier run left in its output folder.
 
@@ -31,6 +33,9 @@ def open_source(images: Any, options: PredictOptions, mark: str) -> Source:
     if is_array(images) or (isinstance(images, list | tuple) and any(is_array(one) for one in images)):
         return ArraySource(stacked(images))
     if isinstance(images, str | Path) or (isinstance(images, list | tuple) and _are_paths(images)):
+        paths = [Path(one) for one in ([images] if isinstance(images, str | Path) else images)]
+        if any(is_video(path) and not path.is_dir() for path in paths):
+            return VideoSource(one_video(paths), options.video, options.max_pixels)
         return _files(images, options, mark)
     raise UsageError(f"pictures of type {type(images).__name__}", "paths, folders, arrays (H, W, 3) or PIL pictures",
                      'give a path, such as predict("photo.jpg")')  # fmt: skip

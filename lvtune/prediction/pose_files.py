@@ -1,14 +1,9 @@
-"""Writes the result files of ``predict`` from the journal of a finished run, pose after pose.
-
-A format is a function from a :class:`FinishedRun` to notes for the user; :func:`register_format` adds one.
-"""
+"""Writes the result files of ``predict`` from the journal of a finished run, pose after pose."""
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,81 +11,23 @@ from typing import Any
 import numpy as np
 
 from lvtune.core.files import write_parts
-from lvtune.core.registry import Registry
-from lvtune.data.skeletons import Skeleton
 from lvtune.evaluation.oks import rescore
+from lvtune.prediction.dlc_video import write_dlc_of_video
+from lvtune.prediction.finished_run import FinishedRun, register_format
 from lvtune.prediction.frames import Frame
 from lvtune.prediction.journal import JOURNAL_FILE
-from lvtune.prediction.pose import FramePoses, Pose
-from lvtune.prediction.pose_rows import CSV_FILE, DLC, DLC_CSV, DLC_H5, PLAIN, PoseRow, write_csv_rows, write_dlc
+from lvtune.prediction.overlay_video import OVERLAY_FILE
+from lvtune.prediction.pose import Pose
+from lvtune.prediction.pose_rows import CSV_FILE, DLC, DLC_CSV, DLC_H5, PLAIN, write_csv_rows, write_dlc
+from lvtune.prediction.sleap_file import SLEAP_FILE
 
 POSES_FILE, RESULTS_FILE, SUMMARY_FILE = "poses.json", "results.coco.json", "summary.json"
 
 
-@dataclass(frozen=True)
-class FinishedRun:
-    """What the files are written from."""
-
-    folder: Path
-    """Existing output folder."""
-    results: Callable[[], Iterable[FramePoses]]
-    """Reads all results again, frame by frame, without pixels."""
-    skeletons: Sequence[Skeleton]
-    """That poses may have."""
-    image_id: Callable[[Frame], int]
-    """COCO's image id of a frame."""
-    is_video: bool = False
-    """True if frames have numbers and times."""
-
-    def poses(self) -> Iterator[tuple[Frame, Pose]]:
-        """All poses with their frames, in order."""
-        return ((result.frame, pose) for result in self.results() for pose in result)
-
-    def rows(self) -> Iterator[PoseRow]:
-        """All poses as rows of tables, in order."""
-        return (self.row(frame, pose) for frame, pose in self.poses())
-
-    def row(self, frame: Frame, pose: Pose) -> PoseRow:
-        """One pose as a row."""
-        return PoseRow(
-            self.path_of(frame), pose.bbox, pose.box_score, pose.skeleton.keypoints, pose.keypoints, pose.scores,
-            self.image_id(frame), pose.category, pose.adapter or None, frame=pose.frame, time=pose.time,
-            track=pose.track,
-        )  # fmt: skip
-
-    def path_of(self, frame: Frame) -> str:
-        """The frame's path from the output folder, as other tools look for it; made-up names stay as they are."""
-        path = Path(frame.image)
-        return _from_folder(path, self.folder) if path.exists() else frame.image
-
-    @property
-    def keypoints(self) -> list[str]:
-        """Names of all key points that poses may have."""
-        return list(dict.fromkeys(name for skeleton in self.skeletons for name in skeleton.keypoints))
-
-
-Writer = Callable[[FinishedRun], list[str]]
-FORMATS: Registry[Writer] = Registry("format", "lvtune predict --help")
-"""Writers of result files; ``plain`` is always written."""
-register_format = FORMATS.register
-
-
 def targets_of(folder: Path) -> list[Path]:
     """Returns the files with fixed names that a run may write."""
-    names = (POSES_FILE, CSV_FILE, RESULTS_FILE, SUMMARY_FILE, JOURNAL_FILE, DLC_CSV, DLC_H5)
+    names = (POSES_FILE, CSV_FILE, RESULTS_FILE, SUMMARY_FILE, JOURNAL_FILE, DLC_CSV, DLC_H5, SLEAP_FILE, OVERLAY_FILE)
     return [folder / name for name in names]
-
-
-def formats_of(layout: str) -> list[str]:
-    """Returns the formats that a word such as ``dlc`` or ``dlc,plain`` names, ``plain`` first.
-
-    Raises:
-        UsageError: no such format.
-    """
-    names = [name.strip() for name in layout.split(",") if name.strip()]
-    for name in names:
-        FORMATS.get(name)
-    return list(dict.fromkeys([PLAIN, *names]))
 
 
 @register_format(PLAIN)
@@ -107,6 +44,8 @@ def write_plain(run: FinishedRun) -> list[str]:
 @register_format(DLC)
 def write_dlc_table(run: FinishedRun) -> list[str]:
     """Writes DeepLabCut's table, which is made in memory."""
+    if run.is_video:
+        return write_dlc_of_video(run)
     pictures = [run.path_of(result.frame) for result in run.results()]
     return write_dlc(list(run.rows()), pictures, run.folder)[1]
 
@@ -122,12 +61,15 @@ def coco_result(pose: Pose, image_id: int) -> dict[str, Any]:
     }
 
 
-def image_ids(pictures: Sequence[Path] | None, known: Mapping[Path, int]) -> tuple[Callable[[Frame], int], list[str]]:
+def image_ids(
+    pictures: Sequence[Path] | None, known: Mapping[Path, int], is_video: bool = False
+) -> tuple[Callable[[Frame], int], list[str]]:
     """Chooses COCO's image ids: those of the box file, else the pictures' names where they are numbers, else 1, 2, ...
 
     Args:
         pictures: of all frames, or None where nobody knows.
         known: picture to its id in the box file.
+        is_video: frame numbers are the ids.
 
     Returns:
         A function from a frame to its id, and notes for the user.
@@ -135,6 +77,9 @@ def image_ids(pictures: Sequence[Path] | None, known: Mapping[Path, int]) -> tup
     if known:
         largest = max(known.values())
         return lambda frame: known.get(frame.picture, largest + 1 + frame.index), []
+    if is_video:
+        note = f"{RESULTS_FILE}: image_id is the frame number, from 0"
+        return lambda frame: frame.index if frame.number is None else frame.number, [note]
     stems = [picture.stem for picture in pictures or ()]
     if stems and all(stem.isdigit() for stem in stems) and len({int(stem) for stem in stems}) == len(stems):
         return lambda frame: int(frame.picture.stem), []
@@ -156,11 +101,3 @@ def _json_list(values: Iterable[Any], indent: int | None = None) -> Iterator[str
             text = "\n".join(" " * indent + line for line in text.split("\n"))
         yield (start if place == 0 else between) + text
     yield end
-
-
-def _from_folder(picture: Path, folder: Path) -> str:
-    """The picture's path from the output folder; absolute on another drive."""
-    try:
-        return Path(os.path.relpath(picture.absolute(), folder.absolute())).as_posix()
-    except ValueError:
-        return picture.absolute().as_posix()

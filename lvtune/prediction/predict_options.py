@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from lvtune.core.errors import UsageError
 from lvtune.core.registry import suggest
 from lvtune.data.hand_space import HandSpace
 from lvtune.prediction.box_choice import BoxChoice
+from lvtune.prediction.video_options import VideoOptions
 
 MAX_PIXELS = 200_000_000
 RANKER = "openai/clip-vit-base-patch32"
@@ -47,8 +48,8 @@ class PredictOptions:
     find: Any = None
     """Who finds the persons or animals: ``whole``, a box file, ``detector``, words such as ``a mouse``, or ``pose``; or
     a :class:`lvtune.prediction.finder.Finder`. None: ``boxes``, or ``whole``."""
-    most: int = 1
-    """Persons or animals in a picture that ``pose`` looks for at most."""
+    most: int | None = None
+    """Persons or animals in a picture that ``pose`` looks for at most; None: the video's individuals, or 1."""
     detector: str | None = None
     """Model of ``detector`` or of words: a Hub id or a folder."""
     boxes: Any = None
@@ -86,6 +87,8 @@ class PredictOptions:
     """Pictures with more pixels are refused."""
     workers: int = 2
     """Threads that decode pictures."""
+    video: VideoOptions = field(default_factory=VideoOptions)
+    """Of a video: which frames, tracks, smoothing, the overlay."""
     progress: bool = False
     """Print the progress on stderr."""
 
@@ -96,7 +99,7 @@ def make_options(values: Mapping[str, Any]) -> PredictOptions:
     Raises:
         UsageError: no such option.
     """
-    known = [field.name for field in fields(PredictOptions)]
+    known = [one.name for one in fields(PredictOptions)]
     for name in values:
         if name not in known:
             raise UsageError(f"option '{name}' of predict", f"one of {', '.join(known)}",

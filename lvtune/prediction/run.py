@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +21,17 @@ from lvtune.prediction.estimating import Estimating, open_estimating
 from lvtune.prediction.estimator import HeatmapWatch
 from lvtune.prediction.finder import Finder
 from lvtune.prediction.finder_choice import FinderNeeds, open_finder
+from lvtune.prediction.finished_run import FORMATS, FinishedRun, formats_of
 from lvtune.prediction.frames import Source
 from lvtune.prediction.journal import Journal
 from lvtune.prediction.open_source import open_source
 from lvtune.prediction.pose import FramePoses
-from lvtune.prediction.pose_files import (
-    FORMATS,
-    POSES_FILE,
-    SUMMARY_FILE,
-    FinishedRun,
-    formats_of,
-    image_ids,
-    targets_of,
-)
+from lvtune.prediction.pose_files import POSES_FILE, SUMMARY_FILE, image_ids, targets_of
 from lvtune.prediction.predict_options import PredictOptions
 from lvtune.prediction.progress_line import ProgressLine
-from lvtune.prediction.stream import Sink, Stream
+from lvtune.prediction.stream import Sink, Stage, Stream
+from lvtune.prediction.tracking import Tracking
+from lvtune.prediction.video_results import check_video_options, overlay_of, smoothed, tracking_of
 from lvtune.prediction.watching import RunTotals, whole_frame_notes
 from lvtune.storage.output_folder import check_output, drawing_paths, make_folder
 from lvtune.training.engine import resolve_device
@@ -53,6 +48,7 @@ class PredictRun:
     stream: Stream
     totals: RunTotals
     journal: Journal | None = None
+    tracking: Tracking | None = None
     sinks: list[Sink] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What was decided and left out; complete at the end of the run."""
@@ -108,14 +104,9 @@ class PredictRun:
                 f"(the first: {fault})", "a picture that can be read", f"open {name} in a viewer",
             )  # fmt: skip
         before = whole_frame_notes(self.estimating.adapters) if self.finder.name == WHOLE else []
-        self.notes[:] = [
-            *self.source.notes,
-            *self.finder.notes,
-            *self.finder.final_notes(),
-            *before,
-            *self.totals.notes(),
-            *self.notes,
-        ]
+        ahead = [*self.source.notes, *self.finder.notes, *self.finder.final_notes(), *before]
+        tracks = [] if self.tracking is None else self.tracking.notes()
+        self.notes[:] = [*ahead, *self.totals.notes(), *self.notes, *tracks]
         if self.journal is not None:
             self.notes += write_files(self)
 
@@ -125,12 +116,13 @@ def write_files(run: PredictRun) -> list[str]:
     journal, options = run.journal, run.options
     assert journal is not None and options.out is not None
     journal.finish()
-    choose_id, notes = image_ids(run.source.pictures, run.finder.image_ids())
-    finished = FinishedRun(
-        Path(options.out), journal.results, list(journal.skeletons.values()), choose_id, run.source.is_sequence
-    )
+    is_video = run.source.is_sequence
+    choose_id, notes = image_ids(run.source.pictures, run.finder.image_ids(), is_video)
+    results, more = smoothed(journal.results, options.video) if is_video else (journal.results, [])
+    finished = FinishedRun(Path(options.out), results, list(journal.skeletons.values()), choose_id, is_video)
     for name in formats_of(options.layout):
         notes += FORMATS.get(name)(finished)
+    notes += more + (overlay_of(run.source, finished, options) if is_video else [])
     totals = run.totals
     summary = {
         "pictures": totals.pictures, "poses": totals.poses, "without_pose": totals.without_pose,
@@ -160,6 +152,7 @@ def open_run(images: Any, options: PredictOptions) -> PredictRun:
         raise UsageError("--resume without an output folder", "the folder of the run that was broken off", "give --out")
     options = replace(options, space=options.space or HandSpace())
     source = open_source(images, options, POSES_FILE)
+    check_video_options(source, options)
     paths = drawing_paths(source.relative)
     if options.out is not None:
         folder = Path(options.out)
@@ -173,11 +166,15 @@ def open_run(images: Any, options: PredictOptions) -> PredictRun:
         estimating.heatmaps = HeatmapWatch()
     finder = open_finder(FinderNeeds(options, source, estimating.skeleton, estimating.adapters, view.device))
     totals = RunTotals()
-    stream = Stream(source, finder, lambda frames: estimating.run(frames, finder), options.batch_size, [totals])
-    run = PredictRun(options, source, estimating, finder, stream, totals)
+    tracking = tracking_of(source, options.video)
+    stages: list[Stage] = [totals] if tracking is None else [tracking, totals]
+    stream = Stream(source, finder, lambda frames: estimating.run(frames, finder), options.batch_size, stages)
+    run = PredictRun(options, source, estimating, finder, stream, totals, tracking=tracking)
     if options.out is not None:
         run.journal = _open_journal(run, view, make_folder(Path(options.out)))
-        run.sinks += [Drawings(Path(options.out), paths, options.draw)] if options.drawings else []
+        run.sinks += (
+            [Drawings(Path(options.out), paths, options.draw)] if options.drawings and not source.is_sequence else []
+        )
     return run
 
 
@@ -188,6 +185,7 @@ def _open_journal(run: PredictRun, base: Base, folder: Path) -> Journal:
         "adapter": _mark(options.adapter), "route": None if options.route is None else str(options.route),
         "category": options.category, "flip_test": options.flip_test, "batch_size": options.batch_size,
         "input_size": list(base.input_size), "device": str(base.device),
+        **({"tracks": asdict(run.tracking.options)} if run.tracking is not None else {}),
     }  # fmt: skip
     journal = Journal(folder, settings, run.estimating.skeletons)
     if options.resume:

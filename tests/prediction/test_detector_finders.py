@@ -102,7 +102,7 @@ def test_words_find_what_transformers_own_post_processing_finds(owl, pictures):
     model = transformers.Owlv2ForObjectDetection.from_pretrained(owl).eval()
     processor = transformers.Owlv2Processor.from_pretrained(owl)
     for path in pictures:
-        image = cv2.imread(str(path))[:, :, ::-1]
+        image = np.ascontiguousarray(cv2.imread(str(path))[:, :, ::-1])
         inputs = processor(text=[words.split(",")], images=[image], return_tensors="pt", padding=True)
         with torch.inference_mode():
             found = processor.post_process_grounded_object_detection(
