@@ -16,7 +16,7 @@ from lvtune.api.held_out import held_out_watch
 from lvtune.api.job import Job, prepare, training_data
 from lvtune.api.memory import peak_device_memory_mb, peak_memory_mb, reset_peak_memory
 from lvtune.api.recipe import Recipe
-from lvtune.api.report_data import box_statistics, environment, scores_table
+from lvtune.api.report_data import box_statistics, confidence_of, environment, scores_table
 from lvtune.api.report_pictures import before_after, worst, worst_pictures
 from lvtune.api.scoring import Scoring
 from lvtune.api.start_choice import WarmStartCheck
@@ -225,6 +225,7 @@ class _Run:
             "steps": len(self.history.steps),
             "data_fingerprint": job.train.table.fingerprint,
             "boxes": box_statistics(job.train),
+            "confidence": confidence_of(self.scoring.target.after_on),
             **shareable({"start": start["name"] if start.get("kept") else "none"}),
         }
 

@@ -35,8 +35,6 @@ class Estimating:
     router: Router | None
     watches: list[Watch] = field(default_factory=list)
     heatmaps: HeatmapWatch | None = None
-    marks: dict[int, dict[str, Any]] = field(default_factory=dict)
-    """Index of a frame to what the watches saw in it; taken out as the frame is done."""
     _ways: dict[str | None, Prediction] = field(default_factory=dict)
 
     @property
@@ -62,21 +60,23 @@ class Estimating:
             return []
         pictures = [frame.pixels for frame in frames if frame.pixels is not None]
         names = [""] * len(frames) if self.router is None else self.router.choose(self.base, pictures)
-        found: dict[int, list[Pose]] = {}
+        found: dict[int, tuple[list[Pose], Found]] = {}
         for name in dict.fromkeys(names):
             group = [frame for frame, own in zip(frames, names, strict=True) if own == name]
             with self._under(name) as on:
-                for frame, poses in zip(group, self._look(name, on, group, finder), strict=True):
-                    found[frame.index] = [replace(pose, adapter=name) for pose in poses]
+                for frame, (poses, boxes) in zip(group, self._look(name, on, group, finder), strict=True):
+                    found[frame.index] = [replace(pose, adapter=name) for pose in poses], boxes
         return [
             FramePoses(
-                frame, found[frame.index], marks=self.marks.pop(frame.index, None),
+                frame, found[frame.index][0], marks=found[frame.index][1].marks,
                 heatmaps=[] if self.heatmaps is None else self.heatmaps.take(frame.index),
             )
             for frame in frames
         ]  # fmt: skip
 
-    def _look(self, name: str | None, on: Any, frames: Sequence[Frame], finder: Finder) -> list[list[Pose]]:
+    def _look(
+        self, name: str | None, on: Any, frames: Sequence[Frame], finder: Finder
+    ) -> list[tuple[list[Pose], Found]]:
         how = self._way(name, on)
         silent = replace(how, watches=())
 
@@ -86,8 +86,8 @@ class Estimating:
         found = finder.find(frames, look)
         known = [boxes.poses for boxes in found]
         if self.heatmaps is None and all(poses is not None for poses in known):
-            return [list(poses or ()) for poses in known]
-        return predict_frames(self.base, frames, found, how)
+            return [(list(boxes.poses or ()), boxes) for boxes in found]
+        return list(zip(predict_frames(self.base, frames, found, how), found, strict=True))
 
     def _way(self, name: str | None, on: Any) -> Prediction:
         """How frames are predicted under one adapter."""

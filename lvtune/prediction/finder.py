@@ -31,17 +31,13 @@ class Found:
     """(M,) the detector's class of each box; empty where nobody says."""
     poses: tuple[Pose, ...] | None = None
     """(M,) where the finder has predicted them already."""
+    marks: dict[str, Any] = field(default_factory=dict)
+    """What was seen in the frame beside the boxes, in JSON types."""
 
     @staticmethod
     def nothing() -> Found:
         """No box."""
         return Found(np.zeros((0, 4)), np.zeros(0), poses=())
-
-    @staticmethod
-    def whole(frame: Frame) -> Found:
-        """The whole frame as one box."""
-        assert frame.size is not None
-        return Found(np.array([[0.0, 0.0, *frame.size]]), np.ones(1), padding=1.0)
 
 
 Look = Callable[["Sequence[Frame]", Sequence[Found]], "list[list[Pose]]"]
@@ -91,12 +87,7 @@ class Finder(ABC):
         return {"name": self.name}
 
 
-@dataclass
-class WholeFinder(Finder):
-    """Takes each whole frame as one instance."""
-
-    name: str = field(default="whole", kw_only=True)
-
-    def find(self, frames: Sequence[Frame], look: Look) -> list[Found]:
-        """One box for each frame."""
-        return [Found.whole(frame) for frame in frames]
+def whole_of(frame: Frame) -> Found:
+    """Returns the whole frame as one box."""
+    assert frame.size is not None
+    return Found(np.array([[0.0, 0.0, *frame.size]]), np.ones(1), padding=1.0)

@@ -12,8 +12,8 @@ from lvtune.core.errors import UsageError
 from lvtune.core.registry import suggest
 from lvtune.prediction.box_choice import WHOLE
 from lvtune.prediction.box_file_finder import box_file_finder
-from lvtune.prediction.finder import Finder, WholeFinder
-from lvtune.prediction.watching import tuned_share
+from lvtune.prediction.finder import Finder
+from lvtune.prediction.watching import tuned_share, whole_frame_notes
 
 if TYPE_CHECKING:
     from lvtune.data.skeletons import Skeleton
@@ -31,9 +31,18 @@ class FinderNeeds:
     adapters: list[Any]
     """That may act."""
     device: Any
+    is_hand: bool = False
+    """True for joints of hands in space, which have no heatmaps to compare."""
 
 
 Maker = Callable[[FinderNeeds], Finder]
+
+
+def _whole_finder(needs: FinderNeeds) -> Finder:
+    from lvtune.prediction.crowd import WatchfulWholeFinder
+
+    fits = not whole_frame_notes(needs.adapters) and not needs.is_hand
+    return WatchfulWholeFinder(needs.source.count(), fits)
 
 
 def _pose_finder(needs: FinderNeeds) -> Finder:
@@ -64,7 +73,7 @@ def _word_finder(needs: FinderNeeds) -> Finder:
 
 
 MAKERS: dict[str, Maker] = {
-    WHOLE: lambda needs: WholeFinder(), "pose": _pose_finder, "detector": _detector_finder, "words": _word_finder,
+    WHOLE: _whole_finder, "pose": _pose_finder, "detector": _detector_finder, "words": _word_finder,
 }  # fmt: skip
 """Word to the function that makes the finder; box files and words are told apart from these."""
 

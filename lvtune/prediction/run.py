@@ -164,8 +164,10 @@ def open_run(images: Any, options: PredictOptions) -> PredictRun:
     estimating = open_estimating(view, options)
     if options.draw.heatmaps:
         estimating.heatmaps = HeatmapWatch()
-    finder = open_finder(FinderNeeds(options, source, estimating.skeleton, estimating.adapters, view.device))
-    totals = RunTotals()
+    finder = open_finder(
+        FinderNeeds(options, source, estimating.skeleton, estimating.adapters, view.device, view.task == "hand3d")
+    )
+    totals = RunTotals(estimating.adapters, finder.name)
     tracking = tracking_of(source, options.video)
     stages: list[Stage] = [totals] if tracking is None else [tracking, totals]
     stream = Stream(source, finder, lambda frames: estimating.run(frames, finder), options.batch_size, stages)
