@@ -29,6 +29,9 @@ def save_rtdetr(folder: Path, classes: dict[int, str] = CLASSES, seed: int = 0) 
     with torch.no_grad():
         for value in model.parameters():
             value.add_(0.1 * torch.randn(value.shape))
+        for name, value in model.named_parameters():
+            if "class_embed" in name:  # classes that are about equally likely, so that several are found
+                value.copy_(value[:1] + 1e-3 * torch.randn(value.shape))
     model.save_pretrained(folder)
     transformers.RTDetrImageProcessor(size={"height": 64, "width": 64}).save_pretrained(folder)
     return folder
@@ -40,13 +43,15 @@ def save_owlv2(folder: Path, seed: int = 0) -> Path:
     torch.manual_seed(seed)
     count = word_tokenizer(folder)
     config = transformers.Owlv2Config(
-        projection_dim=SIZES["hidden_size"], vision_config=VISION,
+        projection_dim=SIZES["hidden_size"], vision_config={**VISION, "patch_size": 8},
         text_config={"vocab_size": count, "max_position_embeddings": 16, "eos_token_id": count - 1, **SIZES},
     )  # fmt: skip
     model = transformers.Owlv2ForObjectDetection(config)
     with torch.no_grad():
         for value in model.parameters():
             value.add_(0.3 * torch.randn(value.shape))
+        for value in model.box_head.dense2.parameters():  # boxes of all sizes, not all at the edges
+            value.mul_(0.05)
     model.save_pretrained(folder)
     processor = transformers.Owlv2ImageProcessor(size={"height": 32, "width": 32})
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)

@@ -79,7 +79,6 @@ def test_no_one_and_many_detections(rtdetr, pictures, tmp_path):
     one = lvtune.predict(pictures[0], **given, box_choice=choice, detector_threshold=np.mean(of_class[:2]))
     assert len(one) == 1 and one[0].box_score == pytest.approx(of_class[0], abs=1e-5)
     many = lvtune.predict(pictures, **given, box_choice=choice, detector_threshold=0.0)
-    print(many.notes, every)
     assert len(boxes_of(many, pictures[0])) == len(of_class) > 1
     assert any(f"found by {rtdetr}: person, score at least 0" in note for note in many.notes)
     assert any("other classes than person left out" in note for note in many.notes)
