@@ -32,6 +32,7 @@ def predict(images: Any, **options: Any) -> Poses:
     for result in run:
         found += result
         found.pictures += result.pictures
+        found.sizes |= result.sizes
     found.notes = run.notes
     found.image_ids = dict(run.finder.image_ids())
     return found

@@ -26,7 +26,7 @@ class ArraySource(Source):
     title = "arrays"
 
     def __init__(self, arrays: Sequence[Any]) -> None:
-        self._arrays = [_pixels(array, place) for place, array in enumerate(arrays)]
+        self._arrays = [to_pixels(array, f"array {place}") for place, array in enumerate(arrays)]
         self._names = [Path(f"array-{place}") for place in range(len(self._arrays))]
         if not self._arrays:
             raise UsageError("no arrays", "at least one picture (H, W, 3)", "give one")
@@ -70,11 +70,20 @@ def stacked(images: Any) -> list[Any]:
     return list(images) if np.ndim(images) == 4 else [images]
 
 
-def _pixels(array: Any, place: int) -> np.ndarray:
+def to_pixels(array: Any, name: str) -> np.ndarray:
+    """Returns a picture as (H, W, 3) uint8 RGB.
+
+    Args:
+        array: of that shape and type, or a PIL picture of any mode.
+        name: for the error.
+
+    Raises:
+        UsageError: another shape or type.
+    """
     if hasattr(array, "convert") and hasattr(array, "getbands"):  # a PIL picture
         array = array.convert("RGB")
     found = np.asarray(array)
     if found.ndim != 3 or found.shape[2] != 3 or found.dtype != np.uint8 or not found.size:
         fix = "convert it: np.asarray(picture.convert('RGB')), or (255 * values).astype(np.uint8)"
-        raise UsageError(f"array {place} of shape {found.shape} and type {found.dtype}", "(H, W, 3) uint8, RGB", fix)
+        raise UsageError(f"{name} of shape {found.shape} and type {found.dtype}", "(H, W, 3) uint8, RGB", fix)
     return found

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lvtune.prediction.pose import Pose, PoseHeatmap
 
 _PLOT = 420
+_SMALL = 0.15  # share of the picture's longer side below which a person's label is its number alone
 
 
 def in_space(hands: Hands, sizes: np.ndarray, space: HandSpace) -> tuple[Sequence[np.ndarray | None], str]:
@@ -73,7 +74,9 @@ def _draw_flat(
     drawn = []
     for place, pose in enumerate(poses):
         number = place + 1 if pose.track is None else pose.track
-        label = f"{number}  {float(np.mean(pose.scores)):.2f}" if how.ids else ""
+        is_small = max(pose.bbox[2:]) < _SMALL * max(image.shape[:2])
+        score = "" if is_small else f"  {float(np.mean(pose.scores)):.2f}"
+        label = f"{number}{score}" if how.ids else ""
         box = pose.bbox if how.box else None
         drawn.append(DrawnPose(pose.keypoints, pose.scores, pose.skeleton, box, label, number - 1))
     return draw_poses(image, drawn, how.threshold)

@@ -89,6 +89,26 @@ class Poses(list[Pose]):
     ) -> None:
         super().__init__(poses)
         self.pictures, self.notes, self.image_ids = list(pictures), list(notes), dict(image_ids or {})
+        self.sizes: dict[str, tuple[int, int]] = {}
+        """Picture, as poses name it, to its width and height."""
+
+    def to_pandas(self) -> Any:
+        """Returns a pandas DataFrame, one row a pose; see :func:`lvtune.prediction.conversions.poses_to_pandas`."""
+        from lvtune.prediction.conversions import poses_to_pandas
+
+        return poses_to_pandas(self)
+
+    def to_coco(self) -> dict[str, Any]:
+        """Returns a COCO data set; see :func:`lvtune.prediction.conversions.poses_to_coco`."""
+        from lvtune.prediction.conversions import poses_to_coco
+
+        return poses_to_coco(self, self.pictures, self.image_ids, self.sizes)
+
+    def to_supervision(self) -> Any:
+        """Returns ``supervision.KeyPoints``; see :func:`lvtune.prediction.conversions.poses_to_supervision`."""
+        from lvtune.prediction.conversions import poses_to_supervision
+
+        return poses_to_supervision(self)
 
 
 class FramePoses(Poses):
@@ -111,6 +131,7 @@ class FramePoses(Poses):
     ) -> None:
         super().__init__(poses, pictures=[frame.picture])
         self.frame, self.marks, self.heatmaps = frame, dict(marks or {}), list(heatmaps)
+        self.sizes = {} if frame.size is None else {frame.image: frame.size}
 
 
 @dataclass(frozen=True)
