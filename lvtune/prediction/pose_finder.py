@@ -18,6 +18,7 @@ import numpy as np
 from lvtune.data.crop import PADDING
 from lvtune.prediction.finder import Finder, Found, Look
 from lvtune.prediction.frames import Frame, Size
+from lvtune.prediction.jumps import without_jumps
 from lvtune.prediction.pose import Pose
 from lvtune.prediction.search_windows import box_of, clipped, overlap, windows
 
@@ -71,6 +72,7 @@ class PoseFinder(Finder):
     name: str = field(default="pose", kw_only=True)
     _tracks: list[_Track] = field(default_factory=list, init=False)
     _chunk: int = field(default=0, init=False)
+    _last: list[Pose] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         self.at_once = _FRAMES if self.follows else self.at_once
@@ -90,13 +92,14 @@ class PoseFinder(Finder):
                 if place + 1 < len(frames) and poses[place]:
                     later = self._follow_from(poses[place], frame, frames[place + 1 :], look)
                     poses[place + 1 :] = later
+        poses = without_jumps(frames, poses, self._last, lambda frame, some: _look_around(frame, some, look))
         return [_found(found) for found in poses]
 
     def observe(self, frame: Frame, poses: Sequence[Pose]) -> None:
         """Remembers where the instances are and how they move."""
         if not self.follows:
             return
-        self._chunk = frame.index // _FRAMES + 1
+        self._chunk, self._last = frame.index // _FRAMES + 1, list(poses)
         tracks = []
         for pose in poses:
             box = _box(pose)
@@ -180,6 +183,12 @@ class PoseFinder(Finder):
             sides, first = [side for side in (usual, 2 * usual, usual / 2) if side < 2 * longest], []
         tiles = [windows(size, side) for side in sides]
         return first + [Found(boxes, np.ones(len(boxes)), padding=1.0) for boxes in tiles]
+
+
+def _look_around(frame: Frame, poses: Sequence[Pose], look: Look) -> list[Pose]:
+    """Predicts a frame around the points of poses of other frames."""
+    boxes = [box for pose in poses if (box := _clip(_box(pose), frame.size)) is not None]
+    return look([frame], [_boxes(boxes, frame.size)])[0] if boxes else []
 
 
 def _score(pose: Pose) -> float:
