@@ -1,7 +1,7 @@
 """A mouse in a video: every frame predicted, speed beside the plain estimator, flat memory, two mice kept apart.
 
     python benchmarks/openfield_video.py check OUT                 # of lvtune predict VIDEO --find pose --out OUT
-    python benchmarks/openfield_video.py speed VIDEO ADAPTER       # frames a second beside the estimator alone
+    python benchmarks/openfield_video.py speed VIDEO ADAPTER [THREADS]    # frames a second beside the estimator alone
     python benchmarks/openfield_video.py memory VIDEO ADAPTER      # the video once and ten times over
     python benchmarks/openfield_video.py two VIDEO ADAPTER ALONE   # two mice; ALONE: results of the video as it is
 
@@ -25,6 +25,7 @@ import torch
 import lvtune
 from lvtune.data.video_frames import read_frames, video_info
 from lvtune.data.video_range import FrameRange
+from lvtune.hub.adapter_loading import load_base_for
 from lvtune.prediction.video_options import VideoOptions
 from lvtune.viz.video_writer import VideoWriter
 
@@ -71,10 +72,10 @@ def check(out: str) -> None:
     print(f"ten frames: {sheet}")
 
 
-def speed(video: str, adapter: str, parts: int = 3, seconds: int = 3) -> None:
+def speed(video: str, adapter: str, threads: str = "2", parts: int = 2, seconds: int = 2) -> None:
     """Runs parts of the video and the estimator alone in turn, so that a busy machine slows both alike."""
-    torch.set_num_threads(2)
-    base = lvtune.load_base("vitpose-ti")
+    torch.set_num_threads(int(threads))
+    base = load_base_for(adapter, "vitpose-ti", "pretrained")
     tuned = lvtune.load_adapter(adapter, base)
     crops = torch.randn(CHUNK, 3, *base.input_size)
     for overlay in (False, True):
@@ -106,22 +107,23 @@ MEASURED = """
 import resource, sys
 import lvtune
 from lvtune.data.video_range import FrameRange
+from lvtune.hub.adapter_loading import load_base_for
 from lvtune.prediction.video_options import VideoOptions
 
 def now():
     return int(next(line for line in open("/proc/self/status") if "VmRSS" in line).split()[1]) / 1024
 
 video, adapter, out, stop = sys.argv[1:]
-options = VideoOptions(stop=stop, every=4)
+options = VideoOptions(stop=stop, every=2)
 run = lvtune.predict_stream(video, adapter=adapter, find="pose", flip_test=False, out=out, video=options)
 rows = [now() for i, _ in enumerate(run) if i % 150 == 149]
-print(", ".join(f"{value:.0f}" for value in rows), f"MB after every 600 frames; at the end {now():.0f} MB,",
+print(", ".join(f"{value:.0f}" for value in rows), f"MB after every 150 predicted frames; at the end {now():.0f} MB,",
       "largest", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, "MB")
 """
 
 
-def memory(video: str, adapter: str, seconds: int = 20) -> None:
-    """The first seconds of the video once, and ten times one after the other; every fourth frame is predicted."""
+def memory(video: str, adapter: str, seconds: int = 10) -> None:
+    """The first seconds of the video once, and ten times one after the other; every second frame is predicted."""
     with tempfile.TemporaryDirectory() as folder:
         long = Path(folder) / "ten.mp4"
         writer = VideoWriter(long, video_info(video).rate)
@@ -138,8 +140,8 @@ def memory(video: str, adapter: str, seconds: int = 20) -> None:
 def two(video: str, adapter: str, alone: str) -> None:
     table = table_of(Path(alone))
     truth = points_of(table)[np.argsort(table.frame.to_numpy())]
-    later, count = 900, 600  # the second mouse is the first one, 30 s later
-    base = lvtune.load_base("vitpose-ti")
+    later, count = 900, 300  # the second mouse is the first one, 30 s later
+    base = load_base_for(adapter, "vitpose-ti", "pretrained")
     tuned = lvtune.load_adapter(adapter, base)
     frames = [frame.image for frame in read_frames(video)][: later + count]
     for name, compose, shift in (

@@ -124,8 +124,8 @@ def read_frames(
 
     Args:
         path: the file.
-        frames: which frames; None: all. What lies before the range is skipped without being decoded where the file has
-            an index, and frame numbers still count from the beginning of the video.
+        frames: which frames; None: all. What lies before the range is decoded and not given: after a jump into the
+            middle of a file, decoders show damaged pictures in some videos. Frame numbers count from the beginning.
         log: told what was left out.
         skip: frames of the range that are decoded, since others need them, and not given.
 
@@ -136,8 +136,7 @@ def read_frames(
     seen, time = 0, 0.0
     with _opened(path) as (container, stream):
         clock, to_rgb = _Clock(stream), _to_rgb()
-        skipped = _skip_to(path, container, stream, clock, frames.start) if frames.start > 0 else 0
-        number = skipped - 1
+        number = -1
         for frame in _decoded(container, stream, log):
             number, seen = number + 1, seen + 1
             time = clock.time_of(frame, number)
@@ -152,7 +151,7 @@ def read_frames(
         else:
             log.notes += _shortage(container, stream, number + 1, time, log.broken)
         log.notes += [*clock.notes, *_damage(log)]
-    if not seen and not skipped:
+    if not seen:
         raise _without_frames(path)
 
 
@@ -164,10 +163,6 @@ class _Clock:
         self._start: int | None = stream.start_time
         self._last = -1.0
         self.notes: list[str] = []
-
-    def ticks(self, seconds: float) -> int:
-        """Returns the timestamp of a time."""
-        return int(seconds / self._base) + (self._start or 0)
 
     def time_of(self, frame: Any, number: int) -> float:
         """Returns a frame's time; times never run backwards."""
@@ -241,35 +236,6 @@ def _decoded(container: Any, stream: Any, log: ReadingNotes) -> Iterator[Any]:
         yield from frames
         if packet is None:
             return
-
-
-def _skip_to(path: Path, container: Any, stream: Any, clock: _Clock, start: float) -> int:
-    """Goes to the last key frame before ``start``, and returns how many frames lie before it; 0: to the beginning."""
-    errors = load_av().error
-    try:
-        container.seek(clock.ticks(start), stream=stream, backward=True)
-        first = next(_decoded(container, stream, ReadingNotes()), None)
-        count = None if first is None or first.pts is None else _frames_before(path, first.pts)
-        if count is not None:
-            container.seek(clock.ticks(start), stream=stream, backward=True)
-            return count
-    except (errors.FFmpegError, OSError):
-        pass
-    with contextlib.suppress(errors.FFmpegError, OSError):
-        container.seek(stream.start_time or 0, stream=stream, backward=True)
-    return 0
-
-
-def _frames_before(path: Path, pts: int) -> int | None:
-    """Counts the frames with earlier timestamps, without decoding; None where the packets have no timestamps."""
-    with _opened(path) as (container, stream):
-        count = 0
-        for packet in container.demux(stream):
-            if packet.size and packet.pts is None:
-                return None
-            # edit lists tell players to drop packets; their decoder drops them too
-            count += bool(packet.size) and packet.pts < pts and not packet.is_discard
-        return count
 
 
 def _rate(stream: Any) -> Fraction:

@@ -49,7 +49,7 @@ def _pose_finder(needs: FinderNeeds) -> Finder:
     from lvtune.prediction.pose_finder import PoseFinder
 
     shares = [share for adapter in needs.adapters if (share := tuned_share(adapter)) is not None]
-    most = max(needs.options.most, needs.options.video.individuals or 1)
+    most = needs.options.most or needs.options.video.individuals or 1
     return PoseFinder(min(shares, default=None), most, needs.source.is_sequence)
 
 

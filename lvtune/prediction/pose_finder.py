@@ -18,6 +18,7 @@ import numpy as np
 from lvtune.data.crop import PADDING
 from lvtune.prediction.finder import Finder, Found, Look
 from lvtune.prediction.frames import Frame, Size
+from lvtune.prediction.jumps import without_jumps
 from lvtune.prediction.pose import Pose
 from lvtune.prediction.search_windows import box_of, clipped, overlap, windows
 
@@ -33,6 +34,7 @@ _WIDE = 2.0  # a window's side over that of the crops it was tuned on
 _SAME = 0.7  # a box that overlaps the last one as much has settled
 _ROUNDS = 3  # looks at a crop, each around the points of the last one
 _APART = 0.3  # poses whose boxes overlap more are the same instance
+_SHRINK = 0.6  # in a video, a box has at least this share of the sides of the one before
 _LOST = 0.6  # a pose is lost whose score falls below this share of what its track had
 _FRAMES = 8  # of a video that are predicted at a time; larger batches are hardly faster on a CPU
 _SEARCH_AGAIN = 4  # in a video, every so many chunks the frame is searched where instances are missing
@@ -71,6 +73,7 @@ class PoseFinder(Finder):
     name: str = field(default="pose", kw_only=True)
     _tracks: list[_Track] = field(default_factory=list, init=False)
     _chunk: int = field(default=0, init=False)
+    _last: list[Pose] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         self.at_once = _FRAMES if self.follows else self.at_once
@@ -90,16 +93,17 @@ class PoseFinder(Finder):
                 if place + 1 < len(frames) and poses[place]:
                     later = self._follow_from(poses[place], frame, frames[place + 1 :], look)
                     poses[place + 1 :] = later
+        poses = without_jumps(frames, poses, self._last, lambda frame, some: _look_around(frame, some, look))
         return [_found(found) for found in poses]
 
     def observe(self, frame: Frame, poses: Sequence[Pose]) -> None:
         """Remembers where the instances are and how they move."""
         if not self.follows:
             return
-        self._chunk = frame.index // _FRAMES + 1
+        self._chunk, self._last = frame.index // _FRAMES + 1, list(poses)
         tracks = []
         for pose in poses:
-            box = _box(pose)
+            box = _next_box(pose)
             if box is None:
                 continue
             last = max(self._tracks, key=lambda track: overlap(track.at(frame.index), box), default=None)
@@ -116,7 +120,7 @@ class PoseFinder(Finder):
 
     def _follow_from(self, poses: Sequence[Pose], frame: Frame, later: Sequence[Frame], look: Look) -> list[list[Pose]]:
         """Follows what was found in the middle of a chunk."""
-        boxes = [(box, pose) for pose in poses if (box := _box(pose)) is not None]
+        boxes = [(box, pose) for pose in poses if (box := _next_box(pose)) is not None]
         expected = [[box for box, _ in boxes] for _ in later]
         return self._settle(later, expected, look, [_score(pose) for _, pose in boxes])
 
@@ -128,7 +132,7 @@ class PoseFinder(Finder):
         again: list[list[np.ndarray]] = [[] for _ in frames]
         for place, poses in enumerate(first):
             for pose in poses:
-                box = _clip(_box(pose), frames[place].size)
+                box = _clip(_next_box(pose), frames[place].size)
                 if box is not None and overlap(box, pose.bbox) < _SAME:
                     again[place].append(box)
         if any(again):
@@ -182,12 +186,27 @@ class PoseFinder(Finder):
         return first + [Found(boxes, np.ones(len(boxes)), padding=1.0) for boxes in tiles]
 
 
+def _look_around(frame: Frame, poses: Sequence[Pose], look: Look) -> list[Pose]:
+    """Predicts a frame around the points of poses of other frames."""
+    boxes = [box for pose in poses if (box := _clip(_next_box(pose), frame.size)) is not None]
+    return look([frame], [_boxes(boxes, frame.size)])[0] if boxes else []
+
+
 def _score(pose: Pose) -> float:
     return float(np.mean(pose.scores))
 
 
 def _box(pose: Pose) -> np.ndarray | None:
     return box_of(np.asarray(pose.keypoints), np.asarray(pose.scores), _SHARE, LEAST)
+
+
+def _next_box(pose: Pose) -> np.ndarray | None:
+    """The box around the points of a pose, for the frames behind it: it shrinks slowly, since points may be hidden."""
+    box = _box(pose)
+    if box is None:
+        return None
+    sides = np.maximum(box[2:], _SHRINK * np.array(pose.bbox[2:]))
+    return np.concatenate([box[:2] + box[2:] / 2 - sides / 2, sides])
 
 
 def _first_box(pose: Pose) -> np.ndarray | None:
