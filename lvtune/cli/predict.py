@@ -12,6 +12,8 @@ from lvtune.api.recipe import Recipe
 from lvtune.cli.outcome import Outcome, made_for
 from lvtune.cli.output import table
 from lvtune.cli.parser import Parser, add_options, from_args
+from lvtune.config.options import DataOptions
+from lvtune.core.errors import UsageError
 from lvtune.data.hand_space import HandSpace
 from lvtune.prediction.box_choice import BOX_THRESHOLD, BoxChoice
 from lvtune.prediction.predict_options import DrawOptions
@@ -28,6 +30,11 @@ _ROWS = 40
 class PredictCommand:
     """Options of ``lvtune predict``."""
 
+    split: str | None = None
+    """PICTURE is a data set, such as a project of a labelling tool: its pictures of this split, such as test. None:
+    PICTURE names files."""
+    domain: str = "custom"
+    """With --split: the domain whose data PICTURE is."""
     base: str | None = None
     """The frozen pose estimator. None: the one that the adapter was made for, or vitpose-ti."""
     weights: str = "pretrained"
@@ -93,7 +100,12 @@ class PredictCommand:
 def parser(argv: Sequence[str], summary: str) -> Parser:
     """Adds the pictures and the options of :class:`PredictCommand`."""
     result = Parser("predict", summary)
-    result.add_argument("pictures", nargs="+", metavar="PICTURE", help="picture, folder of pictures, or a video")
+    result.add_argument(
+        "pictures",
+        nargs="+",
+        metavar="PICTURE",
+        help="picture, folder, pattern such as 'in/**/*.jpg', @LIST.txt with one path a line, or a video",
+    )
     add_options(result, PredictCommand)
     result.add_argument(
         "--class", dest="box_class", metavar="TEXT", default=argparse.SUPPRESS, help="the same as --box-class"
@@ -112,13 +124,25 @@ def run(args: argparse.Namespace) -> Outcome:
     out = command.out or (None if args.json else str(Path("lvtune-out") / "predict"))
     import lvtune
 
-    stream = lvtune.predict_stream(args.pictures, **_settings(command, base, out))
+    stream = lvtune.predict_stream(_pictures(args.pictures, command), **_settings(command, base, out))
     shown = _Shown(None if args.json else _ROWS)
     for poses in stream:
         shown.add(poses)
     parts = [shown.text()] + [f"note: {note}" for note in stream.notes] + ([f"written to {out}"] if out else [])
     values = {"poses": shown.rows, "out": out, "pictures": shown.pictures, "notes": stream.notes}
     return Outcome(values, "\n\n".join(parts))
+
+
+def _pictures(given: Sequence[str], command: PredictCommand) -> Any:
+    """The paths, or the split of a data set."""
+    if command.split is None:
+        return given
+    if len(given) > 1:
+        raise UsageError(f"{len(given)} data sets with --split", "one", "predict them one after the other")
+    from lvtune.api.job import open_domain
+
+    data = DataOptions(data=given[0])
+    return open_domain(command.domain, data).open(command.split, data)
 
 
 def _settings(command: PredictCommand, base: str, out: str | None) -> dict[str, Any]:

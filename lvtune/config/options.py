@@ -162,7 +162,7 @@ class TrainOptions:
     workers: int = field(default=0, metadata={"at_least": 0, "at_most": 1024})
     """Number of processes that read pictures; 0: the main process reads them."""
     precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
-    """Mixed precision. auto: bf16 if the device is fast at it, else none."""
+    """Mixed precision. auto: bf16 if the GPU is fast at it; for own data also if the processor is; else none."""
     checkpoint_every: int | None = field(default=None, metadata={"at_least": 1})
     """Write a checkpoint, from which a run resumes, every so many epochs. None: never."""
 

@@ -32,6 +32,13 @@ def make_accelerator(device: str = "auto", precision: str = "auto") -> Accelerat
     return Accelerator(mixed_precision=precision, cpu=device == "cpu", dataloader_config=loading)
 
 
+def processor_has_bf16() -> bool:
+    """Returns True if this processor multiplies bfloat16 numbers itself; others imitate it slowly."""
+    read = getattr(torch.cpu, "get_capabilities", None)  # torch 2.11 has no such function
+    found = read() if read else {}
+    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+
+
 def resolve_device(device: str) -> torch.device:
     """Returns the torch device; ``auto`` is the GPU if there is one.
 

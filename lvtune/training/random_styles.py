@@ -179,8 +179,9 @@ def _bytes(image: Tensor) -> Tensor:
 
 def styled(image: Tensor, rng: np.random.Generator) -> Tensor:
     """Applies one to three of :data:`STYLES`, one after the other, to a picture (3, H, W) in 0 to 1."""
-    for _ in range(rng.integers(1, LARGEST_NUMBER + 1)):
-        image = STYLES[rng.integers(len(STYLES))](image, rng).clamp(0, 1)
+    with torch.autocast(image.device.type, enabled=False):  # the filters mix pictures of one type
+        for _ in range(rng.integers(1, LARGEST_NUMBER + 1)):
+            image = STYLES[rng.integers(len(STYLES))](image, rng).clamp(0, 1)
     return image
 
 

@@ -25,6 +25,7 @@ def _tiny(monkeypatch):
     monkeypatch.setitem(
         BASES._entries, "vitpose-tiny", lambda weights, revision=None, seed=0: tiny_base(skeleton=LSP_14)
     )
+    monkeypatch.setattr("lvtune.api.own_defaults.processor_has_bf16", lambda: False)
 
 
 def own_data(folder, names, spread, count=10, margin=8):
@@ -74,6 +75,20 @@ def test_a_mouse_from_above(tmp_path):
         "input size", "learning rate", "steps", "rotation", "mirrored pictures", "scale", "shift",
         "labelled points turned out of the picture",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("has_bf16", [True, False])
+def test_precision_is_that_of_the_processor(tmp_path, monkeypatch, has_bf16):
+    monkeypatch.setattr("lvtune.api.own_defaults.processor_has_bf16", lambda: has_bf16)
+    job = job_of(tmp_path)
+    assert job.recipe.train.precision == ("bf16" if has_bf16 else "auto")
+    assert said(job).get("precision") == ("bf16" if has_bf16 else None)
+
+
+def test_precision_that_the_user_set_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr("lvtune.api.own_defaults.processor_has_bf16", lambda: True)
+    job = job_of(tmp_path, train={"precision": "no"})
+    assert job.recipe.train.precision == "no" and "precision" not in said(job)
 
 
 def test_a_method_that_counts_in_epochs_takes_the_steps_that_were_chosen(tmp_path):

@@ -41,6 +41,14 @@ def test_a_picture_of_one_colour_stays_finite(name):
     assert BY_NAME[name](torch.full((3, 64, 48), 0.4), random()).isfinite().all()
 
 
+def test_mixed_precision_changes_no_style(picture):
+    for seed in range(20):
+        with torch.autocast("cpu", torch.bfloat16):
+            made = styled(picture, random(seed))
+        assert made.dtype == torch.float32
+        torch.testing.assert_close(made, styled(picture, random(seed)), rtol=0, atol=0)
+
+
 def test_the_person_stays_where_it_was(picture):
     """A bright square stands out at the same place, whatever it is drawn with."""
     image = torch.full((3, 64, 48), 0.2)
