@@ -100,12 +100,8 @@ class PredictCommand:
 def parser(argv: Sequence[str], summary: str) -> Parser:
     """Adds the pictures and the options of :class:`PredictCommand`."""
     result = Parser("predict", summary)
-    result.add_argument(
-        "pictures",
-        nargs="+",
-        metavar="PICTURE",
-        help="picture, folder, pattern such as 'in/**/*.jpg', @LIST.txt with one path a line, or a video",
-    )
+    words = "picture, folder, pattern such as 'in/**/*.jpg', @LIST.txt with one path a line, or a video"
+    result.add_argument("pictures", nargs="+", metavar="PICTURE", help=words)
     add_options(result, PredictCommand)
     result.add_argument(
         "--class", dest="box_class", metavar="TEXT", default=argparse.SUPPRESS, help="the same as --box-class"

@@ -54,7 +54,7 @@ class ArraySource(Source):
 
     def identity(self) -> dict[str, Any]:
         """A hash of the pixels."""
-        marks = [hashlib.sha256(np.ascontiguousarray(array)).hexdigest() for array in self._arrays]
+        marks = [hashlib.sha256(array.tobytes()).hexdigest() for array in self._arrays]
         return {"title": self.title, "arrays": digest(marks)}
 
 

@@ -112,4 +112,4 @@ def checked_boxes(
     kept = nms(torch.from_numpy(corners[places]), torch.from_numpy(np.asarray(scores, float)[places]), most_overlap)
     places = places[kept.numpy()]
     boxes = np.concatenate([corners[places, :2], corners[places, 2:] - corners[places, :2]], 1)
-    return Found(boxes, np.asarray(scores, float)[places], labels=tuple(labels[i] for i in places))
+    return Found(boxes, np.asarray(scores, float)[places], labels=tuple(str(labels[i]) for i in places.tolist()))

@@ -106,9 +106,12 @@ class PoseFinder(Finder):
             box = _next_box(pose)
             if box is None:
                 continue
-            last = max(self._tracks, key=lambda track: overlap(track.at(frame.index), box), default=None)
-            tracks.append(_extended(last, box, pose, frame.index))
+            tracks.append(_extended(self._nearest(box, frame.index), box, pose, frame.index))
         self._tracks = tracks
+
+    def _nearest(self, box: np.ndarray, index: int) -> _Track | None:
+        """The track that is expected closest to a box."""
+        return max(self._tracks, key=lambda track: overlap(track.at(index), box), default=None)
 
     def _searches(self, place: int, poses: Sequence[Sequence[Pose]]) -> bool:
         """Searches a frame without any pose; one that lacks some of several now and then."""

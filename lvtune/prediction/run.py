@@ -158,8 +158,8 @@ def open_run(images: Any, options: PredictOptions) -> PredictRun:
         folder = Path(options.out)
         drawings = [folder / path for path in paths.values()] if options.drawings else []
         check_output(folder, [*drawings, *targets_of(folder)], pictures=source.input_files)
-    view = load_base_for(options.adapter, options.base, options.weights) if isinstance(options.base, str) else None
-    view = as_base(options.base) if view is None else view
+    given: Any = options.base
+    view = load_base_for(options.adapter, given, options.weights) if isinstance(given, str) else as_base(given)
     view.model.to(resolve_device(options.device))
     estimating = open_estimating(view, options)
     if options.draw.heatmaps:

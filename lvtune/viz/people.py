@@ -134,10 +134,10 @@ def _line(
     patch, start = part
     drawn = np.ascontiguousarray(patch)
     drawn = drawn.copy()
-    ends = [tuple(np.round((point - start) * 2**_SHIFT).astype(int).tolist()) for point in (a, b)]
+    first, last = (np.round((point - start) * 2**_SHIFT).astype(int).tolist() for point in (a, b))
     if rim:
-        cv2.line(drawn, *ends, _CASING, width + 2 * rim, cv2.LINE_AA, _SHIFT)
-    cv2.line(drawn, *ends, colour, width, cv2.LINE_AA, _SHIFT)
+        cv2.line(drawn, first, last, _CASING, width + 2 * rim, cv2.LINE_AA, _SHIFT)
+    cv2.line(drawn, first, last, colour, width, cv2.LINE_AA, _SHIFT)
     _blend(patch, drawn, opacity)
 
 
