@@ -4,8 +4,9 @@
     python benchmarks/own_data.py mirror-mouse/ --seeds 0,1,2 -- --minutes 5
 
 Each run is the command of a user, in a process of its own; options behind `--` go to it. A run whose report lies in
-OUT already is not made again. Prints the errors in pixels of the test frames for each run, and mean and standard
-deviation over the seeds; minutes on the clock, and minutes of processor time, which other work does not change.
+OUT already is not made again; one with other options there is an error. Prints the errors in pixels of the test frames
+for each run, and mean and standard deviation over the seeds; minutes on the clock, and minutes of processor time, which
+other work does not change.
 """
 
 from __future__ import annotations
@@ -33,8 +34,12 @@ def adapt(data: Path, folder: Path, options: list[str]) -> dict[str, Any]:
             subprocess.run(command, check=True, stdout=log, stderr=subprocess.STDOUT)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent = after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime
-        clock.write_text(json.dumps({"minutes": (time.monotonic() - begun) / 60, "processor_minutes": spent / 60}))
-    return json.loads(file.read_text(encoding="utf-8")) | json.loads(clock.read_text(encoding="utf-8"))
+        minutes = {"minutes": (time.monotonic() - begun) / 60, "processor_minutes": spent / 60}
+        clock.write_text(json.dumps({**minutes, "data": str(data.resolve()), "options": options}))
+    measured = json.loads(clock.read_text(encoding="utf-8"))
+    if (measured["data"], measured["options"]) != (str(data.resolve()), options):
+        raise SystemExit(f"{folder} holds a run of {measured['data']} with {measured['options']}: give another --out")
+    return json.loads(file.read_text(encoding="utf-8")) | measured
 
 
 def scores(report: dict[str, Any]) -> list[float]:

@@ -1,4 +1,4 @@
-"""Trainable parameters of VLPose: every matcher with every decoder, every size with every kind of visual category.
+"""Trainable parameters of VLPose: every matcher with every decoder, every size with every kind of visual prompt.
 
     python benchmarks/vlpose_counts.py > benchmarks/vlpose_counts.md
 
@@ -50,7 +50,7 @@ def main() -> None:
     rows = [[name, *(count(b, matcher=name, decoder=decoder) for decoder in decoders)] for name in matchers]
     print(table(["matcher", *decoders], rows))
     print("\nThe baseline reads no relation, so its matcher is not made: visual prompts and predictor are left.")
-    print("\n## Base and kind of visual category: concat, dual-released, 768-d text, published counts of prompts\n")
+    print("\n## Base and kind of visual prompt: concat, dual-released, 768-d text, published counts of prompts\n")
     rows = [[name, *(count(base, placement=kind) for kind in PLACEMENTS)] for name, base in bases.items()]
     print(table(["base", *PLACEMENTS], rows))
     print("\nWindows and pyramids have no place for shallow visual prompts;", end=" ")

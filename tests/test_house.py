@@ -39,6 +39,19 @@ def test_no_circles_and_no_upward_imports():
     assert figures["imports that run up or across"] == 0
 
 
+def test_the_figures_are_printed_for_a_folder_with_the_package_alone(capsys, tmp_path):
+    with pytest.raises(SystemExit, match="0"):
+        measure_house.main(["--help"])
+    assert "circles" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="2"):
+        measure_house.main([str(tmp_path)])
+    assert f"no package lvtune in {tmp_path}" in capsys.readouterr().err
+    (tmp_path / "lvtune").mkdir()
+    (tmp_path / "lvtune" / "__init__.py").write_text("import os\n")
+    measure_house.main([str(tmp_path)])
+    assert "      1  files\n" in capsys.readouterr().out
+
+
 def test_functions_and_files_are_short():
     functions, files = [], []
     for file in sorted(PACKAGE.rglob("*.py")):

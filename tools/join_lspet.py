@@ -27,6 +27,11 @@ def join(first: dict, second: dict) -> dict:
     return {"images": images, "annotations": annotations, "categories": first["categories"]}
 
 
+def photographs(part: dict) -> set[str]:
+    """The file names of a part without their folders: a photograph has the same name in every split."""
+    return {Path(image["file_name"]).name for image in part["images"]}
+
+
 def main() -> None:
     """Reads the arguments and writes the folder."""
     parser = argparse.ArgumentParser(description="Join two parts of LSPET into one data folder.")
@@ -35,10 +40,13 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()
     read = lambda path: json.loads(path.read_text(encoding="utf-8"))  # noqa: E731
-    first, second = read(arguments.lspet / "annotations/train.json"), read(arguments.more / "train.json")
-    names = {image["file_name"] for image in first["images"]} & {image["file_name"] for image in second["images"]}
-    if names:
-        raise SystemExit(f"{len(names)} photographs are in both parts, for instance {min(names)}.")
+    parts = {name: read(arguments.lspet / f"annotations/{name}.json") for name in ("train", "val", "test")}
+    first, second = parts["train"], read(arguments.more / "train.json")
+    twice = set().union(*map(photographs, parts.values())) & photographs(second)
+    if twice:
+        raise SystemExit(f"{len(twice)} photographs of LSPET_MORE are in LSPET too, for instance {min(twice)}.")
+    for image in second["images"]:
+        image["file_name"] = f"train/{image['file_name']}"
     shutil.copytree(arguments.lspet, arguments.out)
     shutil.copytree(arguments.more / "images", arguments.out / "images/train", dirs_exist_ok=True)
     joined = json.dumps(join(first, second))

@@ -9,6 +9,7 @@ for type checking alone do not.
 
 from __future__ import annotations
 
+import argparse
 import ast
 import sys
 import tomllib
@@ -132,7 +133,17 @@ def measure(root: Path) -> dict[str, int]:
     }
 
 
-if __name__ == "__main__":
+def main(argv: list[str] | None = None) -> None:
+    """Prints the figures, one on a line."""
     sys.setrecursionlimit(10_000)
-    for what, count in measure(Path(sys.argv[1]) if sys.argv[1:] else REPO).items():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?", default=REPO, help="holds `lvtune/`; default: this repository")
+    folder = parser.parse_args(argv).folder
+    if not (folder / "lvtune" / "__init__.py").is_file():
+        parser.error(f"no package lvtune in {folder}; expected a folder that holds `lvtune/`, such as {REPO.name}/")
+    for what, count in measure(folder).items():
         print(f"{count:7,}  {what}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,12 +1,16 @@
 """Trains a small joint encoder of looks and sentences, and measures it on looks that it has never seen.
 
     python tools/train_small_joint.py --out small-joint.safetensors [--target demo-art] [--photographs 40]
+    python tools/train_small_joint.py --target lsp-art --lspet LSPET/ --photographs 60 --embed --out \\
+        lvtune/language/small_joint.safetensors                                       # the one that ships
 
-Pairs are photographs of demo-art's training part under a filter or a plain change (darker, bluer, blurred ...), with
-sentences that say so. Filters that the target's test pictures are made with, and the words for them, are left out:
-they are the unseen looks that retrieval is measured on, on photographs of the test part, among their own sentences
-("a sketch of a human") and in plain words (grammar ``looks``: "grey pencil lines and hatching on white paper").
-What is printed is all one may say of the encoder. These are filtered photographs, not art.
+Pairs are photographs (of demo-art's training part, or with ``--lspet`` LSPET's training part, which no domain tests on)
+under a filter or a plain change (darker, bluer, blurred ...), with sentences that say so. Filters that the target's
+test pictures are made with, and the words for them, are left out: they are the unseen looks that retrieval is measured
+on, on photographs of the test part, among their own sentences ("a sketch of a human") and in plain words (grammar
+``looks``: "grey pencil lines and hatching on white paper"). What is printed is all one may say of the encoder. These
+are filtered photographs, not art. ``--embed`` stores the vectors of all sentences of the package's domains and
+grammars, so that MiniLM is not needed for these.
 """
 
 from __future__ import annotations
@@ -22,19 +26,22 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from lvtune.domains import get_domain
+from lvtune.data.skeletons import LSP_14
+from lvtune.data.table import read_coco
+from lvtune.domains import Split, get_domain
 from lvtune.domains.brushes import cells, daubs
 from lvtune.domains.filters import apply_filter
 from lvtune.domains.source import source_split
-from lvtune.language.grammars import load_grammar
-from lvtune.language.sentences import HUMAN_ART
+from lvtune.language.grammars import list_grammars, load_grammar
+from lvtune.language.look_statistics import SIDES
+from lvtune.language.sentences import HUMAN_ART, PHOTO, PICTURE, SENTENCES
 from lvtune.language.small_joint import SmallConfig, SmallEncoder, SmallJoint, save_small
 
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 WAYS = ("{}", "a picture of a human in {}", "{}, showing a human", "a human doing sports in {}", "{}, outdoors")
-SIDE = 160
+MARGIN = 0.12
+"""Widest black margin, as a share of the side: crops that a base sees reach beyond the photograph."""
 
 
 def _unit(change: Callable[[np.ndarray, np.random.Generator], np.ndarray]) -> Change:
@@ -171,11 +178,24 @@ def paired(changes: dict, count: int, seed: int) -> dict[str, tuple[Change, tupl
 
 
 def pictures(split: object, count: int, change: Callable[[np.ndarray, int], np.ndarray]) -> Tensor:
-    """(count, 3, SIDE, SIDE) on a 0 to 1 scale of the first photographs of a split, changed."""
-    made = [
-        cv2.resize(change(split.table.picture(i), i), (SIDE, SIDE), interpolation=cv2.INTER_AREA) for i in range(count)
-    ]
+    """(count, 3, *SIDES) on a 0 to 1 scale of the first photographs of a split, changed; every second has margins."""
+    made = [_sized(change(split.table.picture(i), i), i) for i in range(count)]
     return torch.from_numpy(np.stack(made)).permute(0, 3, 1, 2).float() / 255
+
+
+def _sized(image: np.ndarray, i: int) -> np.ndarray:
+    if i % 2:
+        wide = np.random.default_rng([7, i]).uniform(0, MARGIN, 4) * np.repeat(image.shape[:2], 2)
+        top, bottom, left, right = wide.astype(int).tolist()
+        image = cv2.copyMakeBorder(image, top, bottom, left, right, cv2.BORDER_CONSTANT)
+    return cv2.resize(image, SIDES[::-1], interpolation=cv2.INTER_AREA)
+
+
+def lspet_split(folder: str) -> Split:
+    """The training photographs of a copy of LSPET in COCO's layout."""
+    root = Path(folder)
+    table = read_coco(root / "annotations" / "train.json", root / "images", skeleton=LSP_14, published=True)
+    return Split(table, f"{len(table)} training photographs of LSPET")
 
 
 def unseen_of(target: str) -> tuple[str, ...]:
@@ -195,7 +215,8 @@ def collect(
         )
         parts = pictures(split, count, draw).split(64)
         looks.append(torch.cat([encoder.looks(part) for part in parts]))
-        meanings.append(encoder.meanings([way.format(text) for text in sentences for way in WAYS]))
+        own = [PHOTO] if name == "photo" else []
+        meanings.append(encoder.meanings([*own, *(way.format(text) for text in sentences for way in WAYS)]))
         names.append(name)
         say(f"{name}: {count} pictures")
     return torch.stack(looks), meanings, names
@@ -206,6 +227,7 @@ def train(
 ) -> float:
     """CLIP's loss on batches that hold each look several times; returns the last loss."""
     generator = torch.Generator().manual_seed(seed)
+    joint.standardise(looks.flatten(0, 1))
     joint.train().requires_grad_(True)
     optimizer = torch.optim.AdamW(joint.parameters(), lr=lr, weight_decay=0.1)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
@@ -215,7 +237,7 @@ def train(
         images = looks[kinds, pick(looks.shape[1], len(kinds))]
         sentences = torch.stack([meanings[k][pick(len(meanings[k]), 1)[0]] for k in kinds.tolist()])
         # sentences and statistics are jittered: with so few looks the networks learn them by heart otherwise
-        images = images + jitter * images.std(0) * torch.randn(images.shape, generator=generator)
+        images = images + jitter * joint.std * torch.randn(images.shape, generator=generator)
         sentences = sentences + jitter * sentences.std(0) * torch.randn(sentences.shape, generator=generator)
         loss = joint.loss(images, sentences, kinds)
         optimizer.zero_grad()
@@ -232,8 +254,8 @@ def retrieval(encoder: SmallEncoder, looks: Tensor, sentences: list[str]) -> dic
     ``looks`` is (L, N, image_dim), ``sentences`` are L.
     """
     with torch.no_grad():
-        seen = F.normalize(encoder.joint.image(looks.flatten(0, 1)), dim=-1)
-        said = F.normalize(encoder.joint.text(encoder.meanings(sentences)), dim=-1)
+        seen = encoder.joint.see(looks.flatten(0, 1))
+        said = encoder.joint.read(encoder.meanings(sentences))
     cosines = seen @ said.T
     truth = torch.arange(len(sentences)).repeat_interleave(looks.shape[1])
     right = (cosines.argmax(1) == truth).float().view(len(sentences), -1).mean(1)
@@ -246,12 +268,20 @@ def retrieval(encoder: SmallEncoder, looks: Tensor, sentences: list[str]) -> dic
     }  # fmt: skip
 
 
+def package_sentences() -> list[str]:
+    """All sentences of the package's domains and grammars, each once."""
+    of_domains = [sentence for name in SENTENCES.names() for sentence in SENTENCES.get(name).values()]
+    of_grammars = [sentence for name in list_grammars() for sentence in load_grammar(name).sentences()]
+    return list(dict.fromkeys([PHOTO, PICTURE, *of_domains, *of_grammars]))
+
+
 def main() -> None:
     """Trains, measures, saves and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", default="small-joint.safetensors")
     parser.add_argument("--target", default="demo-art", help="domain whose filters and sentences are left out")
     parser.add_argument("--photographs", type=int, default=40)
+    parser.add_argument("--lspet", metavar="FOLDER", help="copy of LSPET whose training photographs are taken")
     parser.add_argument("--test-photographs", type=int, default=60)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--lr", type=float, default=1e-3)
@@ -259,12 +289,14 @@ def main() -> None:
     parser.add_argument("--jitter", type=float, default=0.5, help="noise on statistics and sentences, in deviations")
     parser.add_argument("--pairs", type=int, default=60, help="looks made of two changes")
     parser.add_argument("--akin", action="store_true", help="train on looks akin to the target's too")
+    parser.add_argument("--embed", action="store_true", help="store the vectors of the package's sentences")
     given = parser.parse_args()
     say = lambda text: print(text, file=sys.stderr, flush=True)  # noqa: E731
     started, unseen = time.perf_counter(), unseen_of(given.target)
     torch.manual_seed(given.seed)
     encoder = SmallEncoder(SmallJoint(SmallConfig()))
     source, test = (source_split(get_domain("demo-art"), part) for part in ("train", "test"))
+    source = lspet_split(given.lspet) if given.lspet else source
     changes = {**LOOKS, **(AKIN if given.akin else {})}
     changes |= paired(changes, given.pairs, given.seed)
     looks, meanings, names = collect(encoder, source, given.photographs, unseen, changes, say=say)
@@ -280,13 +312,16 @@ def main() -> None:
     described = [i for i, name in enumerate(unseen) if name in plain_words]
     values = {
         "trained_on": names, "unseen": list(unseen), "akin": given.akin, "loss": loss,
+        "photographs": f"{kept} of: {source.name} (LSPET)",
         "known_looks": retrieval(encoder, looks[:, kept:], known),
         "unseen_looks": retrieval(encoder, new, [HUMAN_ART[name] for name in unseen]),
         "unseen_looks_in_plain_words": retrieval(encoder, new[described], [plain_words[unseen[i]] for i in described]),
         "seconds": round(time.perf_counter() - started, 1), "seed": given.seed,
     }  # fmt: skip
     about = {"report": json.dumps(values), "trained_on": ", ".join(names)}
-    save_small(encoder.joint, Path(given.out), about)
+    known = package_sentences() if given.embed else []
+    told = SmallEncoder(encoder.joint, known=(known, encoder.encode_text(known)))
+    save_small(encoder.joint, Path(given.out), about, told)
     print(json.dumps(values, indent=1))
 
 

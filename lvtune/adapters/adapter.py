@@ -47,6 +47,9 @@ class Adapter(Attachable):
     """Frozen dataclass of the method's options, each with a default, a type and a docstring."""
     defaults: ClassVar[Mapping[str, Any]] = {}
     """Training options that suit the method: fields of :class:`lvtune.config.options.TrainOptions` by name."""
+    published: ClassVar[Mapping[str, Any]] = {}
+    """Settings of the method's publication, as nested tables of a recipe (``method_options``, ``language``, ``train``,
+    ``evaluate``); empty where there are none. They are taken where a domain chooses the method."""
     trains_predictor: ClassVar[bool] = False
     """True if the adapter brings a predictor of its own, and so may predict other key points than the base."""
     reads_language: ClassVar[bool] = False
@@ -85,9 +88,25 @@ class Adapter(Attachable):
         """Takes back what :meth:`tensors` gave; names and shapes have been checked."""
         self.load_state_dict(dict(tensors))
 
+    @classmethod
+    def options_for_conflicts(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Returns options that suit a domain which labels the same picture in different ways, by category.
+
+        Args:
+            given: options that the user set.
+
+        Returns:
+            Nothing where the method, with these options, reads no sentences.
+        """
+        return {}
+
     def lr_scale(self, name: str, options: TrainOptions) -> float:
         """Returns the factor on the learning rate of the parameter ``name``."""
         return 1.0
+
+    def trained_predictors(self) -> list[nn.Module]:
+        """Returns the predictors that it brings and trains; none where it brings none."""
+        return [module for module in self.modules() if hasattr(module, MARK)]
 
     def predictor_names(self) -> set[str]:
         """Returns the names of the parameters of the predictor that it brings; none where it brings none."""
@@ -97,6 +116,10 @@ class Adapter(Attachable):
     def undecayed(self) -> Iterable[nn.Parameter]:
         """Returns parameters without weight decay beside biases and norms: positions, visual prompts."""
         return ()
+
+    def blocks_in_use(self, base: Base) -> list[nn.Module]:
+        """Returns the blocks that run in a call under this adapter: the base's own, unless it brings others."""
+        return [block.layer for block in base.blocks]
 
     @classmethod
     def adds_up(cls) -> bool:

@@ -21,6 +21,7 @@ from lvtune.adapters.method_registry import register_method
 from lvtune.bases.base import Base, Block
 from lvtune.bases.changes import AddToOutput, Call, Change, ReplaceForward
 from lvtune.core.errors import UsageError
+from lvtune.core.step_part import dropout
 from lvtune.data.skeletons import Skeleton
 
 
@@ -54,7 +55,7 @@ class _Bottleneck(nn.Module):
         self.act, self.scale = (F.relu, config.scale) if parallel else (F.gelu, 1.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        hidden = F.dropout(self.act(self.down(x)), self.dropout, self.training)
+        hidden = dropout(self.act(self.down(x)), self.dropout, self.training)
         return self.up(hidden) * self.scale
 
 

@@ -24,6 +24,7 @@ from lvtune.adapters.summing import fresh, same_options, side_by_side, sum_predi
 from lvtune.bases.base import Base
 from lvtune.bases.changes import AddToOutput, Change
 from lvtune.core.errors import UsageError
+from lvtune.core.step_part import dropout
 from lvtune.data.skeletons import Skeleton
 
 _PREFIX = "base_model.model."
@@ -55,7 +56,7 @@ class _Delta:
 
     def __call__(self, x: Tensor) -> Tensor:
         config = self.adapter.config
-        x = F.dropout(x, config.dropout, self.adapter.training)
+        x = dropout(x, config.dropout, self.adapter.training)
         return F.linear(F.linear(x, self.down), self.up) * (config.alpha / config.r)
 
     def fold(self, own: Mapping[str, Tensor], category: str | None) -> dict[str, Tensor]:

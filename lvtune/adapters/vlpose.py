@@ -15,7 +15,7 @@ gets a gradient, whichever options are chosen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -23,22 +23,19 @@ import torch
 from torch import Tensor, nn
 
 from lvtune.adapters.adapter import Adapter
-from lvtune.adapters.building import (
-    copy_of_model,
-    embeddings_of,
-    instead,
-    layer_scale,
-    make_predictor,
-)
+from lvtune.adapters.building import embeddings_of, make_predictor
 from lvtune.adapters.method_registry import register_method
+from lvtune.adapters.sentence_predictor import FOR_CONFLICTS, LR_SCALE, make_sentence_predictor
+from lvtune.adapters.trained_encoder import WHOLE, copy_changes, depth_scale, trained_copies
 from lvtune.adapters.visual_prompts import gated_visual_prompts, per_block, shallow_visual_prompts, visual_prompt_rows
 from lvtune.adapters.vlpose_decoders import DECODERS, Join
 from lvtune.adapters.vlpose_matchers import MATCHERS
-from lvtune.adapters.vlpose_published import FollowingNorm, drop_path, norms_of_head
+from lvtune.adapters.vlpose_published import PUBLISHED, FollowingNorm, drop_path, norms_of_head
 from lvtune.bases.base import Base, Block
 from lvtune.bases.changes import Call, Change, ReplaceForward
 from lvtune.bases.float_types import in_dtype
 from lvtune.core.errors import UsageError
+from lvtune.core.step_part import draw_rows
 from lvtune.data.skeletons import Skeleton
 from lvtune.language.bank_cache import cached_tensor, cached_tokens
 
@@ -60,9 +57,10 @@ class VLPoseConfig:
     visual_prompts: int = field(default=-1, metadata={"at_least": -1, "was": "prompts"})
     """Visual prompts in each block; -1 takes the published number for the base's size (S 50, B 20, L 10, H 5)."""
     placement: Literal["deep", "shallow", "none", "ff", "ll"] = "deep"
-    """Where visual prompts enter: ``deep`` (every block), ``shallow`` (the first block, carried through), ``none`` or
-    ``ff`` (nowhere: the encoder is fully frozen), ``ll`` (nowhere: a copy of the last block is trained). Windows (Swin)
-    and pyramids (PVT) refuse ``shallow``; their deep visual prompts have each block's own width."""
+    """Where visual prompts enter: ``deep`` (every block), ``shallow`` (the first block, carried through), ``none``
+    (nowhere), ``ff`` (nowhere: a copy of the whole encoder is trained, as in the released configurations of that name),
+    ``ll`` (nowhere: copies of the last block and of the normalisation behind it are trained). Windows (Swin) and
+    pyramids (PVT) refuse ``shallow``; their deep visual prompts have each block's own width."""
     matcher: str = "concat"
     """Relation matcher: ``concat`` (published), ``attn``, ``cosmax``, ``cosmean``, ``coscat``, ``catcat``,
     ``coscatcat``."""
@@ -81,15 +79,19 @@ class VLPoseConfig:
     """Factor on the learning rate of gates."""
     sentence_dropout: float = field(default=0.5, metadata={"at_least": 0, "at_most": 1, "was": "prompt_dropout"})
     """Share of training samples that read the mean sentence, as pictures of unknown category do later."""
+    predictor_reads: bool = False
+    """Let the sentence change the predictor too: for domains that label the same picture in different ways."""
     frozen_batchnorm: bool = True
     """Keep the frozen head's BatchNorm statistics. False is as released: in training, copies of them that belong to the
     adapter follow the batch."""
     drop_path: float = field(default=0.0, metadata={"at_least": 0, "at_most": 0.99})
-    """Share of branches of the frozen encoder's last block that are left out at random in training; it falls to 0 at
-    the first block. 0: none. Released: 0.1 for S, 0.3 for B, 0.5 for L, 0.55 for H."""
+    """Share of branches of the encoder's last block, frozen or trained, that are left out at random in training; it
+    falls to 0 at the first block. 0: none. Released: 0.1 for S, 0.3 for B, 0.5 for L, 0.55 for H."""
+    visual_prompt_decay: bool = False
+    """Decay the weights of visual prompts, as released (0.1)."""
     layer_count: int = field(default=0, metadata={"at_least": 0})
-    """Number of blocks that `train.layer_decay` assumes, for placement ``ll``; 0: as many as there are. Released: 12
-    for every size, so the last block of L and H learns faster than the head."""
+    """Number of blocks that `train.layer_decay` assumes, for placements ``ff`` and ``ll``; 0: as many as there are.
+    Released: 12 for every size, so the last blocks of L and H learn faster than the head."""
 
 
 @register_method("vlpose")
@@ -106,6 +108,8 @@ class VLPose(Adapter):
         "epochs": 3,
         "augment": {"half_body": 0.0, "shift_p": 0.0, "scale": (0.9, 1.1), "rotate": 15.0},
     }
+
+    published = PUBLISHED
 
     def __init__(
         self,
@@ -131,6 +135,8 @@ class VLPose(Adapter):
             self.join = Join(width) if self.matcher.doubles else None
         self.decoder = decoder(base.stages, width, config.zero_init)
         self.predictor = make_predictor(base, skeleton or base.skeleton)
+        share, wanted = config.sentence_dropout, config.predictor_reads
+        self.reading = make_sentence_predictor(bank, self.predictor, wanted, share)
         self.following: Any = nn.ModuleList(
             FollowingNorm(n) for n in norms_of_head(base) if not config.frozen_batchnorm
         )
@@ -143,7 +149,7 @@ class VLPose(Adapter):
         self.register_buffer("text_mean", mean, persistent=False)  # (T, text_dim)
 
     def _make_visual_prompts(self, base: Base) -> None:
-        """Makes visual prompts and their gates, or a trained copy of the last block."""
+        """Makes visual prompts and their gates, or trained copies of the encoder or its last block."""
         config, blocks, width = self.config, base.blocks, base.width
         takes_visual_prompts = config.placement in ("deep", "shallow")
         base.check_visual_prompts(config.placement if takes_visual_prompts else "none")
@@ -158,9 +164,16 @@ class VLPose(Adapter):
             prompts.requires_grad_(self.count > 0)  # an empty tensor would wait for a gradient that never comes
         gated = config.zero_init and self.count and config.placement == "deep"
         self.prompt_gates = per_block([(block.heads,) for block in blocks]) if gated else None
-        self.layers, self.block = len(blocks), None
-        if config.placement == "ll":
-            self.block = _copy_of_last_block(base).requires_grad_(True)
+        self.layers = len(blocks)
+        self._depths: dict[str, int] = {}
+        self.encoder: Any = None
+        self.block: Any = None
+        self.norm: Any = None
+        for name, copy in trained_copies(base, config.placement, config.drop_path).items():
+            setattr(self, name, copy)
+        if self.encoder is not None:
+            names = (name for name, _ in self.encoder.named_parameters())
+            self._depths = dict(zip(names, base.depths(), strict=True))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> VLPose:
         """Moves and converts; adapters that read the same sentences share one copy of them."""
@@ -172,22 +185,36 @@ class VLPose(Adapter):
         return self
 
     def undecayed(self) -> Iterable[nn.Parameter]:
-        """Returns visual prompts and their gates, and tables of positions in the trained block."""
-        for part in (self.prompts, self.prompt_gates):
+        """Returns visual prompts (unless they decay) and their gates, and positions in the trained layers."""
+        for part in (None if self.config.visual_prompt_decay else self.prompts, self.prompt_gates):
             if isinstance(part, nn.Parameter):
                 yield part
             elif part is not None:
                 yield from part.parameters()
-        if self.block is not None:
-            yield from embeddings_of(self.block)
+        for copy in self._copies().values():
+            yield from embeddings_of(copy)
+
+    def _copies(self) -> dict[str, nn.Module]:
+        """Returns the trained copies of the base's own layers by name."""
+        parts = {"encoder": self.encoder, "block": self.block, "norm": self.norm}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    @classmethod
+    def options_for_conflicts(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Returns what makes the predictor read the sentence; nothing with a decoder that reads none."""
+        decoder = given.get("decoder", VLPoseConfig.decoder)
+        return dict(FOR_CONFLICTS) if DECODERS.get(decoder).reads_relation else {}
 
     def lr_scale(self, name: str, options: TrainOptions) -> float:
-        """Returns larger factors for prompts and gates, which start small; a trained block decays as the last one."""
-        room = name.partition(".")[0]
+        """Returns larger factors for prompts and gates, which start small; trained layers decay with their depth."""
+        room, _, inner = name.partition(".")
         if room == "prompts":
             return self.config.visual_prompt_lr_scale
-        if room == "block":
-            return layer_scale(self.layers, self.config.layer_count or self.layers, options.layer_decay)
+        if room in ("encoder", "block"):
+            depth = self.layers if room == "block" else self._depths[inner]
+            return depth_scale(depth, self.layers, options.layer_decay, self.config.layer_count)
+        if room == "reading":
+            return LR_SCALE
         return self.config.gate_lr_scale if name.startswith(_GATES) else 1.0
 
     def changes(self, base: Base) -> Iterator[Change]:
@@ -203,11 +230,9 @@ class VLPose(Adapter):
                 yield self._with_visual_prompts(layer, block)
         elif self.count:
             yield from shallow_visual_prompts(base, lambda: self.prompts[0])
-        if self.block is not None:
-            # only its forward: transformers' output-capturing hooks are on the copy as well, and would count twice
-            yield ReplaceForward(blocks[-1].layer, instead(self.block.forward))
-        frozen = blocks if self.block is None else blocks[:-1]
-        yield from drop_path(frozen, self.config.drop_path, lambda: self.training)
+        yield from copy_changes(base, self._copies())
+        trained = {WHOLE: len(blocks), "ll": 1}.get(self.config.placement, 0)
+        yield from drop_path(blocks, self.config.drop_path, lambda: self.training, trained)
         for norm, following in zip(norms_of_head(base), self.following, strict=False):
             yield following.change(norm)
         # the base's own stages, which the decoder runs between layers of the adapter
@@ -231,14 +256,15 @@ class VLPose(Adapter):
 
     def _projected(self, categories: tuple[str | None, ...], batch: int) -> tuple[Tensor, Tensor]:
         """Returns the same for each of ``categories``; a single one stands for all samples."""
-        assert self.bank is not None
+        if self.bank is None:
+            raise UsageError("an adapter without embedded sentences", "sentences to read", "create it with a bank")
         states, count = self.bank.drawn(self.text_tokens), len(self.text_tokens)  # (C, T, text_dim)
         places = [count if category is None else self.bank.index(category) for category in categories]
         index = torch.tensor(places, device=self.text_mask.device)
         if self.training and self.config.sentence_dropout:
             index = index.expand(batch)
-            dropped = torch.rand(batch, device=index.device) < self.config.sentence_dropout
-            index = torch.where(dropped, count, index)
+            drawn = draw_rows(lambda rows: torch.rand(rows, device=index.device), batch)
+            index = torch.where(drawn < self.config.sentence_dropout, count, index)
         mask = torch.cat([self.text_mask, self.text_mask.any(0, keepdim=True)])
         if self.text_mean is None:
             return _with_mean(self.text_proj(states), self.text_mask)[index], mask[index]
@@ -259,7 +285,9 @@ class VLPose(Adapter):
     def decode(self, stages: Any, features: Tensor, categories: tuple[str | None, ...] | None) -> Tensor:
         """Predicts heatmaps (B, K, h', w') from the feature map E (B, D, h, w)."""
         relation = None if self.bank is None else self.relation(features, categories)
-        return self.predictor(self.decoder(stages, features, relation))
+        decoded = self.decoder(stages, features, relation)
+        heatmaps = self.predictor(decoded)
+        return heatmaps if self.reading is None else heatmaps + self.reading(decoded, categories)
 
 
 def _needed(bank: SentenceBank | None) -> SentenceBank:
@@ -280,17 +308,3 @@ def _with_mean(tokens: Tensor, mask: Tensor) -> Tensor:
     weight = mask[..., None].to(tokens.dtype)
     mean = (tokens * weight).sum(0) / weight.sum(0).clamp(min=1)  # (T, D)
     return torch.cat([tokens, mean[None]])
-
-
-def _copy_of_last_block(base: Base) -> nn.Module:
-    """Copies the last block, out of a second model: a copy of the layer itself would carry other adapters' hooks.
-
-    Raises:
-        UsageError: no block is known in this base.
-    """
-    if not base.blocks:
-        raise UsageError(
-            f"a trained last block of {base.name}, which has no attention blocks that are known here",
-            "an encoder with attention (ViT, Swin, PVT)", "set --method.placement none, or choose another base",
-        )  # fmt: skip
-    return type(base)(copy_of_model(base), base.spec).blocks[-1].layer

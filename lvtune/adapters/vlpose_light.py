@@ -27,9 +27,11 @@ from torch.nn import functional as F
 from lvtune.adapters.adapter import Adapter
 from lvtune.adapters.building import layers_of_blocks, make_predictor, name_of, plus, replaced
 from lvtune.adapters.method_registry import register_method
+from lvtune.adapters.sentence_predictor import FOR_CONFLICTS, LR_SCALE, make_sentence_predictor, reading_predictor
 from lvtune.adapters.summing import (
     exact_only,
     fresh,
+    no_sum,
     read_alike,
     same_options,
     same_sentences,
@@ -39,8 +41,10 @@ from lvtune.adapters.summing import (
 from lvtune.bases.base import Base
 from lvtune.bases.changes import Call, Change, ReplaceForward
 from lvtune.core.errors import LvtuneError, UsageError
+from lvtune.core.step_part import draw_rows
 from lvtune.data.skeletons import Skeleton
 from lvtune.language.bank_cache import cached_tensor
+from lvtune.language.distinct import distinct
 
 if TYPE_CHECKING:
     from lvtune.config.options import TrainOptions
@@ -63,6 +67,8 @@ class VLPoseLightConfig:
     """Width k that sentences are projected to before they weight the ranks; 0: no language."""
     sentence_dropout: float = field(default=0.5, metadata={"at_least": 0, "at_most": 1, "was": "prompt_dropout"})
     """Share of training samples that read the mean sentence, as pictures of unknown category do later."""
+    predictor_reads: bool = False
+    """Let the sentence change the predictor too: for domains that label the same picture in different ways."""
 
 
 class _Beside:
@@ -138,26 +144,33 @@ class VLPoseLight(Adapter):
         self.U: Any = nn.Parameter(zeros) if config.language else None
         self.scale = config.alpha / config.r
         self.predictor = make_predictor(base, skeleton or base.skeleton)
+        share, wanted = config.sentence_dropout, config.predictor_reads
+        self.reading = make_sentence_predictor(self.bank, self.predictor, wanted, share)
         if self.bank is not None:
             self.text_proj = nn.Linear(self.bank.dim, config.language, bias=False)
             # not persistent: it is made of the bank, which is saved beside the adapter's own tensors
-            self.register_buffer(
-                "sentences", cached_tensor(self.bank, _distinct), persistent=False
-            )  # (C + 1, text_dim)
+            self.register_buffer("sentences", cached_tensor(self.bank, distinct), persistent=False)  # (C + 1, text_dim)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> VLPoseLight:
         """Moves and converts; adapters that read the same sentences share one copy of them."""
         super()._apply(fn, recurse)
         if self.bank is not None:
-            self.sentences = cached_tensor(self.bank, _distinct, self.sentences)
+            self.sentences = cached_tensor(self.bank, distinct, self.sentences)
         return self
 
     def _linears(self, base: Base) -> Iterator[tuple[str, Any]]:
         for module in layers_of_blocks("vlpose-light", base, _LINEAR):
             yield sys.intern(name_of(base, module).replace(".", "/")), module
 
+    @classmethod
+    def options_for_conflicts(cls, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Returns what makes the predictor read the sentence; nothing without language."""
+        return dict(FOR_CONFLICTS) if given.get("language") != 0 else {}
+
     def lr_scale(self, name: str, options: TrainOptions) -> float:
-        """Returns a larger factor for U than for A and B."""
+        """Returns larger factors for U and for what the predictor reads than for A and B."""
+        if name.startswith("reading."):
+            return LR_SCALE
         return _LANGUAGE_LR if name.rpartition(".")[2] == "U" else 1.0
 
     def tensors(self) -> dict[str, Tensor]:
@@ -166,7 +179,9 @@ class VLPoseLight(Adapter):
         for place, key in enumerate(self.A):
             own = {"A": self.A[key], "B": self.B[key]} | ({} if self.U is None else {"U": self.U[place]})
             found |= {f"layers.{key}.{part}": value.detach() for part, value in own.items()}
-        others = {"predictor": self.predictor} | ({} if self.bank is None else {"text_proj": self.text_proj})
+        others: dict[str, Any] = {"predictor": self.predictor}
+        others |= {} if self.bank is None else {"text_proj": self.text_proj}
+        others |= {} if self.reading is None else {"reading": self.reading}
         return found | {
             f"{name}.{part}": value for name, module in others.items() for part, value in module.state_dict().items()
         }
@@ -201,6 +216,8 @@ class VLPoseLight(Adapter):
             if reads:
                 self.U.copy_(start.U)
                 self.text_proj.load_state_dict(start.text_proj.state_dict())
+                if self.reading is not None and start.reading is not None and self.skeleton == start.skeleton:
+                    self.reading.load_state_dict(start.reading.state_dict())
             for row, name in enumerate(self.skeleton.keypoints):
                 if name in rows:
                     for own, theirs in zip(self.predictor.parameters(), start.predictor.parameters(), strict=True):
@@ -213,6 +230,8 @@ class VLPoseLight(Adapter):
         """Returns the exact sum: ranks side by side, each weighted by its own U and P; all read the same sentences."""
         same_options(adapters, free=("r", "alpha", "language", "sentence_dropout"))
         same_sentences(adapters)
+        if adapters[0].reading is not None:
+            raise no_sum("vlpose-light with a predictor that reads sentences")
         widths = [adapter.config.language for adapter in adapters]
         if any(widths):
             exact_only("vlpose-light with language", rank)
@@ -241,11 +260,14 @@ class VLPoseLight(Adapter):
         for place, (key, linear) in enumerate(self._linears(base)):
             beside = _Beside(self, key, place)
             yield ReplaceForward(linear, beside, fold=beside.fold)
-        yield replaced(base.predictor, self.predictor)
+        if self.reading is None:
+            yield replaced(base.predictor, self.predictor)
+        else:
+            yield reading_predictor(base, self.predictor, self.reading)
 
     def fixed(self, base: Base, category: str | None) -> VLPoseLight | None:
         """Returns the same for one sentence (None: the mean), which is no longer read: A becomes diag(1 + U P e) A."""
-        result = VLPoseLight(replace(self.config, language=0), base, skeleton=self.skeleton)
+        result = VLPoseLight(replace(self.config, language=0, predictor_reads=False), base, skeleton=self.skeleton)
         sentence = self.sentence((category,))
         if sentence is None:
             return None
@@ -253,6 +275,8 @@ class VLPoseLight(Adapter):
             result.A[key].copy_(self.A[key] * (1 + F.linear(sentence, self.U[place])).T)
             result.B[key].copy_(self.B[key])
         result.predictor.load_state_dict(self.predictor.state_dict())
+        if self.reading is not None:
+            result.predictor.weight.add_(self.reading.difference(category))
         return result
 
     def sentence(self, categories: tuple[str | None, ...] | None) -> Tensor | None:
@@ -268,19 +292,10 @@ class VLPoseLight(Adapter):
         index = torch.tensor([mean if c is None else self.bank.index(c) for c in read], device=self.sentences.device)
         if self.training and self.config.sentence_dropout:
             # each layer draws for itself, so that the layers' weights do not rely on each other
-            order = torch.rand(len(index), device=index.device).argsort()
-            dropped = order < round(self.config.sentence_dropout * len(index))
-            index = torch.where(dropped, mean, index)
+            index = torch.where(draw_rows(self._dropped, len(index)).to(index.device), mean, index)
         return self.text_proj(self.sentences[index])
 
-
-def _distinct(bank: SentenceBank) -> Tensor:
-    """Returns what distinguishes the sentences (C + 1, text_dim): pooled, minus their mean, of norm sqrt(text_dim).
-
-    The last row is the mean sentence: zero. A single sentence is its own mean and is taken as it is.
-    """
-    weight = bank.mask[..., None].float()
-    pooled = (bank.tokens.float() * weight).sum(1) / weight.sum(1).clamp(min=1)  # (C, text_dim)
-    is_alone = len(pooled) == 1
-    apart = F.normalize(pooled if is_alone else pooled - pooled.mean(0), dim=-1) * math.sqrt(pooled.shape[-1])
-    return torch.cat([apart, apart if is_alone else torch.zeros_like(apart[:1])])
+    def _dropped(self, count: int) -> Tensor:
+        """Draws which of ``count`` samples read the mean sentence, (count,) bool."""
+        order = torch.rand(count, device=self.sentences.device).argsort()
+        return order < round(self.config.sentence_dropout * count)

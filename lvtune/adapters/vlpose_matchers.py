@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from lvtune.core.registry import Registry
+from lvtune.core.step_part import attention
 
 MATCHERS: Registry[Any] = Registry("matcher", "lvtune adapt --method vlpose --help")
 
@@ -46,12 +46,12 @@ class ConcatMatcher(nn.Module):
         """Returns R (B, N, D)."""
         source, mask = self.context(image, text, mask)
         split = lambda x: x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # noqa: E731  (B, heads, N, D / heads)
-        out = F.scaled_dot_product_attention(
+        out = attention(
             split(self.q(image)),
             split(self.k(source)),
             split(self.v(source)),
-            attn_mask=mask[:, None, None],
-            dropout_p=self.dropout if self.training else 0.0,
+            mask=mask[:, None, None],
+            p=self.dropout if self.training else 0.0,
         )
         return self.norm(self.proj(out.transpose(1, 2).flatten(2)) + image)
 

@@ -11,13 +11,42 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lvtune.adapters.building import instead
+from lvtune.adapters.trained_encoder import drop_rates, kept_branches, mlp_of
 from lvtune.bases.base import Base, Block
 from lvtune.bases.changes import Call, Change, ReplaceForward
+
+PUBLISHED: dict[str, Any] = {
+    "method_options": {"zero_init": False, "visual_prompt_lr_scale": 1.0, "sentence_dropout": 0.0},
+    "language": {"encoder": "blip"},
+    "train": {
+        "epochs": 210.0,
+        "batch_size": 512,
+        "lr": 5e-4,
+        "weight_decay": 0.1,
+        "warmup_steps": 500,
+        "schedule": "step",
+        "clip": 1.0,
+        "layer_decay": 0.8,
+        "ema": 0.0,
+        "augment": {
+            "flip": 0.5,
+            "half_body": 0.3,
+            "shift": 0.16,
+            "shift_p": 0.3,
+            "scale": (0.5, 1.5),
+            "rotate": 80.0,
+            "rotate_p": 0.6,
+            "color": 0.0,
+        },
+    },
+    "evaluate": {"category": "own"},
+}
+"""Published settings (released configurations, commit f312a9f) as nested tables of a recipe. Frozen parts stay frozen:
+what the released code does to them (drop-path, following statistics, decay of visual prompts) is not among them."""
 
 
 class FollowingNorm(nn.Module):
@@ -51,15 +80,19 @@ def norms_of_head(base: Base) -> list[nn.BatchNorm2d]:
     return [module for module in base.head.modules() if isinstance(module, nn.BatchNorm2d)]
 
 
-def drop_path(blocks: Sequence[Block], rate: float, is_training: Callable[[], bool]) -> Iterator[Change]:
+def drop_path(
+    blocks: Sequence[Block], rate: float, is_training: Callable[[], bool], trained: int = 0
+) -> Iterator[Change]:
     """Yields stochastic depth (arXiv 1603.09382): in training, branches of blocks are left out at random, by picture.
 
     Args:
         blocks: first to last; the probability rises linearly from 0 at the first to ``rate`` at the last.
         rate: in the released configurations 0.1 for S, 0.3 for B, 0.5 for L and 0.55 for H.
         is_training: called at each call of a block.
+        trained: number of blocks at the end of which the adapter has copies; these have a drop-path of their own
+            (:func:`lvtune.adapters.trained_encoder.drop_branches`).
     """
-    for block, probability in zip(blocks, torch.linspace(0, rate, len(blocks)).tolist(), strict=True):
+    for block, probability in list(zip(blocks, drop_rates(len(blocks), rate), strict=True))[: len(blocks) - trained]:
         if probability:
             yield from _dropped(block, probability, is_training)
 
@@ -73,17 +106,8 @@ def _dropped(block: Block, probability: float, is_training: Callable[[], bool]) 
 
     def branch(call: Call, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         out = call.original(x, *args, **kwargs)
-        if not is_training():
-            return out
-        kept = (torch.rand(now.pictures, device=out.device) >= probability).to(out.dtype) / (1 - probability)
-        kept = kept.repeat_interleave(len(out) // now.pictures)
-        return out * kept.view(-1, *[1] * (out.dim() - 1))
+        return kept_branches(out, now.pictures, probability) if is_training() else out
 
     yield ReplaceForward(block.layer, layer)
     yield ReplaceForward(block.out, branch)
-    yield ReplaceForward(_mlp_of(block), branch)
-
-
-def _mlp_of(block: Block) -> nn.Module:
-    """Returns the part of the layer that ends its second branch; a mixture's experts are in it, beside ``fc2``."""
-    return next(part for part in block.layer.children() if any(module is block.fc2 for module in part.modules()))
+    yield ReplaceForward(mlp_of(block), branch)

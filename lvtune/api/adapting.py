@@ -5,22 +5,25 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvtune.api.data_check import check_labels, require_sound_splits
 from lvtune.api.few_shot import FewShotGuard
-from lvtune.api.held_out import held_out_watch
-from lvtune.api.job import Job, prepare, training_data
-from lvtune.api.memory import peak_device_memory_mb, peak_memory_mb, reset_peak_memory
+from lvtune.api.held_out import PROGRESS_FILE, held_out_watch
+from lvtune.api.job import Job, prepare
+from lvtune.api.memory import MemoryMeter
+from lvtune.api.new_rows import NewRows
 from lvtune.api.recipe import Recipe
-from lvtune.api.report_data import box_statistics, confidence_of, environment, scores_table
+from lvtune.api.report_data import active_negatives, box_statistics, confidence_of, environment, scores_table
 from lvtune.api.report_pictures import before_after, worst, worst_pictures
 from lvtune.api.scoring import Scoring
+from lvtune.api.source_guard import SourceGuard
 from lvtune.api.start_choice import WarmStartCheck
 from lvtune.bases.fingerprint import fingerprint, fingerprints
+from lvtune.core.processes import apart, from_main, is_main, main_first, together
 from lvtune.patcher.attaching import attach
 from lvtune.storage.adapter_file import CONFIG_FILE, TENSORS_FILE
 from lvtune.storage.output_folder import check_output, input_files, input_folders
@@ -59,7 +62,8 @@ def adapt(
     """Tunes an adapter, saves it, scores it on target and source, restores the base and writes the report.
 
     Every picture is looked at before anything is computed. The adapter is saved as soon as it is tuned, before it is
-    scored; a checkpoint is removed last, when all is written.
+    scored; a checkpoint is removed last, when all is written. The processes of a launch (``accelerate launch``,
+    ``torchrun``) share the pictures of each step and the scoring; the first one speaks and writes.
 
     Args:
         recipe: a :class:`lvtune.Recipe`, its dictionary, or None for the default job.
@@ -71,15 +75,20 @@ def adapt(
             a folder that cannot be written or that holds the data.
     """
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.from_dict(recipe or {})
-    run = _Run(recipe, say, known)
-    run.check()
-    with run_lock(run.folder, say):
-        run.open()
-        run.score_base()
-        run.tune()
-        run.score_adapter()
-        run.write()
-    return AdaptReport(run.folder, run.values)
+    with together(recipe.device):
+        say = say if is_main() else lambda text: None
+        run = _Run(recipe, say, known)
+        run.check()
+        with run_lock(run.folder, say) if is_main() else nullcontext():
+            run.open()
+            run.score_base()
+            run.tune()
+            run.score_adapter()
+            if is_main():
+                with apart():
+                    run.write()
+            values = from_main(run.values)
+    return AdaptReport(run.folder, values)
 
 
 class _Run:
@@ -93,8 +102,11 @@ class _Run:
         self.job: Job
         self.scoring: Scoring
         self.start: WarmStartCheck
+        self.rows: NewRows
         self.few: FewShotGuard
+        self.source_guard: SourceGuard
         self.history: History
+        self.memory = MemoryMeter()
         self.fingerprint = ""
         self.prints: dict[str, str] = {}
         """The base's fingerprints by precision, for the adapter file."""
@@ -107,7 +119,7 @@ class _Run:
 
     def check(self) -> None:
         """Checks that the run writes over none of its inputs."""
-        data, names = self.recipe.data, (TENSORS_FILE, CONFIG_FILE, *REPORT_FILES, CHECKPOINT_FILE)
+        data, names = self.recipe.data, (TENSORS_FILE, CONFIG_FILE, *REPORT_FILES, CHECKPOINT_FILE, PROGRESS_FILE)
         targets = [self.folder / name for name in names]
         check_output(self.folder, targets, folders=input_folders(data), files=input_files(data))
 
@@ -116,12 +128,14 @@ class _Run:
         recipe = self.recipe
         self.say(f"loading {recipe.base} and {recipe.domain}")
         with self._timed("load"):
-            self.job = prepare(recipe)
+            with main_first():
+                self.job = prepare(recipe)
             require_sound_splits([self.job.train, self.job.test, self.job.source, *self.job.also.values()])
             check_labels(self.job.train, self.job.base.input_size)
         self.fingerprint = fingerprint(self.job.base)
         self.scoring = Scoring(self.job, self.fingerprint, self.known)
         self.start, self.few = WarmStartCheck(self.job), FewShotGuard(self.job)
+        self.source_guard = SourceGuard(self.job)
 
     def score_base(self) -> None:
         """Scores the base alone."""
@@ -135,37 +149,55 @@ class _Run:
         for note in dict.fromkeys((*job.train.table.notes, *job.test.table.notes, *few.warnings, *job.objective.notes)):
             self.say(f"note: {note}")
         self.say(f"tuning {self.recipe.method} on {few.pictures} pictures: {job.train.name}")
-        reset_peak_memory()
-        started = time.perf_counter()
+        self.memory.begin_tuning()
+        started, scored = time.perf_counter(), self.seconds["evaluate"]
         start.check()
         if start.note:
             self.say(start.note)
+        self.rows = NewRows(job)
+        self.rows.choose()
+        if start.is_kept and job.warm_start is not None:
+            self._score_start()
+        job.decisions += [self.rows.decision] if self.rows.decision else []
         for decision in job.decisions:
             self.say(decision.line())
         few.check()
         if few.guarded is not None:
             self.say(few.decision.line())
+        self.source_guard.begin()
         self.history = self._tune()
         few.keep()
-        self.seconds["tune"] = max(self.history.seconds, time.perf_counter() - started)
-        self.values |= {"peak_memory_mb": peak_memory_mb(), "peak_device_memory_mb": peak_device_memory_mb()}
+        self.source_guard.keep()
+        if self.source_guard.decision is not None:
+            self.say(self.source_guard.decision.line())
+        scoring = self.seconds["evaluate"] - scored
+        self.seconds["tune"] = max(self.history.seconds, time.perf_counter() - started - scoring)
+        self.values |= self.memory.end_tuning()
         self.prints = fingerprints(job.base.model)
+        if not is_main():
+            return
         with swapped_in(self.folder) as place:
             save_adapter(job.adapter, place, job.base, prints=self.prints, training=self._training(), metrics=None)
+
+    def _score_start(self) -> None:
+        """Scores the warm start alone, so that its part of the gain is known."""
+        self.say("scoring the start alone")
+        with self._timed("evaluate"):
+            self.scoring.start()
 
     def _tune(self) -> History:
         job, options = self.job, self.few.options
         return tune(
             job.base,
             job.adapter,
-            training_data(job),
+            self.source_guard.data(),
             job.objective,
             options,
             seed=job.recipe.seed,
             device=job.recipe.device,
             checkpoint=self.folder / CHECKPOINT_FILE if options.checkpoint_every else None,
             key=json.dumps(job.recipe.to_dict(), sort_keys=True),
-            watch=held_out_watch(job),
+            watch=held_out_watch(job, self.folder),
         )
 
     def score_adapter(self) -> None:
@@ -179,10 +211,17 @@ class _Run:
             scoring.off(print_after)
         values = _values(job, scoring, self.history, self.seconds) | self.values
         values["shots"], values["few"] = job.recipe.data.shots, self.few.to_dict()
-        values["start"] = self.start.to_dict()
-        values["decisions"] = [d.to_dict() for d in (*job.decisions, self.start.decision, self.few.decision)]
+        values["start"], values["new_rows"] = self.start.to_dict(), self.rows.to_dict()
+        if scoring.at_start is not None:
+            values["start"] = {**(values["start"] or {}), "target": scoring.at_start.headline()}
+        values["progress"] = PROGRESS_FILE if (self.folder / PROGRESS_FILE).is_file() else None
+        guards = (self.few.decision, self.source_guard.decision)
+        decisions = (*job.decisions, self.start.decision, *guards, *self.history.decisions)
+        values["decisions"] = [decision.to_dict() for decision in decisions if decision is not None]
+        values["source_guard"] = self.source_guard.to_dict()
+        values["memory"] = self.memory.to_dict()
         values["notes"] += [self.start.note] * bool(self.start.note)
-        values["notes"] += [note for note in self.few.notes if note not in values["notes"]]
+        values["notes"] += [n for n in (*self.few.notes, *self.history.notes) if n not in values["notes"]]
         values["base"] = {
             "name": job.base.name, "fingerprint_before": self.fingerprint, "fingerprint_after": print_after,
         }  # fmt: skip
@@ -254,6 +293,7 @@ def _values(job: Job, scoring: Scoring, history: History, seconds: dict[str, flo
         "seconds": {name: round(value, 2) for name, value in seconds.items()},
         "seconds_per_step": round(history.seconds / steps, 4) if steps else None,
         "peak_lr": history.lr,
+        "step": None if history.division is None else history.division.to_dict(),
         "recipe": job.recipe.to_dict(),
         "seed": job.recipe.seed,
         "versions": environment(),
@@ -264,5 +304,7 @@ def _values(job: Job, scoring: Scoring, history: History, seconds: dict[str, flo
         "curves": {
             "steps": history.steps, "loss": history.loss, "val_steps": history.val_steps, "val": history.val,
             "px_steps": history.px_steps, "px_mean": history.px_mean, "empty_loss": history.empty_loss,
+            "active_negatives": history.active_negatives,
         },
+        "active_negatives": active_negatives(history.active_negatives),
     }  # fmt: skip

@@ -13,7 +13,7 @@ from lvtune.api.job import limited
 from lvtune.config.options import DataOptions
 from lvtune.data.check import check_data
 from lvtune.data.near_duplicates import near_duplicates
-from lvtune.domains.domain import Domain
+from lvtune.domains.domain import NO_BOXES, Domain
 from lvtune.storage.output_folder import check_output, input_files, input_folders, make_folder
 
 _SHOWN = 5
@@ -46,7 +46,7 @@ def check_parts(
     thumbnails: dict[str, dict[str, np.ndarray]] = {}
     for part in parts:
         # a detector's boxes are for scoring
-        split = limited(domain.open(part, replace(data, boxes=None) if part == "train" else data), data)
+        split = limited(domain.open(part, replace(data, boxes=NO_BOXES) if part == "train" else data), data)
         thumbnails[part] = {}
         values[part] = {"name": split.name, **check_data(split.table, thumbnails=thumbnails[part])}
         if folder is not None:

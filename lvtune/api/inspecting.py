@@ -28,9 +28,11 @@ def dry_run(recipe: Recipe) -> dict[str, Any]:
     """
     from lvtune.adapters.method_registry import METHODS
     from lvtune.api.job import prepare
+    from lvtune.api.method_choice import method_decisions
     from lvtune.api.outline import outline
 
-    instances, begun, missing, decisions = None, None, [], []
+    instances, begun, missing = None, None, []
+    decisions = [decision.to_dict() for decision in method_decisions(recipe)]
     adapter: Any
     try:
         job = prepare(recipe)

@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 from lvtune.adapters.factory import create_adapter
 from lvtune.adapters.method_registry import METHODS
+from lvtune.api.conflict_defaults import for_conflicting_labels
+from lvtune.api.encoder_choice import embedded
+from lvtune.api.method_choice import method_decisions
 from lvtune.api.own_defaults import CUSTOM, chosen_defaults, new_keypoints
 from lvtune.api.recipe import TEXT_ONLY
-from lvtune.bases.base_registry import load_base
+from lvtune.api.size_choice import step_timer
+from lvtune.bases.base_registry import known_spec, load_base
 from lvtune.bases.input_size import parse_size
 from lvtune.core.decision import Decision
 from lvtune.core.errors import LvtuneError
 from lvtune.data.augment import Augment
 from lvtune.domains import Split, custom_domain, get_domain
+from lvtune.domains.domain import FOUND_BOXES, NO_BOXES
 from lvtune.domains.domain_file import is_domain_file, read_domain
 from lvtune.domains.few_pictures import take_shots
-from lvtune.domains.source import source_split
+from lvtune.domains.source import NO_SOURCE, NOT_MEASURED, Source, find_source, source_split
 from lvtune.evaluation.choosing import choose
 from lvtune.evaluation.inference import split_dataset
 from lvtune.hub.starts import WarmStart, warm_start
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
     from lvtune.adapters.adapter import Adapter
     from lvtune.api.recipe import Recipe
     from lvtune.bases.base import Base
+    from lvtune.bases.base_spec import BaseSpec
     from lvtune.config.options import DataOptions, TrainOptions
     from lvtune.data.dataset import PoseDataset
     from lvtune.domains import Domain
@@ -64,6 +70,8 @@ class Job:
     """Where the adapter's tuning begins; None: as created."""
     decisions: list[Decision] = field(default_factory=list)
     """What was chosen for the user."""
+    missing_source: str = NOT_MEASURED
+    """Why there is no source, where there is none."""
 
     @property
     def new_keypoints(self) -> int:
@@ -89,9 +97,16 @@ def prepare(recipe: Recipe) -> Job:
     recipe = recipe.resolved(method.defaults)
     device = resolve_device(recipe.device)
     input_size = parse_size(recipe.base_options.input_size)
-    domain = open_domain(recipe.domain, recipe.data)
+    # the data first: what is missing is told before weights are loaded
+    domain, part, spec = open_domain(recipe.domain, recipe.data), recipe.evaluate.split, known_spec(recipe.base)
+    data = replace(recipe.data, boxes=recipe.data.boxes or FOUND_BOXES)
+    test = limited(domain.open(part, data), data)
+    also = {name: limited(get_domain(name).open(part, recipe.data), recipe.data) for name in recipe.evaluate.also}
+    own = None if recipe.text_only else _own_training(domain, recipe.data)
+    source = None if spec is None else find_source_of(domain, spec, data, part)
     base = load_base(recipe.base, recipe.weights, seed=recipe.seed, input_size=input_size)
     base.model.to(device)
+    source = source or find_source_of(domain, base.spec, data, part)
     if recipe.look:
         from lvtune.data.find_images import find_images
 
@@ -99,15 +114,16 @@ def prepare(recipe: Recipe) -> Job:
     chosen = recipe.objective or (TEXT_ONLY if recipe.text_only else base.objective)
     given, recipe = replace(given, objective=chosen), replace(recipe, objective=chosen)
     objective = OBJECTIVES.get(chosen)(objective_config(chosen, recipe.objective_options))
-    part = recipe.evaluate.split
-    test = limited(domain.open(part, recipe.data), recipe.data)
-    also = {name: limited(get_domain(name).open(part, recipe.data), recipe.data) for name in recipe.evaluate.also}
-    train = take_shots(open_training(domain, base, recipe, test), recipe.data.shots, recipe.seed)
-    recipe, decisions = chosen_defaults(given, base, train, method.defaults)
-    source = open_source(domain, base, recipe.data, part)
-    if source is not None and domain.name == CUSTOM and new_keypoints(base, train):
-        source = _only_checked(source)
-    bank = embed(recipe, domain, base, (train, test)) if method.reads_language else None
+    train = take_shots(own or open_training(domain, base, recipe, test), recipe.data.shots, recipe.seed)
+    bank, more = None, []
+    if method.reads_language:
+        recipe, bank, more = embedded(recipe, lambda one: embed(one, domain, base, (train, test)))
+    language, timer = recipe.language, step_timer(recipe, domain.name, bank)
+    recipe, decisions = chosen_defaults(given, base, train, method.defaults, timer)
+    recipe, conflicts = for_conflicting_labels(replace(recipe, language=language), method, train)
+    decisions = [*method_decisions(recipe), *data_decisions(test, source), *decisions, *conflicts, *more]
+    if source.split is not None and domain.name == CUSTOM and new_keypoints(base, train):
+        source = replace(source, split=_only_checked(source.split))
     train = read_captions(train) if bank is not None and recipe.language.mode == CAPTION else train
     adapter: Any = create_adapter(
         recipe.method,
@@ -124,7 +140,10 @@ def prepare(recipe: Recipe) -> Job:
     options = recipe.evaluate
     category = choose(options.category, adapter, ranker=options.ranker, seed=recipe.seed, device=device)
     objective.prepare(objective_context(recipe, base, domain, train))
-    return Job(recipe, base, domain, train, test, source, adapter, objective, category, also, begun, decisions)
+    decisions += getattr(objective, "decisions", ())
+    found = source.split
+    return Job(recipe, base, domain, train, test, found, adapter, objective, category, also, begun, decisions,
+               source.missing)  # fmt: skip
 
 
 def open_domain(name: str, data: DataOptions) -> Domain:
@@ -134,12 +153,13 @@ def open_domain(name: str, data: DataOptions) -> Domain:
     return custom_domain(data) if name == "custom" else get_domain(name)
 
 
-def open_source(domain: Domain, base: Base, data: DataOptions, split: str = "test") -> Split | None:
-    """What the base comes from: the user's source data, the domain's own, or what ships with the base."""
-    source = source_split(domain, split, data, base.spec.trained_on)
-    if source is None and base.spec.source:
-        source = source_split(get_domain(base.spec.source), "train" if split == "train" else "test")
-    return None if source is None else limited(source, data)
+def find_source_of(domain: Domain, spec: BaseSpec, data: DataOptions, split: str = "test") -> Source:
+    """What the base comes from: the user's source data, the domain's own, what lies beside, or ships with the base."""
+    source = find_source(domain, split, data, spec.trained_on)
+    if source.split is None and spec.source and data.source_data != NO_SOURCE:
+        shipped = source_split(get_domain(spec.source), "train" if split == "train" else "test")
+        source = source if shipped is None else Source(shipped)
+    return source if source.split is None else replace(source, split=limited(source.split, data))
 
 
 def _only_checked(source: Split) -> Split:
@@ -158,10 +178,9 @@ def open_training(domain: Domain, base: Base, recipe: Recipe, test: Split) -> Sp
     Raises:
         LvtuneError: there are none, or the source's key points are not the target's.
     """
-    data = replace(recipe.data, boxes=None)  # a detector's boxes are for scoring
     if not recipe.text_only:
-        return limited(domain.open("train", data), data)
-    source = open_source(domain, base, data, "train")
+        return _own_training(domain, recipe.data)
+    source = find_source_of(domain, base.spec, replace(recipe.data, boxes=NO_BOXES), "train").split
     if source is None:
         raise LvtuneError(
             f"text-only for {domain.name} and {base.name} without pictures of the source",
@@ -175,6 +194,23 @@ def open_training(domain: Domain, base: Base, recipe: Recipe, test: Split) -> Sp
             "source and target with the same key points", "choose a base or source of the target's key points",
         )  # fmt: skip
     return source
+
+
+def _own_training(domain: Domain, data: DataOptions) -> Split:
+    """The target's own pictures to tune on; a detector's boxes are for scoring."""
+    return limited(domain.open("train", replace(data, boxes=NO_BOXES)), data)
+
+
+def data_decisions(test: Split, source: Source) -> list[Decision]:
+    """Returns which detector boxes and which source were found beside the data, if any."""
+    lines, boxes = [], test.detected
+    if boxes is not None and test.published_boxes is not None:
+        why = "they lie in the data set's layout; --boxes none leaves them out"
+        lines.append(Decision("detector boxes", f"{len(boxes)} of {test.published_boxes.name}", why))
+    if source.beside is not None and source.split is not None:
+        why = f"it lies beside the target, in {source.beside}; --source-data none leaves it out"
+        lines.append(Decision("source", source.split.name, why))
+    return lines
 
 
 def objective_context(recipe: Recipe, base: Base, domain: Domain, train: Split) -> ObjectiveContext:

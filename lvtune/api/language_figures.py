@@ -20,6 +20,7 @@ from lvtune.core.files import write_atomically
 from lvtune.data.dataset import collate
 from lvtune.evaluation.inference import split_dataset
 from lvtune.language.grammars import draw
+from lvtune.language.joint_choice import AUTO
 from lvtune.language.joint_registry import unnormalised
 from lvtune.training.engine import resolve_device
 from lvtune.training.joint_features import SentenceVectors
@@ -39,9 +40,9 @@ FILES = {"map": "feature-map.png", "retrieval": "retrieval.png"}
 class FigureOptions:
     """Options of ``lvtune figure``."""
 
-    encoder: str = "clip"
-    """Joint encoder of pictures and text: clip or siglip (with :FOLDER or :owner/model for other weights), or
-    small:FILE."""
+    encoder: str = AUTO
+    """Joint encoder of pictures and text: auto (small, which ships, or for a published base CLIP where it is at hand),
+    clip or siglip (with :FOLDER or :owner/model for other weights), small or small:FILE."""
     grammar: str | None = None
     """Grammar of the sentences: a name or a YAML file. None: the domain's grammar."""
     w: float = 0.5
@@ -135,8 +136,13 @@ def language_figures(
 
 
 def _encoder(sentences: SentenceVectors) -> JointEncoder:
-    """The joint encoder of sentences that were embedded with pictures in mind."""
-    assert sentences.encoder is not None
+    """The joint encoder of sentences that were embedded with pictures in mind.
+
+    Raises:
+        UsageError: they were not.
+    """
+    if sentences.encoder is None:
+        raise UsageError("figures of random vectors", "sentences of a joint encoder", "leave --words out")
     return sentences.encoder
 
 

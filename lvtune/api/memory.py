@@ -39,3 +39,54 @@ def peak_device_memory_mb() -> float | None:
     if torch is None or not torch.cuda.is_available():
         return None
     return round(torch.cuda.max_memory_allocated() / 1024**2, 1)
+
+
+def resident_memory_mb() -> float:
+    """Returns the resident size of this process in MB, or the largest one where the system does not tell it."""
+    with contextlib.suppress(OSError, StopIteration, ValueError):
+        line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmRSS"))
+        return round(int(line.split()[1]) / 1024, 1)
+    return peak_memory_mb()
+
+
+class MemoryMeter:
+    """Measures the peak memory of a run, of its tuning and of its other parts.
+
+    Made before anything is loaded; what the process holds then, libraries above all, counts as ``imports_mb``.
+    """
+
+    def __init__(self) -> None:
+        import transformers  # noqa: F401  every base needs it: it counts as an import, not as memory of the run
+
+        self.imports_mb = resident_memory_mb()
+        reset_peak_memory()
+        self._peak, self._device, self._tuning = 0.0, None, None
+
+    def _note(self) -> None:
+        self._peak = max(self._peak, peak_memory_mb())
+        device = peak_device_memory_mb()
+        self._device = device if self._device is None or device is None else max(self._device, device)
+
+    def begin_tuning(self) -> None:
+        """Called before the tuning, whose peak is measured by itself."""
+        self._note()
+        reset_peak_memory()
+
+    def end_tuning(self) -> dict[str, float | None]:
+        """Called after the tuning; returns its peaks, ``peak_memory_mb`` and ``peak_device_memory_mb``."""
+        self._note()
+        self._tuning = peak_memory_mb()
+        return {"peak_memory_mb": self._tuning, "peak_device_memory_mb": peak_device_memory_mb()}
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Returns the peaks of the run so far in MB.
+
+        ``imports_mb`` (held before anything was loaded), ``peak_mb``, ``above_imports_mb``, ``tuning_mb`` (peak of the
+        tuning alone) and ``device_mb`` (allocated on the GPU; None without one). Of this process alone.
+        """
+        self._note()
+        return {
+            "imports_mb": self.imports_mb, "peak_mb": self._peak,
+            "above_imports_mb": round(max(0.0, self._peak - self.imports_mb), 1), "tuning_mb": self._tuning,
+            "device_mb": self._device,
+        }  # fmt: skip

@@ -10,10 +10,12 @@ import torch
 
 from lvtune.adapters.factory import create_adapter
 from lvtune.adapters.method_registry import METHODS
+from lvtune.api.encoder_choice import embedded
 from lvtune.api.job import embed, open_domain, sentences_for
 from lvtune.bases.base_registry import load_base
 from lvtune.bases.input_size import parse_size
 from lvtune.core.errors import LvtuneError
+from lvtune.domains.domain import NO_BOXES
 from lvtune.language.bank import RANDOM, REDRAWN, SentenceBank, get_bank
 from lvtune.language.encoders import usual_width
 
@@ -46,14 +48,14 @@ def outline(recipe: Recipe, stopped: LvtuneError) -> tuple[Base, nn.Module, list
     if base is None:
         with place:
             base = load_base(recipe.base, "random", input_size=size)
-    data = replace(recipe.data, boxes=None)
+    data = replace(recipe.data, boxes=NO_BOXES)
     splits = [_tried(lambda part=part: domain.open(part, data), missing) for part in ("train", "test")]
     skeleton = splits[0].table.skeleton if splits[0] is not None else domain.get_skeleton()
     bank = None
     if method.reads_language:
         sentences_for(recipe, domain)  # a mistake in these is an error, nothing that is missing
-        bank = _tried(lambda: _bank(recipe, domain, base, splits), missing)
-        bank = bank or _of_usual_width(recipe.language.encoder, stopped)
+        found = _tried(lambda: embedded(recipe, lambda one: _bank(one, domain, base, splits)), missing)
+        bank = found[1] if found is not None else _of_usual_width(recipe.language.encoder, stopped)
     if not missing:
         raise stopped
     base.model.to(place)  # methods copy parts of the base: both must be with storage, or both without

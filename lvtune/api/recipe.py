@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lvtune.config.options import (
     AS_SAID,
@@ -39,8 +39,12 @@ class Recipe:
     domain: str = "demo-art"
     """The domain to adapt to: a name (`lvtune list domains` shows them) or a YAML file that `lvtune init-domain` wrote.
     If you give only `data` or `annotations`, it is custom: your own data."""
-    method: str = "vlpose-light"
-    """How to adapt; `lvtune list methods` shows the names."""
+    method: str = ""
+    """How to adapt; `lvtune list methods` shows the names. Left out: the domain's own: vlpose for humanart, coco and
+    coco+humanart; else vlpose-light."""
+    settings: Literal["auto", "published", "own"] = "auto"
+    """Options that you do not give are those of the method's publication (published) or the method's own for a short
+    tuning (own). auto: published, if the domain chooses the method and it has them; else own."""
     method_options: dict[str, Any] = field(default_factory=dict)
     """Options of the method; on the command line `--method.NAME VALUE`."""
     start: str = "auto"
@@ -72,6 +76,13 @@ class Recipe:
     device: str = "auto"
     """Device to compute on: auto, cpu, cuda, cuda:1, mps."""
 
+    def __post_init__(self) -> None:
+        """Fills in what the domain and the publication say; a recipe that is whole stays as it is."""
+        from lvtune.api.method_choice import chosen
+
+        for name, value in chosen(self).items():
+            object.__setattr__(self, name, value)
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
         """A recipe from nested tables of values.
@@ -87,7 +98,7 @@ class Recipe:
         for kind, config_of in (("method", _method_config), ("objective", _objective_config)):
             options = values.get(f"{kind}_options")
             if options and isinstance(options, Mapping):
-                typed[f"{kind}_options"], more = _typed(config_of, values.get(kind, getattr(cls, kind)), options)
+                typed[f"{kind}_options"], more = _typed(config_of, getattr(recipe, kind, values.get(kind)), options)
                 problems += more
         raise_problems(problems)
         recipe = replace(recipe, **typed)

@@ -12,6 +12,8 @@ from lvtune.evaluation.metrics import is_less_better
 from lvtune.evaluation.task import DEFAULT_MAIN, Scores, gained, gap_closed, retention
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lvtune.domains import Split
 
 _PACKAGES = ("torch", "transformers", "timm", "peft", "accelerate", "safetensors", "numpy")
@@ -96,3 +98,16 @@ def confidence_of(scores: Scores | None) -> float | None:
     if scores is None or not len(scores.scores):
         return None
     return round(float(np.median(np.mean(scores.scores, axis=1))), 4)
+
+
+def active_negatives(shares: Sequence[float]) -> dict[str, float] | None:
+    """Returns the share of a contrast's negatives that it moved: ``mean``, and of the ``first`` and ``last`` tenth.
+
+    Args:
+        shares: of each step; empty without a contrast, whose answer is None.
+    """
+    if not shares:
+        return None
+    part = max(1, len(shares) // 10)
+    parts = {"mean": shares, "first": shares[:part], "last": shares[-part:]}
+    return {name: round(float(np.mean(values)), 4) for name, values in parts.items()}

@@ -81,9 +81,10 @@ def worst(job: Job, after: Scores | None) -> list[dict[str, Any]]:
 
 def worst_pictures(job: Job, after: Scores | None) -> list[Pair]:
     """Returns pairs for the instances of :func:`worst`: the labels left, the prediction right, names in colours."""
-    pairs = []
+    pairs: list[Pair] = []
+    if after is None:
+        return pairs
     for one in worst(job, after):
-        assert after is not None
         person = job.test.table[one["index"]]
         labels = np.where(person.keypoints[:, 2:] > 0, person.keypoints[:, :2], np.nan)
         left, right = _named(job, one["index"], [labels, after.keypoints[one["index"]]])
@@ -130,7 +131,7 @@ def _known_by_name(job: Job, chosen: list[int]) -> dict[int, np.ndarray]:
     is_drawn = job.test.views is not None or job.test.items is not None or job.test.samples is not None
     if not places or is_drawn or job.base.task != "pose2d":
         return shown
-    some = replace(job.test.with_table(job.test.table.select(chosen)), detected=None)
+    some = replace(job.test.with_table(job.test.table.select(chosen)), detected=None, as_published=None)
     keypoints, _ = predict_split(job.base, some, category=None, flip_test=job.recipe.evaluate.flip_test)
     for i, points in zip(chosen, keypoints, strict=True):
         for mine, theirs in places.items():

@@ -67,7 +67,7 @@ class ScoreCache:
     def before(self, mark: str, split: Split, options: tuple[Any, ...], score: Callable[[], Scores]) -> Scores:
         """Returns the scores of a base whose fingerprint is ``mark``; ``score`` computes them on the first call.
 
-        ``options`` are those that the scores depend on.
+        ``options`` are what the scores depend on beside the base: an adapter that is attached counts among them.
         """
         key = (mark, _key(split), options)
         if key not in self._scores:

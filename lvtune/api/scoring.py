@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lvtune.api.score_cache import ScoreCache
+from lvtune.core.tensor_file import hash_tensors
 from lvtune.data.mixed import MixedTable
 from lvtune.evaluation.split_scoring import score_split
 from lvtune.evaluation.task import Scores
-from lvtune.patcher.attaching import attached
+from lvtune.patcher.attaching import attach, attached
 
 if TYPE_CHECKING:
     from lvtune.api.job import Job
@@ -45,6 +46,8 @@ class Scoring:
         self.job, self.mark, self.known = job, mark, known
         self.target, self.source = Measured(), Measured()
         self.also = {name: Measured() for name in job.also}
+        self.at_start: Scores | None = None
+        """The target with the warm start alone; None: it was not scored."""
         self.off_checked: int | None = None
         """Instances of the source whose predictions showed that the base is as before; None: all."""
         if known is not None:
@@ -60,6 +63,21 @@ class Scoring:
         for split, measured in self._sides():
             if split is not None and _is_predicted(split, self.job.base.skeleton):
                 measured.before = self._once(split)
+
+    def start(self) -> None:
+        """Scores the target with the adapter as it begins, before any of the target's pictures is tuned on."""
+        job, skeleton = self.job, self.job.adapter.skeleton
+        if not _is_predicted(job.test, skeleton):
+            return
+        job.adapter.eval()
+        with attach(job.base, job.adapter, name="start"):
+            if self.known is None or callable(job.category):
+                self.at_start = self._score(job.test, skeleton)
+                return
+            options = job.recipe.evaluate
+            begun = hash_tensors(sorted(job.adapter.state_dict().items()))
+            key = (begun, job.category, options.flip_test, options.p_cutoff, job.base.input_size)
+            self.at_start = self.known.before(self.mark, job.test, key, lambda: self._score(job.test, skeleton))
 
     def on(self) -> None:
         """Scores with the adapter attached."""
@@ -89,7 +107,7 @@ class Scoring:
         found: dict[str, str] = {}
         for name, split, measured in (("target", job.test, self.target), ("source", job.source, self.source)):
             if split is None:
-                found[name] = "there are no pictures of the source (give --data.source-data FOLDER)"
+                found[name] = job.missing_source
                 continue
             if not _is_predicted(split, job.base.skeleton):
                 words = f"the base does not know these key points ({_first(split.table.skeleton)})"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from lvtune.bases.base import Base
+from lvtune.bases.base_spec import BaseSpec
 from lvtune.core.registry import Registry
 
 BASES: Registry[Callable[..., Base]] = Registry("base", group="lvtune.bases")
@@ -59,6 +60,13 @@ def find_loader(name: str) -> tuple[Callable[..., Base], str]:
         return partial(BASES.get(f"{family}:<name>"), rest), ""
     whole, _, variant = name.partition("/")
     return BASES.get(whole if whole in BASES else name), variant if whole in BASES else ""
+
+
+def known_spec(name: str) -> BaseSpec | None:
+    """Returns the facts of a base without loading weights; None where they are known only once it is loaded."""
+    loader, variant = find_loader(name)
+    spec = next((value for value in getattr(loader, "args", ()) if isinstance(value, BaseSpec)), None)
+    return None if variant else spec
 
 
 def list_bases() -> list[str]:

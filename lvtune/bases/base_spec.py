@@ -28,6 +28,8 @@ class BaseSpec:
     """Domain that the base was trained on."""
     source: str = ""
     """Domain whose unfiltered test pictures ship with the package and resemble what the base was trained on."""
+    ships: bool = False
+    """True if trained weights of it ship with the package."""
     expert: str = ""
     """Expert that a mixture of experts sends pictures to; empty where there is no mixture."""
 

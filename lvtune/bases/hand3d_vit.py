@@ -31,6 +31,7 @@ SPEC = BaseSpec(
     skeleton=HAND_21,
     sigma=SIGMA,
     size="ti",
+    ships=True,
 )
 _POSITIONS = "backbone.embeddings.position_embeddings"
 

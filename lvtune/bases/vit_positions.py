@@ -73,9 +73,10 @@ def interpolation(old: Grid, new: Grid) -> Tensor:
 
     A matrix product is exported and traced as it is; the anti-aliased interpolation of torch is not.
     """
-    every = torch.eye(old[0] * old[1]).reshape(-1, 1, *old)
-    spread = F.interpolate(every, size=new, mode="bicubic", antialias=True, align_corners=False)
-    return spread.reshape(len(every), -1).T.contiguous()
+    with torch.inference_mode(False):  # it is kept, and a tensor made while predicting could never be trained through
+        every = torch.eye(old[0] * old[1]).reshape(-1, 1, *old)
+        spread = F.interpolate(every, size=new, mode="bicubic", antialias=True, align_corners=False)
+        return spread.reshape(len(every), -1).T.contiguous()
 
 
 class ResizedEmbeddings(nn.Module):

@@ -45,6 +45,7 @@ SPECS: dict[str, BaseSpec] = {
         size="ti",
         trained_on="lspet",
         source="demo-art",
+        ships=True,
     ),
     "vitpose-s": BaseSpec("vitpose-s", size="s", trained_on="coco"),
     "vitpose-b": BaseSpec("vitpose-b", hub_id="usyd-community/vitpose-base", size="b", trained_on="coco"),

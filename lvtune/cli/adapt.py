@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lvtune.api.method_choice import AUTO, PUBLISHED, method_of
 from lvtune.api.recipe import TEXT_ONLY, Recipe
 from lvtune.cli.data_argument import add_data_argument, place_data
 from lvtune.cli.outcome import Outcome, say
@@ -31,8 +32,9 @@ def parser(argv: Sequence[str], summary: str, command: str = "adapt") -> Parser:
         result.add_argument("--dry-run", action="store_true", help="print what would be tuned, and stop")
     asks_help = any(token in ("-h", "--help") for token in argv)
     method = _named("method", argv) if asks_help or any(t.startswith("--method.") for t in argv) else None
+    published = _published(argv, method) if asks_help else {}
     objective = _named("objective", argv) if any(t.startswith("--objective.") for t in argv) or asks_help else None
-    defaults = _defaults(method.defaults if method else {}) if asks_help else {}
+    defaults = _defaults(published or (method.defaults if method else {})) if asks_help else {}
     hide = ("method_options", "objective_options")
     add_options(result, Recipe, title="what to adapt", hide=hide, defaults=defaults)
     if method is not None:
@@ -49,19 +51,35 @@ def _named(kind: str, argv: Sequence[str]) -> Any:
     from lvtune.training.objectives import OBJECTIVES
 
     known, default = {"method": METHODS, "objective": OBJECTIVES}[kind], getattr(Recipe, kind)
+    values = _scanned(argv, (kind, "domain"))
+    text_only = "--text-only" in argv or values.get("text_only")
+    if kind == "objective" and text_only:
+        default = TEXT_ONLY
+    elif kind == "method":
+        default = method_of(str(values.get("domain") or Recipe.domain), bool(text_only))
+    name = values.get(kind) or default
+    return None if name is None else known.get(str(name))
+
+
+def _scanned(argv: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+    """Returns what the recipe file says, with the values of some options of the command line over it."""
     scan = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    scan.add_argument("--config")
-    scan.add_argument(f"--{kind}")
+    for name in ("config", *names):
+        scan.add_argument(f"--{name}")
     try:
         found, _ = scan.parse_known_args(argv)
     except argparse.ArgumentError:
-        # a value is missing; the full parser says so
-        found = argparse.Namespace(config=None, **{kind: default})
-    values = read_yaml(found.config) if found.config else {}
-    if kind == "objective" and ("--text-only" in argv or values.get("text_only")):
-        default = TEXT_ONLY
-    name = getattr(found, kind) or values.get(kind) or default
-    return None if name is None else known.get(str(name))
+        return {}  # a value is missing; the full parser says so
+    given = {name: value for name, value in vars(found).items() if value is not None and name != "config"}
+    return (read_yaml(found.config) if found.config else {}) | given
+
+
+def _published(argv: Sequence[str], method: Any) -> Mapping[str, Any]:
+    """Returns the training options of the publication where they are the defaults; else none."""
+    values = _scanned(argv, ("method", "domain", "settings"))
+    settings = values.get("settings") or AUTO
+    is_chosen = settings == PUBLISHED or (settings == AUTO and not values.get("method"))
+    return method.published.get("train", {}) if method is not None and is_chosen else {}
 
 
 def _defaults(of_method: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,8 +167,20 @@ def summary_of(values: Mapping[str, Any]) -> str:
         f"{adapter['bytes'] / 1e6:.1f} MB",
         f"base: {'unchanged, bit for bit' if same else 'CHANGED'}",
         f"seconds: {', '.join(f'{name} {number(float(value))}' for name, value in seconds.items())}",
+        *_memory(values.get("memory")),
     ]
+    active = values.get("active_negatives")
+    if active:
+        shares = [f"{100 * active[part]:.0f} %" for part in ("mean", "first", "last")]
+        lines.append("active negatives of the contrast: {} of the batch (at first {}, at last {})".format(*shares))
     return "\n".join(lines)
+
+
+def _memory(memory: Mapping[str, Any] | None) -> list[str]:
+    if not memory:
+        return []
+    device = "" if memory["device_mb"] is None else f", {memory['device_mb']:,.0f} MB on the GPU"
+    return [f"memory: peak {memory['peak_mb']:,.0f} MB, {memory['above_imports_mb']:,.0f} MB above imports{device}"]
 
 
 def _next(folder: Any, values: Mapping[str, Any]) -> str:

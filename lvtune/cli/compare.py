@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lvtune.api.recipe import Recipe
+from lvtune.cli.data_argument import add_data_argument, place_data
 from lvtune.cli.outcome import Outcome, say
 from lvtune.cli.output import number, table
 from lvtune.cli.parser import CommandLineError, Parser, add_options, from_args, nested, wrong_usage
@@ -30,6 +31,9 @@ class CompareCommand:
     `variants`, only the variants."""
     variants: str | None = None
     """YAML file of more variants, each a line `label: {options of a recipe}`."""
+    bases: tuple[str, ...] = ()
+    """Bases to run each method with, with commas: names, or LABEL=WEIGHTS for other weights of --base, such as
+    shipped=pretrained,imagenet=vit.safetensors. Without it: --base alone."""
     shots: tuple[str, ...] = ("all",)
     """Numbers of annotated pictures to tune on, such as 20,60,200,all."""
     seeds: tuple[int, ...] = field(default=(0, 1, 2), metadata={"at_least": 0, "at_most": 2**32 - 1})
@@ -39,6 +43,9 @@ class CompareCommand:
     search: bool = False
     """First find the best of `lrs` for each method and number of pictures: with the first seed, scored on the
     validation pictures."""
+    predict: tuple[int, ...] = field(default=(), metadata={"at_least": 1})
+    """Numbers of annotated pictures whose scores are forecast from the runs, with an interval: a power law is fitted to
+    the scores at the numbers of `shots`."""
     out: str = "lvtune-out/compare"
     """Folder of the comparison. Cells that are finished there do not run again."""
 
@@ -46,6 +53,7 @@ class CompareCommand:
 def parser(argv: Sequence[str], summary: str) -> Parser:
     """Adds the options of :class:`CompareCommand` and of the recipe that all cells share."""
     result = Parser("compare", summary)
+    add_data_argument(result)
     result.add_argument("--config", metavar="YAML", help="recipe that all cells share: a file, or a shipped one's name")
     result.add_argument("--dry-run", action="store_true", help="list the cells, and stop")
     add_options(result, CompareCommand, title="what to compare")
@@ -55,9 +63,12 @@ def parser(argv: Sequence[str], summary: str) -> Parser:
 
 def run(args: argparse.Namespace) -> Outcome:
     """Runs the cells that are not finished, and returns the table."""
+    place_data(args)
     command: CompareCommand = from_args(args, CompareCommand)
+    from lvtune.experiments.base_variants import with_bases
     from lvtune.experiments.cells import cells_of, variants_of
     from lvtune.experiments.comparing import METHODS, compare
+    from lvtune.experiments.learning_curve import check_forecast
 
     typed = nested(args, Recipe)
     typed.pop("out", None)
@@ -65,11 +76,12 @@ def run(args: argparse.Namespace) -> Outcome:
     methods = command.methods or ("" if command.variants else METHODS)
     shots = [_shots(word) for word in command.shots]
     with wrong_usage():
-        variants = variants_of(methods, command.variants)
+        variants = with_bases(variants_of(methods, command.variants), command.bases)
+        check_forecast(command.predict, shots)
         cells_of(shared, variants, shots=shots, seeds=command.seeds, lrs=command.lrs, out=Path(command.out))
     values = compare(
-        shared, methods=methods, variants=command.variants, shots=shots, seeds=command.seeds, lrs=command.lrs,
-        out=command.out, search=command.search, dry_run=args.dry_run, say=say,
+        shared, methods=methods, variants=command.variants, bases=command.bases, shots=shots, seeds=command.seeds,
+        lrs=command.lrs, out=command.out, search=command.search, predict=command.predict, dry_run=args.dry_run, say=say,
     )  # fmt: skip
     if args.dry_run:
         return Outcome(values, plan_of(values))
@@ -115,9 +127,13 @@ def text_of(values: Mapping[str, Any]) -> str:
     # a column without any figure says nothing: the base may predict other key points than the data have
     kept = [i for i in range(len(head)) if any(row[i] != "-" for row in rows)]
     head, rows = [head[i] for i in kept], [[row[i] for i in kept] for row in rows]
+    from lvtune.evaluation.metrics import unit_of
+    from lvtune.experiments.learning_curve import words_of
+
     parts = [
         table(head, rows) if rows else "no cell was finished",
         "mean ± half the 95 % interval over seeds; ahead: of the first variant, seed by seed",
+        *(["\n".join(words_of(values["curve"], unit_of(values["main"])))] if values.get("curve") else []),
         *(f"{name} failed: {'; '.join(why.values())}" for name, why in values["failed"].items()),
         f"written to {values['out']}: results.json, results.md, results.html",
     ]

@@ -75,10 +75,19 @@ def run(args: argparse.Namespace) -> Outcome:
 def text_of(values: Mapping[str, Any]) -> str:
     """Returns the table for people, with "published / ours" in each cell."""
     columns = values["columns"]
-    rows = [[row["label"], _count(row), *(_cell(row, name) for name in columns), _here(row)] for row in values["rows"]]
+    rows = [
+        [row["label"], row["group"], _count(row), *(_cell(row, name) for name in columns), _here(row)]
+        for row in values["rows"]
+    ]
+    rows += [_claim(claim, columns) for claim in values["claims"]]
+    head = ["", "group", "trainable", *columns.values(), ""]
+    if not any(row["group"] for row in values["rows"]):
+        head, rows = [head[0], *head[2:]], [[row[0], *row[2:]] for row in rows]
+    number = f", {values['number']}" if values["number"] else ""
+    gains = ", in brackets the gain" if any(_has_gain(row) for row in values["rows"]) else ""
     parts = [
-        f"{values['title']} ({values['source']}); each cell: published / ours",
-        table(["", "trainable", *columns.values(), ""], rows, left=(0, len(columns) + 2)),
+        f"{values['table']}{number}: {values['title']} ({values['source']}); each cell: published / ours{gains}",
+        table(head, rows, left=(0, len(head) - 1, *([1] if "group" in head else []))),
         values["note"],
         *(f"{row['name']}: {'; '.join(row['problem'].values())}" for row in values["rows"] if row["problem"]),
     ]
@@ -92,13 +101,35 @@ def _count(row: Mapping[str, Any]) -> str:
 def _cell(row: Mapping[str, Any], column: str) -> str:
     ours, deviation = row["ours"][column], row["spread"][column]
     shown = number(ours) + ("" if deviation is None else f"±{deviation:.2f}")
-    return f"{number(row['reference'][column])} / {shown}"
+    gains = {kind: row["gain"][kind][column] for kind in ("reference", "ours")}
+    return f"{number(row['reference'][column])}{_brackets(gains['reference'])} / {shown}{_brackets(gains['ours'])}"
+
+
+def _brackets(gain: float | None) -> str:
+    return "" if gain is None else f" ({gain:+.2f})"
+
+
+def _has_gain(row: Mapping[str, Any]) -> bool:
+    return any(gain is not None for kind in row["gain"].values() for gain in kind.values())
+
+
+def _claim(claim: Mapping[str, Any], columns: Mapping[str, str]) -> list[str]:
+    """Returns the row of a claim: the difference from the published table, and from ours."""
+    signed = lambda value: "-" if value is None else f"{value:+.2f}"  # noqa: E731
+    cells = [
+        f"{signed(claim['reference'])} / {signed(claim['ours'])}" if name == claim["column"] else "" for name in columns
+    ]
+    words = f"printed as {claim['printed']:+.2f}; computed as {claim['row']} minus {claim['over']}"
+    differs = "" if claim["agrees"] in (True, None) else "; THE TABLE DIFFERS"
+    return [claim["title"], "claim", "", *cells, words + differs]
 
 
 def _here(row: Mapping[str, Any]) -> str:
     """Says what runs of the row there are, and how their settings differ from the row's."""
     if row["problem"]:
         return "failed (see below)"
+    if row["quoted"]:
+        return "figures of its authors; not run here"
     if not row["runs"]:
         return f"not run here: needs {row['needs']}"
     words = [f"{row['runs']} runs"] if row["runs"] > 1 else []

@@ -42,7 +42,8 @@ def _import(file: str) -> None:
     if name in sys.modules:
         return
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None, "a .py file has a loader"
+    if spec is None or spec.loader is None:
+        raise UsageError(f"--import {file}, for which Python has no loader", "a Python file", "give another file")
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))  # the file may import its neighbours; they hide no other module
     module = sys.modules[name] = importlib.util.module_from_spec(spec)

@@ -44,7 +44,8 @@ class DataOptions:
     """Box of an instance without an annotated box. points: around its labelled points, with a margin. whole: the whole
     picture."""
     source_data: str | None = None
-    """Folder of pictures of the source domain; the report then says how much of the score there is kept."""
+    """Folder of pictures of the source domain; the report then says how much of the score there is kept. None: the data
+    set that the base was trained on, if it lies beside the target's folder (such as coco/ beside HumanArt/)."""
     source_annotations: str | None = None
     """COCO-style JSON of the source pictures. None: the domain's own source, if it has one."""
     source_domain: str | None = None
@@ -52,10 +53,12 @@ class DataOptions:
     mix: str | None = None
     """Shares of the parts of a mixture such as coco+humanart; 1:1 takes as many persons of each. None: all persons."""
     boxes: str | None = None
-    """Detector boxes to test with, besides the annotated boxes: a JSON file, or `published` for the file in the data
-    set's own layout (of the source too). None: only the annotated boxes."""
-    box_format: Literal["auto", "xywh", "xyxy"] = "auto"
-    """Format of the detector boxes. auto: the format with which the boxes stay inside the pictures."""
+    """Detector boxes to test with, besides the annotated boxes: a JSON file; `published` for the file in the data set's
+    own layout (of the source too), `auto` for that file if it is there, `none` for no such boxes. None: auto in
+    `lvtune adapt`, none in other commands."""
+    box_format: Literal["auto", "xywh", "xyxy", "both"] = "auto"
+    """Format of the detector boxes. auto: the format with which the boxes stay inside the pictures. both: like auto,
+    and once more as the published evaluation of the data set reads them, right or wrong."""
     annotated_box_format: Literal["auto", "xywh", "xyxy"] = "auto"
     """How the annotated boxes of own data are written; auto decides from the boxes and says how."""
     box_margin: float = field(default=0.15, metadata={"at_least": 0})
@@ -128,15 +131,25 @@ class TrainOptions:
     """Largest number of passes over the data that `min_steps` may cause."""
     guard: int | None = field(default=None, metadata={"at_least": 0})
     """With at most this many pictures, first tune on half of them, score the other half, and keep the share of the
-    change that helps there. 0: never; also if you give `epochs` or `steps`."""
+    change that helps there. 0: never; also if you give `epochs` or `steps`. With `text_only` and any number but 0: keep
+    the share of the change that does not harm source pictures kept out."""
     batch_size: int | None = field(default=None, metadata={"at_least": 1})
     """Pictures per step, of all processes together."""
+    accumulate: int | Literal["auto"] = field(default=1, metadata={"at_least": 1})
+    """Parts in which each process computes the pictures of a step, one after the other, to take less memory; the result
+    is that of one batch. auto: as few as fit into the free memory, which is measured before the first step."""
+    checkpointing: bool = False
+    """Compute the activations of the encoder's blocks again in the backward pass; less memory, more time."""
     optimizer: Literal["adamw", "adam"] | None = None
     """Optimiser, with betas 0.9 and 0.999. adam adds the weight decay to the gradient; adamw decouples it."""
     lr: float | None = field(default=None, metadata={"above": 0, "at_most": 1000})
     """Peak learning rate."""
     predictor_lr: float | None = field(default=None, metadata={"above": 0})
     """Peak learning rate of the predictor; None: as `lr`."""
+    new_rows: Literal["auto", "like", "mean"] = "auto"
+    """Where the predictor's rows of key points begin that the base does not know. like: at the base's rows of points
+    with like names or of like meaning; mean: at the mean of its rows; auto: for own data like, row by row, where that
+    has the lower loss on the pictures to tune on, else mean."""
     minutes: float | None = field(default=None, metadata={"above": 0, "instead_of": "epochs,steps"})
     """Tune for about so many minutes on this machine, in place of `epochs` and `steps`; the first steps are timed and
     the schedule is fitted to it."""
@@ -165,6 +178,9 @@ class TrainOptions:
     """Mixed precision. auto: bf16 if the GPU is fast at it; for own data also if the processor is; else none."""
     checkpoint_every: int | None = field(default=None, metadata={"at_least": 1})
     """Write a checkpoint, from which a run resumes, every so many epochs. None: never."""
+    progress_frames: int = field(default=4, metadata={"at_least": 0, "at_most": 12})
+    """Number of held-out frames of own data that progress.png shows while tuning goes on, with labels and predictions.
+    0: no such file."""
 
     def __post_init__(self) -> None:
         check_given_once(self)
@@ -195,8 +211,9 @@ class EvaluateOptions:
 class LanguageOptions:
     """Which sentences about the domain the adapter reads."""
 
-    encoder: str = "minilm"
-    """Text encoder of the sentences. The built-in sentences ship embedded, so they need none."""
+    encoder: str = "auto"
+    """Text encoder of the sentences. The built-in sentences ship embedded by minilm, so they need none. auto: that of
+    the publication with published settings, where its sentences or its weights are at hand; else minilm."""
     mode: Literal["category", "human", "none", "keypoints", "caption", "random", "random-each-call"] = "category"
     """What the adapter reads: one sentence for each category; for all the same, "a photo of a human" (human) or the
     word "None" (none); one sentence for each key point; each picture's caption; or, for ablations, random tokens, fixed

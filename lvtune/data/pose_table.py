@@ -222,6 +222,10 @@ class PoseTable:
         """Returns the same persons with another size limit of the pictures."""
         return self if max_pixels == self.max_pixels else self._with(max_pixels=max_pixels)
 
+    def with_note(self, note: str) -> PoseTable:
+        """Returns the same persons with one more note."""
+        return self._with(notes=[*self.notes, note])
+
     def with_pairs(self, pairs: tuple[tuple[int, int], ...]) -> PoseTable:
         """Returns the same persons with other mirror pairs of the key points."""
         if self.skeleton.mirrors and pairs == self.skeleton.pairs:

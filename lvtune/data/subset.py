@@ -47,17 +47,18 @@ def _lot(seed: int, name: str) -> bytes:
 
 
 class Subset(Dataset):
-    """Some samples of a data set with new numbers.
+    """Some samples of a data set.
 
     Args:
         data: items of :class:`lvtune.data.dataset.PoseDataset`.
         items: which, in this order.
+        renumber: give the samples new numbers; otherwise they keep theirs, by which an objective knows them.
     """
 
     groups = None
 
-    def __init__(self, data: Any, items: Sequence[int]) -> None:
-        self.data, self.items = data, tuple(items)
+    def __init__(self, data: Any, items: Sequence[int], *, renumber: bool = True) -> None:
+        self.data, self.items, self.renumber = data, tuple(items), renumber
 
     def __len__(self) -> int:
         return len(self.items)
@@ -67,4 +68,5 @@ class Subset(Dataset):
         self.data.set_epoch(epoch)
 
     def __getitem__(self, item: int) -> dict[str, Any]:
-        return {**self.data[self.items[item]], "index": item}
+        found = self.data[self.items[item]]
+        return {**found, "index": item} if self.renumber else found

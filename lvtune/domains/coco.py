@@ -31,6 +31,12 @@ def _read(domain: Domain, split: str, data: DataOptions) -> Split:
     return Split(table, f"COCO {year}", published_boxes=boxes)
 
 
+def _lies_in(folder: Path) -> bool:
+    year = _YEAR["test"]
+    has_pictures = (folder / year).is_dir() or (folder / "images" / year).is_dir()
+    return has_pictures and (folder / "annotations" / f"person_keypoints_{year}.json").is_file()
+
+
 @register_domain("coco")
 def coco() -> Domain:
     """Photographs of people in context."""
@@ -42,6 +48,8 @@ def coco() -> Domain:
         categories=tuple(sentences),
         sentences=sentences,
         reader=_read,
+        method="vlpose",
+        lies_in=_lies_in,
         source="COCO 2017 (Lin et al., ECCV 2014) from https://cocodataset.org/#download",
         layout="FOLDER/annotations/person_keypoints_{train,val}2017.json and FOLDER/{train,val}2017/*.jpg; detector "
         "boxes FOLDER/person_detection_results/COCO_val2017_detections_AP_H_56_person.json",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -44,8 +44,12 @@ class Split:
     """What is predicted and how it is scored; a name in :data:`lvtune.evaluation.task.SCORERS`."""
     published_boxes: Path | None = None
     """Detector boxes in the data set's own layout; None: it has none."""
+    published_box_format: Literal["xywh", "xyxy"] | None = None
+    """How the published evaluation reads these boxes, whatever they are; None: as they are."""
     detected: PoseTable | MixedTable | None = None
     """The same pictures with a detector's boxes, to be scored as well; None: with the annotated boxes alone."""
+    as_published: PoseTable | MixedTable | None = None
+    """The same with the boxes as the published evaluation reads them, to be scored too; None: not asked for."""
 
     def picture(self, index: int) -> np.ndarray:
         """Returns the whole picture of the person at ``index``, (H, W, 3) uint8 RGB, in the view of its category."""
@@ -59,12 +63,14 @@ class Split:
 
     def with_table(self, table: PoseTable | MixedTable | HandTable) -> Split:
         """Returns the split with the persons of ``table`` and the detector's boxes in their pictures."""
-        found = self.detected
-        if isinstance(found, MixedTable):
-            found = found.in_pictures_of(table) if isinstance(table, MixedTable) else None
-        elif isinstance(found, PoseTable):
-            found = found.in_pictures_of(table) if isinstance(table, PoseTable) else None
-        return replace(self, table=table, detected=found, items=None)
+        boxes = {name: _in_pictures(getattr(self, name), table) for name in ("detected", "as_published")}
+        return replace(self, table=table, items=None, **boxes)
+
+
+def _in_pictures(boxes: PoseTable | MixedTable | None, table: object) -> PoseTable | MixedTable | None:
+    if isinstance(boxes, MixedTable):
+        return boxes.in_pictures_of(table) if isinstance(table, MixedTable) else None
+    return boxes.in_pictures_of(table) if isinstance(boxes, PoseTable) and isinstance(table, PoseTable) else None
 
 
 Reader = Callable[["Domain", str, DataOptions], Split]
@@ -91,8 +97,14 @@ class Domain:
     """The files expected in the folder that the user names; empty where the data ship with the package."""
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Names for several categories."""
+    further: Mapping[str, str] = field(default_factory=dict)
+    """Categories that belong to the domain only if they are asked for by name, and their sentences."""
     splits: tuple[str, ...] = ("train", "val", "test")
     """What ``reader`` can read."""
+    lies_in: Callable[[Path], bool] | None = field(default=None, repr=False)
+    """Tells whether a folder holds the test part in the published layout; None: it cannot be told."""
+    method: str = ""
+    """Method that adapts to it where the user names none, with its published settings; "": ``vlpose-light``."""
     source_reader: Reader | None = field(default=None, repr=False)
     """Reads the same split of the domain that is left, where it ships along."""
     is_subset: bool = False
@@ -112,9 +124,10 @@ class Domain:
             LvtuneError: no such category or group.
         """
         asked = names.split(",") if isinstance(names, str) else list(names)
+        every, sentences = (*self.categories, *self.further), {**self.sentences, **self.further}
         chosen: list[str] = []
         for name in (one.strip().replace(" ", "_").replace("-", "_") for one in asked):
-            known = {**{c: (c,) for c in self.categories}, **self.groups}
+            known = {**{c: (c,) for c in every}, **self.groups}
             if name not in known:
                 raise UsageError(
                     f"unknown part '{name}' of domain '{self.name}'",
@@ -122,11 +135,11 @@ class Domain:
                     suggest(name, list(known), f"`--domain {self.name}` takes all"),
                 )
             chosen += known[name]
-        kept = tuple(c for c in self.categories if c in chosen)
+        kept = tuple(c for c in every if c in chosen)
         groups = {name: kinds for name, kinds in self.groups.items() if set(kinds) <= set(kept)}
         return replace(
             self, name=f"{self.name}/{','.join(a.strip() for a in asked)}", categories=kept, groups=groups,
-            sentences={c: self.sentences[c] for c in kept}, is_subset=True,
+            sentences={c: sentences[c] for c in kept}, further={}, is_subset=True,
         )  # fmt: skip
 
     def open(self, split: str = "test", data: DataOptions | str | Path | None = None) -> Split:
@@ -153,9 +166,7 @@ class Domain:
         # With views the category is the view's, and the reader takes those of the subset.
         table = _only(opened.table, self) if self.is_subset and not opened.views else opened.table
         table = _as_said(table, options, self.name)
-        if options.boxes and opened.detected is None and isinstance(table, PoseTable):
-            opened = replace(opened, detected=with_boxes(table, _boxes(self, opened, options), options.box_format))
-        return replace(opened, table=table)
+        return _detected(self, replace(opened, table=table), options)
 
 
 def _as_said(
@@ -181,8 +192,34 @@ def to_options(data: DataOptions | str | Path | None) -> DataOptions:
     return DataOptions(data=None if data is None else str(data))
 
 
-PUBLISHED = "published"
-"""``DataOptions.boxes`` for those in the data set's own layout."""
+PUBLISHED, FOUND_BOXES, NO_BOXES = "published", "auto", "none"
+"""``DataOptions.boxes`` for those in the data set's own layout, for these if they are there, and for none."""
+BOTH_FORMATS = "both"
+"""``DataOptions.box_format`` for boxes as they are, and once more as the published evaluation reads them."""
+
+
+def _detected(domain: Domain, split: Split, options: DataOptions) -> Split:
+    """Returns the split with the detector boxes that the options ask for, or that lie in the data set's layout."""
+    table = split.table
+    if options.boxes in (None, NO_BOXES) or split.detected is not None or not isinstance(table, PoseTable):
+        return split
+    if options.boxes != FOUND_BOXES:
+        return _with_boxes(split, table, _boxes(domain, split, options), options)
+    if split.published_boxes is None or not split.published_boxes.is_file():
+        return split
+    try:
+        return _with_boxes(split, table, split.published_boxes, options)
+    except DataError as error:  # nobody asked for these boxes
+        return replace(split, table=table.with_note(f"detector boxes are not scored: {error.given}"))
+
+
+def _with_boxes(split: Split, table: PoseTable, file: str | Path, options: DataOptions) -> Split:
+    is_twice = options.box_format == BOTH_FORMATS
+    detected = with_boxes(table, file, "auto" if is_twice else options.box_format)
+    if not is_twice:
+        return replace(split, detected=detected)
+    usual = split.published_box_format
+    return replace(split, detected=detected, as_published=with_boxes(table, file, usual) if usual else detected)
 
 
 def _boxes(domain: Domain, split: Split, options: DataOptions) -> str | Path:

@@ -65,7 +65,8 @@ def _read(domain: Domain, split: str, data: DataOptions) -> Split:
         keypoints_field="keypoints_21" if is_21 else "keypoints", published=True,
     )  # fmt: skip
     boxes = root / "HumanArt" / "person_detection_results" / "HumanArt_validation_detections_AP_H_56_person.json"
-    return Split(table, f"Human-Art {_FILE[split]}", published_boxes=boxes)
+    # the file has corners; the released evaluation of VLPose, and MMPose's, read them as corner and size
+    return Split(table, f"Human-Art {_FILE[split]}", published_boxes=boxes, published_box_format="xywh")
 
 
 @register_domain("humanart")
@@ -79,6 +80,7 @@ def humanart() -> Domain:
         groups=GROUPS,
         sentences=sentences_of("humanart"),
         reader=_read,
+        method="vlpose",
         source="the Human-Art data set (IDEA-Research, CVPR 2023; request form at "
         "https://idea-research.github.io/HumanArt)",
         layout="FOLDER/HumanArt/annotations/{training,validation}_humanart.json and "

@@ -10,7 +10,7 @@ from lvtune.config.options import DataOptions
 from lvtune.core.errors import UsageError
 from lvtune.data.mixed import MixedTable
 from lvtune.data.pose_table import PoseTable
-from lvtune.domains.domain import PUBLISHED, Domain, Split
+from lvtune.domains.domain import FOUND_BOXES, NO_BOXES, PUBLISHED, Domain, Split
 
 _HOW = "--data coco=DIR,humanart=DIR, or one folder with a folder named after each part"
 
@@ -47,6 +47,7 @@ def mixture(parts: Mapping[str, Domain]) -> Domain:
         categories=tuple(sentences),
         sentences=sentences,
         reader=partial(_read, parts),
+        method=first.method if all(domain.method == first.method for domain in others) else "",
         source="; ".join(domain.source for domain in parts.values()),
         layout="; ".join(domain.layout for domain in parts.values()),
         splits=tuple(part for part in first.splits if all(part in domain.splits for domain in others)),
@@ -55,7 +56,7 @@ def mixture(parts: Mapping[str, Domain]) -> Domain:
 
 def _read(parts: Mapping[str, Domain], domain: Domain, split: str, data: DataOptions) -> Split:
     given = [n for n in ("annotations", "test_annotations") if getattr(data, n)]
-    given += ["boxes"] if data.boxes not in (None, PUBLISHED) else []
+    given += ["boxes"] if data.boxes not in (None, PUBLISHED, FOUND_BOXES, NO_BOXES) else []
     if given:
         raise UsageError(f"data.{given[0]} with the mixture '{domain.name}'", "data sets in their published layouts",
                           f"give {_HOW}")  # fmt: skip
@@ -71,11 +72,13 @@ def _read(parts: Mapping[str, Domain], domain: Domain, split: str, data: DataOpt
         raise UsageError(f"parts of '{domain.name}' with {' and '.join(map(str, sorted(found)))} key points",
                           "the same key points", "leave --data.skeleton out")  # fmt: skip
     detected = {name: one.detected for name, one in opened.items() if isinstance(one.detected, PoseTable)}
+    published = {name: one.as_published for name, one in opened.items() if isinstance(one.as_published, PoseTable)}
     shares = _shares(domain.name, list(parts), data.mix)
     return Split(
         MixedTable(tables, shares if split == "train" else None),
         " + ".join(one.name for one in opened.values()),
         detected=MixedTable(detected) if len(detected) == len(opened) else None,
+        as_published=MixedTable(published) if len(published) == len(opened) else None,
     )
 
 

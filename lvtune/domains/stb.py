@@ -3,6 +3,7 @@
 Zhang et al., 3D Hand Pose Tracking and Estimation Using Stereo Matching, arXiv:1610.07214 (ICIP 2017). ``bb`` is the
 left picture of a Point Grey Bumblebee2 stereo camera, ``sk`` the colour picture of an Intel F200, whose labels are in
 the frame of its depth camera. Published figures are on one camera: 15,000 pictures to train on, 3,000 (B1) to test on.
+Lee et al. (WACV 2023) do not say on which; ``stb`` is ``sk``, ``stb/bb`` the other one, ``stb/both`` both.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from lvtune.data.hand_table import LEFT
 from lvtune.data.skeletons import HAND_21
 from lvtune.domains.domain import Domain, Split, missing, need_folder
 from lvtune.domains.domain_registry import register_domain
-from lvtune.domains.hand_splits import hand_split, hand_table, of_categories
+from lvtune.domains.hand_splits import hand_split, hand_table
 from lvtune.language.sentences import sentences_of
 
 SIZE = (640, 480)
@@ -47,6 +48,8 @@ CAMERAS = {
     "sk": Camera("SK", "SK_color", (607.92271, 607.88192, 314.78337, 236.42484), True),
     "bb": Camera("BB", "BB_left", (822.79041, 822.79041, 318.47345, 250.31296), False),
 }
+DEFAULT, OTHER = "sk", "bb"
+"""The camera of ``stb``, and the one that must be asked for."""
 
 
 def depth_to_color(xyz: np.ndarray) -> np.ndarray:
@@ -84,15 +87,22 @@ def _read(domain: Domain, split: str, data: DataOptions) -> Split:
     folder = need_folder(domain, data)
     parts = [
         (camera, f"{scene}{take}")
-        for camera in of_categories(domain, tuple(CAMERAS))
+        for camera in CAMERAS
+        if camera in domain.categories
         for scene in SCENES[split]
         for take in TAKES
     ]
     present = [(c, s) for c, s in parts if (folder / "labels" / f"{s}_{CAMERAS[c].label}.mat").is_file()]
     if not present:
         first = f"{parts[0][1]}_{CAMERAS[parts[0][0]].label}.mat"
-        raise missing(domain, f"no labels of the {split} part in {folder / 'labels'} (such as {first})")
+        others = sorted({file.stem.rpartition("_")[2].lower() for file in (folder / "labels").glob("B*_*.mat")})
+        there = [f"--domain stb/{name} takes those of {CAMERAS[name].label}" for name in others if name in CAMERAS]
+        where = f"no labels of the {split} part in {folder / 'labels'} (such as {first}"
+        raise missing(domain, "; ".join([where, *there]) + ")")
     notes = [] if len(present) == len(parts) else [f"{len(present)} of {len(parts)} sequences are there"]
+    if not domain.is_subset:
+        only = f"camera {CAMERAS[DEFAULT].label} alone, as published figures are on one camera"
+        notes.append(f"STB: {only}; stb/{OTHER} is the other camera, stb/both are both")
     columns = [_sequence(folder, camera, sequence) for camera, sequence in present]
     xyz = np.concatenate([joints for joints, _ in columns])
     counts = [len(joints) for joints, _ in columns]
@@ -128,13 +138,16 @@ def _matrix(camera: Camera) -> np.ndarray:
 
 @register_domain("stb")
 def stb() -> Domain:
-    """Left hands before two cameras."""
+    """Left hands before one of two cameras."""
+    sentences = sentences_of("stb")
     return Domain(
         name="stb",
-        title="STB: a left hand that counts and moves, before a stereo and a depth camera, with 3D joints",
+        title="STB: a left hand that counts and moves, with 3D joints, before one camera (stb/both: before two)",
         skeleton=HAND_21.name,
-        categories=tuple(CAMERAS),
-        sentences=sentences_of("stb"),
+        categories=(DEFAULT,),
+        sentences={DEFAULT: sentences[DEFAULT]},
+        further={OTHER: sentences[OTHER]},
+        groups={"both": (DEFAULT, OTHER)},
         reader=_read,
         source="the Stereo Tracking Benchmark (Zhang et al., ICIP 2017) from "
         "https://github.com/zhjwustc/icip17_stereo_hand_pose_dataset",

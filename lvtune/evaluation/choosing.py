@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lvtune.core.errors import UsageError
+from lvtune.core.processes import gathered, share_of_this_process
 from lvtune.language.captions import is_key, keys_of
 from lvtune.language.ranking import RANKER, ImageRanker
 
@@ -131,9 +132,13 @@ class RankedCategories:
         keys = [(path, i if split.render else 0) for i, path in enumerate(table.column("image"))]
         first = {key: i for i, key in reversed(list(enumerate(keys)))}
         waiting = [key for key in first if key not in self._known]
-        for start in range(0, len(waiting), _AT_ONCE):
-            some = waiting[start : start + _AT_ONCE]
-            self._known |= zip(some, self.of_pictures([picture_of(split, first[key]) for key in some]), strict=True)
+        groups = [waiting[start : start + _AT_ONCE] for start in range(0, len(waiting), _AT_ONCE)]
+        own_groups = {
+            place: self.of_pictures([picture_of(split, first[key]) for key in groups[place]])
+            for place in share_of_this_process(len(groups))
+        }
+        for some, found in zip(groups, gathered(own_groups, len(groups)), strict=True):
+            self._known |= zip(some, found, strict=True)
         names = [self._known[key] for key in keys]
         if not self.chosen:  # a detector's boxes of the same pictures are not counted again
             self.chosen.update(names)

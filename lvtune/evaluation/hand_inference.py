@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 
+from lvtune.core.errors import UsageError
 from lvtune.data.crop import to_image
-from lvtune.data.dataset import collate
 from lvtune.data.hand_frame import place
 from lvtune.evaluation.choosing import per_batch
 from lvtune.evaluation.inference import split_dataset
+from lvtune.evaluation.shared_batches import predict_batches
 from lvtune.patcher.attaching import use_adapter
 
 if TYPE_CHECKING:
@@ -52,13 +52,16 @@ def predict_hands(
         category: ``category`` reads each hand's own; another name is used for all; None: the mean sentence.
         adapters: as for :func:`lvtune.use_adapter`.
     """
-    parts, category_of = [], per_batch(category, split)
-    for batch in DataLoader(split_dataset(base, split), batch_size=batch_size, collate_fn=collate):
+    category_of = per_batch(category, split)
+
+    def predict(batch: dict[str, Any]) -> tuple[np.ndarray, ...]:
         with use_adapter(base, adapters, category=category_of(batch)):
             found = look(base, batch["pixel_values"], batch["side"], batch["mirrored"].bool())
         points = to_image(found.keypoints, batch["center"].numpy(), batch["scale2d"].numpy(), base.input_size)
-        parts.append((points, found.scores, found.xyz))
-    return Hands(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+        assert found.xyz is not None  # of a base of hands
+        return points, found.scores, found.xyz
+
+    return Hands(*predict_batches(split_dataset(base, split), batch_size, predict))
 
 
 def look(base: HandBase, pixel_values: Tensor, side: Tensor, mirrored: Tensor) -> Hands:
@@ -81,8 +84,13 @@ def look(base: HandBase, pixel_values: Tensor, side: Tensor, mirrored: Tensor) -
 
 
 def absolute(hands: Hands, scale: np.ndarray, camera: np.ndarray) -> np.ndarray:
-    """Returns joints in camera coordinates (N, 21, 3) in mm, from scale (N,) in mm and intrinsics (N, 3, 3)."""
-    assert hands.xyz is not None, "joints in space, as a base of hands predicts"
+    """Returns joints in camera coordinates (N, 21, 3) in mm, from scale (N,) in mm and intrinsics (N, 3, 3).
+
+    Raises:
+        UsageError: the base predicted no joints in space.
+    """
+    if hands.xyz is None:
+        raise UsageError("predictions without joints in space", "those of a base of hands", "choose --base hand3d-vit")
     relative = hands.xyz * scale[:, None, None]
     xyz, points, cameras = (torch.from_numpy(np.asarray(p, np.float64)) for p in (relative, hands.keypoints, camera))
     return place(xyz, points, cameras, torch.from_numpy(hands.scores)).numpy()

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from lvtune.data.crop import to_image
-from lvtune.data.dataset import PoseDataset, collate
+from lvtune.data.dataset import PoseDataset
 from lvtune.data.subset import Subset
 from lvtune.evaluation.choosing import per_batch
+from lvtune.evaluation.shared_batches import predict_batches
 from lvtune.patcher.attaching import use_adapter
 
 if TYPE_CHECKING:
@@ -73,17 +73,19 @@ def predict_split(
         (N, K, 2) in picture pixels and (N, K) scores.
     """
     data = split_dataset(base, split)
-    points, scores = [], []
     category_of = per_batch(category, split)
-    for batch in DataLoader(data, batch_size=batch_size, collate_fn=collate):
+
+    def predict(batch: dict[str, Any]) -> tuple[np.ndarray, ...]:
         pixel_values = batch["pixel_values"].to(base.device)
         maps = predict_heatmaps(
             base, pixel_values, flip_test=flip_test, category=category_of(batch), adapters=adapters, skeleton=skeleton
         )
         keypoints, score = base.codec.decode(maps.float().cpu())
-        points.append(to_image(keypoints.numpy(), batch["center"].numpy(), batch["scale"].numpy(), base.input_size))
-        scores.append(score.numpy())
-    return np.concatenate(points), np.concatenate(scores)
+        points = to_image(keypoints.numpy(), batch["center"].numpy(), batch["scale"].numpy(), base.input_size)
+        return points, score.numpy()
+
+    points, scores = predict_batches(data, batch_size, predict)
+    return points, scores
 
 
 def split_dataset(base: Base, split: Split, **options: Any) -> Any:

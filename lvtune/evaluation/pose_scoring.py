@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from lvtune.data.table import PoseTable
     from lvtune.domains import Split
 
+AS_PUBLISHED = "detector boxes as published"
+"""Name of the score with detector boxes as the published evaluation reads them."""
 _OF_PROTOCOL = ("ap", "ap_details", "box_format", "instances", "parts")
 
 
@@ -67,12 +69,20 @@ def score_poses(
     values |= {"main": main_score(split.table.skeleton), "scoring": scoring_of(split.table.skeleton)}
     if split.detected is None:
         return Scores(keypoints, scores, values)
-    found = replace(split, table=split.detected, detected=None)
-    points = predict_split(base, found, **options)
-    detected = score_predictions(cast("PoseTable | MixedTable", found.table), *points, ("ap",)) | {
-        "box_format": found.table.box_format
-    }
+    detected = _with_boxes(base, split, split.detected, options)
+    found = {one["boxes"]: one for one in (values, detected.values)}
+    if split.as_published is not None:
+        is_same = split.as_published.fingerprint == split.detected.fingerprint
+        found[AS_PUBLISHED] = (detected if is_same else _with_boxes(base, split, split.as_published, options)).values
     values["protocols"] = {
-        part["boxes"]: {name: part[name] for name in _OF_PROTOCOL if name in part} for part in (values, detected)
+        name: {part: one[part] for part in _OF_PROTOCOL if part in one} for name, one in found.items()
     }
-    return Scores(keypoints, scores, values, detected=Scores(*points, detected))
+    return Scores(keypoints, scores, values, detected=detected)
+
+
+def _with_boxes(base: Base, split: Split, table: PoseTable | MixedTable, options: dict[str, Any]) -> Scores:
+    """Predicts and scores the persons in a detector's boxes."""
+    found = replace(split, table=table, detected=None, as_published=None)
+    points = predict_split(base, found, **options)
+    values = score_predictions(table, *points, ("ap",)) | {"box_format": table.box_format}
+    return Scores(*points, values)

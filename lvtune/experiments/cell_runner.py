@@ -13,7 +13,7 @@ from lvtune.api.score_cache import ScoreCache
 from lvtune.core.errors import DataError, LvtuneError, TrainingError, UsageError
 from lvtune.core.files import write_text
 from lvtune.experiments.cells import Cell
-from lvtune.experiments.launch_processes import process_alone, share_of_this_process
+from lvtune.experiments.launch_processes import cells_of_this_process, process_alone
 from lvtune.experiments.recipe_settings import NO_EFFECT, settings_of
 from lvtune.experiments.result_rows import row_of
 
@@ -40,7 +40,7 @@ def run_cells(cells: Sequence[Cell], say: Say, wait: bool = True) -> dict[str, d
         LvtuneError: see :func:`finished_row`.
     """
     rows = {cell.name: finished_row(cell) for cell in cells}
-    own = [cell for cell in share_of_this_process(cells) if rows[cell.name] is None]
+    own = [cell for cell in cells_of_this_process(cells) if rows[cell.name] is None]
     cache = ScoreCache()
     with process_alone() as device:
         for number, cell in enumerate(own, 1):
@@ -101,6 +101,8 @@ def planned_row(cell: Cell, is_finished: bool) -> dict[str, Any]:
         "name": cell.name,
         "label": cell.variant.label,
         "method": cell.recipe.method,
+        "base": cell.recipe.base,
+        "weights": cell.recipe.weights,
         "shots": cell.shots,
         "seed": cell.seed,
         "lr": cell.lr,

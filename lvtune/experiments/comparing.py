@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lvtune.api.method_choice import OWN, PUBLISHED
 from lvtune.api.recipe import Recipe
 from lvtune.api.report_data import environment
 from lvtune.config.tables import merge
 from lvtune.core.errors import TrainingError, UsageError
+from lvtune.core.processes import rank, world_size
 from lvtune.evaluation.metrics import goodness
+from lvtune.experiments.base_variants import with_bases
 from lvtune.experiments.cell_runner import (
     Say,
     failure_of,
@@ -22,7 +25,8 @@ from lvtune.experiments.cell_runner import (
 )
 from lvtune.experiments.cells import ALL, Cell, Variant, cells_of, variants_of
 from lvtune.experiments.comparison_page import write_comparison
-from lvtune.experiments.launch_processes import meet, rank, world_size
+from lvtune.experiments.launch_processes import meet
+from lvtune.experiments.learning_curve import check_forecast, learning_curve
 from lvtune.experiments.result_rows import summary_of
 
 OUT = Path("lvtune-out") / "compare"
@@ -34,11 +38,13 @@ def compare(
     *,
     methods: Sequence[str] | str = METHODS,
     variants: str | Path | None = None,
+    bases: Sequence[str] = (),
     shots: Sequence[int | str] = (ALL,),
     seeds: Sequence[int] = (0,),
     lrs: Sequence[float] = (),
     out: str | Path = OUT,
     search: bool = False,
+    predict: Sequence[int] = (),
     dry_run: bool = False,
     say: Say = lambda text: None,
 ) -> dict[str, Any]:
@@ -51,29 +57,27 @@ def compare(
         recipe: options that all cells share; method, seed, shots and folder are set per cell.
         methods: see :func:`lvtune.experiments.cells.variants_of`.
         variants: YAML file with further variants; see there.
+        bases: see :func:`lvtune.experiments.base_variants.with_bases`; each variant is run with each of them.
         shots: numbers of annotated pictures to tune on, or "all".
         seeds: seeds of the runs; they draw the pictures too.
         lrs: learning rates to run each variant at that names none; empty: each method's own.
         out: folder of the comparison.
         search: find the learning rate of each variant and number of pictures first. Each of ``lrs`` is run with the
             first seed and scored on the validation pictures, in ``OUT/search``; the best is run with all seeds.
+        predict: numbers of annotated pictures whose scores are forecast from the runs, by a power law.
         dry_run: list the cells; run and write nothing.
         say: receives a line of progress.
 
     Returns:
-        ``out``, ``base``, ``domain``, ``main`` (key of the main score), ``scoring`` (how PCK and AP are computed),
-        ``target_name``, ``source_name``, ``cells`` (one row per run, see
-        :func:`lvtune.experiments.result_rows.row_of`), ``summary`` (one line per variant, shots and learning rate, see
-        :func:`lvtune.experiments.result_rows.summary_of`), ``failed`` (name of the cell to the three parts of an
-        error), ``shared`` and ``versions``. With ``dry_run`` the rows say which cells are finished. Empty
-        in a further process of a launch.
+        See :func:`_write`. With ``dry_run`` the cells, and which are finished. Empty in a launch's further processes.
 
     Raises:
         LvtuneError: a recipe is wrong; a cell's folder holds a run with other settings.
     """
     out = Path(out)
-    shared = recipe.to_dict() if isinstance(recipe, Recipe) else dict(recipe or {})
-    compared = variants_of(methods, variants)
+    shared = _shared(recipe) if isinstance(recipe, Recipe) else dict(recipe or {})
+    compared = with_bases(variants_of(methods, variants), bases)
+    check_forecast(predict, shots)
     grid: dict[str, Any] = {"shots": shots, "seeds": seeds, "lrs": lrs, "out": out}
     if not dry_run:
         _begin(out)
@@ -88,7 +92,15 @@ def compare(
         return _plan(out, cells, is_search=False)
     is_first = rank() == 0
     rows = run_cells(cells, say, wait=is_first)
-    return _write(cells, rows, shared, out) if is_first else {}
+    return _write(cells, rows, shared, out, predict) if is_first else {}
+
+
+def _shared(recipe: Recipe) -> dict[str, Any]:
+    """Returns a whole recipe as options that all cells share: each cell brings its own method with its options."""
+    values = recipe.to_dict()
+    if recipe.settings == PUBLISHED:  # of a method that the domain chose; other methods have no such options
+        values |= {"settings": OWN, "method_options": {}}
+    return values
 
 
 def _begin(out: Path) -> None:
@@ -131,17 +143,32 @@ def _best_rates(tried: Sequence[Cell], rows: Mapping[str, dict[str, Any] | None]
 
 
 def _write(
-    cells: Sequence[Cell], rows: Mapping[str, dict[str, Any] | None], shared: Mapping[str, Any], out: Path
+    cells: Sequence[Cell],
+    rows: Mapping[str, dict[str, Any] | None],
+    shared: Mapping[str, Any],
+    out: Path,
+    predict: Sequence[int],
 ) -> dict[str, Any]:
+    """Writes the files of a comparison.
+
+    Returns:
+        ``out``, ``base``, ``domain``, ``main`` (key of the main score), ``scoring`` (how PCK and AP are computed),
+        ``target_name``, ``source_name``, ``cells`` (one row per run, see
+        :func:`lvtune.experiments.result_rows.row_of`), ``summary`` (one line per variant, shots and learning rate, see
+        :func:`lvtune.experiments.result_rows.summary_of`), ``curve`` (see
+        :func:`lvtune.experiments.learning_curve.learning_curve`), ``failed`` (name of the cell to the three parts of an
+        error), ``shared`` and ``versions``.
+    """
     done = [row for row in rows.values() if row is not None]
-    first = done[0] if done else {}
+    first, summary = done[0] if done else {}, summary_of(done)
     values = {
         "out": str(out),
-        "base": cells[0].recipe.base,
+        "base": ", ".join(dict.fromkeys(cell.recipe.base for cell in cells)),
         "domain": cells[0].recipe.domain,
         **{name: first.get(name) for name in ("main", "scoring", "target_name", "source_name")},
         "cells": done,
-        "summary": summary_of(done),
+        "summary": summary,
+        "curve": learning_curve(done, summary, predict) if done else None,
         "failed": failures(cells, rows),
         "shared": dict(shared),
         "versions": environment(),

@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from lvtune.core.files import write_text
+from lvtune.core.files import user_errors, write_text
 from lvtune.evaluation.metrics import imitation
 from lvtune.experiments.comparison_table import (
     NO_SCORE,
@@ -25,6 +25,8 @@ from lvtune.experiments.comparison_table import (
     start_rows,
     title_text,
 )
+from lvtune.experiments.learning_curve import words_of
+from lvtune.experiments.learning_curve_figure import CURVE_FIGURE, curve_png, curve_svg
 from lvtune.experiments.score_figures import Point, target_against_source, target_source_svg
 from lvtune.viz.page import Cell, RowGroup, Table, render_page
 from lvtune.viz.score_words import is_less_better, title_of, unit_of
@@ -34,10 +36,15 @@ _STARTS = (
     "A warm start is an adapter that was tuned before, on other pictures. Its part of the gain does not come from your "
     "pictures."
 )
+_CURVE = (
+    "Mean and 95 % interval over the seeds, at the numbers of labelled pictures that were run. Dashed: a power law, "
+    "error = a n^-b + c. Open circles: what it expects of other numbers of pictures, with a 95 % interval. Check: the "
+    "largest number that was run, as expected from the smaller ones alone."
+)
 
 
 def write_comparison(values: Mapping[str, Any], out: Path) -> None:
-    """Writes the three files and, where target and source were scored, ``target-source.png``.
+    """Writes the three files; ``target-source.png`` where both were scored; the curve where numbers of pictures differ.
 
     Args:
         values: what :func:`lvtune.experiments.comparing.compare` returns.
@@ -50,6 +57,9 @@ def write_comparison(values: Mapping[str, Any], out: Path) -> None:
     points = points_of_summary(values)
     if len(points) > 1:
         target_against_source(points, out / FIGURE, **_words(values))
+    if values.get("curve"):
+        with user_errors(out / CURVE_FIGURE):
+            curve_png(values["curve"], out / CURVE_FIGURE, f"target {title_of(values['main'], values)}")
     write_text(out / "results.md", markdown(values))
     write_text(out / "results.html", html(values))
 
@@ -70,6 +80,7 @@ def points_of_summary(values: Mapping[str, Any]) -> list[Point]:
 def html(values: Mapping[str, Any]) -> str:
     """Returns ``results.html``."""
     points, is_done, main = points_of_summary(values), bool(values["summary"]), values["main"]
+    curve = values.get("curve")
     return render_page(
         "comparison.html.j2",
         title=title_text(values),
@@ -79,6 +90,9 @@ def html(values: Mapping[str, Any]) -> str:
         columns=missing_columns(values),
         starts=_by_shots(start_rows(values)),
         starts_text=_STARTS,
+        curve=curve_svg(curve, f"target {title_of(main, values)}") if curve else Markup(""),
+        curve_text=_CURVE,
+        curve_lines=words_of(curve, unit_of(main)) if curve else [],
         figure=target_source_svg(points, **_words(values)) if len(points) > 1 else Markup(""),
         figure_text=_figure_text(main) if is_done else "",
         costs=_by_shots(cost_rows(values)),

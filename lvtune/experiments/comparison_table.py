@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
+from lvtune.experiments.base_variants import base_words, bases_of
+from lvtune.experiments.learning_curve import words_of
 from lvtune.experiments.result_rows import NOT_RECORDED
 from lvtune.viz.score_words import is_less_better, title_of, unit_of
 
@@ -120,6 +123,8 @@ def markdown(values: Mapping[str, Any]) -> str:
     ):
         if rows:
             parts += [heading] * bool(heading) + [_markdown_table(rows)]
+    if values.get("curve"):
+        parts += ["## Learning curve", *words_of(values["curve"], unit_of(values["main"]))]
     parts += [f"{name} failed: {'; '.join(why.values())}" for name, why in values["failed"].items()]
     return "\n\n".join(parts) + "\n"
 
@@ -170,20 +175,23 @@ def _rows_before_tuning(values: Mapping[str, Any]) -> list[Row]:
     """Builds the rows of the base alone and of each warm start alone, which depend on neither seed nor shots."""
     if not values["summary"]:
         return []
-    first, unit = values["summary"][0], unit_of(values["main"])
-    also = values["cells"][0]["also"]
-    alone = {
-        f"target ({unit})": _number(first["target_before"]),
-        **{f"{name} ({unit})": _number(also[name]["before"]) for name in also},
-        f"source, adapter on ({unit})": "",
-        f"source, adapter off ({unit})": _number(first["source_before"]),
-    }
-    rows = [{VARIANT: BASE_ALONE, SHOTS: NONE_TUNED, **alone}]
-    scored = {(row["method"], start_name(row)): row.get("at_start") for row in values["cells"]}
+    unit, bases = unit_of(values["main"]), bases_of(values["cells"])
+    rows = []
+    for (base, weights), first in bases.items():
+        label = BASE_ALONE if len(bases) == 1 else f"{BASE_ALONE} ({base_words(base, weights)})"
+        rows.append({
+            VARIANT: label, SHOTS: NONE_TUNED, f"target ({unit})": _number(first["target_before"]),
+            **{f"{name} ({unit})": _number(found["before"]) for name, found in first["also"].items()},
+            f"source, adapter on ({unit})": "",
+            f"source, adapter off ({unit})": _number(first["source_before"]),
+        })  # fmt: skip
+    scored: dict[tuple[str, str], list[float]] = {}
+    for row in values["cells"]:
+        if row.get("at_start") is not None:
+            scored.setdefault((row["method"], start_name(row)), []).append(row["at_start"])
     rows += [
-        {VARIANT: f"start alone ({method}): {name}", SHOTS: NONE_TUNED, f"target ({unit})": _number(score)}
-        for (method, name), score in scored.items()
-        if score is not None
+        {VARIANT: f"start alone ({method}): {name}", SHOTS: NONE_TUNED, f"target ({unit})": _number(fmean(scores))}
+        for (method, name), scores in scored.items()
     ]
     return rows
 

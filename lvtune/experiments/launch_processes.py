@@ -7,23 +7,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
+from lvtune.core.processes import rank, world_size
+
 Item = TypeVar("Item")
 _LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "ROLE_RANK", "ROLE_WORLD_SIZE",
              "MASTER_ADDR", "MASTER_PORT")  # fmt: skip
 """Environment variables that a launcher sets, and that Accelerate reads."""
 
 
-def rank() -> int:
-    """Returns the number of this process within its launch; 0 without a launcher."""
-    return int(os.environ.get("RANK", "0"))
-
-
-def world_size() -> int:
-    """Returns the number of processes of the launch; 1 without a launcher."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def share_of_this_process(items: Sequence[Item]) -> list[Item]:
+def cells_of_this_process(items: Sequence[Item]) -> list[Item]:
     """Returns the items that this process works on.
 
     The shares depend on the places among all items, not among those left to do: two processes need not see the same

@@ -57,6 +57,40 @@ class RowFacts:
     """Replaces the table's ``needs``."""
     weights_of: str = ""
     """Row of the same table; this row starts from the base that it tuned."""
+    gain_over: str = ""
+    """Row of the same table; the gain over its figures stands in brackets."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A difference of two rows that the publication claims in its text."""
+
+    title: str
+    """Text of the first cell."""
+    column: str
+    """Column of both figures."""
+    row: str
+    """Row whose figure is the larger one."""
+    over: str
+    """Row whose figure is subtracted."""
+    printed: float
+    """The difference as printed."""
+
+
+QUOTED = "quoted"
+"""``RowFacts.run`` of a row that is not run here."""
+
+
+@dataclass(frozen=True)
+class QuotedRow:
+    """A line of figures that others published for a method that is not here; it has no recipe and is never run."""
+
+    label: str
+    """Text of the first cell."""
+    reference: Reference
+    """Column to figure."""
+    group: str = ""
+    """As in :class:`RowFacts`."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +104,11 @@ class TableFacts:
     columns: dict[str, Any]
     """Name to :class:`Column`."""
     rows: tuple[str, ...]
-    """Names of the files beside this one, in the order printed."""
+    """Names of the files beside this one, and of ``quoted``, in the order printed."""
+    quoted: dict[str, Any] = field(default_factory=dict)
+    """Name to :class:`QuotedRow`."""
+    number: str = ""
+    """Number of the table in the publication, or what our sources call it."""
     note: str = ""
     """Printed below the table."""
     needs: str = ""
@@ -78,7 +116,10 @@ class TableFacts:
     scores: dict[str, str] = field(default_factory=dict)
     """Name to a place in report.json, for ``report`` of the columns."""
     figure: dict[str, str] = field(default_factory=dict)
-    """``source`` and ``target``: the columns for the axes of the figure."""
+    """``source`` and ``target``: the columns for the axes of the figure. ``groups``: those drawn, with commas; left
+    out: all. ``join``: ``series`` or ``group``, whose points a line joins; left out: group."""
+    claims: dict[str, Any] = field(default_factory=dict)
+    """Name to :class:`Claim`."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +142,7 @@ class Table:
     facts: TableFacts
     columns: dict[str, Column]
     rows: tuple[Row, ...]
+    claims: dict[str, Claim] = field(default_factory=dict)
 
     def row(self, name: str) -> Row:
         """Returns the row with a name, which is its file's without the suffix.
@@ -167,11 +209,35 @@ def load_table(name: str) -> Table:
     lacking = [part for column in columns.values() for part in column.mean if part not in columns]
     if lacking:
         raise UsageError(f"{file} with a mean of '{lacking[0]}'", f"columns among {', '.join(columns)}", "mend it")
-    unknown = [name for name in facts.figure.values() if name not in columns]
-    if unknown:
-        raise UsageError(f"{file} with a figure of '{unknown[0]}'", f"columns among {', '.join(columns)}", "mend it")
-    rows = tuple(_row(folder / f"{row}.yaml", columns) for row in facts.rows)
-    return Table(folder.name, facts, columns, rows)
+    axes = {key: name for key, name in facts.figure.items() if key not in _OF_FIGURE}
+    unknown = [name for name in axes.values() if name not in columns]
+    if unknown or facts.figure.get("join", "group") not in ("group", "series"):
+        given = unknown[0] if unknown else f"join: {facts.figure['join']}"
+        expected = f"columns among {', '.join(columns)}; join: group or series"
+        raise UsageError(f"{file} with a figure of '{given}'", expected, "mend it")
+    claims = {key: _built(Claim, value, f"{file}: claims.{key}") for key, value in facts.claims.items()}
+    quoted = {key: _quoted(key, value, file, columns) for key, value in facts.quoted.items()}
+    rows = tuple(quoted[row] if row in quoted else _row(folder / f"{row}.yaml", columns) for row in facts.rows)
+    table = Table(folder.name, facts, columns, rows, claims)
+    _check_names(table, file)
+    return table
+
+
+_OF_FIGURE = ("groups", "join")
+"""Keys of a table's ``figure`` that name no column."""
+
+
+def _check_names(table: Table, file: Path) -> None:
+    """Raises a UsageError if a row or a claim names a row or a column that the table does not have."""
+    rows = [row.name for row in table.rows]
+    named = [(row.name, "gain_over", row.facts.gain_over) for row in table.rows if row.facts.gain_over]
+    named += [(key, "row", name) for key, claim in table.claims.items() for name in (claim.row, claim.over)]
+    wrong = [one for one in named if one[2] not in rows]
+    wrong += [(key, "column", c.column) for key, c in table.claims.items() if c.column not in table.columns]
+    if wrong:
+        owner, what, name = wrong[0]
+        raise UsageError(f"{file}: {owner} with {what} '{name}'", f"one of {', '.join(rows)} (columns: "
+                         f"{', '.join(table.columns)})", "mend it")  # fmt: skip
 
 
 def _row(file: Path, columns: Mapping[str, Column]) -> Row:
@@ -182,15 +248,24 @@ def _row(file: Path, columns: Mapping[str, Column]) -> Row:
     if lacking:
         fix = "write `reference: null` where the publication's figures are not at hand"
         raise UsageError(f"{file} without `{lacking[0]}`", "the keys row and reference", fix)
-    reference = values["reference"]
-    unknown = [name for name in reference or () if name not in columns]
+    recipe = {name: value for name, value in values.items() if name not in ROW_KEYS}
+    Recipe.from_dict(recipe)
+    facts = _built(RowFacts, values["row"], f"{file}: row")
+    return Row(file.stem, facts, _reference(values["reference"], file, columns), recipe)
+
+
+def _quoted(name: str, values: Any, file: Path, columns: Mapping[str, Column]) -> Row:
+    row = _built(QuotedRow, values, f"{file}: quoted.{name}")
+    facts = RowFacts(row.label, row.group, run=QUOTED)
+    return Row(name, facts, _reference(row.reference, file, columns), {})
+
+
+def _reference(figures: Mapping[str, Any] | None, file: Path, columns: Mapping[str, Column]) -> Reference | None:
+    unknown = [name for name in figures or () if name not in columns]
     if unknown:
         raise UsageError(f"{file} with a reference for '{unknown[0]}'", f"columns among {', '.join(columns)}",
                          suggest(unknown[0], list(columns), "drop it"))  # fmt: skip
-    recipe = {name: value for name, value in values.items() if name not in ROW_KEYS}
-    Recipe.from_dict(recipe)
-    figures = None if reference is None else {name: float(value) for name, value in reference.items()}
-    return Row(file.stem, _built(RowFacts, values["row"], f"{file}: row"), figures, recipe)
+    return None if figures is None else {name: float(value) for name, value in figures.items()}
 
 
 def _built(cls: type, values: Any, where: object) -> Any:
@@ -237,9 +312,17 @@ _FREE = (*NO_EFFECT, "seed", "weights", "train.precision", "data.data", "data.so
 """Options that may differ between a row and its run: the run is still the row's experiment."""
 
 
+_OF_EVALUATION = ("base", "domain", "data.", "evaluate.")
+"""Beginnings of the options that decide the scores of a base alone."""
+
+
 def differences(row: Row, report: Mapping[str, Any]) -> list[str]:
     """Returns the options in which a run differs from its row, such as ``train.steps``."""
     recipe = Recipe.from_dict(row.recipe)
+    if row.facts.run == "evaluate":  # the base alone: no method acts, nothing is trained
+        given, wanted = (flatten(values) for values in (report.get("recipe") or {}, recipe.to_dict()))
+        names = [n for n in dict.fromkeys([*wanted, *given]) if n.startswith(_OF_EVALUATION) and n not in _FREE]
+        return [name for name in names if name != "evaluate.category" and wanted.get(name) != given.get(name)]
     wanted = flatten(recipe.resolved(METHODS.get(recipe.method).defaults).to_dict())
     given = flatten(without_replaced(report.get("recipe") or {}, Recipe))
     # a run writes its objective into the recipe even where the row leaves it to the base

@@ -8,7 +8,8 @@ from lvtune.adapters.method_registry import METHODS
 from lvtune.api.recipe import Recipe
 from lvtune.config.tables import flatten
 
-NO_EFFECT = ("out", "device", "look", "train.workers", "train.checkpoint_every", "evaluate.batch_size")
+NO_EFFECT = ("out", "device", "look", "train.workers", "train.checkpoint_every", "train.progress_frames",
+             "evaluate.batch_size")  # fmt: skip
 """Options that change no result: runs that differ in them alone are the same."""
 
 

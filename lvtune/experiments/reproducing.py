@@ -13,7 +13,8 @@ from lvtune.core.errors import LvtuneError, UsageError
 from lvtune.core.registry import suggest
 from lvtune.evaluation.intervals import mean_and_deviation
 from lvtune.experiments import part_runner  # noqa: F401 - registers its runner
-from lvtune.experiments.published_tables import Row, Table, differences, load_table, reports_of
+from lvtune.experiments.published_gains import claims_of, gain_of
+from lvtune.experiments.published_tables import QUOTED, Row, Table, differences, load_table, reports_of
 from lvtune.experiments.runners import BASE_FILE, RUNNERS, Say
 
 RUNS = Path("lvtune-out") / "reproduce"
@@ -45,11 +46,14 @@ def reproduce(
         say: receives a line of progress.
 
     Returns:
-        ``table``, ``title``, ``source``, ``note``, ``figure`` (its axes), ``columns`` (name to title) and ``rows``:
-        each with ``name``, ``label``, ``group``, ``series``, ``base``, ``method``, ``trainable``, ``needs``,
-        ``reference`` (column to published figure), ``ours`` (column to mean), ``spread`` (column to standard
-        deviation), ``runs`` (their number), ``folders`` (of the runs), ``differs`` (options that are not the row's),
-        ``parameters`` and ``problem`` (why a run failed).
+        ``table``, ``number`` (in the publication), ``title``, ``source``, ``note``, ``figure`` (its axes), ``columns``
+        (name to title), ``claims`` (see :func:`lvtune.experiments.published_gains.claims_of`) and ``rows``: each with
+        ``name``, ``label``, ``group``, ``series``, ``base``, ``method``, ``trainable``, ``quoted`` (True: figures of
+        others alone; it is never run), ``needs``, ``reference``
+        (column to published figure), ``ours`` (column to mean), ``spread`` (column to standard deviation), ``gain``
+        (``reference`` and ``ours``: column to the gain over the row that it is compared with), ``runs`` (their number),
+        ``folders`` (of the runs), ``differs`` (options that are not the row's), ``parameters`` and ``problem`` (why a
+        run failed).
 
     Raises:
         LvtuneError: there is no such table or row; a folder or weights are given for a name that no row uses.
@@ -59,14 +63,17 @@ def reproduce(
     _check_names(chosen, data or {}, weights or {})
     options = {"runs": Path(runs), "data": data, "weights": weights, "changes": changes}
     problems = _run_rows(read, chosen, seeds, options, say) if run else {}
+    lines = {row.name: _line(read, row, Path(runs), problems.get(row.name)) for row in read.rows}
     return {
         "table": read.name,
+        "number": read.facts.number,
         "title": read.facts.title,
         "source": read.facts.source,
         "note": read.facts.note,
         "figure": read.facts.figure,
         "columns": {name: column.title for name, column in read.columns.items()},
-        "rows": [_line(read, row, Path(runs), problems.get(row.name)) for row in chosen],
+        "claims": claims_of(read, lines),
+        "rows": [lines[row.name] | {"gain": gain_of(read, row, lines)} for row in chosen],
     }
 
 
@@ -79,6 +86,9 @@ def _run_rows(
     """
     problems: dict[str, LvtuneError] = {}
     for row in rows:
+        if row.facts.run == QUOTED:
+            say(f"{table.name}/{row.name}: figures that others published; there is nothing to run")
+            continue
         try:
             for seed in seeds:
                 folder = options["runs"] / table.name / row.name / (f"seed-{seed}" if len(seeds) > 1 else "")
@@ -94,7 +104,7 @@ def _check_names(rows: Sequence[Row], data: Mapping[str, str], weights: Mapping[
     """Raises a UsageError for a folder or weights under a name that no row can use."""
     from lvtune.domains import list_domains
 
-    bases = list(dict.fromkeys(row.recipe.get("base", Recipe.base) for row in rows))
+    bases = list(dict.fromkeys(row.recipe.get("base", Recipe.base) for row in rows if row.facts.run != QUOTED))
     for given, known, option in ((data, list_domains(), "--data"), (weights, bases, "--weights")):
         for name in given:
             if name not in known:
@@ -171,9 +181,10 @@ def _line(table: Table, row: Row, runs: Path, problem: LvtuneError | None) -> di
         "label": row.facts.label,
         "group": row.facts.group,
         "series": row.facts.series,
-        "base": row.recipe.get("base", Recipe.base),
-        "method": row.recipe.get("method", Recipe.method) if row.facts.run != "evaluate" else None,
+        "base": row.recipe.get("base", Recipe.base) if row.facts.run != QUOTED else None,
+        "method": Recipe.from_dict(row.recipe).method if row.facts.run not in ("evaluate", QUOTED) else None,
         "trainable": row.facts.trainable,
+        "quoted": row.facts.run == QUOTED,
         "needs": table.needs(row),
         "reference": {name: table.reference(row, name) for name in table.columns},
         "ours": {name: value and value[0] for name, value in spreads.items()},

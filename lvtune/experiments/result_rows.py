@@ -24,8 +24,9 @@ def row_of(report: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the figures of a ``report.json``; scores are in the unit of the main score, shares from 0 to 1.
 
     Returns:
-        ``parameters``, ``share_of_base`` (share), ``bytes``, ``peak_memory_mb``, ``peak_device_memory_mb`` (None
-        without a GPU), ``steps``, ``seconds`` (of tuning), ``seconds_per_step``, ``main`` (key of the main score),
+        ``pictures`` (tuned on; None where the report does not say), ``parameters``, ``share_of_base`` (share),
+        ``bytes``, ``peak_memory_mb``, ``peak_device_memory_mb`` (None without a GPU), ``steps``, ``seconds`` (of
+        tuning), ``seconds_per_step``, ``main`` (key of the main score),
         ``target`` and ``source`` (with the adapter on), ``source_off``, ``target_before``, ``source_before``,
         ``retention_on`` and ``retention_off`` (shares), ``gained``, ``gap_closed`` (share), ``target_name``,
         ``source_name``, ``scores`` (all scores of target and source), ``off_checked`` (number of persons whose
@@ -39,6 +40,7 @@ def row_of(report: Mapping[str, Any]) -> dict[str, Any]:
     kept = report.get("retention") or {}
     score = lambda side, when: ((side or {}).get(when) or {}).get(main)  # noqa: E731
     return {
+        "pictures": (report.get("few") or {}).get("pictures"),
         "parameters": adapter["parameters"],
         "share_of_base": adapter["share_of_base"],
         "bytes": adapter["bytes"],

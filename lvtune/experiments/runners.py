@@ -40,11 +40,11 @@ def _evaluate(recipe: Recipe, folder: Path, say: Say) -> None:
     say(f"scoring {recipe.base} on {recipe.domain}")
     options = recipe.evaluate
     values = evaluate(
-        recipe.base, None, recipe.domain, data=recipe.data, weights=recipe.weights, category=options.category,
+        recipe.base, None, recipe.domain, data=recipe.data, weights=recipe.weights,
         flip_test=options.flip_test, batch_size=options.batch_size, device=recipe.device,
     )  # fmt: skip
     report = values | {side: {"before": values[side]} for side in ("target", "source")}
-    report |= {"recipe": recipe.resolved().to_dict(), "seed": recipe.seed, "versions": environment()}
+    report |= {"recipe": recipe.to_dict(), "seed": recipe.seed, "versions": environment()}
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "report.json", json.dumps(report, indent=1))
 

@@ -38,9 +38,11 @@ class Point:
     parameters: float
     """What the circle's area is in proportion to."""
     group: str = ""
-    """Points of one group are joined by a line."""
+    """Points of one group have one label."""
     is_reference: bool = False
     """A published figure: an empty circle."""
+    line: str = ""
+    """Points of one line are joined; "": those of one group."""
 
 
 def target_against_source(
@@ -100,9 +102,10 @@ def _figure(points: Sequence[Point], source: str, target: str, size: str, title:
 
 
 def _draw_groups(axes: Axes, points: Sequence[Point]) -> None:
-    """Draws a line through the points of each group."""
-    for key in dict.fromkeys((point.group, point.is_reference) for point in points if point.group):
-        inside = [point for point in points if (point.group, point.is_reference) == key]
+    """Draws a line through the points of each group, or of whatever they name as their line."""
+    key_of = lambda point: (point.line or point.group, point.is_reference)  # noqa: E731
+    for key in dict.fromkeys(key_of(point) for point in points if point.line or point.group):
+        inside = [point for point in points if key_of(point) == key]
         axes.plot([p.source for p in inside], [p.target for p in inside], color=DIM, linewidth=0.8, zorder=0.9)
 
 
@@ -153,18 +156,22 @@ def points_of_table(values: Mapping[str, Any]) -> list[Point]:
     axes = values.get("figure") or {}
     if not {"source", "target"} <= set(axes):
         return []
+    drawn = [name.strip() for name in axes.get("groups", "").split(",") if name.strip()]
+    rows = [row for row in values["rows"] if not drawn or row["group"] in drawn]
     sizes: dict[str, float] = {}
-    for row in values["rows"]:
+    for row in rows:
         # the row that trains every weight says how large the model of the group is
         sizes[row["group"]] = max(sizes.get(row["group"], 0), row["trainable"] or 0)
     points = []
     for is_reference, kind in ((True, "reference"), (False, "ours")):
-        for row in values["rows"]:
+        for row in rows:
             source, target = (row[kind].get(axes[side]) for side in ("source", "target"))
             if source is not None and target is not None:
                 series, group = row["series"] or row["label"], row["group"]
                 size = sizes[group] or 1.0
-                points.append(Point(row["group"] or row["label"], series, source, target, size, group, is_reference))
+                line = series if axes.get("join") == "series" else ""
+                label = row["group"] or row["label"]
+                points.append(Point(label, series, source, target, size, group, is_reference, line))
     return points
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from lvtune.adapters.adapter import Adapter
+    from lvtune.bases.base import Base
 
 OWN = "own-sentence"
 """Category of the user's own sentence."""
@@ -64,17 +66,33 @@ def with_sentence(base: nn.Module, adapter: Adapter | None, sentence: str) -> Ad
             "an adapter that reads sentences, such as vlpose", "leave --sentence out",
         )  # fmt: skip
     view = as_base(base)
-    wider = _joined(bank, embed_sentences({OWN: sentence}, bank.encoder))
+    return reading_more(view, adapter, {OWN: sentence})
+
+
+def reading_more(base: Base, adapter: Adapter, sentences: Mapping[str, str]) -> Adapter:
+    """Returns a copy of an adapter that reads sentences that it was not tuned with, each under a new category.
+
+    Args:
+        base: the base that the adapter was made for.
+        adapter: an adapter that reads sentences.
+        sentences: category to sentence; embedded by the adapter's text encoder.
+
+    Raises:
+        LvtuneError: the text encoder cannot be loaded.
+    """
+    assert adapter.bank is not None
+    wider = _joined(adapter.bank, embed_sentences(sentences, adapter.bank.encoder))
     with torch.random.fork_rng(devices=[]):
-        again = type(adapter)(adapter.config, view, bank=wider, skeleton=adapter.skeleton)
+        again = type(adapter)(adapter.config, base, bank=wider, skeleton=adapter.skeleton)
     again.load_tensors({name: value.cpu() for name, value in adapter.tensors().items()})
-    adopt(again, view, adapter.domain, adapter.skeleton)
+    adopt(again, base, adapter.domain, adapter.skeleton)
     return again.eval()
 
 
 def _joined(bank: SentenceBank, more: SentenceBank) -> SentenceBank:
-    """Returns the sentences of two banks in one; for a category in both, the second bank's."""
+    """Returns two banks in one, the second bank's sentences as added ones; for a category in both, the second's."""
     kept = [i for i, name in enumerate(bank.categories) if name not in more.categories]
+    tuned = len(bank.categories) if bank.tuned is None else bank.tuned
     length = max(bank.tokens.shape[1], more.tokens.shape[1])
 
     def pad(x: Tensor) -> Tensor:
@@ -86,6 +104,7 @@ def _joined(bank: SentenceBank, more: SentenceBank) -> SentenceBank:
         sentences=(*(bank.sentences[i] for i in kept), *more.sentences),
         tokens=torch.cat([pad(bank.tokens[kept]), pad(more.tokens)]),
         mask=torch.cat([pad(bank.mask[kept]), pad(more.mask)]),
+        tuned=sum(i < tuned for i in kept) or None,
     )
 
 

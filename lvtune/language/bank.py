@@ -18,11 +18,12 @@ from torch import Tensor
 from lvtune.core.errors import AdapterFileError, DataError, UsageError
 from lvtune.core.registry import suggest
 from lvtune.language.captions import CAPTION, is_key, key_of
-from lvtune.language.encoders import TextEncoder, label, load_text_encoder
+from lvtune.language.encoders import TextEncoder, label, list_text_encoders, load_text_encoder
 from lvtune.language.sentences import MODES, apply_mode, own_sentences, sentences_of
 
 SHIPPED = Path(__file__).parent / "bank.safetensors"
 SHIPPED_ENCODER = "minilm"
+"""Encoder whose sentences always ship. Sentences of others may lie beside, see :func:`shipped_file`."""
 RANDOM, REDRAWN = "random", "random-each-call"
 """Modes with random tokens in place of sentences; such a bank has the mode as the name of its encoder."""
 _LISTED = 30
@@ -40,10 +41,13 @@ class SentenceBank:
     """(C, T) bool, False on padding."""
     encoder: str
     """Name of the text encoder that computed the tokens."""
+    tuned: int | None = None
+    """Number of sentences, the first ones, that an adapter was tuned with; the others were added later. None: all."""
 
     def __post_init__(self) -> None:
         count = len(self.categories)
         fits = self.tokens.ndim == 3 and self.tokens.shape[:2] == self.mask.shape
+        fits = fits and 1 <= (count if self.tuned is None else self.tuned) <= count
         if not count or not fits or not len(self.tokens) == count == len(self.sentences):
             raise DataError(
                 f"embedded sentences of shape {tuple(self.tokens.shape)} with a mask of "
@@ -100,7 +104,8 @@ class SentenceBank:
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Returns ``tokens`` and ``mask`` for a file; its config holds categories, sentences and encoder."""
-        return {"tokens": self.tokens.clone(), "mask": self.mask.clone()}
+        tuned = {} if self.tuned is None else {"tuned": torch.tensor(self.tuned)}
+        return {"tokens": self.tokens.clone(), "mask": self.mask.clone(), **tuned}
 
     @classmethod
     def from_tensors(
@@ -115,7 +120,9 @@ class SentenceBank:
         if lacking:
             raise AdapterFileError(f"embedded sentences without {', '.join(lacking)}", "tokens and mask",
                                    "get the adapter file again")  # fmt: skip
-        return cls(tuple(categories), tuple(sentences), tensors["tokens"].float(), tensors["mask"].bool(), encoder)
+        tuned = int(tensors["tuned"]) if "tuned" in tensors else None
+        tokens, mask = tensors["tokens"].float(), tensors["mask"].bool()
+        return cls(tuple(categories), tuple(sentences), tokens, mask, encoder, tuned)
 
 
 def get_bank(
@@ -167,7 +174,7 @@ def built_in_bank(domain: str) -> SentenceBank:
         LvtuneError: one of the domain's sentences does not ship embedded.
     """
     sentences = sentences_of(domain)
-    lacking = [sentence for sentence in sentences.values() if sentence not in _shipped()]
+    lacking = [sentence for sentence in sentences.values() if sentence not in _shipped(SHIPPED_ENCODER)]
     if lacking:
         raise UsageError(f"sentence '{lacking[0]}', which does not ship embedded", "a built-in domain",
                          "use get_bank, which embeds it")  # fmt: skip
@@ -181,8 +188,8 @@ def embed_sentences(
 
     Args:
         sentences: category to one or several sentences.
-        encoder: name of a text encoder, or the encoder itself. The encoder of the shipped sentences, given by its name,
-            is loaded only if a sentence does not ship embedded.
+        encoder: name of a text encoder, or the encoder itself. An encoder whose sentences ship, given by its name, is
+            loaded only if a sentence does not ship embedded.
 
     Raises:
         LvtuneError: a category has no sentence; there is no such encoder, or its weights cannot be loaded.
@@ -192,7 +199,7 @@ def embed_sentences(
         raise UsageError("a category without a sentence", "at least one category, each with a sentence",
                          'give {"sketch": "a sketch of a human"}')  # fmt: skip
     name = label(encoder) if isinstance(encoder, str) else encoder.name
-    states: dict[str, np.ndarray] = dict(_shipped()) if encoder == SHIPPED_ENCODER else {}
+    states: dict[str, np.ndarray] = dict(_shipped(encoder)) if isinstance(encoder, str) else {}
     new = list(dict.fromkeys(t for several in texts.values() for t in several if t not in states))
     if new:
         tokens, mask = _encoded(encoder, new)
@@ -238,10 +245,22 @@ def random_bank(
     return SentenceBank(tuple(categories), ("",) * len(categories), tokens, mask, RANDOM)
 
 
+def shipped_file(encoder: str) -> Path:
+    """Returns where the sentences that an encoder embedded ship: ``bank.safetensors``, or ``bank-NAME.safetensors``."""
+    return SHIPPED if encoder == SHIPPED_ENCODER else SHIPPED.with_name(f"{SHIPPED.stem}-{encoder}{SHIPPED.suffix}")
+
+
+def _shipped(encoder: str) -> dict[str, np.ndarray]:
+    """Returns sentence to token states (T, dim) float16, as shipped; empty for an encoder without such a file."""
+    if encoder not in list_text_encoders():  # a folder of one's own weights
+        return {}
+    file = shipped_file(encoder)
+    return _read_once(file) if file.is_file() else {}
+
+
 @functools.cache
-def _shipped() -> dict[str, np.ndarray]:
-    """Returns sentence to token states (T, dim) float16, as shipped."""
-    return read_shipped(SHIPPED)
+def _read_once(file: Path) -> dict[str, np.ndarray]:
+    return read_shipped(file)
 
 
 def read_shipped(path: Path) -> dict[str, np.ndarray]:

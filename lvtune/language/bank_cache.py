@@ -26,7 +26,8 @@ def cached_bank(bank: SentenceBank) -> SentenceBank:
     for value in (bank.tokens, bank.mask):
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     shape = (tuple(bank.tokens.shape), bank.tokens.dtype)
-    return _BANKS.setdefault((bank.encoder, bank.categories, bank.sentences, shape, digest.digest()), bank)
+    key = (bank.encoder, bank.categories, bank.sentences, bank.tuned, shape, digest.digest())
+    return _BANKS.setdefault(key, bank)
 
 
 def cached_tokens(bank: SentenceBank, like: Tensor) -> tuple[Tensor, Tensor]:

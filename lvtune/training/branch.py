@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from lvtune.training.loss_balance import LossBalance
 from lvtune.training.objective_wrapper import Steps
 
 HIDDEN, ENCODING, SLOPE = 512, 128, 0.01
@@ -80,6 +81,8 @@ class Branch2(Steps):
         self.fit = nn.Linear(dim, HIDDEN, bias=False) if combine == "sum" and dim != HIDDEN else nn.Identity()
         self.fc2 = nn.Linear(HIDDEN + dim if combine == "concat" else HIDDEN, HIDDEN)
         self.projection = ProjectionHead()
+        self.balance = LossBalance()
+        """Measures the pose loss and the contrast; it has no trained parameters."""
 
     def forward(self, features: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """(B, D, h, w) and (B, dim) -> e1' and e2', (B, 128) each."""

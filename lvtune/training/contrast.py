@@ -6,11 +6,15 @@ Letters here: B samples, E width of an encoding.
 As printed, equation 4 is ``d⁺ − max(0.5, d⁻)``. This has no lower bound, because d⁻ can grow without limit, and
 negatives nearer than 0.5 get no gradient. ``clamped`` is the margin loss that is evidently meant, and the default.
 ``paper`` is kept as printed.
+
+Encodings of 128 dimensions lie at L1 distances of about 50 from each other, so against a margin of 0.5 no negative ever
+counts. By default encodings have length 1, and the margin is measured in the batch's own mean distance.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
@@ -21,7 +25,22 @@ from lvtune.core.errors import TrainingError
 
 Form = Literal["clamped", "paper", "triplet", "ntxent"]
 Reduce = Literal["sum", "mean"]
+MarginScale = Literal["batch", "constant"]
 MARGIN, TEMPERATURE = 0.5, 0.5
+"""Published margin, and the temperature of ``ntxent``."""
+MARGINS: dict[str, float] = {"batch": 1.0, "constant": MARGIN}
+"""Default margin by its scale."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """What a contrast computes of a batch."""
+
+    loss: Tensor
+    """A scalar in float32."""
+    active: Tensor | None
+    """Share of the batch's negatives that the loss moves, a scalar without gradient; None: of ntxent, which has no
+    margin."""
 
 
 def farthest(predicted: Tensor, true: Tensor) -> Tensor:
@@ -53,24 +72,33 @@ def l1(a: Tensor, b: Tensor, reduce: Reduce = "sum") -> Tensor:
     return difference.sum(-1) if reduce == "sum" else difference.mean(-1)
 
 
-def _clamped(near: Tensor, far: Tensor, margin: float) -> Tensor:
-    return near + (margin - far).clamp(min=0)
+def _clamped(near: Tensor, far: Tensor, margin: float) -> tuple[Tensor, Tensor]:
+    return near + (margin - far).clamp(min=0), far < margin
 
 
-def _paper(near: Tensor, far: Tensor, margin: float) -> Tensor:
-    return near - far.clamp(min=margin)
+def _paper(near: Tensor, far: Tensor, margin: float) -> tuple[Tensor, Tensor]:
+    return near - far.clamp(min=margin), far > margin
 
 
-def _triplet(near: Tensor, far: Tensor, margin: float) -> Tensor:
-    return (near - far + margin).clamp(min=0)
+def _triplet(near: Tensor, far: Tensor, margin: float) -> tuple[Tensor, Tensor]:
+    found = near - far + margin
+    return found.clamp(min=0), found > 0
 
 
-MARGIN_FORMS: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
+MARGIN_FORMS: dict[str, Callable[[Tensor, Tensor, float], tuple[Tensor, Tensor]]] = {
     "clamped": _clamped,
     "paper": _paper,
     "triplet": _triplet,
 }
-"""Name to (d⁺ (B,), d⁻ (B,), margin) -> (B,)."""
+"""Name to (d⁺ (B,), d⁻ (B,), margin) -> loss (B,), and whether the negative gets a gradient (B,)."""
+
+
+def mean_distance(encodings: Tensor, reduce: Reduce = "sum") -> Tensor:
+    """Mean L1 distance of the pairs of a batch (B, E), a scalar without gradient; B is at least 2."""
+    with torch.no_grad():
+        distance = torch.cdist(encodings.float(), encodings.float(), p=1)
+        count = len(encodings)
+        return distance.sum() / (count * (count - 1)) / (encodings.shape[1] if reduce == "mean" else 1)
 
 
 def nt_xent(anchor: Tensor, positive: Tensor, temperature: float = TEMPERATURE) -> Tensor:
@@ -97,12 +125,13 @@ def contrastive(
     negative: Tensor,
     *,
     form: Form = "clamped",
-    margin: float = MARGIN,
+    margin: float | None = None,
+    margin_scale: MarginScale = "batch",
     temperature: float = TEMPERATURE,
     reduce: Reduce = "sum",
-    normalize: bool = False,
-) -> Tensor:
-    """The contrastive loss of a batch, a scalar in float32.
+    normalize: bool = True,
+) -> Contrast:
+    """The contrastive loss of a batch, and the share of its negatives that count.
 
     Args:
         anchor: (B, E), e1'.
@@ -110,7 +139,9 @@ def contrastive(
         negative: (B,) index of each anchor's negative among the anchors, see :func:`farthest`.
         form: d⁺ + max(0, m − d⁻) ``clamped``; d⁺ − max(m, d⁻) ``paper``; max(0, d⁺ − d⁻ + m) ``triplet``;
             :func:`nt_xent` ``ntxent``, whose negatives are all others of the batch.
-        margin: m, of the first three.
+        margin: m, of the first three; None: that of its scale in :data:`MARGINS`.
+        margin_scale: ``batch``: distances are divided by the mean distance of the batch's anchors, so that m is in
+            units of it; ``constant``: distances as they are.
         temperature: τ, of the last.
         reduce: d⁺ and d⁻ are L1 distances, over the E dimensions added up or averaged.
         normalize: encodings to length 1 first.
@@ -123,6 +154,10 @@ def contrastive(
     if normalize:
         anchor, positive = F.normalize(anchor.float(), dim=-1), F.normalize(positive.float(), dim=-1)
     if form == "ntxent":
-        return nt_xent(anchor, positive, temperature)
+        return Contrast(nt_xent(anchor, positive, temperature), None)
     near, far = l1(anchor, positive, reduce), l1(anchor, anchor[negative], reduce)
-    return MARGIN_FORMS[form](near, far, margin).mean()
+    if margin_scale == "batch":
+        unit = mean_distance(anchor, reduce).clamp(min=1e-6)
+        near, far = near / unit, far / unit
+    loss, active = MARGIN_FORMS[form](near, far, MARGINS[margin_scale] if margin is None else margin)
+    return Contrast(loss.mean(), active.float().mean().detach())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DataLoaderConfiguration
 
 from lvtune.core.errors import UsageError
 from lvtune.core.private_api import forget_accelerator
@@ -27,9 +26,7 @@ def make_accelerator(device: str = "auto", precision: str = "auto") -> Accelerat
     forget_accelerator()  # one process may run several recipes
     if device.startswith("cuda:"):
         torch.cuda.set_device(torch.device(device))
-    # batch_size is that of all processes together, so their number does not change the result
-    loading = DataLoaderConfiguration(split_batches=True)
-    return Accelerator(mixed_precision=precision, cpu=device == "cpu", dataloader_config=loading)
+    return Accelerator(mixed_precision=precision, cpu=device == "cpu")
 
 
 def processor_has_bf16() -> bool:

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from lvtune.core.processes import gathered, share_of_this_process
 from lvtune.core.snapshot import snapshot
 from lvtune.data.dataset import collate
 from lvtune.data.subset import Subset, nested_order
@@ -94,7 +95,8 @@ def choose_share(
     start, trained = snapshot(adapter), getattr(objective, "trained", None)
     beside = None if trained is None else snapshot(trained)
     kept_out = _kept_out(pictures, kinds, seed)
-    tuned_on = Subset(data, [i for i in range(len(pictures)) if i not in kept_out])
+    # samples keep their numbers: an objective may have encoded each picture under its number
+    tuned_on = Subset(data, [i for i in range(len(pictures)) if i not in kept_out], renumber=False)
     short = short_run(options, len(pictures))
     tune(base, adapter, tuned_on, objective, short, seed=seed, device=device, label="checking that tuning helps")
     end = snapshot(adapter)
@@ -146,13 +148,15 @@ def _kept_out(pictures: Sequence[str], kinds: Sequence[str], seed: int) -> set[i
 @torch.no_grad()
 def losses_of(base: Base, adapter: nn.Module, data: Dataset, judge: Callable[[Base, dict], Tensor]) -> Tensor:
     """(N,) loss of each sample, with the adapter on."""
-    found = []
+    samples: Any = data
     adapter.eval()
+    places, found = share_of_this_process(len(samples)), {}
     with attach(base, adapter, name="guarded"), use_adapter(base, "guarded"):
-        for batch in DataLoader(data, batch_size=1, collate_fn=collate):
+        loader = DataLoader(Subset(data, places), batch_size=1, collate_fn=collate)
+        for place, batch in zip(places, loader, strict=True):
             here = {k: v.to(base.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
-            found.append(float(judge(base, here)))
-    return torch.tensor(found)
+            found[place] = float(judge(base, here))
+    return torch.tensor(gathered(found, len(samples)))
 
 
 def _decide(losses: dict[float, Tensor]) -> GuardResult:

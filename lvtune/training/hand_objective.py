@@ -8,13 +8,15 @@ Canonical joints and rotation can be compared separately, as Zimmermann & Brox d
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
 from lvtune.core.errors import TrainingError
+from lvtune.core.step_part import weight_of_mean
 from lvtune.data.hand_frame import normalise, to_canonical
 from lvtune.patcher.attaching import use_adapter
 from lvtune.training.losses import keypoint_mse
@@ -23,6 +25,8 @@ from lvtune.training.objective import Objective, register_objective
 if TYPE_CHECKING:
     from lvtune.bases.hand_nets import HandOutput
     from lvtune.bases.hand_pose import HandBase
+
+IN_SPACE = "hands in space"
 
 
 @dataclass(frozen=True)
@@ -73,15 +77,27 @@ class HandObjective(Objective):
 
     def pose(self, output: HandOutput, batch: dict) -> Tensor:
         """Error of the joints (equation 3); 0 where no hand has 3D labels."""
-        known = batch["xyz"].isfinite().flatten(1).all(1)
+        known = _known(batch)
         if not known.any():
             return output.xyz.sum() * 0.0
+        return self._pose_of(known, output, batch) * weight_of_mean(IN_SPACE)
+
+    def counts(self, batch: Mapping[str, Any]) -> dict[str, float]:
+        """Returns the number of hands with 3D labels, which the 3D error is a mean over."""
+        return {IN_SPACE: float(_known(batch).sum())} if "xyz" in batch else {}
+
+    def _pose_of(self, known: Tensor, output: HandOutput, batch: dict) -> Tensor:
         side = batch["side"][known]
         target, _ = normalise(batch["xyz"][known].float(), batch["scale"][known].float())
         if self.config.target == "xyz":
             return _mse(output.xyz[known], target)
         canonical, rotation = to_canonical(target, side)
         return _mse(output.canonical[known], canonical) + _mse(output.rotation[known], rotation)
+
+
+def _known(batch: Mapping[str, Any]) -> Tensor:
+    """(B,) True for hands with 3D labels."""
+    return batch["xyz"].isfinite().flatten(1).all(1)
 
 
 def _mse(found: Tensor, target: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,17 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from lvtune.core.errors import TrainingError
 from lvtune.data.dataset import collate
 from lvtune.language.grammars import Grammar, grammar_of, load_grammar, sentence_grammar
 from lvtune.language.joint_cache import cached_array, text_features
-from lvtune.language.joint_encoders import JointEncoder, load_joint_encoder
+from lvtune.language.joint_choice import choose_joint_encoder
+from lvtune.language.joint_encoders import JointEncoder
 from lvtune.language.joint_registry import unnormalised
 from lvtune.language.sentences import PHOTO
 
 if TYPE_CHECKING:
+    from lvtune.core.decision import Decision
     from lvtune.training.objective import ObjectiveContext
 
 RANDOM_DIM = 512
@@ -51,6 +54,8 @@ class SentenceVectors:
     encoder: JointEncoder | None
     """None if nothing needs it: random vectors and no pictures."""
     l2: bool = False
+    decisions: tuple[Decision, ...] = ()
+    """Which encoder was taken, and why."""
 
     @classmethod
     def of(
@@ -73,7 +78,11 @@ class SentenceVectors:
             grammar = sentence_grammar(context.domain, context.sentences)
         sentences, tags = grammar.sentences(), tuple(sentence.category for sentence in grammar)
         says_nothing = options.words == "random" and not pictures
-        encoder = None if says_nothing else load_joint_encoder(options.encoder)
+        encoder, decisions = None, ()
+        if not says_nothing:
+            is_published = not context.base.spec.ships
+            encoder, decision = choose_joint_encoder(options.encoder, is_published_base=is_published)
+            decisions = (decision,)
         own = (options.source_sentence,) if options.source_sentence else context.source_sentences or (PHOTO,)
         if encoder is None:
             vectors, source = _random(np.ones(len(sentences)), RANDOM_DIM, context.seed), torch.zeros(RANDOM_DIM)
@@ -84,7 +93,7 @@ class SentenceVectors:
                 vectors = _random(lengths, encoder.dim, context.seed)
                 sources = _random(np.linalg.norm(sources, axis=1), encoder.dim, context.seed + 1)
             source = _unit(torch.from_numpy(np.array(sources)), options.l2).mean(0)
-        return cls(grammar, vectors, source, tags, encoder, options.l2)
+        return cls(grammar, vectors, source, tags, encoder, options.l2, decisions)
 
     @property
     def dim(self) -> int:
@@ -136,16 +145,15 @@ class PictureVectors:
             raise TrainingError("images once without training pictures", "a run of lvtune adapt", "choose images step")
         base = self.context.base
         view = (self.context.data_key, *map(str, (base.input_size, base.mean, base.std)))
-        return cached_array((self._needed().key, "images", *view), self._all)
+        return cached_array((self._needed().key, "images", *view), functools.partial(self._all, self.context.plain))
 
     def _needed(self) -> JointEncoder:
         if self.encoder is None:
             raise TrainingError("vectors of pictures without a joint encoder", "an encoder", "give --objective.encoder")
         return self.encoder
 
-    def _all(self) -> np.ndarray:
-        assert self.context.plain is not None  # all() has checked it
-        loader = DataLoader(self.context.plain(), batch_size=_AT_ONCE, collate_fn=collate)
+    def _all(self, plain: Callable[[], Dataset]) -> np.ndarray:
+        loader = DataLoader(plain(), batch_size=_AT_ONCE, collate_fn=collate)
         device = self.context.base.device
         return np.concatenate([self._encode(batch["pixel_values"].to(device)).cpu().numpy() for batch in loader])
 

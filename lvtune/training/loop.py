@@ -5,67 +5,39 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate.utils import broadcast_object_list, set_seed
+from accelerate.utils import set_seed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from lvtune.core.errors import TrainingError
+from lvtune.core.processes import from_main, together
 from lvtune.core.snapshot import snapshot
 from lvtune.data.dataset import collate, worker_init
 from lvtune.patcher.attaching import attach, use_adapter
 from lvtune.training.budget import Budget
 from lvtune.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from lvtune.training.division import check_same_progress, divide_step
 from lvtune.training.engine import make_accelerator
+from lvtune.training.history import History
 from lvtune.training.optim import lr_factor, lr_scales, make_optimizer, number_of_steps, param_groups, peak_lr, set_lr
 from lvtune.training.progress import ProgressBar
-from lvtune.training.sampler import make_sampler
+from lvtune.training.recomputed_blocks import recomputed_blocks
+from lvtune.training.sampler import PartSampler, make_sampler
+from lvtune.training.step import GradientStep, Tunable, on_device
 from lvtune.training.watch import EmptyLoss, Watch
+from lvtune.training.whole_batch import notes_on_division
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from lvtune.bases.base import Base
     from lvtune.config.options import TrainOptions
-
-
-@dataclass
-class History:
-    """What a run recorded."""
-
-    steps: list[int] = field(default_factory=list)
-    loss: list[float] = field(default_factory=list)
-    val_steps: list[int] = field(default_factory=list)
-    val: list[float] = field(default_factory=list)
-    px_steps: list[int] = field(default_factory=list)
-    """Steps after which held-out frames were looked at."""
-    px_mean: list[float] = field(default_factory=list)
-    """Mean error there, in pixels of the picture."""
-    empty_loss: float | None = None
-    """Mean loss of an empty answer, all heatmaps zero; None: the objective has none."""
-    seconds: float = 0.0
-    lr: float = 0.0
-    """Highest learning rate."""
-
-
-class _Tunable(nn.Module):
-    """Adapter plus objective as one module, so that DDP sees what is trained and nothing else."""
-
-    def __init__(self, base: Base, adapter: nn.Module, objective: Callable[[Base, dict], Tensor]) -> None:
-        super().__init__()
-        self.adapter = adapter
-        # what an objective trains beside the adapter, such as a projection head; most have nothing
-        self.trained: nn.Module | None = getattr(objective, "trained", None)
-        self._frozen = (base, objective)  # a tuple hides the base from parameters() and state_dict()
-
-    def forward(self, batch: dict) -> Tensor:
-        base, objective = self._frozen
-        return objective(base, batch)
 
 
 def tune(
@@ -107,16 +79,19 @@ def tune(
     samples: Any = data
     if len(samples) == 0:
         raise TrainingError("no pictures to tune on", "at least one annotated person", "check --data")
-    accelerator = make_accelerator(device, options.precision)
-    set_seed(seed)
     mode = base.training
-    with attach(base, adapter, name="tuning"), use_adapter(base, "tuning"):
+    with together(device), attach(base, adapter, name="tuning"), use_adapter(base, "tuning"):
+        accelerator = make_accelerator(device, options.precision)
+        set_seed(seed)
         run = _Run(base, adapter, data, objective, options, seed=seed, accelerator=accelerator)
         run.watch, run.bar.label = watch, label
+        for line in run.history.lines():
+            run.bar.note(line)
         if checkpoint is not None:
             run.resume(checkpoint, key)
         try:
-            run.train(validate, validate_every, checkpoint, key)
+            with recomputed_blocks(base, adapter) if options.checkpointing else contextlib.nullcontext():
+                run.train(validate, validate_every, checkpoint, key)
             run.use_average()
             run.optimizer.zero_grad(set_to_none=True)
         finally:
@@ -143,31 +118,41 @@ class _Run:
     ) -> None:
         settled: Any = options  # resolved: what the loop reads is not None
         self.base, self.adapter, self.seed, self.options = base, adapter, seed, settled
+        self.objective = objective
         self.data: Any = data
         self.accelerator = accelerator
         base.to(accelerator.device)
-        tunable = _Tunable(base, adapter, objective)
+        tunable = Tunable(base, adapter, objective)
         groups = param_groups(adapter, settled.weight_decay, lr_scales(adapter, options))
         self.trained = tunable.trained
         groups += param_groups(self.trained, settled.weight_decay) if self.trained is not None else []
         optimizer = make_optimizer(groups, settled.lr, settled.optimizer)
         self.sampler = make_sampler(self.data, settled.batch_size, seed)
-        loader = DataLoader(
+        parts = options.accumulate
+        # on a CPU what is kept is counted, and not what a block takes that is computed again: there auto is cautious
+        again = options.checkpointing and accelerator.device.type == "cuda"
+        with recomputed_blocks(base, adapter) if again else contextlib.nullcontext():
+            division, chosen = divide_step(accelerator, tunable, data, self.sampler.batch_size, parts)
+        self.loader = DataLoader(
             data,
-            batch_sampler=self.sampler,
+            batch_sampler=PartSampler(self.sampler, division),
             collate_fn=collate,
             num_workers=options.workers,
             worker_init_fn=worker_init,
         )
-        self.tunable, self.optimizer, self.loader = accelerator.prepare(tunable, optimizer, loader)
-        per_epoch = len(self.loader)
+        self.tunable, self.optimizer = accelerator.prepare(tunable, optimizer)
+        self.gradient = GradientStep(accelerator, tunable, self.tunable, division)
+        per_epoch = len(self.sampler)
         self.total, self.lr = number_of_steps(options, per_epoch), peak_lr(options, per_epoch)
         self.epochs = min(-(-self.total // per_epoch), options.stop_after or self.total)
-        self.progress, self.average, self.history = Progress(), None, History(lr=self.lr)
+        self.progress, self.average = Progress(), None
+        notes = notes_on_division(base, tunable, objective, division)
+        self.history = History(lr=self.lr, division=division, decisions=chosen, notes=notes)
         self.bar = ProgressBar(self.total, "tuning", accelerator.is_main_process)
         self.watch: Watch | None = None
-        self.empty, self.empty_loss_of = EmptyLoss(), getattr(objective, "empty_loss", None)
+        self.empty = EmptyLoss()
         self.budget = None if options.minutes is None else Budget(60 * options.minutes)
+        self.bar.is_planned = self.budget is None
         self.started, self.seconds_before = time.perf_counter(), 0.0
 
     def seconds(self) -> float:
@@ -175,12 +160,12 @@ class _Run:
         return self.seconds_before + time.perf_counter() - self.started
 
     def resume(self, path: Path, key: str) -> None:
-        more = {"steps": self.total, "record": vars(History())}
+        more = {"steps": self.total, "record": History().record()}
         found = load_checkpoint(path, self.adapter, self.optimizer.optimizer, key, self.trained, **more)
+        check_same_progress(None if found is None else found[0].step)
         if found is not None:
             self.progress, self.average = found
-            kept: dict[str, Any] = self.progress.history
-            self.history = History(**kept)
+            vars(self.history).update(self.progress.history)
             self.seconds_before = self.history.seconds
             self.bar.update(self.progress.step, None)
             if self.progress.total is not None:
@@ -199,7 +184,7 @@ class _Run:
             every = self.options.checkpoint_every
             if checkpoint is not None and every and ((epoch + 1) % every == 0 or is_last):
                 self.history.seconds = self.seconds()
-                self.progress.history = vars(self.history)
+                self.progress.history = self.history.record()
                 if self.accelerator.is_main_process:
                     optimizer = self.optimizer.optimizer
                     state = {"progress": self.progress, "key": key, "trained": self.trained}
@@ -209,15 +194,13 @@ class _Run:
         self.base.train(True)
         self.data.set_epoch(epoch)
         self.sampler.set_epoch(epoch)
-        # Accelerate counts epochs from 0 in each process and would set the sampler back after a resumption
-        self.loader.set_epoch(epoch)
         # dropout is reseeded each epoch, so a resumed run draws what an unbroken one would
         torch.manual_seed(self.seed * 1_000_003 + epoch)
-        for batch in self.loader:
+        batches = on_device(self.loader, self.accelerator.device)
+        for _ in range(len(self.sampler)):
             if self.progress.step >= self.total:
                 break
-            self.measure_empty(batch)
-            loss = self.step(batch)
+            loss = self.step(islice(batches, self.gradient.division.accumulate))
             self.progress.step += 1
             self.history.steps.append(self.progress.step)
             self.history.loss.append(loss)
@@ -228,24 +211,18 @@ class _Run:
 
     def plan(self, total: int) -> None:
         """Takes another number of steps; schedule and progress follow."""
-        self.total = self.bar.total = total
-        self.epochs = min(-(-total // len(self.loader)), self.options.stop_after or total)
+        self.total, self.bar.total, self.bar.is_planned = total, total, True
+        self.epochs = min(-(-total // len(self.sampler)), self.options.stop_after or total)
 
     def fit_budget(self) -> None:
         """With ``minutes``: plans the steps that fit, as soon as the first ones were timed."""
         if self.budget is None or self.progress.total is not None:
             return
-        fitting = self.budget.take(self.progress.step)
+        fitting = from_main(self.budget.take(self.progress.step))  # each has its own clock
         if fitting is not None:
-            self.progress.total = broadcast_object_list([fitting])[0]  # the same in all processes
-            self.plan(self.progress.total)
+            self.progress.total = fitting
+            self.plan(fitting)
             self.bar.note(f"{self.total} steps fit {self.options.minutes:g} minutes")
-
-    def measure_empty(self, batch: dict[str, Any]) -> None:
-        if self.empty.is_full:
-            return
-        self.empty.add(None if self.empty_loss_of is None else self.empty_loss_of(self.base, batch))
-        self.history.empty_loss = self.bar.empty = self.empty.mean
 
     def look(self) -> None:
         """Lets a person see how far the held-out frames are."""
@@ -255,26 +232,30 @@ class _Run:
             self.base.train(False)
             said = self.watch.look(self.progress.step)
             self.base.train(True)
-        self.history.px_steps, self.history.px_mean = self.watch.steps, self.watch.px_mean
+        self.history.px_steps.append(self.watch.steps[-1])
+        self.history.px_mean.append(self.watch.px_mean[-1])
         self.bar.note(f"step {self.progress.step}: {said}")
 
-    def step(self, batch: dict[str, Any]) -> float:
+    def step(self, batches: Iterable[dict[str, Any]]) -> float:
         options = self.options
         rise = (options.warmup, options.schedule, options.warmup_steps)
         factor = lr_factor(self.progress.step, self.total, *rise)
         set_lr(self.optimizer.optimizer, self.lr * factor)
-        with self.accelerator.autocast():
-            loss = self.tunable(batch)
-        value = float(loss.detach())  # the one point of a step that waits for the device
-        if not math.isfinite(value):
-            raise _not_finite(value, self.progress.step, batch, self.lr)
         self.optimizer.zero_grad(set_to_none=True)
-        self.accelerator.backward(loss)
+        got = self.gradient.backward(batches, measure_empty=not self.empty.is_full)
+        if not math.isfinite(got.loss):
+            raise _not_finite(got.loss, self.progress.step, self.gradient.odd_samples(), self.lr)
+        if not self.empty.is_full:
+            self.empty.add(got.empty)
+            self.history.empty_loss = self.bar.empty = self.empty.mean
+        if got.active is not None:
+            self.history.active_negatives.append(got.active)
+            self.bar.active = got.active
         if options.clip:
             self.accelerator.clip_grad_norm_(self.tunable.parameters(), options.clip)
         self.optimizer.step()
         self.update_average()
-        return value
+        return got.loss
 
     @torch.no_grad()
     def update_average(self) -> None:

@@ -45,6 +45,7 @@ class MixStyle(ObjectiveWrapper):
     """Computes the pose loss on features with mixed statistics."""
 
     Config = MixStyleConfig
+    compares = "partners whose styles are mixed"
 
     def __init__(self, config: MixStyleConfig | None = None) -> None:
         self.config = config or MixStyleConfig()

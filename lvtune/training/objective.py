@@ -16,9 +16,11 @@ from lvtune.core.errors import UsageError
 from lvtune.core.registry import Registry
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from torch.utils.data import Dataset
 
     from lvtune.bases.base import Base
+    from lvtune.core.decision import Decision
 
 
 def _set_name(name: str, cls: type) -> None:
@@ -64,6 +66,12 @@ class Objective:
     """A module that is trained with the adapter; it is not saved, and not used afterwards."""
     notes: tuple[str, ...] = ()
     """Sentences for the report."""
+    decisions: tuple[Decision, ...] = ()
+    """What it chose for the user."""
+    active_negatives: Tensor | None = None
+    """Of a contrast with a margin: the share of the last batch's negatives that it moved, a scalar."""
+    compares: str = ""
+    """What it takes from the other samples of a batch, such as "negatives"; empty: each sample counts by itself."""
 
     def prepare(self, context: ObjectiveContext) -> None:
         """Called once before the first batch.
@@ -71,6 +79,14 @@ class Objective:
         Raises:
             LvtuneError: the objective does not fit the run.
         """
+
+    def counts(self, batch: Mapping[str, Any]) -> dict[str, float]:
+        """Returns how much there is, in a batch, of what its loss takes means over beside samples.
+
+        A mean over the hands that have labels in space, say, is weighted by
+        :func:`lvtune.core.step_part.weight_of_mean`, so that it is one over the whole step where this is divided.
+        """
+        return {}
 
 
 def objective_config(objective: str | None, options: Mapping[str, Any]) -> Any:

@@ -35,6 +35,11 @@ class ObjectiveWrapper(Objective):
             raise TrainingError(f"objective {name} within another", "heatmap or hand", "leave --objective.pose out")
         made.prepare(context)
         self.pose, self.context, self.notes = made, context, (*type(self).notes, *made.notes)
+        self.decisions = made.decisions
+
+    def counts(self, batch: Mapping[str, Any]) -> dict[str, float]:
+        """Returns what the wrapped objective counts."""
+        return self.pose.counts(batch) if hasattr(self.pose, "counts") else {}
 
 
 class Steps(nn.Module):

@@ -54,6 +54,7 @@ class Peclr(ObjectiveWrapper):
     """Pose loss plus an equivariant contrast of two views."""
 
     Config = PeclrConfig
+    compares = "negatives"
 
     def __init__(self, config: PeclrConfig | None = None) -> None:
         self.config = config or PeclrConfig()

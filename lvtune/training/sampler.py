@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence, Sized
+from dataclasses import dataclass
 
 import torch
 from torch.utils.data import Sampler
@@ -13,7 +15,7 @@ class EpochSampler(Sampler[list[int]]):
 
     Args:
         count: number of items.
-        batch_size: of all processes together; Accelerate splits each batch among them.
+        batch_size: of all processes together; :class:`PartSampler` divides each batch among them.
         seed: of the order.
     """
 
@@ -82,3 +84,60 @@ def make_sampler(data: Sized, batch_size: int, seed: int) -> EpochSampler:
     """Makes the sampler of a data set: a :class:`MixSampler` if it has ``groups``, else an :class:`EpochSampler`."""
     groups = getattr(data, "groups", None)
     return EpochSampler(len(data), batch_size, seed) if groups is None else MixSampler(groups, batch_size, seed)
+
+
+@dataclass(frozen=True)
+class Division:
+    """How the batch of a step is divided: among processes, and by each into micro-batches.
+
+    Args:
+        size: samples of the step, of all processes together.
+        processes: number of processes.
+        rank: of this one.
+        accumulate: micro-batches of each process.
+    """
+
+    size: int
+    processes: int = 1
+    rank: int = 0
+    accumulate: int = 1
+
+    @property
+    def is_whole(self) -> bool:
+        """True if one process computes the step at once."""
+        return self.processes * self.accumulate == 1
+
+    def to_dict(self) -> dict[str, int]:
+        """Returns ``pictures`` of a step, ``processes``, ``accumulate``, and ``at_once``, the largest part."""
+        at_once = max(end - start for start, end in self.bounds)
+        return {
+            "pictures": self.size, "processes": self.processes, "accumulate": self.accumulate, "at_once": at_once,
+        }  # fmt: skip
+
+    @property
+    def bounds(self) -> list[tuple[int, int]]:
+        """First row and the row behind the last of each micro-batch of this process, as even as they can be."""
+        parts = self.processes * self.accumulate
+        edges = [self.size * i // parts for i in range(parts + 1)]
+        first = self.rank * self.accumulate
+        return list(itertools.pairwise(edges[first : first + self.accumulate + 1]))
+
+
+class PartSampler(Sampler[list[int]]):
+    """Yields the micro-batches of one process, step after step.
+
+    Args:
+        steps: the batches of all processes.
+        division: of each.
+    """
+
+    def __init__(self, steps: EpochSampler, division: Division) -> None:
+        self.steps, self.division = steps, division
+
+    def __len__(self) -> int:
+        return len(self.steps) * self.division.accumulate
+
+    def __iter__(self) -> Iterator[list[int]]:
+        bounds = self.division.bounds
+        for batch in self.steps:
+            yield from (batch[start:end] for start, end in bounds)

@@ -5,7 +5,10 @@ encodes the feature map alone (e1), and together with a frozen joint encoder's v
 sentence (e2). A contrastive loss (:mod:`lvtune.training.contrast`) pulls e1 and e2 together; it is added to the pose
 loss. The branch is trained with the adapter and dropped afterwards. Nothing here is specific to hands.
 
-Published settings: L = L_heat + L_pose + 0.1 L_con, Adam 1e-4, w = 0.6 (STB) and 0.9 (RHD).
+Published settings: L = L_heat + L_pose + 0.1 L_con, Adam 1e-4, w = 0.6 (STB) and 0.9 (RHD). These are
+``normalize=False, margin_scale="constant", weight_scale="constant"``, and with the loss as printed ``form="paper"``.
+The defaults are ours: as published the contrast is most of the loss, and no negative is within its margin
+(docs/words-alone.md).
 """
 
 from __future__ import annotations
@@ -20,8 +23,9 @@ from torch.nn import functional as F
 
 from lvtune.core.errors import TrainingError
 from lvtune.language.grammars import draw
+from lvtune.language.joint_choice import AUTO
 from lvtune.training.branch import Branch2
-from lvtune.training.contrast import Form, Reduce, contrastive, farthest
+from lvtune.training.contrast import Form, MarginScale, Reduce, contrastive, farthest
 from lvtune.training.joint_features import PictureVectors, SentenceVectors
 from lvtune.training.objective import register_objective
 from lvtune.training.objective_wrapper import ObjectiveWrapper, stray, watch
@@ -41,17 +45,23 @@ class TextContrastConfig:
     """Options of that objective, such as heat=1,pose=1."""
     weight: float = field(default=0.1, metadata={"at_least": 0})
     """Weight of the contrast, lambda 3 of the paper."""
+    weight_scale: Literal["pose", "constant"] = "pose"
+    """pose: the weight is in units of the pose loss: both terms are measured in the first steps and put on one scale;
+    constant: the weight multiplies the contrast as it is, as published."""
     form: Form = "clamped"
     """d+ and d- are L1 distances of e1' to e2' and to the negative's e1'. clamped: d+ + max(0, margin - d-); paper:
     d+ - max(margin, d-), as printed, which has no lower bound; triplet: max(0, d+ - d- + margin); ntxent."""
-    margin: float = field(default=0.5, metadata={"at_least": 0})
-    """Margin of the first three forms."""
+    margin: float | None = field(default=None, metadata={"at_least": 0})
+    """Margin of the first three forms; None: 1 with margin_scale batch, and 0.5, as published, with constant."""
+    margin_scale: MarginScale = "batch"
+    """batch: distances are in units of the batch's own mean distance, so that there are always negatives within the
+    margin; constant: distances as they are, as published."""
     temperature: float = field(default=0.5, metadata={"above": 0})
     """Of ntxent."""
     reduce: Reduce = "sum"
     """How the 128 dimensions are combined into a distance."""
-    normalize: bool = False
-    """Bring encodings to length 1 first."""
+    normalize: bool = True
+    """Bring encodings to length 1 first; false as published."""
     features: Literal["both", "image", "text", "steer"] = "both"
     """Vector beside the feature map: both: w image + (1 - w) text; image or text alone; steer: the image's vector
     moved by target sentence - source sentence."""
@@ -65,8 +75,9 @@ class TextContrastConfig:
     """How the vector is combined with that of the feature map."""
     l2: bool = False
     """Scale the joint encoder's vectors to length 1; otherwise they are used as they are."""
-    encoder: str = "clip"
-    """Joint encoder of pictures and sentences: clip, siglip, with :FOLDER or :owner/model for other weights."""
+    encoder: str = AUTO
+    """Joint encoder of pictures and sentences. auto: small, which ships, or for a published base CLIP where it is at
+    hand; clip, siglip, with :FOLDER or :owner/model for other weights; small:FILE."""
     grammar: str | None = None
     """Grammar of the sentences, by name or as a YAML file; None: that of the domain."""
     source_sentence: str | None = None
@@ -80,6 +91,7 @@ class TextContrast(ObjectiveWrapper):
     """Pose loss plus the contrast with text; one sentence per picture and step, drawn uniformly."""
 
     Config = TextContrastConfig
+    compares = "negatives"
 
     def __init__(self, config: TextContrastConfig | None = None) -> None:
         self.config = config or TextContrastConfig()
@@ -94,6 +106,7 @@ class TextContrast(ObjectiveWrapper):
         options = self.config
         kind = options.features
         self.sentences = SentenceVectors.of(context, options, steered=kind == "steer", pictures=kind != "text")
+        self.decisions = (*self.decisions, *self.sentences.decisions)
         self.pictures = PictureVectors(self.sentences.encoder, context, once=options.images == "once", l2=options.l2)
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(context.seed)
@@ -119,10 +132,13 @@ class TextContrast(ObjectiveWrapper):
         negative, options = farthest(heatmaps, true.to(heatmaps.device)), self.config
         anchor, positive = self.trained(features, self.vectors(batch, drawn).to(features.device))
         contrast = contrastive(
-            anchor, positive, negative, form=options.form, margin=options.margin,
+            anchor, positive, negative, form=options.form, margin=options.margin, margin_scale=options.margin_scale,
             temperature=options.temperature, reduce=options.reduce, normalize=options.normalize,
         )  # fmt: skip
-        return loss + options.weight * contrast
+        self.active_negatives = contrast.active
+        if options.weight_scale == "constant":
+            return loss + options.weight * contrast.loss
+        return loss + options.weight * self.trained.balance(loss, contrast.loss) * contrast.loss
 
     def vectors(self, batch: dict, drawn: np.ndarray) -> Tensor:
         """f^CLIP (B, dim) of the batch and its sentences."""

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from lvtune.language.grammars import draw
+from lvtune.language.joint_choice import AUTO
 from lvtune.training.joint_features import PictureVectors, SentenceVectors
 from lvtune.training.objective import register_objective
 from lvtune.training.objective_wrapper import ObjectiveWrapper, Steps, stray
@@ -54,8 +55,9 @@ class TextStyleConfig:
     """text: vectors of the sentences; random: random vectors of the same lengths, as a control."""
     l2: bool = True
     """Scale the joint encoder's vectors to length 1: those of pictures and sentences differ in length."""
-    encoder: str = "clip"
-    """Joint encoder of pictures and sentences."""
+    encoder: str = AUTO
+    """Joint encoder of pictures and sentences; auto: small, which ships, or for a published base CLIP where it is at
+    hand."""
     grammar: str | None = None
     """Grammar of the target's sentences; None: that of the domain."""
     source_sentence: str | None = None
@@ -69,6 +71,7 @@ class TextStyle(ObjectiveWrapper):
     """Computes the pose loss on features whose style follows the target's sentences."""
 
     Config = TextStyleConfig
+    compares = "statistics of styles"
 
     def __init__(self, config: TextStyleConfig | None = None) -> None:
         self.config = config or TextStyleConfig()
@@ -82,6 +85,7 @@ class TextStyle(ObjectiveWrapper):
         super().prepare(context)
         options, base = self.config, context.base
         self.sentences = SentenceVectors.of(context, options, steered=True)
+        self.decisions = (*self.decisions, *self.sentences.decisions)
         self.pictures = PictureVectors(self.sentences.encoder, context, once=options.images == "once", l2=options.l2)
         width = base.width if options.place == "features" or not base.blocks else base.blocks[options.blocks].width
         self.trained = StyleMap(self.sentences.dim, 2 * width, options.memory).to(base.device)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-SHARES = (0.1, 0.25, 0.5, 0.75)
+SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
 """Parts of the run after which the held-out frames are looked at."""
 EMPTY_STEPS = 5
 """Steps over which the loss of an empty answer is averaged."""
@@ -19,23 +19,27 @@ class Watch:
 
     Args:
         error: gives (mean, median) error in pixels of the picture, with the adapter on.
+        draw: draws the frames after a step, and returns what is to be said of that; None: no pictures.
     """
 
     error: Callable[[], tuple[float, float]]
+    draw: Callable[[int], str] | None = None
     steps: list[int] = field(default_factory=list)
     px_mean: list[float] = field(default_factory=list)
 
     def is_due(self, step: int, total: int) -> bool:
         """Returns True after the steps at which it looks."""
-        return step in {round(share * total) for share in SHARES} - {0, total}
+        return step in {round(share * total) for share in SHARES} - {0}
 
     def look(self, step: int) -> str:
         """Measures, and returns what is to be said."""
         with torch.random.fork_rng(devices=[]):  # a DataLoader draws a seed
             mean, median = self.error()
+            drawn = "" if self.draw is None else self.draw(step)
         self.steps.append(step)
         self.px_mean.append(mean)
-        return f"held-out frames: {mean:.1f} px mean error, {median:.1f} px median"
+        said = f"held-out frames: {mean:.1f} px mean error, {median:.1f} px median"
+        return f"{said}; {drawn}" if drawn else said
 
 
 class EmptyLoss:

@@ -81,6 +81,7 @@ def render(
         figures=[(caption, picture(image, caption)) for caption, image in figures],
         charts=_charts(report),
         charts_text=_charts_text(report),
+        progress=report.get("progress") or "",
         keypoints=keypoints_of(report),
         adapter=_adapter(report),
         base=_base(report),
@@ -167,6 +168,9 @@ def _charts(report: Report) -> list[Markup]:
     empty = curves.get("empty_loss")
     floor = [] if empty is None else [Level(empty, "an empty answer")]
     charts = [line_chart("Loss", lines, y_label="loss", levels=floor)]
+    active = [100 * share for share in curves.get("active_negatives") or []]
+    lines = [Series(steps, active, "faint"), Series(steps, smooth(active, max(1, len(active) // 40)))]
+    charts.append(line_chart("Active negatives", lines, y_label="% of the batch"))
     val = curves.get("val") or []
     val_steps = curves.get("val_steps") or list(range(1, len(val) + 1))
     before = score(report, "target", "before", main)
@@ -181,7 +185,15 @@ def _charts(report: Report) -> list[Markup]:
 def _charts_text(report: Report) -> str:
     objective = (report.get("recipe") or {}).get("objective")
     loss = f"The loss is that of the objective {objective}" if objective else "The loss is that of the objective"
-    return f"{loss}; it has no unit. Faint: each step. Bold: running mean."
+    found = f"{loss}; it has no unit. Faint: each step. Bold: running mean."
+    active = report.get("active_negatives")
+    return f"{found} {active_text(active)}" if active else found
+
+
+def active_text(active: Mapping[str, float]) -> str:
+    """Says how many negatives a contrast moved (``mean``, ``first``, ``last``)."""
+    first, last = (percent(active[part]) for part in ("first", "last"))
+    return f"The contrast moved {percent(active['mean'])} of its negatives (at first {first}, at last {last})."
 
 
 def _adapter(report: Report) -> list[Fact]:

@@ -139,6 +139,8 @@ def gain_of(report: Report) -> Gain | None:
     before, after = score(report, "target", "before", main), score(report, "target", "after_on", main)
     at_start = _finite((start.get("target") or {}).get(main))
     text = f"Tuning began at a warm start: {name}.{_losses(start)}"
+    if before is None and None not in (after, at_start):
+        return Gain(text, _without_base(report, at_start, after), Markup(""))
     if before is None or after is None or at_start is None:
         lines = ["The gain is not split into start and tuning, because the start alone was not scored."]
         return Gain(text, lines, Markup(""))
@@ -146,6 +148,17 @@ def gain_of(report: Report) -> Gain | None:
     unit = "points" if unit_of(main) == "%" else unit_of(main)
     lines = [f"{label.capitalize()}: {signed(value)} {unit} of {name_of(main, report)}" for label, value in parts]
     return Gain(text, lines, gain_chart(parts, before, title=title_of(main, report)))
+
+
+def _without_base(report: Report, at_start: Any, after: Any) -> list[str]:
+    """Says what is known of the gain where the base alone has no score: it does not predict these key points."""
+    main = main_of(report)
+    unit, name = unit_of(main), name_of(main, report)
+    change_unit = "points" if unit == "%" else unit
+    return [
+        f"Start alone: {number(at_start)} {unit} of {name}. The base alone has no score to compare it with.",
+        f"From tuning on your pictures: {signed(after - at_start)} {change_unit} of {name}",
+    ]
 
 
 def _no_start(start: Mapping[str, Any] | None) -> str:

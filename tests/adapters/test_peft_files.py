@@ -118,10 +118,15 @@ BOMBS = [r"(a+)+$", r"(.*)*x", r"(\w+\.?)+!", r"(?:.*.*)*y", r"((((.*)*)*)*)*z",
 @pytest.mark.parametrize("bomb", BOMBS)
 @pytest.mark.parametrize("option", ["target_modules", "exclude_modules", "rank_pattern", "alpha_pattern"])
 def test_endless_expressions_end(theirs, option, bomb, monkeypatch):
+    before = answer(tiny_base(), theirs)
     monkeypatch.setattr("lvtune.adapters.peft_names.SECONDS", 0.2)
     change(theirs, **{option: {bomb: 2} if option.endswith("_pattern") else bomb})
-    with contextlib.suppress(LvtuneError):  # some end at once without a match
-        load_adapter(theirs, tiny_base())
+    try:
+        found = answer(tiny_base(), theirs)
+    except LvtuneError as error:
+        assert error.given and error.expected and error.fix
+    else:  # what matches no module changes nothing
+        assert option != "target_modules" and (torch.equal(found, before) or option == "alpha_pattern")
 
 
 @pytest.mark.parametrize(
@@ -191,8 +196,11 @@ def test_inspect_reads_what_predict_reads(theirs):
 )  # fmt: skip
 def test_values_of_other_kinds_and_sizes_have_an_error_of_ours(theirs, option, value):
     change(theirs, **{option: value})
-    with contextlib.suppress(LvtuneError):
+    with pytest.raises(LvtuneError) as caught:
         answer(tiny_base(), theirs)
+    words = (option, option.partition("_")[2] or option, "tensor", "adapter")
+    assert any(word in str(caught.value) for word in words)
+    assert all((caught.value.given, caught.value.expected, caught.value.fix))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # peft warns of odd options

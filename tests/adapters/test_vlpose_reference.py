@@ -79,6 +79,8 @@ def block(t, name, x, prompts=None, gates=None):
 
 def encode(t, own, kind):
     """E (B, 12, 48)."""
+    if kind == "ff":  # the whole encoder is the adapter's
+        t = t | {f"backbone.{name[8:]}": value for name, value in own.items() if name.startswith("encoder.")}
     weight = t["backbone.embeddings.patch_embeddings.projection.weight"]
     padded = torch.nn.functional.pad(PIXELS, (2, 2, 2, 2))
     patches = padded.unfold(2, 16, 16).unfold(3, 16, 16)[:, :, :4, :3]  # (B, 3, h, w, 16, 16)
@@ -95,6 +97,8 @@ def encode(t, own, kind):
             x = block(t, name, x, own["prompts"][i], own["prompt_gates"][i] if kind == "gated" else None)
         else:
             x = block(t, name, x)
+    if kind == "ll":
+        return layer_norm(own, "norm", x[:, -12:])
     return layer_norm(t, "backbone.layernorm", x[:, -12:])
 
 

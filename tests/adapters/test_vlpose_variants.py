@@ -69,8 +69,10 @@ def test_a_trained_last_block_starts_as_the_bases_own(family):
     pixels = pixels_for(base)
     bare, before = base(pixels), snapshot(base.model)
     adapter = make_adapter("vlpose", base, **options_for(family, placement="ll"))
-    own, last = dict(adapter.block.named_parameters()), dict(base.blocks[-1].layer.named_parameters())
+    pairs = (adapter.block, adapter.norm), (base.blocks[-1].layer, base.final_norm)
+    own, last = (dict(nn.ModuleDict({"block": b, "norm": n}).named_parameters()) for b, n in pairs)
     assert own.keys() == last.keys() and all(torch.equal(own[n], last[n]) and own[n] is not last[n] for n in own)
+    assert {"norm.weight", "norm.bias"} <= own.keys()  # frozen only where all blocks are
     with attach(base, adapter):
         assert torch.equal(base(pixels), bare)
         base.train()
@@ -78,7 +80,7 @@ def test_a_trained_last_block_starts_as_the_bases_own(family):
         base.eval()
         assert all(p.grad is not None for p in own.values())
         with torch.no_grad():
-            adapter.block.get_parameter(next(iter(own))).add_(1)
+            next(iter(own.values())).add_(1)
         assert not torch.equal(base(pixels), bare)
     assert snapshot(base.model) == before
 
@@ -89,14 +91,33 @@ def test_without_blocks_there_is_no_last_one():
         make_adapter("vlpose", base, placement="ll", heads=4)
 
 
-def test_ff_is_none():
-    base = tiny_base()
-    one, other = (make_adapter("vlpose", base, placement=name).tensors() for name in ("ff", "none"))
-    assert one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
+@pytest.mark.parametrize("family", BASES)
+def test_ff_trains_the_whole_encoder(family):
+    """Its released configurations set no frozen_stages, and the default freezes nothing."""
+    base = BASES[family]()
+    pixels = pixels_for(base)
+    bare, before = base(pixels), snapshot(base.model)
+    adapter = make_adapter("vlpose", base, **options_for(family, placement="ff"))
+    own, theirs = dict(adapter.encoder.named_parameters()), dict(base.encoder.named_parameters())
+    assert own.keys() == theirs.keys() and all(torch.equal(own[n], theirs[n]) and own[n] is not theirs[n] for n in own)
+    with attach(base, adapter):
+        assert torch.equal(base(pixels), bare)
+        base.train()
+        base(pixels, category="sketch").square().sum().backward()
+        base.eval()
+        assert all(p.grad is not None for p in own.values())
+        for name in (next(iter(own)), list(own)[-1]):  # the first and the last layer
+            with torch.no_grad():
+                own[name].add_(1)
+            assert not torch.equal(base(pixels), bare)
+            with torch.no_grad():
+                own[name].sub_(1)
+    assert snapshot(base.model) == before
+    assert torch.equal(base(pixels), bare)
 
 
 @pytest.mark.parametrize("decoder", DECODERS.names())
-@pytest.mark.parametrize("placement", ["deep", "shallow", "none", "ll"])
+@pytest.mark.parametrize("placement", ["deep", "shallow", "none", "ll", "ff"])
 @pytest.mark.parametrize("prompts", [0, 2])
 def test_every_trained_tensor_gets_a_gradient(decoder, placement, prompts):
     """Else training on several GPUs waits for one that never comes."""
@@ -218,6 +239,72 @@ def test_learning_rate_of_the_last_block():
     # the released code counts 12 blocks whatever the size: in L the 24th learns at 0.8^(13 - 24) of the head's rate
     assert scale(layer_count=2) == pytest.approx(1.0) and scale(layer_count=1) == pytest.approx(0.8**-1)
     assert make_adapter("vlpose", base, placement="ll").lr_scale("matcher.q.weight", options) == 1.0
+    # what is behind the last block learns as fast as the head, whatever is counted
+    assert make_adapter("vlpose", base, placement="ll", layer_count=1).lr_scale("norm.weight", options) == 1.0
+
+
+@pytest.mark.parametrize("method", ["vlpose", "full"])
+def test_learning_rates_of_a_whole_encoder(method):
+    """Three blocks; in the released code the embeddings learn at decay^(count + 1), block i at decay^(count - i)."""
+    base, options = tiny_base(), TrainOptions(layer_decay=0.8)
+    extra = {"placement": "ff"} if method == "vlpose" else {}
+    for count, counted in ((0, 3), (12, 12), (2, 2)):
+        adapter = make_adapter(method, base, layer_count=count, **extra)
+        found = {name: adapter.lr_scale(f"encoder.{name}", options) for name, _ in adapter.encoder.named_parameters()}
+        assert found["embeddings.position_embeddings"] == pytest.approx(0.8 ** (counted + 1))
+        for i in range(3):
+            assert found[f"encoder.layer.{i}.mlp.fc1.weight"] == pytest.approx(0.8 ** (counted - i))
+        assert found["layernorm.weight"] == found["layernorm.bias"] == 1.0
+
+
+def test_visual_prompts_decay_as_released_if_asked():
+    base = tiny_base()
+
+    def decay_of(**options):
+        adapter = make_adapter("vlpose", base, **options)
+        groups = param_groups(adapter, 0.1)
+        return {group["weight_decay"] for group in groups for p in group["params"] if p is adapter.prompts}
+
+    assert decay_of() == {0.0} and decay_of(visual_prompt_decay=True) == {0.1}
+
+
+@pytest.mark.parametrize("method", ["vlpose-ll", "vlpose-ff", "full"])
+@pytest.mark.parametrize("family", ["classic", *WITH_ATTENTION])
+def test_drop_path_of_trained_copies(family, method):
+    """Both branches of the last block are left out for a quarter of the pictures, in training alone."""
+    base = BASES[family]()
+    pixels = pixels_for(base)[:1].expand(64, -1, -1, -1)
+    bare = base(pixels)
+    if method == "full":
+        adapter = make_adapter("full", base, drop_path=0.5, freeze_batchnorm=True)
+    else:
+        options = options_for(family, placement=method[-2:], drop_path=0.5, decoder="baseline")
+        adapter = make_adapter("vlpose", base, **options)
+    twin = type(base)(base.copy_model(), base.spec)
+    last = twin.blocks[-1]
+    if method == "vlpose-ll":
+        norm, behind = _same_in(adapter.block, last.layer, last.norm), adapter.norm
+    else:
+        norm, behind = (_same_in(adapter.encoder, twin.encoder, part) for part in (last.norm, twin.final_norm))
+    seen = []
+    norm.register_forward_hook(lambda module, args, output: seen.append(args[0]))
+    behind.register_forward_hook(lambda module, args, output: seen.append(args[0]))
+    with attach(base, adapter):
+        assert torch.equal(base(pixels), bare)
+        base.train()
+        torch.manual_seed(0)
+        seen.clear()
+        base(pixels)
+        base.eval()
+        assert torch.equal(base(pixels), bare)
+    entering, leaving = seen[0], seen[1]
+    alone = (leaving.flatten(1) - entering.flatten(1)).abs().amax(1) < 1e-6
+    assert 5 <= alone.sum() <= 28  # of 64, a quarter expected
+
+
+def _same_in(encoder, whole, part):
+    """The module of ``encoder`` that stands where ``part`` stands in ``whole``."""
+    return encoder.get_submodule(next(name for name, module in whole.named_modules() if module is part))
 
 
 def test_what_is_decayed_is_told_by_object():
@@ -274,7 +361,9 @@ def by_hand(width, layers, prompts, dim=768):
 def test_trainable_parameters_in_the_published_settings(size, width, layers, prompts, expected):
     assert published(size) == expected == by_hand(width, layers, prompts)
     assert published(size, placement="shallow") == expected - prompts * (layers - 1) * width
-    assert published(size, placement="ff") == expected - prompts * layers * width
+    assert published(size, placement="none") == expected - prompts * layers * width
+    encoder = sum(p.numel() for p in full_size(size).encoder.parameters())
+    assert published(size, placement="ff") == expected - prompts * layers * width + encoder
 
 
 def test_a_narrower_text_encoder_costs_its_projection():
@@ -296,5 +385,6 @@ def test_trainable_parameters_of_every_matcher_and_decoder():
 
 
 def test_a_block_of_b_is_7_087_872():
-    assert published("b", placement="ll") - published("b", placement="ff") == 7_087_872
+    """And the normalisation behind it has 2 x 768 numbers."""
+    assert published("b", placement="ll") - published("b", placement="none") == 7_087_872 + 2 * 768
     assert isinstance(make_adapter("vlpose", tiny_base(), placement="ll").block, nn.Module)

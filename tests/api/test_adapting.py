@@ -147,7 +147,7 @@ def test_reports_of_an_earlier_run_go_when_its_adapter_does(mice, tmp_path, monk
     out, seen = tmp_path / "out", []
     out.mkdir()
     stale = ("report.json", "report.html", "README.md", "before-after.jpg", "adapter_config.json")
-    for name in (*stale, "notes.txt"):
+    for name in (*stale, "progress.png", "notes.txt"):
         (out / name).write_text("of an earlier run")
 
     def stop(self):
@@ -157,7 +157,8 @@ def test_reports_of_an_earlier_run_go_when_its_adapter_does(mice, tmp_path, monk
     monkeypatch.setattr(adapting.Scoring, "on", stop)
     with pytest.raises(KeyboardInterrupt):
         lvtune.adapt(recipe(mice, out))
-    assert seen == [{"adapter_model.safetensors", "lvtune_config.json", "notes.txt"}]
+    assert seen == [{"adapter_model.safetensors", "lvtune_config.json", "progress.png", "notes.txt"}]
+    assert (out / "progress.png").read_bytes().startswith(b"\x89PNG")  # this run's own
     assert not (out / LOCK_FILE).exists()
 
 

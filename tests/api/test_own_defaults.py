@@ -72,7 +72,7 @@ def test_a_mouse_from_above(tmp_path):
     assert job.recipe.evaluate.flip_test
     assert job.options == train  # no factor for a start, nor for few pictures
     assert list(said(job)) == [
-        "input size", "learning rate", "steps", "rotation", "mirrored pictures", "scale", "shift",
+        "method", "input size", "learning rate", "steps", "rotation", "mirrored pictures", "scale", "shift",
         "labelled points turned out of the picture",
     ]  # fmt: skip
 
@@ -135,7 +135,7 @@ def test_own_data_with_known_key_points_is_tuned_as_before(tmp_path):
     given = Recipe.from_dict({"base": "vitpose-tiny", "method": "lora", "device": "cpu", "data": data})
     job = prepare(given)
     assert job.recipe.train == given.resolved(METHODS.get("lora").defaults).train
-    assert job.base.input_size == (64, 48) and said(job) == {"input size": "64x48"}
+    assert job.base.input_size == (64, 48) and said(job) == {"method": "lora", "input size": "64x48"}
 
 
 def test_a_built_in_domain_is_tuned_as_before():
@@ -160,7 +160,7 @@ def test_a_run_says_and_writes_what_was_decided(tmp_path, capsys):
     assert any(line.startswith("input size: 80x80 (") for line in lines)
     page = (tmp_path / "out/report.html").read_text()
     assert found["rotation"]["why"] in page
-    assert "held-out frames" in capsys.readouterr().err and len(stored["curves"]["px_mean"]) == 4
+    assert "held-out frames" in capsys.readouterr().err and len(stored["curves"]["px_mean"]) == 5
     assert "Mean error on held-out frames" in page and stored["curves"]["empty_loss"] > 0
     assert report["base"]["fingerprint_before"] == report["base"]["fingerprint_after"] == fingerprint(
         tiny_base(skeleton=LSP_14)

@@ -62,7 +62,7 @@ def test_data_alone_make_the_domain_the_users_own(data):
 def test_folder_is_named_after_base_domain_and_method():
     assert (
         str(Recipe(base="timm:vit", domain="humanart/sketch").folder)
-        == "lvtune-out/timm-vit-humanart-sketch-vlpose-light"
+        == "lvtune-out/timm-vit-humanart-sketch-vlpose"  # the method that the domain names
     )
     assert str(Recipe(out="here").folder) == "here"
 

@@ -74,6 +74,36 @@ def test_what_ships_is_begun_at_where_it_helps(request, tmp_path, base_loss, sta
     assert (report["target"]["after_on"] == report["target"]["before"]) == (not kept)
 
 
+def test_the_start_alone_is_scored(tmp_path, monkeypatch, shipped):
+    report, said = run(tmp_path, start="shipped", train={"steps": 0})
+    # nothing was tuned: the start alone is what there is in the end
+    assert "scoring the start alone" in said
+    assert report["start"]["target"] == report["target"]["after_on"] != report["target"]["before"]
+    report, said = run(tmp_path, start="shipped", train={"steps": 3, "batch_size": 4, "lr": 0.05})
+    assert report["start"]["target"] != report["target"]["after_on"]
+    losses = iter((1.0, 2.0))
+    monkeypatch.setattr(starting, "losses_of", lambda *given: torch.tensor([next(losses)]))
+    report, said = run(tmp_path, train={"steps": 0})
+    assert not report["start"]["kept"] and "target" not in report["start"] and "scoring the start alone" not in said
+
+
+def test_runs_that_share_their_scores_score_a_start_once(tmp_path, monkeypatch, shipped):
+    from lvtune.api import scoring
+    from lvtune.api.score_cache import ScoreCache
+    from lvtune.patcher.attaching import attached
+
+    found, own = [], scoring.score_split
+    monkeypatch.setattr(
+        scoring, "score_split",
+        lambda base, split, **more: found.append(list(attached(base))) or own(base, split, **more),
+    )  # fmt: skip
+    cache = ScoreCache()
+    reports = [
+        lvtune.adapt(recipe(tmp_path, start="shipped", train={"steps": 0}), known=cache).to_dict() for _ in range(2)
+    ]
+    assert reports[0]["start"] == reports[1]["start"] and sum("start" in names for names in found) == 1
+
+
 def test_the_check_is_a_real_one(tmp_path, shipped):
     report, _ = run(tmp_path, train={"steps": 0})
     found = report["start"]["compared"]
@@ -94,6 +124,7 @@ def test_what_is_asked_for_is_not_checked(tmp_path, monkeypatch, shipped, start)
 def test_with_words_alone_the_sources_pictures_do_not_decide(tmp_path, monkeypatch, shipped):
     monkeypatch.setattr(starting, "losses_of", None)
     report, _ = run(tmp_path, train={"steps": 0}, text_only=True, objective="heatmap")
+    assert report["start"].pop("target")
     assert report["start"] == {"name": f"the start that ships with {BASE}", "kept": True, "compared": None}
 
 
@@ -116,6 +147,7 @@ def test_a_start_is_made_and_begun_at(tmp_path):
                   objective="random-styles", train={"steps": 2, "lr": 1e-2})  # fmt: skip
     assert made["start"] is None
     report, said = run(tmp_path / "two", method="vlpose-light", start=str(tmp_path / "one/out"), train={"steps": 1})
+    assert report["start"].pop("target")
     assert report["start"] == {"name": str(tmp_path / "one/out"), "kept": True, "compared": None}
     assert any(text == f"begins at {tmp_path / 'one/out'}" for text in said)
     assert report["base"]["fingerprint_before"] == report["base"]["fingerprint_after"]

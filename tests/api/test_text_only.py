@@ -5,10 +5,12 @@ import json
 import joints
 import pytest
 
+from lvtune.api.adapting import adapt
 from lvtune.api.job import prepare, training_data
 from lvtune.api.recipe import Recipe
 from lvtune.cli.main import main
 from lvtune.core.errors import LvtuneError
+from lvtune.language import encoders
 from lvtune.language.sentences import PHOTO, sentences_of
 
 
@@ -69,3 +71,34 @@ def test_the_command(tmp_path, capsys):
     assert values["base"]["fingerprint_before"] == values["base"]["fingerprint_after"]
     config = json.loads((out / "lvtune_config.json").read_text())
     assert config["training"]["recipe"]["objective_options"] == {"encoder": "toy", "form": "paper"}
+
+
+def test_with_nothing_else_said_it_needs_no_network_and_no_text_encoder(tmp_path, capsys, monkeypatch):
+    def missing(name, source=None):
+        raise LvtuneError(f"text encoder '{name}'", "none: all sentences ship", "a fault")
+
+    monkeypatch.setattr(encoders, "load_text_encoder", missing)
+    out = tmp_path / "out"
+    argv = ["adapt", "--text-only", "--data.limit", "6", "--steps", "2", "--train.batch-size", "3", "--out", str(out),
+            "--device", "cpu"]  # fmt: skip
+    assert main(argv) == 0
+    printed = capsys.readouterr()
+    values = json.loads((out / "report.json").read_text())
+    chosen = {one["what"]: one for one in values["decisions"]}["joint encoder of pictures and sentences"]
+    assert chosen["value"] == "small" and "ships" in chosen["why"]
+    assert "joint encoder of pictures and sentences: small" in printed.err
+    assert values["source"]["before"] and values["target"]["after_on"]
+    # the contrast: logged for each step, summed up, printed and drawn
+    shares = values["curves"]["active_negatives"]
+    assert len(shares) == 2 and values["active_negatives"]["mean"] == pytest.approx(sum(shares) / 2, abs=1e-4)
+    assert "active negatives of the contrast" in printed.out and "of the negatives active" in printed.err
+    page = (out / "report.html").read_text()
+    assert "Active negatives" in page and "The contrast moved" in page
+
+
+def test_without_a_contrast_nothing_is_said_of_negatives(tmp_path):
+    values = adapt(
+        recipe(objective="heatmap", objective_options={}, train={"steps": 1}, out=str(tmp_path / "out"))
+    ).values
+    assert values["active_negatives"] is None and values["curves"]["active_negatives"] == []
+    assert "negatives" not in (tmp_path / "out" / "report.html").read_text()

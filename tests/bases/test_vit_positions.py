@@ -43,6 +43,21 @@ def test_a_resized_base_is_the_model_with_torch_s_own_interpolation(simple):
     torch.testing.assert_close(found, model(pixels()).heatmaps)
 
 
+def test_whoever_predicts_first_may_tune_the_positions_later():
+    """The interpolation is kept: made while predicting, it must still be one that gradients pass through."""
+    from lvtune.bases.vit_positions import interpolation
+
+    interpolation.cache_clear()
+    base = resized()
+    with torch.inference_mode():
+        base(pixels())
+    adapter = make_adapter("full", base)
+    with attach(base, adapter):
+        base(pixels()).square().mean().backward()
+    name = next(name for name, _ in adapter.named_parameters() if name.endswith("position_embeddings"))
+    assert dict(adapter.named_parameters())[name].grad.abs().sum() > 0
+
+
 def test_the_codec_follows():
     base = resized()
     points = torch.tensor([[[100.25, 70.5]] * 17])

@@ -26,7 +26,7 @@ from lvtune.core.errors import LvtuneError
         ("adapt vitpose-b", "'vitpose-b'", "type --base vitpose-b"),
         ("evaluate humanart/sketch", "'humanart/sketch'", "type --domain humanart/sketch"),
         ("adapt my-project/", "no file or folder at 'my-project/'", "check the path"),
-        ("compare vitpose-b", "'vitpose-b'", "lvtune compare --help"),
+        ("compare vitpose-b", "'vitpose-b'", "type --base vitpose-b"),
         ("adapt --method vlpose --method.promts 3", "'--method.promts'", "did you mean '--method.visual-prompts'?"),
         ("adapt --method lora --method.r x", "method.r = 'x'", "such as method.r = 8"),
         ("predict", "no PICTURE", "lvtune predict PICTURE"),

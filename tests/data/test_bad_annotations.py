@@ -37,6 +37,7 @@ def refused(word, data, folder, **options):
     assert word in error.value.given
     assert error.value.expected and error.value.fix
     assert not (folder / "cache").exists()  # nothing of a bad file is kept
+    return error.value
 
 
 def test_the_sound_file_is_read(tmp_path):
@@ -55,7 +56,8 @@ def test_the_sound_file_is_read(tmp_path):
     ],
 )
 def test_files_that_are_no_annotations(text, word, tmp_path):
-    refused(word, text, tmp_path)
+    error = refused(word, text, tmp_path)
+    assert "annotations.json" in error.given and len(error.given) < 400
 
 
 def test_a_file_that_is_no_text(tmp_path):
@@ -139,7 +141,8 @@ FAULTS = [
 def test_faults_in_the_file(break_it, word, tmp_path):
     data = whole()
     break_it(data)
-    refused(word, data, tmp_path)
+    error = refused(word, data, tmp_path)
+    assert len(error.given) < 400 and error.given != error.expected != error.fix
 
 
 def everyone(**change):

@@ -73,3 +73,6 @@ def test_chosen_samples_are_numbered_anew_and_follow_the_epoch():
     chosen = Subset(Numbers(), [5, 2])
     chosen.set_epoch(3)
     assert len(chosen) == 2 and [chosen[i] for i in (0, 1)] == [{"index": 0, "value": 305}, {"index": 1, "value": 302}]
+    # an objective that has encoded each picture under its number must find it again
+    kept = Subset(Numbers(), [5, 2], renumber=False)
+    assert [kept[i]["index"] for i in (0, 1)] == [5, 2]

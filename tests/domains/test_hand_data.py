@@ -173,10 +173,39 @@ def test_stb_wrist_order_and_both_cameras(tmp_path):
         assert set(table.column("side")) == {0}
         assert projected(table) < 1e-9
         assert table.picture(1)[0, 0, 0] == 40
-    both = get_domain("stb").open("train", tmp_path)
+    both = get_domain("stb/both").open("train", tmp_path)
     assert len(both.table) == 4 * STB_FRAMES
     assert both.table.notes == ["4 of 20 sequences are there"]
     assert both.table.column("category").tolist() == ["sk"] * 6 + ["bb"] * 6
+
+
+def test_stb_is_one_camera_and_the_other_by_option(tmp_path):
+    hand_layouts.stb(tmp_path)
+    whole = get_domain("stb")
+    assert whole.categories == ("sk",) and list(whole.sentences) == ["sk"]
+    for part in ("train", "test"):
+        split = whole.open(part, tmp_path)
+        assert len(split.table) == 2 * STB_FRAMES and set(split.table.column("category")) == {"sk"}
+        assert any("camera SK alone" in note and "stb/bb" in note for note in split.table.notes)
+    other = get_domain("stb/bb")
+    assert list(other.sentences) == ["bb"] and other.sentences["bb"] != whole.sentences["sk"]
+    assert set(other.open("test", tmp_path).table.column("category")) == {"bb"}
+    assert get_domain("stb/sk,bb").categories == get_domain("stb/both").categories == ("sk", "bb")
+    with pytest.raises(LvtuneError, match="unknown part 'cc'") as error:
+        get_domain("stb/cc")
+    assert "sk, bb, both" in error.value.expected
+    # who has the other camera alone is told how to take it
+    for file in (tmp_path / "labels").glob("*_SK.mat"):
+        file.unlink()
+    with pytest.raises(LvtuneError, match="stb/bb takes those of BB"):
+        whole.open("test", tmp_path)
+
+
+@pytest.mark.parametrize(("name", "camera"), [("stb+rhd", "sk"), ("stb/bb+rhd", "bb")])
+def test_stb_in_a_mixture_is_one_camera_too(name, camera):
+    # hands of several data sets are tested part by part (lvtune.experiments.part_runner)
+    assert list(get_domain(name).sentences) == [camera, "rendered"]
+    assert get_domain(name.partition("+")[0]).categories == (camera,)
 
 
 def test_stb_palm_is_native(tmp_path):

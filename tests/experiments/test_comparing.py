@@ -14,6 +14,7 @@ import pytest
 from tiny import tiny_base
 
 from lvtune.api import adapting
+from lvtune.api.recipe import Recipe
 from lvtune.bases.base_registry import BASES
 from lvtune.cli.main import main
 from lvtune.core.errors import LvtuneError
@@ -319,3 +320,11 @@ def test_two_real_processes(tmp_path):
     assert said.count("cell 1 of 2") == said.count("cell 2 of 2") == 2
     found = json.loads((out / "results.json").read_text())
     assert sorted(row["name"] for row in found["cells"]) == sorted(cells) and not found["failed"]
+
+
+def test_a_recipe_with_the_method_that_its_domain_names_can_be_shared(tmp_path):
+    """Its published options of vlpose are none of lora's."""
+    recipe = Recipe(domain="humanart")
+    assert recipe.settings == "published" and recipe.method_options
+    values = compare(recipe, methods="lora,vlpose,full", out=tmp_path, dry_run=True)
+    assert [cell["method"] for cell in values["cells"]] == ["lora", "vlpose", "full"]

@@ -11,6 +11,8 @@ from tiny_hands import tiny_hand_base, tiny_hands
 from lvtune.adapters.factory import create_adapter
 from lvtune.api.recipe import Recipe
 from lvtune.bases.base_registry import load_base
+from lvtune.cli.main import main
+from lvtune.config.yaml_files import list_recipes
 from lvtune.experiments.part_runner import adapt_parts
 from lvtune.experiments.published_tables import load_table
 from lvtune.experiments.reproducing import recipe_of, reproduce
@@ -23,7 +25,7 @@ TABLE = load_table("hand-dg")
 def test_every_row_of_tables_3_to_6_has_its_figures():
     found = {row.name: tuple((row.reference or {}).get(name) for name in ("stb", "rhd")) for row in TABLE.rows}
     assert {name: pair for name, pair in found.items() if not name.startswith("more-")} == {
-        "t3-zhang": (36.1, 48.3), "t3-ours-stb": (34.9, None), "t3-ours-rhd": (None, 46.8),
+        "t3-zhang": (36.1, 48.3), "t3-mixstyle": (None, None), "t3-ours-stb": (34.9, None), "t3-ours-rhd": (None, 46.8),
         "t4a-baseline": (36.11, 48.36), "t4a-ie": (35.0, 48.37), "t4a-w9": (36.69, 46.82), "t4a-w8": (35.75, 49.43),
         "t4a-w6": (34.97, 47.34), "t4a-w4": (47.25, 63.01), "t4b-baseline": (36.11, 48.36),
         "t4b-te-concat": (38.12, 49.46), "t4b-te-sum": (35.93, 48.36), "t4b-both-concat": (34.97, 47.34),
@@ -34,8 +36,35 @@ def test_every_row_of_tables_3_to_6_has_its_figures():
     assert all("chosen for" in TABLE.row(f"{t}-ours-{d}").facts.label for t in ("t3", "t6") for d in ("stb", "rhd"))
 
 
+RUN = [row for row in TABLE.rows if row.name != "t3-zhang"]
+"""Rows that are run; the other one quotes figures of a method that is not here."""
+
+
+def test_figures_of_a_method_that_is_not_here_stand_alone(tmp_path, capsys):
+    said = []
+    values = reproduce("hand-dg", rows=["t3-zhang", "t3-mixstyle"], runs=tmp_path, run=True, say=said.append)
+    quoted, mixstyle = values["rows"]
+    assert quoted["reference"] == {"stb": 36.1, "rhd": 48.3} and quoted["quoted"] and quoted["method"] is None
+    assert quoted["runs"] == 0 and quoted["problem"] is None and "nothing to run" in said[0]
+    assert not (tmp_path / "hand-dg" / "t3-zhang").exists()
+    assert set(mixstyle["reference"].values()) == {None} and mixstyle["method"] == "full"
+    assert "Zhang" in quoted["label"] and "MixStyle" not in quoted["label"]
+    assert "hand-dg/t3-mixstyle" in list_recipes() and "hand-dg/t3-zhang" not in list_recipes()
+    assert main(["reproduce", "hand-dg", "--rows", "t3-zhang,t3-mixstyle", "--runs", str(tmp_path)]) == 0
+    lines = {line.split("  ")[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "36.10 / -" in lines["Zhang et al., source pictures alone"]
+    assert "figures of its authors; not run here" in lines["Zhang et al., source pictures alone"]
+    assert "- / -" in lines["MixStyle, in place of Zhang et al."]
+
+
+def test_rows_of_the_contrast_keep_the_published_scales():
+    rows = [row.recipe["objective_options"] for row in RUN if row.recipe["objective"] == "text-contrast"]
+    own = {"normalize": False, "margin": 0.5, "margin_scale": "constant", "weight_scale": "constant", "reduce": "sum"}
+    assert len(rows) == 20 and all(own.items() <= options.items() for options in rows)
+
+
 def test_rows_differ_in_what_they_are_about_alone():
-    rows = {row.name: Recipe.from_dict(row.recipe).to_dict() for row in TABLE.rows}
+    rows = {row.name: Recipe.from_dict(row.recipe).to_dict() for row in RUN}
     own = {"objective", "objective_options", "domain"}
     common = [{k: v for k, v in recipe.items() if k not in own} for recipe in rows.values()]
     assert all(recipe == common[0] for recipe in common)
@@ -52,10 +81,10 @@ def test_what_is_trained_and_left_is_the_published_network():
         adapter = create_adapter("full", base)
     count = sum(p.numel() for p in adapter.parameters())
     assert count == 17_518_847 + 1_637_279 + 2_238_403
-    assert {row.facts.trainable for row in TABLE.rows} == {count}
+    assert {row.facts.trainable for row in RUN} == {count}
 
 
-@pytest.mark.parametrize("name", [row.name for row in TABLE.rows])
+@pytest.mark.parametrize("name", [row.name for row in RUN])
 def test_each_row_computes_a_loss(name):
     recipe = Recipe.from_dict(TABLE.row(name).recipe)
     options = recipe.objective_options | ({"encoder": "toy"} if "encoder" in recipe.objective_options else {})

@@ -66,13 +66,34 @@ def test_what_cannot_be_drawn_is_told(tmp_path):
 
 
 def test_points_of_the_main_table(tmp_path):
-    points = points_of_table(reproduce("vlpose-main", runs=tmp_path))
-    assert len(points) == 27 and all(point.is_reference for point in points)
+    """As figure 1 of the paper: ViTPose alone, AP with detector boxes, one line for each series."""
+    values = reproduce("vlpose-main", runs=tmp_path)
+    points = points_of_table(values)
+    assert len(points) == 12 and all(point.is_reference for point in points)
     found = {(p.group, p.series): p for p in points}
     assert {series for _, series in found} == {"sc", "ft", "VLPose"}
+    assert {group for group, _ in found} == {f"ViTPose-{size}" for size in "SBLH"}
     large = found["ViTPose-H", "VLPose"]
-    assert (large.source, large.target, large.parameters) == (81.40, 76.41, 637_208_849)
+    assert (large.source, large.target, large.parameters) == (78.84, 43.03, 637_208_849)
     assert found["ViTPose-H", "sc"].parameters == large.parameters  # the circle says how large the whole model is
+
+
+def test_the_figure_joins_each_series(tmp_path, monkeypatch):
+    joined, plot = [], Axes.plot
+
+    def line(self, x, y, *args, **style):
+        joined.append((x, y))
+        return plot(self, x, y, *args, **style)
+
+    monkeypatch.setattr(Axes, "plot", line)
+    points = points_of_table(reproduce("vlpose-main", runs=tmp_path))
+    target_against_source(points, tmp_path / "figure.png")
+    assert ([73.92, 75.75, 78.18, 78.84], [30.57, 34.33, 40.18, 43.03]) in joined  # VLPose, S to H
+    assert ([69.34, 72.0, 75.44, 75.1], [28.1, 32.55, 38.5, 40.77]) in joined and len(joined) == 3
+    # a table that says nothing of lines joins each group, as before
+    joined.clear()
+    target_against_source(points_of_table(reproduce("humanart-vitpose", runs=tmp_path)), tmp_path / "other.png")
+    assert len(joined) == 4
 
 
 def test_points_of_reports(tmp_path):

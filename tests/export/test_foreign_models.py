@@ -296,8 +296,9 @@ def released_from(base, adapter):
 
 
 @pytest.mark.parametrize("prefix", ["image_encoder.", "backbone."])
-@pytest.mark.parametrize("placement", ["deep", "shallow", "ff"])
-def test_deep_shallow_and_ff_come_back(placement, prefix):
+@pytest.mark.parametrize("placement", ["deep", "shallow", "none"])
+def test_deep_shallow_and_promptless_come_back(placement, prefix):
+    """Of a checkpoint of ff or ll, the tuned encoder is the converted base, and the adapter has no visual prompts."""
     base = tiny_base()
     with torch.no_grad():
         base.model.backbone.embeddings.position_embeddings[:, 0] = 0
@@ -306,7 +307,7 @@ def test_deep_shallow_and_ff_come_back(placement, prefix):
         adapter.predictor.load_state_dict(base.predictor.state_dict())  # one predictor a file
     state = {n.replace("image_encoder.", prefix): v for n, v in released_from(base, adapter).items()}
     again, other = convert_vlpose(state, {"num_heads": 4}, bank=adapter.bank)
-    assert other.config.placement == ("none" if placement == "ff" else placement)
+    assert other.config.placement == placement
     with torch.no_grad():
         assert torch.equal(again(tiny_pixels()), base(tiny_pixels()))
         with attach(base, adapter), attach(again, other):

@@ -250,8 +250,12 @@ def test_a_sentence_in_place_of_another_keeps_what_the_adapter_learnt():
     adapter = make_adapter("vlpose-light", base, stirred=0.05, bank=embed_sentences(texts))
     again = with_sentence(base, adapter, texts["mural"])
     assert again.bank.categories == ("sketch", "mural", OWN)
-    assert far(answer(base, again, "sketch"), answer(base, adapter, "sketch")) > 0  # told apart from three now
-    assert far(answer(base, with_sentence(base, again, texts["sketch"]), OWN), answer(base, adapter, "sketch")) < 0.05
+    # a sentence that is added is told apart from the tuned ones, and changes nothing for them
+    for category in texts:
+        assert far(answer(base, again, category), answer(base, adapter, category)) == 0
+    assert far(answer(base, again, OWN), answer(base, adapter, "mural")) < 1e-4
+    assert far(answer(base, again, OWN), answer(base, adapter, "sketch")) > 1e-3
+    assert far(answer(base, with_sentence(base, again, texts["sketch"]), OWN), answer(base, adapter, "sketch")) < 1e-4
     assert set(again.tensors()) == set(adapter.tensors())
 
 

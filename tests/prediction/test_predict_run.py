@@ -128,13 +128,11 @@ def test_a_process_that_is_killed_goes_on_to_the_same_files(tmp_path):
             if count == int(sys.argv[3]):
                 os.kill(os.getpid(), {signal})
     """).format(tests=str(Path(__file__).parents[1]), signal=int(signal.SIGKILL))
-    run = lambda out, stop: (
-        subprocess.run(
-            [sys.executable, "-c", script, str(tmp_path / "in"), str(tmp_path / out), str(stop)],
-            check=False,
-            env=os.environ,
-        ).returncode
-    )
+
+    def run(out, stop):
+        command = [sys.executable, "-c", script, str(tmp_path / "in"), str(tmp_path / out), str(stop)]
+        return subprocess.run(command, check=False, env=os.environ).returncode
+
     assert run("whole", 99) == 0
     assert run("out", 5) == -signal.SIGKILL
     assert 0 < (tmp_path / "out/poses.jsonl").read_text().count('"picture"') < 12
@@ -210,7 +208,7 @@ def test_arrays_are_pictures(folder, tmp_path):
             lvtune.predict([wrong], base=base)
     with pytest.raises(UsageError, match="pictures of type int"):
         lvtune.predict(3, base=base)
-    with pytest.raises(UsageError, match="option 'adaptor'.*adapter"):
+    with pytest.raises(UsageError, match=r"option 'adaptor'.*adapter"):
         lvtune.predict(arrays, base=base, adaptor="x")
 
 

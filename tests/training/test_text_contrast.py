@@ -52,9 +52,14 @@ def full(base):
     return make_adapter("full", base, stirred=0.01)
 
 
-def test_it_is_the_pose_loss_plus_the_weighted_contrast():
+PUBLISHED = {"weight_scale": "constant", "margin_scale": "constant", "normalize": False}
+"""As in the paper, where no scale is measured."""
+
+
+@pytest.mark.parametrize("scales", [{}, PUBLISHED])
+def test_it_is_the_pose_loss_plus_the_weighted_contrast(scales):
     base, batch = tiny_base(), batch_of()
-    adapter, made = full(base), objective(base, weight=0.25, w=0.7)
+    adapter, made = full(base), objective(base, weight=0.25, w=0.7, **scales)
     with attach(base, adapter, name="on"):
         pose = HeatmapObjective()(base, batch)
         features = base.encoder(batch["pixel_values"]).feature_maps[-1].transpose(1, 2).unflatten(2, (4, 3))
@@ -67,8 +72,12 @@ def test_it_is_the_pose_loss_plus_the_weighted_contrast():
         branch.load_state_dict(made.trained.state_dict())
         anchor, positive = branch(features, 0.7 * seen + 0.3 * said)
         true, _ = base.codec.encode(batch["keypoints"], batch["visible"])
-        expected = pose + 0.25 * contrastive(anchor, positive, farthest(heatmaps, true))
+        plain = {name: value for name, value in scales.items() if name != "weight_scale"}
+        contrast = contrastive(anchor, positive, farthest(heatmaps, true), **plain)
+        # at the first step the contrast has the size of the pose loss, times the weight
+        expected = pose + 0.25 * (contrast.loss if scales else pose)
         found = made(base, batch)
+        assert made.active_negatives == contrast.active
     torch.testing.assert_close(found, expected)
     assert found.item() > pose.item()
     # the next step draws other sentences
@@ -190,7 +199,7 @@ def test_prompts_are_drawn_by_seed_step_and_item_alone():
         seen.append([i for group in drawn for i in group.tolist()])
     assert seen[0] == seen[1]
     with attach(base, adapter, name="on"):
-        losses = [objective(base, setting={"seed": seed})(base, batch).item() for seed in (0, 0, 1)]
+        losses = [objective(base, setting={"seed": seed}, **PUBLISHED)(base, batch).item() for seed in (0, 0, 1)]
     assert losses[0] == losses[1] != losses[2]
 
 
@@ -247,10 +256,25 @@ def test_what_does_not_fit_is_told():
     assert "no lower bound" in objective(base, form="paper").notes[0] and not objective(base).notes
 
 
+def test_by_default_it_contrasts_and_weighs_what_was_said():
+    def run(**given):
+        base = tiny_base()
+        made = objective(base, **given)
+        return tune(base, full(base), TinyPictures(8), made, options(epochs=6, batch_size=8), device="cpu")
+
+    published = run(**PUBLISHED)
+    assert published.active_negatives == [0.0] * 6  # every negative is far beyond the margin
+    history, alone = run(), run(weight=0.0)
+    assert len(history.active_negatives) == len(history.loss) == 6
+    assert sum(history.active_negatives) / 6 > 0.1
+    # a tenth of the pose loss at first, where as published it is nearly all of the loss
+    assert history.loss[0] == pytest.approx(1.1 * alone.loss[0], rel=1e-4) and published.loss[0] > 3 * alone.loss[0]
+
+
 def test_paper_falls_without_end_where_clamped_settles():
     def last(form):
         base = tiny_base()
-        made = objective(base, form=form, weight=1.0)
+        made = objective(base, form=form, weight=1.0, **PUBLISHED)
         history = tune(base, full(base), TinyPictures(4), made, options(epochs=30, lr=6e-3), device="cpu")
         return history.loss
 

@@ -25,17 +25,19 @@ def run(train=None, objective=None, method="lora", **more):
 
 
 def test_it_looks_now_and_then_and_changes_nothing(capsys):
-    answers = iter([(9.0, 8.0), (7.0, 6.0), (5.5, 4.0), (3.0, 2.0)])
+    answers = iter([(9.0, 8.0), (7.0, 6.0), (5.5, 4.0), (3.0, 2.0), (2.5, 1.5)])
 
     def error():
         torch.rand(3)  # as a DataLoader does
         return next(answers)
 
-    seen, history = run(watch=Watch(error))
+    drawn = []
+    seen, history = run(watch=Watch(error, lambda step: drawn.append(step) or f"drawn {torch.rand(1).numel()}"))
     plain, _ = run()
-    assert (history.px_steps, history.px_mean) == ([2, 5, 10, 15], [9.0, 7.0, 5.5, 3.0])
+    assert (history.px_steps, history.px_mean) == ([2, 5, 10, 15, 20], [9.0, 7.0, 5.5, 3.0, 2.5])
+    assert drawn == history.px_steps
     assert all(torch.equal(v, plain.state_dict()[n]) for n, v in seen.state_dict().items())
-    assert "step 10: held-out frames: 5.5 px mean error, 4.0 px median" in capsys.readouterr().err
+    assert "step 10: held-out frames: 5.5 px mean error, 4.0 px median; drawn 1" in capsys.readouterr().err
 
 
 def test_the_loss_stands_beside_that_of_an_empty_answer(capsys):
@@ -69,7 +71,19 @@ def test_the_time_left_is_told(capsys):
 def test_a_time_budget_decides_the_number_of_steps(monkeypatch, capsys):
     monkeypatch.setattr(loop_module, "Budget", _Fixed)
     _, history = run(options(minutes=2.0, steps=None))
-    assert len(history.steps) == 11 and "11 steps fit 2 minutes" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert len(history.steps) == 11 and "11 steps fit 2 minutes" in said
+    # neither a number of steps nor a time is told before the first steps were timed
+    first = next(line for line in said.splitlines() if "step 1" in line)
+    assert "step 1 of as many as fit" in first and "left" not in first and "000000" not in said
+    assert "step 11/11" in said and "0 s left" in said
+
+
+def test_a_time_budget_counts_steps_and_not_the_parts_of_a_step(monkeypatch):
+    monkeypatch.setattr(loop_module, "Budget", _Fixed)
+    _, whole = run(options(minutes=2.0, steps=None))
+    _, parts = run(options(minutes=2.0, steps=None, accumulate=2))
+    assert len(parts.steps) == len(whole.steps) == 11
 
 
 class _Fixed:
@@ -88,6 +102,13 @@ def test_a_budget_survives_a_resumption(tmp_path, monkeypatch):
     _, history = run(options(minutes=2.0, steps=None, checkpoint_every=1), checkpoint=tmp_path / "c.safetensors",
                      key="k")  # fmt: skip
     assert history.steps[-1] == 11
+
+
+def test_a_resumed_run_keeps_what_was_seen_before(tmp_path):
+    more = {"checkpoint": tmp_path / "c.safetensors", "key": "k"}
+    run(options(checkpoint_every=1, stop_after=5), watch=Watch(lambda: (9.0, 9.0)), **more)
+    _, history = run(options(checkpoint_every=1), watch=Watch(lambda: (1.0, 1.0)), **more)
+    assert (history.px_steps, history.px_mean) == ([2, 5, 10, 15, 20], [9.0, 9.0, 9.0, 1.0, 1.0])
 
 
 def test_the_predictor_has_its_own_rate():

@@ -171,6 +171,14 @@ def test_the_gain_is_split_where_the_start_alone_was_scored():
     assert "There was no warm start" in Page(render({**REPORT, "start": None})).text
 
 
+def test_a_start_without_a_score_of_the_base_is_told_all_the_same():
+    report = copy.deepcopy(FULL)
+    report["target"]["before"] = None
+    text = Page(render(report)).text
+    assert "Start alone: 34.0 % of PCK@0.2. The base alone has no score to compare it with." in text
+    assert "From tuning on your pictures: +2.0 points of PCK@0.2" in text and "is not split" not in text
+
+
 def test_a_missing_score_has_a_reason():
     report = copy.deepcopy(REPORT)
     report["target"]["before"] = None

@@ -65,7 +65,9 @@ def test_skeletons_come_back(tmp_path, variant):
     project = read_project(write_xml(tmp_path / "p", **VARIANTS[variant]))
     assert (project.format, project.links) == ("CVAT", LINKS)
     written = write_coco(project, tmp_path / "out")
-    matches(json.loads(written.annotations["all"].read_text()), written.images, boxes=True, visibility=True)
+    content = json.loads(written.annotations["all"].read_text())
+    assert len(content["annotations"]) == len(animals())
+    matches(content, written.images, boxes=True, visibility=True)
 
 
 def test_occluded_points_are_labelled(tmp_path):
@@ -80,7 +82,9 @@ def test_points_that_are_no_skeleton_go_by_their_group(tmp_path):
     meta = f"<meta><job><labels>{labels}</labels></job></meta>"
     project = read_project(write_xml(tmp_path / "p", loose, meta))
     written = write_coco(project, tmp_path / "out")
-    matches(json.loads(written.annotations["all"].read_text()), written.images)
+    content = json.loads(written.annotations["all"].read_text())
+    assert len(content["annotations"]) == len(animals())
+    matches(content, written.images)
 
 
 def test_coco_export_of_cvat(tmp_path):

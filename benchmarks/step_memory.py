@@ -1,0 +1,96 @@
+"""Peak memory of a tuning step, as a ratio to full fine-tuning; with and without activation checkpointing.
+
+    python benchmarks/step_memory.py --base vitpose-b --batch 8 --threads 1
+
+Each row is a process of its own: two steps of AdamW (the second has the moments), peak resident memory above what the
+process held when all libraries were imported. `full fine-tuning` is the plain model, every weight trained, without
+lvtune. Weights and pictures are random; memory does not depend on them. `estimate` is what `train.accumulate auto`
+computes for the activations of the step, over the peak above weights, gradients and moments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from typing import Any
+
+ROWS: dict[str, tuple[str, dict[str, Any], bool]] = {
+    "full fine-tuning": ("plain", {}, False),
+    "full fine-tuning, checkpointing": ("plain", {}, True),
+    "vlpose-light (default)": ("vlpose-light", {"domain": "demo-art"}, False),
+    "vlpose-light, checkpointing": ("vlpose-light", {"domain": "demo-art"}, True),
+    "vlpose": ("vlpose", {"domain": "demo-art"}, False),
+    "vlpose, checkpointing": ("vlpose", {"domain": "demo-art"}, True),
+    "lora r8 (q, v)": ("lora", {"r": 8}, False),
+    "lora r8, checkpointing": ("lora", {"r": 8}, True),
+    "head": ("head", {}, False),
+}
+
+
+def measure(base_name: str, batch: int, threads: int, method: str, given: dict[str, Any], again: bool) -> dict:
+    """Peak of two steps in this process, in MB above the imports."""
+    import contextlib
+
+    import torch
+
+    import lvtune
+    from lvtune.api.memory import peak_memory_mb, reset_peak_memory, resident_memory_mb
+    from lvtune.training.accumulation import MemoryProbe
+    from lvtune.training.recomputed_blocks import recomputed_blocks
+
+    torch.set_num_threads(threads)
+    torch.ones(8, 8, requires_grad=True).matmul(torch.ones(8, 8)).sum().backward()  # starts the libraries' threads
+    imported = resident_memory_mb()
+    base = lvtune.load_base(base_name, "random")
+    pixels = torch.randn(batch, 3, *base.input_size)
+    if method == "plain":
+        trained: Any = base.model.train().requires_grad_(True)
+        adapter: Any = object()
+    else:
+        trained = adapter = lvtune.create_adapter(method, base, **given)
+        lvtune.attach(base, adapter)
+        base.train()
+    parameters = [value for value in trained.parameters() if value.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=1e-4)
+    loss_of = lambda one: base(one["pixel_values"]).square().mean()  # noqa: E731
+    with recomputed_blocks(base, adapter) if again else contextlib.nullcontext():
+        reset_peak_memory()
+        for _ in range(2):
+            optimizer.zero_grad(set_to_none=True)
+            loss_of({"pixel_values": pixels}).backward()
+            optimizer.step()
+        peak = peak_memory_mb() - imported
+        estimate = MemoryProbe(trained, loss_of, torch.device("cpu")).measure([{"pixel_values": pixels}])[0] / 1e6
+    held = sum(value.nbytes for value in {*base.model.parameters(), *parameters}) + 12 * sum(
+        p.numel() for p in parameters
+    )
+    return {"peak": peak, "estimate": estimate / max(1.0, peak - held / 1e6)}
+
+
+def main() -> None:
+    """Prints the peak of each row, and its ratio to full fine-tuning."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--base", default="vitpose-b")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--row", help="measure this row in this process, and print JSON")
+    options = parser.parse_args()
+    if options.row:
+        print(json.dumps(measure(options.base, options.batch, options.threads, *ROWS[options.row])))
+        return
+    print(f"{options.base}, batch {options.batch}: peak of a step above imports")
+    own = [sys.executable, __file__, "--base", options.base, "--batch", str(options.batch)]
+    whole = None
+    for name in ROWS:
+        command = [*own, "--threads", str(options.threads), "--row", name]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        found = json.loads(done.stdout.splitlines()[-1])
+        whole = found["peak"] if whole is None else whole
+        print(f"  {name:34}{found['peak']:8,.0f} MB  {found['peak'] / whole:.2f} x full   "
+              f"estimate {found['estimate']:.2f} x", flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
