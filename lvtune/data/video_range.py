@@ -52,10 +52,11 @@ def parse_time(text: str | float, option: str = "--from") -> float:
     if isinstance(text, int | float) and not isinstance(text, bool):
         return float(text)
     match = _CLOCK.fullmatch(str(text).strip())
-    hours, minutes, seconds = match.groups() if match else (None, None, "60")
-    if match is None or (minutes is not None and float(seconds) >= 60) or (hours is not None and int(minutes) >= 60):
+    hours, minutes, seconds = (float(part or 0) for part in match.groups()) if match else (0.0, 0.0, 0.0)
+    clock = match is not None and match[2] is not None
+    if match is None or (clock and seconds >= 60) or (match[1] is not None and minutes >= 60):
         raise UsageError(f"time '{text}'", "seconds, minutes:seconds or hours:minutes:seconds", f"give {option} 1:15")
-    return int(hours or 0) * 3600 + int(minutes or 0) * 60 + float(seconds)
+    return hours * 3600 + minutes * 60 + seconds
 
 
 def frame_range(start: str | float | None = None, stop: str | float | None = None, every: int = 1) -> FrameRange:

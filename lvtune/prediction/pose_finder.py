@@ -88,6 +88,10 @@ class PoseFinder(Finder):
             return [_found(self._search(frame, look)) for frame in frames]
         poses = self._follow(frames, look) if self._tracks else [[] for _ in frames]
         for place, frame in enumerate(frames):
+            if place and len(poses[place]) < len(poses[place - 1]):
+                # it turned or sped up: where it was a frame ago costs one crop, a search costs many
+                nearer = self._follow_from(poses[place - 1], frames[place - 1], frames[place:], look)
+                poses[place:] = [max(pair, key=len) for pair in zip(poses[place:], nearer, strict=True)]
             if len(poses[place]) < self.most and self._searches(place, poses):
                 poses[place] = _apart([*poses[place], *self._search(frame, look)])[: self.most]
                 if place + 1 < len(frames) and poses[place]:
