@@ -16,9 +16,9 @@ from lvtune.api.held_out import PROGRESS_FILE, held_out_watch
 from lvtune.api.job import Job, prepare
 from lvtune.api.memory import MemoryMeter
 from lvtune.api.new_rows import NewRows
-from lvtune.api.output_folder import check_output, input_folders, recipe_files
 from lvtune.api.recipe import Recipe
-from lvtune.api.report_data import box_statistics
+from lvtune.api.recipe_inputs import recipe_files
+from lvtune.api.report_data import box_statistics, confidence_of
 from lvtune.api.report_pictures import before_after, worst_pictures
 from lvtune.api.report_values import values_of
 from lvtune.api.run_marks import marks_of, run_key
@@ -31,6 +31,7 @@ from lvtune.core.processes import apart, from_main, is_main, main_first, togethe
 from lvtune.data.jpeg_damage import damaged_pictures
 from lvtune.patcher.attaching import attach
 from lvtune.storage.adapter_file import CONFIG_FILE, TENSORS_FILE
+from lvtune.storage.output_folder import check_output, input_folders
 from lvtune.storage.run_folder import REPORT_FILES, swapped_in
 from lvtune.storage.run_lock import run_lock
 from lvtune.storage.store import save_adapter
@@ -296,5 +297,6 @@ class _Run:
             "steps": len(self.history.steps),
             "data_fingerprint": job.train.table.fingerprint,
             "boxes": box_statistics(job.train),
+            "confidence": confidence_of(self.scoring.target.after_on),
             **shareable({"start": start["name"] if start.get("kept") else "none"}),
         }
