@@ -72,7 +72,7 @@ def check(out: str) -> None:
     print(f"ten frames: {sheet}")
 
 
-def speed(video: str, adapter: str, threads: str = "2", parts: int = 2, seconds: int = 2) -> None:
+def speed(video: str, adapter: str, threads: str = "2", parts: int = 2, seconds: int = 10) -> None:
     """Runs parts of the video and the estimator alone in turn, so that a busy machine slows both alike."""
     torch.set_num_threads(int(threads))
     base = load_base_for(adapter, "vitpose-ti", "pretrained")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -148,8 +149,21 @@ def layers_of_blocks(method: str, base: Base, parts: Iterable[str]) -> list[Any]
 
 def name_of(base: Base, module: nn.Module) -> str:
     """Returns the name of a module of the base; the wrapper of a compiled part does not count."""
-    name = next(name for name, other in base.model.named_modules() if other is module)
+    name = _names.get(module)
+    if name is None or not _is_at(base.model, name, module):
+        name = _names[module] = next(name for name, other in base.model.named_modules() if other is module)
     return name.replace("_orig_mod.", "")
+
+
+_names: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+"""Where modules were found last: an adapter asks for many of them, and to search for each is slow."""
+
+
+def _is_at(model: nn.Module, name: str, module: nn.Module) -> bool:
+    try:
+        return model.get_submodule(name) is module
+    except AttributeError:
+        return False
 
 
 def modules_by_key(base: Base, kinds: tuple[type, ...]) -> Iterator[tuple[str, Any]]:

@@ -32,6 +32,7 @@ _ROOM = 1.4  # side of the first box over that of the instances an estimator was
 _TRIED = 3  # windows whose poses are looked at closely, per instance that is wanted
 _WIDE = 2.0  # a window's side over that of the crops it was tuned on
 _SAME = 0.7  # a box that overlaps the last one as much has settled
+_INSIDE = 0.6  # in a video, points whose box overlaps the crop as much lie well inside it
 _ROUNDS = 3  # looks at a crop, each around the points of the last one
 _APART = 0.3  # poses whose boxes overlap more are the same instance
 _SHRINK = 0.6  # in a video, a box has at least this share of the sides of the one before
@@ -140,7 +141,7 @@ class PoseFinder(Finder):
         for place, poses in enumerate(first):
             for pose in poses:
                 box = _clip(_next_box(pose), frames[place].size)
-                if box is not None and overlap(box, pose.bbox) < _SAME:
+                if box is not None and overlap(box, pose.bbox) < _INSIDE:
                     again[place].append(box)
         if any(again):
             second = look(frames, [_boxes(boxes, frame.size) for boxes, frame in zip(again, frames, strict=True)])
