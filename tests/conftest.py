@@ -27,6 +27,12 @@ def _fixed_seeds():
     torch.manual_seed(0)
 
 
+@pytest.fixture(autouse=True)
+def _no_progress_by_chance(monkeypatch):
+    """On a busy machine anything may take longer than two seconds; tests of progress set the limit themselves."""
+    monkeypatch.setattr("lvtune.core.work_progress.AFTER", float("inf"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_cache_is_left():
     yield

@@ -19,6 +19,7 @@ from lvtune.api.recipe_inputs import recipe_files
 from lvtune.bases.base_registry import load_base
 from lvtune.core.errors import UsageError
 from lvtune.core.files import write_atomically
+from lvtune.core.work_progress import tracked
 from lvtune.data.dataset import collate
 from lvtune.evaluation.inference import split_dataset
 from lvtune.language.grammars import draw
@@ -79,7 +80,8 @@ def look(data: Any, base: Base, encoder: JointEncoder, count: int, seed: int = 0
     """Encodes ``count`` pictures of a data set, drawn by ``seed``, cropped as for ``base``."""
     chosen = np.sort(np.random.default_rng(seed).permutation(len(data))[:count])
     vectors, pictures, categories = [], [], []
-    for batch in DataLoader(Subset(data, chosen.tolist()), batch_size=32, collate_fn=collate):
+    loader = DataLoader(Subset(data, chosen.tolist()), batch_size=32, collate_fn=collate)
+    for batch in tracked(loader, "embedding pictures, 32 at a time", len(loader), "batches"):
         images = unnormalised(batch["pixel_values"].to(base.device), base.mean, base.std)
         vectors.append(encoder.encode_images(images).cpu().numpy())
         pictures += list((images * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy())

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from lvtune.api.own_defaults import CUSTOM
 from lvtune.core.decision import Decision
 from lvtune.core.errors import LvtuneError
+from lvtune.core.work_progress import tracked
 from lvtune.data.dataset import collate
 from lvtune.data.like_names import Likeness, LikeRow, like_rows
 from lvtune.data.subset import Subset
@@ -129,7 +130,8 @@ class NewRows:
         total = counted = torch.zeros(len(job.adapter.skeleton.keypoints))
         job.adapter.eval()
         with attach(base, job.adapter, name="rows"), use_adapter(base, "rows"):
-            for batch in DataLoader(some, batch_size=_AT_ONCE, collate_fn=collate):
+            loader = DataLoader(some, batch_size=_AT_ONCE, collate_fn=collate)
+            for batch in tracked(loader, "comparing rows of the predictor", len(loader), "batches"):
                 here = {k: v.to(base.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
                 with use_adapter(base, category=here["category"]):
                     maps = base(here["pixel_values"]).float()

@@ -166,7 +166,7 @@ def summary_of(values: Mapping[str, Any]) -> str:
         f"adapter: {adapter['parameters']:,} parameters, {100 * adapter['share_of_base']:.1f} % of the base, "
         f"{adapter['bytes'] / 1e6:.1f} MB",
         f"base: {'unchanged, bit for bit' if same else 'CHANGED'}",
-        f"seconds: {', '.join(f'{name} {number(float(value))}' for name, value in seconds.items())}",
+        f"time: {', '.join(f'{name} {number(float(value))} s' for name, value in seconds.items())}",
         *_memory(values.get("memory")),
     ]
     active = values.get("active_negatives")

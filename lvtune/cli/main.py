@@ -15,11 +15,13 @@ from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 import lvtune
+from lvtune.cli.colour import RED, in_colour
 from lvtune.cli.parser import CommandLineError
 from lvtune.core.errors import LvtuneError
 from lvtune.core.registry import suggest
 from lvtune.core.text import one_line, printable
 from lvtune.core.threads import settle_threads
+from lvtune.core.work_progress import quiet
 
 COMMANDS = {
     "adapt": "tune an adapter for a frozen base on a domain, and report the scores before and after",
@@ -38,6 +40,8 @@ COMMANDS = {
     "combine": "make one adapter of several: their average, their sum, or a stack",
     "push": "upload an adapter to the Hugging Face Hub, with a model card",
     "pull": "download an adapter from the Hugging Face Hub into a folder",
+    "doctor": "check the installation: versions, device, threads, caches, and what is missing for what",
+    "completion": "print the script that makes a shell complete commands and options on the Tab key",
 }
 
 _QUIET = {
@@ -61,6 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in argv
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks what may come next
+        from lvtune.cli.completion import complete
+
+        complete()
     try:
         with _sigterm_raises(), _log_on_stderr():
             return _run(argv, debug)
@@ -77,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        print(f"error: {_explain(error, debug)}", file=sys.stderr)
+        print(f"{in_colour('error:', RED, sys.stderr)} {_explain(error, debug)}", file=sys.stderr)
         return 2 if isinstance(error, CommandLineError) else 1
 
 
@@ -112,7 +120,7 @@ def _command(name: str, argv: list[str]) -> int:
     module = importlib.import_module(f"lvtune.cli.{name.replace('-', '_')}")
     args = module.parser(argv, COMMANDS[name]).parse(argv)
     # whatever a library prints goes to stderr, so that stdout holds our answer alone
-    with contextlib.redirect_stdout(sys.stderr):
+    with contextlib.redirect_stdout(sys.stderr), quiet(args.quiet):
         outcome = module.run(args)
     if os.environ.get("RANK", "0") == "0":
         from lvtune.cli.output import to_json
@@ -134,9 +142,10 @@ def _help() -> str:
             "",
             *rows,
             "",
-            "`lvtune COMMAND --help` shows the options of a command. `lvtune adapt` without options runs the whole job",
-            "on the data that ship with the package. Every command takes --json (print one JSON object), --import FILE",
-            "(run a Python file of your own first, such as one that registers a method) and --debug (show tracebacks).",
+            "`lvtune COMMAND -h` shows the options of a command that matter most, `lvtune COMMAND --help` all of them.",
+            "`lvtune adapt` without options runs the whole job on the data that ship with the package. Every command",
+            "takes --json (print one JSON object), --quiet (show no progress), --import FILE (run a Python file of",
+            "your own first, such as one that registers a method) and --debug (show tracebacks).",
         ]
     )
 

@@ -10,6 +10,7 @@ from lvtune.api.recipe import Recipe
 from lvtune.config.options import DataOptions
 from lvtune.core.errors import LvtuneError
 from lvtune.core.text import printable
+from lvtune.core.work_progress import is_quiet
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,9 @@ class Outcome:
 
 
 def say(text: str) -> None:
-    """Prints a line about the progress on stderr."""
+    """Prints a line about the progress on stderr; with ``--quiet``, nothing."""
+    if is_quiet():
+        return
     print(printable(text), file=sys.stderr, flush=True)
 
 

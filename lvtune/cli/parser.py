@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
+from lvtune.cli.help_text import HelpFormatter, full_help, short_help
 from lvtune.config.coerce import describe
 from lvtune.config.schema import Option, doc_of, make, options_of, show
 from lvtune.core.errors import LvtuneError, UsageError
@@ -26,21 +27,8 @@ class CommandLineError(UsageError):
     """The command line is wrong; exit code 2."""
 
 
-class _Help(argparse.HelpFormatter):
-    """Help of 100 columns that shows the value of an option once, not behind each of its names."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=30, width=100)
-
-    def _format_action_invocation(self, action: argparse.Action) -> str:
-        if not action.option_strings or action.nargs == 0:
-            return super()._format_action_invocation(action)
-        value = self._format_args(action, self._get_default_metavar_for_optional(action))
-        return f"{', '.join(action.option_strings)} {value}"
-
-
 class Parser(argparse.ArgumentParser):
-    """The parser of ``lvtune COMMAND``. Every command takes ``--json``, ``--import`` and ``--debug``.
+    """The parser of ``lvtune COMMAND``. Every command takes ``--json``, ``--quiet``, ``--import`` and ``--debug``.
 
     Args:
         command: name of the command.
@@ -51,13 +39,20 @@ class Parser(argparse.ArgumentParser):
         super().__init__(
             prog=f"lvtune {command}",
             description=f"{summary[:1].upper()}{summary[1:]}.",
+            add_help=False,
             allow_abbrev=False,
-            formatter_class=_Help,
+            formatter_class=HelpFormatter,
         )
         self._optionals.title = "general options"
         self.leaves: dict[str, list[str]] = {}
         self.typed: list[str] = []
+        self.command = command
+        self.add_argument("-h", action=_ShortHelp, help="show the options that matter most, and exit")
+        self.add_argument("--help", action="help", help="show all options, and exit")
         self.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else")
+        self.add_argument(
+            "--quiet", action="store_true", help="show no progress: the answer, warnings and errors alone"
+        )
         self.add_argument("--debug", action="store_true", help="show the traceback of an error")
         self.add_argument(
             "--import", action="append", dest="imports", metavar="FILE", default=[],
@@ -89,6 +84,10 @@ class Parser(argparse.ArgumentParser):
         fix = suggest(name, names, f"see `{self.prog} --help`")
         return CommandLineError(f"unknown option '{name}'", f"an option of `{self.prog}`", fix)
 
+    def format_help(self) -> str:
+        """Returns the help in groups: the options that matter most come first, those of every command last."""
+        return full_help(self)
+
     def usage_line(self) -> str:
         """Returns the command with its positional arguments."""
         places = [
@@ -107,6 +106,18 @@ class Parser(argparse.ArgumentParser):
         if what.startswith("expected"):
             raise CommandLineError(f"'{option}' without a value", "a value after it", f"type `{option} VALUE`")
         raise CommandLineError(message, self.usage_line(), f"see `{self.prog} --help`")
+
+
+class _ShortHelp(argparse.Action):
+    """Prints the short help, and ends."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **kwargs: Any) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, **kwargs)
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option: str | None = None) -> None:
+        parser.usage = parser.usage_line()
+        print(short_help(parser))
+        parser.exit()
 
 
 def _normal(token: str) -> str:
@@ -173,8 +184,11 @@ def _add(group: Any, strings: list[str], option: Option, prefix: str, default: A
         group.add_argument(*strings, action="append", metavar="TEXT", help=text, **common)
         return
     kind = describe(option.hint)
-    metavar = "|".join(kind.removeprefix("one of ").split(", ")) if kind.startswith("one of") else ""
-    group.add_argument(*strings, metavar=metavar or _METAVARS.get(kind, "TEXT"), help=text, **common)
+    choices = kind.removeprefix("one of ").split(", ") if kind.startswith("one of") else []
+    metavar = "|".join(choices) or _METAVARS.get(kind, "TEXT")
+    action = group.add_argument(*strings, metavar=metavar, help=text, **common)
+    if choices:
+        action.completer = lambda **_: choices  # read by the completion of the shell
 
 
 def _add_old_name(group: Any, strings: list[str], option: Option, prefix: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lvtune.core.errors import DataError
+from lvtune.core.work_progress import tracked
 from lvtune.data.annotation_boxes import points_outside, to_corners
 from lvtune.data.hand_table import HandTable
 from lvtune.data.images import read_reduced
@@ -33,7 +34,8 @@ def _pictures(
     names = table.column("image").astype(str)
     damaged: list[str] = []
     if check.looked_at:
-        for row in np.sort(np.unique(names, return_index=True)[1])[:limit]:
+        rows = np.sort(np.unique(names, return_index=True)[1])[:limit]
+        for row in tracked(rows, "reading pictures", len(rows)):
             name, path = names[row], table.image_path(int(row))
             if name in check.unread:
                 continue

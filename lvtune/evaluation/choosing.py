@@ -15,6 +15,7 @@ import numpy as np
 
 from lvtune.core.errors import UsageError
 from lvtune.core.processes import gathered, share_of_this_process
+from lvtune.core.work_progress import tracked
 from lvtune.language.captions import is_key, keys_of
 from lvtune.language.ranking import RANKER, ImageRanker
 
@@ -133,9 +134,10 @@ class RankedCategories:
         first = {key: i for i, key in reversed(list(enumerate(keys)))}
         waiting = [key for key in first if key not in self._known]
         groups = [waiting[start : start + _AT_ONCE] for start in range(0, len(waiting), _AT_ONCE)]
+        places = share_of_this_process(len(groups))
+        shown = tracked(places, f"choosing categories, {_AT_ONCE} pictures at a time", len(places), "batches")
         own_groups = {
-            place: self.of_pictures([picture_of(split, first[key]) for key in groups[place]])
-            for place in share_of_this_process(len(groups))
+            place: self.of_pictures([picture_of(split, first[key]) for key in groups[place]]) for place in shown
         }
         for some, found in zip(groups, gathered(own_groups, len(groups)), strict=True):
             self._known |= zip(some, found, strict=True)

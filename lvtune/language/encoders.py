@@ -18,6 +18,7 @@ from lvtune.core.errors import NetworkError, UsageError
 from lvtune.core.hub_limits import hub_limits
 from lvtune.core.network import why_unreachable
 from lvtune.core.registry import Registry
+from lvtune.core.work_progress import tracked
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -122,7 +123,7 @@ class HubEncoder:
         states, masks = [], []
         padding = {"padding": "max_length", "max_length": self._length} if self._length else {}
         with torch.inference_mode():
-            for sentence in sentences:
+            for sentence in tracked(sentences, "embedding sentences", len(sentences), "sentences"):
                 tokens = self._tokenizer([sentence], return_tensors="pt", truncation=True, **padding)
                 state, mask = self._forward(self._model, dict(tokens))
                 states.append(state[0].float().numpy())

@@ -11,6 +11,7 @@ import torch
 
 from lvtune.adapters import peft_options
 from lvtune.adapters.factory import adopt, base_of
+from lvtune.adapters.method_origin import check_methods, origins_of
 from lvtune.adapters.method_registry import METHODS, method_config
 from lvtune.bases.base import as_base
 from lvtune.bases.empty_copy import empty_copy
@@ -64,6 +65,7 @@ def adapter_config(
         "text_encoder": None if bank is None else bank.encoder,
         "training": None,
         "metrics": None,
+        **origins_of(adapter),
         **more,
     }
 
@@ -201,6 +203,7 @@ def plan_of(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Plan:
     Raises:
         LvtuneError: an unknown method; options, sentences or key points that are not valid.
     """
+    check_methods(config)
     cls = METHODS.get(config["method"])
     stored_options, _ = with_new_names(cls.Config, config["method_config"])
     bank = None

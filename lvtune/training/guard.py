@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lvtune.core.processes import gathered, share_of_this_process
 from lvtune.core.snapshot import snapshot
+from lvtune.core.work_progress import tracked
 from lvtune.data.dataset import collate
 from lvtune.data.subset import Subset, nested_order
 from lvtune.patcher.attaching import attach, use_adapter
@@ -153,7 +154,8 @@ def losses_of(base: Base, adapter: nn.Module, data: Dataset, judge: Callable[[Ba
     places, found = share_of_this_process(len(samples)), {}
     with attach(base, adapter, name="guarded"), use_adapter(base, "guarded"):
         loader = DataLoader(Subset(data, places), batch_size=1, collate_fn=collate)
-        for place, batch in zip(places, loader, strict=True):
+        batches = tracked(loader, "checking on pictures kept out", len(places))
+        for place, batch in zip(places, batches, strict=True):
             here = {k: v.to(base.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
             found[place] = float(judge(base, here))
     return torch.tensor(gathered(found, len(samples)))

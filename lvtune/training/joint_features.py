@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from lvtune.core.errors import TrainingError
+from lvtune.core.work_progress import tracked
 from lvtune.data.dataset import collate
 from lvtune.language.grammars import Grammar, grammar_of, load_grammar, sentence_grammar
 from lvtune.language.joint_cache import cached_array, text_features
@@ -155,7 +156,8 @@ class PictureVectors:
     def _all(self, plain: Callable[[], Dataset]) -> np.ndarray:
         loader = DataLoader(plain(), batch_size=_AT_ONCE, collate_fn=collate)
         device = self.context.base.device
-        return np.concatenate([self._encode(batch["pixel_values"].to(device)).cpu().numpy() for batch in loader])
+        batches = tracked(loader, f"embedding pictures, {_AT_ONCE} at a time", len(loader), "batches")
+        return np.concatenate([self._encode(batch["pixel_values"].to(device)).cpu().numpy() for batch in batches])
 
     def _encode(self, pixel_values: Tensor) -> Tensor:
         base = self.context.base

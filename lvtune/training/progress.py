@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 import time
 
+from lvtune.core.work_progress import is_quiet
+
 
 class ProgressBar:
     """Progress of ``total`` steps.
@@ -12,10 +14,11 @@ class ProgressBar:
     Args:
         total: number of steps.
         label: what is being done.
-        shown: False silences it (processes other than the first).
+        shown: False silences it (processes other than the first). `--quiet` does so too.
     """
 
     def __init__(self, total: int, label: str, shown: bool = True) -> None:
+        shown = shown and not is_quiet()
         self.total, self.label, self.shown = total, label, shown
         self.empty: float | None = None
         """Loss of an empty answer, shown beside the loss."""
