@@ -141,8 +141,10 @@ class _Run:
         with self._timed("load"):
             with main_first():
                 self.job = prepare(recipe)
-            require_sound_splits([self.job.train, self.job.test, self.job.source, *self.job.also.values()])
-            check_labels(self.job.train, self.job.base.input_size)
+            splits = [self.job.train, self.job.test, self.job.source, self.job.unlabelled, *self.job.also.values()]
+            require_sound_splits(splits)
+            if recipe.data.shots != 0:
+                check_labels(self.job.train, self.job.base.input_size)
         self.fingerprint = fingerprint(self.job.base)
         self.marks = marks_of(self.job, self.fingerprint)
         self.scoring = Scoring(self.job, self.fingerprint, self.known)
