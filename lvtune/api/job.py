@@ -82,6 +82,11 @@ class Job:
         return self.opened.unlabelled
 
     @property
+    def splits(self) -> list[Split | None]:
+        """All splits of the run."""
+        return [self.train, self.test, self.source, self.unlabelled, *self.also.values()]
+
+    @property
     def missing_source(self) -> str:
         """Why there is no source, where there is none."""
         return self.opened.source.missing

@@ -1,4 +1,4 @@
-"""Opens the pictures without labels that a recipe names with ``unlabelled``, and what is scored where nothing else is."""
+"""Opens the pictures without labels that a recipe names, and what is scored where no picture has a label."""
 
 from __future__ import annotations
 

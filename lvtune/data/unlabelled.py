@@ -117,8 +117,10 @@ def _of_coco(path: Path) -> tuple[Boxes, list[str]]:
     files = {image.get("id"): root / name for image, name, is_there in
              zip(images, found.names, found.is_there, strict=True) if is_there}  # fmt: skip
     if not files:
-        raise DataError(f"{path}, of whose {len(names)} pictures none is there", f"pictures beside it, such as {names[0]}",
-                        "copy the file beside its pictures")  # fmt: skip
+        raise DataError(
+            f"{path}, of whose {len(names)} pictures none is there", f"pictures beside it, such as {names[0]}",
+            "copy the file beside its pictures",
+        )  # fmt: skip
     boxes: Boxes = {file: [] for file in files.values()}
     faulty = 0
     for item in values.get("annotations") or []:
