@@ -23,7 +23,8 @@ class Teacher(nn.Module):
         decay: of the running mean; early steps have a shorter memory, so that the mean starts at once.
     """
 
-    mean_0: Tensor
+    followed: Tensor
+    """Step that was followed last."""
 
     def __init__(self, adapter: nn.Module, decay: float) -> None:
         super().__init__()
