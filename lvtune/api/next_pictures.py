@@ -7,6 +7,7 @@ chosen already (:mod:`lvtune.evaluation.picture_choice`).
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -235,8 +236,9 @@ def _project(base: Any, tuned: Any, table: PoseTable, pictures: Sequence[str]) -
         x, y, width, height = (float(v) for v in person.bbox)
         instances.append(Instance(place, inside, np.where(sure >= _SURE, 2, 1), box=(x, y, width, height)))
         drawn[place].append((inside, sure))
-    root = Path(pictures[0]).parent
-    found = tuple(Picture(Path(n), Path(n).name, *sizes[i]) for i, n in enumerate(pictures))
+    root = Path(os.path.commonpath([str(Path(name).parent) for name in pictures]))
+    names = [Path(name).relative_to(root).as_posix() for name in pictures]
+    found = tuple(Picture(Path(n), names[i], *sizes[i]) for i, n in enumerate(pictures))
     links, pairs = tuple(tuned.skeleton.links), tuned.skeleton.pairs if tuned.skeleton.mirrors else None
     return LabelProject(
         "lvtune", root, tuple(tuned.skeleton.keypoints), found, tuple(instances), links=links, flip_pairs=pairs

@@ -165,7 +165,7 @@ def _sleap(project: LabelProject, folder: Path) -> list[str]:
     names = _copied(project, folder / "images")
     nodes = [sleap.Node(name) for name in project.keypoints]
     skeleton = sleap.Skeleton(nodes, [sleap.Edge(nodes[a], nodes[b]) for a, b in project.links], name=POOL)
-    video = sleap.Video([str((folder / "images" / name).absolute()) for name in names], open_backend=False)
+    video = sleap.Video.from_filename([str((folder / "images" / name).absolute()) for name in names])
     frames = []
     for i, found in _by_picture(project).items():
         points = [np.where(item.visibility[:, None] > 0, item.keypoints, np.nan) for item in found]
