@@ -25,6 +25,7 @@ from lvtune.api.run_marks import marks_of, run_key
 from lvtune.api.scoring import Scoring
 from lvtune.api.source_guard import SourceGuard
 from lvtune.api.start_choice import WarmStartCheck
+from lvtune.api.unlabelled_guard import UnlabelledGuard
 from lvtune.bases.fingerprint import fingerprint, fingerprints
 from lvtune.core.errors import TrainingError
 from lvtune.core.processes import apart, from_main, is_main, main_first, together
@@ -114,6 +115,7 @@ class _Run:
         self.rows: NewRows
         self.few: FewShotGuard
         self.source_guard: SourceGuard
+        self.unlabelled_guard: UnlabelledGuard
         self.history: History
         self.memory = MemoryMeter()
         self.damaged: Callable[[], list[str]] = list
@@ -143,13 +145,14 @@ class _Run:
         with self._timed("load"):
             with main_first():
                 self.job = prepare(recipe)
-            require_sound_splits([self.job.train, self.job.test, self.job.source, *self.job.also.values()])
-            check_labels(self.job.train, self.job.base.input_size)
+            require_sound_splits(self.job.splits)
+            if recipe.data.shots != 0:
+                check_labels(self.job.train, self.job.base.input_size)
         self.fingerprint = fingerprint(self.job.base)
         self.marks = marks_of(self.job, self.fingerprint)
         self.scoring = Scoring(self.job, self.fingerprint, self.known)
         self.start, self.few = WarmStartCheck(self.job), FewShotGuard(self.job)
-        self.source_guard = SourceGuard(self.job)
+        self.source_guard, self.unlabelled_guard = SourceGuard(self.job), UnlabelledGuard(self.job)
 
     def score_base(self) -> None:
         """Scores the base alone."""
@@ -178,15 +181,18 @@ class _Run:
         few.check()
         if few.guarded is not None:
             self.say(few.decision.line())
-        self.source_guard.begin()
+        guards = (self.source_guard, self.unlabelled_guard)
+        for guard in guards:
+            guard.begin()
         try:
             self.history = self._tune()
         except NotFiniteError as error:
             raise self._keep_last_good(error) from error
         few.keep()
-        self.source_guard.keep()
-        if self.source_guard.decision is not None:
-            self.say(self.source_guard.decision.line())
+        for guard in guards:
+            guard.keep()
+            if guard.decision is not None:
+                self.say(guard.decision.line())
         scoring = self.seconds["evaluate"] - scored
         self.seconds["tune"] = max(self.history.seconds, time.perf_counter() - started - scoring)
         self.values |= self.memory.end_tuning()
@@ -246,10 +252,10 @@ class _Run:
         if scoring.at_start is not None:
             values["start"] = {**(values["start"] or {}), "target": scoring.at_start.headline()}
         values["progress"] = PROGRESS_FILE if (self.folder / PROGRESS_FILE).is_file() else None
-        guards = (self.few.decision, self.source_guard.decision)
+        guards = (self.few.decision, self.source_guard.decision, self.unlabelled_guard.decision)
         decisions = (*job.decisions, self.start.decision, *guards, *self.history.decisions)
         values["decisions"] = [decision.to_dict() for decision in decisions if decision is not None]
-        values["source_guard"] = self.source_guard.to_dict()
+        values["source_guard"], values["unlabelled"] = self.source_guard.to_dict(), self.unlabelled_guard.to_dict()
         values["memory"] = self.memory.to_dict()
         values["notes"] += [self.start.note] * bool(self.start.note)
         values["notes"] += [n for n in (*self.few.notes, *self.history.notes) if n not in values["notes"]]

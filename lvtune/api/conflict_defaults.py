@@ -26,7 +26,7 @@ def for_conflicting_labels(recipe: Recipe, method: type[Adapter], train: Split) 
         train: the pictures to tune on.
     """
     conflict = label_conflict(train.table) if isinstance(train.table, PoseTable) else None
-    if conflict is None or recipe.text_only:
+    if conflict is None or not recipe.has_target_labels:
         return recipe, []
     why = (
         f"{conflict.instances} of {conflict.total} instances have other key points under another category "

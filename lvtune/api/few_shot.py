@@ -36,7 +36,7 @@ class FewShotGuard:
     @property
     def warnings(self) -> list[str]:
         """What is to be said before the tuning."""
-        if self.pictures > TINY:
+        if self.pictures > TINY or not self.job.recipe.has_target_labels:
             return []
         return [f"only {self.pictures} annotated pictures to tune on: another draw of them may score quite differently"]
 
@@ -47,9 +47,9 @@ class FewShotGuard:
 
     @property
     def is_guarded(self) -> bool:
-        """Whether the tuning is checked; with ``text_only`` the pictures are the source's, which say nothing."""
+        """Whether the tuning is checked; the source's pictures, or none with labels, say nothing."""
         most = self.job.recipe.train.guard or 0
-        return LEAST_PICTURES <= self.pictures <= most and not self.job.recipe.text_only
+        return LEAST_PICTURES <= self.pictures <= most and self.job.recipe.has_target_labels
 
     def check(self) -> None:
         """Finds out how much of the change is worth keeping."""
@@ -83,6 +83,8 @@ class FewShotGuard:
             why = f"loss on pictures kept out {losses[0.0]:.3g} before, {min(losses.values()):.3g} at best"
             return Decision("few-shot guard", value, why)
         most = self.job.recipe.train.guard or 0
+        if not self.job.recipe.has_target_labels:
+            return Decision("few-shot guard", "no check", "no label of the target is tuned on")
         why = f"{self.pictures} pictures; it checks {LEAST_PICTURES} to {most}" if most else "it is off in the recipe"
         return Decision("few-shot guard", "no check", why)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lvtune.adapters.factory import create_adapter
@@ -14,6 +15,7 @@ from lvtune.api.open_data import OpenedData, data_decisions, open_domain, open_o
 from lvtune.api.own_defaults import CUSTOM, chosen_defaults, new_keypoints
 from lvtune.api.recipe import TEXT_ONLY
 from lvtune.api.size_choice import step_timer
+from lvtune.api.unlabelled_data import check_known, check_unlabelled, unlabelled_samples
 from lvtune.bases.base_registry import known_spec, load_base
 from lvtune.bases.input_size import parse_size
 from lvtune.core.decision import Decision
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from lvtune.api.recipe import Recipe
     from lvtune.bases.base import Base
     from lvtune.config.options import TrainOptions
-    from lvtune.data.dataset import PoseDataset
     from lvtune.domains import Domain
     from lvtune.language.bank import SentenceBank
 
@@ -76,6 +77,16 @@ class Job:
         return new_keypoints(self.base, self.train)
 
     @property
+    def unlabelled(self) -> Split | None:
+        """Pictures without labels; None: there are none."""
+        return self.opened.unlabelled
+
+    @property
+    def splits(self) -> list[Split | None]:
+        """All splits of the run."""
+        return [self.train, self.test, self.source, self.unlabelled, *self.also.values()]
+
+    @property
     def missing_source(self) -> str:
         """Why there is no source, where there is none."""
         return self.opened.source.missing
@@ -113,6 +124,7 @@ def prepare(recipe: Recipe) -> Job:
     chosen = recipe.objective or (TEXT_ONLY if recipe.text_only else base.objective)
     given, recipe = replace(given, objective=chosen), replace(recipe, objective=chosen)
     objective = OBJECTIVES.get(chosen)(objective_config(chosen, recipe.objective_options))
+    check_unlabelled(recipe, objective)
     train, test, source, also = opened.train, opened.test, opened.source, opened.also
     bank, more = None, []
     if method.reads_language:
@@ -138,7 +150,14 @@ def prepare(recipe: Recipe) -> Job:
     # now: a category that cannot be had must not be told after the tuning
     options = recipe.evaluate
     category = choose(options.category, adapter, ranker=options.ranker, seed=recipe.seed, device=device)
-    objective.prepare(objective_context(recipe, base, domain, train))
+    context = objective_context(recipe, base, domain, train)
+    if opened.unlabelled is not None:
+        check_known(base, train, recipe, begun)
+        context = replace(
+            context, adapter=adapter, unlabelled_only=recipe.data.shots == 0,
+            unlabelled=partial(unlabelled_samples, base, opened.unlabelled, recipe.seed),
+        )  # fmt: skip
+    objective.prepare(context)
     decisions += getattr(objective, "decisions", ())
     return Job(
         recipe, base, domain, train, test, source.split, adapter, objective, opened, category, also, begun, decisions
@@ -201,10 +220,12 @@ def embed(recipe: Recipe, domain: Domain, base: Base, splits: Sequence[Split]) -
     )
 
 
-def training_data(job: Job) -> PoseDataset:
-    """The training split, augmented as the recipe says."""
+def training_data(job: Job) -> Any:
+    """The training split, augmented as the recipe says; pictures without labels as they are."""
     from lvtune.config.schema import plain
 
+    if job.recipe.data.shots == 0:  # the objective makes its own views
+        return unlabelled_samples(job.base, job.train, job.recipe.seed)
     augment = plain(job.recipe.train.augment)
     augment["scale"] = tuple(augment["scale"])
     return split_dataset(job.base, job.train, augment=Augment(**augment), seed=job.recipe.seed, cache=True)

@@ -49,7 +49,7 @@ class NewRows:
     def __init__(self, job: Job) -> None:
         self.job, self.wanted = job, job.recipe.train.new_rows
         is_own = job.domain.name.partition("/")[0] == CUSTOM or self.wanted == "like"
-        is_pose = job.base.task == job.train.task == "pose2d" and not job.recipe.text_only
+        is_pose = job.base.task == job.train.task == "pose2d" and job.recipe.has_target_labels
         self.is_open = bool(is_own and is_pose and job.new_keypoints and self._predictors())
         self.like: dict[int, LikeRow] = {}
         self.losses: dict[int, RowLoss] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from lvtune.api.unlabelled_data import UNLABELLED, open_unlabelled, unlabelled_domain
 from lvtune.core.decision import Decision
 from lvtune.core.errors import LvtuneError
 from lvtune.domains import Split, custom_domain, get_domain
@@ -25,7 +26,7 @@ class OwnData:
     """The target's splits, as they were opened."""
 
     train: Split | None
-    """The pictures to tune on; None with ``text_only``: these are the source's."""
+    """The pictures to tune on; None with ``text_only``, where these are the source's, and with 0 shots."""
     test: Split
     also: dict[str, Split]
     """Further domains to score, by name."""
@@ -39,6 +40,8 @@ class OpenedData:
     test: Split
     source: Source
     also: dict[str, Split]
+    unlabelled: Split | None = None
+    """Pictures without labels; with 0 shots they are ``train`` too."""
 
 
 def open_data(recipe: Recipe, domain: Domain, spec: BaseSpec) -> OpenedData:
@@ -65,7 +68,8 @@ def open_own(recipe: Recipe, domain: Domain) -> OwnData:
     test = limited(domain.open(recipe.evaluate.split, data), data)
     also = {name: limited(get_domain(name).open(recipe.evaluate.split, recipe.data), recipe.data)
             for name in recipe.evaluate.also}  # fmt: skip
-    return OwnData(None if recipe.text_only else _own_training(domain, recipe.data), test, also)
+    train = _own_training(domain, recipe.data) if recipe.has_target_labels else None
+    return OwnData(train, test, also)
 
 
 def with_source(own: OwnData, recipe: Recipe, domain: Domain, spec: BaseSpec) -> OpenedData:
@@ -75,8 +79,11 @@ def with_source(own: OwnData, recipe: Recipe, domain: Domain, spec: BaseSpec) ->
         LvtuneError: data that do not exist or do not fit.
     """
     source = find_source_of(domain, spec, _with_found_boxes(recipe.data), recipe.evaluate.split)
+    pool = open_unlabelled(recipe, domain, own.test.table.skeleton)
+    if recipe.data.shots == 0 and pool is not None:
+        return OpenedData(pool, own.test, source, own.also, pool)
     train = own.train or source_training(domain, spec, recipe.data, own.test)
-    return OpenedData(take_shots(train, recipe.data.shots, recipe.seed), own.test, source, own.also)
+    return OpenedData(take_shots(train, recipe.data.shots, recipe.seed), own.test, source, own.also, pool)
 
 
 def _with_found_boxes(data: DataOptions) -> DataOptions:
@@ -88,6 +95,8 @@ def open_domain(name: str, data: DataOptions) -> Domain:
     """Returns a registered domain, that of a YAML file, or the user's own pictures where annotations are given."""
     if is_domain_file(name):
         return read_domain(name, data)
+    if name == UNLABELLED:
+        return unlabelled_domain()
     return custom_domain(data) if name == "custom" else get_domain(name)
 
 

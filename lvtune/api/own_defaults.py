@@ -61,7 +61,7 @@ def chosen_defaults(
         The resolved recipe, and a line for each choice.
     """
     recipe, new = given.resolved(method_defaults), new_keypoints(base, train)
-    is_plain = train.task != "pose2d" or train.samples is not None or given.text_only
+    is_plain = train.task != "pose2d" or train.samples is not None or not given.has_target_labels
     if not new or is_plain:
         return recipe, [_own_size(base, given)]
     keypoints = len(train.table.skeleton.keypoints)

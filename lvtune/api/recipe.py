@@ -53,9 +53,12 @@ class Recipe:
     warm start; the new adapter changes nothing at first."""
     text_only: bool = False
     """Tune on pictures of the source domain. Of the target, only the sentences are used; its pictures only test."""
+    unlabelled: str | None = None
+    """Pictures without labels to learn from as well: a folder, or a COCO file whose boxes are used. train: the domain's
+    own training pictures, their labels left out. With `shots` 0, or if nothing else is given, from these alone."""
     objective: str | None = None
-    """What training minimises; `lvtune list objectives` shows the names. None: the one that suits the base, or
-    text-contrast with `text_only`."""
+    """What training minimises; `lvtune list objectives` shows the names. None: mean-teacher with `unlabelled`,
+    text-contrast with `text_only`, else the one that suits the base."""
     objective_options: dict[str, Any] = field(default_factory=dict)
     """Options of the objective that you name; on the command line `--objective.NAME VALUE`."""
     language: LanguageOptions = LanguageOptions()
@@ -92,7 +95,9 @@ class Recipe:
                 method does not have; all of them in one error.
         """
         if values.get("text_only") in (True, "true") and not values.get("objective"):
-            values = {**values, "objective": TEXT_ONLY}
+            values = {**values, "objective": UNLABELLED_OBJECTIVE if values.get("unlabelled") else TEXT_ONLY}
+        elif values.get("unlabelled") and not values.get("objective"):
+            values = {**values, "objective": UNLABELLED_OBJECTIVE}
         recipe, problems = build(cls, values)
         typed: dict[str, Any] = {}
         for kind, config_of in (("method", _method_config), ("objective", _objective_config)):
@@ -104,6 +109,8 @@ class Recipe:
         recipe = replace(recipe, **typed)
         if (recipe.data.annotations or recipe.data.data) and "domain" not in values:
             recipe = replace(recipe, domain="custom")
+        elif recipe.unlabelled and "domain" not in values and not recipe.text_only:
+            recipe = replace(recipe, domain="unlabelled", data=replace(recipe.data, shots=0))
         return recipe
 
     @classmethod
@@ -120,6 +127,11 @@ class Recipe:
         import yaml
 
         return yaml.safe_dump(self.to_dict(), sort_keys=False)
+
+    @property
+    def has_target_labels(self) -> bool:
+        """True if the labels that are tuned on are the target's; else they are the source's, or there are none."""
+        return not self.text_only and self.data.shots != 0
 
     @property
     def folder(self) -> Path:
@@ -155,6 +167,9 @@ class Recipe:
 
 TEXT_ONLY = "text-contrast"
 """Objective where the target is known by its sentences alone, unless the recipe says otherwise."""
+
+UNLABELLED_OBJECTIVE = "mean-teacher"
+"""Objective with pictures without labels, unless the recipe says otherwise."""
 
 
 def _fill(options: Any, *others: Any) -> Any:

@@ -21,7 +21,7 @@ NO_EFFECT = ("out", "device", "look", "train.workers", "train.checkpoint_every",
 PLACES = (
     "weights", "data.data", "data.annotations", "data.test_annotations", "data.source_data", "data.source_annotations",
     "data.boxes", "data.test_pictures", "data.symlinks", "data.damaged", "data.max_pixels", "data.limit", "data.shots",
-    "language.sentences",
+    "language.sentences", "unlabelled",
 )  # fmt: skip
 """Options that say where to find, or how to choose, what the fingerprints of a run describe."""
 MODELS = ("language.encoder", "evaluate.ranker", "objective_options.encoder", "objective_options.grammar")

@@ -37,6 +37,7 @@ WORDS = {
     "test": "other test data",
     "source": "other data of the source",
     "also": "other data of a further domain",
+    "unlabelled": "other pictures without labels",
 }
 """Mark to what has changed where it differs."""
 
@@ -99,6 +100,7 @@ class MarkReader:
             "method",
             "start",
             "text_only",
+            "unlabelled",
             "language",
             "data",
             "seed",
@@ -133,6 +135,7 @@ def _marks(recipe: Recipe, domain: Domain, opened: OpenedData, base: str, base_p
         "test": _of_split(opened.test),
         "source": "" if opened.source.split is None else _of_split(opened.source.split),
         "also": _hash(also) if also else "",
+        "unlabelled": "" if opened.unlabelled is None else _of_split(opened.unlabelled),
     }
 
 

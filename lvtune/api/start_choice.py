@@ -31,7 +31,7 @@ class Compared:
 class WarmStartCheck:
     """Usage: ``check()`` before the tuning.
 
-    A start that was asked for is not checked, nor with ``text_only``: the pictures are then the source's.
+    A start that was asked for is not checked, nor where no label of the target is tuned on.
     """
 
     def __init__(self, job: Job) -> None:
@@ -75,8 +75,8 @@ class WarmStartCheck:
 
     def check(self) -> None:
         """Takes the adapter back to as it was created where the start is no better."""
-        job = self.job
-        if self.warm_start is None or self.warm_start.is_chosen or self.warm_start.misfit or job.recipe.text_only:
+        job, labelled = self.job, self.job.recipe.has_target_labels
+        if self.warm_start is None or self.warm_start.is_chosen or self.warm_start.misfit or not labelled:
             return
         data = split_dataset(job.base, job.train)
         every = Subset(data, sorted({i * len(data) // MOST for i in range(MOST)}))

@@ -27,6 +27,7 @@ COMMANDS = {
     "adapt": "tune an adapter for a frozen base on a domain, and report the scores before and after",
     "evaluate": "score a base, with or without an adapter",
     "predict": "find the key points in a picture or a folder of pictures; draw them and write them as JSON",
+    "next": "choose the pictures of a pool to label next, and predict them for a person to correct",
     "compare": "run several methods, numbers of pictures and seeds on one base and domain; one table of all",
     "inspect": "show what an adapter file holds: method, base, training, scores",
     "list": "list the names of bases, methods, domains, text encoders, recipes, skeletons and more",

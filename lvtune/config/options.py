@@ -77,9 +77,9 @@ class DataOptions:
     """Name of a known skeleton for own data. None: the key points named in the annotation file."""
     limit: int | None = field(default=None, metadata={"at_least": 1})
     """Use at most this many persons of each part, for a quick try. None: all."""
-    shots: int | Literal["all"] = field(default="all", metadata={"at_least": 1})
+    shots: int | Literal["all"] = field(default="all", metadata={"at_least": 0})
     """Number of annotated pictures to tune on, or all. The seed draws them, as many of each category; a smaller number
-    takes a part of the pictures of a larger one."""
+    takes a part of the pictures of a larger one. 0: none, with `unlabelled` alone."""
     hand_root: Literal["palm", "wrist"] = "palm"
     """Joint 0 of hands: the palm (half-way from the wrist to the base of the middle finger) or the wrist."""
     mirror_left: bool = True

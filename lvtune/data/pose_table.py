@@ -222,6 +222,12 @@ class PoseTable:
         """Returns the same persons with another size limit of the pictures."""
         return self if max_pixels == self.max_pixels else self._with(max_pixels=max_pixels)
 
+    def without_labels(self) -> PoseTable:
+        """Returns the same boxes in the same pictures, without a key point."""
+        boxes = {"bbox": np.array(self.column("bbox")), "score": np.ones(len(self))}
+        mark = hashlib.sha256(f"{self.fingerprint} without labels".encode()).hexdigest()
+        return self._with(boxes=boxes, fingerprint=mark)
+
     def with_note(self, note: str) -> PoseTable:
         """Returns the same persons with one more note."""
         return self._with(notes=[*self.notes, note])

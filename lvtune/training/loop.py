@@ -276,6 +276,9 @@ class _Run:
 
     def finish(self) -> None:
         """Leaves the adapter as it is to be used, and looks at it."""
+        finish = getattr(self.objective, "finish", None)
+        if finish is not None:
+            finish(self.adapter)
         if self.average is not None:
             self.adapter.load_state_dict(self.average)
         self.guard.end(self.progress.step, self.gradient.batch)

@@ -17,7 +17,7 @@ from lvtune.core.errors import UsageError
 from lvtune.core.registry import Registry
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
     from torch.utils.data import Dataset
 
     from lvtune.bases.base import Base
@@ -57,6 +57,12 @@ class ObjectiveContext:
     """Identifies the training samples by their labels."""
     pictures_key: Callable[[], str] = str
     """Identifies the content of their pictures; called only where vectors of pictures are cached."""
+    adapter: nn.Module | None = None
+    """That is tuned; a teacher is a mean of its weights."""
+    unlabelled: Callable[[], Dataset] | None = None
+    """Makes the samples of pictures without labels; None: there are none."""
+    unlabelled_only: bool = False
+    """True if the training samples are these, and none has a label."""
     text_only: bool = False
     """True if the training pictures are the source's, and only sentences are known of the target."""
     seed: int = 0
@@ -75,6 +81,8 @@ class Objective:
     """What it chose for the user."""
     active_negatives: Tensor | None = None
     """Of a contrast with a margin: the share of the last batch's negatives that it moved, a scalar."""
+    takes_unlabelled: bool = False
+    """True if it learns from pictures without labels."""
     compares: str = ""
     """What it takes from the other samples of a batch, such as "negatives"; empty: each sample counts by itself."""
 
@@ -84,6 +92,9 @@ class Objective:
         Raises:
             LvtuneError: the objective does not fit the run.
         """
+
+    def finish(self, adapter: nn.Module) -> None:
+        """Called after the last step, with the adapter as it was tuned; it may leave other weights in it."""
 
     def counts(self, batch: Mapping[str, Any]) -> dict[str, float]:
         """Returns how much there is, in a batch, of what its loss takes means over beside samples.

@@ -1,0 +1,118 @@
+"""Opens the pictures without labels that a recipe names, and what is scored where no picture has a label."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lvtune.api.own_defaults import new_keypoints
+from lvtune.core.errors import UsageError
+from lvtune.data.pose_table import PoseTable
+from lvtune.data.skeletons import Skeleton
+from lvtune.data.unlabelled import HiddenLabels, read_unlabelled
+from lvtune.domains import Domain, Split, get_domain
+from lvtune.domains.domain import NO_BOXES, missing
+from lvtune.domains.source import source_split
+from lvtune.evaluation.inference import split_dataset
+from lvtune.language.sentences import sentence_for
+
+if TYPE_CHECKING:
+    from lvtune.api.recipe import Recipe
+    from lvtune.bases.base import Base
+    from lvtune.config.options import DataOptions
+
+OWN_TRAIN = "train"
+"""In place of a path: the domain's own training pictures, their labels left out."""
+UNLABELLED = "unlabelled"
+"""Name of the domain where pictures without labels are all that is known of the target."""
+_SHIPPED = "demo-art"
+"""Domain whose source ships, to be scored where nothing of the target can be."""
+
+
+def open_unlabelled(recipe: Recipe, domain: Domain, skeleton: Skeleton) -> Split | None:
+    """Opens the pictures without labels; None: the recipe names none.
+
+    Args:
+        recipe: says which.
+        domain: the target.
+        skeleton: the key points that are to be found.
+
+    Raises:
+        LvtuneError: they cannot be read.
+    """
+    given = recipe.unlabelled
+    if given is None:
+        return None
+    if given != OWN_TRAIN:
+        return Split(read_unlabelled(given, skeleton), f"pictures without labels ({Path(given).name})")
+    if domain.name == UNLABELLED:
+        raise UsageError("--unlabelled train without a domain", "a domain whose training pictures are meant",
+                         "give --domain NAME, or --unlabelled FOLDER")  # fmt: skip
+    own = domain.open("train", replace(recipe.data, boxes=NO_BOXES))
+    name = f"{own.name}, training pictures without their labels"
+    table = own.table.without_labels() if isinstance(own.table, PoseTable) else own.table
+    if isinstance(table, PoseTable):
+        table = table.with_note("training pictures as pictures without labels: their boxes are used, no key point is")
+    return replace(own, table=table, name=name)
+
+
+def unlabelled_samples(base: Base, split: Split, seed: int = 0) -> Any:
+    """Returns the samples of pictures without labels, each as it is: what changes is up to the objective."""
+    return HiddenLabels(split_dataset(base, split, seed=seed, cache=True))
+
+
+def unlabelled_domain() -> Domain:
+    """Returns the domain of a recipe that names pictures without labels and nothing else.
+
+    Nothing of the target can be scored. The source's pictures are scored in its place, and every report says so.
+    """
+    return Domain(
+        name=UNLABELLED, title="pictures without labels; the source is scored in their place",
+        skeleton=get_domain(_SHIPPED).get_skeleton(), categories=("default",),
+        sentences={"default": sentence_for("default")}, reader=_read, source="pictures without labels",
+        splits=("test",),
+    )  # fmt: skip
+
+
+def _read(domain: Domain, split: str, data: DataOptions) -> Split:
+    named = source_split(domain, split, data)
+    found = named or source_split(get_domain(_SHIPPED), split, data)
+    if found is None:
+        raise missing(domain, "no picture with labels that could be scored")
+    note = "no picture of the target has a label: the scores are those of the source"
+    table = found.table.with_note(note) if isinstance(found.table, PoseTable) else found.table
+    return replace(found, table=table, name=f"source in place of the target ({found.name})")
+
+
+def check_unlabelled(recipe: Recipe, objective: Any) -> None:
+    """Checks that pictures without labels and objective fit each other.
+
+    Raises:
+        UsageError: an objective that does not learn from them; 0 labelled pictures and none without labels.
+    """
+    if recipe.unlabelled is not None and not getattr(objective, "takes_unlabelled", False):
+        raise UsageError(
+            f"--unlabelled with objective {recipe.objective}, which does not learn from pictures without labels",
+            "an objective such as mean-teacher", "leave --objective out",
+        )  # fmt: skip
+    if recipe.data.shots == 0 and recipe.unlabelled is None:
+        raise UsageError("0 shots: no picture to tune on", "labelled pictures, or pictures without labels",
+                         "give --unlabelled FOLDER too, or leave --shots out")  # fmt: skip
+    if recipe.data.shots == 0 and recipe.text_only:
+        raise UsageError("--text-only and --shots 0", "one of them: the source's pictures, or none with labels",
+                         "leave one of them out")  # fmt: skip
+
+
+def check_known(base: Base, train: Split, recipe: Recipe, begun: Any) -> None:
+    """Checks that without labels only key points are asked for that base or start know.
+
+    Raises:
+        UsageError: key points that nothing could be learnt of.
+    """
+    if recipe.data.shots == 0 and new_keypoints(base, train) and (begun is None or not begun.is_chosen):
+        names = train.table.skeleton.keypoints
+        raise UsageError(
+            f"pictures without labels for {len(names)} key points that {base.name} does not know ({names[0]}, ...)",
+            "some labelled pictures, or an adapter that knows them", "give --start ADAPTER, or --shots 10",
+        )  # fmt: skip

@@ -1,0 +1,158 @@
+"""Tuning without a label of the target must not harm: what is tuned is compared with what it began with.
+
+No label can say which is better, so nothing is kept unless all of this holds on pictures without labels: views of one
+picture agree better than before; points that were sure and agreed before stay where they were; and the source, where
+its pictures are at hand, is found no worse. The largest share of the change for which it holds is kept (points on the
+way as in WiSE-FT, arXiv 2109.01903); in doubt none, and the result is what the tuning began with. How often this
+picks the better of two is measured (benchmarks/README.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from lvtune.api.open_data import find_source_of
+from lvtune.api.unlabelled_data import unlabelled_samples
+from lvtune.core.decision import Decision
+from lvtune.core.errors import LvtuneError
+from lvtune.core.snapshot import snapshot
+from lvtune.data.subset import Subset
+from lvtune.evaluation.inference import split_dataset
+from lvtune.training.agreement import Answers, answers_of, evenly
+from lvtune.training.guard import SHARES, between, losses_of
+from lvtune.training.objectives import OBJECTIVES
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lvtune.api.job import Job
+    from lvtune.domains import Split
+
+LOOKED_AT, SOURCE = 64, 64
+"""Pictures without labels, and of the source, that are looked at."""
+LEAST_GAIN = 0.02
+"""Least share by which the disagreement of views must fall."""
+SURE_PEAK, SURE_APART = 0.5, 0.02
+"""A point was sure before: its heatmap's peak is this high, and its views were no farther apart (share of height)."""
+FAR, MOST_MOVED = 0.06, 0.1
+"""A sure point has moved if it is this far away; at most this share of the sure points may."""
+SOURCE_ROOM = 1.01
+"""Largest factor on the loss on the source."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was measured of one share of the change."""
+
+    disagreement: float
+    """Of views of one picture, as a share of its height."""
+    moved: float
+    """Share of the points that were sure before which are elsewhere."""
+    peak: float
+    """Mean peak of the heatmaps."""
+    source: float | None
+    """Loss on pictures of the source; None: there are none."""
+
+
+class UnlabelledGuard:
+    """Usage: ``begin()`` before the tuning, ``keep()`` after it.
+
+    It works where there are pictures without labels and none of the target with labels, unless ``train.guard`` is 0.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.share: float | None = None
+        self.seen: dict[str, Seen] = {}
+        self._start: dict[str, Tensor] = {}
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the change is checked."""
+        recipe = self.job.recipe
+        return self.job.unlabelled is not None and not recipe.has_target_labels and bool(recipe.train.guard)
+
+    def begin(self) -> None:
+        """Notes where the tuning begins."""
+        if self.is_active:
+            self._start = snapshot(self.job.adapter)
+
+    def keep(self) -> None:
+        """Takes the tuned weights back as far as the check needs it."""
+        if not self._start or self.job.unlabelled is None:
+            return
+        job, end = self.job, snapshot(self.job.adapter)
+        whole = unlabelled_samples(job.base, self.job.unlabelled, job.recipe.seed)
+        pictures, source = Subset(whole, evenly(len(whole), LOOKED_AT), renumber=False), self._source()
+        before: Answers | None = None
+        kept = 0.0
+        for share in (0.0, *sorted(SHARES[1:], reverse=True)):
+            job.adapter.load_state_dict(between(self._start, end, share))
+            found = answers_of(job.base, job.adapter, pictures, seed=job.recipe.seed)
+            before = before or found
+            self.seen[f"{share:g}"] = Seen(found.disagreement, moved_share(before, found), float(found.peak.mean()),
+                                           self._loss(source))  # fmt: skip
+            if share and is_better(self.seen["0"], self.seen[f"{share:g}"]):
+                kept = share
+                break
+        job.adapter.load_state_dict(between(self._start, end, kept))
+        self.share = kept
+
+    def _source(self) -> Split | None:
+        """The source's training pictures, which are not scored; None: there are none that fit."""
+        job = self.job
+        try:
+            found = find_source_of(job.domain, job.base.spec, job.recipe.data, "train").split
+        except LvtuneError:
+            return None
+        fits = found is not None and found.table.skeleton.keypoints == job.adapter.skeleton.keypoints
+        return found if fits else None
+
+    def _loss(self, source: Split | None) -> float | None:
+        if source is None:
+            return None
+        job, data = self.job, split_dataset(self.job.base, source, cache=True)
+        judge = OBJECTIVES.get(job.base.objective)()
+        return float(losses_of(job.base, job.adapter, Subset(data, evenly(len(data), SOURCE)), judge).mean())
+
+    @property
+    def decision(self) -> Decision | None:
+        """Says how much of the change is kept; None where there are labels of the target, or no such pictures."""
+        if self.job.unlabelled is None or self.job.recipe.has_target_labels:
+            return None
+        if self.share is None:
+            return Decision("guard without labels", "no check", "it is off in the recipe")
+        value = f"{self.share:.0%} of the change is kept" if self.share else "nothing is kept: it is what it began with"
+        before = self.seen["0"]
+        now = self.seen[f"{self.share:g}"] if self.share else list(self.seen.values())[-1]
+        why = (
+            f"views of a picture disagree by {before.disagreement:.2%} of its height before, {now.disagreement:.2%} now"
+        )
+        why += f"; {now.moved:.0%} of the sure points moved"
+        if now.source is not None:
+            why += f"; loss on the source {before.source:.3g} before, {now.source:.3g} now"
+        return Decision("guard without labels", value, why)
+
+    def to_dict(self) -> dict[str, Any] | None:
+        """``name`` and ``instances`` of the pictures without labels, ``share`` that is kept (None: no check) and
+        ``seen`` by share of the change; None without such pictures."""
+        split = self.job.unlabelled
+        if split is None:
+            return None
+        about = {"name": split.name, "instances": len(split.table)}
+        return about | {"share": self.share, "seen": {share: asdict(seen) for share, seen in self.seen.items()}}
+
+
+def moved_share(before: Answers, now: Answers) -> float:
+    """Returns the share of the points that were sure before which have moved."""
+    sure = (before.peak >= SURE_PEAK) & (before.apart <= SURE_APART)
+    far = (now.points - before.points).norm(dim=-1) > FAR
+    return float((far & sure).sum()) / max(1, int(sure.sum()))
+
+
+def is_better(before: Seen, now: Seen) -> bool:
+    """Whether a state is to be taken for better without any label."""
+    agrees = now.disagreement <= (1 - LEAST_GAIN) * before.disagreement
+    keeps = before.source is None or now.source is None or now.source <= SOURCE_ROOM * before.source
+    return agrees and keeps and now.moved <= MOST_MOVED

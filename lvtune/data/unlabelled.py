@@ -1,0 +1,164 @@
+"""Pictures without labels: a folder, or the pictures and boxes of a COCO file. No key point of theirs is ever read."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+
+from lvtune.core.errors import DataError
+from lvtune.data.find_images import find_images, left_out_note
+from lvtune.data.json_file import load_json
+from lvtune.data.picture_headers import read_headers
+from lvtune.data.picture_names import find_pictures
+from lvtune.data.pose_table import PoseTable
+from lvtune.data.skeletons import Skeleton
+from lvtune.data.table import read_coco
+
+VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
+_UPWARDS = 2
+"""Folders above a COCO file in which its pictures are looked for."""
+
+
+class HiddenLabels(Dataset):
+    """The samples of a data set without their labels, whatever the data set knows.
+
+    Args:
+        data: items of :class:`lvtune.data.dataset.PoseDataset` or :class:`lvtune.data.hand_dataset.HandDataset`.
+    """
+
+    groups = None
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    @property
+    def table(self) -> Any:
+        """The table behind the samples, where there is one; it names their pictures."""
+        return getattr(self.data, "table", None)
+
+    @property
+    def views(self) -> Any:
+        """The views that each picture is shown in; None: one."""
+        return getattr(self.data, "views", None)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Sets the epoch of the samples."""
+        self.data.set_epoch(epoch)
+
+    def __getitem__(self, item: int) -> dict[str, Any]:
+        found = dict(self.data[item])
+        for name in ("keypoints", "visible"):
+            found[name] = torch.zeros_like(found[name])
+        for name in ("xyz", "root"):
+            if name in found:
+                found[name] = torch.full_like(found[name], torch.nan)
+        return found
+
+
+def read_unlabelled(given: str | Path, skeleton: Skeleton) -> PoseTable:
+    """Reads pictures without labels as a table of instances, each with a box and no key point.
+
+    Args:
+        given: a folder, of which every picture is one instance; a picture; or a COCO file: each box of it is an
+            instance, and a picture without a box is one.
+        skeleton: the key points that are to be found in them.
+
+    Raises:
+        DataError: no such path; no picture; a faulty file; a video.
+    """
+    path = Path(given)
+    if not path.exists():
+        raise DataError(f"no file or folder at {path}", "pictures without labels", "check the path of --unlabelled")
+    if path.suffix.lower() in VIDEOS:
+        raise frames_wanted(path)
+    boxes, notes = _of_coco(path) if path.suffix.lower() == ".json" else _of_folder(path)
+    if not boxes:
+        raise DataError(f"{path} without pictures", "at least one picture", "check --unlabelled")
+    table = _table(boxes, skeleton)
+    table.notes = [f"{len(boxes)} pictures without labels: {path}", *notes]
+    return table
+
+
+def frames_wanted(path: Path) -> DataError:
+    """Returns the error for a video; a reader of frames takes its place where there is one."""
+    return DataError(
+        f"the video {path}", "a folder of its frames",
+        f"write them with ffmpeg -i {path.name} frames/%06d.jpg, and give --unlabelled frames/",
+    )  # fmt: skip
+
+
+Boxes = dict[Path, list[list[float]]]
+"""Picture to its boxes, x, y, width, height in pixels; none: the whole picture is one instance."""
+
+
+def _of_folder(path: Path) -> tuple[Boxes, list[str]]:
+    note = left_out_note(path)
+    return {file: [] for file in find_images(path)}, [note] if note else []
+
+
+def _of_coco(path: Path) -> tuple[Boxes, list[str]]:
+    values = load_json(path)
+    images = values.get("images") if isinstance(values, dict) else None
+    if not isinstance(images, list) or not all(isinstance(i, dict) and i.get("file_name") for i in images):
+        raise DataError(f"{path} without `images` that have a `file_name`", "a COCO file", "check --unlabelled")
+    names = [str(image["file_name"]) for image in images]
+    places = [find_pictures(names, folder) for folder in list(path.absolute().parents)[:_UPWARDS]]
+    best = max(range(len(places)), key=lambda i: sum(places[i].is_there))
+    root, found = list(path.absolute().parents)[best], places[best]
+    files = {image.get("id"): root / name for image, name, is_there in
+             zip(images, found.names, found.is_there, strict=True) if is_there}  # fmt: skip
+    if not files:
+        raise DataError(
+            f"{path}, of whose {len(names)} pictures none is there", f"pictures beside it, such as {names[0]}",
+            "copy the file beside its pictures",
+        )  # fmt: skip
+    boxes: Boxes = {file: [] for file in files.values()}
+    faulty = 0
+    for item in values.get("annotations") or []:
+        file = files.get(item.get("image_id")) if isinstance(item, dict) else None
+        if file is None or item.get("iscrowd"):
+            continue
+        box = _box(item.get("bbox"))
+        faulty += box is None
+        boxes[file] += [] if box is None else [box]
+    missing = len(names) - len(files)
+    notes = [f"{missing} of {len(names)} pictures of {path.name} are not there: left out"] if missing else []
+    notes += [f"{faulty} annotations without a box that has an area: left out"] if faulty else []
+    return boxes, notes
+
+
+def _box(given: Any) -> list[float] | None:
+    is_box = isinstance(given, list) and len(given) == 4 and all(type(v) in (int, float) for v in given)
+    if not is_box or not all(abs(v) < 1e9 for v in given) or given[2] <= 0 or given[3] <= 0:
+        return None
+    return [float(value) for value in given]
+
+
+def _table(boxes: Mapping[Path, list[list[float]]], skeleton: Skeleton) -> PoseTable:
+    """The table of a COCO file that is written for the moment, in the skeleton wanted."""
+    files = list(boxes)
+    images, annotations = [], []
+    for number, (file, header) in enumerate(zip(files, read_headers(files), strict=True), start=1):
+        if isinstance(header, DataError):
+            raise header
+        width, height = header.upright
+        images.append({"id": number, "file_name": str(file.absolute()), "width": width, "height": height})
+        for box in boxes[file] or [[0.0, 0.0, float(width), float(height)]]:
+            annotations.append({
+                "id": len(annotations) + 1, "image_id": number, "category_id": 1, "bbox": box, "iscrowd": 0,
+                "area": box[2] * box[3], "keypoints": [0] * 3 * len(skeleton.keypoints), "num_keypoints": 0,
+            })  # fmt: skip
+    category = {"id": 1, "name": "instance", "keypoints": list(skeleton.keypoints)}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "unlabelled.json"
+        file.write_text(json.dumps({"images": images, "annotations": annotations, "categories": [category]}))
+        return read_coco(file, folder, skeleton=skeleton, require_keypoints=False, anywhere=True, box_format="xywh")

@@ -1,0 +1,191 @@
+"""``mean-teacher``: learns from pictures without labels what the running mean of the adapter says of them.
+
+The teacher is the running mean of the adapter's weights (Tarvainen and Valpola, NeurIPS 2017, arXiv 1703.01780), on the
+same base. It looks at the plain picture and at its mirror image; the adapter looks at a strong view
+(:mod:`lvtune.training.strong_view`) and is to find the same points. A point counts as much as the teacher is sure of
+it (the peak of its heatmap) and as its two answers agree. The term is added to the pose loss on labelled pictures, of
+the target or of the source; without any it stands alone.
+
+Sources for poses: RegDA (Jiang et al., CVPR 2021, arXiv 2103.06175) for transfer of key points without labels; UDAPE
+(Kim et al., ECCV 2022, arXiv 2204.10208) for the mean teacher with strong views whose geometry is undone, and for
+redrawing the teacher's heatmaps as Gaussians; SFDAHPE (Peng et al., ICCV 2023, arXiv 2308.03202) for doing it without
+the source. Ours: the weights of points, one teacher for adapters on one base, and the defaults.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lvtune.core.errors import TrainingError
+from lvtune.core.step_part import draw_rows
+from lvtune.data.dataset import collate
+from lvtune.patcher.attaching import acting, use_adapter
+from lvtune.training.losses import keypoint_mse
+from lvtune.training.objective import register_objective
+from lvtune.training.objective_wrapper import ObjectiveWrapper
+from lvtune.training.strong_view import StrongViewOptions, moved, strong_view
+from lvtune.training.teacher import Teacher
+
+if TYPE_CHECKING:
+    from lvtune.bases.base import Base
+    from lvtune.training.objective import ObjectiveContext
+
+Batch = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class MeanTeacherConfig(StrongViewOptions):
+    """Options of ``mean-teacher``."""
+
+    pose: str | None = None
+    """Objective on the labelled pictures: heatmap, hand; None: what suits the base."""
+    pose_options: dict[str, Any] = field(default_factory=dict)
+    """Options of that objective."""
+    weight: float = field(default=1.0, metadata={"at_least": 0})
+    """Weight of the pictures without labels; both terms are errors of heatmaps in the same unit."""
+    every: int = field(default=2, metadata={"at_least": 1})
+    """One picture without labels comes with so many labelled ones of a step. 1 takes the most time."""
+    decay: float = field(default=0.99, metadata={"at_least": 0, "at_most": 1})
+    """Of the running mean that is the teacher (UDAPE: 0.999, over many more steps)."""
+    ramp: int = field(default=50, metadata={"at_least": 0})
+    """Steps in which the weight rises, as exp(-5 (1 - t)^2) (Tarvainen and Valpola)."""
+    confidence: float = field(default=0.5, metadata={"above": 0})
+    """Peak of a heatmap from which the teacher is sure; below it a point counts (peak / confidence) ^ 4."""
+    agreement: float = field(default=0.04, metadata={"above": 0})
+    """Distance of the teacher's two answers, as a share of the picture's height, at which a point counts 0.6; twice as
+    far apart 0.14."""
+    saved: Literal["teacher", "student"] = "teacher"
+    """Whose weights are the result: the running mean's, or those of the last step."""
+
+
+@register_objective("mean-teacher")
+class MeanTeacher(ObjectiveWrapper):
+    """Pose loss on labelled pictures plus the teacher's points on pictures without labels."""
+
+    Config = MeanTeacherConfig
+    takes_unlabelled = True
+
+    def __init__(self, config: MeanTeacherConfig | None = None) -> None:
+        self.config = config or MeanTeacherConfig()
+
+    def prepare(self, context: ObjectiveContext) -> None:
+        """Makes the teacher and opens the pictures without labels.
+
+        Raises:
+            TrainingError: there are none.
+        """
+        if context.unlabelled is None or context.adapter is None:
+            raise TrainingError(
+                "objective mean-teacher without pictures that have no labels", "pictures to learn from",
+                "give --unlabelled FOLDER, or choose another --objective",
+            )  # fmt: skip
+        super().prepare(context)
+        self.trained = Teacher(context.adapter, self.config.decay).to(context.base.device)
+        self.pool: Any = None if context.unlabelled_only else context.unlabelled()
+        self._order: tuple[int, np.ndarray] | None = None
+
+    def __call__(self, base: Base, batch: Batch) -> Tensor:
+        """Loss of one batch, a scalar."""
+        step, adapter = self.trained.steps.next(), _adapter_of(base)
+        self.trained.follow(adapter, step)
+        if self.pool is None:
+            term = self.taught(base, adapter, batch, step)
+            self.terms = {"points of the teacher": term.detach()}
+            return term
+        loss, count = self.pose(base, batch), len(batch["index"])
+        own = [item for item in draw_rows(lambda rows: self._drawn(step, rows), count).tolist() if item >= 0]
+        self.terms = {"labelled pictures": loss.detach()}
+        if not own:
+            return loss
+        more = _on(base, collate([self.pool[item] for item in own]))
+        # a mean over the rows of the whole step, however they are divided
+        term = self.taught(base, adapter, more, step) * (len(own) * self.config.every / count)
+        self.terms = {**self.terms, "points of the teacher": term.detach()}
+        return loss + term
+
+    def finish(self, adapter: nn.Module) -> None:
+        """Leaves the teacher's weights in the adapter, unless the last step's are wanted."""
+        step = int(self.trained.steps.step)
+        if self.config.saved == "teacher" and step:
+            self.trained.follow(adapter, step)
+            adapter.load_state_dict(self.trained.state())
+
+    def taught(self, base: Base, adapter: nn.Module, batch: Batch, step: int) -> Tensor:
+        """Error of the adapter on the strong view, against the teacher's points; a scalar, ramped and weighted."""
+        points, weight = self.answers(base, adapter, batch)
+        pixels, matrix = strong_view(base, batch, self.config, self.context.seed, step)
+        target, inside = base.codec.encode(moved(points, matrix), torch.ones_like(weight))
+        error = torch.stack([
+            keypoint_mse(maps, target, weight * inside) for maps in _heatmaps(base, {**batch, "pixel_values": pixels})
+        ]).sum()  # fmt: skip
+        return self.config.weight * ramped(step, self.config.ramp) * error
+
+    def answers(self, base: Base, adapter: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Returns the teacher's points (B, K, 2) in input pixels, and how much each counts (B, K), 0 to 1."""
+        kind: Any = getattr(adapter, "skeleton", None) or base.skeleton
+        with self.trained.lent_to(adapter):
+            maps = _heatmaps(base, batch)[-1]
+            other = _other_look(base, batch, kind.flip_index if kind.mirrors and base.task == "pose2d" else None)
+        points, scores = base.codec.decode((maps + other) / 2)
+        height, width = base.input_size
+        apart = (base.codec.decode(maps)[0] - base.codec.decode(other)[0]).norm(dim=-1) / height
+        sure = (scores.clamp(0, None) / self.config.confidence).clamp(max=1) ** 4
+        weight = sure * torch.exp(-0.5 * (apart / self.config.agreement) ** 2)
+        weight = torch.where(points.isfinite().all(-1), weight.nan_to_num(0.0), 0.0)
+        # the codec's unit is W / (W - 1) pixels; see UDPHeatmap.decode
+        return points * points.new_tensor([(width - 1) / width, (height - 1) / height]), weight
+
+    def _drawn(self, step: int, rows: int) -> Tensor:
+        """(rows,) number of the picture without labels that comes with each labelled one, -1 for none."""
+        wanted = np.arange(rows) % self.config.every == 0
+        found, count = np.full(rows, -1), int(wanted.sum())
+        places = step * count + np.arange(count)
+        found[wanted] = [self._item(int(place)) for place in places]
+        return torch.from_numpy(found)
+
+    def _item(self, place: int) -> int:
+        """The picture at a place in endless passes over all of them, each in an order of its own."""
+        turn, inside = divmod(place, len(self.pool))
+        if self._order is None or self._order[0] != turn:
+            self._order = turn, np.random.default_rng([self.context.seed, turn]).permutation(len(self.pool))
+        return int(self._order[1][inside])
+
+
+def ramped(step: int, ramp: int) -> float:
+    """Returns the factor at a step: exp(-5 (1 - t)^2), t from 0 to 1 in ``ramp`` steps."""
+    return math.exp(-5 * (1 - min(1.0, step / ramp)) ** 2) if ramp else 1.0
+
+
+def _adapter_of(base: Base) -> Any:
+    adapter = acting(base)
+    if adapter is None:
+        raise TrainingError("objective mean-teacher on a bare base", "an adapter that is attached", "use lvtune adapt")
+    return adapter
+
+
+def _heatmaps(base: Any, batch: Batch) -> list[Tensor]:
+    """Heatmaps (B, K, h, w) of each stage, the last one last; most bases have one stage."""
+    with use_adapter(base, category=batch["category"]):
+        if base.task == "hand3d":
+            return list(base.hands(batch["pixel_values"], batch["side"]).stages)
+        return [base(batch["pixel_values"])]
+
+
+def _other_look(base: Any, batch: Batch, flip_index: Any) -> Tensor:
+    """Heatmaps of the mirror image, mirrored back; where points have no mirror pairs, of the picture half as bright."""
+    pixels = batch["pixel_values"]
+    if flip_index is None:
+        black = torch.tensor([-m / s for m, s in zip(base.mean, base.std, strict=True)]).view(3, 1, 1).to(pixels)
+        return _heatmaps(base, {**batch, "pixel_values": (pixels + black) / 2})[-1]
+    index = torch.as_tensor(flip_index, device=pixels.device)
+    return _heatmaps(base, {**batch, "pixel_values": pixels.flip(-1)})[-1].flip(-1)[:, index]
+
+
+def _on(base: Base, batch: Batch) -> Batch:
+    return {name: value.to(base.device) if isinstance(value, Tensor) else value for name, value in batch.items()}

@@ -1,0 +1,71 @@
+"""The running mean of an adapter's weights, kept beside it and lent to it for single calls.
+
+The base is there once: the teacher is nothing but tensors of the adapter's size. For a call they change places with the
+adapter's own; no number is copied, and autograd sees nothing of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from lvtune.training.objective_wrapper import Steps
+
+
+class Teacher(nn.Module):
+    """The running mean of an adapter, and the number of steps so far; a checkpoint keeps both.
+
+    Args:
+        adapter: whose weights it follows.
+        decay: of the running mean; early steps have a shorter memory, so that the mean starts at once.
+    """
+
+    followed: Tensor
+    """Step that was followed last."""
+
+    def __init__(self, adapter: nn.Module, decay: float) -> None:
+        super().__init__()
+        self.decay, self.names = decay, list(adapter.state_dict())
+        self.steps = Steps()
+        for place, value in enumerate(adapter.state_dict().values()):
+            self.register_buffer(f"mean_{place}", value.detach().clone())
+        self.register_buffer("followed", torch.full((), -1, dtype=torch.int64))
+
+    def state(self) -> dict[str, Tensor]:
+        """Returns the running mean, by the names of the adapter's state dict; not a copy."""
+        return {name: getattr(self, f"mean_{place}") for place, name in enumerate(self.names)}
+
+    @torch.no_grad()
+    def follow(self, adapter: nn.Module, step: int) -> None:
+        """Takes the weights after ``step`` steps into the mean, once however often it is called; at step 0 copies."""
+        if step and int(self.followed) == step:  # another part of the same step
+            return
+        self.followed.fill_(step)
+        decay = min(self.decay, (1 + step) / (10 + step)) if step else 0.0
+        mean = self.state()
+        for name, value in adapter.state_dict().items():
+            if value.is_floating_point() and step:
+                mean[name].lerp_(value, 1 - decay)
+            else:
+                mean[name].copy_(value)
+
+    @contextlib.contextmanager
+    def lent_to(self, adapter: nn.Module) -> Iterator[None]:
+        """Inside, the adapter answers with the mean, in its evaluation mode and without gradients."""
+        was_training = adapter.training
+        adapter.eval()
+        self._exchange(adapter)
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            self._exchange(adapter)
+            adapter.train(was_training)
+
+    def _exchange(self, adapter: nn.Module) -> None:
+        own, mean = adapter.state_dict(keep_vars=True), self.state()
+        for name in self.names:
+            own[name].data, mean[name].data = mean[name].data, own[name].data

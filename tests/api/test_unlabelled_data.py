@@ -1,0 +1,123 @@
+"""Tuning with pictures without labels, from a recipe to a report."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from tiny import tiny_base
+
+import lvtune
+from lvtune.api.job import prepare, training_data
+from lvtune.api.recipe import Recipe
+from lvtune.api.run_marks import MarkReader
+from lvtune.bases.base_registry import BASES
+from lvtune.cli.main import main
+from lvtune.core.errors import LvtuneError
+from lvtune.data.skeletons import COCO_17, LSP_14
+
+CALM = {"confidence": 0.01, "agreement": 10.0, "ramp": 0}
+
+
+@pytest.fixture(autouse=True)
+def _tiny(monkeypatch):
+    for name, skeleton in (("vitpose-tiny-lsp", LSP_14), ("vitpose-tiny-coco", COCO_17)):
+        monkeypatch.setitem(
+            BASES._entries, name, lambda weights, revision=None, seed=0, s=skeleton: tiny_base(skeleton=s)
+        )
+
+
+@pytest.fixture
+def frames(tmp_path):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    generator = torch.Generator().manual_seed(0)
+    for number in range(6):
+        pixels = torch.randint(0, 255, (40, 30, 3), generator=generator, dtype=torch.uint8)
+        Image.fromarray(pixels.numpy()).resize((90, 120)).save(folder / f"{number}.png")
+    return folder
+
+
+def recipe(tmp_path, **given):
+    values = {"base": "vitpose-tiny-lsp", "method": "lora", "out": str(tmp_path / "out"), "device": "cpu",
+              "start": "none", "objective_options": CALM} | given  # fmt: skip
+    values["data"] = {"limit": 8, **given.get("data", {})}
+    values["train"] = {"steps": 2, "batch_size": 4, **given.get("train", {})}
+    values["evaluate"] = {"flip_test": False}
+    return Recipe.from_dict(values)
+
+
+def run(tmp_path, **given):
+    said = []
+    report = lvtune.adapt(recipe(tmp_path, **given), say=said.append)
+    assert json.loads((report.folder / "report.json").read_text()) == json.loads(json.dumps(report.to_dict()))
+    return report.to_dict(), said
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"domain": "demo-art"}, {"domain": "demo-art", "text_only": True}, {"domain": "demo-art", "data": {"shots": 0}},
+     {"domain": "demo-art", "data": {"shots": 2}}, {}],
+)  # fmt: skip
+def test_beside_labels_of_target_or_source_or_alone(tmp_path, frames, given):
+    report, said = run(tmp_path, unlabelled=str(frames), **given)
+    assert report["recipe"]["objective"] == "mean-teacher" and len(report["curves"]["loss"]) == 2
+    assert report["unlabelled"]["instances"] == 6 and "frames" in report["unlabelled"]["name"]
+    assert report["base"]["fingerprint_before"] == report["base"]["fingerprint_after"]
+    alone = not given or given.get("data") == {"shots": 0}
+    assert report["recipe"]["data"]["shots"] == (0 if alone else given.get("data", {}).get("shots", "all"))
+    if not given:
+        assert report["recipe"]["domain"] == "unlabelled" and "source in place of the target" in report["target_name"]
+        assert any("no picture of the target has a label" in line for line in said)
+    predicted = lvtune.predict(frames, base=tiny_base(skeleton=LSP_14), adapter=str(tmp_path / "out"))
+    assert len(predicted) == 6
+
+
+def test_of_the_domains_own_training_pictures_no_label_is_in_the_run(tmp_path):
+    job = prepare(recipe(tmp_path, domain="demo-art", unlabelled="train", data={"shots": 0}))
+    labelled = prepare(recipe(tmp_path, domain="demo-art", data={"limit": None})).train
+    assert not job.train.table.column("keypoints").any() and len(job.train.table) == len(labelled.table)
+    assert (job.train.table.column("bbox") == labelled.table.column("bbox")).all()
+    sample = training_data(job)[3]
+    assert not sample["visible"].any() and sample["pixel_values"].abs().sum() > 0
+
+
+def test_with_some_labelled_all_others_help(tmp_path):
+    job = prepare(recipe(tmp_path, domain="demo-art", unlabelled="train", data={"shots": 3}))
+    assert len(job.objective.pool) > 100 and not job.objective.context.unlabelled_only
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [({"unlabelled": "nowhere"}, "no file or folder"),
+     ({"unlabelled": "train"}, "without a domain"),
+     ({"domain": "demo-art", "data": {"shots": 0}}, "0 shots"),
+     ({"domain": "demo-art", "unlabelled": "train", "text_only": True, "data": {"shots": 0}}, "--text-only and"),
+     ({"domain": "demo-art", "unlabelled": "train", "objective": "heatmap", "objective_options": {}}, "does not learn"),
+     ({"domain": "demo-art", "objective": "mean-teacher"}, "without pictures that have no labels"),
+     ({"base": "vitpose-tiny-coco", "domain": "demo-art", "unlabelled": "train", "data": {"shots": 0}},
+      "does not know")],
+)  # fmt: skip
+def test_what_does_not_fit_is_told_before_the_work(tmp_path, given, said):
+    with pytest.raises(LvtuneError, match=said):
+        lvtune.adapt(recipe(tmp_path, **given))
+    assert not (tmp_path / "out" / "adapter_model.safetensors").exists()
+
+
+def test_other_pictures_make_another_run_and_another_path_does_not(tmp_path, frames):
+    def mark(folder):
+        return MarkReader().of(recipe(tmp_path, domain="demo-art", unlabelled=str(folder)))
+
+    first = mark(frames)
+    assert first["unlabelled"] and first == mark(Path(str(frames)) / ".." / "frames")
+    Image.new("RGB", (90, 120)).save(frames / "0.png")
+    assert mark(frames)["unlabelled"] != first["unlabelled"]
+
+
+def test_the_command_takes_it_by_its_short_name(tmp_path, frames, capsys):
+    words = ["adapt", "--domain", "demo-art", "--unlabelled", str(frames), "--shots", "0", "--dry-run", "--json"]
+    assert main([*words, "--base", "vitpose-tiny-lsp", "--method", "lora", "--objective.decay", "0.9"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert values["recipe"]["unlabelled"] == str(frames) and values["recipe"]["objective"] == "mean-teacher"
+    assert values["recipe"]["objective_options"] == {"decay": 0.9} and values["instances"]["train"] == 6

@@ -1,0 +1,85 @@
+"""Pre-labels are written as each tool reads them: what comes back is what went in."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lvtune.core.errors import DataError, LvtuneError
+from lvtune.data.formats import read_project
+from lvtune.data.formats.label_project import Instance, LabelProject, Picture
+from lvtune.data.formats.prelabels import FORMS, write_prelabels
+
+NAMES = ("nose", "tail base", "left ear")
+
+
+@pytest.fixture
+def project(tmp_path):
+    pictures = []
+    for number, folder in enumerate(("a", "b", "b")):
+        path = tmp_path / folder / f"{number % 2}.png"  # a/0.png, b/1.png, b/0.png: one name occurs twice
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (60 + number, 40), (number * 40, 0, 0)).save(path)
+        pictures.append(Picture(path, f"{folder}/{path.name}", 60 + number, 40))
+    points = np.array([[5.0, 6.0], [20.5, 21.0], [33.0, 8.0]])
+    instances = (
+        Instance(0, points, np.array([2, 2, 1]), box=(0.0, 0.0, 60.0, 40.0)),
+        Instance(1, points + 1, np.array([2, 2, 2]), box=(0.0, 0.0, 25.0, 39.0)),
+        Instance(1, points + 2, np.array([2, 1, 2]), box=(20.0, 0.0, 40.0, 39.0)),
+        Instance(2, points + 3, np.array([2, 2, 2]), box=(0.0, 0.0, 62.0, 40.0)),
+    )
+    return LabelProject("lvtune", tmp_path, NAMES, tuple(pictures), instances, links=((0, 1),))
+
+
+def found_in(project):
+    """(size of the picture, points) of each instance, in an order of their own."""
+    return sorted(
+        (project.pictures[i.picture].width, np.round(i.keypoints, 1).tolist(), (i.visibility > 0).tolist())
+        for i in project.instances
+    )
+
+
+@pytest.mark.parametrize("form", ["coco", "deeplabcut", "sleap"])
+def test_what_is_written_is_read_again(project, tmp_path, form):
+    if form == "sleap":
+        pytest.importorskip("sleap_io")
+    folder, _ = write_prelabels(project, tmp_path / "out", form)
+    assert folder == tmp_path / "out" / form
+    again = read_project(folder)
+    assert again.keypoints == NAMES and len(again.pictures) == 3
+    assert found_in(again) == found_in(project)
+
+
+def test_label_studio_gets_tasks_with_predictions_which_become_labels_once_they_are_accepted(project, tmp_path):
+    folder, notes = write_prelabels(project, tmp_path / "out", "label-studio")
+    tasks = json.loads((folder / "tasks.json").read_text())
+    assert len(tasks) == 3 and "config.xml" in notes[0]
+    first = tasks[0]["predictions"][0]["result"][0]
+    assert first["type"] == "keypointlabels" and first["value"]["keypointlabels"] == ["nose"]
+    assert first["value"]["x"] == pytest.approx(100 * 5 / 60) and first["original_width"] == 60
+    ids = [one["id"] for one in tasks[1]["predictions"][0]["result"]]
+    assert len(ids) == len(set(ids))
+    # what a person accepts is an annotation with the same result
+    for task in tasks:
+        task["annotations"] = task.pop("predictions")
+    (folder / "export.json").write_text(json.dumps(tasks))
+    (folder / "tasks.json").unlink()
+    again = read_project(folder)
+    assert again.keypoints == NAMES and found_in(again) == found_in(project)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_nothing_is_written_over(project, tmp_path, form):
+    place = tmp_path / "out" / form
+    place.mkdir(parents=True)
+    (place / "mine.txt").write_text("mine")
+    with pytest.raises(DataError, match="not empty"):
+        write_prelabels(project, tmp_path / "out", form)
+    assert [path.name for path in place.iterdir()] == ["mine.txt"]
+
+
+def test_an_unknown_form_is_named(project, tmp_path):
+    with pytest.raises(LvtuneError, match="some of coco, deeplabcut"):
+        write_prelabels(project, Path(tmp_path), "dlc")
