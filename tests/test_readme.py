@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 import shlex
@@ -62,3 +63,29 @@ def test_the_plain_transformers_example_runs(monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "the answer is the original one: True" in out
     assert "the model is as it was: True" in out
+
+
+def test_the_labelling_loop_runs(monkeypatch, capsys, tmp_path):
+    import numpy as np
+    from PIL import Image
+
+    from lvtune.api import next_pictures
+
+    rng, images, annotations = np.random.default_rng(0), [], []
+    for number in range(15):
+        image = rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+        images.append({"id": number, "file_name": f"{number}.png", "width": 40, "height": 40})
+        points = [v for x, y in rng.integers(5, 35, (2, 2)).tolist() for v in (x, y, 2)]
+        annotations.append({"id": number + 1, "image_id": number, "category_id": 1, "keypoints": points,
+                            "bbox": [0, 0, 40, 40], "area": 1600, "iscrowd": 0})  # fmt: skip
+    category = {"id": 1, "name": "mouse", "keypoints": ["nose", "tail"]}
+    values = {"images": images, "annotations": annotations, "categories": [category]}
+    (tmp_path / "labels.json").write_text(json.dumps(values))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(next_pictures, "DEFAULT_FORMS", ("coco",))
+    monkeypatch.setattr(sys, "argv", ["label_loop.py", str(tmp_path / "labels.json"), "4", "3", "1"])
+    runpy.run_path(str(ROOT / "examples/label_loop.py"), run_name="__main__")
+    out = capsys.readouterr().out
+    assert "first labels: " in out and "3 more labels: " in out
+    assert (tmp_path / "lvtune-out/label-loop/next/next.jpg").is_file()

@@ -159,7 +159,9 @@ class Recipe:
         augment = _fill(self.train.augment, augment, AUGMENT_FALLBACK)
         # who says how long to tune gets that; else it is suited to the number of pictures
         is_said = self.train.epochs is not None or self.train.steps is not None
-        said = [AS_SAID] if is_said else []
+        # but without a label of the target the guard stays, unless the recipe itself turns it off
+        is_blind = self.unlabelled is not None and not self.has_target_labels
+        said = [replace(AS_SAID, guard=None) if is_blind else AS_SAID] if is_said else []
         said += [TrainOptions(gentle=False)] if self.train.lr is not None else []
         train = _fill(self.train, *said, checked, TRAIN_FALLBACK)
         return replace(self, train=replace(train, augment=augment))

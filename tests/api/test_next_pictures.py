@@ -1,0 +1,103 @@
+"""``lvtune next``: the list, the sheet, and labels that come back."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny import make_adapter, tiny_base
+
+import lvtune
+from lvtune.api.next_pictures import choose_next
+from lvtune.bases.base_registry import BASES
+from lvtune.cli.main import main
+from lvtune.core.errors import LvtuneError
+from lvtune.data.formats import read_project
+
+
+@pytest.fixture
+def pool(tmp_path, monkeypatch):
+    monkeypatch.setitem(BASES._entries, "vitpose-tiny", lambda weights, revision=None, seed=0: tiny_base())
+    generator = torch.Generator().manual_seed(0)
+    for number in range(8):
+        file = tmp_path / "pool" / ("a", "b")[number % 2] / f"{number // 2}.png"  # names occur twice
+        file.parent.mkdir(parents=True, exist_ok=True)
+        pixels = torch.randint(0, 255, (12, 9, 3), generator=generator, dtype=torch.uint8).numpy()
+        Image.fromarray(pixels).resize((90, 120)).save(file)
+    base = tiny_base()
+    lvtune.save_adapter(make_adapter("lora", base, stirred=0.05), tmp_path / "adapter", base)
+    return tmp_path
+
+
+def test_list_sheet_and_prelabels_are_written(pool, capsys):
+    words = ["next", str(pool / "pool"), "--adapter", str(pool / "adapter"), "-n", "3", "--out", str(pool / "out")]
+    assert main([*words, "--base", "vitpose-tiny", "--device", "cpu", "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    pictures = [row["picture"] for row in values["pictures"]]
+    assert len(set(pictures)) == 3 and values["pool"] == 8
+    assert json.loads((pool / "out" / "next.json").read_text())["pictures"] == values["pictures"]
+    rows = list(csv.DictReader((pool / "out" / "next.csv").open()))
+    assert [row["picture"] for row in rows] == pictures and [row["rank"] for row in rows] == ["1", "2", "3"]
+    assert Image.open(pool / "out" / "next.jpg").size[0] > 600
+    found = {}
+    for form in ("coco", "deeplabcut"):
+        again = read_project(pool / "out" / form)
+        assert len(again.pictures) == len(again.instances) == 3 and len(again.keypoints) == 17
+        of = {again.pictures[item.picture].path.read_bytes(): item.keypoints for item in again.instances}
+        assert set(of) == {Path(name).read_bytes() for name in pictures}
+        assert all((points >= 0).all() and (points <= [89, 119]).all() for points in of.values())
+        found[form] = [of[name] for name in sorted(of)]
+    assert np.allclose(found["coco"], found["deeplabcut"], atol=0.01) and np.std(found["coco"]) > 1
+    assert (pool / "out" / "label-studio" / "tasks.json").is_file() and not (pool / "out" / "sleap").exists()
+
+
+def test_it_is_repeatable_and_what_is_labelled_is_left_out(pool):
+    def run(out, **given):
+        found = choose_next(
+            pool / "pool", pool / "adapter", base=tiny_base(), count=5, out=pool / out, forms=(), **given
+        )
+        return [row["picture"] for row in found.pictures]
+
+    first = run("one")
+    assert first == run("two") and len(first) == 5
+    labelled = run("three", labelled=pool / "pool" / "a")
+    assert len(labelled) == 4 and all("/b/" in name for name in labelled)
+
+
+def test_an_instance_more_does_not_make_a_picture_twice(pool):
+    values = {
+        "images": [{"id": 1, "file_name": "0.png"}, {"id": 2, "file_name": "1.png"}],
+        "annotations": [{"image_id": 1, "bbox": [i, i, 40, 60]} for i in (0, 20, 40)],
+    }
+    (pool / "pool" / "a" / "boxes.json").write_text(json.dumps(values))
+    found = choose_next(
+        pool / "pool" / "a" / "boxes.json",
+        pool / "adapter",
+        base=tiny_base(),
+        count=9,
+        out=pool / "out",
+        forms=("coco",),
+    )
+    assert len(found.pictures) == 2 and len(read_project(pool / "out" / "coco").instances) == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [({"out": "pool/a"}, "input"), ({"forms": ("dlc",)}, "some of coco"), ({"labelled": "pool"}, "labelled already"),
+     ({"pool": "nowhere"}, "no file or folder"), ({"out": "full", "forms": ("coco",)}, "not empty")],
+)  # fmt: skip
+def test_what_does_not_fit_is_told(pool, given, said):
+    (pool / "full" / "coco").mkdir(parents=True)
+    (pool / "full" / "coco" / "mine").write_text("")
+    values = {"pool": "pool", "out": "out", "forms": ()} | given
+    paths = {name: pool / value for name, value in values.items() if name != "forms"}
+    with pytest.raises(LvtuneError, match=said):
+        choose_next(paths.pop("pool"), pool / "adapter", base=tiny_base(), forms=values["forms"], **paths)
+
+
+def test_without_an_adapter_it_says_so(pool, capsys):
+    assert main(["next", str(pool / "pool")]) == 2
+    assert "no adapter" in capsys.readouterr().err
