@@ -18,6 +18,7 @@ from lvtune.api.memory import MemoryMeter
 from lvtune.api.new_rows import NewRows
 from lvtune.api.output_folder import check_output, input_folders, recipe_files
 from lvtune.api.recipe import Recipe
+from lvtune.api.reliance import Reliance
 from lvtune.api.report_data import active_negatives, box_statistics, environment, scores_table
 from lvtune.api.report_pictures import before_after, worst, worst_pictures
 from lvtune.api.run_marks import marks_of, run_key
@@ -112,6 +113,7 @@ class _Run:
         self.rows: NewRows
         self.few: FewShotGuard
         self.source_guard: SourceGuard
+        self.reliance: Reliance
         self.history: History
         self.memory = MemoryMeter()
         self.damaged: Callable[[], list[str]] = list
@@ -147,7 +149,7 @@ class _Run:
         self.marks = marks_of(self.job, self.fingerprint)
         self.scoring = Scoring(self.job, self.fingerprint, self.known)
         self.start, self.few = WarmStartCheck(self.job), FewShotGuard(self.job)
-        self.source_guard = SourceGuard(self.job)
+        self.source_guard, self.reliance = SourceGuard(self.job), Reliance(self.job)
 
     def score_base(self) -> None:
         """Scores the base alone."""
@@ -177,14 +179,15 @@ class _Run:
         if few.guarded is not None:
             self.say(few.decision.line())
         self.source_guard.begin()
+        self.reliance.begin()
         try:
             self.history = self._tune()
         except NotFiniteError as error:
             raise self._keep_last_good(error) from error
         few.keep()
         self.source_guard.keep()
-        if self.source_guard.decision is not None:
-            self.say(self.source_guard.decision.line())
+        for decision in filter(None, (self.source_guard.decision, self.reliance.keep())):
+            self.say(decision.line())
         scoring = self.seconds["evaluate"] - scored
         self.seconds["tune"] = max(self.history.seconds, time.perf_counter() - started - scoring)
         self.values |= self.memory.end_tuning()
@@ -236,6 +239,7 @@ class _Run:
         with self._timed("evaluate"):
             with attach(job.base, job.adapter, name="adapted"):
                 scoring.on()
+                self.say(self.reliance.calibrate().line())
             print_after = fingerprint(job.base)
             scoring.off(print_after)
         values = _values(job, scoring, self.history, self.seconds) | self.values
@@ -244,7 +248,8 @@ class _Run:
         if scoring.at_start is not None:
             values["start"] = {**(values["start"] or {}), "target": scoring.at_start.headline()}
         values["progress"] = PROGRESS_FILE if (self.folder / PROGRESS_FILE).is_file() else None
-        guards = (self.few.decision, self.source_guard.decision)
+        values |= self.reliance.to_dict(scoring)
+        guards = (self.few.decision, self.source_guard.decision, *self.reliance.decisions)
         decisions = (*job.decisions, self.start.decision, *guards, *self.history.decisions)
         values["decisions"] = [decision.to_dict() for decision in decisions if decision is not None]
         values["source_guard"] = self.source_guard.to_dict()
@@ -271,6 +276,7 @@ class _Run:
         job, folder, values, target = self.job, self.folder, self.values, self.scoring.target
         scored = ("source", "target", "source_name", "target_name", "gap_closed", "retention", "main", "scoring")
         parts = {"training": self._training(), "metrics": {name: values[name] for name in scored}}
+        parts |= self.reliance.saved()
         config = adapter_config(job.adapter, job.base, prints=self.prints, **parts)
         with swapped_in(folder) as place:
             save_adapter(job.adapter, place, job.base, prints=self.prints, **parts)

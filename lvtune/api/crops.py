@@ -13,9 +13,11 @@ import torch
 
 from lvtune.api.hand_results import in_space
 from lvtune.api.pose import Pose
+from lvtune.api.pose_confidence import calibrated
 from lvtune.data.crop import box_to_center_scale, fix_aspect, to_image, udp_matrix, warp
 from lvtune.data.hand_frame import RIGHT
 from lvtune.data.images import read_image
+from lvtune.evaluation.calibration import spread_of
 from lvtune.evaluation.choosing import RankedCategories
 from lvtune.evaluation.hand_inference import Hands, look
 from lvtune.evaluation.inference import predict_heatmaps
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from lvtune.bases.base import Base
     from lvtune.data.hand_space import HandSpace
     from lvtune.data.skeletons import Skeleton
+    from lvtune.evaluation.calibration import Calibration
 
 _PADDING = 1.25
 """Margin around a box, as in training; a whole picture has none: nothing lies around it."""
@@ -61,6 +64,8 @@ class Prediction:
     flip_test: bool
     space: HandSpace
     batch_size: int
+    calibration: Calibration | None = None
+    """Of the adapter that is active; None: scores stay as they are."""
 
 
 def predict_pictures(base: Base, files: Sequence[Path], boxes: PictureBoxes, how: Prediction) -> list[Pose]:
@@ -106,13 +111,14 @@ def _predict(base: Base, crops: list[Crop], how: Prediction) -> list[Pose]:
     found = replace(found, keypoints=to_image(found.keypoints, centers, scales, base.input_size))
     xyz, unit = in_space(found, np.array([crop.picture_size for crop in crops]), how.space)
     rows = zip(crops, found.keypoints, found.scores, xyz, strict=True)
-    return [
+    poses = [
         Pose(
             str(crop.file), _box(crop), points, scores, how.skeleton, joints, crop.category, unit=unit,
             box_score=crop.box_score,
         )
         for crop, points, scores, joints in rows
     ]  # fmt: skip
+    return calibrated(poses, found.spreads, scales[:, 1], how.calibration, how.flip_test and how.skeleton.mirrors)
 
 
 def _box(crop: Crop) -> tuple[float, float, float, float]:
@@ -127,8 +133,10 @@ def _look(base: Any, pixels: torch.Tensor, categories: list[str | None], how: Pr
         heatmaps = predict_heatmaps(
             base, pixels.to(base.device), category=category, flip_test=how.flip_test, skeleton=how.skeleton
         )
-        points, scores = base.codec.decode(heatmaps.float().cpu())
-        return Hands(points.numpy(), scores.numpy(), None)
+        heatmaps = heatmaps.float().cpu()
+        points, scores = base.codec.decode(heatmaps)
+        spreads = None if how.calibration is None else spread_of(heatmaps).numpy()
+        return Hands(points.numpy(), scores.numpy(), None, spreads)
     # as in training, where left hands are shown mirrored
     left = torch.full((len(pixels),), how.space.side == "left")
     with use_adapter(base, category=category):

@@ -75,12 +75,25 @@ def coco_results_of(poses: Sequence[Pose], ids: Mapping[str, int]) -> list[dict[
         {
             "image_id": ids[pose.image],
             "category_id": 1,
-            "keypoints": np.column_stack([pose.keypoints, pose.scores]).astype(float).reshape(-1).tolist(),
-            "score": float(rescore(np.array([pose.box_score]), pose.scores[None])[0]),
+            "keypoints": _coco_points(pose),
+            "score": _coco_score(pose),
             "file_name": pose.image,
         }
         for pose in poses
     ]
+
+
+def _coco_points(pose: Pose) -> list[float]:
+    """x, y, score of each key point; zeros where it was left out."""
+    points = np.column_stack([pose.keypoints, pose.scores]).astype(float)
+    return np.where(np.isfinite(points).all(1, keepdims=True), points, 0.0).reshape(-1).tolist()
+
+
+def _coco_score(pose: Pose) -> float:
+    """The box's score times the expected OKS, or where the adapter is not calibrated, times the mean as in MMPose."""
+    if pose.expected_oks is not None:
+        return pose.box_score * pose.expected_oks
+    return float(rescore(np.array([pose.box_score]), pose.scores[None])[0])
 
 
 def _image_ids(poses: Poses) -> tuple[dict[str, int], list[str]]:

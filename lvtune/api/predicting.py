@@ -13,6 +13,7 @@ from lvtune.api.crops import Prediction, predict_pictures
 from lvtune.api.output_folder import check_output, drawing_paths, relative_paths, without_outputs
 from lvtune.api.picture_boxes import PictureBoxes, read_boxes
 from lvtune.api.pose import Pose, Poses
+from lvtune.api.pose_confidence import without_unsure
 from lvtune.api.pose_files import POSES_FILE, targets_of, write_poses
 from lvtune.api.pose_rows import PLAIN, check_layout
 from lvtune.api.routed import is_several, route_pictures
@@ -21,6 +22,7 @@ from lvtune.core.errors import UsageError
 from lvtune.data.find_images import find_images, left_out_note
 from lvtune.data.hand_space import HandSpace
 from lvtune.data.images import MAX_PIXELS, allow_pixels
+from lvtune.evaluation.calibration import calibration_of
 from lvtune.evaluation.choosing import choose
 from lvtune.evaluation.metrics import SMALL_BOXES
 from lvtune.hub.adapter_loading import load_base_for, open_adapter, takes_flip_test
@@ -73,7 +75,8 @@ class _Request:
         options = self.options
         rule = choose(category, on, ranker=options.ranker, device=self.base.device)
         skeleton = self.base.skeleton if on is None else on.skeleton
-        how = Prediction(skeleton, rule, options.flip_test and takes_flip_test(on), options.space, options.batch_size)
+        flips = options.flip_test and takes_flip_test(on)
+        how = Prediction(skeleton, rule, flips, options.space, options.batch_size, calibration_of(on))
         return predict_pictures(self.base, files, self.boxes, how)
 
 
@@ -96,6 +99,7 @@ def predict(
     device: str = "auto",
     space: HandSpace | None = None,
     max_pixels: int = MAX_PIXELS,
+    min_score: float = 0.0,
 ) -> Poses:
     """Predicts the key points of every instance in pictures.
 
@@ -115,6 +119,7 @@ def predict(
         batch_size: instances at a time.
         space: which hands they are, how large, and seen by what camera; None: right ones, in lengths of a bone.
         max_pixels: pictures with more pixels are refused.
+        min_score: key points with a lower score are left out: their x and y are not numbers.
 
     Returns:
         A list of :class:`Pose` in the order of the pictures, with ``notes``: what was decided and left out.
@@ -131,6 +136,9 @@ def predict(
     )
     with allow_pixels(max_pixels):
         poses = _predict(view, inputs, adapter, options)
+        poses[:], left_out = without_unsure(poses, min_score)
+        if left_out:
+            poses.notes.append(f"{left_out} key points with a score below {min_score:g} are left out")
         if out is not None:
             poses.notes += write_poses(poses, Path(out), inputs.relative, layout=layout)
     return poses

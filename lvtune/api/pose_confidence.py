@@ -1,0 +1,49 @@
+"""Gives poses the calibrated confidence of the adapter that predicted them, and leaves out unsure key points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from lvtune.api.pose import Pose
+    from lvtune.evaluation.calibration import Calibration
+
+
+def calibrated(
+    poses: Sequence[Pose],
+    spreads: np.ndarray | None,
+    heights: np.ndarray,
+    calibration: Calibration | None,
+    flip_test: bool,
+) -> list[Pose]:
+    """Returns poses whose scores are probabilities, with a radius for each key point and an expected OKS.
+
+    Args:
+        poses: N, with the maxima of the heatmaps as scores.
+        spreads: (N, K) of :func:`lvtune.evaluation.calibration.spread_of`.
+        heights: (N,) of the crops, in pixels of the picture.
+        calibration: of the adapter that is active; None: the poses stay as they are.
+        flip_test: True if the heatmaps are averaged with those of the mirrored picture.
+    """
+    if calibration is None or spreads is None or not poses:
+        return list(poses)
+    found = calibration.of(flip_test)(np.stack([pose.scores for pose in poses]), spreads)
+    rows = zip(poses, found.scores, found.radii * np.asarray(heights, float)[:, None], found.oks, strict=True)
+    return [
+        replace(pose, scores=scores, raw_scores=pose.scores, radii=radii, expected_oks=float(oks))
+        for pose, scores, radii, oks in rows
+    ]
+
+
+def without_unsure(poses: Sequence[Pose], least: float) -> tuple[list[Pose], int]:
+    """Returns poses whose key points with a score below ``least`` are not numbers, and how many these are."""
+    left = [pose.scores < least for pose in poses]
+    kept = [
+        replace(pose, keypoints=np.where(unsure[:, None], np.nan, pose.keypoints)) if unsure.any() else pose
+        for pose, unsure in zip(poses, left, strict=True)
+    ]
+    return kept, int(sum(unsure.sum() for unsure in left))
