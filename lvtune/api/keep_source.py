@@ -10,10 +10,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from lvtune.api.calibrating import observe
+from lvtune.api.kept_out import some_of
 from lvtune.core.decision import Decision
 from lvtune.core.snapshot import snapshot
+from lvtune.domains.few_pictures import pictures_of_samples
+from lvtune.evaluation.inference import predict_evidence
 from lvtune.evaluation.metrics import goodness, is_less_better, metric_name
-from lvtune.evaluation.split_scoring import score_split
+from lvtune.evaluation.scores import main_score
 from lvtune.evaluation.task import retention
 from lvtune.patcher.attaching import attach
 from lvtune.training.guard import between, keep_share
@@ -26,6 +32,8 @@ if TYPE_CHECKING:
     from lvtune.api.job import Job
     from lvtune.domains import Split
 
+MOST_TARGET = 200
+"""Samples of the target by which the curve is drawn; they decide nothing."""
 SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 """How much of the change may be kept."""
 
@@ -40,7 +48,7 @@ class SourceKeeper:
         self.share: float | None = None
         self.holds = False
         self._start: Mapping[str, Tensor] = {}
-        self._main = ""
+        self._main = main_score(job.adapter.skeleton)
 
     def begin(self) -> None:
         """Notes the base's own answer."""
@@ -53,6 +61,7 @@ class SourceKeeper:
         job, source, target = self.job, self.job.kept_out.source, self.job.kept_out.target
         if source is None or target is None or job.recipe.keep is None:
             return
+        target = some_of(target, job.recipe.seed, MOST_TARGET)
         start, end = dict(self._start), snapshot(job.adapter)
         self.curve = [self._point(0.0, source, target, {})]
         for share in SHARES:
@@ -80,13 +89,17 @@ class SourceKeeper:
         return {"share": share, "source": found[0], "target": found[1]}
 
     def _score(self, split: Split, category: Any) -> float | None:
-        options, base = self.job.recipe.evaluate, self.job.base
-        found = score_split(
-            base, split, skeleton=self.job.adapter.skeleton, category=category, flip_test=options.flip_test,
-            batch_size=options.batch_size, p_cutoff=options.p_cutoff,
+        """The main score: PCK@0.2 in percent, or the mean error in pixels; None without a labelled point."""
+        options, skeleton = self.job.recipe.evaluate, self.job.adapter.skeleton
+        found = predict_evidence(
+            self.job.base, split, skeleton=skeleton, category=category, flip_test=options.flip_test,
+            batch_size=options.batch_size,
         )  # fmt: skip
-        self._main = found.main
-        return found.values[found.main]
+        seen = observe(split, found, skeleton, None)
+        if is_less_better(self._main):
+            pixels = (seen.errors * found.heights[:, None])[np.isfinite(seen.errors)]
+            return float(pixels.mean()) if len(pixels) else None
+        return 100 * float(seen.hits[seen.counted].mean()) if seen.counted.any() else None
 
     def _best(self) -> dict[str, Any]:
         """The share with the best sum of both scores, where none holds what was asked."""
@@ -117,8 +130,9 @@ class SourceKeeper:
         assert kept.source is not None and kept.target is not None
         return {
             "asked": self.job.recipe.keep, "share": self.share, "holds": self.holds, "metric": self._main,
-            "curve": self.curve, "source": kept.source.name, "source_instances": len(kept.source.table),
-            "target_instances": len(kept.target.table),
+            "curve": self.curve, "source": kept.source.name,
+            "source_pictures": len(set(pictures_of_samples(kept.source))),
+            "target_pictures": len(set(kept.target.table.column("image").astype(str))),
         }  # fmt: skip
 
 

@@ -145,13 +145,13 @@ def _rows(split: Split, chosen: np.ndarray) -> Split:
     return split.with_table(table.select(np.flatnonzero(chosen)))
 
 
-def some_of(split: Split, seed: int) -> Split:
-    """Returns at most ``MOST_PERSONS`` samples, drawn by the seed."""
+def some_of(split: Split, seed: int, most: int = MOST_PERSONS) -> Split:
+    """Returns at most ``most`` samples, drawn by the seed."""
     views = len(split.views or " ")
     items = list(range(len(split.table) * views)) if split.items is None else list(split.items)
-    if len(items) <= MOST_PERSONS:
+    if len(items) <= most:
         return split
-    drawn = np.sort(np.random.default_rng([seed, len(items)]).permutation(len(items))[:MOST_PERSONS])
+    drawn = np.sort(np.random.default_rng([seed, len(items)]).permutation(len(items))[:most])
     if not split.views and split.items is None:
         table: Any = split.table
         return split.with_table(table.select(drawn))

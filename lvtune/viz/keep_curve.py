@@ -33,7 +33,7 @@ def keep_curve(found: Mapping[str, Any] | None) -> KeepCurve | None:
     text = (
         f"At least {found['asked']:g} % of the source's {title} were to be kept with the adapter on. {taken:.0%} of "
         f"the change is taken: it {verdict}. The scores are of pictures that were kept out of the tuning: "
-        f"{found['source_instances']} instances of the source, {found['target_instances']} of the target."
+        f"{found['source_pictures']} of the source, {found['target_pictures']} of the target."
     )
     rows = [
         [

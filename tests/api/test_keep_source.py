@@ -45,7 +45,6 @@ def scored(monkeypatch, keeper, source, target):
 
     def score(split, category):
         share = float(keeper.job.adapter.state_dict()[first].flatten()[0])
-        keeper._main = "pck@0.2"
         return (source if split is keeper.job.kept_out.source else target)(share)
 
     monkeypatch.setattr(keeper, "_score", score)
