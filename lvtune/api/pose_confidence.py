@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lvtune.core.errors import UsageError
+
 if TYPE_CHECKING:
     from lvtune.api.pose import Pose
     from lvtune.evaluation.calibration import Calibration
@@ -37,6 +39,12 @@ def calibrated(
         replace(pose, scores=scores, raw_scores=pose.scores, radii=radii, expected_oks=float(oks))
         for pose, scores, radii, oks in rows
     ]
+
+
+def check_least(least: float) -> None:
+    """Raises an error for a smallest score that is no probability."""
+    if not 0 <= least <= 1:
+        raise UsageError(f"min_score {least:g}", "a number from 0 to 1", "give min_score=0.5, or leave it out")
 
 
 def without_unsure(poses: Sequence[Pose], least: float) -> tuple[list[Pose], int]:

@@ -13,7 +13,7 @@ from lvtune.api.crops import Prediction, predict_pictures
 from lvtune.api.output_folder import check_output, drawing_paths, relative_paths, without_outputs
 from lvtune.api.picture_boxes import PictureBoxes, read_boxes
 from lvtune.api.pose import Pose, Poses
-from lvtune.api.pose_confidence import without_unsure
+from lvtune.api.pose_confidence import check_least, without_unsure
 from lvtune.api.pose_files import POSES_FILE, targets_of, write_poses
 from lvtune.api.pose_rows import PLAIN, check_layout
 from lvtune.api.routed import is_several, route_pictures
@@ -128,6 +128,7 @@ def predict(
         LvtuneError: no such picture, a broken one, boxes that do not fit, an output that would overwrite an input.
     """
     _check_words(category, layout)
+    check_least(min_score)
     inputs = _inputs(images, None if out is None else Path(out))
     view = load_base_for(adapter, base, weights) if isinstance(base, str) else as_base(base)
     view.model.to(resolve_device(device))

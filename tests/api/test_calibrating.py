@@ -10,7 +10,7 @@ from own_files import draw_pictures, write
 import lvtune
 from lvtune.api.recipe import Recipe
 from lvtune.cli.main import main
-from lvtune.core.errors import AdapterFileError
+from lvtune.core.errors import AdapterFileError, UsageError
 from lvtune.core.strict_json import canonical_json
 from lvtune.core.tensor_file import metadata_of, pack, unpack
 from lvtune.domains.demo_art import FOLDER
@@ -92,6 +92,12 @@ def test_unsure_points_are_left_out_in_every_file(run, tmp_path, capsys):
     assert sum(value == 0 for value in coco[2::3]) == len(left)
     rows = (tmp_path / "poses.csv").read_text().splitlines()
     assert rows[1].count(",,") >= len(left) and "nan" not in rows[1]
+
+
+@pytest.mark.parametrize("least", [-0.1, 1.5, float("nan")])
+def test_a_smallest_score_that_is_no_probability_is_refused(least):
+    with pytest.raises(UsageError, match="min_score"):
+        lvtune.predict(PICTURES, min_score=least)
 
 
 def test_evaluate_prints_the_error_and_draws_the_plot(run, tmp_path, capsys):

@@ -11,6 +11,7 @@ from lvtune.api.keep_source import SHARES, SourceKeeper
 from lvtune.api.recipe import Recipe
 from lvtune.cli.main import main
 from lvtune.core.snapshot import snapshot
+from lvtune.patcher.attaching import attached
 
 
 def recipe(**given):
@@ -44,7 +45,8 @@ def scored(monkeypatch, keeper, source, target):
     first = next(iter(snapshot(keeper.job.adapter)))
 
     def score(split, category):
-        share = float(keeper.job.adapter.state_dict()[first].flatten()[0])
+        value = float(keeper.job.adapter.state_dict()[first].flatten()[0])
+        share = value if attached(keeper.job.base) else 0.0
         return (source if split is keeper.job.kept_out.source else target)(share)
 
     monkeypatch.setattr(keeper, "_score", score)
