@@ -11,7 +11,7 @@ import numpy as np
 from lvtune.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from lvtune.api.pose import Pose
+    from lvtune.api.pose import Pose, Poses
     from lvtune.evaluation.calibration import Calibration
 
 
@@ -41,17 +41,21 @@ def calibrated(
     ]
 
 
-def check_least(least: float) -> None:
+def check_least(least: float | None) -> None:
     """Raises an error for a smallest score that is no probability."""
-    if not 0 <= least <= 1:
+    if least is not None and not 0 <= least <= 1:
         raise UsageError(f"min_score {least:g}", "a number from 0 to 1", "give min_score=0.5, or leave it out")
 
 
-def without_unsure(poses: Sequence[Pose], least: float) -> tuple[list[Pose], int]:
-    """Returns poses whose key points with a score below ``least`` are not numbers, and how many these are."""
+def leave_out_unsure(poses: Poses, least: float | None) -> None:
+    """Makes the key points with a score below ``least`` no numbers, and notes how many these are; None: none is."""
+    if least is None:
+        return
     left = [pose.scores < least for pose in poses]
-    kept = [
+    poses[:] = [
         replace(pose, keypoints=np.where(unsure[:, None], np.nan, pose.keypoints)) if unsure.any() else pose
         for pose, unsure in zip(poses, left, strict=True)
     ]
-    return kept, int(sum(unsure.sum() for unsure in left))
+    count = int(sum(unsure.sum() for unsure in left))
+    if count:
+        poses.notes.append(f"{count} key points with a score below {least:g} are left out")

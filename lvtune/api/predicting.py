@@ -13,7 +13,7 @@ from lvtune.api.crops import Prediction, predict_pictures
 from lvtune.api.output_folder import check_output, drawing_paths, relative_paths, without_outputs
 from lvtune.api.picture_boxes import PictureBoxes, read_boxes
 from lvtune.api.pose import Pose, Poses
-from lvtune.api.pose_confidence import check_least, without_unsure
+from lvtune.api.pose_confidence import check_least, leave_out_unsure
 from lvtune.api.pose_files import POSES_FILE, targets_of, write_poses
 from lvtune.api.pose_rows import PLAIN, check_layout
 from lvtune.api.routed import is_several, route_pictures
@@ -99,7 +99,7 @@ def predict(
     device: str = "auto",
     space: HandSpace | None = None,
     max_pixels: int = MAX_PIXELS,
-    min_score: float = 0.0,
+    min_score: float | None = None,
 ) -> Poses:
     """Predicts the key points of every instance in pictures.
 
@@ -119,7 +119,7 @@ def predict(
         batch_size: instances at a time.
         space: which hands they are, how large, and seen by what camera; None: right ones, in lengths of a bone.
         max_pixels: pictures with more pixels are refused.
-        min_score: key points with a lower score are left out: their x and y are not numbers.
+        min_score: key points with a lower score are left out: their x and y are not numbers. None: none is.
 
     Returns:
         A list of :class:`Pose` in the order of the pictures, with ``notes``: what was decided and left out.
@@ -137,9 +137,7 @@ def predict(
     )
     with allow_pixels(max_pixels):
         poses = _predict(view, inputs, adapter, options)
-        poses[:], left_out = without_unsure(poses, min_score)
-        if left_out:
-            poses.notes.append(f"{left_out} key points with a score below {min_score:g} are left out")
+        leave_out_unsure(poses, min_score)
         if out is not None:
             poses.notes += write_poses(poses, Path(out), inputs.relative, layout=layout)
     return poses

@@ -56,9 +56,9 @@ class PredictCommand:
     """Instances per forward pass."""
     max_pixels: int = field(default=200_000_000, metadata={"at_least": 1})
     """Pictures with more pixels are refused."""
-    min_score: float = field(default=0.0, metadata={"at_least": 0, "at_most": 1})
+    min_score: float | None = field(default=None, metadata={"at_least": 0, "at_most": 1})
     """Key points with a lower score are left out. With a calibrated adapter the score is the probability that the point
-    is right; else the maximum of its heatmap."""
+    is right; else the maximum of its heatmap. None: none is left out."""
     device: str = "auto"
     """Device to compute on: auto, cpu, cuda, cuda:1, mps."""
     hand: HandSpace = field(default_factory=HandSpace)
