@@ -18,6 +18,7 @@ from lvtune.api.memory import MemoryMeter
 from lvtune.api.new_rows import NewRows
 from lvtune.api.recipe import Recipe
 from lvtune.api.recipe_inputs import recipe_files
+from lvtune.api.reliance import Reliance
 from lvtune.api.report_data import box_statistics, confidence_of
 from lvtune.api.report_pictures import before_after, worst_pictures
 from lvtune.api.report_values import values_of
@@ -116,6 +117,7 @@ class _Run:
         self.few: FewShotGuard
         self.source_guard: SourceGuard
         self.unlabelled_guard: UnlabelledGuard
+        self.reliance: Reliance
         self.history: History
         self.memory = MemoryMeter()
         self.damaged: Callable[[], list[str]] = list
@@ -153,6 +155,7 @@ class _Run:
         self.scoring = Scoring(self.job, self.fingerprint, self.known)
         self.start, self.few = WarmStartCheck(self.job), FewShotGuard(self.job)
         self.source_guard, self.unlabelled_guard = SourceGuard(self.job), UnlabelledGuard(self.job)
+        self.reliance = Reliance(self.job)
 
     def score_base(self) -> None:
         """Scores the base alone."""
@@ -182,7 +185,7 @@ class _Run:
         if few.guarded is not None:
             self.say(few.decision.line())
         guards = (self.source_guard, self.unlabelled_guard)
-        for guard in guards:
+        for guard in (*guards, self.reliance):
             guard.begin()
         try:
             self.history = self._tune()
@@ -191,8 +194,8 @@ class _Run:
         few.keep()
         for guard in guards:
             guard.keep()
-            if guard.decision is not None:
-                self.say(guard.decision.line())
+        for decision in filter(None, (*(guard.decision for guard in guards), self.reliance.keep())):
+            self.say(decision.line())
         scoring = self.seconds["evaluate"] - scored
         self.seconds["tune"] = max(self.history.seconds, time.perf_counter() - started - scoring)
         self.values |= self.memory.end_tuning()
@@ -244,6 +247,7 @@ class _Run:
         with self._timed("evaluate"):
             with attach(job.base, job.adapter, name="adapted"):
                 scoring.on()
+                self.say(self.reliance.calibrate().line())
             print_after = fingerprint(job.base)
             scoring.off(print_after)
         values = values_of(job, scoring, self.history, self.seconds) | self.values
@@ -252,7 +256,13 @@ class _Run:
         if scoring.at_start is not None:
             values["start"] = {**(values["start"] or {}), "target": scoring.at_start.headline()}
         values["progress"] = PROGRESS_FILE if (self.folder / PROGRESS_FILE).is_file() else None
-        guards = (self.few.decision, self.source_guard.decision, self.unlabelled_guard.decision)
+        values |= self.reliance.to_dict(scoring)
+        guards = (
+            self.few.decision,
+            self.source_guard.decision,
+            self.unlabelled_guard.decision,
+            *self.reliance.decisions,
+        )
         decisions = (*job.decisions, self.start.decision, *guards, *self.history.decisions)
         values["decisions"] = [decision.to_dict() for decision in decisions if decision is not None]
         values["source_guard"], values["unlabelled"] = self.source_guard.to_dict(), self.unlabelled_guard.to_dict()
@@ -279,6 +289,7 @@ class _Run:
         job, folder, values, target = self.job, self.folder, self.values, self.scoring.target
         scored = ("source", "target", "source_name", "target_name", "gap_closed", "retention", "main", "scoring")
         parts = {"training": self._training(), "metrics": {name: values[name] for name in scored}}
+        parts |= self.reliance.saved()
         config = adapter_config(job.adapter, job.base, prints=self.prints, **parts)
         with swapped_in(folder) as place:
             save_adapter(job.adapter, place, job.base, prints=self.prints, **parts)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lvtune.api.calibrating import measure
 from lvtune.api.data_check import require_sound_splits
 from lvtune.api.open_data import find_source_of, limited, open_domain
 from lvtune.api.score_files import SCORES_FILE, targets_of, write_scored
@@ -16,6 +17,7 @@ from lvtune.config.options import DataOptions, EvaluateOptions
 from lvtune.core.files import write_text
 from lvtune.core.processes import from_main, is_main, main_first, together
 from lvtune.data.jpeg_damage import damaged_pictures
+from lvtune.evaluation.calibration import calibration_of
 from lvtune.evaluation.choosing import RankedCategories, choose
 from lvtune.evaluation.split_scoring import score_split
 from lvtune.evaluation.task import Scores
@@ -26,6 +28,7 @@ from lvtune.prediction.pose_rows import PLAIN, check_layout
 from lvtune.storage.output_folder import check_output, files_at, input_files, input_folders, make_folder
 from lvtune.training.engine import resolve_device
 from lvtune.viz.pck_curves import draw_curves
+from lvtune.viz.reliability import draw_reliability
 
 if TYPE_CHECKING:
     from torch import nn
@@ -180,6 +183,9 @@ def _evaluate(
         scored = opened.score(rule, {"flip_test": flip_test, "batch_size": batch_size, "p_cutoff": p_cutoff})
         notes = damaged()
     values = opened.about() | {"split": split} | _values(scored) | {"category": category or "mean"}
+    values["calibration"] = measure(
+        opened.target, scored.target, calibration_of(opened.adapter), flip_test and opened.skeleton.mirrors
+    )
     values |= {"auto": rule.summary()} if isinstance(rule, RankedCategories) else {}
     values["notes"] = [
         *opened.target.table.notes,
@@ -215,5 +221,6 @@ def _values(found: _Scored) -> dict[str, Any]:
 def _write(folder: Path, values: dict[str, Any], target: Split, scores: Scores, layout: str) -> None:
     scores.write(folder)
     draw_curves(folder, scores.curves(), target.name)
+    draw_reliability(folder, values["calibration"], target.name)
     values["notes"] += write_scored(target, scores, folder, layout=layout)
     write_text(folder / SCORES_FILE, json.dumps(values, indent=2))

@@ -10,6 +10,7 @@ from lvtune.adapters.factory import create_adapter
 from lvtune.adapters.method_registry import METHODS
 from lvtune.api.conflict_defaults import for_conflicting_labels
 from lvtune.api.encoder_choice import embedded
+from lvtune.api.kept_out import KeptOut, keep_out
 from lvtune.api.method_choice import method_decisions
 from lvtune.api.open_data import OpenedData, data_decisions, open_domain, open_own, with_source
 from lvtune.api.own_defaults import CUSTOM, chosen_defaults, new_keypoints
@@ -61,7 +62,9 @@ class Job:
     adapter: Adapter
     objective: Any
     opened: OpenedData
-    """The data before captions were read and the source was cut."""
+    """The data before captions were read, the source was cut and pictures were kept out."""
+    kept_out: KeptOut
+    """Pictures that are neither tuned nor tested on."""
     category: Any = None
     """What the target is read with, see :mod:`lvtune.evaluation.choosing`."""
     also: dict[str, Split] = field(default_factory=dict)
@@ -125,7 +128,8 @@ def prepare(recipe: Recipe) -> Job:
     given, recipe = replace(given, objective=chosen), replace(recipe, objective=chosen)
     objective = OBJECTIVES.get(chosen)(objective_config(chosen, recipe.objective_options))
     check_unlabelled(recipe, objective)
-    train, test, source, also = opened.train, opened.test, opened.source, opened.also
+    kept_out = keep_out(recipe, domain, opened, base.spec)
+    train, test, source, also = kept_out.train, opened.test, opened.source, opened.also
     bank, more = None, []
     if method.reads_language:
         recipe, bank, more = embedded(recipe, lambda one: embed(one, domain, base, (train, test)))
@@ -133,6 +137,7 @@ def prepare(recipe: Recipe) -> Job:
     recipe, decisions = chosen_defaults(given, base, train, method.defaults, timer)
     recipe, conflicts = for_conflicting_labels(replace(recipe, language=language), method, train)
     decisions = [*method_decisions(recipe), *data_decisions(test, source), *decisions, *conflicts, *more]
+    decisions += kept_out.decisions
     if source.split is not None and domain.name == CUSTOM and new_keypoints(base, train):
         source = replace(source, split=_only_checked(source.split))
     train = read_captions(train) if bank is not None and recipe.language.mode == CAPTION else train
@@ -160,7 +165,8 @@ def prepare(recipe: Recipe) -> Job:
     objective.prepare(context)
     decisions += getattr(objective, "decisions", ())
     return Job(
-        recipe, base, domain, train, test, source.split, adapter, objective, opened, category, also, begun, decisions
+        recipe, base, domain, train, test, source.split, adapter, objective, opened, kept_out, category, also, begun,
+        decisions,
     )  # fmt: skip
 
 

@@ -69,6 +69,15 @@ class Recipe:
     """How the adapter is tuned."""
     evaluate: EvaluateOptions = EvaluateOptions()
     """How predictions are made and scored."""
+    calibrate: Literal["auto", "keep-out", "none"] = "auto"
+    """Pictures on which the confidence is fitted. auto: the domain's validation pictures, if they are not those that
+    are tested on; else the confidence stays as it is. keep-out: 15 % of the pictures to tune on. none: no pictures."""
+    calibrate_px: float | None = field(default=None, metadata={"above": 0})
+    """Error in pixels up to which a key point counts as right in the calibrated confidence. None: that of PCK@0.2 where
+    the key points have a torso; else 5 % of the boxes' median diagonal."""
+    keep: float | None = field(default=None, metadata={"above": 0, "at_most": 100})
+    """Percent of the source score that is to be kept with the adapter on, such as 99. The largest share of the change
+    is taken that keeps it on source pictures which are neither tuned on nor scored. None: the whole change."""
     look: tuple[str, ...] = field(default=(), metadata={"repeats": True})
     """Picture, or folder of pictures, that the report shows before and after, without a score; repeat --look for
     more."""

@@ -17,6 +17,7 @@ from lvtune.evaluation.pixel_errors import distances
 from lvtune.evaluation.scores import predictions_of
 from lvtune.evaluation.task import Scores
 from lvtune.prediction.pose_rows import CSV_FILE, DLC, DLC_CSV, DLC_H5, PoseRow, write_csv, write_dlc
+from lvtune.viz.reliability import RELIABILITY_FILE
 
 if TYPE_CHECKING:
     from lvtune.data.table import PoseTable
@@ -29,6 +30,7 @@ DETECTED_FILE = "results-detector.coco.json"
 def targets_of(folder: Path) -> list[Path]:
     """Returns the files with fixed names that an evaluation writes."""
     names = (SCORES_FILE, RESULTS_FILE, TRUTH_FILE, DETECTED_FILE, CSV_FILE, DLC_CSV, DLC_H5, "joints.csv", "pred.json")
+    names += (RELIABILITY_FILE,)
     return [folder / name for name in names]
 
 

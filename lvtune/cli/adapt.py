@@ -14,7 +14,7 @@ from lvtune.cli.data_argument import add_data_argument, place_data
 from lvtune.cli.outcome import Outcome, say
 from lvtune.cli.output import number, outline, table
 from lvtune.cli.parser import Parser, add_options, nested, wrong_usage
-from lvtune.cli.score_lines import adapted_text
+from lvtune.cli.score_lines import adapted_text, calibration_line
 from lvtune.config.options import AUGMENT_FALLBACK, TRAIN_FALLBACK
 from lvtune.config.schema import options_of
 from lvtune.config.tables import merge
@@ -160,6 +160,8 @@ def summary_of(values: Mapping[str, Any]) -> str:
     adapter, seconds = values["adapter"], values["seconds"]
     same = values["base"]["fingerprint_before"] == values["base"]["fingerprint_after"]
     lines = [adapted_text(values), ""]
+    sure = calibration_line(values.get("calibration"))
+    lines += [sure] if sure else []
     if values.get("gap_closed") is not None:
         lines.append(f"gap closed: {100 * values['gap_closed']:.1f} %")
     lines += [

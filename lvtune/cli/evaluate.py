@@ -12,7 +12,7 @@ from lvtune.cli.data_argument import add_data_argument, place_data
 from lvtune.cli.outcome import Outcome, choose_domain, made_for, say
 from lvtune.cli.output import number, table
 from lvtune.cli.parser import Parser, add_options, from_args
-from lvtune.cli.score_lines import evaluated_text
+from lvtune.cli.score_lines import calibration_line, evaluated_text
 from lvtune.config.options import DataOptions, EvaluateOptions
 from lvtune.evaluation.metrics import scoring_of_side
 
@@ -40,8 +40,8 @@ class EvaluateCommand:
     device: str = "auto"
     """Device to compute on: auto, cpu, cuda, cuda:1, mps."""
     out: str | None = None
-    """Folder for scores.json, results.coco.json and poses.csv; for hands also pck.png, joints.csv and FreiHAND's
-    pred.json. None: nothing is written."""
+    """Folder for scores.json, results.coco.json and poses.csv; with a calibrated adapter reliability.png; for hands
+    also pck.png, joints.csv and FreiHAND's pred.json. None: nothing is written."""
     format: Literal["plain", "dlc"] = "plain"
     """Files that are written. dlc: also DeepLabCut's CSV and H5."""
 
@@ -89,6 +89,7 @@ def _text(values: dict[str, Any]) -> str:
         "\n".join([f"{values['base']}{with_adapter}", *names]),
         evaluated_text(values),
         _chosen(values.get("auto")),
+        calibration_line(values.get("calibration")),
         *(note for note in values["notes"] if note not in scoring_of_side(values).get("notes", [])),
     ]
     return "\n\n".join(part for part in parts if part)

@@ -89,6 +89,9 @@ class PredictCommand:
     """Threads that read and decode pictures."""
     max_pixels: int = field(default=200_000_000, metadata={"at_least": 1})
     """Pictures with more pixels are refused."""
+    min_score: float | None = field(default=None, metadata={"at_least": 0, "at_most": 1})
+    """Key points with a lower score are left out. With a calibrated adapter the score is the probability that the point
+    is right; else the maximum of its heatmap. None: none is left out."""
     device: str = "auto"
     """Device to compute on: auto, cpu, cuda, cuda:1, mps."""
     video: VideoOptions = field(default_factory=VideoOptions)
@@ -146,7 +149,7 @@ def _settings(command: PredictCommand, base: str, out: str | None) -> dict[str, 
     threshold = BOX_THRESHOLD if command.box_threshold is None else command.box_threshold
     names = (
         "route", "threshold", "find", "most", "detector", "boxes", "category", "ranker", "weights", "flip_test",
-        "batch_size", "device", "max_pixels", "resume", "drawings", "draw", "workers", "video",
+        "batch_size", "device", "max_pixels", "resume", "drawings", "draw", "workers", "video", "min_score",
     )  # fmt: skip
     return {
         **{name: getattr(command, name) for name in names},

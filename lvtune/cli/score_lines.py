@@ -76,6 +76,19 @@ def remarks(values: Mapping[str, Any], scores: Mapping[str, Any]) -> list[str]:
     return [*filter(None, lines), *_reasons(values.get("reasons") or {})]
 
 
+def calibration_line(found: Mapping[str, Any] | None) -> str:
+    """Returns one sentence on how good the calibrated confidence is; empty where there is none."""
+    if not found or found.get("ece") is None:
+        return ""
+    words = (
+        f"confidence: ECE {number(found['ece'])} % ({number(found['ece_raw'])} % of the heatmaps' maxima), "
+        f"P(within {found['within']}); {number(found['in_radius'])} % of the points lie within their radius"
+    )
+    if found.get("ap") is None or found.get("ap_raw") is None:
+        return words
+    return f"{words}; AP by expected OKS {number(found['ap'])}, by the mean of the maxima {number(found['ap_raw'])}"
+
+
 def _cutoff(found: Mapping[str, Any] | None) -> str:
     if not found or found.get("share") is None:
         return ""

@@ -33,6 +33,8 @@ class Hands:
     """(N, 21) maxima of the heatmaps."""
     xyz: np.ndarray | None
     """(N, 21, 3) relative to the root, in lengths of the reference bone; None for poses without depth."""
+    spreads: np.ndarray | None = None
+    """(N, K) of :func:`lvtune.evaluation.calibration.spread_of`; None where it is not needed."""
 
 
 def predict_hands(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 from lvtune.data.crop import to_image
 from lvtune.data.dataset import PoseDataset
 from lvtune.data.subset import Subset
+from lvtune.evaluation.calibration import spread_of
 from lvtune.evaluation.choosing import per_batch
 from lvtune.evaluation.shared_batches import predict_batches
 from lvtune.patcher.attaching import use_adapter
@@ -72,6 +74,37 @@ def predict_split(
     Returns:
         (N, K, 2) in picture pixels and (N, K) scores.
     """
+    found = predict_evidence(
+        base, split, batch_size=batch_size, flip_test=flip_test, category=category, adapters=adapters, skeleton=skeleton
+    )
+    return found.keypoints, found.scores
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Predictions for N instances, and what their confidence follows from."""
+
+    keypoints: np.ndarray
+    """(N, K, 2) in picture pixels."""
+    scores: np.ndarray
+    """(N, K) maxima of the heatmaps."""
+    spreads: np.ndarray
+    """(N, K) of :func:`lvtune.evaluation.calibration.spread_of`."""
+    heights: np.ndarray
+    """(N,) of the crops, in picture pixels."""
+
+
+def predict_evidence(
+    base: Base,
+    split: Split,
+    *,
+    batch_size: int = 32,
+    flip_test: bool = True,
+    category: Any = "category",
+    adapters: object = ...,
+    skeleton: Skeleton | None = None,
+) -> Evidence:
+    """Predicts as :func:`predict_split` does, and keeps what a calibration reads."""
     data = split_dataset(base, split)
     category_of = per_batch(category, split)
 
@@ -80,12 +113,12 @@ def predict_split(
         maps = predict_heatmaps(
             base, pixel_values, flip_test=flip_test, category=category_of(batch), adapters=adapters, skeleton=skeleton
         )
-        keypoints, score = base.codec.decode(maps.float().cpu())
+        maps = maps.float().cpu()
+        keypoints, score = base.codec.decode(maps)
         points = to_image(keypoints.numpy(), batch["center"].numpy(), batch["scale"].numpy(), base.input_size)
-        return points, score.numpy()
+        return points, score.numpy(), spread_of(maps).numpy(), batch["scale"][:, 1].numpy()
 
-    points, scores = predict_batches(data, batch_size, predict)
-    return points, scores
+    return Evidence(*predict_batches(data, batch_size, predict))
 
 
 def split_dataset(base: Base, split: Split, **options: Any) -> Any:

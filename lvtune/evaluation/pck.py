@@ -93,6 +93,24 @@ def pck(
     return {**result, "pck_by": reference.name, "counted": used, "skipped": len(measured) - used}
 
 
+def hits_within(
+    pred: np.ndarray,
+    truth: np.ndarray,
+    visible: np.ndarray,
+    skeleton: Skeleton,
+    threshold: float = 0.2,
+    *,
+    boxes: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns which key points (N, K) are within the threshold, and which count; arguments as of :func:`pck`."""
+    pred, truth, visible = np.asarray(pred, float), np.asarray(truth, float), np.asarray(visible) > 0
+    _check_shapes(pred, truth, visible, skeleton)
+    length, measured = _lengths(reference_of(skeleton), truth, visible, skeleton, boxes)
+    with np.errstate(invalid="ignore"):
+        hits = np.linalg.norm(pred - truth, axis=-1) <= threshold * length[:, None]
+    return hits, visible & measured[:, None]
+
+
 def _lengths(
     reference: Reference, truth: np.ndarray, visible: np.ndarray, skeleton: Skeleton, boxes: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from lvtune.core.errors import DataError
-from lvtune.evaluation.inference import predict_split
+from lvtune.evaluation.inference import predict_evidence, predict_split
 from lvtune.evaluation.pixel_errors import P_CUTOFF
 from lvtune.evaluation.scores import main_score, score_predictions, scoring_of
 from lvtune.evaluation.task import SCORERS, Scores
@@ -64,11 +64,12 @@ def score_poses(
         "batch_size": batch_size,
     }  # fmt: skip
     table = cast("PoseTable | MixedTable", split.table)  # of the task pose2d
-    keypoints, scores = predict_split(base, split, **options)
+    seen = predict_evidence(base, split, **options)
+    keypoints, scores = seen.keypoints, seen.scores
     values = score_predictions(table, keypoints, scores, p_cutoff=p_cutoff)
     values |= {"main": main_score(split.table.skeleton), "scoring": scoring_of(split.table.skeleton)}
     if split.detected is None:
-        return Scores(keypoints, scores, values)
+        return Scores(keypoints, scores, values, evidence=seen)
     detected = _with_boxes(base, split, split.detected, options)
     found = {one["boxes"]: one for one in (values, detected.values)}
     if split.as_published is not None:
@@ -77,7 +78,7 @@ def score_poses(
     values["protocols"] = {
         name: {part: one[part] for part in _OF_PROTOCOL if part in one} for name, one in found.items()
     }
-    return Scores(keypoints, scores, values, detected=detected)
+    return Scores(keypoints, scores, values, detected=detected, evidence=seen)
 
 
 def _with_boxes(base: Base, split: Split, table: PoseTable | MixedTable, options: dict[str, Any]) -> Scores:

@@ -32,6 +32,8 @@ class Scores:
     """What :func:`lvtune.evaluation.scores.score_predictions` gives; ``main``, ``scoring``."""
     detected: Scores | None = field(default=None, kw_only=True)
     """Predictions for a detector's boxes in the same pictures; None: without."""
+    evidence: Any = field(default=None, kw_only=True, repr=False)
+    """The :class:`lvtune.evaluation.inference.Evidence` of the predictions; None: of other tasks."""
 
     @property
     def main(self) -> str:

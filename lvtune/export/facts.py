@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lvtune.data.codec import CEILING, FLOOR
 from lvtune.data.crop import PADDING
+from lvtune.evaluation.calibration import calibration_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,8 +74,15 @@ def facts_of(
             "floor": FLOOR,
             "ceiling": CEILING,
         },
+        "calibration": _calibration(adapter),
         "skeleton": {**skeleton.to_dict(), "flip": list(skeleton.flip_index) if skeleton.mirrors else None},
     }
+
+
+def _calibration(adapter: Adapter | None) -> dict[str, Any] | None:
+    """The adapter's calibration: ``maps.plain`` is for the model's heatmaps as they are (docs/confidence.md)."""
+    found = calibration_of(adapter)
+    return None if found is None else found.to_dict()
 
 
 def _adapter(adapter: Adapter, category: str | None) -> dict[str, Any]:

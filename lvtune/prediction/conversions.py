@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lvtune.core.errors import UsageError
-from lvtune.evaluation.oks import rescore
 
 if TYPE_CHECKING:
     from lvtune.prediction.pose import Pose
@@ -94,12 +93,13 @@ def _image(name: str, number: int | None, key: int, sizes: Mapping[str, tuple[in
 
 def _annotation(pose: Pose, number: int, image_id: int, category: int) -> dict[str, Any]:
     points = np.column_stack([pose.keypoints, np.full(len(pose.scores), 2)]).astype(float)
+    points[~np.isfinite(points).all(1)] = 0.0  # left out as unsure
     tracked = {} if pose.track is None else {"track_id": pose.track}
     return {
         "id": number, "image_id": image_id, "category_id": category, "bbox": list(pose.bbox),
         "area": pose.bbox[2] * pose.bbox[3], "iscrowd": 0, "num_keypoints": len(points),
         "keypoints": points.reshape(-1).tolist(), "keypoint_scores": [float(score) for score in pose.scores],
-        "score": float(rescore(np.array([pose.box_score]), np.asarray(pose.scores)[None])[0]), **tracked,
+        "score": pose.score, **tracked,
     }  # fmt: skip
 
 

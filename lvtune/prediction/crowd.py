@@ -25,17 +25,17 @@ _FIRST, _SPREAD = 4, 4
 
 def second_score(poses: Sequence[Pose]) -> tuple[float, float]:
     """Returns the mean scores of the best pose and of the best one that lies apart from it; 0 where there is none."""
-    ranked = sorted(poses, key=lambda pose: -float(np.mean(pose.scores)))
+    ranked = sorted(poses, key=lambda pose: -float(np.mean(pose.peaks)))
     first: np.ndarray | None = None
     best = 0.0
     for pose in ranked:
-        box = box_of(np.asarray(pose.keypoints), np.asarray(pose.scores), 0.5, 0.2)
+        box = box_of(np.asarray(pose.keypoints), pose.peaks, 0.5, 0.2)
         if box is None:
             continue
         if first is None:
-            first, best = box, float(np.mean(pose.scores))
+            first, best = box, float(np.mean(pose.peaks))
         elif overlap(first, box) < _APART:
-            return best, float(np.mean(pose.scores))
+            return best, float(np.mean(pose.peaks))
     return best, 0.0
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from lvtune.evaluation.calibration import calibration_of
 from lvtune.evaluation.choosing import choose
 from lvtune.hub.adapter_loading import open_adapter, takes_flip_test
 from lvtune.patcher.attaching import acting, attach
@@ -100,7 +101,9 @@ class Estimating:
             space, flip_test = options.space, options.flip_test and takes_flip_test(on)
             assert space is not None
             watches = (*self.watches, *([] if self.heatmaps is None else [self.heatmaps]))
-            self._ways[name] = Prediction(skeleton, rule, flip_test, space, options.batch_size, watches)
+            self._ways[name] = Prediction(
+                skeleton, rule, flip_test, space, options.batch_size, calibration_of(on), watches
+            )
         return self._ways[name]
 
     @contextlib.contextmanager

@@ -12,17 +12,20 @@ import torch
 
 from lvtune.data.crop import box_to_center_scale, fix_aspect, to_image, udp_matrix, warp
 from lvtune.data.hand_frame import RIGHT
+from lvtune.evaluation.calibration import spread_of
 from lvtune.evaluation.choosing import RankedCategories
 from lvtune.evaluation.hand_inference import Hands, look
 from lvtune.evaluation.inference import predict_heatmaps
 from lvtune.patcher.attaching import use_adapter
 from lvtune.prediction.hand_results import in_space
 from lvtune.prediction.pose import Pose, PoseHeatmap
+from lvtune.prediction.pose_confidence import calibrated
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
     from lvtune.data.hand_space import HandSpace
     from lvtune.data.skeletons import Skeleton
+    from lvtune.evaluation.calibration import Calibration
     from lvtune.prediction.finder import Found
     from lvtune.prediction.frames import Frame
 
@@ -62,6 +65,8 @@ class Prediction:
     flip_test: bool
     space: HandSpace
     batch_size: int
+    calibration: Calibration | None = None
+    """Of the adapter that is active; None: scores stay as they are."""
     watches: tuple[Watch, ...] = ()
     """Look at the heatmaps; not called for hands in space."""
 
@@ -112,13 +117,14 @@ def _predict(base: Base, crops: list[Crop], how: Prediction) -> list[Pose]:
     found = replace(found, keypoints=to_image(found.keypoints, centers, scales, base.input_size))
     xyz, unit = in_space(found, np.array([_height_width(crop.frame) for crop in crops]), how.space)
     rows = zip(crops, found.keypoints, found.scores, xyz, strict=True)
-    return [
+    poses = [
         Pose(
             crop.frame.image, _box(crop), points, scores, how.skeleton, joints, crop.category, unit=unit,
             box_score=crop.box_score, frame=crop.frame.number, time=crop.frame.time, label=crop.label,
         )
         for crop, points, scores, joints in rows
     ]  # fmt: skip
+    return calibrated(poses, found.spreads, scales[:, 1], how.calibration, how.flip_test and how.skeleton.mirrors)
 
 
 def _height_width(frame: Frame) -> tuple[int, int]:
@@ -142,7 +148,8 @@ def _look(base: Any, pixels: torch.Tensor, crops: Sequence[Crop], how: Predictio
         for watch in how.watches:
             watch(crops, heatmaps)
         points, scores = base.codec.decode(heatmaps)
-        return Hands(points.numpy(), scores.numpy(), None)
+        spreads = None if how.calibration is None else spread_of(heatmaps).numpy()
+        return Hands(points.numpy(), scores.numpy(), None, spreads)
     # as in training, where left hands are shown mirrored
     left = torch.full((len(pixels),), how.space.side == "left")
     with use_adapter(base, category=category):

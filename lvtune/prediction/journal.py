@@ -175,7 +175,9 @@ def _pose_values(pose: Pose) -> dict[str, Any]:
     points = np.column_stack([pose.keypoints, pose.scores]).astype(float)
     values: dict[str, Any] = {"bbox": list(pose.bbox), "keypoints": points.tolist(), "skeleton": pose.skeleton.name}
     more = {"category": pose.category, "unit": pose.unit or None, "frame": pose.frame, "time": pose.time,
-            "track": pose.track, "label": pose.label,
+            "track": pose.track, "label": pose.label, "expected_oks": pose.expected_oks,
+            **{name: None if one is None else np.asarray(one, float).tolist()
+               for name, one in (("raw_scores", pose.raw_scores), ("radii", pose.radii))},
             "xyz": None if pose.xyz is None else np.asarray(pose.xyz, float).tolist()}  # fmt: skip
     values |= {name: value for name, value in more.items() if value is not None}
     if pose.adapter != "":
@@ -204,5 +206,6 @@ def _pose(values: Mapping[str, Any], image: str, skeletons: Mapping[str, Skeleto
         image, (x, y, width, height), points[:, :2], points[:, 2], skeletons[values["skeleton"]],
         None if xyz is None else np.array(xyz, float), values.get("category"), values.get("adapter", ""),
         values.get("unit", ""), values["box_score"], values.get("frame"), values.get("time"), values.get("track"),
-        values.get("label"),
+        values.get("label"), *(None if values.get(name) is None else np.array(values[name], float)
+                               for name in ("raw_scores", "radii")), values.get("expected_oks"),
     )  # fmt: skip

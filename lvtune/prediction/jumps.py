@@ -27,7 +27,7 @@ LookAt = Callable[[Frame, Sequence[Pose]], list[Pose]]
 
 def distance(before: Pose, now: Pose) -> float:
     """Returns how far the farthest point that is sure in both moves, as a share of the box's longer side before."""
-    sure = (np.asarray(before.scores) >= SURE) & (np.asarray(now.scores) >= SURE)
+    sure = (before.peaks >= SURE) & (now.peaks >= SURE)
     moved = np.hypot(*(np.asarray(now.keypoints) - np.asarray(before.keypoints)).T)
     return float(moved[sure].max(initial=0.0)) / max(1.0, *before.bbox[2:])
 
@@ -65,4 +65,4 @@ def without_jumps(
 
 
 def _score(pose: Pose) -> float:
-    return float(np.mean(pose.scores))
+    return float(np.mean(pose.peaks))

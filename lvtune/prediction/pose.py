@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lvtune.evaluation.oks import rescore
+
 if TYPE_CHECKING:
     from lvtune.data.skeletons import Skeleton
     from lvtune.prediction.frames import Frame
@@ -23,9 +25,9 @@ class Pose:
     bbox: tuple[float, float, float, float]
     """x, y, width, height of the box that was cropped."""
     keypoints: np.ndarray
-    """(K, 2) x, y."""
+    """(K, 2) x, y; not numbers where the point was left out as unsure."""
     scores: np.ndarray
-    """(K,) maxima of the heatmaps."""
+    """(K,) maxima of the heatmaps; with a calibrated adapter the probability that the point is right."""
     skeleton: Skeleton
     """Names and links of the key points."""
     xyz: np.ndarray | None = None
@@ -46,11 +48,29 @@ class Pose:
     """Number of the person or animal in its video, from 1; None: not tracked."""
     label: str | None = None
     """The detector's class of the box."""
+    raw_scores: np.ndarray | None = None
+    """(K,) maxima of the heatmaps, where ``scores`` are calibrated; see docs/confidence.md."""
+    radii: np.ndarray | None = None
+    """(K,) pixels within which the true point lies in nine of ten cases; None: the adapter is not calibrated."""
+    expected_oks: float | None = None
+    """Expected OKS of the whole pose; None: the adapter is not calibrated."""
+
+    @property
+    def peaks(self) -> np.ndarray:
+        """(K,) maxima of the heatmaps, whether the scores are calibrated or not."""
+        return np.asarray(self.scores if self.raw_scores is None else self.raw_scores)
+
+    @property
+    def score(self) -> float:
+        """Of the whole pose: the box's score times the expected OKS; not calibrated: times the mean as in MMPose."""
+        if self.expected_oks is not None:
+            return self.box_score * self.expected_oks
+        return float(rescore(np.array([self.box_score]), np.asarray(self.scores)[None])[0])
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the pose in JSON types."""
         points: list[dict[str, Any]] = [
-            {"name": name, "x": round(float(x), 2), "y": round(float(y), 2), "score": round(float(score), 4)}
+            {"name": name, "x": _rounded(x), "y": _rounded(y), "score": round(float(score), 4)}
             for name, (x, y), score in zip(self.skeleton.keypoints, self.keypoints, self.scores, strict=True)
         ]
         found = {"image": self.image, "bbox": [round(v, 2) for v in self.bbox], "keypoints": points}
@@ -62,11 +82,20 @@ class Pose:
             found["box_score"] = round(self.box_score, 4)
         more = {"frame": self.frame, "time": self.time, "track": self.track, "label": self.label}
         found |= {name: value for name, value in more.items() if value is not None}
+        for key, values in (("raw_score", self.raw_scores), ("radius", self.radii)):
+            for point, value in zip(points, [] if values is None else values, strict=False):
+                point[key] = round(float(value), 4 if key == "raw_score" else 2)
+        if self.expected_oks is not None:
+            found["expected_oks"] = round(self.expected_oks, 4)
         if self.xyz is None:
             return found
         for point, joint in zip(points, self.xyz, strict=True):
             point["xyz"] = [round(float(v), 4) for v in joint]
         return {**found, "unit": self.unit}
+
+
+def _rounded(value: float) -> float | None:
+    return round(float(value), 2) if np.isfinite(value) else None
 
 
 class Poses(list[Pose]):

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from lvtune.core.files import write_parts
-from lvtune.evaluation.oks import rescore
 from lvtune.prediction.dlc_video import write_dlc_of_video
 from lvtune.prediction.finished_run import FinishedRun, register_format
 from lvtune.prediction.frames import Frame
@@ -55,10 +54,16 @@ def coco_result(pose: Pose, image_id: int) -> dict[str, Any]:
     return {
         "image_id": image_id,
         "category_id": 1,
-        "keypoints": np.column_stack([pose.keypoints, pose.scores]).astype(float).reshape(-1).tolist(),
-        "score": float(rescore(np.array([pose.box_score]), np.asarray(pose.scores)[None])[0]),
+        "keypoints": _coco_points(pose),
+        "score": pose.score,
         "file_name": pose.image,
     }
+
+
+def _coco_points(pose: Pose) -> list[float]:
+    """x, y, score of each key point; zeros where it was left out."""
+    points = np.column_stack([pose.keypoints, pose.scores]).astype(float)
+    return np.where(np.isfinite(points).all(1, keepdims=True), points, 0.0).reshape(-1).tolist()
 
 
 def image_ids(

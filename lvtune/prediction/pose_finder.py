@@ -201,11 +201,11 @@ def _look_around(frame: Frame, poses: Sequence[Pose], look: Look) -> list[Pose]:
 
 
 def _score(pose: Pose) -> float:
-    return float(np.mean(pose.scores))
+    return float(np.mean(pose.peaks))
 
 
 def _box(pose: Pose) -> np.ndarray | None:
-    return box_of(np.asarray(pose.keypoints), np.asarray(pose.scores), _SHARE, LEAST)
+    return box_of(np.asarray(pose.keypoints), pose.peaks, _SHARE, LEAST)
 
 
 def _next_box(pose: Pose) -> np.ndarray | None:
@@ -220,7 +220,7 @@ def _next_box(pose: Pose) -> np.ndarray | None:
 def _first_box(pose: Pose) -> np.ndarray | None:
     """The box around the surest points of a window, with room for those that were not found in it."""
     side = min(pose.bbox[2:]) / (_WIDE * PADDING)  # what fits the estimator, as the window does
-    return box_of(np.asarray(pose.keypoints), np.asarray(pose.scores), _FIRST_SHARE, LEAST, _ROOM * side)
+    return box_of(np.asarray(pose.keypoints), pose.peaks, _FIRST_SHARE, LEAST, _ROOM * side)
 
 
 def _clip(box: np.ndarray | None, size: Size | None) -> np.ndarray | None:

@@ -195,8 +195,9 @@ def _cells(row: PoseRow, names: Sequence[str]) -> list[Any]:
     return [value for name in names for value in known.get(name, (None, None, None))]
 
 
-def _number(value: float) -> float:
-    return round(float(value), 4)
+def _number(value: float) -> float | None:
+    """Rounded; None, an empty cell, for a key point that was left out."""
+    return round(float(value), 4) if np.isfinite(value) else None
 
 
 def _csv_text(lines: Sequence[Sequence[Any]]) -> str:

@@ -83,6 +83,8 @@ class PredictOptions:
     """See :class:`lvtune.Recipe`."""
     space: HandSpace | None = None
     """Which hands they are, how large, and seen by what camera; None: right ones, in lengths of a bone."""
+    min_score: float | None = None
+    """Key points with a lower score are left out: their x and y are not numbers. None: none is."""
     max_pixels: int = MAX_PIXELS
     """Pictures with more pixels are refused."""
     workers: int = 2

@@ -26,6 +26,7 @@ from lvtune.prediction.frames import Source
 from lvtune.prediction.journal import Journal
 from lvtune.prediction.open_source import open_source
 from lvtune.prediction.pose import FramePoses
+from lvtune.prediction.pose_confidence import check_least, count_unsure, without_unsure
 from lvtune.prediction.pose_files import POSES_FILE, SUMMARY_FILE, image_ids, targets_of
 from lvtune.prediction.predict_options import PredictOptions
 from lvtune.prediction.progress_line import ProgressLine
@@ -52,17 +53,20 @@ class PredictRun:
     sinks: list[Sink] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What was decided and left out; complete at the end of the run."""
+    unsure: int = 0
+    """Key points that were left out as unsure."""
 
     def __iter__(self) -> Iterator[FramePoses]:
         """Yields the results of frame after frame, first those that a resumed run has done, without pixels."""
         start = 0 if self.journal is None else self.journal.done
         with self._closing(), ProgressLine(self.source.count(), start, self.options.progress) as progress:
-            yield from self._done()
+            for result in self._done():
+                yield self._shown(result)
             if self.journal is None or not self.journal.is_complete:
                 for chunk in self.stream.chunks(start):
                     self._keep(chunk)
                     progress.update(len(chunk))
-                    yield from chunk
+                    yield from map(self._shown, chunk)
             self._finish()
 
     def _done(self) -> Iterator[FramePoses]:
@@ -75,10 +79,15 @@ class PredictRun:
                 self.stream.replay([result])
                 yield result
 
+    def _shown(self, result: FramePoses) -> FramePoses:
+        """Leaves out and counts unsure key points; the journal has them all."""
+        self.unsure += count_unsure(result, self.options.min_score)
+        return without_unsure(result, self.options.min_score)
+
     def _keep(self, chunk: list[FramePoses]) -> None:
         for result in chunk:
             for sink in self.sinks:
-                sink.write(result)
+                sink.write(without_unsure(result, self.options.min_score))
         if self.journal is not None:
             self.journal.write(chunk)  # after the drawings: what the journal has, the sinks have
 
@@ -106,7 +115,9 @@ class PredictRun:
         before = whole_frame_notes(self.estimating.adapters) if self.finder.name == WHOLE else []
         ahead = [*self.source.notes, *self.finder.notes, *self.finder.final_notes(), *before]
         tracks = [] if self.tracking is None else self.tracking.notes()
-        self.notes[:] = [*ahead, *self.totals.notes(), *self.notes, *tracks]
+        least = self.options.min_score
+        left = [f"{self.unsure} key points with a score below {least:g} are left out"] if self.unsure else []
+        self.notes[:] = [*ahead, *self.totals.notes(), *self.notes, *tracks, *left]
         if self.journal is not None:
             self.notes += write_files(self)
 
@@ -118,7 +129,11 @@ def write_files(run: PredictRun) -> list[str]:
     journal.finish()
     is_video = run.source.is_sequence
     choose_id, notes = image_ids(run.source.pictures, run.finder.image_ids(), is_video)
-    results, more = smoothed(journal.results, options.video) if is_video else (journal.results, [])
+    smooth, more = smoothed(journal.results, options.video) if is_video else (journal.results, [])
+
+    def results() -> Iterator[FramePoses]:
+        return (without_unsure(result, options.min_score) for result in smooth())
+
     finished = FinishedRun(Path(options.out), results, list(journal.skeletons.values()), choose_id, is_video)
     for name in formats_of(options.layout):
         notes += FORMATS.get(name)(finished)
@@ -148,6 +163,7 @@ def open_run(images: Any, options: PredictOptions) -> PredictRun:
         raise UsageError(f"category '{options.category}' for pictures that nobody annotated",
                          "a category, auto or mean", "give --category auto")  # fmt: skip
     formats_of(options.layout)
+    check_least(options.min_score)
     if options.resume and options.out is None:
         raise UsageError("--resume without an output folder", "the folder of the run that was broken off", "give --out")
     options = replace(options, space=options.space or HandSpace())

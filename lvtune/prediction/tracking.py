@@ -83,7 +83,7 @@ class Tracking:
         tracker = self._trackers.get(skeleton.name)
         if tracker is None:
             tracker = self._trackers[skeleton.name] = Tracker(skeleton.sigmas, self.options)
-        points = np.stack([np.where((pose.scores >= SURE)[:, None], pose.keypoints, np.nan) for pose in poses])
+        points = np.stack([np.where((pose.peaks >= SURE)[:, None], pose.keypoints, np.nan) for pose in poses])
         boxes = np.array([pose.bbox for pose in poses], float)
-        scores = np.array([pose.box_score * float(np.mean(pose.scores)) for pose in poses])
+        scores = np.array([pose.box_score * float(np.mean(pose.peaks)) for pose in poses])
         return tracker.update(time, boxes, points, scores)

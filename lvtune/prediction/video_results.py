@@ -78,7 +78,7 @@ class _Paths:
         for result in results():
             for place, pose in enumerate(result):
                 key = (place if pose.track is None else pose.track, pose.skeleton.name)
-                sure = np.where((pose.scores >= SURE)[:, None], pose.keypoints, np.nan).astype(np.float32)
+                sure = np.where((pose.peaks >= SURE)[:, None], pose.keypoints, np.nan).astype(np.float32)
                 rows.setdefault(key, []).append((_number(result), _time(result), sure))
         self._paths: dict[tuple[int, str], tuple[np.ndarray, np.ndarray]] = {}
         for key, path in rows.items():

@@ -110,7 +110,7 @@ class RunTotals:
             self._large_count += 1
             self._large += [(result.frame.image, result.frame.size)] * (len(self._large) < 1)
         for pose in result:
-            mean = float(np.nan_to_num(np.mean(pose.scores)))
+            mean = float(np.nan_to_num(np.mean(pose.peaks)))
             self._scores[min(_BINS - 1, max(0, int(mean * _BINS)))] += 1
 
     def median_score(self) -> float | None:

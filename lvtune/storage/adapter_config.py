@@ -17,6 +17,7 @@ from lvtune.core.errors import AdapterFileError
 from lvtune.core.strict_json import canonical_json
 from lvtune.core.text import shell_word, short
 from lvtune.core.version import __version__
+from lvtune.evaluation.calibration import read_calibration
 
 FORMAT_VERSION = 1
 
@@ -39,6 +40,9 @@ FIELDS: dict[str, tuple[type, ...]] = {
 In the file ``prompts`` is a list of [category, sentence], since a JSON object has no order and the embedded
 sentences stand in this one. `lvtune.storage.adapter_file.read` returns a dict in that order.
 """
+
+ADDED_FIELDS = ("calibration",)
+"""Fields that a file may hold and older ones lack: see :mod:`lvtune.evaluation.calibration`."""
 
 BASE_FIELDS: dict[str, tuple[type, ...]] = {
     "name": (str,),
@@ -165,6 +169,17 @@ def _fault_of(config: Mapping[str, Any]) -> str:
         return "prompts that are not [category, sentence] with each category once"
     if not hashes.keys() & PRECISIONS.keys() or not all(isinstance(value, str) for value in hashes.values()):
         return "no fingerprint of the base"
+    return _fault_of_calibration(config)
+
+
+def _fault_of_calibration(config: Mapping[str, Any]) -> str:
+    """A calibration is a few numbers, one for each key point, all finite and of bounded size."""
+    if config.get("calibration") is None:
+        return ""
+    try:
+        read_calibration(config["calibration"], config["skeleton"].get("keypoints") or ())
+    except (ValueError, TypeError) as error:
+        return f"a calibration that cannot be read ({short(error, quote=False)})"
     return ""
 
 

@@ -23,6 +23,7 @@ from lvtune.data.skeletons import Skeleton
 from lvtune.language.bank import SentenceBank
 from lvtune.language.bank_cache import cached_bank
 from lvtune.storage import adapter_file, peft_folder
+from lvtune.storage.adapter_config import ADDED_FIELDS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -155,7 +156,7 @@ class Plan:
     bank: SentenceBank | None = None
     domain: str | None = None
     saved_with: Mapping[str, Any] | None = None
-    """``training`` and ``metrics`` of the file, for when the adapter is saved again."""
+    """``training``, ``metrics`` and what else the file says, for when the adapter is saved again."""
 
     def build(self, view: Base) -> Adapter:
         """Builds the adapter with its embedded sentences and untuned weights.
@@ -219,7 +220,8 @@ def plan_of(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Plan:
         Skeleton.from_dict(config["skeleton"]),
         bank,
         config["domain"],
-        {key: config.get(key) for key in ("training", "metrics")},
+        {key: config.get(key) for key in ("training", "metrics")}
+        | {key: config[key] for key in ADDED_FIELDS if config.get(key) is not None},
     )
 
 

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from lvtune.core.files import write_text
 from lvtune.evaluation.metrics import imitation, main_of, meaning_of, without_nulls
 from lvtune.viz.curves import Level, Series, line_chart, smooth
+from lvtune.viz.keep_curve import keep_curve
 from lvtune.viz.page import Cell, Picture, RowGroup, Table, change, is_number, number, percent, picture, render_page
 from lvtune.viz.report_scores import gain_of, gap_figure, keypoints_of, score_table
 from lvtune.viz.score_words import Report, is_less_better, name_of, score, title_of, unit_of
@@ -79,6 +80,7 @@ def render(
         looked=_pairs(looked),
         worst=_pairs(worst, ("labels", "prediction")),
         figures=[(caption, picture(image, caption)) for caption, image in figures],
+        kept=keep_curve(report.get("keep")),
         charts=_charts(report),
         charts_text=_charts_text(report),
         progress=report.get("progress") or "",

@@ -1,0 +1,184 @@
+"""Pictures that are neither tuned nor tested on: to calibrate confidence with, and to check what is kept of the source.
+
+They are the domain's validation pictures where it has some of its own, or a part of the pictures to tune on, which is
+kept out if the recipe asks for it (``calibrate: keep-out``, ``keep``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lvtune.api.open_data import OpenedData, find_source_of, limited
+from lvtune.core.decision import Decision
+from lvtune.core.errors import LvtuneError, UsageError
+from lvtune.data.subset import nested_order
+from lvtune.data.table import PoseTable
+from lvtune.domains.domain import NO_BOXES
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from lvtune.api.recipe import Recipe
+    from lvtune.bases.base_spec import BaseSpec
+    from lvtune.domains import Domain, Split
+
+SHARE, MOST = 0.15, 100
+"""Share of the pictures to tune on that is kept out, and their largest number."""
+LEAST = 10
+"""Fewer pictures are not kept out: they say too little."""
+MOST_PERSONS = 600
+"""Persons that are looked at, of the target and of the source."""
+AUTO, KEEP_OUT, NONE = "auto", "keep-out", "none"
+"""Values of the option ``calibrate``."""
+
+
+@dataclass(frozen=True)
+class KeptOut:
+    """The pictures to tune on, and those that are kept out."""
+
+    train: Split
+    target: Split | None = None
+    """Of the target, with labels; None: there are none."""
+    source: Split | None = None
+    """Of the source, where a share of its score is to be kept."""
+    missing: str = ""
+    """Why there are none of the target."""
+    decisions: list[Decision] = field(default_factory=list)
+
+
+def keep_out(recipe: Recipe, domain: Domain, opened: OpenedData, spec: BaseSpec) -> KeptOut:
+    """Divides the pictures to tune on as the recipe says, and opens those that lie apart.
+
+    Raises:
+        UsageError: a share of the source's score is to be kept, and there are no pictures to check it on.
+    """
+    train = opened.train
+    if recipe.keep is not None:
+        _check_keep(recipe, opened)
+    elif recipe.calibrate == NONE:
+        return KeptOut(train, missing="the recipe says none")
+    elif recipe.text_only:
+        return KeptOut(train, missing="with text_only no label of the target is used")
+    if recipe.keep is None and recipe.calibrate == AUTO:
+        return _validation(recipe, domain, opened)
+    if train.task != "pose2d" or not isinstance(train.table, PoseTable):
+        return KeptOut(train, missing="only for poses in pictures of one data set")
+    rest, out, count = _divided(train, recipe.seed)
+    if out is None:
+        if recipe.keep is not None:
+            raise UsageError(
+                f"keep with {count} pictures to tune on",
+                f"at least {round(LEAST / SHARE)}, of which some are kept out",
+                "leave --keep out, or label more pictures",
+            )  # fmt: skip
+        return KeptOut(train, missing=f"{count} pictures to tune on are too few to keep {LEAST} of them out")
+    pictures = len(_paths(out))
+    why = "they are not tuned on: confidence is calibrated on them"
+    why = why if recipe.keep is None else "they show what the change gains on the target; none of them is scored"
+    decision = Decision("kept out", f"{pictures} of {count} pictures to tune on", why)
+    source = None if recipe.keep is None else _source(recipe, domain, opened, spec, _paths(rest))
+    return KeptOut(rest, some_of(out, recipe.seed), source, decisions=[decision])
+
+
+def _check_keep(recipe: Recipe, opened: OpenedData) -> None:
+    source = opened.source.split
+    if source is None:
+        raise UsageError(
+            f"keep {recipe.keep:g} without pictures of the source ({opened.source.missing})",
+            "labelled pictures of what the base was trained on, or of what is to be kept",
+            "give --source-annotations FILE.json (and --source-data FOLDER), or leave --keep out",
+        )  # fmt: skip
+    theirs, wanted = source.table.skeleton, opened.train.table.skeleton
+    if theirs.keypoints != wanted.keypoints or source.task != "pose2d":
+        raise UsageError(
+            f"keep {recipe.keep:g} of {source.name}, whose key points are not those of the adapter",
+            "source and target with the same key points: the base alone has other answers for the source",
+            "leave --keep out: the base is as before when the adapter is off",
+        )  # fmt: skip
+    if recipe.text_only:
+        raise UsageError("keep with text_only", "one of them: text_only is checked on the source anyway",
+                         "leave --keep out")  # fmt: skip
+
+
+def _validation(recipe: Recipe, domain: Domain, opened: OpenedData) -> KeptOut:
+    """The domain's validation pictures, if they are others than those that are tuned and tested on."""
+    fix = "; --calibrate keep-out keeps some of the pictures to tune on out"
+    none = KeptOut(opened.train, missing=f"no validation pictures beside those that are tested on{fix}")
+    if recipe.evaluate.split == "val" or "val" not in domain.splits or opened.train.task != "pose2d":
+        return none
+    try:
+        val = limited(domain.open("val", replace(recipe.data, boxes=NO_BOXES)), recipe.data)
+    except LvtuneError:
+        return none
+    if not isinstance(val.table, PoseTable):
+        return none
+    if _paths(val) & (_paths(opened.test) | _paths(opened.train)):
+        return none
+    val = some_of(val, recipe.seed)
+    if not all(val.table.image_path(i).is_file() for i in range(len(val.table))):
+        return KeptOut(opened.train, missing=f"some validation pictures are not there{fix}")
+    return KeptOut(opened.train, val)
+
+
+def _divided(split: Split, seed: int) -> tuple[Split, Split | None, int]:
+    """Returns what is tuned on, what is kept out (None: too few), and how many pictures there are."""
+    names = split.table.column("image").astype(str)
+    pictures, first = np.unique(names, return_index=True)
+    count = min(MOST, round(SHARE * len(pictures)))
+    if count < LEAST:
+        return split, None, len(pictures)
+    kinds = split.table.column("category").astype(str)[first].tolist()
+    chosen = set(pictures[nested_order(pictures.tolist(), kinds, seed)[:count]])
+    is_out = np.isin(names, list(chosen))
+    return _rows(split, ~is_out), _rows(split, is_out), len(pictures)
+
+
+def _rows(split: Split, chosen: np.ndarray) -> Split:
+    """The persons where ``chosen`` (N,) is true; where only some of their views are used, these views."""
+    if split.items is not None:
+        views = len(split.views or " ")
+        return replace(split, items=tuple(item for item in split.items if chosen[item // views]))
+    table: Any = split.table
+    return split.with_table(table.select(np.flatnonzero(chosen)))
+
+
+def some_of(split: Split, seed: int, most: int = MOST_PERSONS) -> Split:
+    """Returns at most ``most`` samples, drawn by the seed."""
+    views = len(split.views or " ")
+    items = list(range(len(split.table) * views)) if split.items is None else list(split.items)
+    if len(items) <= most:
+        return split
+    drawn = np.sort(np.random.default_rng([seed, len(items)]).permutation(len(items))[:most])
+    if not split.views and split.items is None:
+        table: Any = split.table
+        return split.with_table(table.select(drawn))
+    return replace(split, items=tuple(items[i] for i in drawn))
+
+
+def _source(recipe: Recipe, domain: Domain, opened: OpenedData, spec: BaseSpec, tuned_on: Collection[str]) -> Split:
+    """Pictures of the source that are neither tuned on, in whatever view, nor scored."""
+    scored = opened.source.split
+    assert scored is not None
+    try:
+        found = find_source_of(domain, spec, replace(recipe.data, boxes=NO_BOXES), "train").split
+    except LvtuneError:
+        found = None
+    if found is not None and isinstance(found.table, PoseTable):
+        table, taken = found.table, set(tuned_on) | _paths(scored)
+        rows = [i for i in range(len(table)) if str(table.image_path(i)) not in taken]
+        if len({str(table.image_path(i)) for i in rows}) >= LEAST:
+            return some_of(found.with_table(table.select(rows)), recipe.seed)
+    raise UsageError(
+        f"keep {recipe.keep:g} of {scored.name} without pictures of it beside those that are scored",
+        f"at least {LEAST} labelled pictures of the source that are neither tuned on nor scored",
+        "give --source-annotations FOLDER with train.json and test.json, or leave --keep out",
+    )
+
+
+def _paths(split: Split) -> set[str]:
+    table: Any = split.table
+    rows = range(len(table)) if split.items is None else {item // len(split.views or " ") for item in split.items}
+    return {str(table.image_path(i)) for i in rows}

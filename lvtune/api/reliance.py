@@ -1,0 +1,52 @@
+"""What makes a tuned adapter one to rely on: a share of the source that is kept, and a calibrated confidence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lvtune.api.calibrating import calibrate, measure
+from lvtune.api.keep_source import SourceKeeper
+
+if TYPE_CHECKING:
+    from lvtune.api.job import Job
+    from lvtune.api.scoring import Scoring
+    from lvtune.core.decision import Decision
+    from lvtune.evaluation.calibration import Calibration
+
+
+class Reliance:
+    """Usage: ``begin()`` before the tuning, ``keep()`` after it, ``calibrate()`` with the adapter attached."""
+
+    def __init__(self, job: Job) -> None:
+        self.job, self.keeper = job, SourceKeeper(job)
+        self.calibration: Calibration | None = None
+        self._calibrated: Decision | None = None
+
+    def begin(self) -> None:
+        """Notes where the tuning begins."""
+        self.keeper.begin()
+
+    def keep(self) -> Decision | None:
+        """Takes the change back as far as the source needs it, and says so."""
+        self.keeper.keep()
+        return self.keeper.decision
+
+    def calibrate(self) -> Decision:
+        """Fits the confidence, and says on what."""
+        self.calibration, self._calibrated = calibrate(self.job)
+        return self._calibrated
+
+    @property
+    def decisions(self) -> tuple[Decision | None, ...]:
+        """For the report."""
+        return self.keeper.decision, self._calibrated
+
+    def saved(self) -> dict[str, Any]:
+        """Entries for the adapter file."""
+        return {} if self.calibration is None else {"calibration": self.calibration.to_dict()}
+
+    def to_dict(self, scoring: Scoring) -> dict[str, Any]:
+        """``keep`` and ``calibration`` of the report, measured on the test split; None where there is none."""
+        job = self.job
+        found = measure(job.test, scoring.target.after_on, self.calibration, job.recipe.evaluate.flip_test)
+        return {"keep": self.keeper.to_dict(), "calibration": found}

@@ -1,0 +1,73 @@
+"""Pictures are kept out of the tuning only if that is asked for, and none of them is tuned or tested on."""
+
+import pytest
+from layouts import coco, humanart
+
+from lvtune.api.job import prepare
+from lvtune.api.kept_out import LEAST, MOST_PERSONS, SHARE, some_of
+from lvtune.api.recipe import Recipe
+from lvtune.core.errors import UsageError
+from lvtune.domains import get_domain
+from lvtune.domains.few_pictures import pictures_of_samples
+
+
+def job_of(**given):
+    values = {"domain": "demo-art", "weights": "random", "device": "cpu", "method": "lora", "data": {"limit": 80}}
+    return prepare(Recipe.from_dict({**values, **given}))
+
+
+def files(split):
+    return {name.split(" ")[0] for name in pictures_of_samples(split)}
+
+
+def test_nothing_is_kept_out_by_default_and_that_is_said():
+    job = job_of()
+    assert len(job.train.table) == 80 and job.kept_out.target is None
+    assert "keep-out" in job.kept_out.missing
+
+
+@pytest.mark.parametrize("given", [{"calibrate": "keep-out"}, {"keep": 99.0}])
+def test_what_is_kept_out_is_in_none_of_the_others(given):
+    job = job_of(**given)
+    out = files(job.kept_out.target)
+    assert len(out) == round(SHARE * 80) and not out & files(job.train) and not out & files(job.test)
+    assert len(files(job.train) | out) == 80
+    assert any(decision.what == "kept out" for decision in job.decisions)
+    if "keep" in given:
+        source = files(job.kept_out.source)
+        assert len(source) >= LEAST and not source & files(job.train) and not source & files(job.source)
+
+
+def test_views_of_a_draw_stay_those_of_the_draw():
+    job = job_of(calibrate="keep-out", data={"shots": 200})
+    drawn, kept = pictures_of_samples(job.train), pictures_of_samples(job.kept_out.target)
+    assert len(drawn) + len(kept) == 200 and not files(job.train) & files(job.kept_out.target)
+
+
+def test_too_few_pictures_are_not_kept_out():
+    job = job_of(calibrate="keep-out", data={"limit": 20})
+    assert job.kept_out.target is None and len(job.train.table) == 20 and "too few" in job.kept_out.missing
+    with pytest.raises(UsageError, match="20 pictures"):
+        job_of(keep=99.0, data={"limit": 20})
+
+
+def test_a_share_of_the_source_needs_pictures_of_it(tmp_path):
+    folder = humanart(tmp_path / "art")
+    given = {"domain": "humanart", "data": {"data": str(folder)}, "keep": 99.0}
+    with pytest.raises(UsageError, match="not those of the adapter"):  # the base's own pictures have 14 points
+        job_of(**given)
+    given |= {"base": "timm:resnet10t", "method": "head"}
+    with pytest.raises(UsageError, match="without pictures of the source"):
+        job_of(**given)
+    given["data"]["source_data"] = str(coco(tmp_path / "coco"))
+    with pytest.raises(UsageError):  # one person, who is scored
+        job_of(**given)
+    with pytest.raises(UsageError, match="text_only"):
+        job_of(keep=99.0, text_only=True)
+
+
+def test_a_large_split_is_drawn_from_by_the_seed():
+    split = get_domain("demo-art").open("train")
+    one, other = some_of(split, 0), some_of(split, 1)
+    assert len(one.items) == MOST_PERSONS == len(set(one.items)) and one.items != other.items
+    assert some_of(split, 0).items == one.items
