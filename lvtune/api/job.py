@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 FROM_START = 0.4
 """Factor on the learning rate from a start, unless the recipe says the rate (measured; benchmarks/README.md)."""
 
+BLIND = 0.1
+"""Factor in its place where no label of the target is tuned on: at 0.4 the answers drifted (benchmarks/README.md)."""
+
 CHECKED = 64
 """Persons of the source on whom the base is scored where the adapter predicts other key points."""
 
@@ -97,7 +100,8 @@ class Job:
         train = self.recipe.train
         if self.warm_start is None or self.warm_start.misfit or not train.gentle:
             return train
-        return replace(train, lr=(train.lr or 0.0) * FROM_START)
+        is_blind = self.unlabelled is not None and not self.recipe.has_target_labels
+        return replace(train, lr=(train.lr or 0.0) * (BLIND if is_blind else FROM_START))
 
 
 def prepare(recipe: Recipe) -> Job:
