@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from lvtune.api.output_folder import check_output
 from lvtune.bases.base import as_base
 from lvtune.core.errors import UsageError
 from lvtune.core.files import write_atomically, write_text
@@ -30,6 +29,7 @@ from lvtune.evaluation.inference import predict_split, split_dataset
 from lvtune.evaluation.picture_choice import Choice, joined, rank_pictures
 from lvtune.hub.adapter_loading import load_base_for, open_adapter, takes_flip_test
 from lvtune.patcher.attaching import attach, use_adapter
+from lvtune.storage.output_folder import check_output
 from lvtune.training.agreement import Answers, answers_of
 from lvtune.training.engine import resolve_device
 from lvtune.training.objective_wrapper import watch
