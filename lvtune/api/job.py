@@ -154,17 +154,24 @@ def prepare(recipe: Recipe) -> Job:
     # now: a category that cannot be had must not be told after the tuning
     options = recipe.evaluate
     category = choose(options.category, adapter, ranker=options.ranker, seed=recipe.seed, device=device)
-    context = objective_context(recipe, base, domain, train)
-    if opened.unlabelled is not None:
-        check_known(base, train, recipe, begun)
-        context = replace(
-            context, adapter=adapter, unlabelled_only=recipe.data.shots == 0,
-            unlabelled=partial(unlabelled_samples, base, opened.unlabelled, recipe.seed),
-        )  # fmt: skip
+    context = _with_unlabelled(objective_context(recipe, base, domain, train), recipe, opened, adapter, begun)
     objective.prepare(context)
     decisions += getattr(objective, "decisions", ())
     return Job(
         recipe, base, domain, train, test, source.split, adapter, objective, opened, category, also, begun, decisions
+    )  # fmt: skip
+
+
+def _with_unlabelled(
+    context: ObjectiveContext, recipe: Recipe, opened: OpenedData, adapter: Adapter, begun: WarmStart | None
+) -> ObjectiveContext:
+    """Adds the pictures without labels, if there are any, to what the objective may know."""
+    if opened.unlabelled is None:
+        return context
+    check_known(context.base, opened.train, recipe, begun)
+    return replace(
+        context, adapter=adapter, unlabelled_only=recipe.data.shots == 0,
+        unlabelled=partial(unlabelled_samples, context.base, opened.unlabelled, recipe.seed),
     )  # fmt: skip
 
 
