@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 FROM_START = 0.4
 """Factor on the learning rate from a start, unless the recipe says the rate (measured; benchmarks/README.md)."""
 
+BLIND = 0.1
+"""Factor in its place where no label of the target is tuned on: at 0.4 the answers drifted (benchmarks/README.md)."""
+
 CHECKED = 64
 """Persons of the source on whom the base is scored where the adapter predicts other key points."""
 
@@ -100,7 +103,8 @@ class Job:
         train = self.recipe.train
         if self.warm_start is None or self.warm_start.misfit or not train.gentle:
             return train
-        return replace(train, lr=(train.lr or 0.0) * FROM_START)
+        is_blind = self.unlabelled is not None and not self.recipe.has_target_labels
+        return replace(train, lr=(train.lr or 0.0) * (BLIND if is_blind else FROM_START))
 
 
 def prepare(recipe: Recipe) -> Job:
@@ -155,18 +159,25 @@ def prepare(recipe: Recipe) -> Job:
     # now: a category that cannot be had must not be told after the tuning
     options = recipe.evaluate
     category = choose(options.category, adapter, ranker=options.ranker, seed=recipe.seed, device=device)
-    context = objective_context(recipe, base, domain, train)
-    if opened.unlabelled is not None:
-        check_known(base, train, recipe, begun)
-        context = replace(
-            context, adapter=adapter, unlabelled_only=recipe.data.shots == 0,
-            unlabelled=partial(unlabelled_samples, base, opened.unlabelled, recipe.seed),
-        )  # fmt: skip
+    context = _with_unlabelled(objective_context(recipe, base, domain, train), recipe, opened, adapter, begun)
     objective.prepare(context)
     decisions += getattr(objective, "decisions", ())
     return Job(
         recipe, base, domain, train, test, source.split, adapter, objective, opened, kept_out, category, also, begun,
         decisions,
+    )  # fmt: skip
+
+
+def _with_unlabelled(
+    context: ObjectiveContext, recipe: Recipe, opened: OpenedData, adapter: Adapter, begun: WarmStart | None
+) -> ObjectiveContext:
+    """Adds the pictures without labels, if there are any, to what the objective may know."""
+    if opened.unlabelled is None:
+        return context
+    check_known(context.base, opened.train, recipe, begun)
+    return replace(
+        context, adapter=adapter, unlabelled_only=recipe.data.shots == 0,
+        unlabelled=partial(unlabelled_samples, context.base, opened.unlabelled, recipe.seed),
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lvtune.api.method_choice import AUTO, PUBLISHED, method_of
-from lvtune.api.recipe import TEXT_ONLY, Recipe
+from lvtune.api.recipe import TEXT_ONLY, UNLABELLED_OBJECTIVE, Recipe
 from lvtune.cli.data_argument import add_data_argument, place_data
 from lvtune.cli.outcome import Outcome, say
 from lvtune.cli.output import number, outline, table
@@ -53,7 +53,10 @@ def _named(kind: str, argv: Sequence[str]) -> Any:
     known, default = {"method": METHODS, "objective": OBJECTIVES}[kind], getattr(Recipe, kind)
     values = _scanned(argv, (kind, "domain"))
     text_only = "--text-only" in argv or values.get("text_only")
-    if kind == "objective" and text_only:
+    has_unlabelled = any(t.partition("=")[0] == "--unlabelled" for t in argv) or values.get("unlabelled")
+    if kind == "objective" and has_unlabelled:
+        default = UNLABELLED_OBJECTIVE
+    elif kind == "objective" and text_only:
         default = TEXT_ONLY
     elif kind == "method":
         default = method_of(str(values.get("domain") or Recipe.domain), bool(text_only))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -151,7 +152,7 @@ def _table(boxes: Mapping[Path, list[list[float]]], skeleton: Skeleton) -> PoseT
         if isinstance(header, DataError):
             raise header
         width, height = header.upright
-        images.append({"id": number, "file_name": str(file.absolute()), "width": width, "height": height})
+        images.append({"id": number, "file_name": os.path.normpath(file.absolute()), "width": width, "height": height})
         for box in boxes[file] or [[0.0, 0.0, float(width), float(height)]]:
             annotations.append({
                 "id": len(annotations) + 1, "image_id": number, "category_id": 1, "bbox": box, "iscrowd": 0,

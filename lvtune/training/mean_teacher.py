@@ -51,13 +51,13 @@ class MeanTeacherConfig(StrongViewOptions):
     """Weight of the pictures without labels; both terms are errors of heatmaps in the same unit."""
     every: int = field(default=2, metadata={"at_least": 1})
     """One picture without labels comes with so many labelled ones of a step. 1 takes the most time."""
-    decay: float = field(default=0.99, metadata={"at_least": 0, "at_most": 1})
+    decay: float = field(default=0.98, metadata={"at_least": 0, "at_most": 1})
     """Of the running mean that is the teacher (UDAPE: 0.999, over many more steps)."""
-    ramp: int = field(default=50, metadata={"at_least": 0})
+    ramp: int = field(default=20, metadata={"at_least": 0})
     """Steps in which the weight rises, as exp(-5 (1 - t)^2) (Tarvainen and Valpola)."""
-    confidence: float = field(default=0.5, metadata={"above": 0})
+    confidence: float = field(default=0.7, metadata={"above": 0})
     """Peak of a heatmap from which the teacher is sure; below it a point counts (peak / confidence) ^ 4."""
-    agreement: float = field(default=0.04, metadata={"above": 0})
+    agreement: float = field(default=0.02, metadata={"above": 0})
     """Distance of the teacher's two answers, as a share of the picture's height, at which a point counts 0.6; twice as
     far apart 0.14."""
     saved: Literal["teacher", "student"] = "teacher"

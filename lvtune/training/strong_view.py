@@ -39,7 +39,7 @@ class StrongViewOptions:
     """Largest change of the strong view's size, as a share of it."""
     shift: float = field(default=0.1, metadata={"at_least": 0, "at_most": 1})
     """Largest shift of the strong view, as a share of the picture."""
-    looks: Looks = "jitter"
+    looks: Looks = "styles"
     """How the strong view looks: jitter (colours, blur, noise), styles (one to three of those of random-styles), or
     none (as the picture)."""
     cover: float = field(default=0.5, metadata={"at_least": 0, "at_most": 1})

@@ -39,9 +39,10 @@ def test_list_sheet_and_prelabels_are_written(pool, capsys):
     pictures = [row["picture"] for row in values["pictures"]]
     assert len(set(pictures)) == 3 and values["pool"] == 8
     assert json.loads((pool / "out" / "next.json").read_text())["pictures"] == values["pictures"]
-    rows = list(csv.DictReader((pool / "out" / "next.csv").open()))
+    rows = list(csv.DictReader((pool / "out" / "next.csv").read_text().splitlines()))
     assert [row["picture"] for row in rows] == pictures and [row["rank"] for row in rows] == ["1", "2", "3"]
-    assert Image.open(pool / "out" / "next.jpg").size[0] > 600
+    with Image.open(pool / "out" / "next.jpg") as sheet:
+        assert sheet.size[0] > 600
     found = {}
     for form in ("coco", "deeplabcut"):
         again = read_project(pool / "out" / form)

@@ -41,7 +41,7 @@ def frames(tmp_path):
 
 def recipe(tmp_path, **given):
     values = {"base": "vitpose-tiny-lsp", "method": "lora", "out": str(tmp_path / "out"), "device": "cpu",
-              "start": "none", "objective_options": CALM} | given  # fmt: skip
+              "start": "none", **({"objective_options": CALM} if "unlabelled" in given else {})} | given  # fmt: skip
     values["data"] = {"limit": 8, **given.get("data", {})}
     values["train"] = {"steps": 2, "batch_size": 4, **given.get("train", {})}
     values["evaluate"] = {"flip_test": False}
