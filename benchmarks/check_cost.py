@@ -35,7 +35,7 @@ CHECKS = {
     "bounded JSON": [("lvtune.core.strict_json", "strict_json")],
     "guard of each step": [("lvtune.training.step_guard.StepGuard", name) for name in ("loss", "gradients", "end")],
     "what the JPEG decoder says": [("lvtune.data.jpeg_damage", "listen")],
-    "outputs that are inputs": [("lvtune.api.output_folder", "check_output")],
+    "outputs that are inputs": [("lvtune.storage.output_folder", "check_output")],
 }
 seconds: dict[str, float] = defaultdict(float)
 _inside = [False]

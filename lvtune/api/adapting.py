@@ -16,10 +16,11 @@ from lvtune.api.held_out import PROGRESS_FILE, held_out_watch
 from lvtune.api.job import Job, prepare
 from lvtune.api.memory import MemoryMeter
 from lvtune.api.new_rows import NewRows
-from lvtune.api.output_folder import check_output, input_folders, recipe_files
 from lvtune.api.recipe import Recipe
-from lvtune.api.report_data import active_negatives, box_statistics, environment, scores_table
-from lvtune.api.report_pictures import before_after, worst, worst_pictures
+from lvtune.api.recipe_inputs import recipe_files
+from lvtune.api.report_data import box_statistics, confidence_of
+from lvtune.api.report_pictures import before_after, worst_pictures
+from lvtune.api.report_values import values_of
 from lvtune.api.resuming import check_resume
 from lvtune.api.run_marks import marks_of, run_key
 from lvtune.api.run_tracking import NoTracker, tracker_of
@@ -32,6 +33,7 @@ from lvtune.core.processes import apart, from_main, is_main, main_first, togethe
 from lvtune.data.jpeg_damage import damaged_pictures
 from lvtune.patcher.attaching import attach
 from lvtune.storage.adapter_file import CONFIG_FILE, TENSORS_FILE
+from lvtune.storage.output_folder import check_output, input_folders
 from lvtune.storage.run_folder import REPORT_FILES, swapped_in
 from lvtune.storage.run_lock import run_lock
 from lvtune.storage.store import save_adapter
@@ -246,7 +248,7 @@ class _Run:
                 scoring.on()
             print_after = fingerprint(job.base)
             scoring.off(print_after)
-        values = _values(job, scoring, self.history, self.seconds) | self.values
+        values = values_of(job, scoring, self.history, self.seconds) | self.values
         values["shots"], values["few"] = job.recipe.data.shots, self.few.to_dict()
         values["start"], values["new_rows"] = self.start.to_dict(), self.rows.to_dict()
         if scoring.at_start is not None:
@@ -305,46 +307,6 @@ class _Run:
             "steps": len(self.history.steps),
             "data_fingerprint": job.train.table.fingerprint,
             "boxes": box_statistics(job.train),
+            "confidence": confidence_of(self.scoring.target.after_on),
             **shareable({"start": start["name"] if start.get("kept") else "none"}),
         }
-
-
-def _values(job: Job, scoring: Scoring, history: History, seconds: dict[str, float]) -> dict[str, Any]:
-    """The parts of ``report.json`` that follow from scores, history and recipe."""
-    trained = sum(p.numel() for p in job.adapter.parameters() if p.requires_grad)
-    whole = sum(p.numel() for p in job.base.model.parameters())
-    also = {
-        name: {"name": job.also[name].name} | {when: s and s.headline() for when, s in vars(one).items()}
-        for name, one in scoring.also.items()
-    }
-    steps = len(history.steps)
-    table = scores_table(vars(scoring.target), vars(scoring.source))
-    return {
-        **table,
-        "reasons": scoring.reasons(),
-        "worst": worst(job, scoring.target.after_on),
-        "boxes": box_statistics(job.train),
-        "also": also,
-        "source_off_identical": scoring.is_identical,
-        "source_off_checked": scoring.off_checked,
-        "target_name": job.test.name,
-        "source_name": None if job.source is None else job.source.name,
-        "adapter": {"method": job.recipe.method, "parameters": trained, "share_of_base": trained / whole},
-        "seconds": {name: round(value, 2) for name, value in seconds.items()},
-        "seconds_per_step": round(history.seconds / steps, 4) if steps else None,
-        "peak_lr": history.lr,
-        "step": None if history.division is None else history.division.to_dict(),
-        "recipe": job.recipe.to_dict(),
-        "seed": job.recipe.seed,
-        "versions": environment(),
-        "notes": list(dict.fromkeys([
-            *job.train.table.notes, *job.test.table.notes, *job.objective.notes,
-            *((table["scoring"]["target"] or {}).get("notes", [])),
-        ])),
-        "curves": {
-            "steps": history.steps, "loss": history.loss, "val_steps": history.val_steps, "val": history.val,
-            "px_steps": history.px_steps, "px_mean": history.px_mean, "empty_loss": history.empty_loss,
-            "active_negatives": history.active_negatives,
-        },
-        "active_negatives": active_negatives(history.active_negatives),
-    }  # fmt: skip

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from lvtune.api.open_data import limited
-from lvtune.api.output_folder import check_output, input_files, input_folders, make_folder
 from lvtune.config.options import DataOptions
 from lvtune.data.check import check_data
 from lvtune.data.near_duplicates import near_duplicates
 from lvtune.domains.domain import NO_BOXES, Domain
+from lvtune.storage.output_folder import check_output, input_files, input_folders, make_folder
 
 _SHOWN = 5
 

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from lvtune.api.data_check import require_sound_splits
 from lvtune.api.open_data import find_source_of, limited, open_domain
-from lvtune.api.output_folder import check_output, files_at, input_files, input_folders, make_folder
-from lvtune.api.pose_rows import PLAIN, check_layout
 from lvtune.api.score_files import SCORES_FILE, targets_of, write_scored
 from lvtune.bases.base import as_base
 from lvtune.config.options import DataOptions, EvaluateOptions
@@ -24,6 +22,8 @@ from lvtune.evaluation.task import Scores
 from lvtune.hub.adapter_loading import load_base_for, open_adapter, takes_flip_test
 from lvtune.language.ranking import RANKER
 from lvtune.patcher.attaching import attach
+from lvtune.prediction.pose_rows import PLAIN, check_layout
+from lvtune.storage.output_folder import check_output, files_at, input_files, input_folders, make_folder
 from lvtune.training.engine import resolve_device
 from lvtune.viz.pck_curves import draw_curves
 

@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader, Subset
 
 from lvtune.api.job import objective_context
 from lvtune.api.open_data import open_domain, source_training
-from lvtune.api.output_folder import check_output, input_folders, recipe_files
 from lvtune.api.recipe import Recipe
+from lvtune.api.recipe_inputs import recipe_files
 from lvtune.bases.base_registry import load_base
 from lvtune.core.errors import UsageError
 from lvtune.core.files import write_atomically
@@ -25,6 +25,7 @@ from lvtune.evaluation.inference import split_dataset
 from lvtune.language.grammars import draw
 from lvtune.language.joint_choice import AUTO
 from lvtune.language.joint_registry import unnormalised
+from lvtune.storage.output_folder import check_output, input_folders
 from lvtune.training.engine import resolve_device
 from lvtune.training.joint_features import SentenceVectors
 from lvtune.viz.language import cover, feature_map, ranked, retrieval_sheet

@@ -10,7 +10,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from lvtune.api.job import Job
-    from lvtune.api.pose import Pose
+    from lvtune.prediction.pose import Pose
 
 _LONGEST = 840
 
@@ -43,8 +43,8 @@ def _drawn(job: Job, adapter: Any) -> dict[str, np.ndarray]:
 def _sheet(file: str, poses: list[Pose]) -> np.ndarray:
     import cv2
 
-    from lvtune.api.hand_results import draw_all
     from lvtune.data.images import read_image
+    from lvtune.prediction.hand_results import draw_all
 
     drawn = draw_all(read_image(Path(file)), poses)
     shrink = min(1, _LONGEST / max(drawn.shape[:2]))

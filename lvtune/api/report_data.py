@@ -70,7 +70,8 @@ def scores_table(target: dict[str, Scores | None], source: dict[str, Scores | No
 
 
 def box_statistics(split: Split) -> dict[str, Any] | None:
-    """Returns the boxes' share of their picture (``median_share``, ``smallest_share``) and ``boxes``, their number.
+    """Returns the boxes' share of their picture (``median_share``, ``smallest_share``), their number ``boxes``, and
+    the pictures' median size ``picture_size`` (width, height).
 
     An adapter file keeps them under ``training``, so that ``predict`` notices whole frames given to an adapter that was
     tuned on small boxes. None for hands in 3D, which are cropped to their joints.
@@ -83,7 +84,20 @@ def box_statistics(split: Split) -> dict[str, Any] | None:
     if not len(share):
         return None
     median, least = float(np.median(share)), float(share.min())
-    return {"median_share": round(median, 4), "smallest_share": round(least, 4), "boxes": len(share)}
+    size = [round(float(np.median(table.column(side))), 1) for side in ("width", "height")]
+    return {
+        "median_share": round(median, 4), "smallest_share": round(least, 4), "boxes": len(share), "picture_size": size,
+    }  # fmt: skip
+
+
+def confidence_of(scores: Scores | None) -> float | None:
+    """Returns the median of the poses' mean scores on the test pictures; None before they are scored.
+
+    An adapter file keeps it under ``training``, so that ``predict`` notices pictures on which it is far less sure.
+    """
+    if scores is None or not len(scores.scores):
+        return None
+    return round(float(np.median(np.mean(scores.scores, axis=1))), 4)
 
 
 def active_negatives(shares: Sequence[float]) -> dict[str, float] | None:

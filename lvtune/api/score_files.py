@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from lvtune.api.pose_rows import CSV_FILE, DLC, DLC_CSV, DLC_H5, PoseRow, write_csv, write_dlc
 from lvtune.core.files import write_text
 from lvtune.data.mixed import MixedTable
 from lvtune.evaluation.oks import coco_results
 from lvtune.evaluation.pixel_errors import distances
 from lvtune.evaluation.scores import predictions_of
 from lvtune.evaluation.task import Scores
+from lvtune.prediction.pose_rows import CSV_FILE, DLC, DLC_CSV, DLC_H5, PoseRow, write_csv, write_dlc
 
 if TYPE_CHECKING:
     from lvtune.data.table import PoseTable

@@ -19,7 +19,8 @@ from lvtune.bases.hand3d import load_hand
 from lvtune.bases.hand_nets import JOINTS
 from lvtune.bases.hand_pose import SIGMA, HandBase, HandPose, build_hand
 from lvtune.bases.vit_positions import resize_positions
-from lvtune.bases.vitpose import ARCH, TI_DECONV_CHANNELS, layers_as_blocks, make_config
+from lvtune.bases.vitpose import layers_as_blocks, make_config
+from lvtune.bases.vitpose_specs import ARCH, TI_DECONV_CHANNELS
 from lvtune.bases.weight_names import is_foreign, to_transformers
 from lvtune.data.skeletons import HAND_21
 

@@ -11,16 +11,8 @@ import torch
 from lvtune.bases.base import Base, BaseSpec
 from lvtune.bases.base_registry import BASES
 from lvtune.bases.vit_positions import resize_positions
-from lvtune.bases.vitpose import (
-    EXPERTS,
-    SPECS,
-    TI_DECONV_CHANNELS,
-    VitPoseBase,
-    build_model,
-    head_channels,
-    make_config,
-    spec_of,
-)
+from lvtune.bases.vitpose import VitPoseBase, build_model, head_channels, make_config, spec_of
+from lvtune.bases.vitpose_specs import EXPERTS, SPECS, TI_DECONV_CHANNELS
 from lvtune.bases.weight_names import is_foreign, to_transformers
 from lvtune.bases.weights_file import check_state, load_strict, read_safetensors
 from lvtune.core.errors import LvtuneError

@@ -197,5 +197,5 @@ def _boxes(values: Mapping[str, Any]) -> str:
     share = (values.get("boxes") or {}).get("median_share")
     if share is None or share >= SMALL_BOXES:
         return ""
-    words = f"it was tuned on boxes of {100 * share:.0f} % of the picture, so give boxes: whole pictures do not fit"
-    return f" --boxes BOXES.json\n({words})"
+    words = f"it was tuned on boxes of {100 * share:.0f} % of the picture, which whole pictures do not fit"
+    return f" --find pose\n({words}; --boxes BOXES.json, if you have boxes)"

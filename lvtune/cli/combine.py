@@ -50,8 +50,8 @@ def parser(argv: Sequence[str], summary: str) -> Parser:
 def run(args: argparse.Namespace) -> Outcome:
     """Loads, combines and saves."""
     command: CombineCommand = from_args(args, CombineCommand)
-    from lvtune.api.output_folder import check_output, files_at
     from lvtune.storage.adapter_file import CONFIG_FILE, PEFT_FILE, TENSORS_FILE
+    from lvtune.storage.output_folder import check_output, files_at
 
     out = _free(Path(command.out or Path("lvtune-out") / command.how), command.overwrite)
     targets = [out / name for name in (TENSORS_FILE, CONFIG_FILE, PEFT_FILE)]

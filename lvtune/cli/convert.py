@@ -65,8 +65,8 @@ def run(args: argparse.Namespace) -> Outcome:
         )
     if args.kind == "data":
         return convert_data(args)
-    from lvtune.api.output_folder import check_output, files_at
     from lvtune.export import foreign_models as convert
+    from lvtune.storage.output_folder import check_output, files_at
 
     out = Path(args.out or Path("lvtune-out") / f"{args.kind}-{Path(args.file).stem}")
     names = ("config.json", "model.safetensors", "generation_config.json", Path(args.file).name)

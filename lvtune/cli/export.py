@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from lvtune.api.recipe import Recipe
 from lvtune.cli.outcome import Outcome, made_for, say
@@ -15,6 +15,7 @@ from lvtune.core.text import shell_word
 
 if TYPE_CHECKING:
     from lvtune.adapters.adapter import Adapter
+    from lvtune.api.int8_data import Int8Data
     from lvtune.bases.base import Base
 
 
@@ -39,6 +40,17 @@ class ExportCommand:
     """File (onnx) or folder (transformers) to write. None: in ./lvtune-out/export, named after base and adapter."""
     tolerance: float | None = field(default=None, metadata={"at_least": 0})
     """For onnx: largest difference from PyTorch that is accepted, as a share of the largest value. None: 0.0001."""
+    int8: bool = False
+    """For onnx: write a second file in 8 bits, NAME.int8.onnx, and compare the two."""
+    calibrate: str | None = None
+    """For --int8: your own pictures, from which the ranges of values are taken: a labelled project or a domain (scored
+    by its labels), or a folder of pictures (compared with float32)."""
+    boxes: str | None = None
+    """For --int8: boxes in pictures without labels, as for `lvtune predict --boxes`. None: whole pictures."""
+    pictures: int = field(default=128, metadata={"at_least": 1})
+    """For --int8: calibrate with so many at most."""
+    max_loss: float = field(default=1.0, metadata={"at_least": 0})
+    """For --int8: drop the 8-bit file if it loses more of the main score: points, or percent of an error in pixels."""
 
 
 def parser(argv: Sequence[str], summary: str) -> Parser:
@@ -51,6 +63,7 @@ def parser(argv: Sequence[str], summary: str) -> Parser:
 def run(args: argparse.Namespace) -> Outcome:
     """Loads the model, writes it, and compares it with the original."""
     command: ExportCommand = from_args(args, ExportCommand)
+    _check_int8(command)
     name = command.base or made_for(command.adapter).get("base", Recipe.base)
     if command.out:
         _check_out(command, Path(command.out))
@@ -67,8 +80,8 @@ def run(args: argparse.Namespace) -> Outcome:
 
 def _check_out(command: ExportCommand, out: Path) -> None:
     """Raises a UsageError where a file that is written would be one that is read."""
-    from lvtune.api.output_folder import check_output, files_at
     from lvtune.export.onnx_file import FACTS_SUFFIX
+    from lvtune.storage.output_folder import check_output, files_at
 
     inputs = files_at(command.weights, command.adapter)
     # whatever a folder for transformers has, it is named like a file of another one
@@ -80,6 +93,7 @@ def _onnx(command: ExportCommand, base: Base, adapter: Adapter | None, out: Path
     from lvtune.export.onnx_file import SUFFIX, TOLERANCE, export_onnx
 
     out = out if command.out else out.with_name(out.name + SUFFIX)
+    data = _int8_data(command, base, adapter)
     say(f"writing {out}, and comparing it with PyTorch")
     tolerance = TOLERANCE if command.tolerance is None else command.tolerance
     found = export_onnx(base, adapter, out, category=command.category, sentence=command.sentence, tolerance=tolerance)
@@ -94,7 +108,48 @@ def _onnx(command: ExportCommand, base: Base, adapter: Adapter | None, out: Path
         "",
         f"use it: python examples/onnx_predict.py {shell_word(out)} PICTURE",
     ]
-    return Outcome({**asdict(found), "file": str(found.file)}, "\n".join(lines))
+    values = {**asdict(found), "file": str(found.file)}
+    if data is not None:
+        small, more = _int8(command, base, out, data)
+        return Outcome({**values, "int8": small}, "\n".join([*lines[:-2], *more, *lines[-2:]]))
+    return Outcome(values, "\n".join(lines))
+
+
+def _check_int8(command: ExportCommand) -> None:
+    """Raises an error for options that do not go together, before anything is computed."""
+    if command.int8 and command.format != "onnx":
+        raise CommandLineError("--int8 for a folder for transformers", "--format onnx with it", "leave --int8 out")
+    if command.int8 and command.calibrate is None:
+        raise CommandLineError("--int8 without pictures to calibrate with", "your own pictures, or a domain",
+                               "give --calibrate DIR")  # fmt: skip
+    if command.calibrate is not None and not command.int8:
+        raise CommandLineError("--calibrate without --int8", "both", "give --int8 too, or leave --calibrate out")
+
+
+def _int8_data(command: ExportCommand, base: Base, adapter: Adapter | None) -> Int8Data | None:
+    """Opens the pictures for the 8-bit model before anything is written; None: it is not wanted."""
+    if not command.int8 or command.calibrate is None:
+        return None
+    from lvtune.api.int8_export import open_data
+
+    skeleton = base.skeleton if adapter is None else adapter.skeleton
+    return open_data(base, skeleton, command.calibrate, boxes=command.boxes, pictures=command.pictures)
+
+
+def _int8(command: ExportCommand, base: Base, model: Path, data: Int8Data) -> tuple[dict[str, Any], list[str]]:
+    """Writes the 8-bit model; returns its figures and the lines that are printed."""
+    from lvtune.api.int8_export import make_int8
+    from lvtune.cli.output import number, table
+
+    say("making the 8-bit model, and comparing the two")
+    found = make_int8(base, model, data, max_loss=command.max_loss)
+    sides = (found.float32, found.int8)
+    rows = [["size in MB", *(number(side.megabytes) for side in sides)]]
+    rows += [["ms a picture", *(number(side.milliseconds) for side in sides)]]
+    rows += [[name, *(number(side.scores.get(name)) for side in sides)] for name in found.float32.scores]
+    lines = ["", f"8 bits: {found.file}; {found.what}", table(["", "float32", "int8"], rows)]
+    lines.append(f"loss {found.loss:.2f} of {found.main}, at most {found.max_loss:g}; time on {found.threads} threads")
+    return found.to_dict(), lines
 
 
 def _transformers(command: ExportCommand, base: Base, adapter: Adapter | None, out: Path) -> Outcome:

@@ -29,11 +29,11 @@ def run(args: argparse.Namespace) -> Outcome:
     Raises:
         CommandLineError: the file exists, or does not end in .yaml.
     """
-    from lvtune.api.output_folder import check_output
     from lvtune.core.files import write_text
     from lvtune.data.formats import read_project
     from lvtune.domains.domain_file import is_domain_file
     from lvtune.domains.domain_text import domain_text
+    from lvtune.storage.output_folder import check_output
 
     given = Path(args.data)
     stem = (given.resolve().name if given.is_dir() else given.stem).replace(" ", "-") or "mydomain"

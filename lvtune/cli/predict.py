@@ -6,20 +6,35 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from lvtune.api.box_choice import BOX_THRESHOLD, BoxChoice
 from lvtune.api.recipe import Recipe
 from lvtune.cli.outcome import Outcome, made_for
 from lvtune.cli.output import table
 from lvtune.cli.parser import Parser, add_options, from_args
+from lvtune.config.options import DataOptions
+from lvtune.core.errors import UsageError
 from lvtune.data.hand_space import HandSpace
+from lvtune.prediction.box_choice import BOX_THRESHOLD, BoxChoice
+from lvtune.prediction.predict_options import DrawOptions
+from lvtune.prediction.video_options import VideoOptions
+
+if TYPE_CHECKING:
+    from lvtune.prediction.pose import FramePoses
+
+_ROWS = 40
+"""Poses in the table that is printed; the files have all."""
 
 
 @dataclass(frozen=True)
 class PredictCommand:
     """Options of ``lvtune predict``."""
 
+    split: str | None = None
+    """PICTURE is a data set, such as a project of a labelling tool: its pictures of this split, such as test. None:
+    PICTURE names files."""
+    domain: str = "custom"
+    """With --split: the domain whose data PICTURE is."""
     base: str | None = None
     """The frozen pose estimator. None: the one that the adapter was made for, or vitpose-ti."""
     weights: str = "pretrained"
@@ -32,13 +47,22 @@ class PredictCommand:
     threshold: float = 0.0
     """With the route auto: by how much better than "a photo of a human" an adapter's sentence must fit (difference of
     cosines)."""
-    boxes: str = "whole"
-    """JSON file of boxes: {"picture.jpg": [[x, y, width, height]]} in pixels, a detector's results in COCO's format, or
-    COCO annotations. whole: each whole picture is one instance."""
-    box_threshold: float = field(default=BOX_THRESHOLD, metadata={"at_least": 0, "at_most": 1})
-    """Boxes with a lower score of the detector are left out."""
+    find: str | None = None
+    """Who finds the persons or animals: whole (each whole picture is one instance); FILE, boxes as JSON (x, y, width,
+    height by picture, a detector's COCO results, or COCO annotations); detector, a model that knows classes, see
+    --class; words, such as "a mouse", for a model that reads words (the word words: the adapter's own sentences); pose,
+    the estimator itself, which looks twice. None: whole."""
+    most: int | None = field(default=None, metadata={"at_least": 1})
+    """With --find pose: persons or animals in a picture that are looked for at most. None: --individuals, or 1."""
+    detector: str | None = None
+    """Model of transformers that finds: a Hub id or a folder. None: RT-DETR for detector, OWLv2 for words."""
+    boxes: str | None = None
+    """The same as --find FILE."""
+    box_threshold: float | None = field(default=None, metadata={"at_least": 0, "at_most": 1})
+    """Boxes with a lower score of the detector are left out. None: 0.3, with words 0.2."""
     box_class: str | None = None
-    """Class of the boxes to use: a name, a COCO id, or all. None: persons if the key points are people's, or all."""
+    """Class of the boxes to use: a name, several with commas, a COCO id, or all. None: persons if the key points are
+    people's, or all of a file; a detector must be told."""
     box_format: Literal["auto", "xywh", "xyxy"] = "auto"
     """Format of the boxes. auto: the format with which they stay inside the pictures."""
     category: str | None = field(default=None, metadata={"was": "prompt"})
@@ -48,16 +72,27 @@ class PredictCommand:
     out: str | None = None
     """Folder for the drawn pictures, poses.json, poses.csv and results.coco.json. None: ./lvtune-out/predict; with
     --json nothing is written."""
-    format: Literal["plain", "dlc"] = "plain"
-    """Files that are written. dlc: also DeepLabCut's CSV and H5."""
+    format: str = "plain"
+    """Files that are written: plain, or several with commas. dlc: also DeepLabCut's CSV and H5. sleap: also SLEAP's
+    .slp."""
+    resume: bool = False
+    """Go on with the run in --out that was broken off; the files are the same as if it had not been."""
+    drawings: bool = True
+    """Draw the poses over the pictures."""
+    draw: DrawOptions = field(default_factory=DrawOptions)
+    """What is drawn."""
     flip_test: bool = True
     """Average the predictions for the picture and for its mirror image."""
     batch_size: int = field(default=32, metadata={"at_least": 1})
-    """Instances per forward pass."""
+    """Instances per forward pass, and pictures at a time."""
+    workers: int = field(default=2, metadata={"at_least": 1})
+    """Threads that read and decode pictures."""
     max_pixels: int = field(default=200_000_000, metadata={"at_least": 1})
     """Pictures with more pixels are refused."""
     device: str = "auto"
     """Device to compute on: auto, cpu, cuda, cuda:1, mps."""
+    video: VideoOptions = field(default_factory=VideoOptions)
+    """Videos: which frames, who is who, and what is written."""
     hand: HandSpace = field(default_factory=HandSpace)
     """What you know of the hands and the camera, for key points in 3D."""
 
@@ -65,11 +100,16 @@ class PredictCommand:
 def parser(argv: Sequence[str], summary: str) -> Parser:
     """Adds the pictures and the options of :class:`PredictCommand`."""
     result = Parser("predict", summary)
-    result.add_argument("pictures", nargs="+", metavar="PICTURE", help="picture, or folder of pictures")
+    words = "picture, folder, pattern such as 'in/**/*.jpg', @LIST.txt with one path a line, or a video"
+    result.add_argument("pictures", nargs="+", metavar="PICTURE", help=words)
     add_options(result, PredictCommand)
     result.add_argument(
         "--class", dest="box_class", metavar="TEXT", default=argparse.SUPPRESS, help="the same as --box-class"
     )
+    for name, path in (("--from", "video.start"), ("--to", "video.stop")):
+        result.add_argument(
+            name, dest=path, metavar="TIME", default=argparse.SUPPRESS, help=f"the same as --{path}, such as 0:10"
+        )
     return result
 
 
@@ -80,35 +120,78 @@ def run(args: argparse.Namespace) -> Outcome:
     out = command.out or (None if args.json else str(Path("lvtune-out") / "predict"))
     import lvtune
 
-    poses = lvtune.predict(
-        args.pictures,
-        base=base,
-        adapter=command.adapter if command.route or len(command.adapter) > 1 else next(iter(command.adapter), None),
-        route=command.route,
-        threshold=command.threshold,
-        boxes=command.boxes,
-        box_choice=BoxChoice(command.box_threshold, command.box_class, command.box_format),
-        category=command.category,
-        ranker=command.ranker,
-        out=out,
-        layout=command.format,
-        weights=command.weights,
-        flip_test=command.flip_test,
-        batch_size=command.batch_size,
-        device=command.device,
-        max_pixels=command.max_pixels,
-        space=command.hand,
-    )
-    found = [pose.to_dict() for pose in poses]
-    extra = [name for name in ("adapter", "category") if any(name in pose for pose in found)]
-    rows = [
-        [pose["image"], ",".join(f"{v:g}" for v in pose["bbox"]), *(pose.get(name) for name in extra), _mean(pose)]
-        for pose in found
-    ]
-    parts = [table(["picture", "box", *extra, "mean score"], rows) if rows else "no pose"]
-    parts += [f"note: {note}" for note in poses.notes] + ([f"written to {out}"] if out else [])
-    values = {"poses": found, "out": out, "pictures": len(poses.pictures), "notes": poses.notes}
+    stream = lvtune.predict_stream(_pictures(args.pictures, command), **_settings(command, base, out))
+    shown = _Shown(None if args.json else _ROWS)
+    for poses in stream:
+        shown.add(poses)
+    parts = [shown.text()] + [f"note: {note}" for note in stream.notes] + ([f"written to {out}"] if out else [])
+    values = {"poses": shown.rows, "out": out, "pictures": shown.pictures, "notes": stream.notes}
     return Outcome(values, "\n\n".join(parts))
+
+
+def _pictures(given: Sequence[str], command: PredictCommand) -> Any:
+    """The paths, or the split of a data set."""
+    if command.split is None:
+        return given
+    if len(given) > 1:
+        raise UsageError(f"{len(given)} data sets with --split", "one", "predict them one after the other")
+    from lvtune.api.open_data import open_domain
+
+    data = DataOptions(data=given[0])
+    return open_domain(command.domain, data).open(command.split, data)
+
+
+def _settings(command: PredictCommand, base: str, out: str | None) -> dict[str, Any]:
+    several = command.route or len(command.adapter) > 1
+    threshold = BOX_THRESHOLD if command.box_threshold is None else command.box_threshold
+    names = (
+        "route", "threshold", "find", "most", "detector", "boxes", "category", "ranker", "weights", "flip_test",
+        "batch_size", "device", "max_pixels", "resume", "drawings", "draw", "workers", "video",
+    )  # fmt: skip
+    return {
+        **{name: getattr(command, name) for name in names},
+        "base": base, "adapter": command.adapter if several else next(iter(command.adapter), None), "out": out,
+        "box_choice": BoxChoice(threshold, command.box_class, command.box_format),
+        "detector_threshold": command.box_threshold, "layout": command.format, "space": command.hand,
+        "progress": True,
+    }  # fmt: skip
+
+
+class _Shown:
+    """The poses that are printed: all of them, or the first rows of the table.
+
+    Args:
+        most: rows that are kept; None: all.
+    """
+
+    def __init__(self, most: int | None) -> None:
+        self._most = most
+        self.rows: list[dict[str, Any]] = []
+        self.pictures = self.poses = 0
+
+    def add(self, poses: FramePoses) -> None:
+        """Counts the poses of one picture, and keeps them while there is room."""
+        self.pictures += 1
+        self.poses += len(poses)
+        room = len(poses) if self._most is None else max(0, self._most - len(self.rows))
+        self.rows += [pose.to_dict() for pose in poses[:room]]
+
+    def text(self) -> str:
+        """Returns the table."""
+        if not self.rows:
+            return "no pose"
+        extra = [
+            name
+            for name in ("frame", "track", "adapter", "category", "label")
+            if any(name in pose for pose in self.rows)
+        ]
+        rows = [
+            [pose["image"], ",".join(f"{v:g}" for v in pose["bbox"]), *(pose.get(name) for name in extra), _mean(pose)]
+            for pose in self.rows
+        ]
+        text = table(["picture", "box", *extra, "mean score"], rows)
+        left = self.poses - len(self.rows)
+        return f"{text}\n... {left} more poses, {self.poses} in {self.pictures} pictures" if left else text
 
 
 def _mean(pose: dict) -> float:

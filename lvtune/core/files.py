@@ -7,7 +7,7 @@ import hashlib
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from lvtune.core.errors import UsageError
@@ -33,14 +33,30 @@ def write_atomically(path: Path | str, data: bytes | str) -> Path:
     return path
 
 
+def write_parts(path: Path | str, parts: Iterable[str]) -> Path:
+    """Writes text as :func:`write_atomically` does, part by part, so that it need not fit into memory.
+
+    Raises:
+        UsageError: as :func:`write_atomically`.
+    """
+    path = Path(path)
+    with user_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with staged(path.parent, parts) as temporary:
+            os.replace(temporary, path)
+        sync_folder(path.parent)
+    return path
+
+
 @contextlib.contextmanager
-def staged(folder: Path, data: bytes | str) -> Iterator[Path]:
+def staged(folder: Path, data: bytes | str | Iterable[str]) -> Iterator[Path]:
     """Writes ``data`` to a temporary file in ``folder`` and yields its path; removes it unless it was renamed."""
     temporary = folder / f"{_PREFIX}{os.getpid()}-{uuid.uuid4().hex[:8]}{_SUFFIX}"
     try:
         # tempfile would make it readable by its owner alone; open() follows the user's umask
         with temporary.open("xb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
+            for part in [data] if isinstance(data, bytes | str) else data:
+                file.write(part.encode() if isinstance(part, str) else part)
             file.flush()
             os.fsync(file.fileno())
         yield temporary

@@ -76,3 +76,10 @@ def to_xywh(boxes: np.ndarray, box_format: str, image_sizes: np.ndarray) -> np.n
     high = boxes[:, 2:] if box_format == "xyxy" else low + boxes[:, 2:]
     low, high = np.clip(low, 0, image_sizes), np.clip(high, 0, image_sizes)
     return np.concatenate([low, high - low], 1)
+
+
+def reaches_out(boxes: np.ndarray, box_format: str, image_sizes: np.ndarray) -> np.ndarray:
+    """Returns (N,) bool: a box (N, 4) of a known format leaves its image (N, 2) by more than a detector's slack."""
+    low = boxes[:, :2]
+    high = boxes[:, 2:] if box_format == "xyxy" else low + boxes[:, 2:]
+    return np.asarray((low < -_SLACK).any(1) | (high > image_sizes + _SLACK).any(1))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lvtune.core.errors import DataError
 from lvtune.data.image_header import AVIF, HEIC, JP2, has_decoder
+from lvtune.data.video_frames import VIDEO_SUFFIXES, is_video
 
 SUFFIXES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".gif", ".pgm", ".ppm", ".pnm",
@@ -18,7 +19,7 @@ _BY_DECODER = {
 }  # fmt: skip
 _NOT_READ = {
     ".jxl", ".svg", ".psd", ".xcf", ".ai", ".eps", ".pdf", ".raw", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".orf",
-    ".rw2", ".raf", ".exr", ".hdr", ".ico", ".tga", ".dcm", ".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg",
+    ".rw2", ".raf", ".exr", ".hdr", ".ico", ".tga", ".dcm", *VIDEO_SUFFIXES,
 }  # fmt: skip
 """Pictures and videos that are not read."""
 
@@ -75,6 +76,8 @@ def left_out_note(images: str | Path | Sequence[str | Path]) -> str | None:
     hint = (
         "; HEIC needs pip install lvtune[heic]" if {".heic", ".heif", ".hif"} & {p.suffix.lower() for p in left} else ""
     )
+    if any(is_video(path) for path in left):
+        hint += "; a video is given by itself: lvtune predict VIDEO"
     return f"{len(left)} files left out, which cannot be read here ({kinds}): {names}{hint}"
 
 

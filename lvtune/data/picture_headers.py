@@ -21,10 +21,11 @@ def read_headers(paths: Sequence[Path]) -> list[PictureHeader | DataError]:
     damaged are not.
     """
     with ThreadPoolExecutor(_THREADS) as pool:
-        return list(pool.map(_read, paths, chunksize=16))
+        return list(pool.map(read_header_of, paths, chunksize=16))
 
 
-def _read(path: Path) -> PictureHeader | DataError:
+def read_header_of(path: Path) -> PictureHeader | DataError:
+    """The header of one picture, as :func:`read_headers`."""
     try:
         data = read_bytes(path, _BEGIN)
         header = read_header(data)

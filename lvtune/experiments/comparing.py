@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lvtune.api.method_choice import OWN, PUBLISHED
-from lvtune.api.output_folder import check_output, input_folders, recipe_files
 from lvtune.api.recipe import Recipe
+from lvtune.api.recipe_inputs import recipe_files
 from lvtune.api.report_data import environment
 from lvtune.api.run_marks import MarkReader
 from lvtune.config.tables import merge
@@ -30,6 +30,7 @@ from lvtune.experiments.comparison_page import write_comparison
 from lvtune.experiments.launch_processes import meet
 from lvtune.experiments.learning_curve import check_forecast, learning_curve
 from lvtune.experiments.result_rows import summary_of
+from lvtune.storage.output_folder import check_output, input_folders
 
 RESULT_FILES = ("results.json", "results.md", "results.html")
 OUT = Path("lvtune-out") / "compare"

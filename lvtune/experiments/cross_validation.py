@@ -18,8 +18,8 @@ import numpy as np
 from lvtune.adapters.adapter import Adapter
 from lvtune.adapters.factory import create_adapter
 from lvtune.api.job import Job, objective_context, prepare, training_data
-from lvtune.api.output_folder import check_output, input_folders, recipe_files
 from lvtune.api.recipe import TEXT_ONLY, Recipe
+from lvtune.api.recipe_inputs import recipe_files
 from lvtune.api.run_marks import run_key
 from lvtune.bases.fingerprint import fingerprint
 from lvtune.core.errors import DataError, UsageError
@@ -31,6 +31,7 @@ from lvtune.evaluation.metrics import goodness
 from lvtune.evaluation.split_scoring import score_split
 from lvtune.hub.starts import warm_start
 from lvtune.patcher.attaching import attach
+from lvtune.storage.output_folder import check_output, input_folders
 from lvtune.training.loop import tune
 from lvtune.training.objectives import OBJECTIVES, objective_config
 

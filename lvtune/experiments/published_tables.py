@@ -1,25 +1,21 @@
 """Reads tables of publications: a folder of recipes in YAML, one per row, with the published figures as references.
 
-``recipes/README.md`` describes the format. This file reads the tables and finds our figures in the reports of runs;
+``recipes/README.md`` describes the format. :mod:`lvtune.experiments.published_runs` reads the reports of runs, and
 :mod:`lvtune.experiments.reproducing` runs the rows.
 """
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from lvtune.adapters.method_registry import METHODS
 from lvtune.api.recipe import Recipe
-from lvtune.api.recipe_settings import NO_EFFECT
 from lvtune.config.schema import build, raise_problems
-from lvtune.config.tables import flatten, without_replaced
 from lvtune.config.yaml_files import ROW_KEYS, read_whole_yaml, recipe_folder
-from lvtune.core.errors import DataError, UsageError
+from lvtune.core.errors import UsageError
 from lvtune.core.registry import suggest
 from lvtune.core.text import brief
 
@@ -282,51 +278,3 @@ def _required(cls: type, values: Mapping[str, Any]) -> list[str]:
     """Returns the fields of a dataclass that have no default and no value."""
     empty = [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING]
     return [name for name in empty if name not in values]
-
-
-def reports_of(runs: Path, table: str, row: str) -> dict[Path, dict[str, Any]]:
-    """Reads the reports of all finished runs of a row.
-
-    Args:
-        runs: folder of the runs; it holds ``<table>/<row>/report.json``, or ``<table>/<row>/seed-N/report.json``.
-        table: name of the table.
-        row: name of the row.
-
-    Returns:
-        Folder of each run to its report.
-
-    Raises:
-        LvtuneError: a report is not JSON.
-    """
-    folder = runs / table / row
-    found = {}
-    for file in sorted([*folder.glob("report.json"), *folder.glob("*/report.json")]):
-        try:
-            found[file.parent] = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise DataError(f"{file}, which is not JSON ({error})", "a report of a run", "remove it") from error
-    return found
-
-
-_FREE = (*NO_EFFECT, "seed", "weights", "train.precision", "data.data", "data.source_data", "data.annotations",
-         "data.test_annotations", "data.source_annotations")  # fmt: skip
-"""Options that may differ between a row and its run: the run is still the row's experiment."""
-
-
-_OF_EVALUATION = ("base", "domain", "data.", "evaluate.")
-"""Beginnings of the options that decide the scores of a base alone."""
-
-
-def differences(row: Row, report: Mapping[str, Any]) -> list[str]:
-    """Returns the options in which a run differs from its row, such as ``train.steps``."""
-    recipe = Recipe.from_dict(row.recipe)
-    if row.facts.run == "evaluate":  # the base alone: no method acts, nothing is trained
-        given, wanted = (flatten(values) for values in (report.get("recipe") or {}, recipe.to_dict()))
-        names = [n for n in dict.fromkeys([*wanted, *given]) if n.startswith(_OF_EVALUATION) and n not in _FREE]
-        return [name for name in names if name != "evaluate.category" and wanted.get(name) != given.get(name)]
-    wanted = flatten(recipe.resolved(METHODS.get(recipe.method).defaults).to_dict())
-    given = flatten(without_replaced(report.get("recipe") or {}, Recipe))
-    # a run writes its objective into the recipe even where the row leaves it to the base
-    free = _FREE if recipe.objective else (*_FREE, "objective")
-    names = [name for name in dict.fromkeys([*wanted, *given]) if name not in free]
-    return [name for name in names if wanted.get(name) != given.get(name)]

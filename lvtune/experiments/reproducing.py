@@ -17,7 +17,8 @@ from lvtune.core.text import shell_word
 from lvtune.evaluation.intervals import mean_and_deviation
 from lvtune.experiments.part_runner import recipes_of_parts  # registers its runner
 from lvtune.experiments.published_gains import claims_of, gain_of
-from lvtune.experiments.published_tables import QUOTED, Row, Table, differences, load_table, reports_of
+from lvtune.experiments.published_runs import differences, reports_of
+from lvtune.experiments.published_tables import QUOTED, Row, Table, load_table
 from lvtune.experiments.runners import BASE_FILE, RUNNERS, Say
 
 RUNS = Path("lvtune-out") / "reproduce"

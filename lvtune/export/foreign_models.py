@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from lvtune.adapters.factory import create_adapter
 from lvtune.bases.base import Base
 from lvtune.bases.foreign_checkpoint import read_checkpoint
-from lvtune.bases.vitpose import ARCH, VitPoseBase, build_model, known_spec, make_config, skeleton_of
+from lvtune.bases.vitpose import VitPoseBase, build_model, make_config
+from lvtune.bases.vitpose_specs import ARCH, known_spec, skeleton_of
 from lvtune.bases.weight_names import to_transformers
 from lvtune.core.errors import DataError, UsageError
 from lvtune.core.registry import suggest

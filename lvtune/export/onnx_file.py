@@ -108,7 +108,7 @@ def export_onnx(
     view, file = as_base(base), Path(file)
     if file.suffix != SUFFIX:
         raise UsageError(f"file '{file}' for an ONNX model", f"a name that ends in {SUFFIX}", f"say {file}{SUFFIX}")
-    _check_packages()
+    check_packages()
     own = cast("Adapter | None", adapter)
     if own is not None:
         check_fit(own, view)
@@ -148,7 +148,8 @@ def _share(output: Mapping[str, float]) -> float:
     return output["difference"] / output["largest"] if output["largest"] else 0.0
 
 
-def _check_packages() -> None:
+def check_packages() -> None:
+    """Raises a UsageError where a package that an export needs is missing."""
     lacking = [name for name in _PACKAGES if find_spec(name) is None]
     if lacking:
         raise UsageError(

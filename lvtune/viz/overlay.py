@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw
     from PIL.ImageFont import FreeTypeFont
 
-LEFT, RIGHT, MIDDLE = (242, 142, 43), (64, 156, 255), (120, 200, 80)
-"""RGB colours of the body's left, right and middle; colour-blind readers can tell them apart."""
+LEFT, RIGHT, MIDDLE = (230, 159, 0), (86, 180, 233), (0, 158, 115)
+"""RGB colours of the body's left, right and middle: orange, sky blue and bluish green of Okabe and Ito."""
 _CASING = (16, 16, 20)  # a dark rim keeps lines visible on any picture
 _SHIFT = 4  # cv2 draws at 1/16 pixel
 _FAR = 10  # points further away than ten picture sizes are not drawn

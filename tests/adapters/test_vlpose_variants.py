@@ -14,7 +14,8 @@ from torch.nn import functional as F
 from lvtune.adapters.vlpose import VLPose, VLPoseConfig
 from lvtune.adapters.vlpose_decoders import DECODERS
 from lvtune.adapters.vlpose_matchers import MATCHERS
-from lvtune.bases.vitpose import SPECS, VitPoseBase, build_model, make_config
+from lvtune.bases.vitpose import VitPoseBase, build_model, make_config
+from lvtune.bases.vitpose_specs import SPECS
 from lvtune.config.options import TrainOptions
 from lvtune.core.errors import LvtuneError
 from lvtune.patcher.attaching import attach

@@ -92,7 +92,7 @@ def test_the_adapter_knows_how_small_its_boxes_were_and_predict_warns(report, mi
     assert "--boxes" in hint and ("12 % of the picture" in hint or "13 % of the picture" in hint)
     base = lvtune.load_base("timm:resnet10t", weights="random")
     frame = mice / "frames/0.png"
-    assert any("give --boxes" in n for n in lvtune.predict(frame, base=base, adapter=out, flip_test=False).notes)
+    assert any("give --find pose" in n for n in lvtune.predict(frame, base=base, adapter=out, flip_test=False).notes)
 
 
 def test_the_adapter_is_saved_before_it_is_scored_and_the_checkpoint_goes_last(mice, tmp_path, monkeypatch):

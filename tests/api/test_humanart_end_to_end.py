@@ -13,7 +13,8 @@ import pytest
 from tiny import snapshot
 
 from lvtune.bases.base_registry import load_base
-from lvtune.bases.vitpose import ARCH, build_model, make_config
+from lvtune.bases.vitpose import build_model, make_config
+from lvtune.bases.vitpose_specs import ARCH
 from lvtune.cli.main import main
 from lvtune.storage.adapter_file import TENSORS_FILE
 

@@ -12,9 +12,9 @@ import pytest
 from tiny import make_adapter, tiny_base
 
 import lvtune
-from lvtune.api.box_choice import BoxChoice
 from lvtune.cli.main import main
 from lvtune.core.errors import UsageError
+from lvtune.prediction.box_choice import BoxChoice
 
 
 @pytest.fixture

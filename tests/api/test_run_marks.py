@@ -65,7 +65,7 @@ def test_what_changes_nothing_is_in_no_key(data, tmp_path):
 def test_what_decides_is_in_every_key(data):
     first = key_of(recipe())
     for other in (
-        {"seed": 2}, {"method": "vpt"}, {"train": {"lr": 0.5}}, {"train": {"augment": {"flip": 0.0}}},
+        {"seed": 2}, {"method": "vpt"}, {"train": {"lr": 0.5}}, {"train": {"augment": {"flip": 0.25}}},
         {"evaluate": {"p_cutoff": 0.1}}, {"data": {"limit": 2}}, {"data": {"shots": 2}}, {"data": {"box_margin": 0.4}},
         {"data": {"flip_pairs": "midline"}}, {"base_options": {"input_size": "192x192"}},
     ):  # fmt: skip

@@ -10,7 +10,8 @@ from lvtune.bases import as_base
 from lvtune.bases import vitpose_weights as bases_loading
 from lvtune.bases.base_registry import BASES, list_bases, load_base, register_base
 from lvtune.bases.vit_positions import resize_positions
-from lvtune.bases.vitpose import SPECS, VitPoseBase, build_model, make_config, skeleton_of, spec_of
+from lvtune.bases.vitpose import VitPoseBase, build_model, make_config, spec_of
+from lvtune.bases.vitpose_specs import SPECS, skeleton_of
 from lvtune.bases.weight_names import is_foreign, to_transformers
 from lvtune.core.errors import LvtuneError
 from lvtune.patcher.attaching import attach

@@ -9,8 +9,9 @@ from lvtune.adapters.factory import create_adapter
 from lvtune.bases import as_base
 from lvtune.bases.base_registry import find_loader, list_bases, load_base
 from lvtune.bases.fingerprint import fingerprint
-from lvtune.bases.vitpose import ARCH as ARCH_OF
-from lvtune.bases.vitpose import EXPERTS, SPECS, VitPoseBase, build_model, make_config
+from lvtune.bases.vitpose import VitPoseBase, build_model, make_config
+from lvtune.bases.vitpose_specs import ARCH as ARCH_OF
+from lvtune.bases.vitpose_specs import EXPERTS, SPECS
 from lvtune.core.errors import LvtuneError
 from lvtune.export.foreign_models import convert_vitpose
 from lvtune.language.bank import SentenceBank

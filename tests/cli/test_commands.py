@@ -74,7 +74,14 @@ def test_predict_writes_the_drawn_picture_and_poses(capsys, tmp_path):
     out = tmp_path / "poses"
     assert main(["predict", str(PHOTO), "--weights", "random", "--out", str(out), "--no-flip-test"]) == 0
     assert str(out) in capsys.readouterr().out
-    assert {file.name for file in out.iterdir()} == {"000000000785.png", "poses.json", "poses.csv", "results.coco.json"}
+    assert {file.name for file in out.iterdir()} == {
+        "000000000785.png",
+        "poses.json",
+        "poses.csv",
+        "results.coco.json",
+        "poses.jsonl",
+        "summary.json",
+    }
 
 
 def test_predict_json_writes_nothing_unasked(capsys, tmp_path):

@@ -13,7 +13,8 @@ from lvtune.cli.main import main
 from lvtune.config.yaml_files import list_recipes, read_yaml
 from lvtune.core.errors import LvtuneError
 from lvtune.evaluation.intervals import mean_and_deviation
-from lvtune.experiments.published_tables import QUOTED, differences, list_tables, load_table
+from lvtune.experiments.published_runs import differences
+from lvtune.experiments.published_tables import QUOTED, list_tables, load_table
 from lvtune.experiments.reproducing import reproduce
 from lvtune.experiments.runners import RUNNERS, register_runner
 

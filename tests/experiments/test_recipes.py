@@ -24,7 +24,7 @@ from lvtune.bases import swinpose
 from lvtune.bases.base_registry import BASES, load_base
 from lvtune.bases.pvtpose import load_pvt
 from lvtune.bases.timmpose import load_timm
-from lvtune.bases.vitpose import ARCH
+from lvtune.bases.vitpose_specs import ARCH
 from lvtune.domains import get_domain
 from lvtune.experiments.published_tables import list_tables, load_table
 from lvtune.experiments.reproducing import recipe_of, reproduce

@@ -9,7 +9,8 @@ from tiny_hands import tiny_hand_base
 
 import lvtune
 from lvtune.adapters.method_registry import METHODS
-from lvtune.bases.vitpose import SPECS, VitPoseBase, build_model, make_config
+from lvtune.bases.vitpose import VitPoseBase, build_model, make_config
+from lvtune.bases.vitpose_specs import SPECS
 from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import LSP_14
 from lvtune.patcher.attaching import attach, use_adapter

@@ -21,8 +21,6 @@ from lvtune.data.arrow import default_cache_dir
 from lvtune.data.formats.labels_extra import need
 from lvtune.data.formats.picture_finder import PictureFinder, plain_name
 
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".mpg", ".mpeg", ".m4v", ".webm", ".h264")
-
 
 class FrameSource:
     """Files of one video of the labels; the base of the three kinds."""

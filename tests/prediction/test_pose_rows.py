@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from lvtune.api.pose_rows import PoseRow, check_layout, write_csv, write_dlc
 from lvtune.core.errors import UsageError
+from lvtune.prediction.pose_rows import PoseRow, check_layout, write_csv, write_dlc
 
 NAMES = ("snout", "left_ear", "tail")
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lvtune.evaluation.hand_inference import Hands, absolute
+from lvtune.prediction.predict_options import DrawOptions
 
 if TYPE_CHECKING:
-    from lvtune.api.pose import Pose
     from lvtune.data.hand_space import HandSpace
+    from lvtune.prediction.pose import Pose, PoseHeatmap
 
 _PLOT = 420
+_SMALL = 0.15  # share of the picture's longer side below which a person's label is its number alone
 
 
 def in_space(hands: Hands, sizes: np.ndarray, space: HandSpace) -> tuple[Sequence[np.ndarray | None], str]:
@@ -37,15 +39,19 @@ def in_space(hands: Hands, sizes: np.ndarray, space: HandSpace) -> tuple[Sequenc
     return list(absolute(hands, scale, camera)), "mm, from the camera"
 
 
-def draw_all(image: np.ndarray, poses: Sequence[Pose]) -> np.ndarray:
+def draw_all(
+    image: np.ndarray,
+    poses: Sequence[Pose],
+    how: DrawOptions | None = None,
+    heatmaps: Sequence[PoseHeatmap] = (),
+) -> np.ndarray:
     """Returns a picture with its poses drawn; with hands, a plot of each in space beside it."""
     from lvtune.viz.hand_overlay import draw_hand, plot_hand
-    from lvtune.viz.overlay import draw_pose, enlarge
+    from lvtune.viz.overlay import enlarge
 
+    how = how or DrawOptions()
     if poses[0].xyz is None:
-        for pose in poses:
-            image = draw_pose(image, pose.keypoints, pose.scores, pose.skeleton)
-        return image
+        return _draw_flat(image, poses, how, heatmaps)
     grown, _ = enlarge(image, poses[0].keypoints, _PLOT)
     for pose in poses:
         _, points = enlarge(image, pose.keypoints, _PLOT)
@@ -56,6 +62,24 @@ def draw_all(image: np.ndarray, poses: Sequence[Pose]) -> np.ndarray:
         if pose.xyz is not None
     ]
     return _in_a_row([grown, *plots])
+
+
+def _draw_flat(
+    image: np.ndarray, poses: Sequence[Pose], how: DrawOptions, heatmaps: Sequence[PoseHeatmap]
+) -> np.ndarray:
+    from lvtune.viz.people import DrawnPose, draw_heatmap, draw_poses
+
+    for heatmap in heatmaps:
+        image = draw_heatmap(image, heatmap.values, heatmap.center, heatmap.scale)
+    drawn = []
+    for place, pose in enumerate(poses):
+        number = place + 1 if pose.track is None else pose.track
+        is_small = max(pose.bbox[2:]) < _SMALL * max(image.shape[:2])
+        score = "" if is_small else f"  {float(np.mean(pose.scores)):.2f}"
+        label = f"{number}{score}" if how.ids else ""
+        box = pose.bbox if how.box else None
+        drawn.append(DrawnPose(pose.keypoints, pose.scores, pose.skeleton, box, label, number - 1))
+    return draw_poses(image, drawn, how.threshold)
 
 
 def _in_a_row(pictures: Sequence[np.ndarray]) -> np.ndarray:

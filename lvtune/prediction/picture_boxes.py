@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lvtune.api.box_choice import ALL_CLASSES, WHOLE, BoxChoice
 from lvtune.core.errors import DataError
 from lvtune.core.registry import suggest
 from lvtune.data.box_files import BoxFile, find_pictures, parse_boxes, read_box_file
-from lvtune.data.boxes import decide_box_format, to_xywh
+from lvtune.data.boxes import decide_box_format, reaches_out, to_xywh
 from lvtune.data.picture_headers import read_headers
 from lvtune.data.skeletons import Skeleton
+from lvtune.prediction.box_choice import ALL_CLASSES, WHOLE, BoxChoice
 
 PERSON = "person"
 _SHOWN = 3
@@ -50,6 +50,7 @@ def read_boxes(
     *,
     roots: Mapping[Path, Path] | None = None,
     choice: BoxChoice | None = None,
+    sizes: Callable[[Sequence[Path]], Mapping[Path, tuple[int, int] | DataError]] | None = None,
 ) -> PictureBoxes:
     """Finds the boxes of each picture.
 
@@ -59,6 +60,8 @@ def read_boxes(
         skeleton: of the pose that is predicted, which says whether persons are wanted.
         roots: picture to its path relative to the folder that was given.
         choice: which boxes are used.
+        sizes: returns the width and height of pictures, or what is wrong with them; the boxes of a picture that is
+            broken are kept as they are. None: from the pictures' headers, and a broken picture is an error.
 
     Raises:
         LvtuneError: a faulty file; no picture of it at hand; a class that it does not have.
@@ -70,27 +73,40 @@ def read_boxes(
     _check_known(file, pictures, roots or {})
     kept, notes = _select(file, choice, skeleton)
     places = find_pictures(kept, pictures, roots or {})
-    sizes = _sizes([picture for picture, rows in places.items() if len(rows)])
-    whole = np.concatenate([np.tile(sizes[p], (len(places[p]), 1)) for p in sizes]) if sizes else np.zeros((0, 2))
-    rows = np.concatenate([places[p] for p in sizes]) if sizes else np.zeros(0, int)
+    with_boxes = [picture for picture, rows in places.items() if len(rows)]
+    known = _sizes(with_boxes) if sizes is None else sizes(with_boxes)
+    size_of = {picture: size for picture, size in known.items() if not isinstance(size, DataError)}
+    whole = np.concatenate([np.tile(size_of[p], (len(places[p]), 1)) for p in size_of]) if size_of else np.zeros((0, 2))
+    rows = np.concatenate([places[p] for p in size_of]) if size_of else np.zeros(0, int)
     _check_area(kept, rows)
     form, why = decide_box_format(kept.boxes[rows], whole, choice.box_format)
     if len(rows) and (choice.box_format == "auto" and form != "xywh"):
         notes.append(f"{len(rows)} boxes read as corners ({form}): {why}; --box-format xywh reads them as sizes")
-    of: dict[Path, np.ndarray | None] = {}
-    scores: dict[Path, np.ndarray] = {}
-    outside = 0
-    for picture in pictures:
-        size = np.array([sizes.get(picture, (0, 0))], float)
-        found = to_xywh(kept.boxes[places[picture]], form, size)
-        solid = (found[:, 2:] > 0).all(1)
-        outside += int((~solid).sum())
-        of[picture], scores[picture] = found[solid], np.nan_to_num(kept.scores[places[picture]][solid], nan=1.0)
+    of, scores, cut = _clipped(kept, places, size_of, form)
     empty = tuple(picture for picture in pictures if not len(scores[picture]))
-    notes += [f"{outside} boxes lie outside their picture: left out"] if outside else []
+    notes += cut
     notes += [f"{len(empty)} of {len(pictures)} pictures have no box: no pose ({_first(empty)})"] if empty else []
     ids = {p: key for p, some in places.items() for key in [kept.pictures[i] for i in some[:1]] if isinstance(key, int)}
     return PictureBoxes(of, scores, ids, tuple(notes), empty)
+
+
+def _clipped(
+    file: BoxFile, places: Mapping[Path, np.ndarray], sizes: Mapping[Path, tuple[int, int]], form: str
+) -> tuple[dict[Path, np.ndarray | None], dict[Path, np.ndarray], list[str]]:
+    """Boxes and scores of each picture, clipped to it, and what to tell; a picture without a size clips nothing."""
+    of: dict[Path, np.ndarray | None] = {}
+    scores: dict[Path, np.ndarray] = {}
+    outside = reaching = 0
+    for picture, rows in places.items():
+        size = np.array([sizes.get(picture, (np.inf, np.inf))], float)
+        found = to_xywh(file.boxes[rows], form, size)
+        solid = (found[:, 2:] > 0).all(1)
+        outside += int((~solid).sum())
+        reaching += int((solid & reaches_out(file.boxes[rows], form, size)).sum())
+        of[picture], scores[picture] = found[solid], np.nan_to_num(file.scores[rows][solid], nan=1.0)
+    notes = [f"{outside} boxes lie outside their picture: left out; check that the file is of these pictures"]
+    more = f"{reaching} boxes reach out of their picture: cut off at its edge; --box-format says how they are written"
+    return of, scores, [*(notes * bool(outside)), *([more] * bool(reaching))]
 
 
 def _check_known(file: BoxFile, pictures: Sequence[Path], roots: Mapping[Path, Path]) -> None:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from lvtune.api.recipe import Recipe
 from lvtune.config.options import DataOptions
 from lvtune.core.errors import UsageError
 from lvtune.core.files import user_errors
@@ -106,16 +105,6 @@ def files_at(*places: str | Path | None) -> list[Path]:
         except (OSError, ValueError, RuntimeError):  # no path at all
             continue
     return found
-
-
-def recipe_files(recipe: Recipe) -> list[Path]:
-    """Returns the files that a recipe reads, besides pictures: labels, boxes, weights, start, sentences, domain."""
-    data, words = recipe.data, recipe.language.sentences
-    names = [recipe.weights, recipe.start, recipe.domain, recipe.evaluate.ranker, *data.test_pictures]
-    names += [words] if isinstance(words, str) else []
-    pictures = [place for place in recipe.look if Path(place).is_file()]
-    encoder = recipe.language.encoder.partition(":")[2]
-    return [*input_files(data), *files_at(*names, encoder, *pictures)]
 
 
 def check_output(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from lvtune.data.skeletons import Skeleton
+    from lvtune.prediction.frames import Frame
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,14 @@ class Pose:
     """Unit of ``xyz``: lengths of the reference bone or mm, relative to the root or to the camera."""
     box_score: float = 1.0
     """Score of the detector's box; 1 without a detector."""
+    frame: int | None = None
+    """Frame number in its video, from 0; None for a picture."""
+    time: float | None = None
+    """Seconds from the beginning of its video."""
+    track: int | None = None
+    """Number of the person or animal in its video, from 1; None: not tracked."""
+    label: str | None = None
+    """The detector's class of the box."""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the pose in JSON types."""
@@ -51,6 +60,8 @@ class Pose:
             found["category"] = self.category
         if self.box_score != 1.0:
             found["box_score"] = round(self.box_score, 4)
+        more = {"frame": self.frame, "time": self.time, "track": self.track, "label": self.label}
+        found |= {name: value for name, value in more.items() if value is not None}
         if self.xyz is None:
             return found
         for point, joint in zip(points, self.xyz, strict=True):
@@ -78,3 +89,58 @@ class Poses(list[Pose]):
     ) -> None:
         super().__init__(poses)
         self.pictures, self.notes, self.image_ids = list(pictures), list(notes), dict(image_ids or {})
+        self.sizes: dict[str, tuple[int, int]] = {}
+        """Picture, as poses name it, to its width and height."""
+
+    def to_pandas(self) -> Any:
+        """Returns a pandas DataFrame, one row a pose; see :func:`lvtune.prediction.conversions.poses_to_pandas`."""
+        from lvtune.prediction.conversions import poses_to_pandas
+
+        return poses_to_pandas(self)
+
+    def to_coco(self) -> dict[str, Any]:
+        """Returns a COCO data set; see :func:`lvtune.prediction.conversions.poses_to_coco`."""
+        from lvtune.prediction.conversions import poses_to_coco
+
+        return poses_to_coco(self, self.pictures, self.image_ids, self.sizes)
+
+    def to_supervision(self) -> Any:
+        """Returns ``supervision.KeyPoints``; see :func:`lvtune.prediction.conversions.poses_to_supervision`."""
+        from lvtune.prediction.conversions import poses_to_supervision
+
+        return poses_to_supervision(self)
+
+
+class FramePoses(Poses):
+    """The poses of one frame, as a stream yields them.
+
+    Args:
+        frame: with its pixels; they are dropped when nobody holds the frame any more.
+        poses: in the order of the boxes.
+        marks: what was seen in the frame beside the poses, in JSON types, such as ``{"crowd": True}``.
+        heatmaps: one for each pose, where they were asked for.
+    """
+
+    def __init__(
+        self,
+        frame: Frame,
+        poses: Sequence[Pose] = (),
+        *,
+        marks: Mapping[str, Any] | None = None,
+        heatmaps: Sequence[PoseHeatmap] = (),
+    ) -> None:
+        super().__init__(poses, pictures=[frame.picture])
+        self.frame, self.marks, self.heatmaps = frame, dict(marks or {}), list(heatmaps)
+        self.sizes = {} if frame.size is None else {frame.image: frame.size}
+
+
+@dataclass(frozen=True)
+class PoseHeatmap:
+    """The heatmaps of one pose, laid over each other."""
+
+    values: np.ndarray
+    """(h, w) float32, the largest value over the key points."""
+    center: np.ndarray
+    """(2,) of the crop in pixels of the picture."""
+    scale: np.ndarray
+    """(2,) width and height of the crop in pixels of the picture."""

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lvtune.api.box_choice import BoxChoice
-from lvtune.api.picture_boxes import is_of_people, read_boxes
 from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import AP10K_17, COCO_17, HAND_21, LSP_14, Skeleton
+from lvtune.prediction.box_choice import BoxChoice
+from lvtune.prediction.picture_boxes import is_of_people, read_boxes
 
 MOUSE = Skeleton("mouse", ("snout", "tail"), (0.1, 0.1))
 

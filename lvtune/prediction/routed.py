@@ -1,16 +1,17 @@
-"""Chooses an adapter for each picture, and runs each adapter on its own pictures."""
+"""Chooses an adapter for each picture, and makes it the active one."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lvtune.core.context import AUTO
 from lvtune.core.errors import UsageError
-from lvtune.data.images import read_image
 from lvtune.hub.adapter_loading import open_adapter
 from lvtune.language.ranking import RANKER
 from lvtune.patcher.attaching import attach, attached, use_adapter
@@ -20,18 +21,28 @@ if TYPE_CHECKING:
     from lvtune.bases.attachable import Attachable
     from lvtune.bases.base import Base
 
-_AT_ONCE = 32  # pictures in memory
-
 
 @dataclass(frozen=True)
-class Routed:
-    """Several adapters, and the one chosen for each picture."""
+class Router:
+    """Several adapters, and the rule that chooses one for each picture."""
 
     adapters: Mapping[str, Attachable]
-    names: Sequence[str | None]
-    """One for each picture; None: the bare base."""
+    rule: Auto | str
+    """Chooses by the looks of a picture; or the name of the adapter that all pictures get."""
     own: bool
     """True if they are attached already, and stay."""
+    said: Mapping[str, tuple[str, ...]]
+    """The sentences that each adapter is chosen by."""
+
+    def choose(self, base: Base, pictures: Sequence[np.ndarray]) -> list[str | None]:
+        """Returns a name for each picture (H, W, 3), uint8 RGB; None: the bare base.
+
+        Raises:
+            LvtuneError: CLIP is missing.
+        """
+        if isinstance(self.rule, Auto):
+            return self.rule.choose(base, pictures, dict(self.said))
+        return [self.rule] * len(pictures)
 
     @contextlib.contextmanager
     def under(self, base: Base, name: str | None) -> Iterator[Attachable | None]:
@@ -42,14 +53,6 @@ class Routed:
         else:
             with attach(base, self.adapters[name], name=name, active=False), use_adapter(base, name):
                 yield self.adapters[name]
-
-    def run(self, files: Sequence[Path], look: Callable[[str | None, list[Path]], Iterable[Sequence[Any]]]) -> list:
-        """Calls ``look(name, its files)`` once for each adapter; returns all results in the order of the files."""
-        found = {
-            name: iter(look(name, [file for file, own in zip(files, self.names, strict=True) if own == name]))
-            for name in dict.fromkeys(self.names)
-        }
-        return [one for name in self.names for one in next(found[name])]
 
 
 def is_several(adapter: Any) -> bool:
@@ -81,40 +84,29 @@ def _opened(adapter: Any, base: Base) -> Attachable:
     return found
 
 
-def route_pictures(
-    route: str | Auto | None,
-    adapter: Any,
-    base: Base,
-    files: Sequence[Path],
-    *,
-    ranker: str = RANKER,
-    threshold: float = 0.0,
-) -> Routed:
-    """Chooses the adapter of each picture.
+def open_router(
+    route: str | Auto | None, adapter: Any, base: Base, *, ranker: str = RANKER, threshold: float = 0.0
+) -> Router:
+    """Makes the rule that chooses the adapter of each picture.
 
     Args:
         route: ``auto`` or a :class:`lvtune.Auto`, chosen by the whole picture; None: ``auto``; else the name of
             one adapter for all.
         adapter: one or several, in a list or by name; None: those attached to the base.
         base: the base that they belong to.
-        files: the pictures.
         ranker: CLIP or SigLIP for ``auto``, a Hub id or a folder.
         threshold: see :class:`lvtune.Auto`.
 
     Raises:
-        LvtuneError: no such adapter; CLIP is missing; an adapter whose sentences do not describe its pictures.
+        LvtuneError: no such adapter; an adapter whose sentences do not describe its pictures.
     """
     adapters = attached(base) if adapter is None else named(adapter, base)
     if route is not None and route != AUTO and not isinstance(route, Auto):
         if route not in adapters:
             known = ", ".join(adapters) or "none"
             raise UsageError(f"route '{route}'", f"auto, or an adapter given: {known}", "give --route auto")
-        return Routed(adapters, [route] * len(files), adapter is None)
+        return Router(adapters, route, adapter is None, {})
     if not adapters:
         raise UsageError("a route without adapters", "one or more", "give --adapter, once for each")
     auto = route if isinstance(route, Auto) else Auto(ranker, threshold, hint="--ranker FOLDER")
-    said = auto.sentences_by_adapter(adapters)
-    names: list[str | None] = []
-    for start in range(0, len(files), _AT_ONCE):
-        names += auto.choose(base, [read_image(file) for file in files[start : start + _AT_ONCE]], said)
-    return Routed(adapters, names, adapter is None)
+    return Router(adapters, auto, adapter is None, auto.sentences_by_adapter(adapters))

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from lvtune.api.output_folder import (
+from lvtune.config.options import DataOptions
+from lvtune.core.errors import UsageError
+from lvtune.storage.output_folder import (
     check_output,
     drawing_paths,
     input_files,
@@ -14,8 +16,6 @@ from lvtune.api.output_folder import (
     relative_paths,
     without_outputs,
 )
-from lvtune.config.options import DataOptions
-from lvtune.core.errors import UsageError
 
 
 def make(root, *names):

@@ -1,0 +1,183 @@
+"""A mouse in a video: every frame predicted, speed beside the plain estimator, flat memory, two mice kept apart.
+
+    python benchmarks/openfield_video.py check OUT                 # of lvtune predict VIDEO --find pose --out OUT
+    python benchmarks/openfield_video.py speed VIDEO ADAPTER [THREADS]    # frames a second beside the estimator alone
+    python benchmarks/openfield_video.py memory VIDEO ADAPTER      # the video once and ten times over
+    python benchmarks/openfield_video.py two VIDEO ADAPTER ALONE   # two mice; ALONE: results of the video as it is
+
+Criterion of ``check``: from one frame to the next, no key point moves further than the animal is long (snout to tail
+base, the median over the video). A mouse is 8 to 9 cm long there, and at 30 frames a second this is 2.6 m/s, a little
+less than the fastest that house mice run (about 3.5 m/s).
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+import lvtune
+from lvtune.data.video_frames import read_frames, video_info
+from lvtune.data.video_range import FrameRange
+from lvtune.hub.adapter_loading import load_base_for
+from lvtune.prediction.video_options import VideoOptions
+from lvtune.viz.video_writer import VideoWriter
+
+CHUNK = 8  # crops in a forward pass, as in a video
+
+
+def table_of(out: Path):
+    import pandas
+
+    return pandas.read_csv(out / "poses.csv")
+
+
+def names_of(table) -> list[str]:
+    return [
+        name[: -len("_score")]
+        for name in table.columns
+        if name.endswith("_score") and name not in ("box_score", "mean_score")
+    ]
+
+
+def points_of(table) -> np.ndarray:
+    """(N, K, 2)."""
+    return np.stack([table[[f"{name}_x", f"{name}_y"]].to_numpy() for name in names_of(table)], 1)
+
+
+def check(out: str) -> None:
+    table = table_of(Path(out))
+    names, points, frames = names_of(table), points_of(table), table.frame.to_numpy()
+    body = np.median(np.hypot(*(points[:, names.index("snout")] - points[:, names.index("tailbase")]).T))
+    last = int(frames.max())
+    print(f"frames with a pose: {len(set(frames))} of {last + 1}; tracks: {table.track.nunique()}")
+    print(f"animal's length: {body:.1f} px (median)")
+    steps = np.hypot(*np.moveaxis(np.diff(points, axis=0), -1, 0)) / np.diff(frames)[:, None]
+    for i, name in enumerate(names):
+        worst = int(steps[:, i].argmax())
+        print(f"{name}: median step {np.median(steps[:, i]):.2f} px, 99.9 % {np.quantile(steps[:, i], 0.999):.1f} px, "
+              f"largest {steps[worst, i]:.1f} px = {steps[worst, i] / body:.2f} lengths (frame {frames[worst + 1]}), "
+              f"steps over one length: {(steps[:, i] > body).sum()}")  # fmt: skip
+    wanted = np.linspace(0, last, 10).astype(int)
+    shown = [frame.image for frame in read_frames(Path(out) / "overlay.mp4") if frame.number in wanted]
+    rows = [np.concatenate(shown[i : i + 5], 1) for i in (0, 5)]
+    sheet = Path(out) / "ten-frames.png"
+    cv2.imwrite(str(sheet), np.concatenate(rows, 0)[::2, ::2, ::-1])
+    print(f"ten frames: {sheet}")
+
+
+def speed(video: str, adapter: str, threads: str = "2", parts: int = 2, seconds: int = 2) -> None:
+    """Runs parts of the video and the estimator alone in turn, so that a busy machine slows both alike."""
+    torch.set_num_threads(int(threads))
+    base = load_base_for(adapter, "vitpose-ti", "pretrained")
+    tuned = lvtune.load_adapter(adapter, base)
+    crops = torch.randn(CHUNK, 3, *base.input_size)
+    for overlay in (False, True):
+        figures = []
+        for part in range(parts):
+            begin = 20 * part
+            options = VideoOptions(start=str(begin), stop=str(begin + seconds), overlay=overlay)
+            with tempfile.TemporaryDirectory() as folder:
+                start, cpu = time.perf_counter(), time.process_time()
+                run = lvtune.predict_stream(video, base=base, adapter=tuned, find="pose", out=folder, video=options)
+                count = sum(1 for _ in run)
+                whole, whole_cpu = time.perf_counter() - start, time.process_time() - cpu
+            start, cpu = time.perf_counter(), time.process_time()
+            with torch.inference_mode(), lvtune.attach(base, tuned):
+                for _ in range(count // CHUNK):  # as predict does with the flip test: each crop and its mirror image
+                    base(crops)
+                    base(crops.flip(-1))
+            alone, alone_cpu = time.perf_counter() - start, time.process_time() - cpu
+            done = count // CHUNK * CHUNK
+            figures.append((count / whole, done / alone, count / whole_cpu, done / alone_cpu))
+        fps, plain, cpu_fps, cpu_plain = np.median(figures, 0)
+        ratio, cpu_ratio = (np.median([row[i] / row[i + 1] for row in figures]) for i in (0, 2))
+        print(f"{'with' if overlay else 'without'} overlay.mp4: {fps:.1f} frames a second, the estimator alone "
+              f"{plain:.1f}: ratio {ratio:.2f}; per second of CPU time {cpu_fps:.1f} and {cpu_plain:.1f}: "
+              f"ratio {cpu_ratio:.2f}", flush=True)  # fmt: skip
+
+
+MEASURED = """
+import resource, sys
+import lvtune
+from lvtune.data.video_range import FrameRange
+from lvtune.hub.adapter_loading import load_base_for
+from lvtune.prediction.video_options import VideoOptions
+
+def now():
+    return int(next(line for line in open("/proc/self/status") if "VmRSS" in line).split()[1]) / 1024
+
+video, adapter, out, stop = sys.argv[1:]
+options = VideoOptions(stop=stop, every=2)
+run = lvtune.predict_stream(video, adapter=adapter, find="pose", flip_test=False, out=out, video=options)
+rows = [now() for i, _ in enumerate(run) if i % 150 == 149]
+print(", ".join(f"{value:.0f}" for value in rows), f"MB after every 150 predicted frames; at the end {now():.0f} MB,",
+      "largest", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, "MB")
+"""
+
+
+def memory(video: str, adapter: str, seconds: int = 10) -> None:
+    """The first seconds of the video once, and ten times one after the other; every second frame is predicted."""
+    with tempfile.TemporaryDirectory() as folder:
+        long = Path(folder) / "ten.mp4"
+        writer = VideoWriter(long, video_info(video).rate)
+        for repeat in range(10):
+            for frame in read_frames(video, FrameRange(0, seconds)):
+                writer.write(frame.image, repeat * seconds + frame.time)
+        writer.close()
+        for name, stop in (("once", seconds), ("ten times", 10 * seconds)):
+            script = [sys.executable, "-c", MEASURED, str(long), adapter, f"{folder}/{stop}", str(stop)]
+            done = subprocess.run(script, capture_output=True, text=True, check=True)
+            print(f"{seconds} s of the video {name}: {done.stdout.strip()}", flush=True)
+
+
+def two(video: str, adapter: str, alone: str) -> None:
+    table = table_of(Path(alone))
+    truth = points_of(table)[np.argsort(table.frame.to_numpy())]
+    later, count = 900, 300  # the second mouse is the first one, 30 s later
+    base = load_base_for(adapter, "vitpose-ti", "pretrained")
+    tuned = lvtune.load_adapter(adapter, base)
+    frames = [frame.image for frame in read_frames(video)][: later + count]
+    for name, compose, shift in (
+        ("side by side", lambda a, b: np.concatenate([a, b], 1), frames[0].shape[1]),
+        ("in one arena", np.minimum, 0),
+    ):
+        with tempfile.TemporaryDirectory() as folder:
+            both = Path(folder) / "two.mp4"
+            writer = VideoWriter(both, 30)
+            for i in range(count):
+                writer.write(compose(frames[i], frames[later + i]), i / 30)
+            writer.close()
+            options = VideoOptions(individuals=2)
+            poses = lvtune.predict(both, base=base, adapter=tuned, find="pose", flip_test=False, video=options)
+        expected = np.stack([truth[:count], truth[later : later + count] + np.array([shift, 0])], 1)
+        found = np.full((count, 2, *truth.shape[1:]), np.nan)
+        for pose in poses:
+            found[pose.frame, pose.track - 1] = pose.keypoints
+        report(name, found, expected)
+
+
+def report(name: str, found: np.ndarray, expected: np.ndarray) -> None:
+    """Says how often track 1 and 2 lie on the mouse on which they began."""
+    far = np.abs(found[:, :, None] - expected[:, None]).max(-1).mean(-1)  # (frames, tracks, mice)
+    seen = np.isfinite(far).all((1, 2))
+    first = int(np.argmax(seen))
+    order = [0, 1] if far[first, 0, 0] + far[first, 1, 1] <= far[first, 0, 1] + far[first, 1, 0] else [1, 0]
+    own = np.stack([far[:, t, order[t]] for t in (0, 1)], 1)
+    other = np.stack([far[:, t, 1 - order[t]] for t in (0, 1)], 1)
+    apart = np.hypot(*np.moveaxis(expected.mean(2)[:, 0] - expected.mean(2)[:, 1], -1, 0))
+    kept = (own < other).all(1)
+    swaps = int((np.diff(kept[seen].astype(int)) != 0).sum())
+    print(f"{name}: both found in {100 * seen.mean():.1f} % of {len(far)} frames, "
+          f"ids kept in {100 * kept.mean():.1f} %, {swaps} changes, median error {np.nanmedian(own):.1f} px, "
+          f"mice nearer than 60 px in {100 * (apart < 60).mean():.1f} % of the frames", flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    {"check": check, "speed": speed, "memory": memory, "two": two}[sys.argv[1]](*sys.argv[2:])
