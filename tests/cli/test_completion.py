@@ -14,7 +14,7 @@ def asked(line):
     pytest.importorskip("argcomplete")
     from argcomplete.finders import CompletionFinder
 
-    found = completion.line_parser(line)
+    found = completion.line_parser(line, COMMANDS)
     words = line.split()
     finder = CompletionFinder(found, always_complete_options=True, print_suppressed=False)
     prefix = "" if line.endswith(" ") else words.pop()
@@ -55,4 +55,4 @@ def test_the_script_says_what_to_do_with_it(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "argcomplete", None)
     assert main(["completion"]) == 1
     assert "pip install 'lvtune[completion]'" in capsys.readouterr().err
-    assert completion.complete() is None
+    assert completion.complete(COMMANDS) is None
