@@ -76,8 +76,7 @@ def tune(
         device: see :func:`lvtune.training.engine.make_accelerator`.
         validate: called with the (averaged) adapter on; a score.
         validate_every: epochs between two calls; it is called after the last one in any case.
-        checkpoint: file to resume from and to write after every ``checkpoint_every`` epochs; if that is None, after an
-            epoch if :data:`CHECKPOINT_SECONDS` have passed since the last one.
+        checkpoint: file to resume from and to write, see ``checkpoint_every`` and :data:`CHECKPOINT_SECONDS`.
         key: identifies the run; a checkpoint of another run is not resumed.
         watch: looks at held-out frames now and then, with the (averaged) adapter on.
         label: what progress lines begin with.
@@ -87,8 +86,7 @@ def tune(
     Raises:
         TrainingError: nothing to tune on; a loss that is not finite, stays 0 or does not depend on the adapter.
     """
-    samples: Any = data
-    if len(samples) == 0:
+    if not len(data):  # type: ignore[arg-type]
         raise TrainingError("no pictures to tune on", "at least one annotated person", "check --data")
     mode = base.training
     with together(device), attach(base, adapter, name="tuning"), use_adapter(base, "tuning"):
@@ -96,8 +94,7 @@ def tune(
         set_seed(seed)
         run = _Run(base, adapter, data, objective, options, seed=seed, accelerator=accelerator)
         run.watch, run.bar.label, run.record = watch, label, record
-        for line in run.history.lines():
-            run.bar.note(line)
+        run.bar.notes(run.history.lines())
         if checkpoint is not None and resume:
             run.resume(checkpoint, key)
         try:
