@@ -95,8 +95,7 @@ def tune(
         run = _Run(base, adapter, data, objective, options, seed=seed, accelerator=accelerator)
         run.watch, run.bar.label, run.record = watch, label, record
         run.bar.notes(run.history.lines())
-        if checkpoint is not None and resume:
-            run.resume(checkpoint, key)
+        run.resume(checkpoint if resume else None, key)
         try:
             with recomputed_blocks(base, adapter) if options.checkpointing else contextlib.nullcontext():
                 run.train(validate, validate_every, checkpoint, key)
@@ -169,7 +168,10 @@ class _Run:
         """Time of this run, parts before a resumption included."""
         return self.seconds_before + time.perf_counter() - self.started
 
-    def resume(self, path: Path, key: str) -> None:
+    def resume(self, path: Path | None, key: str) -> None:
+        """Goes on from a checkpoint of this run, if there is one."""
+        if path is None:
+            return
         more = {"steps": self.total, "record": History().record()}
         found = load_checkpoint(path, self.adapter, self.optimizer.optimizer, key, self.trained, **more)
         check_same_progress(None if found is None else found[0].step)
