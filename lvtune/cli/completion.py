@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> Outcome:
     if args.shell not in SHELLS:
         raise CommandLineError(f"shell '{args.shell}'", f"one of {', '.join(SHELLS)}", "type `lvtune completion bash`")
     try:
-        from argcomplete import shellcode
+        from argcomplete.shell_integration import shellcode
     except ImportError as error:
         raise UsageError("completion without argcomplete", "the package argcomplete", _INSTALL) from error
     text = f"{_usage(args.shell)}\n{shellcode(['lvtune'], shell=args.shell)}"

@@ -52,6 +52,7 @@ def test_the_script_says_what_to_do_with_it(capsys, monkeypatch):
     assert out.startswith("# put this line into ~/.zshrc: eval") and "lvtune" in out.split("\n", 1)[1]
     assert main(["completion", "cmd"]) == 2
     assert "one of bash, zsh" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "argcomplete.shell_integration", None)
     monkeypatch.setitem(sys.modules, "argcomplete", None)
     assert main(["completion"]) == 1
     assert "pip install 'lvtune[completion]'" in capsys.readouterr().err
