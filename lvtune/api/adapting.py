@@ -22,7 +22,9 @@ from lvtune.api.reliance import Reliance
 from lvtune.api.report_data import box_statistics, confidence_of
 from lvtune.api.report_pictures import before_after, worst_pictures
 from lvtune.api.report_values import values_of
+from lvtune.api.resuming import check_resume
 from lvtune.api.run_marks import marks_of, run_key
+from lvtune.api.run_tracking import NoTracker, tracker_of
 from lvtune.api.scoring import Scoring
 from lvtune.api.source_guard import SourceGuard
 from lvtune.api.start_choice import WarmStartCheck
@@ -90,7 +92,7 @@ def adapt(
         run = _Run(recipe, say, known)
         run.check()
         lock = run_lock(run.folder, say) if is_main() else nullcontext()
-        with lock, damaged_pictures(recipe.data.damaged) as run.damaged:
+        with lock, damaged_pictures(recipe.data.damaged) as run.damaged, run.tracking:
             run.open()
             run.score_base()
             run.tune()
@@ -120,6 +122,7 @@ class _Run:
         self.reliance: Reliance
         self.history: History
         self.memory = MemoryMeter()
+        self.tracking = tracker_of(recipe, say) if is_main() else NoTracker()
         self.damaged: Callable[[], list[str]] = list
         """What the decoder said of damaged pictures so far."""
         self.fingerprint = ""
@@ -139,6 +142,7 @@ class _Run:
         data, names = self.recipe.data, (TENSORS_FILE, CONFIG_FILE, *REPORT_FILES, CHECKPOINT_FILE, PROGRESS_FILE)
         targets = [self.folder / name for name in names]
         check_output(self.folder, targets, folders=input_folders(data), files=recipe_files(self.recipe))
+        check_resume(self.recipe, self.folder / CHECKPOINT_FILE)
 
     def open(self) -> None:
         """Loads the base and opens the data."""
@@ -162,6 +166,7 @@ class _Run:
         self.say("scoring the base")
         with self._timed("evaluate"):
             self.scoring.before()
+        self.tracking.begin(self.job.recipe, self.scoring.headlines("before"))
 
     def tune(self) -> None:
         """Tunes the adapter and saves it, not yet scored."""
@@ -226,18 +231,21 @@ class _Run:
         return TrainingError(error.given, error.expected, f"{error.fix}; {kept}")
 
     def _tune(self) -> History:
-        job, options = self.job, self.few.options
+        job, options, recipe = self.job, self.few.options, self.job.recipe
+        check_resume(recipe, checkpoint := self.folder / CHECKPOINT_FILE, key := run_key(job, self.fingerprint))
         return tune(
             job.base,
             job.adapter,
             self.source_guard.data(),
             job.objective,
             options,
-            seed=job.recipe.seed,
-            device=job.recipe.device,
-            checkpoint=self.folder / CHECKPOINT_FILE if options.checkpoint_every else None,
-            key=run_key(job, self.fingerprint),
+            seed=recipe.seed,
+            device=recipe.device,
+            checkpoint=None if options.checkpoint_every == 0 else checkpoint,
+            key=key,
             watch=held_out_watch(job, self.folder),
+            resume=recipe.resume is not False,
+            record=self.tracking.record,
         )
 
     def score_adapter(self) -> None:
@@ -301,6 +309,8 @@ class _Run:
             write_text(place / "report.json", json.dumps(values, indent=1))
             far = worst_pictures(job, target.after_on)
             write_report(values, place / "report.html", pairs, figures_of_job(job), looked(job), worst=far)
+        files = [folder / PROGRESS_FILE, *([] if shown is None else [folder / shown.name])]
+        self.tracking.end(len(self.history.steps), self.scoring.headlines("after_on", "after_off"), files)
         (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
 
     def _training(self) -> dict[str, Any]:

@@ -83,6 +83,12 @@ class Recipe:
     more."""
     out: str | None = None
     """Folder to write into. None: ./lvtune-out/<base>-<domain>-<method>."""
+    resume: bool | None = None
+    """Go on from the checkpoint in the output folder; it must be there. `--no-resume`: start anew. None: go on if there
+    is a checkpoint of the same run."""
+    track: Literal["tensorboard", "wandb", "mlflow", "trackio"] | None = None
+    """Send loss, learning rate, scores, pictures and this recipe to a tracker. tensorboard writes into the output
+    folder; the others need an account or a server of yours. None: no tracker."""
     seed: int = field(default=0, metadata={"at_least": 0, "at_most": 2**32 - 1})
     """Seed of everything that is random."""
     device: str = "auto"

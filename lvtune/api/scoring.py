@@ -95,6 +95,16 @@ class Scoring:
             else:
                 measured.after_off = self._score(split, self.job.base.skeleton)
 
+    def headlines(self, *when: str) -> dict[str, float]:
+        """Returns the scores of some of before, after_on and after_off: ``target after_on pck@0.2`` to a number."""
+        found: dict[str, float] = {}
+        for side, measured in (("target", self.target), ("source", self.source)):
+            for name in when:
+                scores: Scores | None = getattr(measured, name)
+                values = {} if scores is None else scores.headline()
+                found |= {f"{side} {name} {score}": v for score, v in values.items() if type(v) in (int, float)}
+        return found
+
     @property
     def is_identical(self) -> bool | None:
         """True if the source's predictions are bit for bit those of before; None where there is no source."""

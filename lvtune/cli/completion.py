@@ -6,7 +6,7 @@ import argparse
 import importlib
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lvtune.cli.outcome import Outcome
@@ -49,21 +49,19 @@ def _usage(shell: str) -> str:
     return f"# put the output of `lvtune completion {shell}` into the profile of your shell"
 
 
-def complete() -> None:
+def complete(commands: Mapping[str, str]) -> None:
     """Answers a shell that asks what may come next, and ends the process; returns without argcomplete."""
     try:
         import argcomplete
     except ImportError:
         return
-    argcomplete.autocomplete(line_parser(os.environ.get("COMP_LINE", "")))
+    argcomplete.autocomplete(line_parser(os.environ.get("COMP_LINE", ""), commands))
 
 
-def line_parser(line: str) -> argparse.ArgumentParser:
+def line_parser(line: str, commands: Mapping[str, str]) -> argparse.ArgumentParser:
     """Returns a parser of a whole line: all commands, and the options of the one that ``line`` names."""
-    from lvtune.cli.main import COMMANDS
-
     words = _words(line)[1:]
-    named = words[0] if words and words[0] in COMMANDS else None
+    named = words[0] if words and words[0] in commands else None
     result = argparse.ArgumentParser(prog="lvtune", add_help=False)
 
     def make(**about: Any) -> Any:
@@ -71,12 +69,12 @@ def line_parser(line: str) -> argparse.ArgumentParser:
         if command != named:
             return argparse.ArgumentParser(prog=about["prog"], add_help=False)
         module = importlib.import_module(f"lvtune.cli.{command.replace('-', '_')}")
-        return module.parser(words[1:], COMMANDS[command])
+        return module.parser(words[1:], commands[command])
 
     maker: Any = make  # argparse calls it; it need not be a class
-    commands = result.add_subparsers(parser_class=maker)
-    for command, summary in COMMANDS.items():
-        commands.add_parser(command, help=summary)
+    places = result.add_subparsers(parser_class=maker)
+    for command, summary in commands.items():
+        places.add_parser(command, help=summary)
     return result
 
 

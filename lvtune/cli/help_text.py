@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from lvtune.cli.parser import Parser
+from typing import Any
 
 FIRST = {
     "adapt": ("--data", "--annotations", "--base", "--method", "--out"),
@@ -40,7 +37,7 @@ class HelpFormatter(argparse.HelpFormatter):
         return f"{', '.join(action.option_strings)} {value}"
 
 
-def full_help(parser: Parser) -> str:
+def full_help(parser: Any) -> str:
     """Returns all options of a command in groups."""
     first = _first(parser)
     formatter = _begun(parser)
@@ -52,7 +49,7 @@ def full_help(parser: Parser) -> str:
     return formatter.format_help()
 
 
-def short_help(parser: Parser) -> str:
+def short_help(parser: Any) -> str:
     """Returns the options that matter most; all of them if the command has few."""
     first = _first(parser)
     if not first:
@@ -64,12 +61,12 @@ def short_help(parser: Parser) -> str:
     return formatter.format_help().rstrip()
 
 
-def _first(parser: Parser) -> list[argparse.Action]:
+def _first(parser: Any) -> list[argparse.Action]:
     places = {string: action for action in parser._actions for string in action.option_strings}
     return [places[name] for name in FIRST.get(parser.command, ()) if name in places]
 
 
-def _begun(parser: Parser) -> argparse.HelpFormatter:
+def _begun(parser: Any) -> argparse.HelpFormatter:
     formatter = parser._get_formatter()
     formatter.add_usage(parser.usage, parser._actions, parser._mutually_exclusive_groups)
     formatter.add_text(parser.description)

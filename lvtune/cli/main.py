@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if "_ARGCOMPLETE" in os.environ:  # a shell asks what may come next
         from lvtune.cli.completion import complete
 
-        complete()
+        complete(COMMANDS)
     try:
         with _sigterm_raises(), _log_on_stderr():
             return _run(argv, debug)

@@ -179,8 +179,9 @@ class TrainOptions:
     """Number of processes that read pictures; 0: the main process reads them."""
     precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
     """Mixed precision. auto: bf16 if the GPU is fast at it; for own data also if the processor is; else none."""
-    checkpoint_every: int | None = field(default=None, metadata={"at_least": 1})
-    """Write a checkpoint, from which a run resumes, every so many epochs. None: never."""
+    checkpoint_every: int | None = field(default=None, metadata={"at_least": 0})
+    """Write a checkpoint, from which a run resumes, every so many epochs. 0: never. None: at the end of an epoch, if 3
+    minutes have passed since the last one."""
     progress_frames: int = field(default=4, metadata={"at_least": 0, "at_most": 12})
     """Number of held-out frames of own data that progress.png shows while tuning goes on, with labels and predictions.
     0: no such file."""

@@ -53,7 +53,7 @@ class Option:
     @property
     def is_flag(self) -> bool:
         """Returns True if it is written ``--path`` and ``--no-path``."""
-        return self.hint is bool
+        return self.hint in (bool, bool | None)
 
 
 @functools.cache

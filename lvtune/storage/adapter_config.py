@@ -56,7 +56,7 @@ BASE_FIELDS: dict[str, tuple[type, ...]] = {
 CONFIG_HASH = "config_sha256"
 """Field with the hash of all other fields. Files that were written before it existed lack it and still load."""
 
-_MACHINE = {"out", "device", "workers", "debug", "dry_run"}
+_MACHINE = {"out", "device", "workers", "debug", "dry_run", "resume", "track"}
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _AGAIN = "copy or download the adapter again"
 _MAX_SIDE = 2**16

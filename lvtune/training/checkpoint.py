@@ -130,6 +130,15 @@ def load_checkpoint(
     return saved.progress, average or None
 
 
+def is_of_run(path: Path, key: str) -> bool:
+    """Returns True if the checkpoint at ``path`` is of the run that ``key`` names.
+
+    Raises:
+        TrainingError: the file is damaged.
+    """
+    return unpack(path, CHECKPOINT).metadata.get(_KEY) == key
+
+
 def _read(path: Path) -> _Saved:
     packed = unpack(path, CHECKPOINT)
     meta = {name: packed.metadata.get(name, "") for name in (_PROGRESS, _KEY)}

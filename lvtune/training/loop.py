@@ -40,6 +40,11 @@ if TYPE_CHECKING:
     from lvtune.bases.base import Base
     from lvtune.config.options import TrainOptions
 
+Record = Callable[[int, dict[str, float]], None]
+"""Called with a step and its figures by name."""
+CHECKPOINT_SECONDS = 180.0
+"""Time between two checkpoints where the options do not say how many epochs lie between them."""
+
 
 def tune(
     base: Base,
@@ -56,6 +61,8 @@ def tune(
     key: str = "",
     watch: Watch | None = None,
     label: str = "tuning",
+    resume: bool = True,
+    record: Record | None = None,
 ) -> History:
     """Tunes ``adapter`` on ``data``; it is attached while this runs and detached afterwards, whatever happens.
 
@@ -69,27 +76,26 @@ def tune(
         device: see :func:`lvtune.training.engine.make_accelerator`.
         validate: called with the (averaged) adapter on; a score.
         validate_every: epochs between two calls; it is called after the last one in any case.
-        checkpoint: file to resume from and to write after every ``checkpoint_every`` epochs.
+        checkpoint: file to resume from and to write, see ``checkpoint_every`` and :data:`CHECKPOINT_SECONDS`.
         key: identifies the run; a checkpoint of another run is not resumed.
         watch: looks at held-out frames now and then, with the (averaged) adapter on.
         label: what progress lines begin with.
+        resume: False starts anew even if there is a checkpoint of this run.
+        record: called after each step with its number and figures such as ``{"loss": 0.1}``.
 
     Raises:
         TrainingError: nothing to tune on; a loss that is not finite, stays 0 or does not depend on the adapter.
     """
-    samples: Any = data
-    if len(samples) == 0:
+    if not len(data):  # type: ignore[arg-type]
         raise TrainingError("no pictures to tune on", "at least one annotated person", "check --data")
     mode = base.training
     with together(device), attach(base, adapter, name="tuning"), use_adapter(base, "tuning"):
         accelerator = make_accelerator(device, options.precision)
         set_seed(seed)
         run = _Run(base, adapter, data, objective, options, seed=seed, accelerator=accelerator)
-        run.watch, run.bar.label = watch, label
-        for line in run.history.lines():
-            run.bar.note(line)
-        if checkpoint is not None:
-            run.resume(checkpoint, key)
+        run.watch, run.bar.label, run.record = watch, label, record
+        run.bar.notes(run.history.lines())
+        run.resume(checkpoint if resume else None, key)
         try:
             with recomputed_blocks(base, adapter) if options.checkpointing else contextlib.nullcontext():
                 run.train(validate, validate_every, checkpoint, key)
@@ -145,22 +151,27 @@ class _Run:
         per_epoch = len(self.sampler)
         self.total, self.lr = number_of_steps(options, per_epoch), peak_lr(options, per_epoch)
         self.epochs = min(-(-self.total // per_epoch), options.stop_after or self.total)
-        self.progress, self.average = Progress(), None
+        self.progress, self.average, self.rate = Progress(), None, 0.0
         notes = notes_on_division(base, tunable, objective, division)
         self.history = History(lr=self.lr, division=division, decisions=chosen, notes=notes)
         self.bar = ProgressBar(self.total, "tuning", accelerator.is_main_process)
         self.watch: Watch | None = None
+        self.record: Record | None = None
         self.empty = EmptyLoss()
         self.guard = StepGuard(base, adapter, objective, self.data, self.lr)
         self.budget = None if options.minutes is None else Budget(60 * options.minutes)
         self.bar.is_planned = self.budget is None
         self.started, self.seconds_before = time.perf_counter(), 0.0
+        self.written = self.started
 
     def seconds(self) -> float:
         """Time of this run, parts before a resumption included."""
         return self.seconds_before + time.perf_counter() - self.started
 
-    def resume(self, path: Path, key: str) -> None:
+    def resume(self, path: Path | None, key: str) -> None:
+        """Goes on from a checkpoint of this run, if there is one."""
+        if path is None:
+            return
         more = {"steps": self.total, "record": History().record()}
         found = load_checkpoint(path, self.adapter, self.optimizer.optimizer, key, self.trained, **more)
         check_same_progress(None if found is None else found[0].step)
@@ -171,6 +182,9 @@ class _Run:
             self.bar.update(self.progress.step, None)
             if self.progress.total is not None:
                 self.plan(self.progress.total)
+            said = f"resumed at step {self.progress.step} of {self.total} of the run in '{path.parent}'"
+            self.history.notes.append(f"{said}, {self.seconds_before:.0f} s into it")
+            self.bar.note(self.history.notes[-1])
 
     def train(
         self, validate: Callable[[], float] | None, validate_every: int, checkpoint: Path | None, key: str
@@ -182,14 +196,22 @@ class _Run:
             is_last = epoch + 1 == self.epochs
             if validate is not None and ((epoch + 1) % validate_every == 0 or is_last):
                 self.validate(validate)
-            every = self.options.checkpoint_every
-            if checkpoint is not None and every and ((epoch + 1) % every == 0 or is_last):
+            if checkpoint is not None and self.is_checkpoint_due(epoch + 1, is_last):
+                self.written = time.perf_counter()
                 self.history.seconds = self.seconds()
                 self.progress.history = self.history.record()
                 if self.accelerator.is_main_process:
                     optimizer = self.optimizer.optimizer
                     state = {"progress": self.progress, "key": key, "trained": self.trained}
                     save_checkpoint(checkpoint, self.adapter, optimizer, self.average, **state)
+
+    def is_checkpoint_due(self, epochs: int, is_last: bool) -> bool:
+        """Returns True after the epochs that ``checkpoint_every`` names; without it, if much time has passed."""
+        every = self.options.checkpoint_every
+        if every is None:
+            since = self.started if is_last else self.written
+            return time.perf_counter() - since >= CHECKPOINT_SECONDS
+        return bool(every) and (epochs % every == 0 or is_last)
 
     def epoch(self, epoch: int) -> None:
         self.base.train(True)
@@ -206,6 +228,8 @@ class _Run:
             self.history.steps.append(self.progress.step)
             self.history.loss.append(loss)
             self.bar.update(self.progress.step, loss)
+            if self.record is not None:
+                self.record(self.progress.step, {"loss": loss, "learning rate": self.rate})
             self.fit_budget()
             self.look()
         self.base.train(False)
@@ -235,13 +259,16 @@ class _Run:
             self.base.train(True)
         self.history.px_steps.append(self.watch.steps[-1])
         self.history.px_mean.append(self.watch.px_mean[-1])
+        if self.record is not None:
+            self.record(self.progress.step, {"error on held-out frames in px": self.watch.px_mean[-1]})
         self.bar.note(f"step {self.progress.step}: {said}")
 
     def step(self, batches: Iterable[dict[str, Any]]) -> float:
         options = self.options
         rise = (options.warmup, options.schedule, options.warmup_steps)
         factor = lr_factor(self.progress.step, self.total, *rise)
-        set_lr(self.optimizer.optimizer, self.lr * factor)
+        self.rate = self.lr * factor
+        set_lr(self.optimizer.optimizer, self.rate)
         self.optimizer.zero_grad(set_to_none=True)
         got = self.gradient.backward(batches, measure_empty=not self.empty.is_full)
         self.guard.loss(got.loss, self.progress.step, self.gradient.batch, depends=got.depends)

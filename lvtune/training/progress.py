@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 
 from lvtune.core.work_progress import is_quiet
 
@@ -71,6 +72,11 @@ class ProgressBar:
             self._bar.write(text, file=sys.stderr)
         else:
             print(f"{self.label}: {text}", file=sys.stderr, flush=True)
+
+    def notes(self, texts: Sequence[str]) -> None:
+        """Prints lines beside the bar."""
+        for text in texts:
+            self.note(text)
 
     def close(self) -> None:
         """Closes the bar."""

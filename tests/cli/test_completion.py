@@ -14,7 +14,7 @@ def asked(line):
     pytest.importorskip("argcomplete")
     from argcomplete.finders import CompletionFinder
 
-    found = completion.line_parser(line)
+    found = completion.line_parser(line, COMMANDS)
     words = line.split()
     finder = CompletionFinder(found, always_complete_options=True, print_suppressed=False)
     prefix = "" if line.endswith(" ") else words.pop()
@@ -52,7 +52,8 @@ def test_the_script_says_what_to_do_with_it(capsys, monkeypatch):
     assert out.startswith("# put this line into ~/.zshrc: eval") and "lvtune" in out.split("\n", 1)[1]
     assert main(["completion", "cmd"]) == 2
     assert "one of bash, zsh" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "argcomplete.shell_integration", None)
     monkeypatch.setitem(sys.modules, "argcomplete", None)
     assert main(["completion"]) == 1
     assert "pip install 'lvtune[completion]'" in capsys.readouterr().err
-    assert completion.complete() is None
+    assert completion.complete(COMMANDS) is None

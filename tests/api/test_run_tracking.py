@@ -1,0 +1,148 @@
+"""What a tracker gets of a run, and what it never gets; checkpoints that are asked for by name."""
+
+from __future__ import annotations
+
+import sys
+import types
+
+import pytest
+from attacks.commands import BASE, _register
+from own_files import draw_pictures, mice, write
+
+import lvtune
+from lvtune.api import run_tracking
+from lvtune.api.adapting import CHECKPOINT_FILE
+from lvtune.api.recipe import Recipe
+from lvtune.api.resuming import check_resume
+from lvtune.api.run_tracking import RunTracker, plain_settings
+from lvtune.core.errors import UsageError
+from lvtune.training import loop
+
+
+@pytest.fixture
+def recipe(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _register()
+    (tmp_path / "pics").mkdir()
+    data = mice(6)
+    draw_pictures(data, tmp_path / "pics")
+    write(data, tmp_path / "pics")
+    return {
+        "base": BASE, "method": "lora", "device": "cpu", "seed": 1, "base_options": {"input_size": "own"},
+        "data": {"data": "pics", "annotations": "pics/annotations.json"},
+        "train": {"epochs": 2, "batch_size": 4}, "out": "out/run",
+    }  # fmt: skip
+
+
+def test_secrets_and_places_of_this_machine_are_never_stored():
+    token = "hf_" + "a1B2" * 8
+    recipe = Recipe(
+        weights=f"https://ann:geheim@example.org/{token}", out="/home/ann/out", look=("/home/ann/pics/x.png",),
+        start="org/repo?token=geheim",
+    )  # fmt: skip
+    text = str(plain_settings(recipe))
+    assert "geheim" not in text and token not in text and "/home/ann" not in text
+    assert plain_settings(recipe)["base"] == "vitpose-ti"
+
+
+def test_a_tracker_that_is_not_installed_is_told_before_work_starts(recipe, monkeypatch):
+    monkeypatch.setattr("accelerate.tracking.get_available_trackers", list)
+    for name, command in (("wandb", "pip install wandb"), ("tensorboard", r"pip install 'lvtune\[tracking\]'")):
+        with pytest.raises(UsageError, match="--track") as caught:
+            lvtune.adapt({**recipe, "track": name}, say=pytest.fail)
+        assert command.replace("\\", "") in caught.value.fix
+    with pytest.raises(lvtune.LvtuneError, match="track"):
+        lvtune.adapt({**recipe, "track": "notebook"})
+
+
+@pytest.mark.parametrize("name", ["wandb", "mlflow", "trackio"])
+def test_the_other_trackers_are_called_in_their_own_way(name, tmp_path, monkeypatch):
+    """They are replaced by a record of the calls: none of them runs here."""
+    calls = []
+
+    class Fake:
+        def __init__(self, *args, **options):
+            calls.append(("made", args, options))
+
+        def __getattr__(self, word):
+            return lambda *args, **options: calls.append((word, args, options))
+
+    monkeypatch.setattr("accelerate.tracking.get_available_trackers", lambda: [name])
+    monkeypatch.setitem(__import__("accelerate.tracking").tracking.LOGGER_TYPE_TO_CLASS, name, Fake)
+    monkeypatch.setitem(sys.modules, "trackio", types.SimpleNamespace(Image=lambda pixels: pixels.shape))
+    from PIL import Image
+
+    Image.new("RGB", (4, 2)).save(tmp_path / "shown.png")
+    with pytest.raises(KeyError), RunTracker(name, tmp_path / "my-run", calls.append) as _:
+        raise KeyError
+    one = RunTracker(name, tmp_path / "my-run", lambda text: None)
+    with one:
+        one.begin(Recipe(), {"target before ap": 1.0})
+        one.record(1, {"loss": 0.5})
+        one.end(2, {}, [tmp_path / "shown.png", tmp_path / "missing.png"])
+    words = [call[0] for call in calls]
+    assert words[:3] == ["made", "start", "store_init_configuration"] and words[-1] == "finish"
+    assert calls[0][1] == (run_tracking.PROJECT,) and "my-run" in calls[0][2].values()
+    assert ("log", ({"loss": 0.5},), {"step": 1}) in calls
+    picture = [call for call in calls if "shown" in str(call)]
+    assert len(picture) == 1 and picture[0][0] == {"wandb": "log_images", "mlflow": "log_artifact"}.get(name, "log")
+
+
+def check_tracked(report, said, tmp_path):
+    """TensorBoard got loss, rates, scores, pictures and the recipe."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert "tracked by tensorboard: tensorboard --logdir out/run/tracking" in said
+    found = EventAccumulator(str(tmp_path / "out/run/tracking/run"))
+    found.Reload()
+    tags = found.Tags()
+    losses = [(event.step, event.value) for event in found.Scalars("loss")]
+    assert [step for step, _ in losses] == list(range(1, len(losses) + 1))
+    assert losses and all(event.value > 0 for event in found.Scalars("learning rate"))
+    on = report["target"]["after_on"]["px_mean"]
+    (scored,) = found.Scalars("scores/target after_on px_mean")
+    assert scored.value == pytest.approx(on) and scored.step == losses[-1][0]
+    assert {"progress", "before-after"} <= set(tags["images"])
+    settings = next((tmp_path / "out/run/tracking/run").glob("*/hparams.yml")).read_text()
+    assert "train.batch_size: 4" in settings and str(tmp_path) not in settings
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_run_is_tracked_and_a_long_one_goes_on_where_it_was_interrupted(recipe, tmp_path, monkeypatch, capsys):
+    """The second epoch is interrupted; a run is long here after no time at all."""
+    pytest.importorskip("tensorboard")
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    out, epoch, said = tmp_path / "out/run", loop._Run.epoch, []
+
+    def stop(self, number):
+        if number == 1:
+            raise KeyboardInterrupt
+        epoch(self, number)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop._Run, "epoch", stop)
+        lvtune.adapt({**recipe, "track": "tensorboard"})
+    assert (out / CHECKPOINT_FILE).is_file()
+    with pytest.raises(UsageError, match=r"is of another run"):
+        check_resume(Recipe(resume=True), out / CHECKPOINT_FILE, "another")
+    capsys.readouterr()
+    report = lvtune.adapt({**recipe, "resume": True, "track": "tensorboard"}, say=said.append).to_dict()
+    (note,) = [note for note in report["notes"] if note.startswith("resumed at step")]
+    assert "of the run in 'out/run'" in note and note in capsys.readouterr().err
+    assert not (out / CHECKPOINT_FILE).exists()
+    check_tracked(report, said, tmp_path)
+
+
+def test_resume_without_a_checkpoint_is_told_before_work_starts(recipe):
+    with pytest.raises(UsageError, match=r"holds no checkpoint"):
+        lvtune.adapt({**recipe, "resume": True}, say=pytest.fail)
+
+
+@pytest.mark.parametrize(
+    ("every", "expected"), [(None, [False, False, True]), (0, [False] * 3), (2, [False, True, True])]
+)
+def test_when_a_checkpoint_is_written(every, expected, monkeypatch):
+    clock = iter([100.0, 170.0, 190.0])
+    monkeypatch.setattr(loop.time, "perf_counter", lambda: next(clock))
+    run = types.SimpleNamespace(options=types.SimpleNamespace(checkpoint_every=every), started=0.0, written=0.0)
+    assert [loop._Run.is_checkpoint_due(run, n, n == 3) for n in (1, 2, 3)] == expected
