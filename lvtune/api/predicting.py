@@ -127,8 +127,7 @@ def predict(
     Raises:
         LvtuneError: no such picture, a broken one, boxes that do not fit, an output that would overwrite an input.
     """
-    _check_words(category, layout)
-    check_least(min_score)
+    _check_words(category, layout, min_score)
     inputs = _inputs(images, None if out is None else Path(out))
     view = load_base_for(adapter, base, weights) if isinstance(base, str) else as_base(base)
     view.model.to(resolve_device(device))
@@ -143,7 +142,8 @@ def predict(
     return poses
 
 
-def _check_words(category: str | None, layout: str) -> None:
+def _check_words(category: str | None, layout: str, min_score: float | None) -> None:
+    check_least(min_score)
     if category in ("own", "shuffled"):
         raise UsageError(f"category '{category}' for pictures that nobody annotated", "a category, auto or mean",
                          "give --category auto")  # fmt: skip
