@@ -2,7 +2,8 @@
 
 The weights on the straight way from the base's own answer to the tuned state (as in WiSE-FT, arXiv 2109.01903) are
 scored on pictures of the source and of the target that were neither tuned on nor are scored in the report. The largest
-share of the change is taken whose source score is at least the share asked for of the base's. The curve, target against
+share of the change is taken whose source score is at least the share asked for of the base's, by more than chance: the
+lower end of its interval is what counts, since a few pictures may flatter it. The curve, target against
 source, goes into the report.
 """
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from lvtune.api.job import Job
     from lvtune.domains import Split
 
+SURE = 1.2816
+"""Standard errors by which the share must hold: the 90 % quantile of the normal distribution, on one side."""
 MOST_TARGET = 200
 """Samples of the target by which the curve is drawn; they decide nothing."""
 SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
@@ -49,6 +52,8 @@ class SourceKeeper:
         self.holds = False
         self._start: Mapping[str, Tensor] = {}
         self._main = main_score(job.adapter.skeleton)
+        self._sums: list[np.ndarray] = []
+        """For each point of the curve, what each instance of the source adds to its score."""
 
     def begin(self) -> None:
         """Notes the base's own answer."""
@@ -63,14 +68,18 @@ class SourceKeeper:
             return
         target = some_of(target, job.recipe.seed, MOST_TARGET)
         start, end = dict(self._start), snapshot(job.adapter)
+        self._sums = []
         self.curve = [self._point(0.0, source, target, {})]
         for share in SHARES:
             self.curve.append(self._point(share, source, target, between(start, end, share)))
         before = self.curve[0]["source"]
-        for point in self.curve:
+        for point, seen in zip(self.curve, self._sums or [_NOTHING] * len(self.curve), strict=True):
             point["kept"] = retention(before, point["source"], is_less_better(self._main))
+            first = self._sums[0] if self._sums else _NOTHING
+            ends = (first, seen) if is_less_better(self._main) else (seen, first)
+            point["chance"] = _chance(*ends)
         wanted = job.recipe.keep / 100
-        held = [point["share"] for point in self.curve[1:] if (point["kept"] or 0.0) >= wanted]
+        held = [p["share"] for p in self.curve[1:] if (p["kept"] or 0.0) - p["chance"] >= wanted]
         kept = max(held) if held else float(self._best()["share"])
         job.adapter.load_state_dict(end)
         keep_share(job.adapter, start, kept)
@@ -86,7 +95,7 @@ class SourceKeeper:
             job.adapter.eval()
             with attach(job.base, job.adapter, name="kept"):
                 found = [self._score(source, None), self._score(target, job.category)]
-        return {"share": share, "source": found[0], "target": found[1]}
+        return {"share": share, "source": found[0], "target": found[1], "kept": None, "chance": 0.0}
 
     def _score(self, split: Split, category: Any) -> float | None:
         """The main score: PCK@0.2 in percent, or the mean error in pixels; None without a labelled point."""
@@ -96,6 +105,9 @@ class SourceKeeper:
             batch_size=options.batch_size,
         )  # fmt: skip
         seen = observe(split, found, skeleton, None)
+        if split is self.job.kept_out.source:
+            own = seen.errors * found.heights[:, None] if is_less_better(self._main) else seen.hits * seen.counted
+            self._sums.append(np.nan_to_num(own, posinf=0.0).sum(1))
         if is_less_better(self._main):
             pixels = (seen.errors * found.heights[:, None])[np.isfinite(seen.errors)]
             return float(pixels.mean()) if len(pixels) else None
@@ -117,8 +129,9 @@ class SourceKeeper:
         if not self.holds:
             value += f", and {keep:g} % of the source is NOT held; the best sum of both scores is taken"
         why = (
-            f"on pictures kept out: source {name} {_percent(here['kept'])} of the base's, {_percent(whole['kept'])} "
-            f"with the whole change; target {_number(here['target'])}, {_number(whole['target'])} with the whole change"
+            f"on pictures kept out: source {name} {_percent(here['kept'])} of the base's "
+            f"({_percent(here['chance'])} by chance), {_percent(whole['kept'])} with the whole change; target "
+            f"{_number(here['target'])}, {_number(whole['target'])} with the whole change"
         )
         return Decision(f"keep {keep:g}", value, why)
 
@@ -134,6 +147,18 @@ class SourceKeeper:
             "source_pictures": len(set(pictures_of_samples(kept.source))),
             "target_pictures": len(set(kept.target.table.column("image").astype(str))),
         }  # fmt: skip
+
+
+_NOTHING = np.zeros(0)
+
+
+def _chance(above: np.ndarray, below: np.ndarray) -> float:
+    """By how much the ratio of two sums over the same instances may be too high by chance, in one of ten cases."""
+    total, count = float(below.sum()), len(below)
+    if not total or count < 2:
+        return 0.0
+    away = above - above.sum() / total * below
+    return SURE * float(np.sqrt((away**2).sum() * count / (count - 1))) / total
 
 
 def _percent(value: float | None) -> str:

@@ -2,12 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
 import lvtune
 from lvtune.api.job import prepare
-from lvtune.api.keep_source import SHARES, SourceKeeper
+from lvtune.api.keep_source import SHARES, SourceKeeper, _chance
 from lvtune.api.recipe import Recipe
 from lvtune.cli.main import main
 from lvtune.core.snapshot import snapshot
@@ -116,3 +117,12 @@ def test_the_report_has_the_curve(tmp_path):
 def test_a_percentage_out_of_range_is_an_error(capsys):
     assert main(["adapt", "--keep", "120"]) == 2
     assert "keep" in capsys.readouterr().err
+
+
+def test_a_score_that_chance_may_flatter_is_taken_for_less():
+    base = np.array([10.0, 8.0, 12.0, 9.0])
+    assert _chance(base, base) == 0
+    wobbling = base + np.array([2.0, -2.0, 1.0, -1.0])
+    assert _chance(wobbling, base) == pytest.approx(1.2816 * (10 * 4 / 3) ** 0.5 / 39, rel=0.05)
+    assert _chance(np.tile(wobbling, 25), np.tile(base, 25)) < _chance(wobbling, base) / 4
+    assert _chance(np.zeros(0), np.zeros(0)) == 0
