@@ -190,4 +190,8 @@ def _cell(
     if lr is not None:
         own["train"] = {"lr": lr}
     recipe = Recipe.from_dict(merge(merge(shared, variant.changes, Recipe), own, Recipe))
+    if recipe.data.shots == 0 and not recipe.unlabelled:
+        raise UsageError(
+            "0 pictures to tune on", "at least 1, or all", "give --shots 20,60,all, or --unlabelled FOLDER"
+        )
     return Cell(variant, shots, seed, lr, folder, recipe)

@@ -206,6 +206,10 @@ def _pose(values: Mapping[str, Any], image: str, skeletons: Mapping[str, Skeleto
         image, (x, y, width, height), points[:, :2], points[:, 2], skeletons[values["skeleton"]],
         None if xyz is None else np.array(xyz, float), values.get("category"), values.get("adapter", ""),
         values.get("unit", ""), values["box_score"], values.get("frame"), values.get("time"), values.get("track"),
-        values.get("label"), *(None if values.get(name) is None else np.array(values[name], float)
-                               for name in ("raw_scores", "radii")), values.get("expected_oks"),
+        values.get("label"), raw_scores=_array(values.get("raw_scores")), radii=_array(values.get("radii")),
+        expected_oks=values.get("expected_oks"),
     )  # fmt: skip
+
+
+def _array(values: Any) -> np.ndarray | None:
+    return None if values is None else np.array(values, float)
