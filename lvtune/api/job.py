@@ -46,7 +46,8 @@ FROM_START = 0.4
 """Factor on the learning rate from a start, unless the recipe says the rate (measured; benchmarks/README.md)."""
 
 BLIND = 0.1
-"""Factor in its place where no label of the target is tuned on: at 0.4 the answers drifted (benchmarks/README.md)."""
+"""Factor in its place where no label of the target is tuned on: one run at 0.4, with other settings too, did harm
+(benchmarks/README.md)."""
 
 CHECKED = 64
 """Persons of the source on whom the base is scored where the adapter predicts other key points."""

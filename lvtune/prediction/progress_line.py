@@ -7,6 +7,8 @@ import time
 from types import TracebackType
 from typing import Any
 
+from lvtune.core.work_progress import is_quiet
+
 _EVERY = 10.0
 """Seconds between two lines."""
 
@@ -21,7 +23,7 @@ class ProgressLine:
     """
 
     def __init__(self, total: int | None, start: int = 0, shown: bool = True) -> None:
-        self._total, self._start, self._done, self._shown = total, start, start, shown
+        self._total, self._start, self._done, self._shown = total, start, start, shown and not is_quiet()
         self._began = self._said = time.monotonic()
         self._bar: Any = None
 
