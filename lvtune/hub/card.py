@@ -165,7 +165,7 @@ def _picture(at: Publication) -> str:
         return ""
     if at.own_picture:
         return f"![Without and with the adapter]({at.picture})"
-    words = "Test pictures, picked by how far the key points moved, not by how well they fit."
+    words = "Test pictures whose key points moved most, better or worse."
     return f"![The base alone (left) and with the adapter (right)]({at.picture})\n\n{words}"
 
 
