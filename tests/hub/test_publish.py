@@ -91,7 +91,7 @@ def test_the_card_shows_before_and_after_and_five_lines_of_use(ann, folder):
     push_adapter(folder, "ann/art", license="apache-2.0")
     text = str(card_of(ann))
     assert "](before-after.jpg)" in text
-    assert "picked by how far" in text
+    assert "key points moved most" in text
     assert "Filtered photographs" in text
     picture = cv2.imdecode(np.frombuffer(files_of(ann)["before-after.jpg"], np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape[1] > 600, "two pictures side by side"
@@ -253,7 +253,7 @@ def test_pictures(ann, folder, tmp_path):
     push_adapter(folder, "ann/art", license="mit", picture=tmp_path / "mine.png")
     assert files_of(ann)["before-after.png"] == b"png"
     assert "](before-after.png)" in str(card_of(ann))
-    assert "picked by how far" not in str(card_of(ann)), "who knows how it was picked"
+    assert "key points moved most" not in str(card_of(ann)), "who knows how it was picked"
     with pytest.raises(LvtuneError, match="correct --picture"):
         push_adapter(folder, "ann/art", license="mit", picture=tmp_path / "none.png")
 
