@@ -50,5 +50,5 @@ def test_each_item_has_its_own_and_always_the_same():
     parts = torch.cat([strong_view(base, batch_of(items), options, 5, 2)[0] for items in ([0, 1], [2, 3])])
     assert torch.equal(whole, parts)
     other, _ = strong_view(base, batch_of([0, 1, 2, 3]), options, 5, 3)
-    styled, _ = strong_view(base, batch_of([0, 1, 2, 3]), StrongViewOptions(looks="styles"), 5, 2)
-    assert not torch.equal(whole, other) and not torch.equal(whole, styled)
+    jittered, _ = strong_view(base, batch_of([0, 1, 2, 3]), StrongViewOptions(looks="jitter"), 5, 2)
+    assert not torch.equal(whole, other) and not torch.equal(whole, jittered)
