@@ -1,12 +1,14 @@
 """Writes results line by line as they come, so that a run that was broken off can go on where it stopped.
 
 ``poses.jsonl``: the first line says which run it is, then comes one line per frame, and after each chunk of frames a
-line that says how many are done. Lines behind the last of these belong to a chunk that was not finished; they are cut
-off when the run goes on. Chunks begin at the same frames in every run, so the results are the same to the last bit.
+line that says how many are done, with a checksum over the chunk. Lines behind the last of these belong to a chunk that
+was not finished; they are cut off when the run goes on. Chunks begin at the same frames in every run, so the results are
+the same to the last bit.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -79,10 +81,10 @@ class Journal:
         """Keeps the results of a chunk; they outlast a kill as soon as this returns."""
         assert self._file is not None
         with user_errors(self.path):
-            for result in results:
-                self._file.write(json.dumps(_to_line(result)) + "\n")
+            lines = [json.dumps(_to_line(result)) + "\n" for result in results]
             self.done += len(results)
-            self._file.write(json.dumps({"done": self.done}) + "\n")
+            check = hashlib.sha256("".join(lines).encode()).hexdigest()
+            self._file.writelines([*lines, json.dumps({"done": self.done, "check": check}) + "\n"])
             self._sync()
 
     def finish(self) -> None:
@@ -127,14 +129,23 @@ class Journal:
                 self._check(head)
             place = end = len(head)
             done, complete = 0, False
+            chunk, frames = hashlib.sha256(), 0
             for line in file:
                 place += len(line)
                 if not line.endswith(b"\n"):
                     break
                 if line.startswith(b'{"done": '):
-                    end, done = place, _count(line, "done")
-                elif line.startswith(b'{"complete": '):
+                    if _end_of_chunk(line) != (done + frames, chunk.hexdigest()):
+                        raise DataError(
+                            f"{self.path}, damaged behind frame {done}", "the file as predict wrote it", _NEW
+                        )
+                    end, done = place, done + frames
+                    chunk, frames = hashlib.sha256(), 0
+                elif line.startswith(b'{"complete": ') and not frames:
                     end, complete = place, True
+                else:
+                    chunk.update(line)
+                    frames += 1
         return end, done, complete
 
     def _check(self, head: bytes) -> None:
@@ -142,6 +153,8 @@ class Journal:
             found = json.loads(head)["run"]
         except (ValueError, KeyError, TypeError):
             raise DataError(f"{self.path}, which no run of predict began", "a run that was broken off", _NEW) from None
+        if not isinstance(found, dict):
+            raise DataError(f"{self.path}, which no run of predict began", "a run that was broken off", _NEW)
         other = [name for name in {**found, **self.run} if found.get(name) != self.run.get(name)]
         if other:
             name = sorted(other)[0]
@@ -155,11 +168,13 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _count(line: bytes, name: str) -> int:
+def _end_of_chunk(line: bytes) -> tuple[Any, Any]:
+    """The frames done and the checksum in the line behind a chunk; (None, None) for a damaged line."""
     try:
-        return int(json.loads(line)[name])
-    except (ValueError, KeyError, TypeError):
-        raise DataError(f"a damaged line {line[:40]!r} in {JOURNAL_FILE}", "a run that was broken off", _NEW) from None
+        values = json.loads(line)
+        return values["done"], values["check"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None, None
 
 
 def _to_line(result: FramePoses) -> dict[str, Any]:

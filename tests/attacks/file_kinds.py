@@ -241,6 +241,55 @@ def _labelme(folder: Path) -> Sound:
     return _project(folder, lambda place: write_labelme(place) or place, lambda _: min(made.rglob("*.json")))
 
 
+def _cvat(folder: Path) -> Sound:
+    from test_cvat import write_xml
+
+    return _project(folder, write_xml, lambda _: folder / "project/annotations.xml")
+
+
+def _label_studio(folder: Path) -> Sound:
+    from test_label_studio import write_export
+
+    return _project(folder, write_export, lambda made: next(made.glob("project-*.json")))
+
+
+def _journal(folder: Path) -> Sound:
+    """What ``predict --resume`` reads."""
+    from lvtune.data.skeletons import LSP_14
+    from lvtune.prediction.frames import Frame
+    from lvtune.prediction.journal import Journal
+    from lvtune.prediction.pose import FramePoses, Pose
+
+    def opened() -> Journal:
+        return Journal(folder, {"base": "tiny"}, {LSP_14.name: LSP_14})
+
+    def poses(frame: Frame) -> FramePoses:
+        points = np.random.default_rng(frame.index).random((14, 3))
+        return FramePoses(frame, [Pose(frame.image, (0.0, 0.0, 5.0, 5.0), points[:, :2], points[:, 2], LSP_14)])
+
+    written = [poses(Frame(index, Path(f"{index}.jpg"), None)) for index in range(6)]
+    journal = opened()
+    journal.begin()
+    for start in range(0, 6, 2):
+        journal.write(written[start : start + 2])
+    journal.close()
+
+    def read() -> list[FramePoses]:
+        again = opened()
+        again.look()
+        return list(again.results()) if again.done else []
+
+    def same(found: list[FramePoses]) -> bool:
+        """True for the first chunks as they were written; what was cut off is predicted again."""
+        pairs = zip(found, written, strict=False)
+        return len(found) % 2 == 0 and all(
+            str(a.frame.picture) == str(b.frame.picture) and np.array_equal(a[0].keypoints, b[0].keypoints)
+            and np.array_equal(a[0].scores, b[0].scores) for a, b in pairs
+        )  # fmt: skip
+
+    return Sound(journal.path, read, same)
+
+
 def _arrow(folder: Path) -> Sound:
     from lvtune.data.arrow import cached_columns
 
@@ -333,6 +382,9 @@ KINDS = [
     Kind("YOLO-pose YAML", lambda folder: _yolo(folder, "*.yaml")),
     Kind("YOLO-pose labels", lambda folder: _yolo(folder, "*.txt")),
     Kind("LabelMe JSON", _labelme),
+    Kind("CVAT XML", _cvat),
+    Kind("Label Studio JSON", _label_studio),
+    Kind("journal of predict", _journal),
     Kind("Arrow cache", _arrow),
     Kind("joint cache", _array),
     Kind("RHD pickle, protocol 2", lambda folder: _pickle(folder, 2)),
