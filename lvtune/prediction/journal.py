@@ -2,8 +2,8 @@
 
 ``poses.jsonl``: the first line says which run it is, then comes one line per frame, and after each chunk of frames a
 line that says how many are done, with a checksum over the chunk. Lines behind the last of these belong to a chunk that
-was not finished; they are cut off when the run goes on. Chunks begin at the same frames in every run, so the results are
-the same to the last bit.
+was not finished; they are cut off when the run goes on. Chunks begin at the same frames in every run, so the results
+are the same to the last bit.
 """
 
 from __future__ import annotations
