@@ -20,6 +20,7 @@ from lvtune.data.pickle_machine import MARK, Machine, Mark
 from lvtune.data.pickle_values import KnownName, NumberType, Refused, UnfilledArray
 
 _DEEPEST = 50
+_MOST = 20_000_000  # values in all, one that is shared counted wherever it is; a list of shared lists has no end
 _MOST_BYTES = 2**31
 
 
@@ -82,8 +83,9 @@ def plain_of(content: bytes, name: str) -> Any:
 
 
 def _check_depth(value: Any) -> None:
-    """Raises if containers lie too deep, within themselves, or hold what is no value."""
+    """Raises if containers lie too deep, within themselves, are shared without end, or hold what is no value."""
     depths: dict[int, int] = {}
+    sizes: dict[int, int] = {}
     waiting: list[tuple[Any, bool]] = [(value, False)]
     inside: set[int] = set()
     while waiting:
@@ -97,7 +99,8 @@ def _check_depth(value: Any) -> None:
         if is_done:
             inside.discard(key)
             depths[key] = 1 + max((depths.get(id(one), 0) for one in inner), default=0)
-            if depths[key] > _DEEPEST:
+            sizes[key] = 1 + sum(sizes.get(id(one), 1) for one in inner)
+            if depths[key] > _DEEPEST or sizes[key] > _MOST:
                 raise Refused("containers within containers without end")
         elif key in inside:
             raise Refused("containers within containers without end")

@@ -124,6 +124,9 @@ def _skeleton(values: Mapping[str, Any], path: Path) -> Skeleton:
         "links": values.get("links") or (),
         "flip_pairs": () if is_midline else values.get("flip_pairs") or (),
     }
+    for key, found in given_pairs.items():
+        if not isinstance(found, list | tuple) or not all(isinstance(pair, list) for pair in found):
+            raise DataError(f"{key} in domain file {path}", f"pairs of {', '.join(names)}", "mend it")
     pairs = {key: [[str(end) for end in pair] for pair in found] for key, found in given_pairs.items()}
     for key, found in pairs.items():
         wrong = [pair for pair in found if len(pair) != 2 or not all(end in places for end in pair)]

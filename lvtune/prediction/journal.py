@@ -105,7 +105,7 @@ class Journal:
 
     def results(self) -> Iterator[FramePoses]:
         """Reads the results of all finished chunks, frame by frame; frames come without pixels."""
-        with self.path.open(encoding="utf-8") as file:
+        with self.path.open("rb") as file:  # what was not finished may be no text at all
             next(file)
             seen = 0
             for line in file:

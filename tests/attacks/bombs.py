@@ -154,7 +154,7 @@ def _safetensors(header: bytes) -> bytes:
 def _shared(rng: random.Random) -> bytes:
     """Lists of lists, each twice in the one above."""
     value: list = []
-    for _ in range(rng.randrange(30, 90)):
+    for _ in range(rng.randrange(26, 90)):
         value = [value, value]
     return pickle.dumps(value, rng.choice((2, 4)))
 

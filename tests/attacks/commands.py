@@ -157,7 +157,8 @@ def _convert_labels(folder: Path, project: Any) -> None:
 
     out = folder / "out"
     if out.exists() and any(out.iterdir()):  # as the command asks of its user
-        shutil.rmtree(out)
+        shutil.rmtree(folder / "old", ignore_errors=True)
+        out.rename(folder / "old")  # a kill while this user removes the folder is no fault of the command
     write_coco(read_project(project), out)
 
 

@@ -177,13 +177,12 @@ def test_small_files_do_not_fill_the_memory():
 import sys
 sys.path.insert(0, "tests/data")
 from test_safe_pickle import BOMBS, SHARED
-for name, content in BOMBS.items():
+for name, content in {**BOMBS, "shared": SHARED}.items():
     try:
         plain_of(content, name)
         print(name, "was read")
     except DataError as error:
         assert len(str(error)) < 300
-assert len(plain_of(SHARED, "shared")) == 9
 """
     imports = "from lvtune.data.safe_pickle import plain_of\nfrom lvtune.core.errors import DataError\n"
     imports += "import sys; sys.path.insert(0, 'tests/data'); import test_safe_pickle"
