@@ -24,13 +24,7 @@ def write_atomically(path: Path | str, data: bytes | str) -> Path:
     Raises:
         UsageError: the folder cannot be made or written, or the disk is full.
     """
-    path = Path(path)
-    with user_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with staged(path.parent, data) as temporary:
-            os.replace(temporary, path)
-        sync_folder(path.parent)
-    return path
+    return _replace(Path(path), data)
 
 
 def write_parts(path: Path | str, parts: Iterable[str]) -> Path:
@@ -39,10 +33,13 @@ def write_parts(path: Path | str, parts: Iterable[str]) -> Path:
     Raises:
         UsageError: as :func:`write_atomically`.
     """
-    path = Path(path)
+    return _replace(Path(path), parts)
+
+
+def _replace(path: Path, data: bytes | str | Iterable[str]) -> Path:
     with user_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with staged(path.parent, parts) as temporary:
+        with staged(path.parent, data) as temporary:
             os.replace(temporary, path)
         sync_folder(path.parent)
     return path

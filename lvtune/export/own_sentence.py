@@ -78,9 +78,11 @@ def reading_more(base: Base, adapter: Adapter, sentences: Mapping[str, str]) -> 
         sentences: category to sentence; embedded by the adapter's text encoder.
 
     Raises:
-        LvtuneError: the text encoder cannot be loaded.
+        LvtuneError: the adapter reads no sentences; the text encoder cannot be loaded.
     """
-    assert adapter.bank is not None
+    if adapter.bank is None:
+        raise UsageError(f"more sentences for {adapter.method}, which reads none",
+                         "an adapter that reads sentences, such as vlpose", "add none")  # fmt: skip
     wider = _joined(adapter.bank, embed_sentences(sentences, adapter.bank.encoder))
     with torch.random.fork_rng(devices=[]):
         again = type(adapter)(adapter.config, base, bank=wider, skeleton=adapter.skeleton)

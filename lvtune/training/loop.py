@@ -28,6 +28,7 @@ from lvtune.training.history import History
 from lvtune.training.optim import lr_factor, lr_scales, make_optimizer, number_of_steps, param_groups, peak_lr, set_lr
 from lvtune.training.progress import ProgressBar
 from lvtune.training.recomputed_blocks import recomputed_blocks
+from lvtune.training.running_mean import follow, holding
 from lvtune.training.sampler import PartSampler, make_sampler
 from lvtune.training.step import GradientStep, Tunable, on_device
 from lvtune.training.step_guard import StepGuard
@@ -253,7 +254,7 @@ class _Run:
         """Lets a person see how far the held-out frames are."""
         if self.watch is None or not self.watch.is_due(self.progress.step, self.total):
             return
-        with self._averaged():
+        with holding(self.adapter, self.average):
             self.base.train(False)
             said = self.watch.look(self.progress.step)
             self.base.train(True)
@@ -285,21 +286,14 @@ class _Run:
         self.update_average()
         return got.loss
 
-    @torch.no_grad()
     def update_average(self) -> None:
-        """Exponential moving average of weights and statistics; a short memory at first, so it starts at once."""
+        """Takes the weights of this step into their running mean."""
         if not self.options.ema:
             return
-        state = self.adapter.state_dict()
         if self.average is None:
             self.average = snapshot(self.adapter)
-            return
-        decay = min(self.options.ema, (1 + self.progress.step) / (10 + self.progress.step))
-        for name, value in state.items():
-            if value.is_floating_point():
-                self.average[name].lerp_(value, 1 - decay)
-            else:
-                self.average[name].copy_(value)
+        else:
+            follow(self.average, self.adapter.state_dict(), self.options.ema, self.progress.step)
 
     def finish(self) -> None:
         """Leaves the adapter as it is to be used, and looks at it."""
@@ -312,20 +306,8 @@ class _Run:
         self.optimizer.zero_grad(set_to_none=True)
 
     def validate(self, validate: Callable[[], float]) -> None:
-        with self._averaged():
+        with holding(self.adapter, self.average):
             score = validate()
         self.history.val_steps.append(self.progress.step)
         self.history.val.append(score)
         self.bar.note(f"step {self.progress.step}: validation {score:.2f}")
-
-    @contextlib.contextmanager
-    def _averaged(self) -> Any:
-        if self.average is None:
-            yield
-            return
-        own = snapshot(self.adapter)
-        self.adapter.load_state_dict(self.average)
-        try:
-            yield
-        finally:
-            self.adapter.load_state_dict(own)

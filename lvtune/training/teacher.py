@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lvtune.training.objective_wrapper import Steps
+from lvtune.training.running_mean import follow
 
 
 class Teacher(nn.Module):
@@ -44,12 +45,11 @@ class Teacher(nn.Module):
         if step and int(self.followed) == step:  # another part of the same step
             return
         self.followed.fill_(step)
-        decay = min(self.decay, (1 + step) / (10 + step)) if step else 0.0
-        mean = self.state()
-        for name, value in adapter.state_dict().items():
-            if value.is_floating_point() and step:
-                mean[name].lerp_(value, 1 - decay)
-            else:
+        mean, state = self.state(), adapter.state_dict()
+        if step:
+            follow(mean, state, self.decay, step)
+        else:
+            for name, value in state.items():
                 mean[name].copy_(value)
 
     @contextlib.contextmanager
