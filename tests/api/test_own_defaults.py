@@ -156,6 +156,7 @@ def test_a_run_says_and_writes_what_was_decided(tmp_path, capsys):
     found = {line["what"]: line for line in stored["decisions"]}
     assert found["input size"]["value"] == "80x80" and set(found["rotation"]) == {"what", "value", "why"}
     assert found["start"]["value"] == "the base's own answer"
+    assert found["weight near a key point"]["value"] == "x 11 in the loss"
     assert "kept" in found["few-shot guard"]["value"] and report["few"]["guard"]["share"] in (0.0, 1.0)
     assert any(line.startswith("input size: 80x80 (") for line in lines)
     page = (tmp_path / "out/report.html").read_text()
