@@ -73,7 +73,7 @@ def test_a_mouse_from_above(tmp_path):
     assert job.options == train  # no factor for a start, nor for few pictures
     assert list(said(job)) == [
         "method", "input size", "learning rate", "steps", "rotation", "mirrored pictures", "scale", "shift",
-        "labelled points turned out of the picture",
+        "labelled points turned out of the picture", "weight near a key point",
     ]  # fmt: skip
 
 
