@@ -40,6 +40,8 @@ class HeatmapObjective(Objective):
     """Mean squared error between predicted and encoded heatmaps, weighted by visibility."""
 
     Config = HeatmapConfig
+    foreground: float = 0.0
+    """Added weight near a key point; chosen by :meth:`prepare`."""
 
     def __init__(self, config: HeatmapConfig | None = None) -> None:
         self.config = config or HeatmapConfig()
