@@ -40,6 +40,7 @@ _HOMES = {
     "export_onnx": "lvtune.export.onnx_file",
     "fingerprint": "lvtune.bases.fingerprint",
     "fix_sentence": "lvtune.adapters.combining",
+    "grow": "lvtune.adapters.growing",
     "list_bases": "lvtune.bases.base_registry",
     "list_domains": "lvtune.domains",
     "list_methods": "lvtune.adapters.method_registry",
