@@ -19,6 +19,7 @@ _HOMES = {
     "Attachment": "lvtune.patcher.attaching",
     "Auto": "lvtune.patcher.automatic",
     "ExtendKeyValue": "lvtune.bases.changes",
+    "Gate": "lvtune.patcher.gate",
     "InsertTokens": "lvtune.bases.changes",
     "Pose": "lvtune.prediction.pose",
     "Recipe": "lvtune.api.recipe",

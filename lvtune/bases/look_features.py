@@ -72,7 +72,7 @@ def look_features(base: Base, pixel_values: Tensor) -> np.ndarray:
 
 
 def _by_channel(found: Tensor, batch: int, width: int = 0) -> Tensor:
-    """(B, D, N) of tokens (B, ..., D), also where each picture's windows lie along the first dimension; of a map too."""
+    """(B, D, N) of tokens (B, ..., D), also where a picture's windows lie along the first dimension; of a map too."""
     if width and found.shape[-1] == width:
         return found.reshape(batch, -1, width).transpose(1, 2)
     return found.reshape(batch, found.shape[1], -1)

@@ -20,7 +20,7 @@ from lvtune.core.context import AUTO, Group, Selection, check_name, chosen
 from lvtune.core.errors import UsageError
 from lvtune.core.private_api import is_compiled, is_exporting
 from lvtune.patcher.attached_adapters import AttachedAdapters
-from lvtune.patcher.automatic import usual
+from lvtune.patcher.automatic import decider
 from lvtune.patcher.call_arguments import Arguments, signature_of
 from lvtune.patcher.call_parts import Part, Routing
 from lvtune.patcher.recomputation import Recomputation, Runs, running
@@ -92,7 +92,7 @@ class CallRouter:
             selection = Selection()
         given = Arguments(self._signature, args, kwargs)
         if selection.is_automatic:
-            decide = usual() if selection.adapters == AUTO else selection.adapters
+            decide = decider(self._attached.by_name) if selection.adapters == AUTO else selection.adapters
             names = decide(self.base, dict(self._attached.by_name), given.needed_pictures())
             selection = Selection(tuple(names), selection.category)
         if given.pictures is None and selection.is_single and not isinstance(selection.category, tuple):
