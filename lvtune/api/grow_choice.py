@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lvtune.core.decision import Decision
@@ -73,25 +74,43 @@ def base_of_grown(values: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def grown_adapter(source: str, base: Base, splits: Sequence[Split]) -> Adapter:
+def grown_adapter(source: str, base: Base, splits: Sequence[Split]) -> tuple[Adapter, bool]:
     """Loads an adapter and makes one of it that has the key points of the data too.
+
+    Returns:
+        The new adapter; whether predictions of the old one are averaged with those of the mirrored picture.
 
     Raises:
         LvtuneError: there is no such adapter, or it does not fit; see :func:`lvtune.grow`.
     """
     from lvtune.adapters.growing import grow
-    from lvtune.hub.adapter_loading import load_adapter
+    from lvtune.hub.adapter_loading import load_adapter, takes_flip_test
 
     adapter = None if source == BASE else load_adapter(source, base)
     tables = [split.table for split in splits]
     categories = dict.fromkeys(str(name) for table in tables for name in table.column("category"))
-    return grow(adapter, tables[0].skeleton, base=base, categories=tuple(categories))
+    made: Any = grow(adapter, tables[0].skeleton, base=base, categories=tuple(categories))
+    return made, made.kept.mirrors and takes_flip_test(adapter)
 
 
-def grow_decision(recipe: Recipe, adapter: Any) -> Decision | None:
+def mirrored_as_before(recipe: Recipe, flip_test: bool) -> tuple[Recipe, list[Decision]]:
+    """Returns the recipe with the flip test of the adapter that is grown, and a line where that changes it.
+
+    Its key points are then decoded as before: with the flip test, or without.
+    """
+    if recipe.evaluate.flip_test == flip_test:
+        return recipe, []
+    recipe = replace(recipe, evaluate=replace(recipe.evaluate, flip_test=flip_test))
+    if flip_test and not recipe.train.augment.flip:
+        # who has never seen a mirrored picture must not be asked about one
+        augment = replace(recipe.train.augment, flip=0.5)
+        recipe = replace(recipe, train=replace(recipe.train, augment=augment))
+    why = "so the adapter's own key points are predicted, and they are to stay as they are"
+    return recipe, [Decision("flip test", "on" if flip_test else "off", why)]
+
+
+def grow_decision(recipe: Recipe, adapter: Any) -> Decision:
     """Says which key points are new, and which stay."""
-    if recipe.grow is None:
-        return None
     kept, all_of_them = adapter.kept.keypoints, adapter.skeleton.keypoints
     new = [name for name in all_of_them if name not in kept]
     shown = ", ".join(new[:_SHOWN]) + (f" and {len(new) - _SHOWN} more" if len(new) > _SHOWN else "")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Reliance:
-    """Usage: ``begin()`` before the tuning, ``keep()`` after it, ``calibrate()`` with the adapter attached, ``gate()``."""
+    """Usage: ``begin()`` before the tuning, ``keep()`` and ``gate()`` after it, ``calibrate()`` with the adapter on."""
 
     def __init__(self, job: Job) -> None:
         self.job, self.keeper = job, SourceKeeper(job)

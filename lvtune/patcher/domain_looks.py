@@ -2,8 +2,8 @@
 
 Of the features of :mod:`lvtune.bases.look_features` there are kept:
 
-- a Gaussian of a random projection, for crops and for whole pictures (as in Lee et al., NeurIPS 2018, arXiv 1807.03888).
-  It says which of several adapters a picture is most like, and whether it is like none of them;
+- a Gaussian of a random projection, for crops and for whole pictures (as in Lee et al., NeurIPS 2018, arXiv
+  1807.03888). It says which of several adapters a picture is most like, and whether it is like none of them;
 - a linear map to the probability that a picture is one of the adapter's, and not one of the ordinary pictures that it
   was compared with: a linear discriminant with a shrunk covariance, whose scale and offset are fitted (Platt, 1999) on
   pictures that the discriminant has not seen.

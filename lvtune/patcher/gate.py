@@ -123,7 +123,8 @@ def looks_of(adapters: Mapping[str, Attachable]) -> dict[str, DomainLooks]:
     lacking = next((name for name, adapter in adapters.items() if _entry(adapter) is None), None)
     if lacking is not None:
         raise UsageError(
-            f"adapter '{lacking}', whose file holds no gate", "adapters that `lvtune adapt` made of 30 pictures or more",
+            f"adapter '{lacking}', whose file holds no gate",
+            "adapters that `lvtune adapt` made of 30 pictures or more",
             'tune it again, or choose by CLIP: adapters=lvtune.Auto("FOLDER")',
         )  # fmt: skip
     return {name: read_looks(_entry(adapter)) for name, adapter in adapters.items()}
