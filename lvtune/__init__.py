@@ -42,6 +42,7 @@ _HOMES = {
     "fingerprint": "lvtune.bases.fingerprint",
     "fix_sentence": "lvtune.adapters.combining",
     "grow": "lvtune.adapters.growing",
+    "join": "lvtune.adapters.joining",
     "list_bases": "lvtune.bases.base_registry",
     "list_domains": "lvtune.domains",
     "list_methods": "lvtune.adapters.method_registry",

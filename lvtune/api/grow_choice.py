@@ -83,8 +83,9 @@ def grown_adapter(source: str, base: Base, splits: Sequence[Split]) -> tuple[Ada
     Raises:
         LvtuneError: there is no such adapter, or it does not fit; see :func:`lvtune.grow`.
     """
+    from lvtune.adapters.flip_test import takes_flip_test
     from lvtune.adapters.growing import grow
-    from lvtune.hub.adapter_loading import load_adapter, takes_flip_test
+    from lvtune.hub.adapter_loading import load_adapter
 
     adapter = None if source == BASE else load_adapter(source, base)
     tables = [split.table for split in splits]

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from lvtune.adapters.flip_test import takes_flip_test
 from lvtune.evaluation.calibration import calibration_of
 from lvtune.evaluation.choosing import choose
-from lvtune.hub.adapter_loading import open_adapter, takes_flip_test
+from lvtune.hub.adapter_loading import open_adapter
 from lvtune.patcher.attaching import acting, attach
 from lvtune.patcher.gate import Choice
 from lvtune.prediction.estimator import HeatmapWatch, Prediction, Watch, predict_frames
