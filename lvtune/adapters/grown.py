@@ -194,10 +194,12 @@ def _made(config: GrownConfig, base: Base, bank: SentenceBank | None, skeleton: 
 
 def _rows_like(predictor: Any, count: int, base: Base) -> nn.Conv2d:
     """A predictor of ``count`` key points that reads what another one reads."""
-    rows = nn.Conv2d(
-        predictor.in_channels, count, predictor.kernel_size, stride=predictor.stride, padding=predictor.padding,
-        bias=predictor.bias is not None, device=predictor.weight.device, dtype=base.adapter_dtype,
+    rows: Any = nn.utils.skip_init(
+        nn.Conv2d, predictor.in_channels, count, predictor.kernel_size, stride=predictor.stride,
+        padding=predictor.padding, bias=predictor.bias is not None, device=predictor.weight.device, dtype=base.adapter_dtype,
     )  # fmt: skip
+    for value in rows.parameters():
+        nn.init.zeros_(value)
     setattr(rows, MARK, True)
     return rows
 

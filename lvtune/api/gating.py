@@ -21,14 +21,14 @@ from lvtune.data.subset import nested_order
 from lvtune.data.table import PoseTable
 from lvtune.domains.domain import NO_BOXES
 from lvtune.domains.find_domain import get_domain
-from lvtune.patcher.domain_looks import LEAST, VIEWS, fit_looks
+from lvtune.patcher.domain_looks import LEAST, VIEWS, DomainLooks, fit_looks
 
 if TYPE_CHECKING:
     from lvtune.api.job import Job
     from lvtune.bases.base import Base
     from lvtune.domains import Split
 
-MOST = 200
+MOST = 160
 """Pictures of either kind that are looked at; more changed the accuracy by less than a point (benchmarks/README.md)."""
 SHIPPED = "demo-art"
 """The domain whose photographs ship: ordinary pictures where a run has no source."""
@@ -45,17 +45,35 @@ def gate_of(job: Job) -> tuple[dict[str, Any] | None, Decision]:
     why = _missing(job)
     if why:
         return None, Decision(WHAT, "none", f"{why}: adapters are chosen by CLIP")
-    base, seed = job.base, job.recipe.seed
     ordinary, against = _ordinary(job)
     try:
-        target = _features(base, job.train, seed, "looking at the pictures", varied=False)
-        other = _features(base, ordinary, seed, "looking at ordinary pictures", varied=True)
-        looks = fit_looks(target, other, look_layer(base), against)
+        looks = gate_from(job.base, job.train, ordinary, against, job.recipe.seed)
     except (LvtuneError, ValueError) as error:  # the run is not lost for it
         said = error.given if isinstance(error, LvtuneError) else str(error)
         return None, Decision(WHAT, "none", f"{said}: adapters are chosen by CLIP")
     count = f"{looks.pictures} pictures that were tuned on, beside {looks.ordinary} of {against}"
     return looks.to_dict(), Decision(WHAT, f"tells {looks.right:.0%} apart", count)
+
+
+def gate_from(base: Base, target: Split, ordinary: Split, against: str, seed: int = 0) -> DomainLooks:
+    """Fits what the pictures of a split look like, beside ordinary ones; at most ``MOST`` of either are looked at.
+
+    Args:
+        base: that looks at them, with no adapter on.
+        target: pictures of the domain, such as those that were tuned on.
+        ordinary: pictures that need no adapter; they are shown in other colours, contrasts and sizes too.
+        against: what the ordinary pictures are, in words.
+        seed: of the choice of pictures, and of these changes.
+
+    Raises:
+        LvtuneError: a picture that cannot be read.
+        ValueError: too few pictures.
+    """
+    kinds = [
+        features_of_split(base, target, seed, "looking at the pictures"),
+        features_of_split(base, ordinary, seed, "looking at ordinary pictures", varied=True),
+    ]
+    return fit_looks(*kinds, look_layer(base), against)
 
 
 def _missing(job: Job) -> str:
@@ -90,31 +108,63 @@ def _count(split: Split) -> int:
     return len(set(split.table.column("image").astype(str)))
 
 
-def _features(base: Base, split: Split, seed: int, label: str, *, varied: bool) -> dict[str, np.ndarray]:
-    """View to features of some pictures of a split, (M, F) each; one person of each picture is looked at."""
+def features_of_split(
+    base: Base, split: Split, seed: int, label: str, *, varied: bool = False, most: int = MOST
+) -> dict[str, np.ndarray]:
+    """Returns view to features of some pictures of a split, (M, F) each; one person of each picture is looked at.
+
+    Args:
+        base: that looks at them.
+        split: with pictures.
+        seed: of the choice.
+        label: of the progress.
+        varied: look at each view with other colours, contrast and sharpness as well.
+        most: pictures that are looked at.
+    """
     images = split.table.column("image").astype(str)
     names, first = np.unique(images, return_index=True)
     kinds = split.table.column("category").astype(str)[first].tolist()
-    rows = [int(first[i]) for i in nested_order(names.tolist(), kinds, seed)[:MOST]]
+    rows = [int(first[i]) for i in nested_order(names.tolist(), kinds, seed)[:most]]
     rng = np.random.default_rng([seed, len(rows)])
-    makers: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-        VIEWS[0]: lambda image, box: crop_of(base, image, box),
-        VIEWS[1]: lambda image, box: whole_picture(base, image),
+    makers: dict[str, Callable[[np.ndarray, np.ndarray, list[np.ndarray]], np.ndarray]] = {
+        VIEWS[0]: lambda image, box, some: crop_of(base, image, box),
+        VIEWS[1]: lambda image, box, some: whole_picture(base, image),
+        "mosaic": lambda image, box, some: whole_picture(base, _mosaic(some, rng)),
     }
     if varied:
-        makers["varied crop"] = lambda image, box: crop_of(base, _varied(image, rng), box, rng.uniform(0.6, 1.6))
-        makers["varied whole"] = lambda image, box: whole_picture(base, _varied(image, rng))
+        makers["varied crop"] = lambda image, box, some: crop_of(base, _varied(image, rng), box, rng.uniform(0.6, 1.6))
+        makers["varied whole"] = lambda image, box, some: whole_picture(base, _varied(image, rng))
+        makers["varied mosaic"] = lambda image, box, some: whole_picture(base, _varied(_mosaic(some, rng), rng))
     found: dict[str, list[np.ndarray]] = {name: [] for name in makers}
     starts = range(0, len(rows), _AT_ONCE)
     for start in tracked(starts, label, len(starts), "batches"):
         seen: dict[str, list[np.ndarray]] = {name: [] for name in makers}
-        for row in rows[start : start + _AT_ONCE]:
-            image, box = split.picture(row), np.asarray(split.table.column("bbox")[row], float)
+        some = [split.picture(row) for row in rows[start : start + _AT_ONCE]]
+        for row, image in zip(rows[start : start + _AT_ONCE], some, strict=True):
+            box = np.asarray(split.table.column("bbox")[row], float)
             for name, make in makers.items():
-                seen[name].append(make(image, box))
+                seen[name].append(make(image, box, some))
         for name, pictures in seen.items():
             found[name].append(look_features(base, torch.from_numpy(np.stack(pictures))))
     return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def _mosaic(images: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:
+    """A picture of 2 x 2 or 3 x 3 pictures: what they show is small, as in a picture of a whole scene.
+
+    Both kinds of pictures are shown so, or a small person would count as ordinary, or as the contrary.
+    """
+    count = int(rng.integers(2, 4))
+    side = 256 // count
+    whole = np.zeros((side * count, side * count, 3), np.uint8)
+    for top in range(0, side * count, side):
+        for left in range(0, side * count, side):
+            image = images[int(rng.integers(len(images)))]
+            size = min(image.shape[:2])
+            y, x = (int(rng.integers(length - size + 1)) for length in image.shape[:2])
+            part = cv2.resize(image[y : y + size, x : x + size], (side, side), interpolation=cv2.INTER_AREA)
+            whole[top : top + side, left : left + side] = part
+    return whole
 
 
 def _varied(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

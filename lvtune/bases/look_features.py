@@ -1,4 +1,4 @@
-"""What a picture looks like to the frozen base: the mean and the spread of each channel in the middle of its encoder.
+"""What a picture looks like to the frozen base: mean and spread of each channel in the first half of its encoder.
 
 Early layers show colours and edges, late ones what is in the picture; between them the style of a picture shows most
 clearly (measured; benchmarks/README.md). That means and spreads of channels carry the style is known from style
@@ -22,23 +22,23 @@ from lvtune.data.crop import box_to_center_scale, fix_aspect, udp_matrix, warp
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
 
-DEPTH = 0.4
-"""Share of the encoder's blocks behind which the features are read."""
+DEPTHS = (0.25, 0.4)
+"""Shares of the encoder's blocks behind which the features are read."""
 
 
 def look_layer(base: Base) -> str:
-    """Returns where the features are read, such as ``block 5 of 12``; ``head`` for an encoder without blocks."""
+    """Returns where the features are read: ``blocks 3, 5 of 12``; ``head`` for an encoder without blocks."""
     count = len(base.blocks)
-    return f"block {_place(count) + 1} of {count}" if count else "head"
+    return f"blocks {', '.join(str(place + 1) for place in _places(count))} of {count}" if count else "head"
 
 
-def _place(count: int) -> int:
-    return min(max(round(DEPTH * count), 1), count) - 1
+def _places(count: int) -> list[int]:
+    return sorted({min(max(round(depth * count), 1), count) - 1 for depth in DEPTHS})
 
 
 @torch.no_grad()
 def look_features(base: Base, pixel_values: Tensor) -> np.ndarray:
-    """Returns (B, F) float64, the means of the channels and behind them their standard deviations.
+    """Returns (B, F) float64: for each place the means of the channels, and behind them their standard deviations.
 
     No adapter acts. Features of one base are comparable; those of different bases are not.
 
@@ -46,32 +46,34 @@ def look_features(base: Base, pixel_values: Tensor) -> np.ndarray:
         base: its own weights are used, whatever is attached.
         pixel_values: (B, 3, H, W), normalised for ``base``.
     """
-    kept: list[Any] = []
+    kept: dict[int, Any] = {}
     caller = threading.get_ident()
 
-    def keep(value: Any) -> None:
+    def keep(place: int, value: Any) -> None:
         if threading.get_ident() == caller:  # another thread may be calling the same base
-            kept.append(value)
+            kept[place] = value
 
     blocks = list(base.blocks)
-    if blocks:
-        layer = blocks[_place(len(blocks))].layer
-        hook = layer.register_forward_hook(lambda module, args, output: keep(output))
-    else:
-        hook = base.head.register_forward_pre_hook(lambda module, args: keep(args[0]))
+    places = _places(len(blocks)) if blocks else []
+    hooks = [blocks[i].layer.register_forward_hook(lambda module, args, out, i=i: keep(i, out)) for i in places]
+    if not blocks:
+        hooks.append(base.head.register_forward_pre_hook(lambda module, args: keep(0, args[0])))
     try:
         with choose_adapters(base.model, None):
             base(pixel_values.to(base.device))
     finally:
-        hook.remove()
-    found = first_floating(kept[0])
-    assert found is not None
-    channels = (blocks[_place(len(blocks))].width,) if blocks else ()
-    maps = _by_channel(found.detach().float(), len(pixel_values), *channels)
-    return torch.cat([maps.mean(-1), maps.std(-1)], 1).cpu().numpy().astype(float)
+        for hook in hooks:
+            hook.remove()
+    parts = []
+    for place, value in sorted(kept.items()):
+        found = first_floating(value)
+        assert found is not None
+        maps = _by_channel(found.detach().float(), len(pixel_values), blocks[place].width if blocks else 0)
+        parts += [maps.mean(-1), maps.std(-1)]
+    return torch.cat(parts, 1).cpu().numpy().astype(float)
 
 
-def _by_channel(found: Tensor, batch: int, width: int = 0) -> Tensor:
+def _by_channel(found: Tensor, batch: int, width: int) -> Tensor:
     """(B, D, N) of tokens (B, ..., D), also where a picture's windows lie along the first dimension; of a map too."""
     if width and found.shape[-1] == width:
         return found.reshape(batch, -1, width).transpose(1, 2)

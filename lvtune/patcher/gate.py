@@ -69,7 +69,12 @@ class Gate:
         Raises:
             UsageError: an adapter whose file holds no gate.
         """
-        looks = looks_of(adapters)
+        return self.choose(base, looks_of(adapters), pictures)
+
+    def choose(
+        self, base: Base, looks: Mapping[str, DomainLooks], pictures: Tensor | Sequence[np.ndarray]
+    ) -> list[Choice]:
+        """Does the same with the looks of adapters, by name, which need not be loaded."""
         if not len(pictures):
             return []
         if not looks:
@@ -120,14 +125,22 @@ def looks_of(adapters: Mapping[str, Attachable]) -> dict[str, DomainLooks]:
     Raises:
         UsageError: an adapter whose file holds no gate.
     """
-    lacking = next((name for name, adapter in adapters.items() if _entry(adapter) is None), None)
-    if lacking is not None:
+    entries = {name: _entry(adapter) for name, adapter in adapters.items()}
+    return {name: with_looks(name, None if found is None else read_looks(found)) for name, found in entries.items()}
+
+
+def with_looks(name: str, looks: DomainLooks | None) -> DomainLooks:
+    """Returns the looks of an adapter.
+
+    Raises:
+        UsageError: there are none.
+    """
+    if looks is None:
         raise UsageError(
-            f"adapter '{lacking}', whose file holds no gate",
-            "adapters that `lvtune adapt` made of 30 pictures or more",
+            f"adapter '{name}', whose file holds no gate", "adapters that `lvtune adapt` made of 30 pictures or more",
             'tune it again, or choose by CLIP: adapters=lvtune.Auto("FOLDER")',
         )  # fmt: skip
-    return {name: read_looks(_entry(adapter)) for name, adapter in adapters.items()}
+    return looks
 
 
 def _entry(adapter: Any) -> Any:
