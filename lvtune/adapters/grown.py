@@ -86,6 +86,9 @@ class Grown(Adapter):
         self.kept = Skeleton.from_dict(config.skeleton) if config.skeleton else base.skeleton
         wanted = skeleton or self.kept
         new = new_keypoints_of(self.kept, wanted)
+        if not new:
+            raise UsageError("an adapter that is grown by no key point", "one or more that it does not predict yet",
+                             "make it with lvtune.grow, or lvtune adapt --grow ADAPTER")  # fmt: skip
         place = {name: i for i, name in enumerate((*self.kept.keypoints, *new))}
         self.order = [place[name] for name in wanted.keypoints]
         self.member = _made(config, base, bank, self.kept)
@@ -196,7 +199,8 @@ def _rows_like(predictor: Any, count: int, base: Base) -> nn.Conv2d:
     """A predictor of ``count`` key points that reads what another one reads."""
     rows: Any = nn.utils.skip_init(
         nn.Conv2d, predictor.in_channels, count, predictor.kernel_size, stride=predictor.stride,
-        padding=predictor.padding, bias=predictor.bias is not None, device=predictor.weight.device, dtype=base.adapter_dtype,
+        padding=predictor.padding, bias=predictor.bias is not None, device=predictor.weight.device,
+        dtype=base.adapter_dtype,
     )  # fmt: skip
     for value in rows.parameters():
         nn.init.zeros_(value)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lvtune.bases.base import Base
     from lvtune.domains import Split
 
-MOST = 160
+MOST = 320
 """Pictures of either kind that are looked at; more changed the accuracy by less than a point (benchmarks/README.md)."""
 SHIPPED = "demo-art"
 """The domain whose photographs ship: ordinary pictures where a run has no source."""

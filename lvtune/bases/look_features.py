@@ -7,6 +7,7 @@ transfer (Huang and Belongie, ICCV 2017, arXiv 1703.06868).
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 DEPTHS = (0.25, 0.4)
 """Shares of the encoder's blocks behind which the features are read."""
+
+
+class _Seen(Exception):
+    """Ends a call of the base when its features have been read."""
 
 
 def look_layer(base: Base) -> str:
@@ -50,16 +55,20 @@ def look_features(base: Base, pixel_values: Tensor) -> np.ndarray:
     caller = threading.get_ident()
 
     def keep(place: int, value: Any) -> None:
-        if threading.get_ident() == caller:  # another thread may be calling the same base
-            kept[place] = value
+        if threading.get_ident() != caller:  # another thread may be calling the same base
+            return
+        kept[place] = value
+        if place == last:
+            raise _Seen  # what comes behind is not needed, and takes longer
 
     blocks = list(base.blocks)
     places = _places(len(blocks)) if blocks else []
+    last = places[-1] if places else 0
     hooks = [blocks[i].layer.register_forward_hook(lambda module, args, out, i=i: keep(i, out)) for i in places]
     if not blocks:
         hooks.append(base.head.register_forward_pre_hook(lambda module, args: keep(0, args[0])))
     try:
-        with choose_adapters(base.model, None):
+        with contextlib.suppress(_Seen), choose_adapters(base.model, None):
             base(pixel_values.to(base.device))
     finally:
         for hook in hooks:
