@@ -69,11 +69,11 @@ def gate_from(base: Base, target: Split, ordinary: Split, against: str, seed: in
         LvtuneError: a picture that cannot be read.
         ValueError: too few pictures.
     """
-    kinds = [
-        features_of_split(base, target, seed, "looking at the pictures"),
-        features_of_split(base, ordinary, seed, "looking at ordinary pictures", varied=True),
-    ]
-    return fit_looks(*kinds, look_layer(base), against)
+    own = features_of_split(base, target, seed, "looking at the pictures", most=MOST)
+    # ordinary pictures are looked at in more ways, which takes long where there are few of the others
+    most = min(MOST, max(2 * LEAST, 2 * len(own[VIEWS[0]])))
+    others = features_of_split(base, ordinary, seed, "looking at ordinary pictures", varied=True, most=most)
+    return fit_looks(own, others, look_layer(base), against)
 
 
 def _missing(job: Job) -> str:
@@ -109,7 +109,7 @@ def _count(split: Split) -> int:
 
 
 def features_of_split(
-    base: Base, split: Split, seed: int, label: str, *, varied: bool = False, most: int = MOST
+    base: Base, split: Split, seed: int, label: str, *, most: int, varied: bool = False
 ) -> dict[str, np.ndarray]:
     """Returns view to features of some pictures of a split, (M, F) each; one person of each picture is looked at.
 
@@ -118,14 +118,11 @@ def features_of_split(
         split: with pictures.
         seed: of the choice.
         label: of the progress.
-        varied: look at each view with other colours, contrast and sharpness as well.
         most: pictures that are looked at.
+        varied: look at each view with other colours, contrast and sharpness as well.
     """
-    images = split.table.column("image").astype(str)
-    names, first = np.unique(images, return_index=True)
-    kinds = split.table.column("category").astype(str)[first].tolist()
-    rows = [int(first[i]) for i in nested_order(names.tolist(), kinds, seed)[:most]]
-    rng = np.random.default_rng([seed, len(rows)])
+    items = _items(split, seed, most)
+    rng = np.random.default_rng([seed, len(items)])
     makers: dict[str, Callable[[np.ndarray, np.ndarray, list[np.ndarray]], np.ndarray]] = {
         VIEWS[0]: lambda image, box, some: crop_of(base, image, box),
         VIEWS[1]: lambda image, box, some: whole_picture(base, image),
@@ -136,17 +133,38 @@ def features_of_split(
         makers["varied whole"] = lambda image, box, some: whole_picture(base, _varied(image, rng))
         makers["varied mosaic"] = lambda image, box, some: whole_picture(base, _varied(_mosaic(some, rng), rng))
     found: dict[str, list[np.ndarray]] = {name: [] for name in makers}
-    starts = range(0, len(rows), _AT_ONCE)
+    starts = range(0, len(items), _AT_ONCE)
     for start in tracked(starts, label, len(starts), "batches"):
         seen: dict[str, list[np.ndarray]] = {name: [] for name in makers}
-        some = [split.picture(row) for row in rows[start : start + _AT_ONCE]]
-        for row, image in zip(rows[start : start + _AT_ONCE], some, strict=True):
+        some = [_shown(split, row, view) for row, view in items[start : start + _AT_ONCE]]
+        for (row, _), image in zip(items[start : start + _AT_ONCE], some, strict=True):
             box = np.asarray(split.table.column("bbox")[row], float)
             for name, make in makers.items():
                 seen[name].append(make(image, box, some))
         for name, pictures in seen.items():
             found[name].append(look_features(base, torch.from_numpy(np.stack(pictures))))
     return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def _items(split: Split, seed: int, most: int) -> list[tuple[int, str]]:
+    """(row, view) of some samples that are used, one for each picture; the views take turns."""
+    views = split.views or ("",)
+    used = range(len(split.table) * len(views)) if split.items is None else split.items
+    images, kinds = (split.table.column(name).astype(str) for name in ("image", "category"))
+    found: dict[str, list[int]] = {}
+    for item in used:
+        found.setdefault(images[item // len(views)], []).append(item)
+    names = sorted(found)
+    order = nested_order(names, [kinds[found[name][0] // len(views)] for name in names], seed)[:most]
+    chosen = [found[names[place]][turn % len(found[names[place]])] for turn, place in enumerate(order)]
+    return [(item // len(views), views[item % len(views)]) for item in chosen]
+
+
+def _shown(split: Split, row: int, view: str) -> np.ndarray:
+    """The whole picture of a sample, (H, W, 3) uint8 RGB."""
+    if split.render is None or not split.views:
+        return split.picture(row)
+    return split.render(split.table.picture(row), view, split.table[row].index)
 
 
 def _mosaic(images: list[np.ndarray], rng: np.random.Generator) -> np.ndarray:

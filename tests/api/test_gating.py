@@ -7,7 +7,8 @@ import pytest
 from own_files import draw_pictures, mice, write
 
 import lvtune
-from lvtune.api.gating import MOST, features_of_split, gate_from
+from lvtune.api import gating
+from lvtune.api.gating import features_of_split, gate_from
 from lvtune.api.recipe import Recipe
 from lvtune.bases.look_features import features_of_pictures
 from lvtune.cli.main import main
@@ -29,7 +30,9 @@ def adapted(out, said=None, **values):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     out, said = tmp_path_factory.mktemp("run") / "out", []
-    values = adapted(out, said, data={"limit": 70})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gating, "MOST", 100)
+        values = adapted(out, said, data={"limit": 70})
     return out, values, said
 
 
@@ -64,8 +67,8 @@ def test_the_same_pictures_and_seed_give_the_same_gate():
     plain = domain.source_reader(domain, "train", DataOptions()).first(35)
     made = [gate_from(base, plain, plain, "itself", seed).to_dict() for seed in (0, 0, 1)]
     assert made[0] == made[1] != made[2]
-    found = features_of_split(base, plain, 0, "looking", varied=True, most=32)
-    assert {len(rows) for rows in found.values()} == {32} and set(VIEWS) < set(found) and MOST >= 32
+    found = features_of_split(base, plain, 0, "looking", most=32, varied=True)
+    assert {len(rows) for rows in found.values()} == {32} and set(VIEWS) < set(found)
 
 
 def test_own_pictures_without_a_source_are_held_beside_the_photographs_that_ship(tmp_path):
@@ -73,7 +76,7 @@ def test_own_pictures_without_a_source_are_held_beside_the_photographs_that_ship
     write(data, tmp_path)
     draw_pictures(data, tmp_path)
     said = []
-    adapted(tmp_path / "out", said, data={"data": str(tmp_path), "annotations": str(tmp_path / "annotations.json")})
+    adapted(tmp_path / "out", said, method="lora", data={"data": str(tmp_path), "annotations": str(tmp_path / "annotations.json")})
     line = next(line for line in said if line.startswith("gate: "))
     assert "apart" in line and ("photographs" in line)
 
