@@ -76,7 +76,8 @@ def test_own_pictures_without_a_source_are_held_beside_the_photographs_that_ship
     write(data, tmp_path)
     draw_pictures(data, tmp_path)
     said = []
-    adapted(tmp_path / "out", said, method="lora", data={"data": str(tmp_path), "annotations": str(tmp_path / "annotations.json")})
+    data = {"data": str(tmp_path), "annotations": str(tmp_path / "annotations.json")}
+    adapted(tmp_path / "out", said, method="lora", data=data)
     line = next(line for line in said if line.startswith("gate: "))
     assert "apart" in line and ("photographs" in line)
 
