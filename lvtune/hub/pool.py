@@ -147,7 +147,7 @@ class AdapterPool:
             LvtuneError: what :meth:`use` and :class:`lvtune.Auto` raise.
         """
         if adapters == AUTO or isinstance(adapters, Auto | Gate):
-            adapters = self._choose(adapters, pixel_values)
+            adapters = self._choose(adapters if isinstance(adapters, Auto | Gate) else AUTO, pixel_values)
         with self.use(adapters, category=category):
             return self.base(pixel_values)
 

@@ -88,7 +88,7 @@ class CallRouter:
         heatmaps = [self.base.heatmaps_of(output) for output in outputs]
         return exchanged(outputs[0], heatmaps[0], part.several.join(heatmaps))
 
-    _run_apart = torch.compiler.disable(_run_passes, recursive=False)
+    _run_apart: Any = torch.compiler.disable(_run_passes, recursive=False)
     """The same, not compiled itself; what it calls may be."""
 
     @_not_compiled
