@@ -17,6 +17,7 @@ import argparse
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,9 +46,10 @@ def interval(hits: int, count: int, z: float = 1.96) -> str:
     return f"{100 * share:.1f} ({100 * low:.1f} to {100 * high:.1f})"
 
 
-def gates(base: object, lspet: str, openfield: str, seed: int) -> list[DomainLooks]:
+def gates(base: Any, lspet: str, openfield: str, seed: int) -> list[DomainLooks]:
     """The gates of the filters' and of the mice's adapter."""
-    art, people = get_domain("lsp-art"), get_domain("demo-art")
+    art: Any = get_domain("lsp-art")
+    people: Any = get_domain("demo-art")
     options = DataOptions(data=lspet)
     photographs = art.source_reader(art, "train", options)
     shipped = people.source_reader(people, "train", DataOptions())
@@ -58,9 +60,10 @@ def gates(base: object, lspet: str, openfield: str, seed: int) -> list[DomainLoo
     ]
 
 
-def tests(base: object, lspet: str, openfield: str, ordinary: Sequence[str]) -> dict[str, tuple[int, dict]]:
+def tests(base: Any, lspet: str, openfield: str, ordinary: Sequence[str]) -> dict[str, tuple[int, dict]]:
     """Name of a set to the column that is right for it, and its features by view."""
-    art, options = get_domain("lsp-art"), DataOptions(data=lspet)
+    art: Any = get_domain("lsp-art")
+    options = DataOptions(data=lspet)
     own = DataOptions(data=openfield)
     splits = {
         "filters": (0, art.open("test", options)),
@@ -95,7 +98,7 @@ def main() -> None:
     every: dict[tuple[str, str], list[float]] = {}
     for seed in map(int, arguments.seeds.split(",")):
         fitted = gates(base, arguments.lspet, arguments.openfield, seed)
-        looks = dict(zip(("filters", "mice"), fitted, strict=True))
+        looks: dict[str, DomainLooks] = {"filters": fitted[0], "mice": fitted[1]}
         for name, (right, views) in sets.items():
             for view in [view for view in VIEWS if view in views]:
                 rows = probabilities(looks, views[view], view)

@@ -179,9 +179,11 @@ def test_predict_chooses_and_says_so(tmp_path, capsys):
     rows = {pose["image"].rpartition("/")[2]: pose for pose in found}
     assert {name: row["adapter"] for name, row in rows.items()} == expected
     assert all(0.5 < row["sure"] <= 1 for row in rows.values())
-    assert (
-        main([*argv, "--threshold", "1", "--overwrite"] if False else [*argv[:-3], "--json", "--threshold", "1"]) == 0
-    )
+    before = (tmp_path / "out" / "poses.json").read_bytes()
+    assert main([*argv, "--resume"]) == 0
+    assert "the bare base 2" in capsys.readouterr().out
+    assert (tmp_path / "out" / "poses.json").read_bytes() == before
+    assert main([*argv[:-3], "--json", "--threshold", "1"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert {pose["adapter"] for pose in told["poses"]} == {None}
     assert main(["inspect", names["stripes"]]) == 0
