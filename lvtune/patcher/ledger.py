@@ -115,16 +115,19 @@ class Ledger:
             TypeError: something that is no change, or one that the owner makes to this module already.
         """
         entry = self.attached.entries.setdefault(owner, Entry(shares_a_batch(changes)))
+        before = len(self._hooks)
         several = next((change for change in changes if isinstance(change, RunSeveral)), None)
         if several is None:
             self._install(owner, entry, changes)
-            return
-        if len(changes) > 1:
+        elif len(changes) > 1:
             raise TypeError("a change of several passes beside others of one adapter")
-        entry.join = several.join
-        for one in several.passes:
-            entry.passes += ((Entry(shares=False), one),)
-            self._install(owner, entry.passes[-1][0], one.changes)
+        else:
+            entry.join = several.join
+            for one in several.passes:
+                entry.passes += ((Entry(shares=False), one),)
+                self._install(owner, entry.passes[-1][0], one.changes)
+        if len(self._hooks) > before:
+            forget_compiled()
 
     def _install(self, owner: str, entry: Entry, changes: Sequence[Change]) -> None:
         """Notes in ``entry`` what ``owner`` does where."""
@@ -140,18 +143,19 @@ class Ledger:
         """The hook of one kind on a module, put there if there is none yet."""
         if (kind, module) not in self._hooks:
             self._hooks[kind, module] = kind(self.calls, self._shadows, module, next(self._sites))
-            forget_compiled()
         return self._hooks[kind, module]
 
     def uninstall(self, owner: str) -> None:
         """Takes back all that ``owner`` changed; the last owner at a site takes the hook away."""
         self.attached.entries.pop(owner, None)
+        before = len(self._hooks)
         for place, hook in list(self._hooks.items()):
             hook.owners.discard(owner)
             if hook.owners:
                 continue
             hook.remove()
             del self._hooks[place]
+        if len(self._hooks) < before:
             forget_compiled()
 
     def add(self, name: str, adapter: Attachable, base: Base, active: bool = True, full_precision: bool = True) -> None:
