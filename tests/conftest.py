@@ -34,6 +34,14 @@ def _no_progress_by_chance(monkeypatch):
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _small_gates():
+    """Runs look at the fewest pictures that give a gate; its own tests look at more."""
+    from lvtune.api import gating
+
+    gating.MOST = gating.LEAST
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _no_cache_is_left():
     yield
     shutil.rmtree(os.environ["LVTUNE_CACHE"], ignore_errors=True)

@@ -33,6 +33,8 @@ from lvtune.patcher.shapes import check_fit
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from lvtune.data.skeletons import Skeleton
+
 _ACT = {AddToOutput: "delta", ReplaceForward: "replace", ExtendKeyValue: "key_rows", InsertTokens: "tokens"}
 """Kind of change to the attribute that is called when it acts."""
 
@@ -106,8 +108,12 @@ def stack(adapters: Sequence[Adapter], *, base: nn.Module | None = None) -> Adap
         UsageError: bases, skeletons or sentences differ; a part of a member cannot act.
     """
     _check_loaded(adapters)
+    lone = next((one.method for one in adapters if one.method in ("grown", "joined")), None)
+    if lone is not None:
+        raise UsageError(f"a {lone} adapter in a stack", "adapters of one method each",
+                         "join it with the others: lvtune.join, or lvtune combine --how join")  # fmt: skip
     members = [one for adapter in adapters for one in (adapter.members if isinstance(adapter, Stack) else [adapter])]
-    view = _common_base(members, adapters, base)
+    view = common_base(members, adapters, base)
     same_sentences(members)
     reader = next((member for member in members if member.bank is not None), None)
     options = {f"{i}.{k}": v for i, member in enumerate(members, 1) for k, v in plain(member.config).items()}
@@ -116,7 +122,7 @@ def stack(adapters: Sequence[Adapter], *, base: nn.Module | None = None) -> Adap
         made = Stack(config, view, bank=None if reader is None else reader.bank, skeleton=adapters[0].skeleton)
     made.load_tensors({f"{i}.{n}": v for i, member in enumerate(members, 1) for n, v in member.tensors().items()})
     check_all_act(made, view)
-    return _finished(made, "stack", adapters, [None] * len(adapters), view)
+    return finished(made, "stack", adapters, [None] * len(adapters), view)
 
 
 def fix_sentence(adapter: Adapter, category: str | None = None, *, base: nn.Module | None = None) -> Adapter:
@@ -133,7 +139,7 @@ def fix_sentence(adapter: Adapter, category: str | None = None, *, base: nn.Modu
         UsageError: an adapter that reads no sentences, has none for ``category``, or cannot do without; a base that is
             gone, or another one.
     """
-    view = _common_base([adapter], [adapter], base)
+    view = common_base([adapter], [adapter], base)
     result = None
     if adapter.bank is not None:
         if category is not None:
@@ -146,7 +152,7 @@ def fix_sentence(adapter: Adapter, category: str | None = None, *, base: nn.Modu
             f"a fixed sentence for {adapter.method}, which {what}", "an adapter of vlpose-light with language",
             "use the adapter as it is",
         )  # fmt: skip
-    return _finished(result, f"fix_sentence {category or 'mean'}", [adapter], [None], view)
+    return finished(result, f"fix_sentence {category or 'mean'}", [adapter], [None], view)
 
 
 def _sum(
@@ -160,7 +166,7 @@ def _sum(
     if rank is not None and rank < 1:
         raise UsageError(f"rank {rank}", "1 or more, or None for the exact sum", "leave rank out")
     _check_loaded(adapters)
-    view = _common_base(adapters, adapters, base)
+    view = common_base(adapters, adapters, base)
     methods = sorted({adapter.method for adapter in adapters})
     if len(methods) > 1:
         raise UsageError(
@@ -171,7 +177,7 @@ def _sum(
     same_sentences(adapters)
     with torch.no_grad():
         result = type(adapters[0]).summed(adapters, weights, view, rank)
-    return _finished(result, kind, adapters, weights, view)
+    return finished(result, kind, adapters, weights, view)
 
 
 def _check_loaded(adapters: Sequence[Adapter]) -> None:
@@ -180,8 +186,13 @@ def _check_loaded(adapters: Sequence[Adapter]) -> None:
         raise UsageError(f"{brief(wrong)} among adapters", "loaded adapters", "lvtune.load_adapter(folder, base) first")
 
 
-def _finished(
-    result: Adapter, kind: str, adapters: Sequence[Adapter], weights: Sequence[float | None], view: Base
+def finished(
+    result: Adapter,
+    kind: str,
+    adapters: Sequence[Adapter],
+    weights: Sequence[float | None],
+    view: Base,
+    skeleton: Skeleton | None = None,
 ) -> Adapter:
     """Notes what a new adapter was made of, for its file; a domain that all share is its domain."""
     domains = {adapter.domain for adapter in adapters}
@@ -190,11 +201,19 @@ def _finished(
         for a, w in zip(adapters, weights, strict=True)
     ]
     result.saved_with = {"training": {"combination": {"kind": kind, "of": made_of}}}
-    return adopt(result, view, domains.pop() if len(domains) == 1 else None, adapters[0].skeleton).eval()
+    return adopt(result, view, domains.pop() if len(domains) == 1 else None, skeleton or adapters[0].skeleton).eval()
 
 
-def _common_base(parts: Sequence[Adapter], adapters: Sequence[Adapter], base: nn.Module | None) -> Base:
+def common_base(
+    parts: Sequence[Adapter], adapters: Sequence[Adapter], base: nn.Module | None, *, same_keypoints: bool = True
+) -> Base:
     """Returns the base that all were made for.
+
+    Args:
+        parts: of what is made; there must be some.
+        adapters: that it is made of.
+        base: as the caller gave it.
+        same_keypoints: all must predict the same key points.
 
     Raises:
         UsageError: no adapter at all; bases or skeletons that differ; no base is known.
@@ -214,10 +233,10 @@ def _common_base(parts: Sequence[Adapter], adapters: Sequence[Adapter], base: nn
         )  # fmt: skip
     skeletons = [adapter.skeleton for adapter in adapters]
     other = next((one for one in skeletons if one.keypoints != skeletons[0].keypoints), None)
-    if other is not None:
+    if other is not None and same_keypoints:
         raise UsageError(
             f"adapters for key points of {skeletons[0].name} and of {other.name}", "adapters of one skeleton",
-            "attach both and choose one per picture: base(pixel_values, adapters=[...])",
+            "join them (lvtune.join, lvtune combine --how join), or choose one per picture: adapters=[...]",
         )  # fmt: skip
     for adapter in adapters:
         check_fit(adapter, view)

@@ -22,9 +22,14 @@ METHODS: Registry[Any] = Registry("method", group="lvtune.methods", prepare=_set
 """Name to class, derived from :class:`lvtune.adapters.adapter.Adapter`."""
 
 
-def register_method(name: str) -> Callable[[T], T]:
-    """Returns a decorator that registers an adapter class for :func:`lvtune.create_adapter` under ``name``."""
-    return METHODS.register(name)
+def register_method(name: str, *, listed: bool = True) -> Callable[[T], T]:
+    """Returns a decorator that registers an adapter class for :func:`lvtune.create_adapter` under ``name``.
+
+    Args:
+        name: of the method.
+        listed: False for one whose adapters are made of other adapters, which nobody chooses by its name.
+    """
+    return METHODS.register(name, listed=listed)
 
 
 def list_methods() -> list[str]:

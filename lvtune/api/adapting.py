@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lvtune.api.data_check import check_labels, require_sound_splits
 from lvtune.api.few_shot import FewShotGuard
+from lvtune.api.grow_choice import KeptPoints, grown_from
 from lvtune.api.held_out import PROGRESS_FILE, held_out_watch
 from lvtune.api.job import Job, prepare
 from lvtune.api.memory import MemoryMeter
@@ -189,7 +190,7 @@ class _Run:
         few.check()
         if few.guarded is not None:
             self.say(few.decision.line())
-        guards = (self.source_guard, self.unlabelled_guard)
+        guards = (self.source_guard, self.unlabelled_guard, KeptPoints(job))
         for guard in (*guards, self.reliance):
             guard.begin()
         try:
@@ -256,6 +257,7 @@ class _Run:
             with attach(job.base, job.adapter, name="adapted"):
                 scoring.on()
                 self.say(self.reliance.calibrate().line())
+            self.say(self.reliance.gate().line())
             print_after = fingerprint(job.base)
             scoring.off(print_after)
         values = values_of(job, scoring, self.history, self.seconds) | self.values
@@ -325,5 +327,6 @@ class _Run:
             "data_fingerprint": job.train.table.fingerprint,
             "boxes": box_statistics(job.train),
             "confidence": confidence_of(self.scoring.target.after_on),
+            **grown_from(job),
             **shareable({"start": start["name"] if start.get("kept") else "none"}),
         }

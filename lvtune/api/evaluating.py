@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lvtune.adapters.flip_test import takes_flip_test
 from lvtune.api.calibrating import measure
 from lvtune.api.data_check import require_sound_splits
 from lvtune.api.open_data import find_source_of, limited, open_domain
@@ -21,7 +22,7 @@ from lvtune.evaluation.calibration import calibration_of
 from lvtune.evaluation.choosing import RankedCategories, choose
 from lvtune.evaluation.split_scoring import score_split
 from lvtune.evaluation.task import Scores
-from lvtune.hub.adapter_loading import load_base_for, open_adapter, takes_flip_test
+from lvtune.hub.adapter_loading import load_base_for, open_adapter
 from lvtune.language.ranking import RANKER
 from lvtune.patcher.attaching import attach
 from lvtune.prediction.pose_rows import PLAIN, check_layout

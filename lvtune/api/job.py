@@ -10,6 +10,7 @@ from lvtune.adapters.factory import create_adapter
 from lvtune.adapters.method_registry import METHODS
 from lvtune.api.conflict_defaults import for_conflicting_labels
 from lvtune.api.encoder_choice import embedded
+from lvtune.api.grow_choice import grow_decision, grown_adapter, mirrored_as_before
 from lvtune.api.kept_out import KeptOut, keep_out
 from lvtune.api.method_choice import method_decisions
 from lvtune.api.open_data import OpenedData, data_decisions, open_domain, open_own, with_source
@@ -146,16 +147,9 @@ def prepare(recipe: Recipe) -> Job:
     if source.split is not None and domain.name == CUSTOM and new_keypoints(base, train):
         source = replace(source, split=_only_checked(source.split))
     train = read_captions(train) if bank is not None and recipe.language.mode == CAPTION else train
-    adapter: Any = create_adapter(
-        recipe.method,
-        base,
-        domain=domain.name,
-        skeleton=train.table.skeleton,
-        bank=bank,
-        seed=recipe.seed,
-        **recipe.method_options,
-    )
+    adapter, recipe, lines = _adapter(recipe, base, domain, (train, test), bank)
     adapter.to(device)
+    decisions += lines
     begun = warm_start(adapter, base, recipe.start)
     # now: a category that cannot be had must not be told after the tuning
     options = recipe.evaluate
@@ -168,6 +162,22 @@ def prepare(recipe: Recipe) -> Job:
         recipe, base, domain, train, test, source.split, adapter, objective, opened, kept_out, category, also, begun,
         decisions,
     )  # fmt: skip
+
+
+def _adapter(
+    recipe: Recipe, base: Base, domain: Domain, splits: Sequence[Split], bank: SentenceBank | None
+) -> tuple[Any, Recipe, list[Decision]]:
+    """A fresh adapter, or the one that is to be grown with the key points of the data; the recipe, and what to say."""
+    if recipe.grow is not None:
+        adapter, flip_test = grown_adapter(recipe.grow, base, splits)
+        adapter.domain = domain.name
+        recipe, lines = mirrored_as_before(recipe, flip_test)
+        return adapter, recipe, [grow_decision(recipe, adapter), *lines]
+    made = create_adapter(
+        recipe.method, base, domain=domain.name, skeleton=splits[0].table.skeleton, bank=bank, seed=recipe.seed,
+        **recipe.method_options,
+    )  # fmt: skip
+    return made, recipe, []
 
 
 def _with_unlabelled(

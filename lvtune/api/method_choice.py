@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from lvtune.api.grow_choice import METHOD as GROWN
 from lvtune.config.options import AugmentOptions, TrainOptions
 from lvtune.config.schema import build, raise_problems, rivals_of
 from lvtune.core.decision import Decision
@@ -28,10 +29,10 @@ def chosen(recipe: Recipe) -> dict[str, Any]:
     Raises:
         UsageError: published settings of a method that has none.
     """
-    method = recipe.method or method_of(recipe.domain, recipe.text_only)
+    method = recipe.method or (GROWN if recipe.grow else method_of(recipe.domain, recipe.text_only))
     settings, published = recipe.settings, {}
     if settings == AUTO:
-        published = {} if recipe.method or method == LIGHT else _published(method)
+        published = {} if recipe.method or method in (LIGHT, GROWN) else _published(method)
         settings = PUBLISHED if published else OWN
     elif settings == PUBLISHED:
         published = _published(method)
@@ -59,7 +60,9 @@ def method_of(domain: str, text_only: bool = False) -> str:
 def method_decisions(recipe: Recipe) -> list[Decision]:
     """Returns which method and settings a whole recipe has, and why."""
     own = method_of(recipe.domain, recipe.text_only)
-    if recipe.method != own:
+    if recipe.method == GROWN:
+        why = "the adapter that is grown, and new rows of its predictor"
+    elif recipe.method != own:
         why = f"as the recipe says; {own} is the method of domain {recipe.domain}"
     elif recipe.text_only:
         why = "the method of tuning by sentences alone; --method chooses another"

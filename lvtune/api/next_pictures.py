@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from lvtune.adapters.flip_test import takes_flip_test
 from lvtune.bases.base import as_base
 from lvtune.core.errors import UsageError
 from lvtune.core.files import write_atomically, write_text
@@ -27,7 +28,7 @@ from lvtune.data.unlabelled import HiddenLabels, read_unlabelled
 from lvtune.domains.domain import Split
 from lvtune.evaluation.inference import predict_split, split_dataset
 from lvtune.evaluation.picture_choice import Choice, joined, rank_pictures
-from lvtune.hub.adapter_loading import load_base_for, open_adapter, takes_flip_test
+from lvtune.hub.adapter_loading import load_base_for, open_adapter
 from lvtune.patcher.attaching import attach, use_adapter
 from lvtune.storage.output_folder import check_output
 from lvtune.training.agreement import Answers, answers_of

@@ -38,9 +38,11 @@ def outline(recipe: Recipe, stopped: LvtuneError) -> tuple[Base, nn.Module, list
         stopped: the error that a run ends with.
 
     Raises:
-        LvtuneError: ``stopped``, where neither weights nor data nor a text encoder are missing; wrong options of the
-            method.
+        LvtuneError: ``stopped``, where an adapter is grown, or neither weights nor data nor a text encoder are
+            missing; wrong options of the method.
     """
+    if recipe.grow is not None:  # which rows are new is known with the adapter and the data alone
+        raise stopped
     missing: list[LvtuneError] = []
     size = parse_size(recipe.base_options.input_size)
     method, domain = METHODS.get(recipe.method), open_domain(recipe.domain, recipe.data)

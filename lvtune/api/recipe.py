@@ -51,6 +51,9 @@ class Recipe:
     """Warm start: an adapter at which tuning begins (a folder, file or Hub id, or a name of `lvtune list starts`).
     shipped: the one that ships for base and method. auto: that one, if it helps on the pictures to tune on. none: no
     warm start; the new adapter changes nothing at first."""
+    grow: str | None = None
+    """Adapter (folder, file or Hub id) that gets the further key points of the data; base: the bare base. Its own key
+    points stay bit for bit: only new rows of the predictor are tuned. None: a new adapter is tuned."""
     text_only: bool = False
     """Tune on pictures of the source domain. Of the target, only the sentences are used; its pictures only test."""
     unlabelled: str | None = None
@@ -75,6 +78,9 @@ class Recipe:
     calibrate_px: float | None = field(default=None, metadata={"above": 0})
     """Error in pixels up to which a key point counts as right in the calibrated confidence. None: that of PCK@0.2 where
     the key points have a torso; else 5 % of the boxes' median diagonal."""
+    gate: bool = True
+    """Note in the adapter what its pictures look like to the frozen base, so that predict can choose among adapters
+    without a further network (docs/choosing.md). `--no-gate`: do not look at them again."""
     keep: float | None = field(default=None, metadata={"above": 0, "at_most": 100})
     """Percent of the source score that is to be kept with the adapter on, such as 99. The largest share of the change
     is taken that keeps it on source pictures which are neither tuned on nor scored. None: the whole change."""
@@ -96,8 +102,10 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Fills in what the domain and the publication say; a recipe that is whole stays as it is."""
+        from lvtune.api.grow_choice import check_grow
         from lvtune.api.method_choice import chosen
 
+        check_grow(self)
         for name, value in chosen(self).items():
             object.__setattr__(self, name, value)
 
@@ -113,6 +121,10 @@ class Recipe:
             values = {**values, "objective": UNLABELLED_OBJECTIVE if values.get("unlabelled") else TEXT_ONLY}
         elif values.get("unlabelled") and not values.get("objective"):
             values = {**values, "objective": UNLABELLED_OBJECTIVE}
+        if values.get("grow"):
+            from lvtune.api.grow_choice import base_of_grown
+
+            values = {**values, **base_of_grown(values)}
         recipe, problems = build(cls, values)
         typed: dict[str, Any] = {}
         for kind, config_of in (("method", _method_config), ("objective", _objective_config)):

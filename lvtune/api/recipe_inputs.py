@@ -9,11 +9,11 @@ from lvtune.storage.output_folder import files_at, input_files
 
 
 def recipe_files(recipe: Recipe) -> list[Path]:
-    """Returns the files that a recipe reads, besides pictures: labels, boxes, weights, start, sentences, domain."""
+    """Returns the files that a recipe reads, besides pictures: labels, weights, start, sentences, ..."""
     data, words = recipe.data, recipe.language.sentences
     names = [recipe.weights, recipe.start, recipe.domain, recipe.evaluate.ranker, *data.test_pictures]
     names += [words] if isinstance(words, str) else []
     pictures = [place for place in recipe.look if Path(place).is_file()]
-    names += [recipe.unlabelled] if recipe.unlabelled else []
+    names += [name for name in (recipe.unlabelled, recipe.grow) if name]
     encoder = recipe.language.encoder.partition(":")[2]
     return [*input_files(data), *files_at(*names, encoder, *pictures)]

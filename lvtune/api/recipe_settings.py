@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lvtune.adapters.method_registry import METHODS
+from lvtune.api.grow_choice import BASE
 from lvtune.api.recipe import Recipe
 from lvtune.config.tables import flatten
 from lvtune.data.picture_marks import path_mark
@@ -43,6 +44,8 @@ def settings_without_places(recipe: Recipe) -> dict[str, Any]:
     found |= {name: _named(found[name]) for name in MODELS if isinstance(found.get(name), str)}
     if found["start"] not in (AUTO, NONE, SHIPPED):
         found["start"] = "given"
+    if found.get("grow") not in (None, BASE):
+        found["grow"] = "given"
     if is_domain_file(recipe.domain):
         found["domain"] = "file"
     return found

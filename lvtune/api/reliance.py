@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lvtune.api.calibrating import calibrate, measure
+from lvtune.api.gating import gate_of
 from lvtune.api.keep_source import SourceKeeper
 
 if TYPE_CHECKING:
@@ -15,12 +16,14 @@ if TYPE_CHECKING:
 
 
 class Reliance:
-    """Usage: ``begin()`` before the tuning, ``keep()`` after it, ``calibrate()`` with the adapter attached."""
+    """Usage: ``begin()`` before the tuning, ``keep()`` and ``gate()`` after it, ``calibrate()`` with the adapter on."""
 
     def __init__(self, job: Job) -> None:
         self.job, self.keeper = job, SourceKeeper(job)
         self.calibration: Calibration | None = None
         self._calibrated: Decision | None = None
+        self._gate: dict[str, Any] | None = None
+        self._gated: Decision | None = None
 
     def begin(self) -> None:
         """Notes where the tuning begins."""
@@ -36,14 +39,20 @@ class Reliance:
         self.calibration, self._calibrated = calibrate(self.job)
         return self._calibrated
 
+    def gate(self) -> Decision:
+        """Notes what the pictures look like to the frozen base, and says on what."""
+        self._gate, self._gated = gate_of(self.job)
+        return self._gated
+
     @property
     def decisions(self) -> tuple[Decision | None, ...]:
         """For the report."""
-        return self.keeper.decision, self._calibrated
+        return self.keeper.decision, self._calibrated, self._gated
 
     def saved(self) -> dict[str, Any]:
         """Entries for the adapter file."""
-        return {} if self.calibration is None else {"calibration": self.calibration.to_dict()}
+        found = {"calibration": self.calibration and self.calibration.to_dict(), "gate": self._gate}
+        return {name: value for name, value in found.items() if value is not None}
 
     def to_dict(self, scoring: Scoring) -> dict[str, Any]:
         """``keep`` and ``calibration`` of the report, measured on the test split; None where there is none."""

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lvtune.api.grow_choice import BASE
 from lvtune.api.job import sentences_for
 from lvtune.api.open_data import OpenedData, open_data, open_domain
 from lvtune.api.recipe_settings import settings_without_places
@@ -20,6 +21,7 @@ from lvtune.bases.fingerprint import fingerprint
 from lvtune.bases.input_size import parse_size
 from lvtune.data.mixed import MixedTable
 from lvtune.data.picture_marks import path_mark, pictures_mark
+from lvtune.hub.remote import locate
 from lvtune.hub.starts import start_place
 from lvtune.storage.adapter_file import TENSORS_FILE
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 WORDS = {
     "base": "another base, or other weights of it",
-    "start": "another warm start",
+    "start": "another warm start, or another adapter to grow",
     "domain": "another domain or other sentences",
     "train": "other data to tune on",
     "test": "other test data",
@@ -99,13 +101,14 @@ class MarkReader:
             "domain",
             "method",
             "start",
+            "grow",
             "text_only",
             "unlabelled",
             "language",
             "data",
             "seed",
         )
-        key = json.dumps([{name: parts[name] for name in names}, recipe.evaluate.split, recipe.evaluate.also])
+        key = json.dumps([{name: parts.get(name) for name in names}, recipe.evaluate.split, recipe.evaluate.also])
         if key not in self._marks:
             base, domain = self._base(recipe), open_domain(recipe.domain, recipe.data)
             opened = open_data(recipe, domain, base.spec)
@@ -123,7 +126,8 @@ class MarkReader:
 
 
 def _marks(recipe: Recipe, domain: Domain, opened: OpenedData, base: str, base_print: str) -> dict[str, str]:
-    place = start_place(base, recipe.method, recipe.start)
+    grown = recipe.grow not in (None, BASE)
+    place = locate(str(recipe.grow)) if grown else start_place(base, recipe.method, recipe.start)
     if place is not None and place.is_dir():
         place = place / TENSORS_FILE
     also = {name: _of_split(split) for name, split in opened.also.items()}

@@ -6,7 +6,7 @@ writes it into a copy of the base.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,7 +65,28 @@ class ReplaceForward:
     fold: Fold | None = None
 
 
-Change = AddToOutput | ExtendKeyValue | InsertTokens | ReplaceForward
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """One of several calls of the model, under changes of its own."""
+
+    changes: tuple[Any, ...]
+    """As those of an adapter; no :class:`RunSeveral` among them."""
+    category: Callable[[str], str | None]
+    """The category that is read where the caller chose one; None: the mean of the sentences."""
+
+
+@dataclass(frozen=True, eq=False)
+class RunSeveral:
+    """The whole model runs once for each pass, and one output is made of all; an adapter's only change."""
+
+    module: nn.Module
+    """The model."""
+    passes: tuple[Pass, ...]
+    join: Callable[[Sequence[Tensor]], Tensor]
+    """Makes the heatmaps (B, K, h, w) of those of the passes, (B, K_i, h, w) each."""
+
+
+Change = AddToOutput | ExtendKeyValue | InsertTokens | ReplaceForward | RunSeveral
 
 
 @dataclass(frozen=True)
@@ -97,6 +118,8 @@ def hooks_of(change: Change) -> list[tuple[str, nn.Module, Any]]:
             found = [("insert", first, tokens), ("drop", last, lambda: tokens().shape[-2])]
         case ReplaceForward(module, replace):
             found = [("replace", module, replace)]
+        case RunSeveral(module):
+            found = [("passes", module, None)]
         case _:
             raise TypeError(f"unknown change {change!r}")
     # a compiled part is a wrapper; the hook belongs to what it wraps
@@ -106,6 +129,7 @@ def hooks_of(change: Change) -> list[tuple[str, nn.Module, Any]]:
 def shares_a_batch(changes: list[Change]) -> bool:
     """Returns True if samples under these changes and under others can go through the model in one call."""
     return not any(
-        isinstance(change, InsertTokens) or (isinstance(change, ExtendKeyValue) and change.attention is None)
+        isinstance(change, InsertTokens | RunSeveral)
+        or (isinstance(change, ExtendKeyValue) and change.attention is None)
         for change in changes
     )

@@ -38,6 +38,15 @@ def joined(outputs: Sequence[Any]) -> Any:
     return per_entry(lambda *inner: joined(inner), *outputs)
 
 
+def exchanged(output: Any, old: Tensor, new: Tensor) -> Any:
+    """Returns a structure like ``output`` in which ``new`` stands in place of the tensor ``old``."""
+    if output is old:
+        return new
+    if isinstance(output, Mapping | tuple | list) and len(output):
+        return per_entry(lambda entry: exchanged(entry, old, new), output)
+    return output
+
+
 def reordered(output: Any, order: Tensor) -> Any:
     """Puts the rows of every tensor in another order: row ``order[i]`` comes to place i."""
     if output is None:

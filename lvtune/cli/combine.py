@@ -18,15 +18,23 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+BASE = "base"
+"""In place of an adapter of --how join: the bare base."""
+
+
 @dataclass(frozen=True)
 class CombineCommand:
     """Options of ``lvtune combine``."""
 
-    how: Literal["average", "sum", "stack"] = "average"
+    how: Literal["average", "sum", "stack", "join"] = "average"
     """``average`` or ``sum``: of the differences from the base, times their factors; the adapters have one method.
-    ``stack``: all act at once, of any methods; the first is next to the base."""
+    ``stack``: all act at once, of any methods; the first is next to the base. ``join``: the key points of all in one
+    prediction, each as its adapter gives it alone; the base runs once for each. ADAPTER may be the word base then."""
     factors: tuple[float, ...] | None = None
     """One number for each adapter, such as 3,1. A leading minus needs an equals sign: --factors=-1,1. None: 1 each."""
+    points: tuple[str, ...] = ()
+    """With --how join: key points that several adapters predict, each with the number of the one that gives it, such
+    as 2:nose,2:tail. Others are the first one's."""
     rank: int | None = field(default=None, metadata={"at_least": 1})
     """Rank of an average or sum of low-rank adapters: the best approximation. None: the sum of the ranks, exact."""
     out: str | None = None
@@ -56,23 +64,69 @@ def run(args: argparse.Namespace) -> Outcome:
     out = _free(Path(command.out or Path("lvtune-out") / command.how), command.overwrite)
     targets = [out / name for name in (TENSORS_FILE, CONFIG_FILE, PEFT_FILE)]
     check_output(out, targets, files=files_at(*args.adapters, command.weights))
-    name = command.base or made_for(args.adapters[0]).get("base", Recipe.base)
+    command = _checked(command, args.adapters)
+    loaded = [source for source in args.adapters if source != BASE or command.how != "join"]
+    name = command.base or made_for(next(iter(loaded), None)).get("base", Recipe.base)
     import lvtune
     from lvtune.hub.adapter_loading import load_base_for
 
-    base = load_base_for(args.adapters, name, command.weights)
-    made: Any = _combined([lvtune.load_adapter(source, base) for source in args.adapters], command)
+    base = load_base_for(loaded, name, command.weights)
+    sources = [lvtune.load_adapter(one, base) if one in loaded else None for one in args.adapters]
+    made: Any = _combined(sources, command, base)
     lvtune.save_adapter(made, out, base)
     numbers = sum(value.numel() for value in made.tensors().values())
     values = {"folder": str(out), "how": command.how, "method": made.method, "of": args.adapters, "numbers": numbers}
     factors = [f"{factor:g} x " for factor in command.factors or ()] or [""] * len(args.adapters)
     parts = ", ".join(f"{factor}{source}" for factor, source in zip(factors, args.adapters, strict=True))
     text = f"{command.how} of {parts}\n{made.method}, {numbers:,} numbers, written to {out}"
+    if command.how == "join":
+        values["keypoints"] = [[name, place] for name, place in
+                               zip(made.skeleton.keypoints, made.config.points, strict=True)]  # fmt: skip
+        text += f"\n{_joined(made, args.adapters)}"
     return Outcome(values, f"{text}\n\nuse it: lvtune predict PICTURE --adapter {shell_word(out)}")
 
 
-def _combined(adapters: list[nn.Module], command: CombineCommand) -> nn.Module:
+def _checked(command: CombineCommand, adapters: Sequence[str]) -> CombineCommand:
+    if command.points and command.how != "join":
+        raise UsageError(f"--points for --how {command.how}", "--how join", "remove --points")
+    if command.how == "join" and (command.factors is not None or command.rank is not None):
+        given = "factors" if command.factors is not None else "rank"
+        raise UsageError(f"--{given} for --how join", "adapters as they are", f"remove --{given}")
+    return command
+
+
+def _points(given: Sequence[str]) -> dict[str, int]:
+    """Key point to the number of an adapter."""
+    found: dict[str, int] = {}
+    for text in given:
+        number, colon, name = text.partition(":")
+        if not colon or not number.strip().isdecimal() or not name.strip():
+            raise UsageError(f"--points {text}", "the number of an adapter, a colon and a key point, such as 2:nose",
+                             "give --points 2:nose,2:tail")  # fmt: skip
+        found[name.strip()] = int(number)
+    return found
+
+
+def _joined(made: Any, adapters: Sequence[str]) -> str:
+    """Which adapter gives which key points, what it costs, and whether mirrored pictures are looked at."""
+    from lvtune.adapters.flip_test import takes_flip_test
+
+    names = list(zip(made.skeleton.keypoints, made.config.points, strict=True))
+    lines = []
+    for place, source in enumerate(adapters, 1):
+        own = [name for name, giver in names if giver == place]
+        lines.append(f"from {source}: {', '.join(own) or 'no key point'}")
+    lines.append(f"a prediction takes {len(adapters)} runs of the base, one for each adapter")
+    if not takes_flip_test(made):
+        lines.append("the flip test is off: one of them has no mirror pairs, or is predicted without mirrored pictures")
+    return "\n".join(lines)
+
+
+def _combined(adapters: Sequence[Any], command: CombineCommand, base: nn.Module) -> nn.Module:
     import lvtune
+
+    if command.how == "join":
+        return lvtune.join(adapters, base=base, points=_points(command.points))
 
     if command.how == "stack":
         given = "factors" if command.factors is not None else "rank" if command.rank is not None else None

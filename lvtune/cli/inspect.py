@@ -38,12 +38,22 @@ def _text(values: dict[str, Any]) -> str:
     kind, *parts = made_of(values["config"]) or [""]
     members = {kind: {str(place): part for place, part in enumerate(parts, 1)}} if kind else {}
     facts = {**first, **config, "training": members or run, "metrics": metrics}
+    if facts.get("gate"):
+        facts["gate"] = _gate(facts["gate"])
     return "\n\n".join(
         [
             outline(_short(facts)),
             table(["tensor", "shape", "type"], rows),
             f"{values['numbers']:,} numbers, {values['bytes'] / 1e6:.1f} MB",
         ]
+    )
+
+
+def _gate(gate: dict[str, Any]) -> str:
+    """What the gate was fitted on, in place of its numbers, which ``--json`` shows."""
+    return (
+        f"{gate['pictures']} pictures beside {gate['ordinary']} of {gate['against']}, {gate['right']:.0%} told apart; "
+        f"features of {gate['layer']}"
     )
 
 

@@ -42,11 +42,12 @@ class PredictCommand:
     adapter: tuple[str, ...] = field(default=(), metadata={"repeats": True})
     """Folder or Hub id of an adapter; repeat --adapter for several. Without it: the base alone."""
     route: str | None = None
-    """Which adapter a picture gets: auto (the one whose sentences fit it best by CLIP, or none if "a photo of a human"
-    fits better) or the value of an --adapter. None: auto if there are several."""
+    """Which adapter a picture gets: auto, or the value of an --adapter. auto: the one whose pictures it is most like to
+    the base, or none (docs/choosing.md); with --ranker, or if an adapter has no gate, the one whose sentences fit best
+    by CLIP, or none if "a photo of a human" fits better. None: auto if there are several."""
     threshold: float = 0.0
-    """With the route auto: by how much better than "a photo of a human" an adapter's sentence must fit (difference of
-    cosines)."""
+    """With the route auto: by how much an adapter's probability must exceed that of the bare base; by CLIP, by how much
+    better than "a photo of a human" an adapter's sentence must fit (difference of cosines)."""
     find: str | None = None
     """Who finds the persons or animals: whole (each whole picture is one instance); FILE, boxes as JSON (x, y, width,
     height by picture, a detector's COCO results, or COCO annotations); detector, a model that knows classes, see
@@ -67,8 +68,9 @@ class PredictCommand:
     """Format of the boxes. auto: the format with which they stay inside the pictures."""
     category: str | None = field(default=None, metadata={"was": "prompt"})
     """Category whose sentence the adapter reads; or auto (CLIP ranks them for each picture), or mean. None: mean."""
-    ranker: str = "openai/clip-vit-base-patch32"
-    """CLIP or SigLIP model for the route auto and the category auto: a Hub id or a folder."""
+    ranker: str | None = None
+    """CLIP or SigLIP model for the category auto and for the route auto, where it then chooses in place of the gates: a
+    Hub id or a folder. None: openai/clip-vit-base-patch32, where one is needed."""
     out: str | None = None
     """Folder for the drawn pictures, poses.json, poses.csv and results.coco.json. None: ./lvtune-out/predict; with
     --json nothing is written."""
@@ -185,7 +187,7 @@ class _Shown:
             return "no pose"
         extra = [
             name
-            for name in ("frame", "track", "adapter", "category", "label")
+            for name in ("frame", "track", "adapter", "sure", "category", "label")
             if any(name in pose for pose in self.rows)
         ]
         rows = [

@@ -53,12 +53,17 @@ class Registry(Generic[T]):
         self.group = group
         self._prepare = prepare
         self._entries: dict[str, T] = {}
+        self._unlisted: set[str] = set()
         self._waiting: list[EntryPoint] | None = None if group else []
         self._broken: dict[str, UsageError] = {}
         self._lock = threading.RLock()
 
-    def register(self, name: str) -> Callable[[T], T]:
+    def register(self, name: str, *, listed: bool = True) -> Callable[[T], T]:
         """Returns a decorator that registers an entry under ``name``.
+
+        Args:
+            name: to get it by.
+            listed: False keeps it out of :meth:`names`: it is made in another way than by its name.
 
         Raises:
             UsageError: the name is taken.
@@ -72,6 +77,8 @@ class Registry(Generic[T]):
             if self._prepare is not None:
                 self._prepare(name, entry)
             self._entries[name] = entry
+            if not listed:
+                self._unlisted.add(name)
             return entry
 
         return add
@@ -101,7 +108,7 @@ class Registry(Generic[T]):
         A package that fails to load is left out, and one line on the log says so.
         """
         self._load()
-        return list(self._entries)
+        return [name for name in self._entries if name not in self._unlisted]
 
     def __contains__(self, name: object) -> bool:
         """Returns True for a package's name that fails to load too: :meth:`get` then says why it fails."""

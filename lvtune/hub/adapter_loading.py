@@ -42,17 +42,6 @@ def load_base_for(adapter: Any, name: str, weights: str = "pretrained", **option
     return load_base(name, weights, input_size=size if made_for == name else None, **options)
 
 
-def takes_flip_test(adapter: Any) -> bool:
-    """Returns False for an adapter whose own run was scored without the flip test.
-
-    Such an adapter has mostly seen no mirrored picture while it was tuned, and its answers to one mean nothing.
-    """
-    training = getattr(adapter, "saved_with", {}).get("training")
-    recipe = training.get("recipe") if isinstance(training, Mapping) else None
-    evaluate = recipe.get("evaluate") if isinstance(recipe, Mapping) else None
-    return not isinstance(evaluate, Mapping) or evaluate.get("flip_test") is not False
-
-
 def _made_for(adapter: Any) -> tuple[str | None, tuple[int, int] | None]:
     """Name and input size (H, W) of the base that an adapter was made for; (None, None) where nothing is known."""
     if isinstance(adapter, str | Path):

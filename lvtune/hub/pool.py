@@ -26,6 +26,9 @@ from lvtune.hub.adapter_loading import load_adapter
 from lvtune.hub.remote import locate
 from lvtune.patcher.attaching import Attachment, attach, use_adapter
 from lvtune.patcher.automatic import Auto, pictures_of, usual
+from lvtune.patcher.domain_looks import DomainLooks, read_looks
+from lvtune.patcher.gate import FIELD as GATE
+from lvtune.patcher.gate import Gate, with_looks
 from lvtune.storage.adapter_file import read_config
 
 
@@ -83,6 +86,7 @@ class AdapterPool:
         self._place = (self.base.device, self.base.dtype)
         self._prints: dict[str, str] = {}
         self._described: dict[str, tuple[dict[str, str], str | None]] = {}
+        self._looks: dict[str, DomainLooks | None] = {}
         self._lock = threading.RLock()
         self._loading: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
@@ -130,27 +134,42 @@ class AdapterPool:
     def __call__(
         self,
         pixel_values: Tensor,
-        adapters: str | Auto | Sequence[str | None] | None,
+        adapters: str | Auto | Gate | Sequence[str | None] | None,
         category: str | Sequence[str | None] | Any | None = ...,
     ) -> Tensor | list[Tensor]:
         """Returns the heatmaps of a batch (B, 3, H, W) -> (B, K, h, w), as the base gives them under these adapters.
 
-        ``"auto"``, or a :class:`lvtune.Auto`, chooses among all that the pool knows by the sentences in their files,
-        and loads only those it chooses.
+        ``"auto"`` chooses among all that the pool knows by the gates in their files, or by their sentences (CLIP) if a
+        file holds no gate; :class:`lvtune.Gate` and :class:`lvtune.Auto` do one of the two. Only those are loaded that
+        are chosen.
 
         Raises:
             LvtuneError: what :meth:`use` and :class:`lvtune.Auto` raise.
         """
-        if adapters == AUTO or isinstance(adapters, Auto):
-            adapters = self._choose(adapters if isinstance(adapters, Auto) else usual(), pixel_values)
+        if adapters == AUTO or isinstance(adapters, Auto | Gate):
+            adapters = self._choose(adapters if isinstance(adapters, Auto | Gate) else AUTO, pixel_values)
         with self.use(adapters, category=category):
             return self.base(pixel_values)
 
-    def _choose(self, auto: Auto, pixel_values: Tensor) -> list[str | None]:
+    def _choose(self, chooser: str | Auto | Gate, pixel_values: Tensor) -> list[str | None]:
         with self._lock:
             names = list(self.sources)
+        if not isinstance(chooser, Auto):
+            looks = {name: self._looks_of(name) for name in names}
+            if isinstance(chooser, Gate) or (looks and all(looks.values())):
+                gate = chooser if isinstance(chooser, Gate) else Gate()
+                known = {name: with_looks(name, found) for name, found in looks.items()}
+                return [choice.name for choice in gate.choose(self.base, known, pixel_values)]
+        auto = chooser if isinstance(chooser, Auto) else usual()
         described = {name: auto.sentences_of(name, *self._describe(name)) for name in names}
         return auto.choose(self.base, pictures_of(self.base, pixel_values), described)
+
+    def _looks_of(self, name: str) -> DomainLooks | None:
+        """Returns what an adapter's pictures look like, from its file's header; None: it holds no gate."""
+        if name not in self._looks:
+            found = (read_config(self._locate(name)) or {}).get(GATE)
+            self._looks[name] = None if found is None else read_looks(found)
+        return self._looks[name]
 
     def _describe(self, name: str) -> tuple[dict[str, str], str | None]:
         """Returns category to sentence of what an adapter reads, and its domain, from its file's header."""

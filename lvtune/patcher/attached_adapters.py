@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from lvtune.bases.attachable import Attachable
-from lvtune.patcher.call_parts import Key
+from lvtune.bases.changes import Pass
+from lvtune.patcher.call_parts import Key, Several
 from lvtune.patcher.precision import has_other_types, in_own_precision
 
 
@@ -23,9 +24,22 @@ class Entry:
     """What it does at each site, for inputs in the precision of its own weights."""
     plan: dict[Key, Any] = field(default_factory=dict)
     """The same for inputs in the precision of the base; one dict for the life of the entry."""
+    passes: tuple[tuple[Entry, Pass], ...] = ()
+    """The calls of the model that it needs, where it needs several; it does nothing else then."""
+    join: Any = None
+    """Makes the heatmaps of those of the passes."""
+
+    @property
+    def several(self) -> Several | None:
+        """For the routing; None: one call is enough."""
+        if not self.passes:
+            return None
+        return Several(tuple((entry.plan, one.category) for entry, one in self.passes), self.join)
 
     def fit(self, model: nn.Module, dtype: torch.dtype) -> None:
         """Fits the plan to the precision of ``model``, for an adapter whose weights are ``dtype``."""
+        for entry, _ in self.passes:
+            entry.fit(model, dtype)
         differs = has_other_types(model, dtype)
         self.plan.update({
             key: in_own_precision(key[1], act, dtype) if differs else act for key, act in self.acts.items()

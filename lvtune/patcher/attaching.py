@@ -151,8 +151,9 @@ def use_adapter(
 
     Args:
         model: a base or a plain model.
-        adapters: a name, None for the bare base, or one of these per sample; ``"auto"`` or a :class:`lvtune.Auto`
-            chooses by the looks of each picture. If no block chooses, the adapter attached last acts.
+        adapters: a name, None for the bare base, or one of these per sample; ``"auto"``, a :class:`lvtune.Gate` or a
+            :class:`lvtune.Auto` chooses by the looks of each picture. If no block chooses, the adapter attached last
+            acts.
         category: category whose sentence is read, or one per sample; None: the mean of the adapter's sentences. If no
             block chooses, the mean is read.
 

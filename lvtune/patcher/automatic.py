@@ -22,6 +22,7 @@ from lvtune.language.captions import is_key
 from lvtune.language.joint_registry import unnormalised
 from lvtune.language.ranking import RANKER, ImageRanker
 from lvtune.language.sentences import NONE, PHOTO, PICTURE
+from lvtune.patcher.gate import Gate, has_gates
 
 if TYPE_CHECKING:
     from lvtune.bases.attachable import Attachable
@@ -168,7 +169,12 @@ def pictures_of(base: Base, pixel_values: Tensor) -> list[np.ndarray]:
     return list(pixels.round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
 
 
+def decider(adapters: Mapping[str, Attachable]) -> Auto | Gate:
+    """Returns what ``adapters="auto"`` stands for: the base's own features where each file holds a gate, else CLIP."""
+    return Gate() if has_gates(adapters.values()) else usual()
+
+
 @functools.cache
 def usual() -> Auto:
-    """Returns what ``adapters="auto"`` stands for."""
+    """Returns what ``adapters="auto"`` stands for where an adapter's file holds no gate."""
     return Auto()

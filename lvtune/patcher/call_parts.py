@@ -8,14 +8,26 @@ for each adapter.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+from torch import Tensor
 
 Key = tuple[int, str]
 """A site, and a kind of ``lvtune.patcher.hooks.HOOKS``."""
 Plan = Mapping[Key, Any]
 """What an adapter does at each site."""
+
+
+@dataclass(frozen=True, eq=False)
+class Several:
+    """The calls of the model that one adapter needs, where it needs several."""
+
+    plans: tuple[tuple[Plan, Callable[[str], str | None]], ...]
+    """What is done at each site in each call, and which category is read in it where the caller chose one."""
+    join: Callable[[Sequence[Tensor]], Tensor]
+    """Makes the heatmaps of those of the calls."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +39,15 @@ class Part:
     """The chosen category, or one per sample; None where none is chosen."""
     start: int = 0
     stop: int | None = None
+    several: Several | None = None
+    """The calls that it needs, where one is not enough; ``plan`` is empty then."""
+
+    def passes(self) -> list[Part]:
+        """Returns the part of each call that it needs."""
+        if self.several is None:
+            return [self]
+        return [replace(self, plan=plan, categories=_read(self.categories, category), several=None)
+                for plan, category in self.several.plans]  # fmt: skip
 
     def rows(self, routing: Routing, total: int) -> slice:
         """Returns where the samples lie in the first dimension of ``total`` rows; each sample has equally many."""
@@ -78,6 +99,17 @@ class Routing:
                 pending.append(part)
             else:
                 yield Routing(_from_zero([part])), part.rows(self, total)
+
+
+def _read(
+    categories: str | tuple[str | None, ...] | None, category: Callable[[str], str | None]
+) -> str | tuple[str | None, ...] | None:
+    """The categories that a call reads, of those that the caller chose."""
+    if categories is None:
+        return None
+    if isinstance(categories, str):
+        return category(categories)
+    return tuple(None if name is None else category(name) for name in categories)
 
 
 def _from_zero(parts: Sequence[Part]) -> tuple[Part, ...]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from lvtune.bases.attachable import Attachable
 from lvtune.bases.base import Base
-from lvtune.bases.changes import Change, hooks_of, shares_a_batch
+from lvtune.bases.changes import Change, RunSeveral, hooks_of, shares_a_batch
 from lvtune.core.context import LEDGER
 from lvtune.core.errors import UsageError
 from lvtune.patcher.attached_adapters import AttachedAdapters, Entry
@@ -116,6 +116,21 @@ class Ledger:
         """
         entry = self.attached.entries.setdefault(owner, Entry(shares_a_batch(changes)))
         before = len(self._hooks)
+        several = next((change for change in changes if isinstance(change, RunSeveral)), None)
+        if several is None:
+            self._install(owner, entry, changes)
+        elif len(changes) > 1:
+            raise TypeError("a change of several passes beside others of one adapter")
+        else:
+            entry.join = several.join
+            for one in several.passes:
+                entry.passes += ((Entry(shares=False), one),)
+                self._install(owner, entry.passes[-1][0], one.changes)
+        if len(self._hooks) > before:
+            forget_compiled()
+
+    def _install(self, owner: str, entry: Entry, changes: Sequence[Change]) -> None:
+        """Notes in ``entry`` what ``owner`` does where."""
         for kind, module, act in itertools.chain.from_iterable(map(hooks_of, changes)):
             hook = self._hook_at(HOOKS[kind], module)
             hook.owners.add(owner)
@@ -123,8 +138,6 @@ class Ledger:
             if key in entry.acts and kind != "add":
                 raise TypeError(f"a second change '{kind}' of one adapter to one {type(module).__name__}")
             entry.acts[key] = _sum(entry.acts[key], act) if key in entry.acts else act
-        if len(self._hooks) > before:
-            forget_compiled()
 
     def _hook_at(self, kind: type[Hook], module: nn.Module) -> Hook:
         """The hook of one kind on a module, put there if there is none yet."""

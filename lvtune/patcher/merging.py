@@ -16,7 +16,16 @@ from torch import Tensor, nn
 
 from lvtune.bases.attachable import Attachable
 from lvtune.bases.base import Base, as_base
-from lvtune.bases.changes import AddToOutput, Change, ExtendKeyValue, Fold, InsertTokens, ReplaceForward, hooks_of
+from lvtune.bases.changes import (
+    AddToOutput,
+    Change,
+    ExtendKeyValue,
+    Fold,
+    InsertTokens,
+    ReplaceForward,
+    RunSeveral,
+    hooks_of,
+)
 from lvtune.core.errors import UsageError
 from lvtune.patcher.attaching import attach, use_adapter
 from lvtune.patcher.shapes import check_fit
@@ -28,6 +37,7 @@ _WORDS: dict[type, str] = {
     ExtendKeyValue: "appends rows of keys and values",
     InsertTokens: "inserts tokens",
     ReplaceForward: "puts a computation of its own in a module's place",
+    RunSeveral: "runs the model several times",
 }
 """What each kind of change does, for errors about changes that have no fold."""
 

@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 
 from lvtune.bases.base import Base
+from lvtune.bases.nested_outputs import exchanged
 from lvtune.core.context import AUTO, Group, Selection, check_name, chosen
 from lvtune.core.errors import UsageError
 from lvtune.core.private_api import is_compiled, is_exporting
 from lvtune.patcher.attached_adapters import AttachedAdapters
-from lvtune.patcher.automatic import usual
+from lvtune.patcher.automatic import decider
 from lvtune.patcher.call_arguments import Arguments, signature_of
 from lvtune.patcher.call_parts import Part, Routing
 from lvtune.patcher.recomputation import Recomputation, Runs, running
@@ -62,8 +63,7 @@ class CallRouter:
     def call(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Stands in for the model's ``forward``. Only ``original`` is compiled; the choice runs in plain Python."""
         if is_exporting():  # the size of the batch is a symbol then: it has no parts
-            with self.narrowed(self._chosen_outside()):
-                return original(*args, **kwargs)
+            return self._run_passes(self._chosen(), original, args, kwargs)
         return self._route(torch.compiler.is_compiling(), original, args, kwargs)
 
     @torch.compiler.disable(recursive=False)
@@ -72,14 +72,24 @@ class CallRouter:
         outputs, runs = [], self._resolve(compiling, args, kwargs)
         for routing, index in runs:
             some, named = (args, kwargs) if index is None else self._rows(index, args, kwargs)
-            token = running.set({**running.get(), self._key: routing})
-            try:
-                output = original(*some, **named)
-            finally:
-                running.reset(token)
+            output = self._run_apart(routing, original, some, named)
             self._note(output, routing, runs if index is None else None)
             outputs.append(output)
         return outputs[0] if runs[0][1] is None else self._merge(outputs, runs)
+
+    def _run_passes(self, routing: Routing, original: Callable[..., Any], args: tuple, kwargs: dict) -> Any:
+        """Runs the model; once for each pass, where the adapter of the call needs several."""
+        part, outputs = routing.only, []
+        for one in [routing] if part is None else [Routing((own,)) for own in part.passes()]:
+            with self.narrowed(one):
+                outputs.append(original(*args, **kwargs))
+        if part is None or part.several is None:
+            return outputs[0]
+        heatmaps = [self.base.heatmaps_of(output) for output in outputs]
+        return exchanged(outputs[0], heatmaps[0], part.several.join(heatmaps))
+
+    _run_apart: Any = torch.compiler.disable(_run_passes, recursive=False)
+    """The same, not compiled itself; what it calls may be."""
 
     @_not_compiled
     def _resolve(self, compiling: bool, args: tuple, kwargs: dict) -> Runs:
@@ -92,7 +102,7 @@ class CallRouter:
             selection = Selection()
         given = Arguments(self._signature, args, kwargs)
         if selection.is_automatic:
-            decide = usual() if selection.adapters == AUTO else selection.adapters
+            decide = decider(self._attached.by_name) if selection.adapters == AUTO else selection.adapters
             names = decide(self.base, dict(self._attached.by_name), given.needed_pictures())
             selection = Selection(tuple(names), selection.category)
         if given.pictures is None and selection.is_single and not isinstance(selection.category, tuple):
@@ -101,8 +111,8 @@ class CallRouter:
         for group in groups:
             check_name(self.model, group.owner)
         if len(groups) == 1:
-            plan = self._attached.entries[groups[0].owner].plan
-            return [(Routing((Part(plan, groups[0].categories),)), None)]
+            entry = self._attached.entries[groups[0].owner]
+            return [(Routing((Part(entry.plan, groups[0].categories, several=entry.several),)), None)]
         further = given.others(self.base.batched)
         # compiled code would be compiled anew for each pattern of adapters in a batch
         together = not (torch.is_grad_enabled() or further or compiling or is_compiled(self.model))
@@ -123,7 +133,13 @@ class CallRouter:
         entries = self._attached.entries
         ends = list(itertools.accumulate(len(group.places) for group in groups))
         parts = tuple(
-            Part(entries[group.owner].plan, group.categories, end - len(group.places), end)
+            Part(
+                entries[group.owner].plan,
+                group.categories,
+                end - len(group.places),
+                end,
+                several=entries[group.owner].several,
+            )
             for group, end in zip(groups, ends, strict=True)
         )
         return Routing(parts), torch.tensor([place for group in groups for place in group.places])
@@ -163,6 +179,16 @@ class CallRouter:
         return self._chosen_outside() if routing is None else routing
 
     def _chosen_outside(self) -> Routing:
+        """What is chosen now, for a part of the model that is called by itself."""
+        routing = self._chosen()
+        if routing.only is not None and routing.only.several is not None:
+            raise UsageError(
+                "a part of the model under an adapter that needs several calls of it (joined)",
+                "a call of the whole model", "call the model itself",
+            )  # fmt: skip
+        return routing
+
+    def _chosen(self) -> Routing:
         selection = chosen.get().get(self._key, Selection())
         if not selection.is_single or selection.is_automatic:
             raise UsageError(
@@ -175,7 +201,8 @@ class CallRouter:
     def _of_one(self, selection: Selection) -> Routing:
         owner = self._attached.active if selection.adapters is ... else selection.adapters
         check_name(self.model, owner)
-        return Routing((Part(self._attached.entries[owner].plan, selection.category),))
+        entry = self._attached.entries[owner]
+        return Routing((Part(entry.plan, selection.category, several=entry.several),))
 
 
 def forget_compiled() -> None:

@@ -7,14 +7,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from lvtune.adapters.flip_test import takes_flip_test
 from lvtune.core.errors import UsageError
 from lvtune.evaluation.calibration import calibration_of
 from lvtune.evaluation.choosing import choose
-from lvtune.hub.adapter_loading import open_adapter, takes_flip_test
+from lvtune.hub.adapter_loading import open_adapter
 from lvtune.patcher.attaching import acting, attach
+from lvtune.patcher.gate import Choice
 from lvtune.patcher.merging import is_mergeable, merge
 from lvtune.prediction.estimator import HeatmapWatch, Prediction, Watch, predict_frames
 from lvtune.prediction.pose import FramePoses, Pose
+from lvtune.prediction.predict_options import RANKER
 from lvtune.prediction.routed import Router, is_several, open_router
 
 if TYPE_CHECKING:
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
     from lvtune.prediction.finder import Finder, Found
     from lvtune.prediction.frames import Frame
     from lvtune.prediction.predict_options import PredictOptions
+
+
+NOT_CHOSEN = Choice("", None, {})
+"""Where no router chooses."""
 
 
 @dataclass
@@ -75,13 +82,14 @@ class Estimating:
         if not frames:
             return []
         pictures = [frame.pixels for frame in frames if frame.pixels is not None]
-        names = [""] * len(frames) if self.router is None else self.router.choose(self.base, pictures)
+        chosen = [NOT_CHOSEN] * len(frames) if self.router is None else self.router.choose(self.base, pictures)
+        names, sure = [one.name for one in chosen], {f.index: one.sure for f, one in zip(frames, chosen, strict=True)}
         found: dict[int, tuple[list[Pose], Found]] = {}
         for name in dict.fromkeys(names):
             group = [frame for frame, own in zip(frames, names, strict=True) if own == name]
             with self._under(name) as on:
                 for frame, (poses, boxes) in zip(group, self._look(name, on, group, finder), strict=True):
-                    found[frame.index] = [replace(pose, adapter=name) for pose in poses], boxes
+                    found[frame.index] = [replace(pose, adapter=name, sure=sure[frame.index]) for pose in poses], boxes
         return [
             FramePoses(
                 frame, found[frame.index][0], marks=found[frame.index][1].marks,
@@ -111,7 +119,9 @@ class Estimating:
             options = self.options
             # of several adapters, some may read no sentences
             reads = self.router is None or (on is not None and on.bank is not None)
-            rule = choose(options.category if reads else None, on, ranker=options.ranker, device=self.base.device)
+            rule = choose(
+                options.category if reads else None, on, ranker=options.ranker or RANKER, device=self.base.device
+            )
             skeleton = self.base.skeleton if on is None else on.skeleton
             space, flip_test = options.space, options.flip_test and takes_flip_test(on)
             assert space is not None

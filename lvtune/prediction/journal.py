@@ -190,7 +190,7 @@ def _pose_values(pose: Pose) -> dict[str, Any]:
     points = np.column_stack([pose.keypoints, pose.scores]).astype(float)
     values: dict[str, Any] = {"bbox": list(pose.bbox), "keypoints": points.tolist(), "skeleton": pose.skeleton.name}
     more = {"category": pose.category, "unit": pose.unit or None, "frame": pose.frame, "time": pose.time,
-            "track": pose.track, "label": pose.label, "expected_oks": pose.expected_oks,
+            "track": pose.track, "label": pose.label, "expected_oks": pose.expected_oks, "sure": pose.sure,
             **{name: None if one is None else np.asarray(one, float).tolist()
                for name, one in (("raw_scores", pose.raw_scores), ("radii", pose.radii))},
             "xyz": None if pose.xyz is None else np.asarray(pose.xyz, float).tolist()}  # fmt: skip
@@ -222,7 +222,7 @@ def _pose(values: Mapping[str, Any], image: str, skeletons: Mapping[str, Skeleto
         None if xyz is None else np.array(xyz, float), values.get("category"), values.get("adapter", ""),
         values.get("unit", ""), values["box_score"], values.get("frame"), values.get("time"), values.get("track"),
         values.get("label"), raw_scores=_array(values.get("raw_scores")), radii=_array(values.get("radii")),
-        expected_oks=values.get("expected_oks"),
+        expected_oks=values.get("expected_oks"), sure=values.get("sure"),
     )  # fmt: skip
 
 

@@ -54,6 +54,8 @@ class Pose:
     """(K,) pixels within which the true point lies in nine of ten cases; None: the adapter is not calibrated."""
     expected_oks: float | None = None
     """Expected OKS of the whole pose; None: the adapter is not calibrated."""
+    sure: float | None = None
+    """Probability that ``adapter`` is the right one for the picture; None: no gate chose it (docs/choosing.md)."""
 
     @property
     def peaks(self) -> np.ndarray:
@@ -76,6 +78,8 @@ class Pose:
         found = {"image": self.image, "bbox": [round(v, 2) for v in self.bbox], "keypoints": points}
         if self.adapter != "":
             found["adapter"] = self.adapter
+        if self.sure is not None:
+            found["sure"] = round(self.sure, 4)
         if self.category is not None:
             found["category"] = self.category
         if self.box_score != 1.0:

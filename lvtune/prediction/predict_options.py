@@ -41,10 +41,10 @@ class PredictOptions:
     """Attached meanwhile: a folder, a Hub id, or an adapter; several in a list, or by name in a dict. None: whatever is
     attached already."""
     route: Any = None
-    """The adapter of each picture: ``auto``, a :class:`lvtune.Auto`, or a name; None: ``auto`` where there are
-    several."""
+    """The adapter of each picture: ``auto``, a :class:`lvtune.Gate` or :class:`lvtune.Auto`, or a name; None: ``auto``
+    where there are several."""
     threshold: float = 0.0
-    """Of the route ``auto``, see :class:`lvtune.Auto`."""
+    """Of the route ``auto``, see :class:`lvtune.Gate` and :class:`lvtune.Auto`."""
     find: Any = None
     """Who finds the persons or animals: ``whole``, a box file, ``detector``, words such as ``a mouse``, or ``pose``; or
     a :class:`lvtune.prediction.finder.Finder`. None: ``boxes``, or ``whole``."""
@@ -61,8 +61,9 @@ class PredictOptions:
     category: str | None = None
     """Category whose sentence the adapter reads; ``auto``, the one that CLIP finds to fit each picture best; None or
     ``mean``: the mean of its sentences."""
-    ranker: str = RANKER
-    """CLIP or SigLIP for ``auto``, a Hub id or a folder."""
+    ranker: str | None = None
+    """CLIP or SigLIP for ``auto``, a Hub id or a folder; named, it chooses the adapters too, in place of their gates.
+    None: the usual one, where it is needed."""
     out: str | Path | None = None
     """Folder for the results; it may hold no input. None: nothing is written."""
     layout: str = "plain"

@@ -16,6 +16,7 @@ from lvtune.hub.adapter_loading import open_adapter
 from lvtune.language.ranking import RANKER
 from lvtune.patcher.attaching import attach, attached, use_adapter
 from lvtune.patcher.automatic import Auto
+from lvtune.patcher.gate import Choice, Gate, has_gates, looks_of
 
 if TYPE_CHECKING:
     from lvtune.bases.attachable import Attachable
@@ -27,22 +28,24 @@ class Router:
     """Several adapters, and the rule that chooses one for each picture."""
 
     adapters: Mapping[str, Attachable]
-    rule: Auto | str
+    rule: Auto | Gate | str
     """Chooses by the looks of a picture; or the name of the adapter that all pictures get."""
     own: bool
     """True if they are attached already, and stay."""
     said: Mapping[str, tuple[str, ...]]
-    """The sentences that each adapter is chosen by."""
+    """The sentences that each adapter is chosen by; none with a gate."""
 
-    def choose(self, base: Base, pictures: Sequence[np.ndarray]) -> list[str | None]:
-        """Returns a name for each picture (H, W, 3), uint8 RGB; None: the bare base.
+    def choose(self, base: Base, pictures: Sequence[np.ndarray]) -> list[Choice]:
+        """Returns what is chosen for each picture (H, W, 3), uint8 RGB.
 
         Raises:
             LvtuneError: CLIP is missing.
         """
+        if isinstance(self.rule, Gate):
+            return self.rule.look(base, self.adapters, pictures)
         if isinstance(self.rule, Auto):
-            return self.rule.choose(base, pictures, dict(self.said))
-        return [self.rule] * len(pictures)
+            return [Choice(name, None, {}) for name in self.rule.choose(base, pictures, dict(self.said))]
+        return [Choice(self.rule, None, {})] * len(pictures)
 
     @contextlib.contextmanager
     def under(self, base: Base, name: str | None) -> Iterator[Attachable | None]:
@@ -85,28 +88,33 @@ def _opened(adapter: Any, base: Base) -> Attachable:
 
 
 def open_router(
-    route: str | Auto | None, adapter: Any, base: Base, *, ranker: str = RANKER, threshold: float = 0.0
+    route: str | Auto | Gate | None, adapter: Any, base: Base, *, ranker: str | None = None, threshold: float = 0.0
 ) -> Router:
     """Makes the rule that chooses the adapter of each picture.
 
     Args:
-        route: ``auto`` or a :class:`lvtune.Auto`, chosen by the whole picture; None: ``auto``; else the name of
-            one adapter for all.
+        route: ``auto``, a :class:`lvtune.Gate` or a :class:`lvtune.Auto`, chosen by the whole picture; None:
+            ``auto``, which is a gate where each adapter's file holds one and no ranker is named, else CLIP; else the
+            name of one adapter for all.
         adapter: one or several, in a list or by name; None: those attached to the base.
         base: the base that they belong to.
-        ranker: CLIP or SigLIP for ``auto``, a Hub id or a folder.
-        threshold: see :class:`lvtune.Auto`.
+        ranker: CLIP or SigLIP for ``auto``, a Hub id or a folder; None: the usual one, where a gate is lacking.
+        threshold: see :class:`lvtune.Gate` and :class:`lvtune.Auto`.
 
     Raises:
         LvtuneError: no such adapter; an adapter whose sentences do not describe its pictures.
     """
     adapters = attached(base) if adapter is None else named(adapter, base)
-    if route is not None and route != AUTO and not isinstance(route, Auto):
+    if route is not None and route != AUTO and not isinstance(route, Auto | Gate):
         if route not in adapters:
             known = ", ".join(adapters) or "none"
             raise UsageError(f"route '{route}'", f"auto, or an adapter given: {known}", "give --route auto")
         return Router(adapters, route, adapter is None, {})
     if not adapters:
         raise UsageError("a route without adapters", "one or more", "give --adapter, once for each")
-    auto = route if isinstance(route, Auto) else Auto(ranker, threshold, hint="--ranker FOLDER")
+    if isinstance(route, Gate) or (not isinstance(route, Auto) and ranker is None and has_gates(adapters.values())):
+        gate = route if isinstance(route, Gate) else Gate(threshold)
+        looks_of(adapters)
+        return Router(adapters, gate, adapter is None, {})
+    auto = route if isinstance(route, Auto) else Auto(ranker or RANKER, threshold, hint="--ranker FOLDER")
     return Router(adapters, auto, adapter is None, auto.sentences_by_adapter(adapters))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,8 @@ LOW_SCORE = 0.3
 """Median score of the poses below which confidence is low: windows without an animal score 0.1 to 0.3."""
 LOW_SHARE = 0.65
 """And so it is below this share of the score that the adapter gave its test pictures."""
+SURE = 0.8
+"""Pictures whose adapter is chosen with a smaller probability are named."""
 _SHOWN = 3
 _BINS = 200  # of the histogram of scores, from 0 to 1
 _LARGE = 2.0  # pictures are far larger whose longer side is more than twice as long
@@ -82,6 +85,8 @@ class RunTotals:
     _crowds: list[str] = field(default_factory=list)
     _large: list[tuple[str, tuple[int, int]]] = field(default_factory=list)
     _large_count: int = 0
+    _chosen: Counter[str | None] = field(default_factory=Counter)
+    _unsure: list[str] = field(default_factory=list)
     _scores: np.ndarray = field(default_factory=lambda: np.zeros(_BINS, dtype=np.int64))
 
     @property
@@ -109,6 +114,10 @@ class RunTotals:
         if result.frame.size is not None and self._is_large(result.frame.size):
             self._large_count += 1
             self._large += [(result.frame.image, result.frame.size)] * (len(self._large) < 1)
+        for pose in result[:1]:
+            if pose.sure is not None:
+                self._chosen[pose.adapter] += 1
+                self._unsure += [result.frame.image] * (pose.sure < SURE)
         for pose in result:
             mean = float(np.nan_to_num(np.mean(pose.peaks)))
             self._scores[min(_BINS - 1, max(0, int(mean * _BINS)))] += 1
@@ -121,11 +130,26 @@ class RunTotals:
 
     def notes(self) -> list[str]:
         """Returns what the user must know of the frames so far, one sentence each, with what to type."""
-        return [*self._broken_note(), *self._empty_note(), *self._crowd_note(), *self._large_note(), *self._low_note()]
+        return [
+            *self._chosen_note(),
+            *self._broken_note(),
+            *self._empty_note(),
+            *self._crowd_note(),
+            *self._large_note(),
+            *self._low_note(),
+        ]
 
     def _is_large(self, size: tuple[int, int]) -> bool:
         known = [usual for adapter in self.adapters if (usual := tuned_size(adapter)) is not None]
         return bool(known) and all(max(size) > _LARGE * max(usual) for usual in known)
+
+    def _chosen_note(self) -> list[str]:
+        if not self._chosen:
+            return []
+        counts = ", ".join(f"{name or 'the bare base'} {count}" for name, count in self._chosen.most_common())
+        names = ", ".join(self._unsure[:_SHOWN]) + (", ..." if len(self._unsure) > _SHOWN else "")
+        unsure = f"; {len(self._unsure)} are less than {SURE:.0%} sure ({names})" if self._unsure else ""
+        return [f"adapters were chosen by the base's own features, picture by picture: {counts}{unsure}"]
 
     def _broken_note(self) -> list[str]:
         if not self.broken:

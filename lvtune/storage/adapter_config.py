@@ -18,6 +18,7 @@ from lvtune.core.strict_json import canonical_json
 from lvtune.core.text import shell_word, short
 from lvtune.core.version import __version__
 from lvtune.evaluation.calibration import read_calibration
+from lvtune.patcher.domain_looks import read_looks
 
 FORMAT_VERSION = 1
 
@@ -41,8 +42,9 @@ In the file ``prompts`` is a list of [category, sentence], since a JSON object h
 sentences stand in this one. `lvtune.storage.adapter_file.read` returns a dict in that order.
 """
 
-ADDED_FIELDS = ("calibration",)
-"""Fields that a file may hold and older ones lack: see :mod:`lvtune.evaluation.calibration`."""
+ADDED_FIELDS = ("calibration", "gate")
+"""Fields that a file may hold and older ones lack: see :mod:`lvtune.evaluation.calibration` and
+:mod:`lvtune.patcher.gate`."""
 
 BASE_FIELDS: dict[str, tuple[type, ...]] = {
     "name": (str,),
@@ -169,7 +171,7 @@ def _fault_of(config: Mapping[str, Any]) -> str:
         return "prompts that are not [category, sentence] with each category once"
     if not hashes.keys() & PRECISIONS.keys() or not all(isinstance(value, str) for value in hashes.values()):
         return "no fingerprint of the base"
-    return _fault_of_calibration(config)
+    return _fault_of_calibration(config) or _fault_of_gate(config)
 
 
 def _fault_of_calibration(config: Mapping[str, Any]) -> str:
@@ -180,6 +182,17 @@ def _fault_of_calibration(config: Mapping[str, Any]) -> str:
         read_calibration(config["calibration"], config["skeleton"].get("keypoints") or ())
     except (ValueError, TypeError) as error:
         return f"a calibration that cannot be read ({short(error, quote=False)})"
+    return ""
+
+
+def _fault_of_gate(config: Mapping[str, Any]) -> str:
+    """A gate is some lists of numbers of known length, all finite and of bounded size."""
+    if config.get("gate") is None:
+        return ""
+    try:
+        read_looks(config["gate"])
+    except (ValueError, TypeError) as error:
+        return f"a gate that cannot be read ({short(error, quote=False)})"
     return ""
 
 

@@ -1,5 +1,6 @@
 """``lvtune combine`` as users type it."""
 
+import contextlib
 import json
 
 import pytest
@@ -8,6 +9,10 @@ from tiny import make_adapter
 
 import lvtune
 from lvtune.cli.main import main
+from lvtune.data.skeletons import Skeleton
+from lvtune.domains.demo_art import FOLDER
+
+PICTURE = sorted((FOLDER / "images").glob("*.jpg"))[0]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +31,7 @@ def folders(base, tmp_path):
 
 def answer(base, adapter):
     pixels = torch.randn(2, 3, *base.input_size, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad(), lvtune.attach(base, adapter):
+    with torch.no_grad(), contextlib.nullcontext() if adapter is None else lvtune.attach(base, adapter):
         return base(pixels)
 
 
@@ -89,3 +94,36 @@ def test_an_adapter_is_not_replaced_unasked(folders, capsys):
     assert lvtune.storage.adapter_file.read(folders["v"])[1] == before
     assert main([*words, "--overwrite"]) == 0
     assert lvtune.storage.adapter_file.read(folders["v"])[1]["method"] == "lora"
+
+
+def test_a_join_of_an_adapter_and_the_base(base, tmp_path, capsys):
+    tail = Skeleton("tail", ("head_top", "left_tail", "right_tail"), (0.05,) * 3)
+    adapter = make_adapter("lora", base, stirred=0.02, skeleton=tail)
+    folder, out = lvtune.save_adapter(adapter, tmp_path / "tail"), tmp_path / "both"
+    assert main(["combine", "base", str(folder), "--how", "join", "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert f"from {folder}: left_tail, right_tail" in said and "2 runs of the base" in said and "flip test" not in said
+    found = answer(base, lvtune.load_adapter(out, base))
+    assert torch.equal(found[:, :14], answer(base, None)) and torch.equal(found[:, 14:], answer(base, adapter)[:, 1:])
+    argv = ["combine", "base", str(folder), "--how", "join", "--points", "2:head_top", "--out", str(out), "--overwrite"]
+    assert main([*argv, "--json"]) == 0
+    told = dict(json.loads(capsys.readouterr().out)["keypoints"])
+    assert told["head_top"] == 2 and told["neck"] == 1
+    assert main(["predict", "--base", "vitpose-ti", "--adapter", str(out), "--json", str(PICTURE)]) == 0
+    assert len(json.loads(capsys.readouterr().out)["poses"][0]["keypoints"]) == 16
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--how", "join", "--points", "nose"], "--points nose"),
+        (["--how", "join", "--points", "2:nosse"], "nosse"),
+        (["--how", "join", "--points", "5:neck"], "adapter 5"),
+        (["--how", "join", "--factors", "1,1"], "--factors for --how join"),
+        (["--points", "1:neck"], "--points for --how average"),
+    ],
+)
+def test_a_join_that_makes_no_sense(folders, tmp_path, capsys, options, said):
+    assert main(["combine", folders["a"], folders["v"], *options, "--out", str(tmp_path / "out")]) != 0
+    error = capsys.readouterr().err
+    assert said in error and "Traceback" not in error and not (tmp_path / "out").exists()

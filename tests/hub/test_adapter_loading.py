@@ -4,9 +4,10 @@ import pytest
 import torch
 
 import lvtune
+from lvtune.adapters.flip_test import takes_flip_test
 from lvtune.bases.base_registry import load_base
 from lvtune.core.errors import LvtuneError
-from lvtune.hub.adapter_loading import load_adapter, load_base_for, takes_flip_test
+from lvtune.hub.adapter_loading import load_adapter, load_base_for
 from lvtune.storage.store import save_adapter
 
 SIZE = (160, 128)
