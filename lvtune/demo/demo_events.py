@@ -9,9 +9,9 @@ from typing import Any
 
 from lvtune.core.errors import LvtuneError
 from lvtune.demo.answer_files import VisitorFolders
-from lvtune.demo.demo_page import Parts, error_html, line_html
+from lvtune.demo.demo_page import HINT, Parts, error_html, line_html
 from lvtune.demo.hand_boxes import box_of_corners, with_box
-from lvtune.demo.picture_answer import answer_picture
+from lvtune.demo.picture_answer import answer_picture, read_upload
 from lvtune.demo.questions import BOXES, MEAN, POSE, Limits, Question
 from lvtune.demo.shared_bases import SharedBase
 from lvtune.demo.video_answer import answer_video
@@ -62,8 +62,7 @@ class Events:
         fresh.then(*again, concurrency_id="pictures", **quiet)
         one.clear.click(self._no_boxes, None, boxes, show_progress="hidden", **quiet)
         one.upload.select(self._click(), [parts.corner, one.boxes], [*boxes, one.find], show_progress="hidden", **quiet)
-        one.find.change(lambda find: self._gr.update(visible=find == POSE), one.find, one.most,
-                        show_progress="hidden", **quiet)  # fmt: skip
+        one.find.change(self._show_for, one.find, [one.most, one.by_hand], show_progress="hidden", **quiet)
         asked = (self._answer_picture(), self._asked(one), self._results(one))
         one.run.click(*asked, concurrency_id="pictures", **quiet)
 
@@ -113,6 +112,10 @@ class Events:
     def _no_boxes(self) -> list[Any]:
         return [None, "", self._gr.update(value="", visible=False)]
 
+    def _show_for(self, find: str) -> list[Any]:
+        """Shows what belongs to the way of finding that is chosen."""
+        return [self._gr.update(visible=find == POSE), self._gr.update(visible=find == BOXES)]
+
     def _click(self) -> Callable[..., list[Any]]:
         gr = self._gr
 
@@ -149,8 +152,10 @@ class Events:
 
         def again(visitor: Visitor, path: Any, find: str, most: int, category: str, boxes: str, request: Any) -> list:
             """Predicts the picture once more after a setting has changed; nothing where there is no picture."""
-            if not path or (find == BOXES and not boxes):
+            if not path:
                 return self._nothing("")
+            if find == BOXES and not boxes:
+                return self._tried(lambda: self._wait_for_boxes(path))
             return run(visitor, path, find, most, category, boxes, request)
 
         again.__annotations__["request"] = gr.Request
@@ -182,15 +187,19 @@ class Events:
         answer = answer_video(self._bases[visitor.base], visitor, path, question, folder, self._limits, told)
         return self._found(answer, str(answer.overlay))
 
+    def _wait_for_boxes(self, path: str) -> list[Any]:
+        read_upload(path, self._limits)  # a file that is no picture is told at once
+        return self._nothing(line_html(HINT))
+
     def _found(self, answer: Any, shown: Any) -> list[Any]:
-        return [line_html(answer.caption, answer.notes), shown, answer.rows,
+        return [line_html(answer.caption, answer.notes), shown, answer.table,
                 *(self._file(path) for path in (answer.files.json, answer.files.csv))]  # fmt: skip
 
     def _file(self, path: Path | None) -> Any:
         return self._gr.update(value=None if path is None else str(path), interactive=path is not None)
 
     def _nothing(self, message: str) -> list[Any]:
-        return [message, None, [], self._file(None), self._file(None)]
+        return [message, None, {"data": []}, self._file(None), self._file(None)]
 
     def _tried(self, answer: Callable[[], list[Any]]) -> list[Any]:
         """Returns the answer, or an error in plain words; a visitor never sees a traceback."""

@@ -22,7 +22,10 @@ CSS = """
 .lvtune-error {border-left: 4px solid #b91c1c; background: #fef2f2; color: #7f1d1d; padding: 0.6rem 0.8rem;
                border-radius: 4px; font-size: 0.95rem}
 .dark .lvtune-error {background: #2b1414; color: #fecaca}
+#picture .image-frame img {object-fit: scale-down !important} /* Gradio counts clicks as if it were so */
 footer {display: none !important}
+.gradio-container table, .gradio-container table * {font-family: inherit !important}
+.gradio-container span[data-testid="block-info"] ~ div {color: var(--body-text-color-subdued)}
 """
 _INTRO = """# lvtune demo
 A frozen pose estimator (the base), with and without an adapter. What you upload stays on the computer that runs this
@@ -45,7 +48,7 @@ class Parts:
     settings: SimpleNamespace
     """``base, adapter, attach, detach, on, category, status``."""
     picture: SimpleNamespace
-    """``upload, find, most, boxes, clear, hint, run, message, shown, table, json, csv``."""
+    """``upload, find, most, by_hand, boxes, clear, hint, run, message, shown, table, json, csv``."""
     video: SimpleNamespace
     """``upload, find, most, every, run, message, shown, table, json, csv``."""
 
@@ -99,7 +102,7 @@ def _picture(gr: Any) -> SimpleNamespace:
             )  # fmt: skip
             find = gr.Radio(_FIND, value=WHOLE, label="Persons or animals", elem_id="find")
             most = gr.Slider(1, 10, value=1, step=1, label="Look for at most", visible=False, elem_id="most")
-            with gr.Row():
+            with gr.Row(visible=False) as by_hand:
                 boxes = gr.Textbox(label="Boxes", info=HINT, placeholder="10, 20, 100, 200", elem_id="boxes", scale=5)
                 clear = gr.Button("Clear", size="sm", min_width=60, scale=1, elem_id="clear")
             hint = gr.HTML("", elem_id="hint", visible=False)
@@ -107,14 +110,14 @@ def _picture(gr: Any) -> SimpleNamespace:
         with gr.Column(min_width=300):
             message = gr.HTML("", elem_id="message")
             shown = gr.ImageSlider(
-                label="Before and after", type="numpy", interactive=False, height=460, elem_id="shown",
+                show_label=False, type="numpy", interactive=False, max_height=480, elem_id="shown",
                 buttons=["fullscreen"],
             )  # fmt: skip
             json, csv = _downloads(gr, "")
             table = _table(gr, HEAD, "table")
     return SimpleNamespace(
-        upload=upload, find=find, most=most, boxes=boxes, clear=clear, hint=hint, run=run, message=message,
-        shown=shown, table=table, json=json, csv=csv,
+        upload=upload, find=find, most=most, by_hand=by_hand, boxes=boxes, clear=clear, hint=hint, run=run,
+        message=message, shown=shown, table=table, json=json, csv=csv,
     )  # fmt: skip
 
 
@@ -148,8 +151,9 @@ def _downloads(gr: Any, prefix: str) -> tuple[Any, Any]:
 
 
 def _table(gr: Any, head: tuple[str, ...], name: str) -> Any:
+    widths = ["55px", "150px", *["110px"] * (len(head) - 2)]
     return gr.Dataframe(headers=list(head), interactive=False, max_height=420, wrap=True, elem_id=name,
-                        buttons=["copy"], label="Confidence of each key point")  # fmt: skip
+                        buttons=["copy"], label="Key points", column_widths=widths)  # fmt: skip
 
 
 def line_html(text: str, items: list[str] | None = None) -> str:

@@ -15,7 +15,7 @@ from lvtune.data.images import read_image
 from lvtune.demo.answer_files import AnswerFiles, write_answer
 from lvtune.demo.hand_boxes import parse_hand_boxes
 from lvtune.demo.questions import BOXES, POSE, WHOLE, Limits, Question, category_for
-from lvtune.demo.shown_poses import confidence_rows, drawn, meaning_of, sure_line
+from lvtune.demo.shown_poses import confidence_table, drawn, meaning_of, sure_line
 from lvtune.prediction.finder import Finder, Found, Look
 from lvtune.prediction.frames import Frame
 from lvtune.prediction.pose import FramePoses, Pose, Poses
@@ -35,8 +35,8 @@ class PictureAnswer:
     """(H, W, 3) RGB uint8 of the same size: with the adapter."""
     caption: str
     """What is on the left, and what on the right."""
-    rows: list[list[str | int | float]]
-    """See :func:`lvtune.demo.shown_poses.confidence_rows`."""
+    table: dict[str, list[Any]]
+    """See :func:`lvtune.demo.shown_poses.confidence_table`."""
     notes: list[str]
     """What was decided, one sentence each."""
     files: AnswerFiles
@@ -85,10 +85,12 @@ def answer_picture(
     alone = None if visitor.acting is None else _alone(shared, image, poses, question)
     left = f"{shared.title} alone" if alone is not None else "the picture"
     right = f"with {visitor.acting}" if alone is not None else f"{shared.title} alone"
+    boxed = question.find != WHOLE  # a line around the whole picture says nothing
     files = write_answer([FramePoses(Frame(0, Path(name), image), poses)], folder)
+    before, after = (drawn(image, some, with_boxes=boxed) for some in (alone or [], poses))
     return PictureAnswer(
-        drawn(image, alone or []), drawn(image, poses), f"Left: {left}. Right: {right}.",
-        confidence_rows(poses, alone), [sure_line(poses), meaning_of(poses), *found.notes], files, poses,
+        before, after, f"Left: {left}. Right: {right}.", confidence_table(poses, alone),
+        [sure_line(poses), meaning_of(poses), *found.notes], files, poses,
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -19,15 +19,16 @@ SMALLEST, LARGEST = 720, 1280
 """Pixels of the longer side of a picture that is shown: smaller ones are enlarged, so that the lines are fine."""
 UNSURE = DrawOptions().threshold
 """Key points with a lower confidence are not drawn."""
-HEAD = ("no.", "key point", "confidence", "base alone", "x", "y")
+HEAD, WITH_BASE = ("no.", "key point", "confidence", "x", "y"), "base alone"
 
 
-def drawn(image: np.ndarray, poses: Sequence[Pose]) -> np.ndarray:
-    """Returns a picture in the size that is shown, with the skeletons and boxes of its poses.
+def drawn(image: np.ndarray, poses: Sequence[Pose], *, with_boxes: bool = False) -> np.ndarray:
+    """Returns a picture in the size that is shown, with the skeletons of its poses.
 
     Args:
         image: (H, W, 3) RGB uint8.
         poses: in pixels of the picture; there may be none.
+        with_boxes: draw their boxes too.
     """
     factor = _factor(image)
     sized = image
@@ -38,7 +39,7 @@ def drawn(image: np.ndarray, poses: Sequence[Pose]) -> np.ndarray:
         return sized
     ratio = np.array([sized.shape[1] / image.shape[1], sized.shape[0] / image.shape[0]])
     several = len(poses) > 1
-    return draw_all(sized, [_sized(pose, ratio) for pose in poses], DrawOptions(box=True, ids=several))
+    return draw_all(sized, [_sized(pose, ratio) for pose in poses], DrawOptions(box=with_boxes, ids=several))
 
 
 def _factor(image: np.ndarray) -> float:
@@ -53,21 +54,23 @@ def _sized(pose: Pose, ratio: np.ndarray) -> Pose:
     return replace(pose, keypoints=points, bbox=(x, y, width, height), xyz=None)
 
 
-def confidence_rows(poses: Sequence[Pose], alone: Sequence[Pose] | None) -> list[list[str | int | float]]:
-    """Returns the table of key points: number of the pose, name, confidence, that of the base alone, x, y.
+def confidence_table(poses: Sequence[Pose], alone: Sequence[Pose] | None) -> dict[str, list[Any]]:
+    """Returns the table of key points as ``headers`` and ``data``.
 
     Args:
         poses: of who answers.
-        alone: of the base alone in the same boxes; None: it is the base that answers. Key points that the base does
-            not know have an empty cell.
+        alone: of the base alone in the same boxes, which get a column; None: it is the base that answers. Key points
+            that the base does not know have an empty cell.
     """
+    head: list[str] = [*HEAD] if alone is None else [*HEAD[:3], WITH_BASE, *HEAD[3:]]
     rows: list[list[str | int | float]] = []
     for place, pose in enumerate(poses):
         other = {} if alone is None else dict(zip(alone[place].skeleton.keypoints, alone[place].scores, strict=True))
         for name, (x, y), score in zip(pose.skeleton.keypoints, pose.keypoints, pose.scores, strict=True):
             before = round(float(other[name]), 2) if name in other else ""
-            rows.append([place + 1, name, round(float(score), 2), before, round(float(x), 1), round(float(y), 1)])
-    return rows
+            between = [] if alone is None else [before]
+            rows.append([place + 1, name, round(float(score), 2), *between, round(float(x), 1), round(float(y), 1)])
+    return {"headers": head, "data": rows}
 
 
 def sure_line(poses: Sequence[Pose]) -> str:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,8 +36,8 @@ class VideoAnswer:
     overlay: Path
     """The video with the poses drawn in."""
     caption: str
-    rows: list[list[str | int | float]]
-    """A row for each key point of each track: number, name, mean and least confidence, frames."""
+    table: dict[str, list[Any]]
+    """``headers`` and ``data``: a row for each key point of each track."""
     notes: list[str]
     files: AnswerFiles
 
@@ -96,7 +96,9 @@ def _answer(
         f"The first {limits.seconds:g} of {length:.1f} seconds were predicted (lvtune demo --seconds)."]  # fmt: skip
     who = visitor.acting or f"{shared.title} alone"
     notes = [*cut, f"{sum(map(bool, results))} of {len(results)} frames have a pose.", *stream.notes, *drawn_notes]
-    return VideoAnswer(folder / OVERLAY_FILE, f"Poses by {who}.", _rows(results), notes, files)
+    return VideoAnswer(
+        folder / OVERLAY_FILE, f"Poses by {who}.", {"headers": [*HEAD], "data": _rows(results)}, notes, files
+    )
 
 
 def _named(result: FramePoses, name: str, adapter: str | None) -> FramePoses:
