@@ -47,15 +47,16 @@ def run(args: argparse.Namespace) -> Outcome:
     """Serves the page until Ctrl-C."""
     command: DemoCommand = from_args(args, DemoCommand)
     from lvtune.demo.questions import Limits
-    from lvtune.demo.serving import load_gradio, serving
+    from lvtune.demo.serving import free_port, load_gradio, serving
     from lvtune.demo.shared_bases import open_bases
 
-    load_gradio()  # what is missing is told before models are loaded
+    load_gradio()  # what is missing or taken is told before models are loaded
+    port = free_port(command.host, command.port)
     bases = open_bases(args.adapters, command.base, weights=command.weights, device=command.device)
     limits = Limits(command.max_pixels, command.max_megabytes, command.seconds)
     offered = [f"{base.title}: {', '.join(base.adapters) or 'no adapter'}" for base in bases.values()]
     try:
-        with serving(bases, limits, host=command.host, port=command.port) as served:
+        with serving(bases, limits, host=command.host, port=port) as served:
             say("\n".join([*offered, f"open {served.url} in a browser; Ctrl-C stops the page"]))
             wait()
     finally:
