@@ -9,7 +9,7 @@ from typing import Any
 
 from lvtune.core.errors import LvtuneError
 from lvtune.demo.answer_files import VisitorFolders
-from lvtune.demo.demo_page import HINT, Parts, error_html, line_html
+from lvtune.demo.demo_page import HINT, Parts, error_html, line_html, list_html
 from lvtune.demo.hand_boxes import box_of_corners, with_box
 from lvtune.demo.picture_answer import answer_picture, read_upload
 from lvtune.demo.questions import BOXES, MEAN, POSE, Limits, Question
@@ -71,7 +71,7 @@ class Events:
         return [self._parts.visitor, tab.upload, tab.find, tab.most, self._parts.settings.category, last]
 
     def _results(self, tab: Any) -> list[Any]:
-        return [tab.message, tab.shown, tab.table, tab.json, tab.csv]
+        return [tab.message, tab.shown, tab.notes, tab.table, tab.json, tab.csv]
 
     def attach(self, visitor: Visitor, title: str | None) -> list[Any]:
         """Attaches the adapter that is chosen in the list, for this visitor."""
@@ -192,14 +192,14 @@ class Events:
         return self._nothing(line_html(HINT))
 
     def _found(self, answer: Any, shown: Any) -> list[Any]:
-        return [line_html(answer.caption, answer.notes), shown, answer.table,
+        return [line_html(answer.caption), shown, list_html(answer.notes), answer.table,
                 *(self._file(path) for path in (answer.files.json, answer.files.csv))]  # fmt: skip
 
     def _file(self, path: Path | None) -> Any:
         return self._gr.update(value=None if path is None else str(path), interactive=path is not None)
 
     def _nothing(self, message: str) -> list[Any]:
-        return [message, None, {"data": []}, self._file(None), self._file(None)]
+        return [message, None, "", {"data": []}, self._file(None), self._file(None)]
 
     def _tried(self, answer: Callable[[], list[Any]]) -> list[Any]:
         """Returns the answer, or an error in plain words; a visitor never sees a traceback."""

@@ -25,7 +25,6 @@ CSS = """
 #picture .image-frame img {object-fit: scale-down !important} /* Gradio counts clicks as if it were so */
 footer {display: none !important}
 .gradio-container table, .gradio-container table * {font-family: inherit !important}
-.gradio-container span[data-testid="block-info"] ~ div {color: var(--body-text-color-subdued)}
 """
 _INTRO = """# lvtune demo
 A frozen pose estimator (the base), with and without an adapter. What you upload stays on the computer that runs this
@@ -48,9 +47,9 @@ class Parts:
     settings: SimpleNamespace
     """``base, adapter, attach, detach, on, category, status``."""
     picture: SimpleNamespace
-    """``upload, find, most, by_hand, boxes, clear, hint, run, message, shown, table, json, csv``."""
+    """``upload, find, most, by_hand, boxes, clear, hint, run, message, shown, notes, table, json, csv``."""
     video: SimpleNamespace
-    """``upload, find, most, every, run, message, shown, table, json, csv``."""
+    """``upload, find, most, every, run, message, shown, notes, table, json, csv``."""
 
 
 def lay_out(gr: Any, bases: Mapping[str, SharedBase], limits: Limits) -> Parts:
@@ -97,7 +96,7 @@ def _picture(gr: Any) -> SimpleNamespace:
     with gr.Row():
         with gr.Column(min_width=300):
             upload = gr.Image(
-                type="filepath", sources=["upload", "webcam", "clipboard"], label="Picture", height=360,
+                type="filepath", sources=["upload", "webcam", "clipboard"], label="Picture", height=330,
                 elem_id="picture", buttons=["fullscreen"],
             )  # fmt: skip
             find = gr.Radio(_FIND, value=WHOLE, label="Persons or animals", elem_id="find")
@@ -113,11 +112,12 @@ def _picture(gr: Any) -> SimpleNamespace:
                 show_label=False, type="numpy", interactive=False, max_height=480, elem_id="shown",
                 buttons=["fullscreen"],
             )  # fmt: skip
+            notes = gr.HTML("", elem_id="notes")
             json, csv = _downloads(gr, "")
             table = _table(gr, HEAD, "table")
     return SimpleNamespace(
         upload=upload, find=find, most=most, by_hand=by_hand, boxes=boxes, clear=clear, hint=hint, run=run,
-        message=message, shown=shown, table=table, json=json, csv=csv,
+        message=message, shown=shown, notes=notes, table=table, json=json, csv=csv,
     )  # fmt: skip
 
 
@@ -134,34 +134,44 @@ def _video(gr: Any, limits: Limits) -> SimpleNamespace:
             message = gr.HTML("", elem_id="video-message")
             shown = gr.Video(label="With the poses", interactive=False, height=460, elem_id="video-shown",
                              autoplay=True, loop=True, buttons=["download"])  # fmt: skip
+            notes = gr.HTML("", elem_id="video-notes")
             json, csv = _downloads(gr, "video-")
             table = _table(gr, video_answer.HEAD, "video-table")
     return SimpleNamespace(
-        upload=upload, find=find, most=most, every=every, run=run, message=message, shown=shown, table=table,
-        json=json, csv=csv,
+        upload=upload, find=find, most=most, every=every, run=run, message=message, shown=shown, notes=notes,
+        table=table, json=json, csv=csv,
     )  # fmt: skip
 
 
 def _downloads(gr: Any, prefix: str) -> tuple[Any, Any]:
     with gr.Row():
         return tuple(
-            gr.DownloadButton(f"Download {kind.upper()}", size="sm", interactive=False, elem_id=f"{prefix}{kind}")
+            gr.DownloadButton(
+                f"Download {kind.upper()}", size="sm", min_width=90, interactive=False, elem_id=f"{prefix}{kind}"
+            )
             for kind in ("json", "csv")
         )
 
 
 def _table(gr: Any, head: tuple[str, ...], name: str) -> Any:
-    widths = ["55px", "150px", *["110px"] * (len(head) - 2)]
+    widths = ["50px", "140px", *["105px"] * 2, *["70px"] * 2]
     return gr.Dataframe(headers=list(head), interactive=False, max_height=420, wrap=True, elem_id=name,
                         buttons=["copy"], label="Key points", column_widths=widths)  # fmt: skip
 
 
-def line_html(text: str, items: list[str] | None = None) -> str:
-    """Returns a line and a list under it as HTML; texts may hold anything."""
+def line_html(text: str) -> str:
+    """Returns a line as HTML; the text may hold anything."""
     from markupsafe import escape
 
-    points = "".join(f"<li>{escape(item)}</li>" for item in items or [])
-    return f'<div class="lvtune-line">{escape(text)}{f"<ul>{points}</ul>" if points else ""}</div>'
+    return f'<div class="lvtune-line">{escape(text)}</div>'
+
+
+def list_html(items: list[str]) -> str:
+    """Returns a list as HTML; nothing for an empty one."""
+    from markupsafe import escape
+
+    points = "".join(f"<li>{escape(item)}</li>" for item in items)
+    return f'<div class="lvtune-line"><ul>{points}</ul></div>' if points else ""
 
 
 def error_html(given: str, expected: str, fix: str) -> str:

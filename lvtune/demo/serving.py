@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import socket
 import tempfile
@@ -51,14 +52,13 @@ def load_gradio() -> ModuleType:
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     try:
-        import gradio
+        return importlib.import_module("gradio")
     except ImportError as error:
         if (error.name or "").partition(".")[0] not in ("gradio", ""):
             given = f"gradio without the package {error.name}"
         else:
             given = "lvtune demo without gradio"
         raise UsageError(given, "the package gradio", "type `pip install 'lvtune[demo]'`") from error
-    return gradio
 
 
 @contextlib.contextmanager
@@ -109,18 +109,20 @@ def build(gr: Any, bases: Mapping[str, SharedBase], limits: Limits, folders: Vis
 
 
 def _launch(gr: Any, page: Any, host: str, port: int, limits: Limits, results: Path) -> None:
-    from starlette.middleware import Middleware
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
-
-    guards = [Middleware(_PageHeaders)]
+    middleware = importlib.import_module("starlette.middleware").Middleware  # comes with Gradio
+    guards = [middleware(_PageHeaders)]
     if host in LOOPBACK:  # a web site whose name leads to 127.0.0.1 is no name of ours
-        guards.append(Middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK)))
+        trusted = importlib.import_module("starlette.middleware.trustedhost").TrustedHostMiddleware
+        guards.append(middleware(trusted, allowed_hosts=list(LOOPBACK)))
+    theme = gr.themes.Default(font=_FONTS, font_mono=["monospace"]).set(
+        block_info_text_color="*neutral_600", block_info_text_color_dark="*neutral_300"
+    )
     try:
         page.launch(
             server_name=host, server_port=port, share=False, inbrowser=False, prevent_thread_lock=True, quiet=True,
             show_error=False, footer_links=[], run_history=False, enable_monitoring=False, ssr_mode=False, pwa=False,
             mcp_server=False, max_file_size=limits.megabytes * 2**20, allowed_paths=[str(results)],
-            state_session_capacity=1000, css=CSS, theme=gr.themes.Default(font=_FONTS, font_mono=["monospace"]),
+            state_session_capacity=1000, css=CSS, theme=theme,
             app_kwargs={"middleware": guards, "docs_url": None, "redoc_url": None, "openapi_url": None},
         )  # fmt: skip
     except OSError as error:

@@ -85,4 +85,6 @@ def meaning_of(poses: Sequence[Pose]) -> str:
     if any(pose.radii is not None or pose.raw_scores is not None for pose in poses):
         return "Confidence with the adapter: the probability that the point is right. That of the base alone is the " \
             "maximum of the heatmap, which is another scale."  # fmt: skip
+    if any(pose.xyz is not None for pose in poses):
+        return "Confidence: as the estimator gives it, from 0 to 1; it is not calibrated."
     return "Confidence: the maximum of the key point's heatmap, from 0 to about 1."

@@ -240,8 +240,8 @@ def test_a_short_video(visitor, page, tmp_path):
     visitor.tab.locator("#video-find").get_by_label("fills the picture").check()
     visitor.tab.wait_for_selector("#video video")
     visitor.tab.click("#video-run")
-    text = visitor.said("Poses by mouse", place="video-message")
-    assert "The first 0.5 of 0.8 seconds" in text
+    visitor.said("Poses by mouse", place="video-message")
+    visitor.said("The first 0.5 of 0.8 seconds", place="video-notes")
     assert [pose["frame"] for pose in visitor.poses("video-json")] == list(range(13))
     assert visitor.tab.locator("#video-shown video").get_attribute("src").endswith("overlay.mp4")
     (tmp_path / "text.mp4").write_bytes(b"no video")

@@ -1,6 +1,5 @@
 """The page's server: who may ask it for what, and what it leaves behind."""
 
-import builtins
 import json
 import socket
 import sys
@@ -28,18 +27,13 @@ def asked(url, **headers):
             return error.code, error.headers, error.read().decode()
 
 
-def test_without_gradio_the_hint_says_what_to_type(monkeypatch):
-    real = builtins.__import__
-
-    def without(name, *args, **kwargs):
-        if name == "gradio":
-            raise ModuleNotFoundError("No module named 'gradio'", name="gradio")
-        return real(name, *args, **kwargs)
-
-    monkeypatch.delitem(sys.modules, "gradio", raising=False)
-    monkeypatch.setattr(builtins, "__import__", without)
+def test_without_gradio_the_hint_says_what_to_type(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "gradio", None)
     with pytest.raises(UsageError, match=r"pip install 'lvtune\[demo\]'"):
         load_gradio()
+    assert main(["demo", "no/such-adapter"]) == 1
+    said = capsys.readouterr().err
+    assert "pip install 'lvtune[demo]'" in said and "no/such-adapter" not in said and "Traceback" not in said
 
 
 def test_a_taken_port_is_told_and_the_next_free_one_is_taken_by_itself():
