@@ -151,6 +151,7 @@ def a_browser() -> Iterator:
 
     home = tempfile.mkdtemp(prefix="lvtune-chromium-")
     flags = ["--no-sandbox", "--disable-dev-shm-usage", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
+    flags += ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]  # a camera that shows a clock
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=flags, env={**os.environ, "HOME": home})
         try:

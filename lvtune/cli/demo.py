@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ class DemoCommand:
     """Larger files are not taken."""
     seconds: float = field(default=10.0, metadata={"above": 0})
     """Of a longer video, the beginning is predicted."""
+    keep_minutes: float = field(default=30.0, metadata={"above": 0})
+    """Uploads and results are deleted after this time, and when the page is stopped."""
 
 
 def parser(argv: Sequence[str], summary: str) -> Parser:
@@ -53,11 +56,13 @@ def run(args: argparse.Namespace) -> Outcome:
     load_gradio()  # what is missing or taken is told before models are loaded
     port = free_port(command.host, command.port)
     bases = open_bases(args.adapters, command.base, weights=command.weights, device=command.device)
-    limits = Limits(command.max_pixels, command.max_megabytes, command.seconds)
+    limits = Limits(command.max_pixels, command.max_megabytes, command.seconds, command.keep_minutes)
     offered = [f"{base.title}: {', '.join(base.adapters) or 'no adapter'}" for base in bases.values()]
     try:
         with serving(bases, limits, host=command.host, port=port) as served:
-            say("\n".join([*offered, f"open {served.url} in a browser; Ctrl-C stops the page"]))
+            say("\n".join(offered))
+            # with --quiet too: it is what the command is for
+            print(f"open {served.url} in a browser; Ctrl-C stops the page", file=sys.stderr, flush=True)
             wait()
     finally:
         for base in bases.values():

@@ -15,9 +15,6 @@ from lvtune.prediction.pose import FramePoses
 from lvtune.prediction.pose_files import POSES_FILE, write_plain
 from lvtune.prediction.pose_rows import CSV_FILE
 
-OLD = 1800.0
-"""Seconds after which files of a visitor who has gone are deleted."""
-
 
 @dataclass(frozen=True)
 class AnswerFiles:
@@ -46,14 +43,14 @@ class VisitorFolders:
 
     Args:
         root: existing folder.
+        seconds: after which files of a visitor who has gone are deleted.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, seconds: float = 1800.0) -> None:
+        self._root, self._seconds = root, seconds
 
     def fresh(self, visitor: str, kind: str) -> Path:
-        """Returns an empty folder in place of the visitor's last one of this kind; deletes old ones of all visitors."""
-        self._sweep()
+        """Returns an empty folder in place of the visitor's last one of this kind."""
         folder = self._of(visitor) / kind
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -67,8 +64,9 @@ class VisitorFolders:
         # what names a visitor comes from his browser: no path may be made of it
         return self._root / hashlib.sha256(visitor.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
+        """Deletes what is too old, whoever's it is."""
         for folder in self._root.iterdir():
             with contextlib.suppress(OSError):  # another thread has deleted it
-                if time.time() - max(one.stat().st_mtime for one in (folder, *folder.rglob("*"))) > OLD:
+                if time.time() - max(one.stat().st_mtime for one in (folder, *folder.rglob("*"))) > self._seconds:
                     shutil.rmtree(folder, ignore_errors=True)

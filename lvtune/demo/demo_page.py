@@ -13,8 +13,6 @@ from lvtune.demo.shared_bases import SharedBase
 from lvtune.demo.shown_poses import HEAD
 from lvtune.demo.visitor import Visitor
 
-KEPT_MINUTES = 30
-"""Minutes for which uploads and results are kept."""
 CSS = """
 .gradio-container {max-width: 1500px !important}
 .lvtune-line {font-size: 0.95rem; line-height: 1.5; padding: 0.1rem 0}
@@ -28,7 +26,7 @@ footer {display: none !important}
 """
 _INTRO = """# lvtune demo
 A frozen pose estimator (the base), with and without an adapter. What you upload stays on the computer that runs this
-page; it is deleted after {minutes} minutes, and when the page is stopped."""
+page; it is deleted after {minutes:g} minutes, and when the page is stopped."""
 _FIND = [
     ("one, who fills the picture", WHOLE), ("find them", POSE), ("boxes by hand", BOXES),
 ]  # fmt: skip
@@ -61,7 +59,7 @@ def lay_out(gr: Any, bases: Mapping[str, SharedBase], limits: Limits) -> Parts:
         limits: of the page.
     """
     first = next(iter(bases))
-    gr.Markdown(_INTRO.format(minutes=KEPT_MINUTES))
+    gr.Markdown(_INTRO.format(minutes=limits.minutes))
     visitor, corner = gr.State(Visitor(first)), gr.State(None)
     with gr.Row():
         with gr.Column(scale=1, min_width=260):
@@ -81,7 +79,8 @@ def _settings(gr: Any, bases: Mapping[str, SharedBase], first: str) -> SimpleNam
     adapter = gr.Dropdown(titles, value=next(iter(titles), None), label="Adapter", elem_id="adapter",
                           info=None if titles else "None was given: lvtune demo FOLDER")  # fmt: skip
     with gr.Row():
-        attach = gr.Button("Attach", variant="primary", size="sm", min_width=80, elem_id="attach")
+        attach = gr.Button("Attach", variant="primary", size="sm", min_width=80, elem_id="attach",
+                           interactive=bool(titles))  # fmt: skip
         detach = gr.Button("Detach", size="sm", min_width=80, elem_id="detach", interactive=False)
     on = gr.Checkbox(value=True, label="Adapter on", interactive=False, elem_id="on")
     category = gr.Dropdown([MEAN], value=MEAN, label="Category", visible=False, elem_id="category",

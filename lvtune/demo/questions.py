@@ -41,6 +41,8 @@ class Limits:
     """Of an uploaded file."""
     seconds: float = 10.0
     """Of a video; what comes later is left out, and a note says so."""
+    minutes: float = 30.0
+    """For which uploads and results are kept."""
 
 
 def category_for(shared: SharedBase, acting: str | None, wanted: str | None) -> str | None:

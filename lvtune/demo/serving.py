@@ -7,6 +7,7 @@ import importlib
 import os
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 from lvtune.core.errors import UsageError
 from lvtune.demo.answer_files import VisitorFolders
 from lvtune.demo.demo_events import Events
-from lvtune.demo.demo_page import CSS, KEPT_MINUTES, lay_out
+from lvtune.demo.demo_page import CSS, lay_out
 from lvtune.demo.questions import Limits
 from lvtune.demo.shared_bases import SharedBase
 
@@ -81,19 +82,29 @@ def serving(
     with _own_folder() as folder:
         results = folder / "results"
         results.mkdir()
-        page = build(gr, bases, limits, VisitorFolders(results))
+        folders = VisitorFolders(results, 60 * limits.minutes)
+        page = build(gr, bases, limits, folders)
         page.queue(max_size=_WAITING, default_concurrency_limit=1)
         _launch(gr, page, host, number, limits, results)
+        over = threading.Event()
+        threading.Thread(target=_sweep, args=(folders, over, limits), daemon=True, name="lvtune-demo-sweep").start()
         try:
             yield Served(f"http://{_in_url(host)}:{number}/", page, folder)
         finally:
+            over.set()
             page.close(verbose=False)
+
+
+def _sweep(folders: VisitorFolders, over: threading.Event, limits: Limits) -> None:
+    """Deletes old results now and then; Gradio does so with uploads."""
+    while not over.wait(10 * limits.minutes):
+        folders.sweep()
 
 
 def build(gr: Any, bases: Mapping[str, SharedBase], limits: Limits, folders: VisitorFolders) -> Any:
     """Returns the Gradio blocks of the page."""
-    kept = KEPT_MINUTES * 60
-    with gr.Blocks(title="lvtune demo", analytics_enabled=False, delete_cache=(kept // 6, kept)) as page:
+    kept = max(1, round(60 * limits.minutes))
+    with gr.Blocks(title="lvtune demo", analytics_enabled=False, delete_cache=(max(1, kept // 6), kept)) as page:
         parts = lay_out(gr, bases, limits)
         for upload in (parts.picture.upload, parts.video.upload):
             # lvtune reads the file itself, with its own limits and messages

@@ -3,7 +3,7 @@
 import os
 import time
 
-from lvtune.demo.answer_files import OLD, VisitorFolders
+from lvtune.demo.answer_files import VisitorFolders
 
 
 def test_each_visitor_has_a_folder_that_his_next_answer_replaces(tmp_path):
@@ -28,13 +28,15 @@ def test_no_name_leads_out_of_the_folder(tmp_path):
     assert (tmp_path / "kept").is_dir() and root.is_dir()
 
 
-def test_old_folders_are_deleted_when_anybody_asks(tmp_path):
-    folders = VisitorFolders(tmp_path)
+def test_old_folders_are_deleted(tmp_path):
+    folders = VisitorFolders(tmp_path, 600)
     gone = folders.fresh("gone", "picture")
     file = gone / "poses.json"
     file.write_text("[]")
-    past = time.time() - OLD - 60
+    past = time.time() - 660
     for path in (file, gone, gone.parent):
         os.utime(path, (past, past))
     here = folders.fresh("here", "picture")
+    assert gone.exists()
+    folders.sweep()
     assert not gone.exists() and here.is_dir()

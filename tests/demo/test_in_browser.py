@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from demo_samples import pixels
+from demo_samples import pixels, running_page
 
 import lvtune
 from lvtune.prediction.drawings import png
@@ -224,6 +224,30 @@ def test_two_visitors_at_once(browser, page):
     second.leave()
     assert agree(first.poses(), wanted["mouse"])
     first.leave()
+
+
+def test_a_photo_by_the_camera(visitor):
+    visitor.context.grant_permissions(["camera"])
+    visitor.tab.get_by_label("Capture from camera").click()
+    visitor.tab.get_by_text("Click to Access Webcam").click()
+    visitor.tab.get_by_label("capture photo").click()
+    visitor.said("Left: the picture. Right: vitpose-ti alone")
+    assert len(visitor.poses()[0]["keypoints"]) == 14
+
+
+def test_uploads_and_results_are_kept_no_longer_than_was_said(browser, tmp_path):
+    with running_page(tmp_path / "run", "--keep-minutes", "0.05") as short:
+        visitor = Tab(browser, short)
+        visitor.upload(PHOTO)
+        visitor.said("Left")
+        assert short.kept  # the visitor stays, but his files go
+        deadline = time.monotonic() + WAIT / 1000
+        while short.kept:
+            assert time.monotonic() < deadline, short.kept
+            time.sleep(0.2)
+        visitor.leave()
+        short.process.terminate()
+        assert short.process.wait(60) == 143 and not list((short.folder / "tmp").glob("lvtune-demo-*"))
 
 
 def test_a_short_video(visitor, page, tmp_path):
