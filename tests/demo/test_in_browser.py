@@ -15,7 +15,7 @@ import lvtune
 from lvtune.prediction.drawings import png
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::ResourceWarning")]
-WAIT = 60_000
+WAIT = 240_000
 """Milliseconds; a busy machine may take long."""
 PHOTO = sorted((Path(lvtune.__file__).parent / "domains/demo_art/images").glob("*.jpg"))[0]
 
@@ -239,13 +239,13 @@ def test_uploads_and_results_are_kept_no_longer_than_was_said(browser, tmp_path)
     with running_page(tmp_path / "run", "--keep-minutes", "0.05") as short:
         visitor = Tab(browser, short)
         visitor.upload(PHOTO)
-        visitor.said("Left")
-        assert short.kept  # the visitor stays, but his files go
+        # the answer, or on a busy machine that the file is gone already
+        visitor.tab.wait_for_function("document.querySelector('#message').innerText.trim() !== ''")
         deadline = time.monotonic() + WAIT / 1000
-        while short.kept:
+        while short.kept:  # the visitor stays, but his files go
             assert time.monotonic() < deadline, short.kept
             time.sleep(0.2)
-        visitor.leave()
+        visitor.context.close()
         short.process.terminate()
         assert short.process.wait(60) == 143 and not list((short.folder / "tmp").glob("lvtune-demo-*"))
 
