@@ -16,7 +16,7 @@ def page(tmp_path_factory):
     for method, name, stirred in (("vlpose", "mural", 0.1), ("bitfit", "mouse", 0.3)):
         lvtune.save_adapter(tiny.make_adapter(method, base, stirred=stirred), folder / name, base)
     with running_page(folder / "run", str(folder / "mural"), str(folder / "mouse"), "--seconds", "0.5",
-                      "--max-pixels", "1000000", "--max-megabytes", "1") as running:  # fmt: skip
+                      "--max-pixels", "4000000", "--max-megabytes", "1") as running:  # fmt: skip
         yield running
 
 

@@ -25,7 +25,7 @@ class Tab:
 
     def __init__(self, browser, page):
         self.page = page
-        self.context = browser.new_context(viewport={"width": 1400, "height": 1100}, accept_downloads=True)
+        self.context = browser.new_context(viewport={"width": 1400, "height": 1100}, permissions=["camera"])
         self.context.set_default_timeout(WAIT)
         self.tab = self.context.new_page()
         self.asked, self.faults = [], []
@@ -148,7 +148,7 @@ def test_bad_files_are_told_and_the_next_good_one_works(visitor, tmp_path):
     for name, data, words in (
         ("text.jpg", b"no picture at all", "text.jpg: not an image, or broken"),
         ("cut.png", PHOTO.read_bytes()[:3000], "cut.png: a truncated JPEG"),
-        ("large.png", png(np.zeros((1100, 1000, 3), np.uint8)), "large.png"),
+        ("large.png", png(np.zeros((2100, 2000, 3), np.uint8)), "large.png"),
     ):
         (tmp_path / name).write_bytes(data)
         visitor.upload(tmp_path / name)
@@ -227,7 +227,6 @@ def test_two_visitors_at_once(browser, page):
 
 
 def test_a_photo_by_the_camera(visitor):
-    visitor.context.grant_permissions(["camera"])
     visitor.tab.get_by_label("Capture from camera").click()
     visitor.tab.get_by_text("Click to Access Webcam").click()
     # the button is there before the camera's first frame
