@@ -49,10 +49,18 @@ def areas() -> list[Area]:
     from attacks.damaged_files import damaged
     from attacks.file_kinds import KINDS
     from attacks.hub_faults import killed_pushes, pulls, pushes
-    from attacks.kills import kill_at_random, kill_everywhere
+    from attacks.kills import every_state, kill_at_random, kill_everywhere
 
     found = [Area("cycles", cycles, 2000, once=True)]
     for command in COMMANDS.values():
+        found.append(
+            Area(
+                f"states: {command.name}",
+                lambda count, seed, folder, one=command: every_state(one, folder),
+                1,
+                once=True,
+            )
+        )
         kills = lambda count, seed, folder, one=command: kill_everywhere(one, folder, most=count, seed=seed)  # noqa: E731
         # a run is long: some of its operations in each round, all of them where there are few
         is_run = command.name == "adapt"

@@ -63,7 +63,7 @@ class FewShotGuard:
             job.base, job.adapter, training_data(job), job.objective, job.options, plain=plain,
             judge=OBJECTIVES.get(job.base.objective)(), pictures=names,
             kinds=[plain[i]["category"] for i in range(len(names))], seed=recipe.seed, device=recipe.device,
-            shares=ALL_OR_NOTHING if job.new_keypoints else SHARES,
+            shares=ALL_OR_NOTHING if job.new_keypoints else SHARES, beyond_chance=not job.new_keypoints,
         )  # fmt: skip
 
     @property

@@ -160,7 +160,8 @@ def prepare(recipe: Recipe) -> Job:
     # now: a category that cannot be had must not be told after the tuning
     options = recipe.evaluate
     category = choose(options.category, adapter, ranker=options.ranker, seed=recipe.seed, device=device)
-    context = _with_unlabelled(objective_context(recipe, base, domain, train), recipe, opened, adapter, begun)
+    context = replace(objective_context(recipe, base, domain, train), adapter=adapter)
+    context = _with_unlabelled(context, recipe, opened, begun)
     objective.prepare(context)
     decisions += getattr(objective, "decisions", ())
     return Job(
@@ -170,14 +171,14 @@ def prepare(recipe: Recipe) -> Job:
 
 
 def _with_unlabelled(
-    context: ObjectiveContext, recipe: Recipe, opened: OpenedData, adapter: Adapter, begun: WarmStart | None
+    context: ObjectiveContext, recipe: Recipe, opened: OpenedData, begun: WarmStart | None
 ) -> ObjectiveContext:
     """Adds the pictures without labels, if there are any, to what the objective may know."""
     if opened.unlabelled is None:
         return context
     check_known(context.base, opened.train, recipe, begun)
     return replace(
-        context, adapter=adapter, unlabelled_only=recipe.data.shots == 0,
+        context, unlabelled_only=recipe.data.shots == 0,
         unlabelled=partial(unlabelled_samples, context.base, opened.unlabelled, recipe.seed),
     )  # fmt: skip
 

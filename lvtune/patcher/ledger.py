@@ -115,6 +115,7 @@ class Ledger:
             TypeError: something that is no change, or one that the owner makes to this module already.
         """
         entry = self.attached.entries.setdefault(owner, Entry(shares_a_batch(changes)))
+        before = len(self._hooks)
         for kind, module, act in itertools.chain.from_iterable(map(hooks_of, changes)):
             hook = self._hook_at(HOOKS[kind], module)
             hook.owners.add(owner)
@@ -122,23 +123,26 @@ class Ledger:
             if key in entry.acts and kind != "add":
                 raise TypeError(f"a second change '{kind}' of one adapter to one {type(module).__name__}")
             entry.acts[key] = _sum(entry.acts[key], act) if key in entry.acts else act
+        if len(self._hooks) > before:
+            forget_compiled()
 
     def _hook_at(self, kind: type[Hook], module: nn.Module) -> Hook:
         """The hook of one kind on a module, put there if there is none yet."""
         if (kind, module) not in self._hooks:
             self._hooks[kind, module] = kind(self.calls, self._shadows, module, next(self._sites))
-            forget_compiled()
         return self._hooks[kind, module]
 
     def uninstall(self, owner: str) -> None:
         """Takes back all that ``owner`` changed; the last owner at a site takes the hook away."""
         self.attached.entries.pop(owner, None)
+        before = len(self._hooks)
         for place, hook in list(self._hooks.items()):
             hook.owners.discard(owner)
             if hook.owners:
                 continue
             hook.remove()
             del self._hooks[place]
+        if len(self._hooks) < before:
             forget_compiled()
 
     def add(self, name: str, adapter: Attachable, base: Base, active: bool = True, full_precision: bool = True) -> None:

@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from lvtune.core.errors import UsageError
 from lvtune.evaluation.calibration import calibration_of
 from lvtune.evaluation.choosing import choose
 from lvtune.hub.adapter_loading import open_adapter, takes_flip_test
 from lvtune.patcher.attaching import acting, attach
+from lvtune.patcher.merging import is_mergeable, merge
 from lvtune.prediction.estimator import HeatmapWatch, Prediction, Watch, predict_frames
 from lvtune.prediction.pose import FramePoses, Pose
 from lvtune.prediction.routed import Router, is_several, open_router
@@ -54,6 +56,19 @@ class Estimating:
     def skeletons(self) -> dict[str, Skeleton]:
         """Skeletons that poses may have, by name."""
         return {one.name: one for one in (self.base.skeleton, *(adapter.skeleton for adapter in self.adapters))}
+
+    def merge(self) -> None:
+        """Writes the adapter into a copy of the base where one sentence serves all frames.
+
+        The poses are the same up to rounding, and the adapter costs no time. Where it cannot be merged, nothing is
+        done. The base itself is let go of; so this is for a base that nobody else has.
+        """
+        rule, one = self._way("", self.shown).category, self.single
+        if one is None or not (rule is None or isinstance(rule, str)) or not is_mergeable(one, self.base):
+            return
+        with contextlib.suppress(UsageError):  # such as weights that overflow a base in half precision
+            self.base = merge(self.base, one, category=rule).base
+            self.single = None
 
     def run(self, frames: Sequence[Frame], finder: Finder) -> list[FramePoses]:
         """Returns the poses of each frame; all have pixels."""

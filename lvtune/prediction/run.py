@@ -37,6 +37,9 @@ from lvtune.prediction.watching import RunTotals, whole_frame_notes
 from lvtune.storage.output_folder import check_output, drawing_paths, make_folder
 from lvtune.training.engine import resolve_device
 
+MANY = 64
+"""Pictures for which it pays to write the adapter into the base's weights first."""
+
 
 @dataclass
 class PredictRun:
@@ -178,6 +181,8 @@ def open_run(images: Any, options: PredictOptions) -> PredictRun:
     view = load_base_for(options.adapter, given, options.weights) if isinstance(given, str) else as_base(given)
     view.model.to(resolve_device(options.device))
     estimating = open_estimating(view, options)
+    if isinstance(given, str) and (source.is_sequence or (source.count() or 0) >= MANY):
+        estimating.merge()
     if options.draw.heatmaps:
         estimating.heatmaps = HeatmapWatch()
     finder = open_finder(

@@ -72,7 +72,10 @@ def _video(sleap: Any, run: FinishedRun, frames: Sequence[Any]) -> tuple[Any, li
         return sleap.Video(str(Path(frames[0].image).absolute()), open_backend=False), [
             frame.index if frame.number is None else frame.number for frame in frames
         ]
-    return sleap.Video([run.path_of(frame) for frame in frames], open_backend=False), list(range(len(frames)))
+    files = [Path(frame.image) for frame in frames]
+    names = [str(file.absolute()) if file.exists() else str(file) for file in files]
+    # from_filename notes that it is a list of pictures; a file without that note cannot be opened again
+    return sleap.Video.from_filename(names, open_backend=False), list(range(len(frames)))
 
 
 def _instance(sleap: Any, pose: Pose, skeleton: Any, tracks: dict[int, Any]) -> Any:

@@ -4,6 +4,7 @@ No validation pictures are needed. A quarter of the pictures is kept out, and a 
 start, the tuned weights, and points on the way between them (as in WiSE-FT, arXiv 2109.01903) are scored on the
 pictures that were kept out. What is best there says how much of the change is kept of the weights tuned on all
 pictures. Where nothing is better than the start by more than chance, nothing is kept, and the start's answers stay.
+A predictor of new key points has no answers to protect yet: there the lower loss decides, by chance or not.
 The check takes at most a quarter of the whole run.
 """
 
@@ -73,6 +74,7 @@ def choose_share(
     pictures: Sequence[str],
     kinds: Sequence[str],
     shares: Sequence[float] = SHARES,
+    beyond_chance: bool = True,
     seed: int = 0,
     device: str = "auto",
 ) -> GuardResult:
@@ -90,6 +92,7 @@ def choose_share(
         kinds: of each sample; what is kept out has each kind alike.
         shares: how much of the change may be kept; with a new predictor all or nothing, since there is no answer on
             the way from none to one.
+        beyond_chance: True: a gain that chance may have made is not kept; False: the lowest mean loss decides.
         seed: of the pictures kept out and of the tuning.
         device: see :func:`lvtune.training.loop.tune`.
     """
@@ -108,7 +111,7 @@ def choose_share(
     adapter.load_state_dict(start)
     if trained is not None:
         trained.load_state_dict(beside)
-    return _decide(losses)
+    return _decide(losses, beyond_chance)
 
 
 def short_run(options: TrainOptions, samples: int) -> TrainOptions:
@@ -161,13 +164,13 @@ def losses_of(base: Base, adapter: nn.Module, data: Dataset, judge: Callable[[Ba
     return torch.tensor(gathered(found, len(samples)))
 
 
-def _decide(losses: dict[float, Tensor]) -> GuardResult:
+def _decide(losses: dict[float, Tensor], beyond_chance: bool = True) -> GuardResult:
     means = {share: float(values.mean()) for share, values in losses.items()}
     best = min(means, key=lambda share: means[share])
     gains = losses[0.0] - losses[best]
     count = len(gains)
     chance = float(gains.std() / count**0.5) * _sure(count - 1) if count > 1 else 0.0
-    return GuardResult(best if float(gains.mean()) > chance else 0.0, means, chance)
+    return GuardResult(best if float(gains.mean()) > (chance if beyond_chance else 0.0) else 0.0, means, chance)
 
 
 def _sure(freedom: int) -> float:

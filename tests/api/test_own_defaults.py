@@ -15,6 +15,7 @@ from lvtune.api.recipe import Recipe
 from lvtune.bases.base_registry import BASES
 from lvtune.bases.fingerprint import fingerprint
 from lvtune.data.skeletons import LSP_14
+from lvtune.training.guard import GuardResult
 
 MOUSE = ["snout", "left_ear", "right_ear", "tailbase"]
 SHAPE = 1.5 * np.array([[0, -30], [-10, -18], [10, -18], [0, 34]])
@@ -73,7 +74,7 @@ def test_a_mouse_from_above(tmp_path):
     assert job.options == train  # no factor for a start, nor for few pictures
     assert list(said(job)) == [
         "method", "input size", "learning rate", "steps", "rotation", "mirrored pictures", "scale", "shift",
-        "labelled points turned out of the picture",
+        "labelled points turned out of the picture", "weight near a key point",
     ]  # fmt: skip
 
 
@@ -156,6 +157,7 @@ def test_a_run_says_and_writes_what_was_decided(tmp_path, capsys):
     found = {line["what"]: line for line in stored["decisions"]}
     assert found["input size"]["value"] == "80x80" and set(found["rotation"]) == {"what", "value", "why"}
     assert found["start"]["value"] == "the base's own answer"
+    assert found["weight near a key point"]["value"] == "x 11 in the loss"
     assert "kept" in found["few-shot guard"]["value"] and report["few"]["guard"]["share"] in (0.0, 1.0)
     assert any(line.startswith("input size: 80x80 (") for line in lines)
     page = (tmp_path / "out/report.html").read_text()
@@ -182,3 +184,24 @@ def test_the_same_seed_gives_the_same_adapter(tmp_path):
     one, other = ((tmp_path / name / "adapter_model.safetensors").read_bytes() for name in "ab")
     assert one == other
     assert torch.isfinite(torch.tensor(json.loads((tmp_path / "a/report.json").read_text())["curves"]["loss"])).all()
+
+
+@pytest.mark.parametrize("keypoints", [MOUSE, None])
+def test_the_guard_protects_answers_that_there_are(tmp_path, monkeypatch, keypoints):
+    """A predictor of new key points begins without an answer; a gain need not be beyond chance there."""
+    from lvtune.api import few_shot
+
+    asked = []
+
+    def choose(*args, **options):
+        asked.append(options)
+        return GuardResult(1.0, {0.0: 1.0, 1.0: 0.5}, 0.1)
+
+    monkeypatch.setattr(few_shot, "choose_share", choose)
+    names = keypoints or list(LSP_14.keypoints[:4])
+    lvtune.adapt(
+        {"base": "vitpose-tiny", "method": "lora", "device": "cpu", "data": own_data(tmp_path / "own", names, 175.0),
+         "train": {"steps": 2, "guard": 100}, "out": str(tmp_path / "out")}
+    )  # fmt: skip
+    (options,) = asked
+    assert options["beyond_chance"] is (keypoints is None) and len(options["shares"]) == (2 if keypoints else 5)

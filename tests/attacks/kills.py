@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import random
@@ -74,6 +75,41 @@ def kill_everywhere(command: Command, folder: Path, *, most: int | None = None, 
     return tally
 
 
+def every_state(command: Command, folder: Path) -> Tally:
+    """Looks at what a command leaves before each of its file operations, in one run into nothing and one over another.
+
+    A process that is killed at that moment leaves the same: what it has not given to the system yet is lost either way.
+    So each state is copied while the command goes on, which takes two runs instead of two for each operation.
+    """
+    tally, started = Tally(f"states: {command.name}"), time.perf_counter()
+    known = command.prepare(folder)
+    inputs = _state(folder)
+    kept = folder.parent / f"{folder.name}-states"
+    for way in ("into nothing", "over another"):
+        shutil.rmtree(kept, ignore_errors=True)
+        count = _child(lambda: command.run(folder, known), folder, None, keep=kept)
+        tally.expect(count > 3, f"{command.name} could not be run at all ({count} operations)")
+        whole = folder.parent / f"{folder.name}-whole"
+        shutil.rmtree(whole, ignore_errors=True)
+        shutil.copytree(folder / "out", whole)
+        for number in range(max(count, 0)):
+            shutil.rmtree(folder / "out", ignore_errors=True)
+            if (kept / str(number)).exists():
+                (kept / str(number)).rename(folder / "out")
+            what = f"{command.name} {way}, before operation {number}"
+            try:
+                state = command.check(folder, known)
+                tally.expect(state in ("", "new"), f"{what}: {state!r} is there")
+            except Exception as error:
+                tally.expect(False, f"{what}: {type(error).__name__}: {str(error)[:200]}")
+        shutil.rmtree(folder / "out", ignore_errors=True)
+        whole.rename(folder / "out")
+    unchanged = {name: value for name, value in _state(folder).items() if name in inputs} == inputs
+    tally.expect(unchanged, f"{command.name}: an input changed")
+    tally.seconds = time.perf_counter() - started
+    return tally
+
+
 def kill_at_random(command: Command, folder: Path, times: int, seed: int = 0) -> Tally:
     """Kills a command by SIGKILL at random moments while it writes over what an earlier one left."""
     tally, started, rng = Tally(f"kills at random: {command.name}"), time.perf_counter(), random.Random(seed)
@@ -97,13 +133,17 @@ def kill_at_random(command: Command, folder: Path, times: int, seed: int = 0) ->
     return tally
 
 
-def _child(work: Callable[[], None], folder: Path, stop: int | None) -> int:
-    """Runs ``work`` in a forked child and kills it before file operation ``stop``; returns how many there were."""
+def _child(work: Callable[[], None], folder: Path, stop: int | None, keep: Path | None = None) -> int:
+    """Runs ``work`` in a forked child and kills it before file operation ``stop``; returns how many there were.
+
+    With ``keep`` the folder ``out`` is copied there before each operation, under the operation's number.
+    """
     out, into = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(out)
-        counter = _Counter(folder, stop, into)
+        gc.freeze()  # what the parent has made is not looked at in each child
+        counter = _Counter(folder, stop, into, keep)
         sys.addaudithook(counter.look)
         real = os.fsync
         os.fsync = lambda handle: (counter.count(), real(handle))[1]
@@ -132,8 +172,9 @@ def _run_quietly(work: Callable[[], None], counter: _Counter | None = None) -> N
 class _Counter:
     """Counts operations that change files below a folder, and ends the process before one of them."""
 
-    def __init__(self, folder: Path, stop: int | None, pipe: int) -> None:
+    def __init__(self, folder: Path, stop: int | None, pipe: int, keep: Path | None = None) -> None:
         self.folder, self.stop, self.pipe, self.number, self.is_inside = str(folder), stop, pipe, 0, False
+        self.keep, self.out = keep, folder / "out"
 
     def look(self, event: str, args: tuple) -> None:
         """An audit hook."""
@@ -154,6 +195,10 @@ class _Counter:
         if self.stop is not None and self.number == self.stop:
             self.say()
             os._exit(KILLED)
+        if self.keep is not None and self.out.exists():
+            was, self.is_inside = self.is_inside, True
+            shutil.copytree(self.out, self.keep / str(self.number), symlinks=True)
+            self.is_inside = was
         self.number += 1
 
     def say(self) -> None:

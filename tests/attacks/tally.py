@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import signal
@@ -40,6 +41,7 @@ class Tally:
         """Counts a trial in which ``action`` returns something right, or raises an error of lvtune's in three parts."""
         self.trials += 1
         signal.alarm(LONGEST)
+        faulthandler.dump_traceback_later(2 * LONGEST, exit=True)  # native code hears no alarm
         try:
             found = action()
             if not right(found):
@@ -56,6 +58,7 @@ class Tally:
             )
         finally:
             signal.alarm(0)
+            faulthandler.cancel_dump_traceback_later()
 
     def add(self, other: Tally) -> Tally:
         """Adds the trials of another part of the area."""
@@ -98,7 +101,8 @@ def in_child(area: str, work: Callable[[Tally], None]) -> Tally:
         if file.is_file():
             return Tally(**json.loads(file.read_text()))
         error = Path(place) / "error.txt"
-        said = error.read_text() if error.is_file() else f"the process died by signal {os.WTERMSIG(status)}"
+        died = f"died by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else f"hung over {2 * LONGEST} s"
+        said = error.read_text() if error.is_file() else f"the process {died}"
         return Tally(area, 1, [f"{area}: {said[-600:]}"])
 
 

@@ -12,7 +12,7 @@ from attacks.cycles import cycles
 from attacks.damaged_files import damaged
 from attacks.file_kinds import KINDS
 from attacks.hub_faults import killed_pushes, pulls, pushes
-from attacks.kills import kill_at_random, kill_everywhere
+from attacks.kills import Command, every_state, kill_at_random, kill_everywhere
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="forks, and reads /proc"),
@@ -39,6 +39,33 @@ def test_kills_at_file_operations(name, tmp_path):
     has_held(kill_everywhere(COMMANDS[name], tmp_path.resolve(), most=2 if name == "adapt" else 6))
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_is_there_before_each_file_operation(name, tmp_path):
+    folder = tmp_path.resolve() / "here"
+    folder.mkdir()
+    has_held(every_state(COMMANDS[name], folder))
+
+
+def test_a_command_that_writes_half_a_folder_is_noticed(tmp_path):
+    def write(folder, known):
+        (folder / "out").mkdir(exist_ok=True)
+        for name in ("a", "b", "c"):
+            (folder / "out" / name).write_text("done")
+
+    def check(folder, known):
+        names = sorted(file.name for file in (folder / "out").glob("*"))
+        assert names in ([], ["a", "b", "c"])
+        return "new" if names else ""
+
+    folder = tmp_path.resolve() / "here"
+    folder.mkdir()
+    tally = every_state(Command("careless", lambda folder: None, write, check), folder)
+    # made the folder, a, b, c: before b, and before c
+    assert [failure.split(":")[0] for failure in tally.failures] == [
+        "careless into nothing, before operation 2", "careless into nothing, before operation 3",
+    ]  # fmt: skip
+
+
 def test_kills_at_random_moments(tmp_path):
     has_held(kill_at_random(COMMANDS["save"], tmp_path.resolve(), 5))
 
@@ -51,7 +78,7 @@ def test_a_hub_that_fails(tmp_path):
 
 
 def test_cycles_leave_nothing_behind(tmp_path):
-    has_held(cycles(120, 0, tmp_path))
+    has_held(cycles(2000, 0, tmp_path))
 
 
 def test_bombs(tmp_path):

@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 
 from lvtune.data.skeletons import Skeleton
+from lvtune.prediction.array_source import ArraySource
 from lvtune.prediction.finder import Found
+from lvtune.prediction.finder_choice import FinderNeeds, open_finder
 from lvtune.prediction.frames import Frame
 from lvtune.prediction.pose import Pose
 from lvtune.prediction.pose_finder import PoseFinder
+from lvtune.prediction.predict_options import make_options
 from lvtune.prediction.search_windows import box_of, clipped, overlap, windows
+from lvtune.prediction.video_options import VideoOptions
 
 BUG = Skeleton("bug", ("head", "left", "right", "tail"), (0.1,) * 4)
 SHAPE = np.array([[0, -20], [-15, 0], [15, 0], [0, 20]], float)
@@ -153,3 +157,13 @@ def test_boxes_are_made_of_sure_points_alone():
     assert clipped(np.array([-50.0, 0, 20, 20]), (100, 80)) is None
     assert overlap([0, 0, 10, 10], [5, 0, 10, 10]) == pytest.approx(1 / 3)
     assert overlap([0, 0, 10, 10], [20, 0, 10, 10]) == 0 and Found.nothing().poses == ()
+
+
+@pytest.mark.parametrize(("options", "most"), [
+    ({}, 1), ({"most": 3}, 3), ({"video": VideoOptions(individuals=2)}, 2),
+    ({"most": 3, "video": VideoOptions(individuals=2)}, 3),
+])  # fmt: skip
+def test_a_known_number_of_animals_is_how_many_are_looked_for(options, most):
+    source = ArraySource([np.zeros((9, 9, 3), np.uint8)])
+    needs = FinderNeeds(make_options({"find": "pose", **options}), source, BUG, [], "cpu")
+    assert open_finder(needs).most == most

@@ -306,3 +306,29 @@ def test_poses_csv_has_no_column_of_videos_for_pictures(folder, tmp_path):
     with (tmp_path / "out/poses.csv").open(newline="") as file:
         head = next(csv.reader(file))
     assert "track" not in head and head[0] == "image"
+
+
+@pytest.mark.parametrize("method", ["lora", "vlpose-light", "vpt"])
+def test_many_pictures_are_predicted_by_one_merged_model(method, tmp_path, monkeypatch):
+    """The poses are those of base and adapter up to rounding; what cannot be merged stays attached."""
+    from tiny import make_adapter
+
+    from lvtune.prediction import run
+    from lvtune.prediction.estimating import open_estimating
+
+    monkeypatch.setattr(run, "MANY", 3)
+    monkeypatch.setattr(run, "load_base_for", lambda *args: tiny_base())
+    adapter = make_adapter(method, tiny_base(), stirred=0.1)
+    files = [write(tmp_path / f"{i}.png", i) for i in range(4)]
+    opened = []
+    monkeypatch.setattr(run, "open_estimating", lambda *args: opened.append(open_estimating(*args)) or opened[-1])
+    many = lvtune.predict(files, base="any", adapter=adapter, **PLAIN)
+    assert (opened[0].single is None) is (method != "vpt")
+    few = [pose for file in files for pose in lvtune.predict([file], base="any", adapter=adapter, **PLAIN)]
+    for one, other in zip(many, few, strict=True):
+        np.testing.assert_allclose(one.keypoints, other.keypoints, atol=1e-2)
+        np.testing.assert_allclose(one.scores, other.scores, atol=1e-4)
+        assert one.category == other.category and one.skeleton == other.skeleton
+    own = tiny_base()
+    lvtune.predict(files, base=own, adapter=adapter, **PLAIN)
+    assert opened[-1].base is own  # a user's base is never copied

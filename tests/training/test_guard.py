@@ -62,6 +62,15 @@ def test_a_gain_within_chance_is_not_kept():
     assert guard._decide(losses).share == 0.75
 
 
+def test_with_nothing_to_protect_a_gain_within_chance_is_kept():
+    """Two pictures, of which one gains much: no test could be sure, and the start answers nothing."""
+    losses = {0.0: torch.tensor([0.012, 0.007]), 1.0: torch.tensor([0.001, 0.003])}
+    assert guard._decide(losses).share == 0.0
+    assert guard._decide(losses, beyond_chance=False).share == 1.0
+    worse = {0.0: torch.tensor([0.002, 0.002]), 1.0: torch.tensor([0.001, 0.004])}
+    assert guard._decide(worse, beyond_chance=False).share == 0.0
+
+
 @pytest.mark.parametrize(("freedom", "quantile"), [(2, 2.920), (4, 2.132), (9, 1.833), (14, 1.761), (24, 1.711)])
 def test_chance_is_that_of_student(freedom, quantile):
     assert guard._sure(freedom) == pytest.approx(quantile, rel=0.06 if freedom < 4 else 0.01)

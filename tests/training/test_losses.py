@@ -27,3 +27,14 @@ def test_empty_batch_and_half_precision():
     assert keypoint_mse(torch.zeros(0, 3, 4, 4), torch.zeros(0, 3, 4, 4), torch.zeros(0, 3)).item() == 0
     pred = torch.full((1, 1, 64, 48), 300.0, dtype=torch.float16)
     assert keypoint_mse(pred, torch.zeros(1, 1, 64, 48), torch.ones(1, 1)).item() == 90000
+
+
+def test_a_foreground_weighs_what_lies_near_the_key_point():
+    """Weight 1 + 10 where the target is 1, 1 + 5 where it is a half, 1 in the background."""
+    target = torch.tensor([[[[1.0, 0.5], [0.0, 0.0]]]])
+    pred = torch.tensor([[[[0.0, 0.0], [0.0, 1.0]]]])
+    plain = keypoint_mse(pred, target, torch.ones(1, 1))
+    weighted = keypoint_mse(pred, target, torch.ones(1, 1), foreground=10.0)
+    assert plain.item() == pytest.approx((1 + 0.25 + 1) / 4)
+    assert weighted.item() == pytest.approx((11 + 6 * 0.25 + 1) / 4)
+    assert keypoint_mse(pred, target, torch.zeros(1, 1), foreground=10.0).item() == 0

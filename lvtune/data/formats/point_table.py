@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from lvtune.core.errors import DataError, LvtuneError
+from lvtune.data.formats.hdf5_check import check_hdf5
 from lvtune.data.formats.labels_extra import need
 from lvtune.data.formats.picture_finder import PICTURE_SUFFIXES, plain_name
 from lvtune.data.safe_pickle import plain_of
@@ -127,6 +128,7 @@ def _table(path: Path, pictures: Sequence[str], columns: Sequence[Sequence[str]]
 
 def _read_h5(path: Path) -> PointTable:
     h5py = need("h5py", f"DeepLabCut's {path.name}")
+    check_hdf5(path, "an H5 file as DeepLabCut writes it", "save the CSV in DeepLabCut, and give that")
     try:
         with h5py.File(path, "r") as file:
             groups = [group for group in file.values() if isinstance(group, h5py.Group)]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from lvtune.core.errors import DataError
+from lvtune.data.formats.hdf5_check import check_hdf5
 from lvtune.data.formats.label_project import LabelProject
 from lvtune.data.formats.labels_extra import need
 from lvtune.data.formats.picture_finder import PictureFinder
@@ -43,6 +44,7 @@ def _entry(path: Path) -> Path | None:
 
 def _read(entry: Path, more: Sequence[Path] = ()) -> LabelProject:
     sleap_io = need("sleap_io", f"SLEAP's {entry.name}")
+    check_hdf5(entry, "labels that SLEAP saved", "save them again")
     try:
         labels = sleap_io.load_slp(str(entry), open_videos=False)
         user_made = _user_instances(entry)
