@@ -41,6 +41,7 @@ COMMANDS = {
     "combine": "make one adapter of several: their average, their sum, or a stack",
     "push": "upload an adapter to the Hugging Face Hub, with a model card",
     "pull": "download an adapter from the Hugging Face Hub into a folder",
+    "demo": "show a page in the browser that finds key points with and without an adapter",
     "doctor": "check the installation: versions, device, threads, caches, and what is missing for what",
     "completion": "print the script that makes a shell complete commands and options on the Tab key",
 }

@@ -38,11 +38,11 @@ def load_base_for(adapter: Any, name: str, weights: str = "pretrained", **option
         adapter = list(adapter.values())
     if isinstance(adapter, list | tuple):
         adapter = adapter[0] if adapter else None
-    made_for, size = _made_for(adapter)
-    return load_base(name, weights, input_size=size if made_for == name else None, **options)
+    known, size = made_for(adapter)
+    return load_base(name, weights, input_size=size if known == name else None, **options)
 
 
-def _made_for(adapter: Any) -> tuple[str | None, tuple[int, int] | None]:
+def made_for(adapter: Any) -> tuple[str | None, tuple[int, int] | None]:
     """Name and input size (H, W) of the base that an adapter was made for; (None, None) where nothing is known."""
     if isinstance(adapter, str | Path):
         base = (read_config(locate(adapter)) or {}).get("base")
