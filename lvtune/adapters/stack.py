@@ -28,6 +28,7 @@ from lvtune.bases.changes import (
     Fold,
     InsertTokens,
     ReplaceForward,
+    RunSeveral,
 )
 from lvtune.config.schema import hints_of
 from lvtune.core.errors import UsageError
@@ -156,6 +157,11 @@ def joined(members: Iterable[Iterable[Change]]) -> Iterator[Change]:
                 rows.setdefault((key, value), []).append(change)
             case InsertTokens(first, last):
                 tokens.setdefault((first, last), []).append(change)
+            case RunSeveral():
+                raise UsageError(
+                    "joined adapters as a part of another adapter", "members that change the base in one run",
+                    "join last: lvtune combine A B --how join",
+                )  # fmt: skip
             case _:
                 layers.setdefault(change.module, []).append(change)
     for module, changes in layers.items():
