@@ -52,7 +52,7 @@ def read_whole_yaml(path: str | Path) -> dict[str, Any]:
     Raises:
         UsageError: the file does not exist, is no YAML, or holds no table.
     """
-    from lvtune.config.bounded_yaml import read_yaml_file
+    from lvtune.core.bounded_yaml import read_yaml_file
 
     file = _find(path)
     values = read_yaml_file(file, "recipe")

@@ -78,10 +78,20 @@ def read_dataset(source: str, skeleton: Skeleton | None = None, cache: Path | No
     names = _skeleton(opened, skeleton)
     key = hashlib.sha256(json.dumps([opened.key(), names], sort_keys=True).encode()).hexdigest()[:24]
     folder = (cache or default_cache_dir() / "datasets") / key
-    if not (folder / "done.json").is_file():
+    done = _done(folder)
+    if done is None:
         _copy(opened, names, folder)
-    done = json.loads((folder / "done.json").read_text(encoding="utf-8"))
+        done = json.loads((folder / "done.json").read_text(encoding="utf-8"))
     return CocoCopy(folder, {part: folder / f"{part}.json" for part in done["parts"]}, tuple(done["notes"]))
+
+
+def _done(folder: Path) -> dict[str, list[str]] | None:
+    """What a whole copy says of itself; None where there is none, or where its record is damaged."""
+    try:
+        found = json.loads((folder / "done.json").read_text(encoding="utf-8"))
+        return {name: [str(value) for value in found[name]] for name in ("parts", "notes")}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 class _Local:
@@ -202,7 +212,7 @@ def _copy(opened: _Local | _Remote, names: dict[str, Any], folder: Path) -> None
             parts.append(part)
             notes.append(f"{part}: {people:,} instances in {pictures:,} pictures read from {opened.name}")
         (staged / "done.json").write_text(json.dumps({"parts": parts, "notes": notes}), encoding="utf-8")
-        if not (folder / "done.json").is_file():  # another process may have been faster
+        if _done(folder) is None:  # another process may have been faster
             shutil.rmtree(folder, ignore_errors=True)
             staged.rename(folder)
     finally:

@@ -71,8 +71,10 @@ _PATHS = ("data", "annotations", "test_annotations")
 def _load(path: Path) -> dict[str, Any]:
     import yaml
 
+    from lvtune.core.bounded_yaml import load_yaml_text
+
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        values = load_yaml_text(path)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())[:160]
         raise DataError(

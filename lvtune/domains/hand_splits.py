@@ -150,7 +150,7 @@ def read_array(file: Path, domain: Domain, shape: tuple[int, ...]) -> np.ndarray
         raise missing(domain, f"no file {file}")
     try:
         values = np.array(json.loads(file.read_text(encoding="utf-8")), float)
-    except (ValueError, TypeError, UnicodeDecodeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise DataError(f"{file}: {' '.join(str(error).split())[:120]}", f"a JSON list of arrays of shape {shape}",
                           "copy or download the file again") from None  # fmt: skip
     return checked(values, file, shape)

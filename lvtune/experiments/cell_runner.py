@@ -75,7 +75,7 @@ def finished_row(cell: Cell, reader: MarkReader | None = None) -> dict[str, Any]
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
         settings, row = dict(values["settings"]), dict(values["row"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{file} ({type(error).__name__}: {error})", "the file of a finished cell",
                         f"remove the folder {cell.folder}") from error  # fmt: skip
     wanted = json.loads(json.dumps(settings_without_places(cell.recipe)))
@@ -100,7 +100,13 @@ def finished_row(cell: Cell, reader: MarkReader | None = None) -> dict[str, Any]
 
 def failure_of(cell: Cell) -> dict[str, str]:
     """Returns the three parts of the error that ended a cell: ``given``, ``expected`` and ``fix``."""
-    return json.loads((cell.folder / FAILED_FILE).read_text(encoding="utf-8"))
+    file = cell.folder / FAILED_FILE
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        return {name: str(found[name]) for name in ("given", "expected", "fix")}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DataError(f"{file} ({type(error).__name__})", "the file of a cell that failed",
+                        f"remove the folder {cell.folder}") from error  # fmt: skip
 
 
 def failures(cells: Sequence[Cell], rows: Mapping[str, dict[str, Any] | None]) -> dict[str, dict[str, str]]:

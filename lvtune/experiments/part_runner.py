@@ -76,7 +76,7 @@ def _same_run(folder: Path, identity: dict[str, Any]) -> Path | None:
     for file in sorted([*table.glob("*/report.json"), *table.glob("*/seed-*/report.json")]):
         try:
             report = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise DataError(f"{file}, which is not JSON ({error})", "a report of a run", "remove it") from error
         if "parts" in report and {name: report.get(name) for name in identity} == json.loads(json.dumps(identity)):
             return file

@@ -34,7 +34,7 @@ def reports_of(runs: Path, table: str, row: str) -> dict[Path, dict[str, Any]]:
     for file in sorted([*folder.glob("report.json"), *folder.glob("*/report.json")]):
         try:
             found[file.parent] = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise DataError(f"{file}, which is not JSON ({error})", "a report of a run", "remove it") from error
     return found
 

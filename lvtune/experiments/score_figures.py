@@ -68,7 +68,7 @@ def target_against_source(
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             figure.savefig(file, dpi=160, facecolor="white")
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UsageError(f"figure {file} ({error})", "a PNG, SVG or PDF file that can be written",
                              "choose another path") from error  # fmt: skip
     return file

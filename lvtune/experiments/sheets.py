@@ -75,7 +75,10 @@ def _recipe(run: Path) -> Any:
     file = run / "report.json"
     if not file.is_file() or not (run / "adapter_model.safetensors").is_file():
         raise UsageError(f"{run} without a report and an adapter", "a folder that lvtune adapt left", "check the path")
-    values = json.loads(file.read_text(encoding="utf-8"))["recipe"]
+    try:
+        values = dict(json.loads(file.read_text(encoding="utf-8"))["recipe"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UsageError(f"{file} ({type(error).__name__})", "the report of a run", "give another folder") from error
     return Recipe.from_dict(without_replaced(values, Recipe))
 
 

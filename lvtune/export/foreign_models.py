@@ -123,7 +123,7 @@ _ADDED = {
 def _read_arch(given: dict[str, Any] | str | None) -> dict[str, Any]:
     try:
         arch = dict(json.loads(given) if isinstance(given, str) else given or {})
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise UsageError(f"arch {brief(given)}", "a table of names and values, or its JSON", "correct it") from error
     unknown = [name for name in arch if name not in VLPOSE_ARCH]
     if unknown:

@@ -168,7 +168,7 @@ def sentence_grammar(domain: str, sentences: Mapping[str, str]) -> Grammar:
 
 
 def _read(file: Path) -> Grammar:
-    from lvtune.config.bounded_yaml import read_yaml_file
+    from lvtune.core.bounded_yaml import read_yaml_file
 
     values = read_yaml_file(file, "grammar")
     if not isinstance(values, dict) or not {"templates", "slots"} <= set(values):

@@ -113,7 +113,7 @@ def own_sentences(sentences: Mapping[str, str], given: Mapping[str, str] | str |
 
 
 def _read(path: Path) -> dict[str, str]:
-    from lvtune.config.bounded_yaml import read_yaml_file
+    from lvtune.core.bounded_yaml import read_yaml_file
 
     table = read_yaml_file(path.expanduser(), "sentences in")
     if not isinstance(table, dict) or not all(isinstance(part, str) for pair in table.items() for part in pair):

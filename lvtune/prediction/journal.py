@@ -151,7 +151,7 @@ class Journal:
     def _check(self, head: bytes) -> None:
         try:
             found = json.loads(head)["run"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise DataError(f"{self.path}, which no run of predict began", "a run that was broken off", _NEW) from None
         if not isinstance(found, dict):
             raise DataError(f"{self.path}, which no run of predict began", "a run that was broken off", _NEW)

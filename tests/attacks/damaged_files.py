@@ -42,7 +42,23 @@ def damaged(kind: Kind, count: int, seed: int, folder: Path) -> Tally:
         shutil.rmtree(place, ignore_errors=True)
 
 
+TEXT_BOMBS = (
+    b"[" * 20_000, b'{"a":' * 20_000, b"a:\n" + b"".join(b" " * i + b"a:\n" for i in range(300)),
+    b'{"seed": ' + b"9" * 5000 + b"}", b"seed: " + b"9" * 5000, b"[1e400, NaN, -Infinity]", b'{"a": "\\ud800"}',
+    b"\x00",
+    b"a: &a [x, x, x, x, x, x, x, x, x]\n"
+    + b"".join(b"%c: &%c [*%c, *%c, *%c, *%c, *%c, *%c, *%c, *%c]\n" % (c, c, *[c - 1] * 8) for c in b"bcdefghij"),
+    b"a: 2001-99-99\n", b"? [a, b]\n: c\n", b"a: !!python/object/apply:os.getcwd []\n", b"x" * 300_000,
+    b'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY b "bbbbbbbbbb">'
+    + b"".join(b'<!ENTITY b%d "%s">' % (i, b"&b%s;" % (b"%d" % (i - 1) if i else b"") * 10) for i in range(9))
+    + b"]><annotations>&b8;</annotations>", b"<a>" * 20_000,
+)  # fmt: skip
+"""Nesting, aliases, entities, numbers, dates and texts that exhaust a reader; each reader of text gets them all."""
+
+
 def _copies(whole: bytes, count: int, seed: int) -> Iterator[bytes]:
+    if whole[:2_000].isascii() and b"\x00" not in whole:
+        yield from TEXT_BOMBS
     try:
         values = json.loads(whole)
     except ValueError:

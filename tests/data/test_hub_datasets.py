@@ -68,6 +68,15 @@ def test_the_copy_is_made_once_and_anew_when_the_data_change(tmp_path):
     assert not list(cache.glob("*.tmp"))
 
 
+@pytest.mark.parametrize("record", ["", "[" * 20_000, "{}", '{"parts": 3, "notes": []}'])
+def test_a_damaged_copy_is_made_again(tmp_path, record):
+    folder = parquet(tmp_path / "set", rows())
+    first = read_dataset(str(folder), cache=tmp_path / "cache")
+    (first.pictures / "done.json").write_text(record)
+    again = read_dataset(str(folder), cache=tmp_path / "cache")
+    assert again == first and json.loads((first.pictures / "done.json").read_text())["parts"] == ["train"]
+
+
 def test_rows_of_one_person_share_their_picture(tmp_path):
     same = {"bytes": picture(7, "JPEG"), "path": None}
     points = [[[5.0, 6.0], [7.0, 8.0], [None, None]], [[30.0, 6.0], [33.0, 8.0], [40.0, 20.0]]]

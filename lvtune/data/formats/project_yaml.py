@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from lvtune.core.bounded_yaml import LARGEST_FILE, load_yaml_text
 from lvtune.core.errors import DataError
-
-_LARGEST = 2_000_000
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
@@ -19,8 +18,8 @@ def load_yaml(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        values = load_yaml_text(path)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())[:160]
         raise DataError(f"{path}: {reason}", "a YAML file", "mend the file there") from None
     if not isinstance(values, dict):
@@ -31,6 +30,6 @@ def load_yaml(path: Path) -> dict[str, Any]:
 def peek_yaml(path: Path) -> dict[str, Any]:
     """Returns the table in a YAML file, or {} where there is none."""
     try:
-        return load_yaml(path) if path.is_file() and path.stat().st_size < _LARGEST else {}
+        return load_yaml(path) if path.is_file() and path.stat().st_size <= LARGEST_FILE else {}
     except (DataError, OSError):
         return {}

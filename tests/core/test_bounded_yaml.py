@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from lvtune.api.recipe import Recipe
-from lvtune.config.bounded_yaml import LARGEST_FILE, load_yaml, read_yaml_file
 from lvtune.config.yaml_files import list_recipes, recipe_folder
+from lvtune.core.bounded_yaml import LARGEST_FILE, load_yaml, read_yaml_file
 from lvtune.core.errors import LvtuneError, UsageError
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(

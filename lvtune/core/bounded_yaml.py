@@ -51,6 +51,20 @@ def read_yaml_file(file: Path, what: str = "YAML file") -> Any:
         raise UsageError(f"{what} {shown}: {reason}", "a YAML file", "correct the file there") from error
 
 
+def load_yaml_text(file: Path) -> Any:
+    """Returns the values in a YAML file, as :func:`read_yaml_file` does, with the errors of the reader.
+
+    Raises:
+        OSError: the file cannot be read.
+        UnicodeDecodeError: it is not UTF-8.
+        yaml.YAMLError: no YAML, larger than :data:`LARGEST_FILE`, or beyond another limit.
+    """
+    size = file.stat().st_size
+    if size > LARGEST_FILE:
+        raise yaml.YAMLError(f"{size:,} bytes, more than {LARGEST_FILE:,}")
+    return load_yaml(file.read_bytes().decode("utf-8-sig"))
+
+
 def load_yaml(text: str) -> Any:
     """Returns the values in YAML text.
 
