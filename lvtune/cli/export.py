@@ -85,7 +85,7 @@ def _check_out(command: ExportCommand, out: Path) -> None:
 
     inputs = files_at(command.weights, command.adapter)
     # whatever a folder for transformers has, it is named like a file of another one
-    written = [out, out.with_name(out.name + FACTS_SUFFIX), *(out / file.name for file in inputs)]
+    written = [out, Path(f"{out}{FACTS_SUFFIX}"), *(out / file.name for file in inputs)]
     check_output(out if command.format == "transformers" else out.parent, written, files=inputs)
 
 

@@ -92,3 +92,11 @@ def test_a_difference_above_the_tolerance_is_a_failure(base, capsys):
     assert main(["export", "--tolerance", "0", "--out", "a.onnx"]) == 1
     assert "differ from PyTorch by" in capsys.readouterr().err
     assert list(Path.cwd().iterdir()) == []
+
+
+@pytest.mark.parametrize("out", [".", ".."])
+def test_a_folder_is_no_file_for_an_onnx_model(out, tmp_path, monkeypatch, capsys):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert main(["export", "--weights", "random", "--out", out]) == 2
+    assert "expected a name that ends in .onnx" in capsys.readouterr().err
