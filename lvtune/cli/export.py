@@ -80,9 +80,17 @@ def run(args: argparse.Namespace) -> Outcome:
 
 def _check_out(command: ExportCommand, out: Path) -> None:
     """Raises a UsageError where a file that is written would be one that is read."""
-    from lvtune.export.onnx_file import FACTS_SUFFIX
+    from lvtune.core.errors import UsageError
+    from lvtune.export.onnx_file import FACTS_SUFFIX, SUFFIX
     from lvtune.storage.output_folder import check_output, files_at
 
+    if command.format == "onnx" and out.suffix != SUFFIX:
+        named = f"{out}{SUFFIX}" if out.name.strip(".") else str(out / f"pose{SUFFIX}")
+        raise UsageError(
+            f"--out {shell_word(out)} for an ONNX model",
+            f"a name that ends in {SUFFIX}",
+            f"say --out {shell_word(named)}",
+        )
     inputs = files_at(command.weights, command.adapter)
     # whatever a folder for transformers has, it is named like a file of another one
     written = [out, Path(f"{out}{FACTS_SUFFIX}"), *(out / file.name for file in inputs)]
