@@ -73,7 +73,7 @@ def test_a_folder_for_transformers(adapter, capsys):
 @pytest.mark.parametrize(
     ("options", "code", "told"),
     [
-        (["--out", "model"], 1, "error: file 'model' for an ONNX model; expected a name that ends in .onnx"),
+        (["--out", "model"], 1, "error: --out model for an ONNX model; expected a name that ends in .onnx"),
         (["--category", "sketch"], 1, "error: category 'sketch' for a bare base, which reads no sentences"),
         (["--adapter", "nowhere"], 1, "error: no such adapter 'nowhere'"),
         (["--format", "onx"], 2, "error: format = 'onx'; expected one of onnx, transformers"),
