@@ -73,5 +73,5 @@ def mice(count: int = 20, seed: int = 0) -> dict:
             "area": float((high - low).prod().round(2)), "num_keypoints": len(MOUSE),
             "keypoints": points.reshape(-1).tolist(),
         })  # fmt: skip
-    category = {"id": 1, "name": "mouse", "keypoints": MOUSE, "skeleton": [[1, 2], [1, 3]]}
+    category = {"id": 1, "name": "mouse", "keypoints": list(MOUSE), "skeleton": [[1, 2], [1, 3]]}
     return {"images": images, "annotations": annotations, "categories": [category]}
