@@ -10,7 +10,7 @@ from lvtune.api.recipe import Recipe
 from lvtune.cli.outcome import Outcome, made_for, say
 from lvtune.cli.output import table
 from lvtune.cli.parser import CommandLineError, Parser, add_options, from_args
-from lvtune.core.text import shell_word
+from lvtune.core.text import one_line, shell_word
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> Outcome:
     )  # fmt: skip
     rows = [[one["picture"], one["uncertainty"], one["distance"]] for one in report.pictures]
     parts = [table(["picture", "uncertainty", "distance"], rows)]
-    parts += [f"note: {note}" for note in report.notes]
+    parts += [f"note: {one_line(note)}" for note in report.notes]
     places = [f"look at {shell_word(report.folder / SHEET_FILE)}"]
     places += [f"correct {form}: {shell_word(place)}" for form, place in report.prelabels.items()]
     return Outcome(report.to_dict(), "\n".join([*parts, "", *places]))

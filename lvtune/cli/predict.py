@@ -14,6 +14,7 @@ from lvtune.cli.output import table
 from lvtune.cli.parser import Parser, add_options, from_args
 from lvtune.config.options import DataOptions
 from lvtune.core.errors import UsageError
+from lvtune.core.text import one_line
 from lvtune.data.hand_space import HandSpace
 from lvtune.prediction.box_choice import BOX_THRESHOLD, BoxChoice
 from lvtune.prediction.predict_options import DrawOptions
@@ -129,7 +130,9 @@ def run(args: argparse.Namespace) -> Outcome:
     shown = _Shown(None if args.json else _ROWS)
     for poses in stream:
         shown.add(poses)
-    parts = [shown.text()] + [f"note: {note}" for note in stream.notes] + ([f"written to {out}"] if out else [])
+    parts = (
+        [shown.text()] + [f"note: {one_line(note)}" for note in stream.notes] + ([f"written to {out}"] if out else [])
+    )
     values = {"poses": shown.rows, "out": out, "pictures": shown.pictures, "notes": stream.notes}
     return Outcome(values, "\n\n".join(parts))
 
