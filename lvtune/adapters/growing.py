@@ -46,11 +46,11 @@ def grow(
     if adapter is not None and not isinstance(adapter, Adapter):
         raise UsageError("a folder, or another thing that is no adapter, to be grown", "a loaded adapter",
                          "lvtune.load_adapter(folder, base) first")  # fmt: skip
-    known = base_of(adapter) if base is None and adapter is not None else None
-    if base is None and known is None:
+    view = base_of(adapter) if base is None and adapter is not None else None
+    if base is not None:
+        view = as_base(base)
+    if view is None:
         raise UsageError("an adapter whose base is gone", "the base it was made for", "add base=...")
-    view = known if base is None else as_base(base)
-    assert view is not None
     kept = view.skeleton if adapter is None else adapter.skeleton
     wanted = grown_skeleton(kept, skeleton)
     view.check_skeleton(wanted)

@@ -77,7 +77,8 @@ def part_of_bank(bank: SentenceBank | None, facts: Any) -> PartOfBank:
         UsageError: ``facts`` is not what :func:`common_bank` returned, or of another bank.
     """
     try:
-        assert bank is not None
+        if bank is None:
+            raise ValueError("no sentences")
         pairs = [(str(name), str(own)) for name, own in facts["categories"]]
         length, width, tuned = facts["tokens"], facts["width"], facts.get("tuned")
         if not all(type(n) is int and n > 0 for n in (length, width)) or type(tuned) not in (int, type(None)):
@@ -89,7 +90,7 @@ def part_of_bank(bank: SentenceBank | None, facts: Any) -> PartOfBank:
             mask.contiguous(), str(facts["encoder"]), tuned,
         )  # fmt: skip
         return PartOfBank(cached_bank(own), dict(pairs))
-    except (AssertionError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UsageError(
             f"sentences of joined adapters that cannot be read ({type(error).__name__})", "what lvtune.join wrote",
             "copy or download the adapter again, or join its adapters again",

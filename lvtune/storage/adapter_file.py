@@ -179,7 +179,9 @@ def _locate(path: Path) -> tuple[Path, Path | None]:
             where += f", but with {others[0]}, which can run code and is not read"
         raise AdapterFileError(where, f"a folder that `lvtune adapt` wrote, with {TENSORS_FILE}", "correct the path")
     if not file.is_file():
-        raise AdapterFileError(f"adapter '{file}', which is not a plain file", f"the file {TENSORS_FILE}", "correct the path")
+        raise AdapterFileError(
+            f"adapter '{file}', which is not a plain file", f"the file {TENSORS_FILE}", "correct the path"
+        )
     # a renamed file has left its copy behind; the copy in its folder belongs to another adapter
     return file, file.parent / CONFIG_FILE if file.name == TENSORS_FILE else None
 
