@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import shutil
@@ -31,6 +32,13 @@ def _fixed_seeds():
 def _no_progress_by_chance(monkeypatch):
     """On a busy machine anything may take longer than two seconds; tests of progress set the limit themselves."""
     monkeypatch.setattr("lvtune.core.work_progress.AFTER", float("inf"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_event_loop_is_left():
+    """A loop that a file leaves running makes every later `asyncio.run` fail."""
+    yield
+    assert asyncio._get_running_loop() is None, "a fixture of this file keeps an event loop"
 
 
 @pytest.fixture(scope="session", autouse=True)

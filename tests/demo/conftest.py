@@ -20,8 +20,8 @@ def page(tmp_path_factory):
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """Headless Chromium."""
+    """Headless Chromium. Only one file has it: Playwright keeps an event loop, beside which `asyncio.run` fails."""
     with a_browser() as chromium:
         yield chromium
