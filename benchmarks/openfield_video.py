@@ -72,39 +72,49 @@ def check(out: str) -> None:
     print(f"ten frames: {sheet}")
 
 
-def speed(video: str, adapter: str, threads: str = "2", parts: int = 2, seconds: int = 15) -> None:
-    """Runs parts of the video and the plain base alone in turn, so that a busy machine slows both alike."""
+def speed(video: str, adapter: str, threads: str = "2", turn: int = 300) -> None:
+    """Predicts the whole video; after every ``turn`` frames the plain base alone runs as many, so that a busy machine
+    slows both alike. The first search, decoding and all files but overlay.mp4 are counted; opening is not.
+    """
     torch.set_num_threads(int(threads))
     base = load_base_for(adapter, "vitpose-ti", "pretrained")
     crops = torch.randn(CHUNK, 3, *base.input_size)
-    for overlay in (False, True):
-        figures = []
-        for part in range(-1, parts):  # the first one warms up
-            begin, length = max(0, 20 * part), seconds if part >= 0 else 1
-            options = VideoOptions(start=str(begin), stop=str(begin + length), overlay=overlay)
-            with tempfile.TemporaryDirectory() as folder:
-                opened = time.perf_counter()
-                run = lvtune.predict_stream(
-                    video, base="vitpose-ti", adapter=adapter, find="pose", out=folder, video=options
-                )
-                start, cpu = time.perf_counter(), time.process_time()
-                count = sum(1 for _ in run)
-                whole, whole_cpu = time.perf_counter() - start, time.process_time() - cpu
-            opening = start - opened
-            start, cpu = time.perf_counter(), time.process_time()
-            with torch.inference_mode():
-                for _ in range(count // CHUNK):  # as predict does with the flip test: each crop and its mirror image
-                    base(crops)
-                    base(crops.flip(-1))
-            alone, alone_cpu = time.perf_counter() - start, time.process_time() - cpu
-            done = count // CHUNK * CHUNK
-            figures.append((count / whole, done / alone, count / whole_cpu, done / alone_cpu, opening))
-        figures = figures[1:]
-        fps, plain, cpu_fps, cpu_plain, opening = np.median(figures, 0)
-        ratio, cpu_ratio = (np.median([row[i] / row[i + 1] for row in figures]) for i in (0, 2))
-        print(f"{'with' if overlay else 'without'} overlay.mp4: {fps:.1f} frames a second, the plain base alone "
-              f"{plain:.1f}: ratio {ratio:.2f}; per second of CPU time {cpu_fps:.1f} and {cpu_plain:.1f}: "
-              f"ratio {cpu_ratio:.2f}; opening base and adapter took {opening:.1f} s more", flush=True)  # fmt: skip
+    _alone(base, crops, 4 * CHUNK)  # warms up
+    with tempfile.TemporaryDirectory() as folder:
+        opened = time.perf_counter()
+        run = lvtune.predict_stream(
+            video, base="vitpose-ti", adapter=adapter, find="pose", out=folder, video=VideoOptions(overlay=False)
+        )
+        opening = time.perf_counter() - opened
+        turns, count, begun = [], 0, _clocks()
+        for count, _ in enumerate(run, 1):
+            if count % turn == 0:
+                turns.append((turn, _clocks() - begun, _alone(base, crops, turn)))
+                begun = _clocks()
+        rest = count % turn  # the files are written here
+        turns.append((rest, _clocks() - begun, _alone(base, crops, rest)))
+    frames, spent, alone = (sum(part[i] for part in turns) for i in range(3))
+    for name, used, plain in zip(("second", "second of processor time"), spent, alone, strict=True):
+        print(f"frames a {name}: {frames / used:.1f}, the plain base alone {frames / plain:.1f}: "
+              f"ratio {plain / used:.3f}", flush=True)  # fmt: skip
+    ratios = ", ".join(f"{plain[0] / used[0]:.2f}" for _, used, plain in turns)
+    print(f"{frames} frames; opening base and adapter took {opening:.1f} s more; ratios of the turns: {ratios}")
+
+
+def _clocks() -> np.ndarray:
+    """Seconds on the clock and of processor time."""
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def _alone(base, crops: torch.Tensor, count: int) -> np.ndarray:
+    """What the plain base takes for so many crops, as predict runs it with the flip test: each and its mirror image."""
+    begun = _clocks()
+    with torch.inference_mode():
+        for start in range(0, count, len(crops)):
+            some = crops[: count - start]
+            base(some)
+            base(some.flip(-1))
+    return _clocks() - begun
 
 
 MEASURED = """

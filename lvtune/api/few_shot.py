@@ -12,6 +12,7 @@ from lvtune.domains.few_pictures import TINY, count_pictures, pictures_of_sample
 from lvtune.evaluation.inference import split_dataset
 from lvtune.training.guard import COST, LEAST_PICTURES, SHARES, GuardResult, choose_share, keep_share
 from lvtune.training.objectives import OBJECTIVES
+from lvtune.training.point_error import MEASURE, point_error
 
 if TYPE_CHECKING:
     from lvtune.api.job import Job
@@ -59,11 +60,13 @@ class FewShotGuard:
         self._start = snapshot(job.adapter)
         names = pictures_of_samples(job.train)
         plain = split_dataset(job.base, job.train, cache=True)
+        is_new = bool(job.new_keypoints) and job.train.task == "pose2d"
+        judge: Any = point_error if is_new else OBJECTIVES.get(job.base.objective)()
         self.guarded = choose_share(
             job.base, job.adapter, training_data(job), job.objective, job.options, plain=plain,
-            judge=OBJECTIVES.get(job.base.objective)(), pictures=names,
+            judge=judge, measure=MEASURE if is_new else "loss", pictures=names,
             kinds=[plain[i]["category"] for i in range(len(names))], seed=recipe.seed, device=recipe.device,
-            shares=ALL_OR_NOTHING if job.new_keypoints else SHARES, beyond_chance=not job.new_keypoints,
+            shares=ALL_OR_NOTHING if is_new else SHARES, beyond_chance=not is_new,
         )  # fmt: skip
 
     @property
@@ -79,9 +82,7 @@ class FewShotGuard:
         """Says whether the tuning is checked, and what was found."""
         if self.guarded is not None:
             value = f"{self.guarded.share:.0%} of the change is kept" if self.guarded.share else "nothing is kept"
-            losses = self.guarded.losses
-            why = f"loss on pictures kept out {losses[0.0]:.3g} before, {min(losses.values()):.3g} at best"
-            return Decision("few-shot guard", value, why)
+            return Decision("few-shot guard", value, self.guarded.found)
         most = self.job.recipe.train.guard or 0
         if not self.job.recipe.has_target_labels:
             return Decision("few-shot guard", "no check", "no label of the target is tuned on")

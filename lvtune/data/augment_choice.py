@@ -99,13 +99,15 @@ def kept_in_sight(
     Args:
         augment: as chosen.
         outside: gives the share that an augmentation puts outside.
-        free: what may be weakened, which is all that the user did not set. Rotation comes last.
+        free: what may be weakened, which is all that the user did not set. Rotation all round comes last, since such
+            subjects face every way; a smaller rotation is weakened along with the others.
 
     Returns:
         The augmentation, and its share.
     """
     best, share = augment, outside(augment)
-    for names in (("scale", "shift"), ("rotate",)):
+    together: tuple[tuple[str, ...], ...] = (("scale", "shift", "rotate"),)
+    for names in (("scale", "shift"), ("rotate",)) if augment.rotate >= 180 else together:
         begun = best
         for factor in (0.75, 0.5, 0.25, 0.0):
             if share <= MOST_OUTSIDE or not set(names) & set(free):

@@ -4,7 +4,7 @@ No validation pictures are needed. A quarter of the pictures is kept out, and a 
 start, the tuned weights, and points on the way between them (as in WiSE-FT, arXiv 2109.01903) are scored on the
 pictures that were kept out. What is best there says how much of the change is kept of the weights tuned on all
 pictures. Where nothing is better than the start by more than chance, nothing is kept, and the start's answers stay.
-A predictor of new key points has no answers to protect yet: there the lower loss decides, by chance or not.
+A predictor of new key points has no answers to protect yet: there the lower error decides, by chance or not.
 The check takes at most a quarter of the whole run.
 """
 
@@ -49,17 +49,23 @@ class GuardResult:
     share: float
     """Of the change that is kept."""
     losses: dict[float, float]
-    """Share to mean loss of pictures that were not tuned on."""
+    """Share to mean loss of pictures that were not tuned on, or what ``measure`` says."""
     chance: float
     """Gain over the start that chance alone reaches in one of twenty cases (one-sided t test on the samples)."""
+    measure: str = "loss"
+    """What ``losses`` are."""
+
+    @property
+    def found(self) -> str:
+        """What was measured, in words."""
+        start, best = self.losses[0.0], min(self.losses.values())
+        return f"{self.measure} on pictures kept out: {start:.3g} before, {best:.3g} at best"
 
     def note(self) -> str:
         """For reports."""
-        start, best = self.losses[0.0], min(self.losses.values())
-        found = f"loss on pictures kept out {start:.3g} before, {best:.3g} at best"
         if not self.share:
-            return f"few pictures; tuning on some of them did not help the others ({found}): nothing of it is kept"
-        return f"few pictures: {self.share:.0%} of the change is kept ({found})"
+            return f"few pictures; tuning on some of them did not help the others ({self.found}): nothing of it is kept"
+        return f"few pictures: {self.share:.0%} of the change is kept ({self.found})"
 
 
 def choose_share(
@@ -75,6 +81,7 @@ def choose_share(
     kinds: Sequence[str],
     shares: Sequence[float] = SHARES,
     beyond_chance: bool = True,
+    measure: str = "loss",
     seed: int = 0,
     device: str = "auto",
 ) -> GuardResult:
@@ -87,12 +94,13 @@ def choose_share(
         objective: that is tuned by; what it trains along is left as it was too.
         options: of the tuning, resolved.
         plain: the samples without augmentation.
-        judge: loss of a batch of one, by which pictures kept out are scored.
+        judge: loss or error of a batch of one, by which pictures kept out are scored.
         pictures: of each sample; samples of one picture are kept out together.
         kinds: of each sample; what is kept out has each kind alike.
         shares: how much of the change may be kept; with a new predictor all or nothing, since there is no answer on
             the way from none to one.
-        beyond_chance: True: a gain that chance may have made is not kept; False: the lowest mean loss decides.
+        beyond_chance: True: a gain that chance may have made is not kept; False: the lowest mean decides.
+        measure: what ``judge`` gives, in words.
         seed: of the pictures kept out and of the tuning.
         device: see :func:`lvtune.training.loop.tune`.
     """
@@ -111,7 +119,7 @@ def choose_share(
     adapter.load_state_dict(start)
     if trained is not None:
         trained.load_state_dict(beside)
-    return _decide(losses, beyond_chance)
+    return replace(_decide(losses, beyond_chance), measure=measure)
 
 
 def short_run(options: TrainOptions, samples: int) -> TrainOptions:

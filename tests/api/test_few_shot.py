@@ -71,6 +71,23 @@ def test_where_tuning_does_not_help_the_base_itself_is_left(tmp_path, monkeypatc
             assert torch.equal(base(torch.from_numpy(pixels)), bare)
 
 
+@pytest.mark.parametrize(("own", "measure"), [(True, "mean error in % of the crop"), (False, "loss")])
+def test_new_key_points_are_judged_by_their_error(tmp_path, monkeypatch, own, measure):
+    """The loss of heatmaps cannot compare a run that weighs places near a key point with the start of a predictor."""
+    asked = {}
+
+    def choose(*args, **options):
+        asked.update(options)
+        return GuardResult(1.0, LOSSES, 0.1, options["measure"])
+
+    monkeypatch.setattr(few_module, "choose_share", choose)
+    if own:
+        monkeypatch.setattr("lvtune.api.job.Job.new_keypoints", property(lambda job: 3))
+    _, said = run(tmp_path, data={"shots": 6}, train={"max_epochs": 1})
+    assert (asked["judge"] is few_module.point_error) == own and asked["beyond_chance"] is not own
+    assert any(f"({measure} on pictures kept out: 2 before, 2 at best)" in text for text in said)
+
+
 @pytest.mark.parametrize("train", [{"steps": 2}, {"epochs": 1}, {"guard": 0, "max_epochs": 1}])
 def test_who_says_how_long_is_not_checked(tmp_path, train):
     report, said = run(tmp_path, data={"shots": 5}, train=train)

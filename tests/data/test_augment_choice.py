@@ -99,6 +99,25 @@ def test_it_is_weakened_until_the_points_stay_in_sight():
     assert found.scale[0] > 0.4 and found.scale[1] == 1.2 and found.shift < 0.3
 
 
+def test_who_stands_one_way_is_turned_less_rather_than_always_seen_at_one_size():
+    """A narrow crop loses its corners as soon as it turns: size and place must not pay for that alone."""
+    person = [sample((0, 0, 50, 120), ((5, 5), (45, 5), (5, 115), (45, 115)))]
+    outside = lambda augment: share_outside(augment, person, LSP_14, (128, 64))  # noqa: E731
+    wild = Augment(flip=0, half_body=0, shift=0.05, shift_p=0.5, scale=(0.85, 1.15), rotate=70.0, rotate_p=0.6)
+    found, share = kept_in_sight(wild, outside)
+    assert outside(wild) > MOST_OUTSIDE >= share
+    assert 0 < found.rotate < 70 and found.shift > 0 and found.scale[0] < 1
+    assert found.rotate / 70 == pytest.approx(found.shift / 0.05)
+
+
+def test_who_faces_every_way_is_turned_all_round_as_long_as_it_can_be():
+    corners = [sample((0, 0, 100, 100), ((15, 15), (85, 15), (15, 85), (85, 85)))]
+    outside = lambda augment: share_outside(augment, corners, LSP_14, (128, 128))  # noqa: E731
+    wild = Augment(flip=0, half_body=0, shift=0.3, shift_p=1.0, scale=(0.7, 1.2), rotate=180.0, rotate_p=1.0)
+    found, share = kept_in_sight(wild, outside)
+    assert outside(wild) > MOST_OUTSIDE >= share and found.rotate == 180.0
+
+
 def test_what_the_user_set_is_not_weakened():
     corners = [sample((0, 0, 100, 100), ((1, 1), (99, 1), (1, 99), (99, 99)))]
     wild = Augment(flip=0, half_body=0, shift=0.3, shift_p=1.0, scale=(0.4, 1.2), rotate=40.0, rotate_p=1.0)
