@@ -3,6 +3,9 @@
     lvtune export --out pose.onnx            # --adapter FOLDER for an adapted one
     python examples/onnx_predict.py pose.onnx PICTURE
 
+    lvtune export --adapters A,B --out pose.onnx       # adapters as inputs: the third argument is one's file
+    python examples/onnx_predict.py pose.onnx PICTURE pose.A.safetensors
+
 How a picture goes in and how key points come out stands in the file itself. The picture is one person; without
 PICTURE it is a photograph that ships with lvtune.
 """
@@ -16,10 +19,18 @@ import numpy as np
 import onnxruntime
 
 photograph = Path(__file__).parents[1] / "lvtune/domains/demo_art/images/im00007.jpg"
-model, picture = (*sys.argv[1:3], photograph)[:2]
+model, picture, adapter = (*sys.argv[1:4], *(photograph, None)[len(sys.argv) - 2 :])[:3]
 session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
 entries = session.get_modelmeta().custom_metadata_map.items()
 facts = {name.removeprefix("lvtune."): json.loads(value) for name, value in entries if name.startswith("lvtune.")}
+tensors = {}
+if adapter:  # its tensors are inputs, and its facts say what its key points are
+    from safetensors import safe_open
+
+    with safe_open(adapter, framework="np") as file:
+        entries = file.metadata().items()
+        facts |= {name.removeprefix("lvtune."): json.loads(value) for name, value in entries}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
 height, width = facts["input"]["shape"][2:]
 
 # in: a crop of the input's aspect around the box, whose corner pixels' centres fall on those of the input
@@ -32,7 +43,7 @@ matrix = np.column_stack([np.diag(zoom), zoom * (size / 2 - center)])
 crop = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR) / 255
 pixels = ((crop - facts["input"]["mean"]) / facts["input"]["std"]).transpose(2, 0, 1)[None].astype(np.float32)
 
-maps = session.run(["heatmaps"], {"pixel_values": pixels})[0][0]  # (K, h, w)
+maps = session.run(["heatmaps"], {"pixel_values": pixels, **tensors})[0][0]  # (K, h, w)
 
 # out: the summit of a parabola through the logarithm of each blurred map, around its highest pixel
 (K, h, w), how = maps.shape, facts["decode"]

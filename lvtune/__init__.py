@@ -39,6 +39,7 @@ _HOMES = {
     "detach": "lvtune.patcher.attaching",
     "evaluate": "lvtune.api.evaluating",
     "export_onnx": "lvtune.export.onnx_file",
+    "export_onnx_adapters": "lvtune.export.onnx_adapters",
     "fingerprint": "lvtune.bases.fingerprint",
     "fix_sentence": "lvtune.adapters.combining",
     "grow": "lvtune.adapters.growing",

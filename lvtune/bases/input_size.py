@@ -17,7 +17,8 @@ APART = 12.0
 LARGEST = 256 * 256
 """Input pixels at most, unless the base's own size has more: the cost of a step grows with them."""
 NARROWEST = 0.5
-"""Short side over long side at the least."""
+"""Short side over long side at the least, or that of the base's own size: it has learnt its positions there, and a
+narrower crop loses points as soon as it is turned."""
 
 
 def parse_size(text: str) -> tuple[int, int] | None:
@@ -54,7 +55,8 @@ def choose_input_size(base: Base, labels: LabelStatistics) -> tuple[tuple[int, i
     width, height = labels.crop
     long, short = max(width, height), min(width, height)
     finest = min(long, long * max(1 / PIXELS, APART / labels.crowding if labels.crowding else 0.0))
-    narrow = 1.0 if labels.turn >= ALL_ROUND else max(short / long, NARROWEST)
+    least = max(NARROWEST, min(own) / max(own))
+    narrow = 1.0 if labels.turn >= ALL_ROUND else max(short / long, least)
     limit = (max(LARGEST, own[0] * own[1]) / narrow) ** 0.5
     long_side = min(max(finest, *own), limit)
     sides = [long_side, long_side * narrow] if height >= width else [long_side * narrow, long_side]

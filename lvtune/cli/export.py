@@ -32,6 +32,9 @@ class ExportCommand:
     """Weights of the base: pretrained, random, a path or a Hub id."""
     adapter: str | None = None
     """Folder or Hub id of an adapter. None: the base alone."""
+    adapters: str | None = None
+    """For onnx: adapters with commas that become inputs of one file. They share the base's weights in it; a small
+    safetensors file is written for each. In place of --adapter."""
     category: str | None = field(default=None, metadata={"was": "prompt"})
     """Category whose sentence the model reads, or mean. None: the mean of the adapter's sentences."""
     sentence: str | None = None
@@ -64,13 +67,17 @@ def run(args: argparse.Namespace) -> Outcome:
     """Loads the model, writes it, and compares it with the original."""
     command: ExportCommand = from_args(args, ExportCommand)
     _check_int8(command)
-    name = command.base or made_for(command.adapter).get("base", Recipe.base)
+    several = _several(command)
+    adapter_of_base = next(iter(several.values()), command.adapter)
+    name = command.base or made_for(adapter_of_base).get("base", Recipe.base)
     if command.out:
         _check_out(command, Path(command.out))
     import lvtune
     from lvtune.hub.adapter_loading import load_base_for
 
-    base = load_base_for(command.adapter, name, command.weights)
+    base = load_base_for(adapter_of_base, name, command.weights)
+    if several:
+        return _onnx_adapters(command, base, several)
     adapter = None if command.adapter is None else lvtune.load_adapter(command.adapter, base)
     parts = [base.name, *([adapter.domain, adapter.method] if adapter is not None else [])]
     stem = "-".join(part for part in parts if part).replace("/", "-").replace(":", "-")
@@ -78,10 +85,63 @@ def run(args: argparse.Namespace) -> Outcome:
     return WRITERS[command.format](command, base, adapter, out)
 
 
+def _several(command: ExportCommand) -> dict[str, str]:
+    """Name to place of the adapters that become inputs; empty without ``--adapters``.
+
+    Raises:
+        CommandLineError: options that do not go with it; two adapters of one name.
+    """
+    if command.adapters is None:
+        return {}
+    others = {"--adapter": command.adapter, "--sentence": command.sentence, "--int8": command.int8 or None}
+    used = next((option for option, value in others.items() if value is not None), None)
+    if used or command.format != "onnx":
+        used = used or f"--format {command.format}"
+        raise CommandLineError(f"--adapters with {used}", "one of them", f"leave {used.split()[0]} out")
+    found: dict[str, str] = {}
+    for place in filter(None, (part.strip() for part in command.adapters.split(","))):
+        name = Path(place).name
+        if name in found:
+            raise CommandLineError(f"two adapters named {name}", "names that differ, since files are named by them",
+                                   "rename or copy one of the folders")  # fmt: skip
+        found[name] = place
+    if not found:
+        raise CommandLineError("--adapters without an adapter", "one or more with commas", "give --adapters A,B")
+    return found
+
+
+def _onnx_adapters(command: ExportCommand, base: Base, several: dict[str, str]) -> Outcome:
+    """Writes one file whose inputs are the adapters."""
+    import lvtune
+    from lvtune.export.onnx_writing import SUFFIX, TOLERANCE
+
+    loaded = {name: lvtune.load_adapter(place, base) for name, place in several.items()}
+    kinds = {name: command.category for name, one in loaded.items() if one.bank is not None and command.category}
+    if command.category and not kinds:
+        raise CommandLineError(f"--category {command.category} for adapters that read no sentences", "no category",
+                               "leave --category out")  # fmt: skip
+    out = Path(command.out) if command.out else Path("lvtune-out") / "export" / f"{base.name}-adapters{SUFFIX}"
+    say(f"writing {out}, and comparing it with PyTorch under each adapter")
+    tolerance = TOLERANCE if command.tolerance is None else command.tolerance
+    found = lvtune.export_onnx_adapters(base, loaded, out, categories=kinds, tolerance=tolerance)
+    checked = found.facts["checked"]
+    sizes = [f"{name} ({size / 1e6:.1f} MB)" for name, size in found.bytes.items() if name != out.name]
+    lines = [
+        f"{base.name} with {len(loaded)} adapters as inputs ({found.inputs} tensors beside the pictures)",
+        *(_line(name, found.facts["outputs"][name]["shape"], row) for name, row in checked["outputs"].items()),
+        f"onnxruntime {checked['onnxruntime']}, batches of {', '.join(map(str, checked['batches']))}",
+        f"written: {out} ({found.bytes[out.name] / 1e6:.1f} MB) and {', '.join(sizes)}",
+        "",
+        f"use it: python examples/onnx_predict.py {shell_word(out)} PICTURE "
+        f"{shell_word(out.with_name(f'{out.stem}.{next(iter(loaded))}.safetensors'))}",
+    ]
+    return Outcome({**asdict(found), "file": str(found.file)}, "\n".join(lines))
+
+
 def _check_out(command: ExportCommand, out: Path) -> None:
     """Raises a UsageError where a file that is written would be one that is read."""
     from lvtune.core.errors import UsageError
-    from lvtune.export.onnx_file import FACTS_SUFFIX, SUFFIX
+    from lvtune.export.onnx_writing import FACTS_SUFFIX, SUFFIX
     from lvtune.storage.output_folder import check_output, files_at
 
     if command.format == "onnx" and out.suffix != SUFFIX:
@@ -91,14 +151,17 @@ def _check_out(command: ExportCommand, out: Path) -> None:
             f"a name that ends in {SUFFIX}",
             f"say --out {shell_word(named)}",
         )
-    inputs = files_at(command.weights, command.adapter)
+    several = list(_several(command).items())
+    inputs = [*files_at(command.weights, command.adapter), *files_at(*(place for _, place in several))]
     # whatever a folder for transformers has, it is named like a file of another one
     written = [out, Path(f"{out}{FACTS_SUFFIX}"), *(out / file.name for file in inputs)]
+    written += [out.with_name(f"{out.stem}.{name}.safetensors") for name, _ in several]
     check_output(out if command.format == "transformers" else out.parent, written, files=inputs)
 
 
 def _onnx(command: ExportCommand, base: Base, adapter: Adapter | None, out: Path) -> Outcome:
-    from lvtune.export.onnx_file import SUFFIX, TOLERANCE, export_onnx
+    from lvtune.export.onnx_file import export_onnx
+    from lvtune.export.onnx_writing import SUFFIX, TOLERANCE
 
     out = out if command.out else out.with_name(out.name + SUFFIX)
     data = _int8_data(command, base, adapter)

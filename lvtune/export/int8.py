@@ -22,7 +22,7 @@ import torch
 from lvtune.core.errors import UsageError
 from lvtune.core.files import user_errors
 from lvtune.export.facts import INPUT
-from lvtune.export.onnx_file import check_packages
+from lvtune.export.onnx_writing import check_packages
 
 _KINDS = ("MatMul", "Gemm", "Conv")
 

@@ -35,9 +35,10 @@ def base():
     [
         ({}, (128, 96)),  # no larger than the base's own: its own long side, in the aspect of the crops
         ({"crop": (90.0, 95.0)}, (128, 128)),
+        ({"crop": (96.0, 183.0)}, (128, 96)),
         ({"crop": (270.0, 310.0)}, (208, 176)),  # 310 px / 1.5 = 207, in whole patches
         ({"crop": (270.0, 310.0), "turn": 90.0}, (208, 208)),  # whoever faces every way needs a square
-        ({"crop": (300.0, 90.0)}, (96, 192)),  # no narrower than 1:2
+        ({"crop": (300.0, 90.0)}, (144, 192)),  # no narrower than what the base has learnt, 3:4
         ({"crop": (2000.0, 2000.0)}, (256, 256)),
         ({"crop": (160.0, 160.0), "crowding": 10.0}, (160, 160)),  # ten pixels apart: the crop at its full size
         ({"crop": (160.0, 160.0), "crowding": 0.0}, (128, 128)),

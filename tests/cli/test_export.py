@@ -62,6 +62,25 @@ def test_an_exported_model_finds_the_same_key_points_by_the_example(base, adapte
     assert near[0].sum() >= 16 and near[1].sum() < 12
 
 
+def test_adapters_as_inputs_of_one_model_by_the_example(base, adapter, tmp_path, capsys, monkeypatch):
+    other = lvtune.save_adapter(make_adapter("lora", base, stirred=0.3), tmp_path / "beside" / "mice", base)
+    art = adapter.rename(tmp_path / "beside" / "art")
+    assert main(["export", "--adapters", f"{art}, {other}", "--category", "sketch", "--out", "poses.onnx"]) == 0
+    out, err = capsys.readouterr()
+    assert "vitpose-tiny with 2 adapters as inputs" in out and "poses.art.safetensors (0.0 MB)" in out
+    assert err == "writing poses.onnx, and comparing it with PyTorch under each adapter\n"
+    names = {path.name for path in Path.cwd().iterdir()} - {"beside"}
+    assert names == {"poses.onnx", "poses.onnx.json", *(f"poses.{one}.safetensors" for one in ("art", "mice", "none"))}
+    for name, folder, category in (("art", art, "sketch"), ("mice", other, None), ("none", None, None)):
+        monkeypatch.setattr(sys, "argv", ["onnx_predict.py", "poses.onnx", str(PHOTO), f"poses.{name}.safetensors"])
+        runpy.run_path(str(ROOT / "examples/onnx_predict.py"), run_name="__main__")
+        rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+        (pose,) = lvtune.predict(PHOTO, base=base, adapter=folder, category=category, flip_test=False)
+        found = np.array([row[1:] for row in rows], dtype=float)
+        assert np.abs(found[:, 2] - pose.peaks).max() < 2e-3
+        assert (np.abs(found[:, :2] - pose.keypoints).max(1) < 0.02).sum() >= 15
+
+
 def test_a_folder_for_transformers(adapter, capsys):
     assert main(["export", "--format", "transformers", "--adapter", str(adapter), "--json"]) == 0
     values = json.loads(capsys.readouterr().out)
@@ -79,6 +98,13 @@ def test_a_folder_for_transformers(adapter, capsys):
         (["--format", "onx"], 2, "error: format = 'onx'; expected one of onnx, transformers"),
         (["--tolerance=-1"], 2, "error: tolerance = -1"),
         (["--format", "transformers", "--tolerance", "0.1"], 2, "--tolerance for a folder for transformers"),
+        (["--adapters", "a", "--adapter", "b"], 2, "error: --adapters with --adapter; expected one of them"),
+        (["--adapters", "a", "--int8", "--calibrate", "c"], 2, "error: --adapters with --int8"),
+        (["--adapters", "a", "--sentence", "a"], 2, "error: --adapters with --sentence"),
+        (["--adapters", "a", "--format", "transformers"], 2, "error: --adapters with --format transformers"),
+        (["--adapters", "x/a,y/a"], 2, "error: two adapters named a"),
+        (["--adapters", ","], 2, "error: --adapters without an adapter"),
+        (["--adapters", "nowhere"], 1, "error: no such adapter 'nowhere'"),
     ],
 )
 def test_mistakes(options, code, told, base, capsys):

@@ -20,7 +20,7 @@ from lvtune.bases.base import BaseSpec
 from lvtune.bases.vitpose import VitPoseBase, build_model, make_config
 from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import LSP_14
-from lvtune.export import onnx_file
+from lvtune.export import onnx_file, onnx_writing
 from lvtune.export.facts import from_metadata
 from lvtune.export.own_sentence import OWN, resolve_sentence, with_sentence
 from lvtune.language.bank import embed_sentences, random_bank
@@ -101,7 +101,7 @@ def test_the_facts_stand_in_the_file_and_beside_it(adapted):
 def test_nothing_of_this_machine_stands_in_the_file(adapted):
     model = onnx.load(adapted[2].file)
     onnx.checker.check_model(model, full_check=True)
-    assert model.opset_import[0].version == onnx_file.OPSET
+    assert model.opset_import[0].version == onnx_writing.OPSET
     assert b"lvtune/" not in model.SerializeToString() and b".py" not in model.SerializeToString()
 
 
@@ -181,7 +181,7 @@ def test_a_base_in_half_precision_becomes_a_file_in_float32(tmp_path):
 
 
 def test_large_weights_go_into_a_file_of_their_own(tmp_path, monkeypatch):
-    monkeypatch.setattr(onnx_file, "_ONE_FILE", 1000)
+    monkeypatch.setattr(onnx_writing, "_ONE_FILE", 1000)
     model = tiny_model(layers=1)
     written = lvtune.export_onnx(model, None, tmp_path / "deep/er/big.onnx")
     assert sorted(path.name for path in written.file.parent.iterdir()) == sorted(written.files)
@@ -310,6 +310,6 @@ def test_other_mistakes(tmp_path, monkeypatch):
     with pytest.raises(LvtuneError, match="that cannot be written"):
         lvtune.export_onnx(base, None, tmp_path / "taken.onnx")
     found = importlib.util.find_spec
-    monkeypatch.setattr(onnx_file, "find_spec", lambda name: None if name == "onnxscript" else found(name))
+    monkeypatch.setattr(onnx_writing, "find_spec", lambda name: None if name == "onnxscript" else found(name))
     with pytest.raises(LvtuneError, match=r"without onnxscript.*pip install \"lvtune\[onnx\]\""):
         lvtune.export_onnx(base, None, tmp_path / "a.onnx")
