@@ -58,6 +58,8 @@ class Adapter(Attachable):
     """True if it can be made only for a base with real weights; a dry run then makes random ones."""
     linear: ClassVar[bool] = False
     """True if the weights that it gives the base are linear in its tensors: adapters then add up tensor by tensor."""
+    stands_alone: ClassVar[bool] = False
+    """True if it cannot be a member of a stack, since it runs others by itself."""
     publisher: ClassVar[Callable[..., Any] | None] = None
     """Puts an adapter on the Hub; :mod:`lvtune.hub.publish` sets it when it is imported."""
 

@@ -108,7 +108,7 @@ def stack(adapters: Sequence[Adapter], *, base: nn.Module | None = None) -> Adap
         UsageError: bases, skeletons or sentences differ; a part of a member cannot act.
     """
     _check_loaded(adapters)
-    lone = next((one.method for one in adapters if one.method in ("grown", "joined")), None)
+    lone = next((one.method for one in adapters if one.stands_alone), None)
     if lone is not None:
         raise UsageError(f"a {lone} adapter in a stack", "adapters of one method each",
                          "join it with the others: lvtune.join, or lvtune combine --how join")  # fmt: skip

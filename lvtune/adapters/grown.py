@@ -66,6 +66,7 @@ class Grown(Adapter):
 
     Config = GrownConfig
     trains_predictor = True
+    stands_alone = True
     # one linear layer behind frozen features, which takes large steps (measured; benchmarks/README.md)
     defaults: ClassVar[dict[str, Any]] = {
         "lr": 5e-3,

@@ -64,6 +64,7 @@ class Joined(Adapter):
 
     Config = JoinedConfig
     trains_predictor = True
+    stands_alone = True
 
     def __init__(
         self,

@@ -100,7 +100,8 @@ def read_json(path: Path, *, error: type[LvtuneError] = AdapterFileError, fix: s
     what = f"'{printable(str(path))}'"
     try:
         if not path.is_file():
-            raise error(f"{what}, which is not a regular file", "a JSON file", "correct the path")
+            kind = "is not a regular file" if path.exists() else "does not exist"
+            raise error(f"{what}, which {kind}", "a JSON file", "correct the path")
         with path.open("rb") as file:
             text = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as reason:

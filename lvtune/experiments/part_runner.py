@@ -10,10 +10,10 @@ from typing import Any
 from lvtune.adapters.method_registry import METHODS
 from lvtune.api.recipe import Recipe
 from lvtune.api.run_marks import MarkReader
-from lvtune.core.errors import DataError
 from lvtune.core.files import write_text
 from lvtune.domains import get_domain
 from lvtune.domains.mixture import folders_of
+from lvtune.experiments.report_file import read_report
 from lvtune.experiments.runners import RUNNERS, Say, register_runner
 
 
@@ -34,7 +34,7 @@ def adapt_parts(recipe: Recipe, folder: Path, say: Say) -> None:
     same = _same_run(folder, identity)
     if same is not None:
         say(f"the same run as {same.parent}")
-        values = json.loads(same.read_text(encoding="utf-8")) | {"same_as": str(same.parent)}
+        values = read_report(same) | {"same_as": str(same.parent)}
     else:
         values = _run(recipe, folder, say) | identity
     folder.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def _run(recipe: Recipe, folder: Path, say: Say) -> dict[str, Any]:
     recipes = recipes_of_parts(recipe)
     first, *others = recipes
     RUNNERS.get("adapt")(recipes[first], folder, say)
-    values = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    values = read_report(folder / "report.json")
     values["parts"] = {first: values["target"]["after_on"]}
     options = recipe.evaluate
     for name in others:
@@ -74,10 +74,7 @@ def _same_run(folder: Path, identity: dict[str, Any]) -> Path | None:
     # .../TABLE/ROW or .../TABLE/ROW/seed-N
     table = folder.parent.parent if folder.name.startswith("seed-") else folder.parent
     for file in sorted([*table.glob("*/report.json"), *table.glob("*/seed-*/report.json")]):
-        try:
-            report = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise DataError(f"{file}, which is not JSON ({error})", "a report of a run", "remove it") from error
+        report = read_report(file)
         if "parts" in report and {name: report.get(name) for name in identity} == json.loads(json.dumps(identity)):
             return file
     return None

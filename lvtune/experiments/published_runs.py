@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,8 @@ from lvtune.adapters.method_registry import METHODS
 from lvtune.api.recipe import Recipe
 from lvtune.api.recipe_settings import NO_EFFECT
 from lvtune.config.tables import flatten, without_replaced
-from lvtune.core.errors import DataError
 from lvtune.experiments.published_tables import Row
+from lvtune.experiments.report_file import read_report
 
 
 def reports_of(runs: Path, table: str, row: str) -> dict[Path, dict[str, Any]]:
@@ -32,10 +31,7 @@ def reports_of(runs: Path, table: str, row: str) -> dict[Path, dict[str, Any]]:
     folder = runs / table / row
     found = {}
     for file in sorted([*folder.glob("report.json"), *folder.glob("*/report.json")]):
-        try:
-            found[file.parent] = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise DataError(f"{file}, which is not JSON ({error})", "a report of a run", "remove it") from error
+        found[file.parent] = read_report(file)
     return found
 
 

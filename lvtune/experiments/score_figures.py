@@ -6,7 +6,6 @@ comparison.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from lvtune.core.errors import DataError, UsageError
+from lvtune.core.strict_json import read_json
+from lvtune.experiments.report_file import read_report
 from lvtune.viz.colours import SERIES
 from lvtune.viz.svg_figures import CARD, DIM, inline_svg, new_figure, page_style
 
@@ -187,7 +188,7 @@ def points_of_reports(files: Sequence[str | Path], metric: str = "pck@0.2") -> l
     """
     points: dict[tuple[Any, ...], Point] = {}
     for file in map(Path, files):
-        report = _read(file)
+        report = read_report(file)
         base, method = report["base"]["name"], report["recipe"]["method"]
         for when, series, size in (
             ("before", f"{base} alone", 0),
@@ -210,7 +211,7 @@ def points_of_compare(results: str | Path) -> list[Point]:
     Raises:
         LvtuneError: there is no such file, or an entry lacks one of these.
     """
-    values = _read(Path(results))
+    values = read_json(Path(results), error=DataError, fix="run lvtune compare again")
     cells = values.get("cells", []) if isinstance(values, Mapping) else values
     points = []
     for cell in cells:
@@ -222,11 +223,3 @@ def points_of_compare(results: str | Path) -> list[Point]:
             name = str(cell.get("label") or cell["method"])
             points.append(Point(name, name, float(cell["source"]), float(cell["target"]), float(cell["parameters"])))
     return points
-
-
-def _read(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"{file} ({reason})", "a JSON file that a run left", "check the path") from error

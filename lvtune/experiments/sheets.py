@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from lvtune.core.errors import UsageError
+from lvtune.experiments.report_file import read_report
 
 if TYPE_CHECKING:
     from lvtune.domains import Split
@@ -75,10 +75,9 @@ def _recipe(run: Path) -> Any:
     file = run / "report.json"
     if not file.is_file() or not (run / "adapter_model.safetensors").is_file():
         raise UsageError(f"{run} without a report and an adapter", "a folder that lvtune adapt left", "check the path")
-    try:
-        values = dict(json.loads(file.read_text(encoding="utf-8"))["recipe"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UsageError(f"{file} ({type(error).__name__})", "the report of a run", "give another folder") from error
+    values = read_report(file).get("recipe")
+    if not isinstance(values, dict):
+        raise UsageError(f"{file} without a recipe", "the report of a run", "give another folder")
     return Recipe.from_dict(without_replaced(values, Recipe))
 
 

@@ -120,5 +120,5 @@ def test_points_of_a_comparison(tmp_path, wrapped):
     file.write_text(json.dumps([{"method": "lora"}]))
     with pytest.raises(LvtuneError, match="without `parameters`"):
         points_of_compare(file)
-    with pytest.raises(LvtuneError, match="No such file"):
+    with pytest.raises(LvtuneError, match="does not exist"):
         points_of_compare(tmp_path / "lost.json")
