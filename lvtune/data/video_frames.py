@@ -17,6 +17,7 @@ import numpy as np
 
 from lvtune.core.errors import DataError
 from lvtune.data.video_range import FrameRange
+from lvtune.data.video_turn import turn_of
 
 VIDEO_SUFFIXES = (
     ".mp4", ".avi", ".mov", ".mkv", ".mpg", ".mpeg", ".m4v", ".webm", ".wmv", ".flv", ".ts", ".mts", ".3gp", ".ogv",
@@ -107,7 +108,7 @@ def video_info(path: str | Path) -> VideoInfo:
         first = next(_decoded(container, stream, ReadingNotes()), None)
         if first is None:
             raise _without_frames(path)
-        turn = _turn_of(first)
+        turn = turn_of(first)
         size = (first.height, first.width) if turn.transposes else (first.width, first.height)
         length = stream.duration * stream.time_base if stream.duration else None
         aspect = Fraction(stream.sample_aspect_ratio or 1)
@@ -147,7 +148,7 @@ def read_frames(
             log.read, log.repaired = log.read + 1, log.repaired + bool(frame.is_corrupt)
             place, rest = divmod(log.read - 1, frames.every)
             if not rest and place >= skip:
-                yield VideoFrame(number, time, _turn_of(frame)(to_rgb(frame)))
+                yield VideoFrame(number, time, turn_of(frame)(to_rgb(frame)))
         else:
             log.notes += _shortage(container, stream, number + 1, time, log.broken)
         log.notes += [*clock.notes, *_damage(log)]
@@ -276,40 +277,3 @@ def _without_frames(path: Path) -> DataError:
 
 def _reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or error).strip().partition("\n")[0][:120]
-
-
-@dataclass(frozen=True)
-class _Turn:
-    """How a frame is turned to stand upright: transposed first, then mirrored."""
-
-    transposes: bool = False
-    left_right: bool = False
-    top_bottom: bool = False
-
-    @property
-    def words(self) -> str:
-        """What is done, for the terminal; empty for nothing."""
-        return _TURNS[self.transposes, self.left_right, self.top_bottom]
-
-    def __call__(self, image: np.ndarray) -> np.ndarray:
-        image = image.swapaxes(0, 1) if self.transposes else image
-        return np.ascontiguousarray(image[:: -1 if self.top_bottom else 1, :: -1 if self.left_right else 1])
-
-
-_TURNS = {
-    (False, False, False): "", (False, True, True): "turned by 180 degrees",
-    (True, True, False): "turned by 90 degrees to the right", (True, False, True): "turned by 90 degrees to the left",
-    (False, True, False): "mirrored left to right", (False, False, True): "mirrored top to bottom",
-    (True, False, False): "mirrored along the diagonal", (True, True, True): "mirrored along the other diagonal",
-}  # fmt: skip
-
-
-def _turn_of(frame: Any) -> _Turn:
-    """Reads a frame's display matrix: FFmpeg's nine numbers a b u c d v x y w, with x' = a x + c y, y' = b x + d y."""
-    found = [bytes(one) for one in frame.side_data if getattr(one.type, "name", "") == "DISPLAYMATRIX"]
-    if not found:
-        return _Turn()
-    a, b, _, c, d = np.frombuffer(found[0], np.int32, 5)
-    if abs(int(b)) > abs(int(a)):
-        return _Turn(True, bool(c < 0), bool(b < 0))
-    return _Turn(False, bool(a < 0), bool(d < 0))
