@@ -26,6 +26,7 @@ def values_of(job: Job, scoring: Scoring, history: History, seconds: dict[str, f
     return {
         **table,
         "reasons": scoring.reasons(),
+        "shared": scoring.shared.to_dict(),
         "worst": worst(job, scoring.target.after_on),
         "boxes": box_statistics(job.train),
         "also": also,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lvtune.api.score_cache import ScoreCache
+from lvtune.api.shared_points import SharedPoints
 from lvtune.core.tensor_file import hash_tensors
 from lvtune.data.mixed import MixedTable
 from lvtune.evaluation.split_scoring import score_split
@@ -46,6 +47,7 @@ class Scoring:
         self.job, self.mark, self.known = job, mark, known
         self.target, self.source = Measured(), Measured()
         self.also = {name: Measured() for name in job.also}
+        self.shared = SharedPoints(job)
         self.at_start: Scores | None = None
         """The target with the warm start alone; None: it was not scored."""
         self.off_checked: int | None = None
@@ -63,6 +65,7 @@ class Scoring:
         for split, measured in self._sides():
             if split is not None and _is_predicted(split, self.job.base.skeleton):
                 measured.before = self._once(split)
+        self.shared.before()
 
     def start(self) -> None:
         """Scores the target with the adapter as it begins, before any of the target's pictures is tuned on."""
@@ -84,6 +87,7 @@ class Scoring:
         for split, measured in self._sides():
             if split is not None and _is_predicted(split, self.job.adapter.skeleton):
                 measured.after_on = self._score(split, self.job.adapter.skeleton)
+        self.shared.on()
 
     def off(self, mark: str) -> None:
         """Scores the base again, whose fingerprint now is ``mark``; further domains are not scored again."""

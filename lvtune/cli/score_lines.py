@@ -31,7 +31,21 @@ def adapted_text(values: Mapping[str, Any]) -> str:
     on = (values.get("target") or {}).get("after_on") or {}
     is_px = main_of(values) == "px_mean"
     parts.append(keypoint_table(values, on.get("px_per_keypoint")) if is_px else "")
+    parts.append(shared_table(values.get("shared") or {}))
     return "\n\n".join(part for part in [*parts, *remarks(values, on)] if part)
+
+
+def shared_table(shared: Mapping[str, Any]) -> str:
+    """Returns the scores on the key points that base and adapter share; "" where there are none."""
+    parts = []
+    for where, found in shared.items():
+        rows = [
+            [f"{where} {short_name(name, {}, where)}", value, (found.get("after_on") or {}).get(name)]
+            for name, value in (found.get("before") or {}).items()
+        ]
+        head = f"on the {len(found['keypoints'])} key points that base and adapter share"
+        parts.append(table([head, WHEN["before"], WHEN["after_on"]], rows))
+    return "\n\n".join(parts)
 
 
 def evaluated_text(values: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from lvtune.evaluation.metrics import imitation, main_of, meaning_of, without_nu
 from lvtune.viz.curves import Level, Series, line_chart, smooth
 from lvtune.viz.keep_curve import keep_curve
 from lvtune.viz.page import Cell, Picture, RowGroup, Table, change, is_number, number, percent, picture, render_page
-from lvtune.viz.report_scores import gain_of, gap_figure, keypoints_of, score_table
+from lvtune.viz.report_scores import gain_of, gap_figure, keypoints_of, score_table, shared_table
 from lvtune.viz.score_words import Report, is_less_better, name_of, score, title_of, unit_of
 
 Pictures = Sequence[tuple[str, np.ndarray, np.ndarray]]
@@ -73,6 +73,7 @@ def render(
         scores=scores.table,
         scores_text=" ".join(["On the test split.", meaning_of(report), kept]),
         missing=scores.missing,
+        shared=shared_table(report),
         decisions=_decisions(report.get("decisions") or []),
         notes=[str(note) for note in report.get("notes") or []],
         pictures=_pairs(pictures),

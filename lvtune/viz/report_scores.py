@@ -177,6 +177,23 @@ def _losses(start: Mapping[str, Any]) -> str:
     return f" Before tuning, the loss{count} was {found['start']:.3g} at the start and {found['base']:.3g} at the base."
 
 
+def shared_table(report: Report) -> Table | None:
+    """Builds the table of the scores on the key points that base and adapter share; None where there are none."""
+    shared = report.get("shared") or {}
+    groups = []
+    for where, found in shared.items():
+        before, on = (
+            {name: _finite(v) for name, v in (found.get(when) or {}).items()} for when in ("before", "after_on")
+        )
+        rows = [
+            [Cell(title_of(name)), _number(before[name]), _number(on.get(name), "strong"),
+             change(before[name], on.get(name), is_less_better(name))]
+            for name in before
+        ]  # fmt: skip
+        groups.append(RowGroup(f"{where.capitalize()}: {', '.join(found['keypoints'])}", rows))
+    return Table(["", "base alone", "adapter on", "change"], groups) if groups else None
+
+
 def keypoints_of(report: Report) -> list[KeyPoints]:
     """Builds the tables of key points: the main score's figure, and the error in pixels where the report has it."""
     target, main = report.get("target") or {}, main_of(report)

@@ -13,6 +13,7 @@ from lvtune.api import adapting
 from lvtune.api.recipe import Recipe
 from lvtune.cli.adapt import _next, summary_of
 from lvtune.core.errors import DataError, UsageError
+from lvtune.data.skeletons import COCO_17
 from lvtune.storage.run_lock import LOCK_FILE, run_lock
 
 MOUSE = ["nose", "left_ear", "tail_base"]
@@ -73,6 +74,20 @@ def test_page_and_card_lead_with_the_error(report):
     assert "Before and after" in page and "The largest errors" in page
     assert "mean error (px)" in card and "There is no score before" in card
     assert (out / "before-after.jpg").is_file()
+
+
+def test_what_base_and_adapter_share_is_scored_before_and_after(report):
+    """Of the mouse's three points the base knows two by name: on these tuning can be compared with the base alone."""
+    out, values = report
+    found = values["shared"]["target"]
+    assert found["keypoints"] == [name for name in MOUSE if name in COCO_17.keypoints] and len(found["keypoints"]) == 2
+    for when in ("before", "after_on"):
+        assert set(found[when]) == {"pck@0.2", "pck@0.5", "px_mean", "px_median", "px_rms"}
+    of_points = values["target"]["after_on"]["px_per_keypoint"]
+    assert found["after_on"]["px_mean"] == pytest.approx(np.mean([of_points[name] for name in found["keypoints"]]))
+    assert found["before"]["px_mean"] != found["after_on"]["px_mean"]
+    assert "on the 2 key points that base and adapter share  before  adapter on" in summary_of(values)
+    assert "On the key points that base and adapter share" in (out / "report.html").read_text()
 
 
 def test_the_worst_five_are_told(report):
