@@ -35,8 +35,6 @@ class Kind:
 
     name: str
     make: Callable[[Path], Sound]
-    share: float = 1.0
-    """Of the trials asked for; slow readers get fewer."""
 
 
 def _adapter(folder: Path, method: str = "vlpose", *, alone: bool = False, config: bool = False) -> Sound:
@@ -370,15 +368,15 @@ KINDS = [
     Kind("report", _report),
     Kind("finished cell", _cell),
     Kind("recipe YAML", _recipe),
-    Kind("domain YAML", _domain, 0.5),
+    Kind("domain YAML", _domain),
     Kind("sentences YAML", _sentences),
     Kind("COCO JSON", _coco),
     Kind("boxes: results", lambda folder: _boxes(folder, "results")),
     Kind("boxes: annotations", lambda folder: _boxes(folder, "annotations")),
     Kind("boxes: table", lambda folder: _boxes(folder, "table")),
-    Kind("DeepLabCut CSV", lambda folder: _dlc(folder, "csv"), 0.5),
-    Kind("DeepLabCut H5", lambda folder: _dlc(folder, "h5"), 0.5),
-    Kind("SLEAP", _sleap, 0.5),
+    Kind("DeepLabCut CSV", lambda folder: _dlc(folder, "csv")),
+    Kind("DeepLabCut H5", lambda folder: _dlc(folder, "h5")),
+    Kind("SLEAP", _sleap),
     Kind("YOLO-pose YAML", lambda folder: _yolo(folder, "*.yaml")),
     Kind("YOLO-pose labels", lambda folder: _yolo(folder, "*.txt")),
     Kind("LabelMe JSON", _labelme),
@@ -395,5 +393,5 @@ KINDS = [
     Kind("WebP", lambda folder: _picture(folder, ".webp")),
     Kind("TIFF", lambda folder: _picture(folder, ".tiff")),
     Kind("BMP", lambda folder: _picture(folder, ".bmp")),
-    Kind("config.json of weights", _weights_config, 0.05),
+    Kind("config.json of weights", _weights_config),
 ]

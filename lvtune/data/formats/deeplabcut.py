@@ -13,6 +13,7 @@ import numpy as np
 
 from lvtune.core.errors import DataError
 from lvtune.data.formats.deeplabcut_splits import read_splits
+from lvtune.data.formats.hdf5_check import one_reader
 from lvtune.data.formats.label_project import LabelProject
 from lvtune.data.formats.picture_finder import PictureFinder
 from lvtune.data.formats.point_table import PointTable, is_point_csv, read_point_table
@@ -88,7 +89,8 @@ def _read(entry: Path, more: Sequence[Path] = ()) -> LabelProject:
 
 
 def _project(root: Path, config: dict[str, Any], files: Sequence[Path], more: Sequence[Path]) -> LabelProject:
-    tables = [read_point_table(file) for file in files]
+    with one_reader():
+        tables = [read_point_table(file) for file in files]
     names, unique, notes = body_parts(config, tables)
     builder = ProjectBuilder(TOOL, root, names, PictureFinder([root, *more]))
     builder.notes += notes

@@ -1,4 +1,4 @@
-"""Reads an HDF5 file to its end, in a process of its own: run as a script, it imports no other file of the package.
+"""Reads HDF5 files to their end, in a process of its own: run as a script, it imports no other file of the package.
 
 In a damaged file the HDF5 library may loop without end, or take the process down. Here neither does harm.
 :func:`lvtune.data.formats.hdf5_check.check_hdf5` runs this, and waits for a limited time.
@@ -6,6 +6,7 @@ In a damaged file the HDF5 library may loop without end, or take the process dow
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -64,13 +65,15 @@ def _read(item: Any) -> Iterator[str]:
         item[begin : begin + step]
 
 
-def main() -> int:
-    """Prints the first fault, and returns 1; 0 if there is none."""
-    fault = next(faults(sys.argv[1]), None)
-    if fault is not None:
-        print(fault)
-    return int(fault is not None)
+def main() -> None:
+    """Reads the path of a file from each line, and answers with what is wrong with it; both as JSON."""
+    for line in sys.stdin:
+        try:
+            fault = next(faults(json.loads(line)), "")
+        except Exception as error:  # the library raises many kinds
+            fault = f"{type(error).__name__}: {error}"
+        print(json.dumps(fault), flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -32,7 +32,7 @@ def texts(tmp_path):
 
 def test_a_sound_file_passes_and_is_read_once(texts, monkeypatch):
     check_hdf5(texts)
-    monkeypatch.setattr(hdf5_check.subprocess, "run", lambda *args, **kwargs: pytest.fail("read again"))
+    monkeypatch.setattr(hdf5_check.subprocess, "Popen", lambda *args, **kwargs: pytest.fail("read again"))
     check_hdf5(texts)
 
 
@@ -62,6 +62,31 @@ def test_a_crash_is_an_error(texts, tmp_path, monkeypatch):
     monkeypatch.setattr(hdf5_check.hdf5_reading, "__file__", str(script))
     with pytest.raises(DataError, match="crashed" if os.name == "posix" else "cannot be read"):
         check_hdf5(texts)
+
+
+def test_one_process_reads_many_files_and_a_new_one_comes_after_a_crash(texts, tmp_path, monkeypatch):
+    started, real = [], hdf5_check.subprocess.Popen
+
+    def popen(*args, **kwargs):
+        started.append(real(*args, **kwargs))
+        return started[-1]
+
+    monkeypatch.setattr(hdf5_check.subprocess, "Popen", popen)
+    copies = [tmp_path / f"{number} ünd.h5" for number in range(3)]
+    for copy in copies:
+        copy.write_bytes(texts.read_bytes())
+    with hdf5_check.one_reader():
+        check_hdf5(copies[0])
+        check_hdf5(copies[1])
+        assert len(started) == 1
+        started[0].kill()
+        started[0].wait()
+        with pytest.raises(DataError, match="crashed" if os.name == "posix" else "cannot be read"):
+            check_hdf5(copies[2])
+        os.utime(copies[2], (1, 1))  # another date: it is read again
+        check_hdf5(copies[2])
+        assert len(started) == 2
+    assert all(process.poll() is not None for process in started)
 
 
 def test_more_is_declared_than_is_stored(tmp_path):
