@@ -67,7 +67,7 @@ def chosen_defaults(
     keypoints = len(train.table.skeleton.keypoints)
     options, decisions = {"gentle": False}, []
     if given.train.lr is None and recipe.train.lr is not None:
-        speed = rates(new, keypoints, recipe.train.lr)
+        speed = rates(new, keypoints, recipe.train.lr, _repeats(given, recipe, train, new))
         options, decisions = speed.options, speed.decisions
     if given.domain.partition("/")[0] != CUSTOM:
         # a published data set is large, and its boxes and people are of the kind that the base was trained for
@@ -76,7 +76,7 @@ def chosen_defaults(
     # a step is timed as it will be computed
     is_half = given.train.precision == "auto" and resolve_device(given.device).type == "cpu" and processor_has_bf16()
     precision = "bf16" if is_half else given.train.precision
-    size, length = _size_and_length(given, recipe, base, train, labels, partial(timer, precision=precision))
+    size, length = _size_and_length(given, recipe, base, train, new, partial(timer, precision=precision), labels)
     options, decisions = options | length.options, [*decisions, *length.decisions]
     augment, lines = _augmentation(given, base, train, labels, method_defaults)
     recipe = given.resolved({**merge(method_defaults, options, TrainOptions), "augment": augment})
@@ -90,14 +90,28 @@ def chosen_defaults(
     return recipe, [size, *decisions, *lines]
 
 
+def _repeats(given: Recipe, recipe: Recipe, train: Split, new: int) -> float:
+    """How many times as often own pictures are passed over as the method usually does; 1 for a published data set."""
+    if given.domain.partition("/")[0] != CUSTOM or not recipe.train.epochs:
+        return 1.0
+    usual = steps(count_pictures(train), new).options
+    return usual["steps"] * usual["batch_size"] / max(1, len(train.table)) / recipe.train.epochs
+
+
 def _size_and_length(
-    given: Recipe, recipe: Recipe, base: Base, train: Split, labels: LabelStatistics, timer: StepTimer
+    given: Recipe,
+    recipe: Recipe,
+    base: Base,
+    train: Split,
+    new: int,
+    timer: StepTimer,
+    labels: LabelStatistics,
 ) -> tuple[Decision, Plan]:
     """Sets the base's input size; returns the line on it, and how long to tune where that was not said."""
     is_free = given.base_options.input_size == AUTO
     wanted = choose_input_size(base, labels) if is_free else (base.input_size, _own_size(base, given))
     pictures = count_pictures(train)
-    usual, minutes = steps(pictures, labels.keypoints), given.train.minutes
+    usual, minutes = steps(pictures, new), given.train.minutes
     if minutes is None:
         is_said = given.train.steps is not None or given.train.epochs is not None
         base.set_input_size(wanted[0])

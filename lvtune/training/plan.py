@@ -32,29 +32,37 @@ class Plan:
     decisions: list[Decision] = field(default_factory=list)
 
 
-def rates(new: int, keypoints: int, lr: float) -> Plan:
-    """Chooses the learning rates for a predictor with ``new`` rows of ``keypoints``; ``lr`` is the method's own."""
+def rates(new: int, keypoints: int, lr: float, repeats: float = 1.0) -> Plan:
+    """Chooses the learning rates for a predictor with ``new`` rows of ``keypoints``.
+
+    Args:
+        new: key points that the base does not know.
+        keypoints: all.
+        lr: the method's own rate.
+        repeats: how many times as often the run passes over the pictures as the method usually does. Where the base
+            knows most key points, few pictures that come again and again would overfit what it knows: its encoder gets
+            a rate that is lower by the square root, as known data sets do (:func:`lvtune.training.optim.gentle_lr`).
+    """
     share = new / keypoints
-    encoder = lr * (NEW_FACTOR if share >= MOSTLY_NEW else KNOWN_FACTOR)
+    encoder = lr * (NEW_FACTOR if share >= MOSTLY_NEW else KNOWN_FACTOR / max(1.0, repeats) ** 0.5)
+    encoder = float(f"{encoder:.2g}")
     predictor = max(lr, PREDICTOR_LR)
     why = f"{new} of {keypoints} key points are new to the base"
     if share < MOSTLY_NEW:
         why += ", so its encoder is changed gently"
+        why += f"; the pictures come {repeats:.0f} times as often as usual" if repeats >= 2 else ""
     value = f"{encoder:g}, predictor {predictor:g}"
     return Plan({"gentle": False, "lr": encoder, "predictor_lr": predictor}, [Decision("learning rate", value, why)])
 
 
-def steps(pictures: int, keypoints: int) -> Plan:
-    """Chooses the number of steps for a predictor that is learnt anew.
+def steps(pictures: int, new: int) -> Plan:
+    """Chooses the number of steps for a predictor of which ``new`` rows are learnt anew.
 
-    They grow with the square root of the pictures and of the key points. Fewer pictures get no fewer steps: the
+    They grow with the square root of the pictures and of the new key points. Fewer pictures get no fewer steps: the
     predictor is as new with ten as with a hundred.
     """
-    count = STEPS * min(max(1.0, keypoints / POINTS) ** 0.5, MOST_FOR_POINTS) * max(1.0, pictures / PICTURES) ** 0.5
+    count = STEPS * min(max(1.0, new / POINTS) ** 0.5, MOST_FOR_POINTS) * max(1.0, pictures / PICTURES) ** 0.5
     count = 10 * round(count / 10)
     value = f"{count} of {BATCH} pictures"
-    return Plan({"steps": count, "batch_size": BATCH}, [Decision("steps", value, _why(pictures, keypoints))])
-
-
-def _why(pictures: int, keypoints: int) -> str:
-    return f"{pictures} pictures to tune on, {keypoints} key points, a new predictor"
+    why = f"{pictures} pictures to tune on, {new} new key points"
+    return Plan({"steps": count, "batch_size": BATCH}, [Decision("steps", value, why)])
