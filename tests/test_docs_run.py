@@ -1,0 +1,165 @@
+"""Every command and snippet of README.md and docs/ is run, page by page, in a folder with all that they name.
+
+Runs are made short: what `shorter` adds or leaves out changes how long a command works, not what it does. Of a
+published base a small one of the same family with random weights is taken, of a published data set a few pictures in
+its layout. `push` sends nothing (--dry-run). A block or line that needs more is marked (doc_blocks.py); the test at the
+end counts these.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import shlex
+import shutil
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import doc_place
+import numpy as np
+import pytest
+import torch
+from doc_blocks import PAGES, ROOT, Block, blocks
+from domains import lspet
+
+import lvtune
+from lvtune.adapters.method_registry import METHODS
+from lvtune.api.adapting import adapt
+from lvtune.bases.vitpose_specs import ARCH
+from lvtune.cli.main import main
+
+SMALL = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+PLACE_HOLDERS = {
+    "FOLDER": "art", "ADAPTER": "art", "MYADAPTER": "art", "PICTURE": "photo.jpg", "PICTURES/": "PICTURES",
+    "BOXES.json": "boxes.json", "SAMPLES": str(ROOT / "tests/samples"), "0,1,2": "0", "60,all": "4,8",
+    "vlpose-light,lora,full,head": "lora,head", "full,lora,head,vlpose,vlpose-light": "lora,head",
+    "vlpose-light,full,lora": "vlpose-light,lora",
+}  # fmt: skip
+"""Words of the pages that stand for something of the reader's own."""
+OF_MICE = {"own-data.md", "video.md", "unlabelled.md", "growing.md", "own-animal.md"}
+"""Pages on which the reader's adapter is one of MYPROJECT."""
+NEEDS = {
+    "CI": ".ci/run runs it in a fresh environment",
+    "network": "packages from an index, or weights from the Hub",
+    "the Hub": "an account, or a repository of that name",
+    "a browser": "tests/demo runs it in Chromium",
+    "several processes": "tests/launched.py runs two",
+    "a server": "an account of the tracker",
+    "an interrupted run": "tests/api/test_run_tracking.py interrupts one",
+    "time": "many minutes",
+    "the tests of lvtune": "tests/adapters/test_outside_method.py runs them so",
+    "the released checkpoints": "files that are not at hand; tests/export has some of their layout",
+    "hand data sets and CLIP": "tests/experiments runs these rows on files of the same layout",
+}
+"""What lines may need, and why they are not run here."""
+STEPS = ("--train.steps", "--steps", "--epochs", "--train.epochs", "--minutes")
+
+
+def shorter(words: list[str]) -> list[str]:
+    """Returns the words of a command of lvtune, made short."""
+    command, *rest = words
+    if "--minutes" in rest:
+        place = rest.index("--minutes")
+        rest[place : place + 2] = []
+    if command in ("adapt", "compare"):
+        more = ["--train.batch-size", "2", "--train.progress-frames", "0", "--no-flip-test"]
+        rest += [word for word in more if "." not in word or word not in rest]
+        rest += [] if set(rest) & set(STEPS) else ["--train.steps", "1"]
+    if command in ("adapt", "evaluate") and not set(rest) & {"--shots", "--keep", "--calibrate"}:
+        rest += ["--limit", "3"]
+    if command == "push":
+        rest += ["--dry-run"]
+    if "vitpose-b" in rest and "--weights" not in rest:
+        rest += ["--weights", "random"]
+    return [command, *rest]
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """The folder that each page begins with."""
+    place, before = tmp_path_factory.mktemp("docs"), Path.cwd()
+    os.chdir(place)
+    try:
+        return doc_place.make_place(place)
+    finally:
+        os.chdir(before)
+
+
+def short_adapt(recipe, **options):
+    """What `lvtune.adapt` does, in one step and on few pictures."""
+    train = replace(recipe.train, steps=1, batch_size=2)
+    few = {} if recipe.data.data else {"limit": 3}
+    return adapt(replace(recipe, train=train, data=replace(recipe.data, **few)), **options)
+
+
+def given() -> dict[str, object]:
+    """Names that stand for the reader's own pictures."""
+    return {
+        "__name__": "page", "pixel_values": torch.randn(3, 3, 128, 96),
+        "pictures": [np.zeros((60, 50, 3), np.uint8)], "frames": [np.zeros((60, 50, 3), np.uint8)],
+    }  # fmt: skip
+
+
+def run_command(line: str, page: str) -> None:
+    names = PLACE_HOLDERS | ({"FOLDER": "mice", "MYADAPTER": "mice", "my-adapter": "mice"} if page in OF_MICE else {})
+    words = [names.get(word, word) for word in shlex.split(line, comments=True)]
+    if "--import" in words:  # a new process would not know yet what the page's Python has registered
+        METHODS._entries.pop("scaled-norm", None)
+    if words[0] == "lvtune":
+        asked = shorter(words[1:])
+        if (code := main(asked)) != 0:
+            pytest.fail(f"exit code {code}: lvtune {shlex.join(asked)}")
+    elif words[0] == "python":
+        script, sys.argv = words[1], words[1:]
+        runpy.run_path(str(ROOT / script), run_name="__main__")
+    else:
+        pytest.fail(f"a program that the test does not know: {words[0]}; mark what it needs")
+
+
+def run_block(block: Block, names: dict[str, object]) -> None:
+    if block.kind == "python":
+        names.setdefault("__name__", "page")
+        first = block.text.partition("\n")[0]
+        if first.startswith("# ") and first.endswith(".py"):  # the page says which file it is
+            Path(first[2:]).write_text(block.text, encoding="utf-8")
+        code = "\n" * block.line + block.text
+        exec(compile(code, block.page, "exec"), names)
+        return
+    for line in block.commands():
+        if block.need_of(line) is None:
+            run_command(line, block.page)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if any(blocks(page))], ids=lambda page: page.name)
+def test_a_page_runs(page, template, tmp_path, monkeypatch, capsys):
+    place = shutil.copytree(template, tmp_path / "place")
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(sys, "argv", ["lvtune"])
+    monkeypatch.setitem(ARCH, "b", SMALL)
+    monkeypatch.setattr("lvtune.api.memory.gc.collect", int)  # the memory that a run reports is of no account here
+    lspet.use_short_lists(monkeypatch)
+    monkeypatch.setattr(METHODS, "_entries", dict(METHODS._entries))
+    monkeypatch.setattr(lvtune, "adapt", short_adapt, raising=False)
+    names = given()
+    for block in blocks(page):
+        if block.kind == "python" and block.need_of("") is not None:
+            continue
+        try:
+            run_block(block, names)
+        except (Exception, SystemExit, pytest.fail.Exception) as error:
+            said = capsys.readouterr()
+            pytest.fail(f"{page.name}, line {block.line}: {error!r}\n{said.out[-900:]}{said.err[-900:]}", pytrace=False)
+
+
+def test_marks_are_known_and_each_is_of_use():
+    counted: Counter[str] = Counter()
+    for page in PAGES:
+        for block in blocks(page):
+            lines = block.commands() if block.kind == "sh" else [block.text]
+            assert {mark.need for mark in block.marks} <= set(NEEDS), f"{block.page}, line {block.line}"
+            assert all(any(mark.words in line for line in lines) for mark in block.marks), f"{block.page}:{block.line}"
+            counted.update(need for line in lines if (need := block.need_of(line)) is not None)
+    print(dict(counted))
