@@ -17,15 +17,16 @@ from videos import write_video
 
 import lvtune
 from lvtune.cli.main import main
+from lvtune.data.skeletons import LSP_14
 
 POINTS = ("snout", "leftear", "rightear", "tailbase")
 PHOTO = Path(__file__).parent / "samples/coco/val2017/000000000785.jpg"
 QUICK = ("--train.steps", "1", "--train.batch-size", "2", "--no-flip-test", "--start", "none")
-ART = ("art", "sketch", "oil", "drawings", "paintings", "body", "hands", "lvtune-out/vitpose-ti-demo-art-vlpose-light")
+ART = ("art", "drawings", "paintings", "body", "hands", "lvtune-out/vitpose-ti-demo-art-vlpose-light")
 """Adapters of demo-art."""
 
 
-def write_project(root: Path, points: tuple[str, ...] = POINTS, pictures: int = 60) -> Path:
+def write_project(root: Path, points: tuple[str, ...] = POINTS, pictures: int = 40) -> Path:
     """A DeepLabCut project of pictures from two videos."""
     rng = np.random.default_rng(0)
     links = f"[[{points[0]}, {points[1]}]]"
@@ -92,15 +93,16 @@ def run(*words: str) -> None:
 
 def _make_adapters(place: Path) -> None:
     base = lvtune.load_base("vitpose-ti")
-    for method in ("lora", "vlpose"):
-        lvtune.save_adapter(lvtune.create_adapter(method, base, domain="demo-art"), place / f"my-{method}")
+    for name, method in (("my-lora", "lora"), ("sketch", "lora"), ("oil", "lora"), ("my-vlpose", "vlpose")):
+        lvtune.save_adapter(lvtune.create_adapter(method, base, domain="demo-art"), place / name)
     hands = lvtune.load_base("hand3d-vit")
     lvtune.save_adapter(lvtune.create_adapter("lora", hands, domain="hand-figures"), place / "HANDS")
     # with the gate that docs/choosing.md speaks of
     run("adapt", "--limit", "30", "--out", "art", *QUICK)
     for name in ART[1:]:
         shutil.copytree(place / "art", place / name)
-    run("adapt", "MYPROJECT", "--out", "mice", *QUICK, "--source-data", "none")
+    run("adapt", "MYPROJECT", "--out", "mice", "--base.input-size", "own", *QUICK)
+    write_project(place / "PERSONS", (*LSP_14.keypoints, "hat"), 6)
     write_project(place / "fewer-points", POINTS[:2], 12)
-    run("adapt", "fewer-points", "--out", "my-adapter", *QUICK, "--source-data", "none")
+    run("adapt", "fewer-points", "--out", "my-adapter", *QUICK)
     shutil.copytree(place / "mice", place / "lvtune-out/mine")
