@@ -17,7 +17,7 @@ from videos import write_video
 
 import lvtune
 from lvtune.cli.main import main
-from lvtune.data.skeletons import LSP_14
+from lvtune.data.skeletons import COCO_17, LSP_14
 
 POINTS = ("snout", "leftear", "rightear", "tailbase")
 PHOTO = Path(__file__).parent / "samples/coco/val2017/000000000785.jpg"
@@ -48,6 +48,25 @@ def write_project(root: Path, points: tuple[str, ...] = POINTS, pictures: int = 
     return root
 
 
+def write_woodcuts(root: Path, pictures: int = 4) -> Path:
+    """The layout of examples/my_domain.py, with COCO's key points."""
+    rng = np.random.default_rng(2)
+    (root / "pictures").mkdir(parents=True)
+    names = [f"{('old', 'modern')[number % 2]}-{number:04}.png" for number in range(pictures)]
+    images = [{"id": number, "file_name": name, "width": 120, "height": 90} for number, name in enumerate(names)]
+    persons = []
+    for image in images:
+        cv2.imwrite(str(root / "pictures" / image["file_name"]), _noise(rng))
+        points = np.column_stack([rng.uniform((20, 15), (100, 75), (17, 2)).round(1), np.full(17, 2)])
+        persons.append({"id": image["id"], "image_id": image["id"], "category_id": 1, "iscrowd": 0, "area": 4800,
+                        "bbox": [20, 15, 80, 60], "keypoints": points.ravel().tolist()})  # fmt: skip
+    category = {"id": 1, "name": "person", "keypoints": list(COCO_17.keypoints)}
+    values = {"images": images, "annotations": persons, "categories": [category]}
+    for part in ("train", "val", "test"):
+        (root / f"{part}.json").write_text(json.dumps(values), encoding="utf-8")
+    return root
+
+
 def _noise(rng: np.random.Generator, size: tuple[int, int] = (120, 90)) -> np.ndarray:
     return cv2.resize(rng.integers(0, 255, (6, 8, 3), np.uint8), size, interpolation=cv2.INTER_CUBIC)
 
@@ -73,6 +92,7 @@ def make_place(place: Path) -> Path:
     lspet.crops(place / "LSPET")
     (place / "FreiHAND").mkdir()
     hand_layouts.freihand(place / "FreiHAND")
+    write_woodcuts(place / "WOODCUTS")
     _write_videos(place)
     _make_adapters(place)
     return place
