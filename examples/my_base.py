@@ -35,7 +35,7 @@ class Convs(nn.Module):
 class ConvsBase(DeconvBase):
     """What lvtune must know of the estimator beside what the classic head says."""
 
-    blocks = ()  # no attention
+    blocks = property(lambda self: ())  # no attention
     final_norm = property(lambda self: self.encoder.norm)
 
 
