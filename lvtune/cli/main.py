@@ -35,7 +35,7 @@ COMMANDS = {
     "check-data": "show what a data set holds, and what is wrong with it",
     "select": "choose the options w and weight of text-contrast by cross-validation on the source domain",
     "figure": "draw how a joint encoder sees source, target and sentences: as a map, or as ranked pictures",
-    "reproduce": "show a publication's table beside our figures; run the rows that have none yet",
+    "reproduce": "show the figures of a publication's table beside ours; run the rows that have no figures of ours yet",
     "init-domain": "write a YAML file that describes your own pictures as a domain, for you to check and change",
     "convert": "convert checkpoints of other projects to lvtune's format, or labels of other tools to COCO's",
     "export": "write a base, alone or with an adapter, as an ONNX file or as a folder for transformers",

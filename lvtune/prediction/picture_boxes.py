@@ -164,7 +164,7 @@ def _check_area(file: BoxFile, rows: np.ndarray) -> None:
         row = rows[np.flatnonzero(flat)[0]]
         raise DataError(
             f"box {file.boxes[row].tolist()} of {file.pictures[row]} in {file.source}",
-            "[x, y, width, height] in pixels, width and height above 0", "mend or drop that box",
+            "[x, y, width, height] in pixels, width and height above 0", "correct or drop that box",
         )  # fmt: skip
 
 

@@ -26,7 +26,7 @@ class DrawOptions:
     ids: bool = False
     """The number of each pose in its picture, or of its track, and its mean score."""
     heatmaps: bool = False
-    """Where the estimator sees key points, as a coloured veil."""
+    """Where the estimator sees key points, as a coloured overlay."""
     threshold: float = 0.2
     """Key points with a lower score are not drawn."""
 
