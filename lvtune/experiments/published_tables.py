@@ -243,7 +243,7 @@ def _row(file: Path, columns: Mapping[str, Column]) -> Row:
     values = read_whole_yaml(file)
     lacking = [key for key in ROW_KEYS if key not in values]
     if lacking:
-        fix = "write `reference: null` where the publication's figures are not at hand"
+        fix = "write `reference: null` where the publication's figures are not known"
         raise UsageError(f"{file} without `{lacking[0]}`", "the keys row and reference", fix)
     recipe = {name: value for name, value in values.items() if name not in ROW_KEYS}
     Recipe.from_dict(recipe)

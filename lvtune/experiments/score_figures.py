@@ -229,4 +229,4 @@ def _read(file: Path) -> Any:
         return json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"{file} ({reason})", "a JSON file that a run left", "check the path") from error
+        raise DataError(f"{file} ({reason})", "a JSON file that a run wrote", "check the path") from error

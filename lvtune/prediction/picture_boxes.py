@@ -105,7 +105,9 @@ def _clipped(
         reaching += int((solid & reaches_out(file.boxes[rows], form, size)).sum())
         of[picture], scores[picture] = found[solid], np.nan_to_num(file.scores[rows][solid], nan=1.0)
     notes = [f"{outside} boxes lie outside their picture: left out; check that the file is of these pictures"]
-    more = f"{reaching} boxes reach out of their picture: cut off at its edge; --box-format says how they are written"
+    more = (
+        f"{reaching} boxes reach beyond their picture: cut off at its edge; --box-format says how the boxes are written"
+    )
     return of, scores, [*(notes * bool(outside)), *([more] * bool(reaching))]
 
 

@@ -69,7 +69,7 @@ class PredictOptions:
     layout: str = "plain"
     """Files that are written; ``dlc``: DeepLabCut's table too."""
     resume: bool = False
-    """Go on with the run in ``out`` that was broken off."""
+    """Continue the interrupted run in ``out``."""
     drawings: bool = True
     """Draw the poses over the pictures, in ``out``."""
     draw: DrawOptions = DrawOptions()
