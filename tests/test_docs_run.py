@@ -70,6 +70,8 @@ VIT = "vit_tiny_patch16_224.safetensors"
 STEPS = ("--train.steps", "--steps", "--epochs", "--train.epochs", "--minutes")
 
 
+EXTRAS = {"README.md": "onnxscript", "export.md": "onnxscript", "video.md": "av", "runs.md": "tensorboard"}
+"""A module of an optional part that a page needs; where it is missing, the page is skipped."""
 PACKAGE = {registry: dict(registry._entries) for registry in (METHODS, BASES, DOMAINS, SENTENCES)}
 """What is registered before any page is run."""
 
@@ -164,6 +166,7 @@ def run_block(block: Block, names: dict[str, object], seen: set[str]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if any(blocks(page))], ids=lambda page: page.name)
 def test_a_page_runs(page, template, tmp_path, monkeypatch, capsys):
+    pytest.importorskip(EXTRAS.get(page.name, "lvtune"), exc_type=ImportError)
     place = shutil.copytree(template, tmp_path / "place")
     monkeypatch.chdir(place)
     monkeypatch.setattr(sys, "argv", ["lvtune"])
