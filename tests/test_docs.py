@@ -18,6 +18,7 @@ from lvtune.cli.main import COMMANDS
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("recipes/*.md"), *ROOT.glob("benchmarks/*.md")])
 LINK = re.compile(r"(?<!`)\[[^\]]*\]\(([^)\s]+)\)")
+INLINE = re.compile(r"`(lvtune [a-z][^`]*)`")
 SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 
 
@@ -50,6 +51,10 @@ def commands():
             for line in block.replace("\\\n", " ").splitlines():
                 if line.startswith("lvtune "):
                     yield pytest.param(line, id=f"{page.name}: {line.partition(' #')[0].strip()[:60]}")
+        text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+        for line in dict.fromkeys(re.sub(r"\s+", " ", line) for line in INLINE.findall(text)):
+            if "COMMAND" not in line and "..." not in line:
+                yield pytest.param(line, id=f"{page.name}, in a sentence: {line[:60]}")
 
 
 @pytest.mark.parametrize("line", list(commands()))

@@ -110,7 +110,7 @@ def stack(adapters: Sequence[Adapter], *, base: nn.Module | None = None) -> Adap
     _check_loaded(adapters)
     lone = next((one.method for one in adapters if one.stands_alone), None)
     if lone is not None:
-        raise UsageError(f"a {lone} adapter in a stack", "adapters of one method each",
+        raise UsageError(f"a {lone} adapter as a member of a stack", "adapters of one method each",
                          "join it with the others: lvtune.join, or lvtune combine --how join")  # fmt: skip
     members = [one for adapter in adapters for one in (adapter.members if isinstance(adapter, Stack) else [adapter])]
     view = common_base(members, adapters, base)
@@ -228,7 +228,7 @@ def common_base(
     others = {id(one.model): one for one in known if one.model is not view.model}
     if others and {fingerprint(one.model) for one in others.values()} != {fingerprint(view.model)}:
         raise UsageError(
-            f"adapters of several bases ({', '.join(sorted({one.name for one in [view, *others.values()]}))})",
+            f"adapters for several bases ({', '.join(sorted({one.name for one in [view, *others.values()]}))})",
             "adapters of one base with the same weights", "load them all for one base",
         )  # fmt: skip
     skeletons = [adapter.skeleton for adapter in adapters]

@@ -93,7 +93,7 @@ def check_grown(adapter: Adapter, before: dict[str, torch.Tensor]) -> None:
     for name, value in adapter.tensors().items() if adapter.method == METHOD else ():
         if not name.startswith("rows.") and not torch.equal(value, before[name]):
             raise UsageError(f"a grown adapter whose {name} has changed", "its old tensors, bit for bit",
-                             "report this: it must not happen")  # fmt: skip
+                             "please report this: it is a fault of lvtune")  # fmt: skip
 
 
 @torch.no_grad()

@@ -88,7 +88,7 @@ class Grown(Adapter):
         wanted = skeleton or self.kept
         new = new_keypoints_of(self.kept, wanted)
         if not new:
-            raise UsageError("an adapter that is grown by no key point", "one or more that it does not predict yet",
+            raise UsageError("a grown adapter without a new key point", "one or more that it does not predict yet",
                              "make it with lvtune.grow, or lvtune adapt --grow ADAPTER")  # fmt: skip
         place = {name: i for i, name in enumerate((*self.kept.keypoints, *new))}
         self.order = [place[name] for name in wanted.keypoints]

@@ -30,7 +30,7 @@ def for_conflicting_labels(recipe: Recipe, method: type[Adapter], train: Split) 
         return recipe, []
     why = (
         f"{conflict.instances} of {conflict.total} instances have other key points under another category "
-        f"({', '.join(conflict.categories)}), so the sentence alone tells which are asked for"
+        f"({', '.join(conflict.categories)}), so only the sentence says which key points are wanted"
     )
     suited = method.options_for_conflicts(recipe.method_options)
     chosen = {name: value for name, value in suited.items() if name not in recipe.method_options}

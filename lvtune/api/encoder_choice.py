@@ -34,7 +34,7 @@ def embedded(recipe: Recipe, embed: Callable[[Recipe], SentenceBank]) -> tuple[R
         ]  # fmt: skip
     except NetworkError as error:
         why = (
-            f"its sentences ship; {wanted}, the encoder of the publication, is not at hand ({error.given}); "
+            f"its embedded sentences ship; {wanted}, the encoder of the publication, is not available ({error.given}); "
             f"--language.encoder {wanted}:FOLDER takes weights of yours"
         )
         other = _with(recipe, SHIPPED_ENCODER)

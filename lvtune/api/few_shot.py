@@ -39,7 +39,10 @@ class FewShotGuard:
         """What is to be said before the tuning."""
         if self.pictures > TINY or not self.job.recipe.has_target_labels:
             return []
-        return [f"only {self.pictures} annotated pictures to tune on: another draw of them may score quite differently"]
+        return [
+            f"only {self.pictures} annotated pictures to tune on: another random choice of pictures may score quite "
+            "differently"
+        ]
 
     @property
     def notes(self) -> list[str]:

@@ -101,7 +101,7 @@ def _ordinary(job: Job) -> tuple[Split, str]:
         if scored is None or scored.table.fingerprint != found.table.fingerprint:
             return found, found.name
     shipped: Any = get_domain(SHIPPED)
-    return shipped.source_reader(shipped, "train", DataOptions()), "the photographs of people that ship"
+    return shipped.source_reader(shipped, "train", DataOptions()), "photographs of people that ship with lvtune"
 
 
 def _count(split: Split) -> int:

@@ -127,7 +127,9 @@ class SourceKeeper:
         name = metric_name(self._main)
         value = f"{self.share:.0%} of the change is kept"
         if not self.holds:
-            value += f", and {keep:g} % of the source is NOT held; the best sum of both scores is taken"
+            value += (
+                f", and {keep:g} % of the source is NOT held; lvtune takes the share with the best sum of both scores"
+            )
         why = (
             f"on pictures kept out: source {name} {_percent(here['kept'])} of the base's "
             f"({_percent(here['chance'])} by chance), {_percent(whole['kept'])} with the whole change; target "

@@ -61,7 +61,7 @@ def keep_out(recipe: Recipe, domain: Domain, opened: OpenedData, spec: BaseSpec)
     elif recipe.calibrate == NONE:
         return KeptOut(train, missing="the recipe says none")
     elif recipe.text_only:
-        return KeptOut(train, missing="with text_only no label of the target is used")
+        return KeptOut(train, missing="with text_only, no label of the target is used")
     if recipe.keep is None and recipe.calibrate == AUTO:
         return _validation(recipe, domain, opened)
     if train.task != "pose2d" or not isinstance(train.table, PoseTable):
@@ -119,7 +119,7 @@ def _validation(recipe: Recipe, domain: Domain, opened: OpenedData) -> KeptOut:
         return none
     val = some_of(val, recipe.seed)
     if not all(val.table.image_path(i).is_file() for i in range(len(val.table))):
-        return KeptOut(opened.train, missing=f"some validation pictures are not there{fix}")
+        return KeptOut(opened.train, missing=f"some validation pictures are missing{fix}")
     return KeptOut(opened.train, val)
 
 

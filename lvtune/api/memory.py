@@ -5,20 +5,21 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
-import resource
 import sys
 from pathlib import Path
 
-_STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+from lvtune.core.machine import resident_bytes
+
+_RESET = Path("/proc/self/clear_refs")
 
 
 def reset_peak_memory() -> None:
     """Resets the peak, so that each of several runs in a process reports its own; where the system can."""
     gc.collect()
-    with contextlib.suppress(OSError, AttributeError):
+    with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)  # glibc keeps freed memory, which would count for the next run
     with contextlib.suppress(OSError):
-        _RESET.write_text("5")  # Linux: the largest resident size starts anew (proc(5))
+        _RESET.write_text("5", encoding="ascii")  # Linux: the largest resident size starts anew (proc(5))
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
@@ -26,11 +27,7 @@ def reset_peak_memory() -> None:
 
 def peak_memory_mb() -> float:
     """Returns the largest resident size of this process in MB, since the start or :func:`reset_peak_memory`."""
-    with contextlib.suppress(OSError, StopIteration, ValueError):
-        line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
-        return round(int(line.split()[1]) / 1024, 1)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)
+    return round(resident_bytes(largest=True) / 1024**2, 1)
 
 
 def peak_device_memory_mb() -> float | None:
@@ -42,11 +39,8 @@ def peak_device_memory_mb() -> float | None:
 
 
 def resident_memory_mb() -> float:
-    """Returns the resident size of this process in MB, or the largest one where the system does not tell it."""
-    with contextlib.suppress(OSError, StopIteration, ValueError):
-        line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmRSS"))
-        return round(int(line.split()[1]) / 1024, 1)
-    return peak_memory_mb()
+    """Returns the resident size of this process in MB."""
+    return round(resident_bytes() / 1024**2, 1)
 
 
 class MemoryMeter:

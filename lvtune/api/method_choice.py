@@ -38,7 +38,9 @@ def chosen(recipe: Recipe) -> dict[str, Any]:
         published = _published(method)
         if not published:
             raise UsageError(
-                f"published settings of method {method}, which has none", "settings own", "leave --settings out"
+                f"published settings of method {method}, for which no publication is known",
+                "settings own",
+                "leave --settings out",
             )
     found = {"method": method, "settings": settings} | _filled(recipe, published)
     return {name: value for name, value in found.items() if getattr(recipe, name) != value}

@@ -52,10 +52,12 @@ class Recipe:
     shipped: the one that ships for base and method. auto: that one, if it helps on the pictures to tune on. none: no
     warm start; the new adapter changes nothing at first."""
     grow: str | None = None
-    """Adapter (folder, file or Hub id) that gets the further key points of the data; base: the bare base. Its own key
-    points stay bit for bit: only new rows of the predictor are tuned. None: a new adapter is tuned."""
+    """Adapter (folder, file or Hub id) that learns the further key points of the data; base: the bare base. Its answers
+    for its own key points do not change, bit for bit: only new rows of the predictor are tuned. None: a new adapter is
+    tuned."""
     text_only: bool = False
-    """Tune on pictures of the source domain. Of the target, only the sentences are used; its pictures only test."""
+    """Tune on pictures of the source domain. Of the target, only the sentences are used for tuning; its pictures are
+    used for testing only."""
     unlabelled: str | None = None
     """Pictures without labels to learn from as well: a folder, or a COCO file whose boxes are used. train: the domain's
     own training pictures, their labels left out. With `shots` 0, or if nothing else is given, from these alone."""
@@ -73,17 +75,17 @@ class Recipe:
     evaluate: EvaluateOptions = EvaluateOptions()
     """How predictions are made and scored."""
     calibrate: Literal["auto", "keep-out", "none"] = "auto"
-    """Pictures on which the confidence is fitted. auto: the domain's validation pictures, if they are not those that
-    are tested on; else the confidence stays as it is. keep-out: 15 % of the pictures to tune on. none: no pictures."""
+    """Pictures on which the confidence is fitted. auto: the domain's validation pictures, if they differ from the test
+    pictures; else the confidence is not calibrated. keep-out: 15 % of the pictures to tune on. none: no pictures."""
     calibrate_px: float | None = field(default=None, metadata={"above": 0})
     """Error in pixels up to which a key point counts as right in the calibrated confidence. None: that of PCK@0.2 where
     the key points have a torso; else 5 % of the boxes' median diagonal."""
     gate: bool = True
-    """Note in the adapter what its pictures look like to the frozen base, so that predict can choose among adapters
-    without a further network (docs/choosing.md). `--no-gate`: do not look at them again."""
+    """Store in the adapter file what its pictures look like to the frozen base. predict then chooses among several
+    adapters without another network (docs/choosing.md). `--no-gate`: store nothing."""
     keep: float | None = field(default=None, metadata={"above": 0, "at_most": 100})
-    """Percent of the source score that is to be kept with the adapter on, such as 99. The largest share of the change
-    is taken that keeps it on source pictures which are neither tuned on nor scored. None: the whole change."""
+    """Percent of the source score that must remain with the adapter on, such as 99. lvtune keeps the largest share of
+    the change for which this holds on source pictures that are neither tuned on nor scored. None: the whole change."""
     look: tuple[str, ...] = field(default=(), metadata={"repeats": True})
     """Picture, or folder of pictures, that the report shows before and after, without a score; repeat --look for
     more."""

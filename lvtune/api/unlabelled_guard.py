@@ -123,7 +123,11 @@ class UnlabelledGuard:
             return None
         if self.share is None:
             return Decision("guard without labels", "no check", "it is off in the recipe")
-        value = f"{self.share:.0%} of the change is kept" if self.share else "nothing is kept: it is what it began with"
+        value = (
+            f"{self.share:.0%} of the change is kept"
+            if self.share
+            else "nothing is kept: the result is what the tuning began with"
+        )
         before = self.seen["0"]
         now = self.seen[f"{self.share:g}"] if self.share else list(self.seen.values())[-1]
         why = (

@@ -202,5 +202,5 @@ def _boxes(values: Mapping[str, Any]) -> str:
     share = (values.get("boxes") or {}).get("median_share")
     if share is None or share >= SMALL_BOXES:
         return ""
-    words = f"it was tuned on boxes of {100 * share:.0f} % of the picture, which whole pictures do not fit"
+    words = f"it was tuned on boxes of {100 * share:.0f} % of the picture; whole pictures do not look like them"
     return f" --find pose\n({words}; --boxes BOXES.json, if you have boxes)"

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> Outcome:
     failure = None
     if not values["ok"]:
         first = next(values[part]["fault"] for part in parts if not values[part]["ok"])
-        failure = DataError(first, "every picture whole and as annotated", "mend the pictures or the annotations")
+        failure = DataError(first, "every picture whole and as annotated", "correct the pictures or the annotations")
     return Outcome(values, outline(_found(values)), failure)
 
 

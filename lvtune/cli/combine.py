@@ -27,14 +27,15 @@ class CombineCommand:
     """Options of ``lvtune combine``."""
 
     how: Literal["average", "sum", "stack", "join"] = "average"
-    """``average`` or ``sum``: of the differences from the base, times their factors; the adapters have one method.
-    ``stack``: all act at once, of any methods; the first is next to the base. ``join``: the key points of all in one
-    prediction, each as its adapter gives it alone; the base runs once for each. ADAPTER may be the word base then."""
+    """``average`` or ``sum``: of the differences from the base, times their factors; all adapters must be of one
+    method. ``stack``: all adapters act at once, whatever their methods; the first one is next to the base. ``join``:
+    one prediction with the key points of all adapters, each as its own adapter predicts it; the base runs once for each
+    adapter, and ADAPTER may also be the word base."""
     factors: tuple[float, ...] | None = None
     """One number for each adapter, such as 3,1. A leading minus needs an equals sign: --factors=-1,1. None: 1 each."""
     points: tuple[str, ...] = ()
     """With --how join: key points that several adapters predict, each with the number of the one that gives it, such
-    as 2:nose,2:tail. Others are the first one's."""
+    as 2:nose,2:tail. Every other shared key point is taken from the first adapter that predicts it."""
     rank: int | None = field(default=None, metadata={"at_least": 1})
     """Rank of an average or sum of low-rank adapters: the best approximation. None: the sum of the ranks, exact."""
     out: str | None = None

@@ -107,8 +107,10 @@ def plan_of(values: Mapping[str, Any]) -> str:
     ]  # fmt: skip
     left = sum(not one["finished"] for one in values["cells"])
     head = ["cell", "method", "shots", "seed", "lr", ""]
-    words = ("\nthe search; then each at its best learning rate, with every seed") if values["search"] else ""
-    return f"{table(head, rows, left=(0, 1, 5))}\n\n{left} of {len(rows)} cells to run, into {values['out']}{words}"
+    words = ("\nfirst the search; then each row at its best learning rate, with every seed") if values["search"] else ""
+    return (
+        f"{table(head, rows, left=(0, 1, 5))}\n\n{left} of {len(rows)} cells to run, written to {values['out']}{words}"
+    )
 
 
 def text_of(values: Mapping[str, Any]) -> str:
@@ -132,7 +134,8 @@ def text_of(values: Mapping[str, Any]) -> str:
 
     parts = [
         table(head, rows) if rows else "no cell was finished",
-        "mean ± half the 95 % interval over seeds; ahead: of the first variant, seed by seed",
+        "each score: mean ± half of the 95 % interval over the seeds. Ahead: target score minus the first variant's, "
+        "same pictures, same seed.",
         *(["\n".join(words_of(values["curve"], unit_of(values["main"])))] if values.get("curve") else []),
         *(f"{name} failed: {'; '.join(why.values())}" for name, why in values["failed"].items()),
         f"written to {values['out']}: results.json, results.md, results.html",

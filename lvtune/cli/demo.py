@@ -32,7 +32,7 @@ class DemoCommand:
     max_megabytes: int = field(default=100, metadata={"at_least": 1})
     """Larger files are not taken."""
     seconds: float = field(default=10.0, metadata={"above": 0})
-    """Of a longer video, the beginning is predicted."""
+    """Seconds of a video that are predicted, from its beginning."""
     keep_minutes: float = field(default=30.0, metadata={"above": 0})
     """Uploads and results are deleted after this time, and when the page is stopped."""
 

@@ -51,9 +51,10 @@ class ExportCommand:
     boxes: str | None = None
     """For --int8: boxes in pictures without labels, as for `lvtune predict --boxes`. None: whole pictures."""
     pictures: int = field(default=128, metadata={"at_least": 1})
-    """For --int8: calibrate with so many at most."""
+    """For --int8: largest number of pictures to calibrate with."""
     max_loss: float = field(default=1.0, metadata={"at_least": 0})
-    """For --int8: drop the 8-bit file if it loses more of the main score: points, or percent of an error in pixels."""
+    """For --int8: largest loss of the main score. If the 8-bit model loses more, its file is deleted. In points; in
+    percent where the main score is an error in pixels."""
 
 
 def parser(argv: Sequence[str], summary: str) -> Parser:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import logging
 import os
 import signal
@@ -34,7 +35,7 @@ COMMANDS = {
     "check-data": "show what a data set holds, and what is wrong with it",
     "select": "choose the options w and weight of text-contrast by cross-validation on the source domain",
     "figure": "draw how a joint encoder sees source, target and sentences: as a map, or as ranked pictures",
-    "reproduce": "show a publication's table beside our figures; run the rows that have none yet",
+    "reproduce": "show the figures of a publication's table beside ours; run the rows that have no figures of ours yet",
     "init-domain": "write a YAML file that describes your own pictures as a domain, for you to check and change",
     "convert": "convert checkpoints of other projects to lvtune's format, or labels of other tools to COCO's",
     "export": "write a base, alone or with an adapter, as an ONNX file or as a folder for transformers",
@@ -66,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 done; 1 it failed; 2 bad usage; 130 interrupted (Ctrl-C); 143 terminated (SIGTERM).
     """
     argv = list(sys.argv[1:] if argv is None else argv)
+    _settle_streams()
     debug = "--debug" in argv
     if "_ARGCOMPLETE" in os.environ:  # a shell asks what may come next
         from lvtune.cli.completion import complete
@@ -89,6 +91,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         print(f"{in_colour('error:', RED, sys.stderr)} {_explain(error, debug)}", file=sys.stderr)
         return 2 if isinstance(error, CommandLineError) else 1
+
+
+def _settle_streams() -> None:
+    """Lets every character be printed: a code page of Windows, or LANG=C, has no sign for many of them."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower().replace("-", "") != "utf8":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(argv: list[str], debug: bool) -> int:

@@ -18,14 +18,14 @@ class NextCommand:
     """Options of ``lvtune next``."""
 
     adapter: str | None = None
-    """Folder or Hub id of the adapter that the new labels are to make better."""
+    """Folder or Hub id of the adapter that the new labels will improve."""
     count: int = field(default=20, metadata={"at_least": 1})
     """Number of pictures; -n is the same."""
     out: str = "lvtune-out/next"
     """Folder for the list (next.json, next.csv), the contact sheet (next.jpg) and the pre-labels."""
     labelled: str | None = None
-    """Pictures that have labels already, as a folder or COCO file: they are left out, and the new ones are to be unlike
-    them."""
+    """Pictures that have labels already, as a folder or COCO file: they are not chosen, and pictures that differ from
+    them are preferred."""
     weight: float = field(default=0.5, metadata={"at_least": 0, "at_most": 1})
     """Weight of uncertainty against diversity: 1 is uncertainty alone, 0 diversity alone."""
     prelabels: tuple[str, ...] = ("coco", "deeplabcut", "label-studio")
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> Outcome:
     """Ranks the pool and writes what a person needs to label it."""
     command: NextCommand = from_args(args, NextCommand)
     if command.adapter is None:
-        raise CommandLineError("no adapter", "the adapter that is to become better", "give --adapter FOLDER")
+        raise CommandLineError("no adapter", "the adapter that the new labels will improve", "give --adapter FOLDER")
     from lvtune.api.next_pictures import SHEET_FILE, choose_next
 
     found = made_for(command.adapter)

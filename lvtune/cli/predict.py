@@ -43,28 +43,29 @@ class PredictCommand:
     adapter: tuple[str, ...] = field(default=(), metadata={"repeats": True})
     """Folder or Hub id of an adapter; repeat --adapter for several. Without it: the base alone."""
     route: str | None = None
-    """Which adapter a picture gets: auto, or the value of an --adapter. auto: the one whose pictures it is most like to
-    the base, or none (docs/choosing.md); with --ranker, or if an adapter has no gate, the one whose sentences fit best
-    by CLIP, or none if "a photo of a human" fits better. None: auto if there are several."""
+    """Which adapter a picture gets: auto, or the value of an --adapter. auto: the adapter whose training pictures look
+    most like it to the base, or no adapter (docs/choosing.md). With --ranker, or if an adapter has no gate: the adapter
+    whose sentences fit best by CLIP, or none if "a photo of a human" fits better. None: auto if there are several."""
     threshold: float = 0.0
     """With the route auto: by how much an adapter's probability must exceed that of the bare base; by CLIP, by how much
     better than "a photo of a human" an adapter's sentence must fit (difference of cosines)."""
     find: str | None = None
-    """Who finds the persons or animals: whole (each whole picture is one instance); FILE, boxes as JSON (x, y, width,
-    height by picture, a detector's COCO results, or COCO annotations); detector, a model that knows classes, see
-    --class; words, such as "a mouse", for a model that reads words (the word words: the adapter's own sentences); pose,
-    the estimator itself, which looks twice. None: whole."""
+    """How the persons or animals are found: whole (each whole picture is one instance); FILE, boxes as JSON (x, y,
+    width, height by picture, a detector's COCO results, or COCO annotations); detector, a model that knows classes, see
+    --class; words, such as "a mouse", for a model that reads text (`words`: the adapter's own sentences); pose, the
+    estimator itself, which looks at each picture twice. None: whole."""
     most: int | None = field(default=None, metadata={"at_least": 1})
-    """With --find pose: persons or animals in a picture that are looked for at most. None: --individuals, or 1."""
+    """With --find pose: largest number of persons or animals that are searched for in a picture. None: --individuals,
+    or 1."""
     detector: str | None = None
-    """Model of transformers that finds: a Hub id or a folder. None: RT-DETR for detector, OWLv2 for words."""
+    """Detection model of transformers: a Hub id or a folder. None: RT-DETR for detector, OWLv2 for words."""
     boxes: str | None = None
     """The same as --find FILE."""
     box_threshold: float | None = field(default=None, metadata={"at_least": 0, "at_most": 1})
     """Boxes with a lower score of the detector are left out. None: 0.3, with words 0.2."""
     box_class: str | None = None
     """Class of the boxes to use: a name, several with commas, a COCO id, or all. None: persons if the key points are
-    people's, or all of a file; a detector must be told."""
+    people's, or all of a file; with a detector you must name one."""
     box_format: Literal["auto", "xywh", "xyxy"] = "auto"
     """Format of the boxes. auto: the format with which they stay inside the pictures."""
     category: str | None = field(default=None, metadata={"was": "prompt"})
@@ -79,7 +80,7 @@ class PredictCommand:
     """Files that are written: plain, or several with commas. dlc: also DeepLabCut's CSV and H5. sleap: also SLEAP's
     .slp."""
     resume: bool = False
-    """Go on with the run in --out that was broken off; the files are the same as if it had not been."""
+    """Continue the interrupted run in --out. The files are the same as those of an uninterrupted run."""
     drawings: bool = True
     """Draw the poses over the pictures."""
     draw: DrawOptions = field(default_factory=DrawOptions)

@@ -25,11 +25,11 @@ class PushCommand:
     message: str | None = None
     """Message of the commit. None: one that names the adapter."""
     base_model: str | None = None
-    """Hub id of the base for the card, if the adapter does not know it."""
+    """Hub id of the base for the card, if the adapter file does not name it."""
     picture: str | None = None
     """Picture for the card, such as one of before and after. None: the one in the folder, if there is one."""
     dry_run: bool = False
-    """Show the card and name the files; send nothing and ask nobody."""
+    """Show the card and name the files; send nothing, and do not contact the Hub."""
     with_picture: bool = True
     """Show a picture on the card. You may not have the right to publish pictures of a data set."""
 

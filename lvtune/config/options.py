@@ -18,8 +18,8 @@ class BaseOptions:
     """How the base is loaded."""
 
     input_size: str = "auto"
-    """Height x width of the pictures that it takes, such as 256x192; own: the base's own; auto: for own data with new
-    key points chosen from the size of the boxes, else its own."""
+    """Height x width of the pictures that the base takes, such as 256x192. own: the base's own size. auto: for your own
+    data with new key points, a size chosen from the size of the boxes; else the base's own."""
 
 
 @dataclass(frozen=True)
@@ -44,42 +44,44 @@ class DataOptions:
     """Box of an instance without an annotated box. points: around its labelled points, with a margin. whole: the whole
     picture."""
     source_data: str | None = None
-    """Folder of pictures of the source domain; the report then says how much of the score there is kept. None: the data
-    set that the base was trained on, if it lies beside the target's folder (such as coco/ beside HumanArt/)."""
+    """Folder of pictures of the source domain; the report then says how much of the source score is kept. None: the
+    data set that the base was trained on, if it lies beside the target's folder (such as coco/ beside HumanArt/)."""
     source_annotations: str | None = None
     """COCO-style JSON of the source pictures. None: the domain's own source, if it has one."""
     source_domain: str | None = None
     """Domain whose layout `source_data` has. None: the domain that the base was trained on."""
     mix: str | None = None
-    """Shares of the parts of a mixture such as coco+humanart; 1:1 takes as many persons of each. None: all persons."""
+    """Shares of the parts of a mixture such as coco+humanart; 1:1 takes equally many persons of each part. None: all
+    persons."""
     boxes: str | None = None
     """Detector boxes to test with, besides the annotated boxes: a JSON file; `published` for the file in the data set's
     own layout (of the source too), `auto` for that file if it is there, `none` for no such boxes. None: auto in
     `lvtune adapt`, none in other commands."""
     box_format: Literal["auto", "xywh", "xyxy", "both"] = "auto"
     """Format of the detector boxes. auto: the format with which the boxes stay inside the pictures. both: like auto,
-    and once more as the published evaluation of the data set reads them, right or wrong."""
+    and once more as the published evaluation of the data set reads them, even where that reading is wrong."""
     annotated_box_format: Literal["auto", "xywh", "xyxy"] = "auto"
     """How the annotated boxes of own data are written; auto decides from the boxes and says how."""
     box_margin: float = field(default=0.15, metadata={"at_least": 0})
     """Margin around boxes that are made of key points, on each side, as a share of their longer extent."""
     flip_pairs: str | None = None
-    """Key points that change places in a mirror image: left_ear:right_ear,left_eye:right_eye; or midline where each
-    mirrors itself; None: as the labels or their names say. Without pairs pictures are not mirrored."""
+    """Key points that change places in a mirror image: left_ear:right_ear,left_eye:right_eye; or midline, where each
+    key point is its own mirror image. None: as the labels or the names say. Without pairs, pictures are not
+    mirrored."""
     max_pixels: int = field(default=200_000_000, metadata={"at_least": 1})
     """Pictures with more pixels are refused."""
     damaged: Literal["note", "stop"] = "note"
-    """Pictures of which the JPEG decoder says that they are damaged in their middle. note: each is named once, and the
-    run goes on. stop: the run ends."""
+    """What happens with pictures that the JPEG decoder calls damaged. note: each is named once, and the run goes on.
+    stop: the run ends."""
     symlinks: bool = False
-    """Read pictures of own data that are links out of their folder."""
+    """For your own data: also read pictures that are symbolic links to files outside of their folder."""
     skeleton: str | None = None
     """Name of a known skeleton for own data. None: the key points named in the annotation file."""
     limit: int | None = field(default=None, metadata={"at_least": 1})
     """Use at most this many persons of each part, for a quick try. None: all."""
     shots: int | Literal["all"] = field(default="all", metadata={"at_least": 0})
-    """Number of annotated pictures to tune on, or all. The seed draws them, as many of each category; a smaller number
-    takes a part of the pictures of a larger one. 0: none, with `unlabelled` alone."""
+    """Number of annotated pictures to tune on, or all. Drawn at random by the seed, equally many per category; a
+    smaller draw is part of a larger one. 0: none, with `unlabelled` alone."""
     hand_root: Literal["palm", "wrist"] = "palm"
     """Joint 0 of hands: the palm (half-way from the wrist to the base of the middle finger) or the wrist."""
     mirror_left: bool = True
@@ -148,14 +150,14 @@ class TrainOptions:
     lr: float | None = field(default=None, metadata={"above": 0, "at_most": 1000})
     """Peak learning rate."""
     predictor_lr: float | None = field(default=None, metadata={"above": 0})
-    """Peak learning rate of the predictor; None: as `lr`."""
+    """Peak learning rate of the predictor. None: the same as `lr`."""
     new_rows: Literal["auto", "like", "mean"] = "auto"
-    """Where the predictor's rows of key points begin that the base does not know. like: at the base's rows of points
-    with like names or of like meaning; mean: at the mean of its rows; auto: for own data like, row by row, where that
-    has the lower loss on the pictures to tune on, else mean."""
+    """Where the predictor's rows begin for key points that the base does not know. like: at the base's rows of key
+    points with similar names or meanings. mean: at the mean of the base's rows. auto: for your own data, each row at
+    the one of the two that has the lower loss on the pictures to tune on; else mean."""
     minutes: float | None = field(default=None, metadata={"above": 0, "instead_of": "epochs,steps"})
-    """Tune for about so many minutes on this machine, in place of `epochs` and `steps`; the first steps are timed and
-    the schedule is fitted to it."""
+    """Tune for about this many minutes on this machine, in place of `epochs` and `steps`. The first steps are timed,
+    and the schedule is fitted to the time."""
     gentle: bool | None = None
     """Lower the learning rate for few pictures. If `min_steps` makes n times as many passes as `epochs`, divide it by
     the square root of n; from a warm start, take 0.4 of it. Not if you give `lr`."""
@@ -180,8 +182,8 @@ class TrainOptions:
     precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
     """Mixed precision. auto: bf16 if the GPU is fast at it; for own data also if the processor is; else none."""
     checkpoint_every: int | None = field(default=None, metadata={"at_least": 0})
-    """Write a checkpoint, from which a run resumes, every so many epochs. 0: never. None: at the end of an epoch, if 3
-    minutes have passed since the last one."""
+    """Write a checkpoint, from which a run can be resumed, after every N epochs. 0: never. None: at the end of an
+    epoch, if 3 minutes have passed since the last one."""
     progress_frames: int = field(default=4, metadata={"at_least": 0, "at_most": 12})
     """Number of held-out frames of own data that progress.png shows while tuning goes on, with labels and predictions.
     0: no such file."""
@@ -203,7 +205,7 @@ class EvaluateOptions:
     batch_size: int = field(default=64, metadata={"at_least": 1})
     """Pictures per forward pass."""
     p_cutoff: float = field(default=0.6, metadata={"at_least": 0, "at_most": 1})
-    """Confidence from which a key point counts in the second set of pixel errors (DeepLabCut's pcutoff)."""
+    """Lowest confidence with which a key point counts in the second set of pixel errors (DeepLabCut's pcutoff)."""
     category: str | None = field(default=None, metadata={"was": "prompt"})
     """Category whose sentence the adapter reads; or own (the annotated one), auto (CLIP ranks the categories for each
     picture), shuffled (the annotated ones, permuted over the persons, for ablations) or mean. None: the mean of all."""
@@ -216,12 +218,12 @@ class LanguageOptions:
     """Which sentences about the domain the adapter reads."""
 
     encoder: str = "auto"
-    """Text encoder of the sentences. The built-in sentences ship embedded by minilm, so they need none. auto: that of
-    the publication with published settings, where its sentences or its weights are at hand; else minilm."""
+    """Text encoder of the sentences. The built-in sentences ship embedded by minilm, so they need none. auto: with
+    published settings that of the publication, if its embedded sentences or its weights are available; else minilm."""
     mode: Literal["category", "human", "none", "keypoints", "caption", "random", "random-each-call"] = "category"
-    """What the adapter reads: one sentence for each category; for all the same, "a photo of a human" (human) or the
-    word "None" (none); one sentence for each key point; each picture's caption; or, for ablations, random tokens, fixed
-    or drawn at each call."""
+    """What the adapter reads. category: one sentence for each category. human: "a photo of a human" for every picture.
+    none: the word "None" for every picture. keypoints: one sentence for each key point. caption: each picture's
+    caption. random, random-each-call: random tokens, fixed or drawn at each call, for ablations."""
     sentences: dict[str, str] | str | None = None
     """Sentences in place of the domain's own: category=sentence,...; a YAML or JSON file of these; or one for all."""
 

@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from lvtune.core.machine import total_bytes
 from lvtune.core.threads import cpu_limit
 from lvtune.core.version import __version__
 
@@ -216,8 +217,8 @@ def _size(path: Path) -> int:
 
 def _memory() -> int | None:
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # not on Windows
+        return total_bytes()
+    except (ImportError, OSError):  # the installation may be what is wrong
         return None
 
 

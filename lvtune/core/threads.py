@@ -47,10 +47,10 @@ def cpu_limit(cgroup: Path = _CGROUP) -> int | None:
     """
     try:
         if (cgroup / "cpu.max").is_file():
-            quota, period = (cgroup / "cpu.max").read_text().split()
+            quota, period = (cgroup / "cpu.max").read_text(encoding="ascii").split()
         else:
-            quota = (cgroup / "cpu/cpu.cfs_quota_us").read_text().strip()
-            period = (cgroup / "cpu/cpu.cfs_period_us").read_text().strip()
+            quota = (cgroup / "cpu/cpu.cfs_quota_us").read_text(encoding="ascii").strip()
+            period = (cgroup / "cpu/cpu.cfs_period_us").read_text(encoding="ascii").strip()
         share = int(quota) / int(period)
     except (OSError, ValueError, ZeroDivisionError):  # "max" means no limit
         return None

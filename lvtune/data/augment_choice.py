@@ -42,12 +42,20 @@ def describe(augment: Augment, labels: LabelStatistics, said: Collection[str]) -
         said: names of the options that the user set; no line speaks of these.
     """
     turned = f"labels are turned by up to {labels.turn:.0f} degrees"
-    facing = "so the subject faces every way" if labels.turn >= ALL_ROUND else "so the subject stands one way"
+    facing = (
+        "so the subject is seen turned in every direction"
+        if labels.turn >= ALL_ROUND
+        else "so the subject is always upright"
+    )
     around = "the labelled points" if augment.around == "points" else "the centre of the box"
     rotation = "all round" if augment.rotate >= 180 else f"up to {augment.rotate:.0f} degrees"
-    sides = "the names have left and right" if labels.has_sides else "no key points are named as left and right"
-    sides = sides if labels.mirrors_alike or not labels.has_sides else "mirrored labels look like none of the labels"
-    boxes = "the boxes are whole frames" if labels.is_whole_frame else "boxes at test time fit less closely"
+    sides = (
+        "the names of the key points have left and right"
+        if labels.has_sides
+        else "no key points are named as left and right"
+    )
+    sides = sides if labels.mirrors_alike or not labels.has_sides else "no label looks like a mirrored label"
+    boxes = "the boxes are whole frames" if labels.is_whole_frame else "boxes at test time are less tight"
     low, high = augment.scale
     lines = {
         "rotate": Decision("rotation", f"{rotation}, around {around}", f"{turned}, {facing}"),

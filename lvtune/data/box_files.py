@@ -127,7 +127,7 @@ def _of_annotations(values: Mapping[str, Any], source: str) -> BoxFile:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(
             f"{source} with images or annotations that cannot be read ({type(error).__name__}: {error})",
-            "images with id and file_name, annotations with image_id and bbox", "mend the file",
+            "images with id and file_name, annotations with image_id and bbox", "correct the file",
         ) from error  # fmt: skip
     return _of_results(rows, source, names, classes)
 
@@ -168,7 +168,7 @@ def _numbers(rows: Sequence[Any], source: str) -> np.ndarray:
             raise ValueError("a number that is not finite")
     except (TypeError, ValueError) as error:
         raise DataError(
-            f"{source} with a malformed detection ({error})", "four finite numbers as bbox", "mend it"
+            f"{source} with a malformed detection ({error})", "four finite numbers as bbox", "correct it"
         ) from None
     return boxes
 
@@ -177,7 +177,7 @@ def _scores(values: Sequence[Any], source: str) -> np.ndarray:
     try:
         return np.array([np.nan if value is None else float(value) for value in values])
     except (TypeError, ValueError) as error:
-        raise DataError(f"{source} with a malformed detection ({error})", "a number as score", "mend it") from None
+        raise DataError(f"{source} with a malformed detection ({error})", "a number as score", "correct it") from None
 
 
 def _class_id(value: Any, source: str) -> int | str | None:
@@ -185,14 +185,14 @@ def _class_id(value: Any, source: str) -> int | str | None:
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int | str | None):
         what = f"{source} with a malformed detection (category_id {brief(value)})"
-        raise DataError(what, "an integer, or none", "mend it")
+        raise DataError(what, "an integer, or none", "correct it")
     return value
 
 
 def _key(value: Any, source: str) -> Key:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise DataError(
-            f"{source} with a malformed detection (image_id {brief(value)})", "an integer or a file name", "mend it"
+            f"{source} with a malformed detection (image_id {brief(value)})", "an integer or a file name", "correct it"
         )
     return value if isinstance(value, int) else unicodedata.normalize("NFC", value)
 

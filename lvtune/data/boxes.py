@@ -67,7 +67,7 @@ def decide_box_format(boxes: np.ndarray, image_sizes: np.ndarray, box_format: st
     counts = f"{corners} of {total} boxes lie inside their image as corners, {extents} as x, y, width, height"
     if corners > extents:
         return "xyxy", counts
-    return "xywh", counts + ("; COCO's form where both fit" if corners == extents else "")
+    return "xywh", counts + ("; read in COCO's format, since both fit" if corners == extents else "")
 
 
 def to_xywh(boxes: np.ndarray, box_format: str, image_sizes: np.ndarray) -> np.ndarray:

@@ -153,7 +153,7 @@ def in_words(skeleton: Skeleton) -> list[str]:
 def _warnings(found: dict[str, Any], check: PictureCheck, table: Table) -> list[str]:
     texts = list(table.notes)
     if found["pictures"] and not found["pictures_read"]:
-        texts.append("the pictures are drawn when they are asked for: none lies in a file")
+        texts.append("the pictures are drawn when they are needed: there is no file of them")
     texts += check.sentences()
     damaged = found["pictures_damaged"]
     if damaged["count"]:

@@ -130,7 +130,7 @@ def _refuse_far(persons: Persons, path: Path) -> None:
             f"{far.sum()} annotations of {path} with key points far outside their picture, such as "
             f"x {point[0]:g}, y {point[1]:g} of {persons.names[first]} in a picture of {width}x{height}",
             "pixels of the picture",
-            "mend these entries, or set the visibility of such points to 0",
+            "correct these entries, or set the visibility of such points to 0",
         )
 
 
@@ -169,7 +169,7 @@ def _make_xywh(persons: Persons, box_format: str, relative: bool) -> list[str]:
     persons.boxes[known] = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1)
     if form == "xywh" and box_format == "auto":
         return []
-    return [f"annotated boxes read as {FORM_NAMES[form]}: {counts} (--annotated-box-format says it)"]
+    return [f"annotated boxes read as {FORM_NAMES[form]}: {counts} (--annotated-box-format decides otherwise)"]
 
 
 def _make_missing(persons: Persons, options: BoxOptions, path: Path) -> list[str]:
@@ -184,7 +184,7 @@ def _make_missing(persons: Persons, options: BoxOptions, path: Path) -> list[str
         first = ", ".join(persons.names[i] for i in np.flatnonzero(small)[:3])
         raise DataError(
             f"{small.sum()} of {len(small)} boxes of {path} that are smaller than a pixel: {first}",
-            "x, y, width, height in pixels", "mend the boxes, or drop `bbox` so that they are made of the key points",
+            "x, y, width, height in pixels", "correct the boxes, or drop `bbox`; they are then made of the key points",
         )  # fmt: skip
     flat = ~missing & ~((end - start) >= _LEAST_SIDE).all(1) & (count > 0)
     if options.missing == "whole":

@@ -24,9 +24,9 @@ from lvtune.data.skeletons import Skeleton
 
 PERSON, IGNORED, ZERO_BOX, INVISIBLE, EMPTY_IMAGE = range(5)
 _NOTES = {
-    IGNORED: "crowd or without key points: ignored",
-    ZERO_BOX: "with a box of no size inside the image: skipped",
-    INVISIBLE: "with every key point invisible: skipped",
+    IGNORED: "are crowds, or have no key points: ignored",
+    ZERO_BOX: "have a box of no size inside the image: skipped",
+    INVISIBLE: "have no visible key point: skipped",
 }
 
 
@@ -115,7 +115,7 @@ class _Rows:
             return bool(crowd), float(area), read_count(given, seen, where, self.counted)
         area = finite(item.get("area"))
         if item.get("area") is not None and (area is None or area < 0):
-            raise DataError(f"`area` of {where}: {item['area']!r:.40}", "square pixels, 0 or more", "mend it")
+            raise DataError(f"`area` of {where}: {item['area']!r:.40}", "square pixels, 0 or more", "correct it")
         return bool(item.get("iscrowd")), np.nan if area is None else area, seen if given is None else given
 
 
@@ -162,7 +162,7 @@ def parse_coco(
             notes.append(f"{(kinds == kind).sum()} of {len(kinds)} annotations {text}")
     notes += gathered.counted.sentences() + box_notes
     if gathered.without_area:
-        notes.append(f"{gathered.without_area} annotations without `area`: the box's is taken")
+        notes.append(f"{gathered.without_area} annotations without `area`: the area of the box is taken")
     if PERSON not in kinds:
         raise DataError(
             f"{path} with no person to use ({'; '.join(notes) or 'no annotation of a person'})",

@@ -172,7 +172,7 @@ def _annotated_size(image: dict[str, Any], path: Path, needed: bool) -> tuple[in
     if None in values:
         raise DataError(
             f"size of image {image['file_name']}: {image.get('width')!r:.40}, {image.get('height')!r:.40}",
-            "finite numbers", "mend that entry",
+            "finite numbers", "correct that entry",
         )  # fmt: skip
     raise DataError(
         f"image {image['file_name']} of size {image['width']}x{image['height']}",

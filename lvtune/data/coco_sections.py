@@ -72,10 +72,12 @@ def annotated_count(annotations: Entries, field: str, path: Path) -> int | None:
         values = item[field]
         where = f"annotation {item.get('id')} in {path}"
         if not isinstance(values, list):
-            raise DataError(f"`{field}` of {where}: {values!r:.60}", "a list of numbers", "mend that entry")
+            raise DataError(f"`{field}` of {where}: {values!r:.60}", "a list of numbers", "correct that entry")
         length = sum(len(value) if isinstance(value, list) else 1 for value in values)
         if length % 3:
-            raise DataError(f"{where} with {length} numbers", "x, y, visibility for each key point", "mend that entry")
+            raise DataError(
+                f"{where} with {length} numbers", "x, y, visibility for each key point", "correct that entry"
+            )
         return length // 3
     return None
 
@@ -97,7 +99,7 @@ def match_names(
         raise DataError(
             f"annotations in {path} with {count} key points, its category with {len(names)}",
             "as many key points as the category names",
-            "mend the category or the annotations",
+            "correct the category or the annotations",
         )
     if skeleton is None:
         return Skeleton.from_category(category, notes=notes), list(range(len(names))), notes

@@ -41,7 +41,7 @@ def numbers(values: Any, what: str) -> np.ndarray:
     except (TypeError, ValueError, OverflowError):
         array = None
     if array is None or not np.isfinite(array).all():
-        raise DataError(f"{what}: {str(values)[:80]}", "finite numbers", "mend that entry")
+        raise DataError(f"{what}: {str(values)[:80]}", "finite numbers", "correct that entry")
     return array
 
 
@@ -72,7 +72,7 @@ def read_area(value: Any, where: str, counted: Counted) -> float:
     area = finite(value)
     can_be = area is not None and 0 < area < _LARGEST**2
     if value is not None and not can_be:
-        counted.add("annotations with an `area` that cannot be: the box's is taken", f"{value!r:.40} of {where}")
+        counted.add("annotations with an impossible `area`: the area of the box is taken", f"{value!r:.40} of {where}")
     return area if area is not None and can_be else math.nan
 
 
@@ -83,7 +83,9 @@ def read_box(value: Any, where: str, counted: Counted | None) -> np.ndarray:
         if len(numbers) == 4:
             return np.array(numbers, dtype=np.float64)
     if counted is not None and value not in (None, []):
-        counted.add("annotations with a `bbox` that cannot be: made of the key points", f"{value!r:.60} of {where}")
+        counted.add(
+            "annotations with an impossible `bbox`: a box is made of the key points", f"{value!r:.60} of {where}"
+        )
     return np.full(4, np.nan)
 
 
@@ -104,7 +106,9 @@ def read_count(value: Any, seen: int, where: str, counted: Counted) -> int:
         return seen
     number = finite(value)
     if number is None or number < 0 or number != int(number) or (number == 0 and seen):
-        counted.add("annotations with a `num_keypoints` that cannot be: counted", f"{value!r:.40} of {where}")
+        counted.add(
+            "annotations with an impossible `num_keypoints`: the key points are counted", f"{value!r:.40} of {where}"
+        )
         return seen
     return int(number)
 
@@ -128,12 +132,12 @@ def read_points(values: Any, count: int | None, where: str, counted: Counted, *,
     flat = _flat(values)
     if flat is None or len(flat) % 3:
         given = f"with {len(flat)} numbers" if flat is not None else f"{values!r:.60}"
-        raise DataError(f"`keypoints` of {where} {given}", "x, y, visibility for each key point", "mend that entry")
+        raise DataError(f"`keypoints` of {where} {given}", "x, y, visibility for each key point", "correct that entry")
     if count is not None and len(flat) != 3 * count:
         raise DataError(
             f"{where} with {len(flat)} key point values",
             f"{3 * count}: x, y, visibility of {count} key points",
-            "mend that entry",
+            "correct that entry",
         )
     if all(type(value) in (int, float) for value in flat):
         points = np.array(flat, dtype=np.float64).reshape(-1, 3)
@@ -148,7 +152,7 @@ def read_points(values: Any, count: int | None, where: str, counted: Counted, *,
 def _point(x: Any, y: Any, seen: Any, where: str, counted: Counted) -> tuple[float, float, float]:
     """One key point whose values are not all as COCO writes them."""
     if seen is not None and not isinstance(seen, int | float):
-        raise DataError(f"`keypoints` of {where}: {seen!r:.60}", "finite numbers", "mend that entry")
+        raise DataError(f"`keypoints` of {where}: {seen!r:.60}", "finite numbers", "correct that entry")
     flag = finite(seen)
     if flag not in (0, 1, 2):
         text = "key points with a visibility other than 0, 1, 2: above 0 taken as labelled"
@@ -156,7 +160,7 @@ def _point(x: Any, y: Any, seen: Any, where: str, counted: Counted) -> tuple[flo
     if flag is None or flag <= 0:
         return 0.0, 0.0, 0.0
     if not all(isinstance(value, int | float) and finite(value) is not None for value in (x, y)):
-        raise DataError(f"`keypoints` of {where}: {x!r:.30}, {y!r:.30}", "finite numbers", "mend that entry")
+        raise DataError(f"`keypoints` of {where}: {x!r:.30}, {y!r:.30}", "finite numbers", "correct that entry")
     return float(x), float(y), 1.0 if flag == 1 else 2.0
 
 

@@ -62,12 +62,14 @@ def check_pairs(pairs: Sequence[Sequence[int]], count: int, where: str) -> None:
         raise DataError(
             f"mirror pairs {[list(pair) for pair in pairs]} of {where}",
             f"pairs of key point indices from 0 to {count - 1}",
-            "mend the pairs",
+            "correct the pairs",
         )
     if len(set(ends)) < len(ends):
         twice = next(end for end in ends if ends.count(end) > 1)
         raise DataError(
-            f"key point {twice} in two mirror pairs of {where}", "each key point in one pair at most", "mend the pairs"
+            f"key point {twice} in two mirror pairs of {where}",
+            "each key point in one pair at most",
+            "correct the pairs",
         )
 
 
@@ -90,12 +92,14 @@ def pairs_of_category(category: Mapping[str, Any], names: Sequence[str], notes: 
     if not given:
         return None
     if not isinstance(given, list | tuple) or not all(isinstance(p, list | tuple) and len(p) == 2 for p in given):
-        raise DataError(f"`flip_pairs` {str(given)[:80]}", "a list of pairs of key points", "mend or drop `flip_pairs`")
+        raise DataError(
+            f"`flip_pairs` {str(given)[:80]}", "a list of pairs of key points", "correct or drop `flip_pairs`"
+        )
     places = {name: i for i, name in enumerate(names)}
     unknown = [end for pair in given for end in pair if not isinstance(end, int) and end not in places]
     if unknown:
         raise DataError(
-            f"`flip_pairs` with the key point '{unknown[0]}'", f"names or indices of {', '.join(names)}", "mend it"
+            f"`flip_pairs` with the key point '{unknown[0]}'", f"names or indices of {', '.join(names)}", "correct it"
         )
     found = tuple((_place(a, places), _place(b, places)) for a, b in given)
     check_pairs(found, len(names), "the category")
@@ -119,6 +123,6 @@ def _pairs_of_index(index: Any, count: int) -> Pairs:
         raise DataError(
             f"`flip_idx` {str(index)[:80]}",
             f"{count} numbers from 0 to {count - 1}: for each key point its mirror image, there and back",
-            "mend or drop `flip_idx`",
+            "correct or drop `flip_idx`",
         )
     return tuple((i, other) for i, other in enumerate(index) if i < other)

@@ -197,7 +197,9 @@ def _skeleton(opened: _Local | _Remote, given: Skeleton | None) -> dict[str, Any
         names = [str(name) for name in found["keypoints"]]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(
-            f"{SKELETON_FILE} of {opened.name}: {type(error).__name__}", '{"keypoints": ["nose", ...]}', "mend the file"
+            f"{SKELETON_FILE} of {opened.name}: {type(error).__name__}",
+            '{"keypoints": ["nose", ...]}',
+            "correct the file",
         ) from error
     return {**{key: found[key] for key in ("skeleton", "flip_pairs", "sigmas") if key in found}, "keypoints": names}
 
@@ -252,7 +254,7 @@ def _write_part(
 def _bytes(opened: _Local | _Remote, row: Mapping[str, Any], place: int) -> bytes:
     image = row.get("image")
     if not isinstance(image, Mapping) or not (image.get("bytes") or image.get("path")):
-        raise DataError(f"row {place} of {opened.name} without a picture in `image`", _HOW, "mend the data set")
+        raise DataError(f"row {place} of {opened.name} without a picture in `image`", _HOW, "correct the data set")
     return image["bytes"] or Path(image["path"]).read_bytes()
 
 
@@ -261,7 +263,9 @@ def _people(opened: _Local | _Remote, row: Mapping[str, Any], place: int) -> Ite
     objects = row.get("objects")
     if objects is None:
         if "keypoints" not in row:
-            raise DataError(f"row {place} of {opened.name} without `objects` or `keypoints`", _HOW, "mend the data set")
+            raise DataError(
+                f"row {place} of {opened.name} without `objects` or `keypoints`", _HOW, "correct the data set"
+            )
         yield row
     elif isinstance(objects, Mapping):
         count = len(objects.get("keypoints") or ())
@@ -279,7 +283,7 @@ def _points(opened: _Local | _Remote, points: Any, count: int, place: int) -> li
     if len(rows) != 3 * count:
         raise DataError(
             f"row {place} of {opened.name} with {len(rows)} numbers in `keypoints`",
-            f"x, y, v of {count} key points, {3 * count} numbers", "mend the data set, or name another skeleton",
+            f"x, y, v of {count} key points, {3 * count} numbers", "correct the data set, or name another skeleton",
         )  # fmt: skip
     return [0 if value is None else value for value in rows]
 
@@ -288,7 +292,9 @@ def _size(opened: _Local | _Remote, data: bytes, place: int) -> tuple[int, int]:
     """Width and height in pixels of the upright picture, from its header."""
     header = read_header(data)
     if header is None:
-        raise DataError(f"row {place} of {opened.name} without a picture", "a picture in `image`", "mend the data set")
+        raise DataError(
+            f"row {place} of {opened.name} without a picture", "a picture in `image`", "correct the data set"
+        )
     refuse_large(header, f"row {place} of {opened.name}", MAX_PIXELS)
     return header.upright
 

@@ -80,7 +80,7 @@ class PictureCheck:
             raise DataError(
                 ". ".join(self.sentences()) + (f" (in {where})" if where else ""),
                 "every picture whole and as annotated",
-                "mend the pictures or the annotations; `lvtune check-data` lists the faults",
+                "correct the pictures or the annotations; `lvtune check-data` lists the faults",
             )
 
 

@@ -44,7 +44,7 @@ def check_signal(table: Labelled, input_size: Size) -> list[str]:
         raise DataError(
             f"{impossible.sum()} of {len(boxes)} samples with boxes or key points that are no pixels of a picture: "
             f"{_first(table, impossible)}",
-            f"finite numbers below {_FAR:g}", "mend these annotations",
+            f"finite numbers below {_FAR:g}", "correct these annotations",
         )  # fmt: skip
     small = np.asarray((boxes[:, 2:] < 1).any(1))
     empty = np.asarray(small | ~_seen(boxes, points, labelled, input_size))
@@ -52,7 +52,9 @@ def check_signal(table: Labelled, input_size: Size) -> list[str]:
     if empty.sum() * 2 > len(boxes):
         why = "boxes smaller than a pixel" if small.sum() * 2 > len(boxes) else "boxes around other places"
         raise DataError(
-            f"{said} ({why})", "boxes that hold their key points, in pixels", "see `lvtune check-data`; mend the boxes"
+            f"{said} ({why})",
+            "boxes that hold their key points, in pixels",
+            "see `lvtune check-data`; correct the boxes",
         )
     return [f"{said}; they teach nothing"] if empty.any() else []
 

@@ -49,7 +49,7 @@ class Skeleton:
             raise DataError(
                 f"skeleton '{self.name}' with {fault}",
                 "at least one key point, each name once",
-                "mend `keypoints` in the annotation file's category",
+                "correct `keypoints` in the annotation file's category",
             )
         if len(self.sigmas) != count or not all(sigma > 0 for sigma in self.sigmas):
             raise DataError(
@@ -62,7 +62,7 @@ class Skeleton:
             raise DataError(
                 f"link {wrong[0]} in skeleton '{self.name}'",
                 f"pairs of key point indices from 0 to {count - 1}",
-                "mend the links (a COCO file's `skeleton` counts from 1)",
+                "correct the links (a COCO file's `skeleton` counts from 1)",
             )
         if self.flip_pairs is not None:
             check_pairs(self.flip_pairs, count, f"skeleton '{self.name}'")

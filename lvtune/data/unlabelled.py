@@ -161,5 +161,6 @@ def _table(boxes: Mapping[Path, list[list[float]]], skeleton: Skeleton) -> PoseT
     category = {"id": 1, "name": "instance", "keypoints": list(skeleton.keypoints)}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "unlabelled.json"
-        file.write_text(json.dumps({"images": images, "annotations": annotations, "categories": [category]}))
+        values = {"images": images, "annotations": annotations, "categories": [category]}
+        file.write_text(json.dumps(values), encoding="utf-8")
         return read_coco(file, folder, skeleton=skeleton, require_keypoints=False, anywhere=True, box_format="xywh")

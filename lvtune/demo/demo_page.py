@@ -28,7 +28,7 @@ _INTRO = """# lvtune demo
 A frozen pose estimator (the base), with and without an adapter. What you upload stays on the computer that runs this
 page; it is deleted after {minutes:g} minutes, and when the page is stopped."""
 _FIND = [
-    ("one, who fills the picture", WHOLE), ("find them", POSE), ("boxes by hand", BOXES),
+    ("one person or animal that fills the picture", WHOLE), ("find them", POSE), ("boxes by hand", BOXES),
 ]  # fmt: skip
 HINT = "To draw a box, click two opposite corners in the picture; or type it: x, y, width, height in pixels, several " \
     "boxes with ; between them."  # fmt: skip
@@ -77,14 +77,16 @@ def _settings(gr: Any, bases: Mapping[str, SharedBase], first: str) -> SimpleNam
     base = gr.Dropdown(list(bases), value=first, label="Base", info="It never changes.", elem_id="base",
                        interactive=len(bases) > 1)  # fmt: skip
     adapter = gr.Dropdown(titles, value=next(iter(titles), None), label="Adapter", elem_id="adapter",
-                          info=None if titles else "None was given: lvtune demo FOLDER")  # fmt: skip
+                          info=None if titles else "No adapter was given: start the page with lvtune demo "
+                                                   "FOLDER")  # fmt: skip
     with gr.Row():
         attach = gr.Button("Attach", variant="primary", size="sm", min_width=80, elem_id="attach",
                            interactive=bool(titles))  # fmt: skip
         detach = gr.Button("Detach", size="sm", min_width=80, elem_id="detach", interactive=False)
     on = gr.Checkbox(value=True, label="Adapter on", interactive=False, elem_id="on")
     category = gr.Dropdown([MEAN], value=MEAN, label="Category", visible=False, elem_id="category",
-                           info="The adapter reads its sentence; mean: the mean of all.")  # fmt: skip
+                           info="The adapter reads the sentence of this category; mean: the mean of all "
+                                "sentences.")  # fmt: skip
     status = gr.HTML(line_html(Visitor(first).line()), elem_id="status")
     return SimpleNamespace(
         base=base, adapter=adapter, attach=attach, detach=detach, on=on, category=category, status=status

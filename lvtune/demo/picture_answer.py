@@ -81,7 +81,9 @@ def answer_picture(
                         category=category, device=str(shared.view.device))  # fmt: skip
     poses = [replace(pose, image=name, adapter=visitor.acting) for pose in found]
     if not poses:
-        raise DataError(f"{name}, in which nobody was found", "a person or an animal", "draw a box by hand")
+        raise DataError(
+            f"{name}, in which no person or animal was found", "a person or an animal", "draw a box by hand"
+        )
     alone = None if visitor.acting is None else _alone(shared, image, poses, question)
     left = f"{shared.title} alone" if alone is not None else "the picture"
     right = f"with {visitor.acting}" if alone is not None else f"{shared.title} alone"
@@ -116,7 +118,7 @@ def _finder(image: np.ndarray, question: Question) -> Any:
     """Who finds the boxes, as ``predict`` takes it."""
     if question.find != BOXES:
         if question.find not in (WHOLE, POSE):
-            raise UsageError(f"'{question.find}'", f"one of {WHOLE}, {POSE}, {BOXES}", "choose one of the list")
+            raise UsageError(f"'{question.find}'", f"one of {WHOLE}, {POSE}, {BOXES}", "choose one from the list")
         return question.find
     boxes = parse_hand_boxes(question.boxes, (image.shape[1], image.shape[0]))
     return GivenBoxes(Found(boxes, np.ones(len(boxes))))

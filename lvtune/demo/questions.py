@@ -55,5 +55,5 @@ def category_for(shared: SharedBase, acting: str | None, wanted: str | None) -> 
     if not known or wanted in (None, "", MEAN):
         return None
     if wanted not in known:
-        raise UsageError(f"category '{wanted}'", f"{MEAN}, or one of {', '.join(known)}", "choose one of the list")
+        raise UsageError(f"category '{wanted}'", f"{MEAN}, or one of {', '.join(known)}", "choose one from the list")
     return wanted

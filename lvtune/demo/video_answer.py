@@ -65,7 +65,7 @@ def answer_video(
     if not is_video(Path(path)):
         raise UsageError(f"{Path(path).name}, which is not a video", "a video such as .mp4", "upload another file")
     if question.find not in (WHOLE, POSE):
-        raise UsageError("boxes by hand in a video", f"{WHOLE} or {POSE}", "choose one of these")
+        raise UsageError("boxes drawn by hand for a video", f"{WHOLE} or {POSE}", "choose one of these")
     try:
         return _answer(shared, visitor, Path(path), question, folder, limits, told)
     except LvtuneError as error:
@@ -88,7 +88,9 @@ def _answer(
             results.append(_named(result, path.name, visitor.acting))
             told(len(results), stream.count)
     if not any(results):
-        raise UsageError(f"{path.name}, in which nobody was found", "a person or an animal", "choose whole pictures")
+        raise UsageError(
+            f"{path.name}, in which no person or animal was found", "a person or an animal", "choose whole pictures"
+        )
     files = write_answer(results, folder, is_video=True)
     drawn_notes = write_overlay(VideoSource(path, range_, limits.pixels), results, folder, DrawOptions(ids=most > 1))
     length = source.info.seconds

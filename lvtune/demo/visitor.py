@@ -64,4 +64,4 @@ class Visitor:
 def _check(what: str, title: str, known: Mapping[str, object]) -> None:
     if title not in known:
         raise UsageError(f"{what} '{title}'", f"one of {', '.join(known) or 'none'}",
-                         suggest(title, list(known), "choose one of the list"))  # fmt: skip
+                         suggest(title, list(known), "choose one from the list"))  # fmt: skip

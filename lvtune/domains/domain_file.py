@@ -128,12 +128,12 @@ def _skeleton(values: Mapping[str, Any], path: Path) -> Skeleton:
     }
     for key, found in given_pairs.items():
         if not isinstance(found, list | tuple) or not all(isinstance(pair, list) for pair in found):
-            raise DataError(f"{key} in domain file {path}", f"pairs of {', '.join(names)}", "mend it")
+            raise DataError(f"{key} in domain file {path}", f"pairs of {', '.join(names)}", "correct it")
     pairs = {key: [[str(end) for end in pair] for pair in found] for key, found in given_pairs.items()}
     for key, found in pairs.items():
         wrong = [pair for pair in found if len(pair) != 2 or not all(end in places for end in pair)]
         if wrong:
-            raise DataError(f"{key} {wrong[0]} in domain file {path}", f"pairs of {', '.join(names)}", "mend it")
+            raise DataError(f"{key} {wrong[0]} in domain file {path}", f"pairs of {', '.join(names)}", "correct it")
     category: dict[str, Any] = {
         "name": str(values.get("name") or path.stem), "keypoints": names,
         "skeleton": [[places[a], places[b]] for a, b in pairs["links"]],
@@ -145,5 +145,7 @@ def _skeleton(values: Mapping[str, Any], path: Path) -> Skeleton:
     try:
         sigmas = [float(given.get(name, sigma)) for name, sigma in zip(names, plain.sigmas, strict=True)]
     except (TypeError, ValueError, AttributeError):
-        raise DataError(f"sigmas in domain file {path}", "a positive number for each key point", "mend them") from None
+        raise DataError(
+            f"sigmas in domain file {path}", "a positive number for each key point", "correct them"
+        ) from None
     return replace(plain, sigmas=tuple(sigmas))

@@ -42,7 +42,7 @@ def read_coco_hands(file: Path, data: DataOptions, category_of: Callable[[int], 
     except OSError as error:
         raise DataError(f"{file}: {error.strerror}", "a file that can be read", "check the path") from None
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError, OverflowError) as error:
-        raise DataError(f"{file}: {type(error).__name__} {error}", _EXPECTED, "mend the file there") from None
+        raise DataError(f"{file}: {type(error).__name__} {error}", _EXPECTED, "correct the file there") from None
     if not rows:
         raise DataError(f"{file} without annotations", _EXPECTED, "name another file")
     xyz[~np.isfinite(camera).all((1, 2))] = np.nan

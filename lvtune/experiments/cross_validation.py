@@ -143,7 +143,7 @@ class _Runs:
             is_same = isinstance(kept, dict) and kept.get("key") == self.key and isinstance(kept.get("runs"), dict)
             self.done = kept["runs"] if is_same else {}
             if not is_same:
-                say(f"note: {self.file} is of other data or options: its runs are passed over")
+                say(f"note: {self.file} is of other data or options: its runs are not used")
 
     def best(self, pairs: Sequence[Pair]) -> Pair:
         """Returns the pair with the best mean score; errors (px, mm) are better the lower they are."""

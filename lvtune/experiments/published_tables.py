@@ -205,13 +205,13 @@ def load_table(name: str) -> Table:
     columns = {key: _built(Column, value, f"{file}: columns.{key}") for key, value in facts.columns.items()}
     lacking = [part for column in columns.values() for part in column.mean if part not in columns]
     if lacking:
-        raise UsageError(f"{file} with a mean of '{lacking[0]}'", f"columns among {', '.join(columns)}", "mend it")
+        raise UsageError(f"{file} with a mean of '{lacking[0]}'", f"columns among {', '.join(columns)}", "correct it")
     axes = {key: name for key, name in facts.figure.items() if key not in _OF_FIGURE}
     unknown = [name for name in axes.values() if name not in columns]
     if unknown or facts.figure.get("join", "group") not in ("group", "series"):
         given = unknown[0] if unknown else f"join: {facts.figure['join']}"
         expected = f"columns among {', '.join(columns)}; join: group or series"
-        raise UsageError(f"{file} with a figure of '{given}'", expected, "mend it")
+        raise UsageError(f"{file} with a figure of '{given}'", expected, "correct it")
     claims = {key: _built(Claim, value, f"{file}: claims.{key}") for key, value in facts.claims.items()}
     quoted = {key: _quoted(key, value, file, columns) for key, value in facts.quoted.items()}
     rows = tuple(quoted[row] if row in quoted else _row(folder / f"{row}.yaml", columns) for row in facts.rows)
@@ -234,7 +234,7 @@ def _check_names(table: Table, file: Path) -> None:
     if wrong:
         owner, what, name = wrong[0]
         raise UsageError(f"{file}: {owner} with {what} '{name}'", f"one of {', '.join(rows)} (columns: "
-                         f"{', '.join(table.columns)})", "mend it")  # fmt: skip
+                         f"{', '.join(table.columns)})", "correct it")  # fmt: skip
 
 
 def _row(file: Path, columns: Mapping[str, Column]) -> Row:
@@ -243,7 +243,7 @@ def _row(file: Path, columns: Mapping[str, Column]) -> Row:
     values = read_whole_yaml(file)
     lacking = [key for key in ROW_KEYS if key not in values]
     if lacking:
-        fix = "write `reference: null` where the publication's figures are not at hand"
+        fix = "write `reference: null` where the publication's figures are not known"
         raise UsageError(f"{file} without `{lacking[0]}`", "the keys row and reference", fix)
     recipe = {name: value for name, value in values.items() if name not in ROW_KEYS}
     Recipe.from_dict(recipe)

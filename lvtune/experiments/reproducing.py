@@ -127,7 +127,7 @@ def _check_finished(folder: Path, recipe: Recipe, reader: MarkReader) -> None:
     found = next(filter(None, differs), "")
     if found:
         raise UsageError(
-            f"{folder}, a run with {found} than now", "a run of the row on the data of today",
+            f"{folder}, a run with {found} than now", "a run of the row on the present data",
             f"choose another --runs, or remove {shell_word(folder)}",
         )  # fmt: skip
 

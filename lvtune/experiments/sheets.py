@@ -43,7 +43,7 @@ def category_sheet(
 
     recipes = [_recipe(Path(run)) for run in runs]
     if not recipes:
-        raise UsageError("no run to draw", "at least one folder that lvtune adapt left", "run a row first")
+        raise UsageError("no run to draw", "at least one folder that lvtune adapt wrote", "run a row first")
     options = data or recipes[0].data
     split = open_domain(recipes[0].domain, options).open("test", options)
     chosen = _one_of_each(split, most)
@@ -74,7 +74,7 @@ def _recipe(run: Path) -> Any:
 
     file = run / "report.json"
     if not file.is_file() or not (run / "adapter_model.safetensors").is_file():
-        raise UsageError(f"{run} without a report and an adapter", "a folder that lvtune adapt left", "check the path")
+        raise UsageError(f"{run} without a report and an adapter", "a folder that lvtune adapt wrote", "check the path")
     values = read_report(file).get("recipe")
     if not isinstance(values, dict):
         raise UsageError(f"{file} without a recipe", "the report of a run", "give another folder")
@@ -146,6 +146,7 @@ def write_figures(values: dict[str, Any], folder: str | Path) -> list[Path]:
             if (Path(run) / "adapter_model.safetensors").is_file():
                 written.append(category_sheet([run], Path(folder) / f"{row['name']}.png"))
     if not written:
-        raise UsageError(f"table '{values['table']}', of which nothing can be drawn yet", "a finished run of a row",
+        raise UsageError(f"table '{values['table']}', for which no run is finished, so there is nothing to draw",
+            "a finished run of a row",
                          "add --run, with --data")  # fmt: skip
     return written

@@ -122,8 +122,8 @@ def _summary(config: Mapping[str, Any], report: Mapping[str, Any]) -> str:
         share = adapter.get("share_of_base")
         size += f", {100 * share:.1f} % of the base." if share is not None else "."
     text = (
-        "An lvtune adapter: it is attached to the frozen pose estimator "
-        f"`{code(base['name'])}` ({height}×{width} pixels) and taken off again without a trace.{size}"
+        f"An lvtune adapter for the frozen pose estimator `{code(base['name'])}` ({height}×{width} pixels). "
+        f"When it is taken off, the estimator is the same as before, bit for bit.{size}"
     )
     imitated = imitation(report)
     if imitated is not None:

@@ -1,4 +1,4 @@
-"""Writes results line by line as they come, so that a run that was broken off can go on where it stopped.
+"""Writes results line by line as they come, so that a run that was interrupted can go on where it stopped.
 
 ``poses.jsonl``: the first line says which run it is, then comes one line per frame, and after each chunk of frames a
 line that says how many are done, with a checksum over the chunk. Lines behind the last of these belong to a chunk that
@@ -24,7 +24,7 @@ from lvtune.prediction.frames import Frame
 from lvtune.prediction.pose import FramePoses, Pose
 
 JOURNAL_FILE = "poses.jsonl"
-_NEW = "leave --resume out to begin anew"
+_NEW = "leave --resume out to start again"
 
 
 class Journal:
@@ -137,7 +137,7 @@ class Journal:
                 if line.startswith(b'{"done": '):
                     if _end_of_chunk(line) != (done + frames, chunk.hexdigest()):
                         raise DataError(
-                            f"{self.path}, damaged behind frame {done}", "the file as predict wrote it", _NEW
+                            f"{self.path}, damaged after frame {done}", "the file as predict wrote it", _NEW
                         )
                     end, done = place, done + frames
                     chunk, frames = hashlib.sha256(), 0
@@ -152,9 +152,9 @@ class Journal:
         try:
             found = json.loads(head)["run"]
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise DataError(f"{self.path}, which no run of predict began", "a run that was broken off", _NEW) from None
+            raise DataError(f"{self.path}, which no run of predict began", "a run that was interrupted", _NEW) from None
         if not isinstance(found, dict):
-            raise DataError(f"{self.path}, which no run of predict began", "a run that was broken off", _NEW)
+            raise DataError(f"{self.path}, which no run of predict began", "a run that was interrupted", _NEW)
         other = [name for name in {**found, **self.run} if found.get(name) != self.run.get(name)]
         if other:
             name = sorted(other)[0]

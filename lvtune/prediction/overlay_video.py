@@ -45,6 +45,8 @@ def write_overlay(source: VideoSource, results: Iterable[FramePoses], folder: Pa
         writer.close()
     finally:
         writer.discard()
-    resized = f"{writer.resized} frames of another size than the first were fitted to it in {OVERLAY_FILE}"
+    resized = (
+        f"{writer.resized} frames whose size differs from that of the first frame were resized to it in {OVERLAY_FILE}"
+    )
     notes = ["heatmaps are drawn over pictures only"] if how.heatmaps else []
     return notes + ([resized] if writer.resized else [])

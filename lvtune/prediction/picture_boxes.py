@@ -105,7 +105,9 @@ def _clipped(
         reaching += int((solid & reaches_out(file.boxes[rows], form, size)).sum())
         of[picture], scores[picture] = found[solid], np.nan_to_num(file.scores[rows][solid], nan=1.0)
     notes = [f"{outside} boxes lie outside their picture: left out; check that the file is of these pictures"]
-    more = f"{reaching} boxes reach out of their picture: cut off at its edge; --box-format says how they are written"
+    more = (
+        f"{reaching} boxes reach beyond their picture: cut off at its edge; --box-format says how the boxes are written"
+    )
     return of, scores, [*(notes * bool(outside)), *([more] * bool(reaching))]
 
 
@@ -164,7 +166,7 @@ def _check_area(file: BoxFile, rows: np.ndarray) -> None:
         row = rows[np.flatnonzero(flat)[0]]
         raise DataError(
             f"box {file.boxes[row].tolist()} of {file.pictures[row]} in {file.source}",
-            "[x, y, width, height] in pixels, width and height above 0", "mend or drop that box",
+            "[x, y, width, height] in pixels, width and height above 0", "correct or drop that box",
         )  # fmt: skip
 
 

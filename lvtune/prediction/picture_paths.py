@@ -55,7 +55,7 @@ def _fitting(pattern: str) -> list[Path]:
     for folder in (one for one in found if one.is_dir() and "**" not in pattern):
         files += find_images(folder)
     if not files:
-        raise DataError(f"pattern '{pattern}', which no picture fits", "an existing picture, such as frames/*.jpg",
+        raise DataError(f"pattern '{pattern}', which matches no picture", "an existing picture, such as frames/*.jpg",
                         "check it; ** stands for any folders")  # fmt: skip
     return files
 

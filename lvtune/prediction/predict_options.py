@@ -26,7 +26,7 @@ class DrawOptions:
     ids: bool = False
     """The number of each pose in its picture, or of its track, and its mean score."""
     heatmaps: bool = False
-    """Where the estimator sees key points, as a coloured veil."""
+    """Where the estimator sees key points, as a coloured overlay."""
     threshold: float = 0.2
     """Key points with a lower score are not drawn."""
 
@@ -69,7 +69,7 @@ class PredictOptions:
     layout: str = "plain"
     """Files that are written; ``dlc``: DeepLabCut's table too."""
     resume: bool = False
-    """Go on with the run in ``out`` that was broken off."""
+    """Continue the interrupted run in ``out``."""
     drawings: bool = True
     """Draw the poses over the pictures, in ``out``."""
     draw: DrawOptions = DrawOptions()

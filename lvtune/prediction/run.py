@@ -163,12 +163,14 @@ def open_run(images: Any, options: PredictOptions) -> PredictRun:
             cannot be had.
     """
     if options.category in ("own", "shuffled"):
-        raise UsageError(f"category '{options.category}' for pictures that nobody annotated",
+        raise UsageError(f"category '{options.category}' for pictures without annotations",
                          "a category, auto or mean", "give --category auto")  # fmt: skip
     formats_of(options.layout)
     check_least(options.min_score)
     if options.resume and options.out is None:
-        raise UsageError("--resume without an output folder", "the folder of the run that was broken off", "give --out")
+        raise UsageError(
+            "--resume without an output folder", "the folder of the run that was interrupted", "give --out"
+        )
     options = replace(options, space=options.space or HandSpace())
     source = open_source(images, options, POSES_FILE)
     check_video_options(source, options)
@@ -216,7 +218,10 @@ def _open_journal(run: PredictRun, base: Base, folder: Path) -> Journal:
         return journal
     left = journal.unfinished()
     if left:
-        again = f"an unfinished run in {folder} ({left} pictures done) was begun anew; --resume goes on with one"
+        again = (
+            f"an unfinished run in {folder} ({left} pictures done) was started again from its beginning; "
+            f"--resume continues such a run"
+        )
         run.notes.append(again)
     return journal
 

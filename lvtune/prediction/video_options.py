@@ -19,8 +19,8 @@ class VideoOptions:
     track: bool = True
     """Number the animals or persons, so that each keeps its number from frame to frame."""
     individuals: int | None = field(default=None, metadata={"at_least": 1})
-    """How many animals or persons there are, where you know it: never more numbers, and who was lost is found again
-    after any time. None: as many as are seen."""
+    """Number of animals or persons, if you know it. There are then never more track numbers, and an animal that was
+    lost gets its number back after any time. None: as many as are seen."""
     max_gap: float = field(default=1.0, metadata={"at_least": 0})
     """Seconds for which an animal that is not seen keeps its number, if `individuals` is not given."""
     smooth: Literal["none", "one-euro", "savgol"] = "none"

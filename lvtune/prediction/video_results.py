@@ -64,7 +64,10 @@ def smoothed(results: Results, video: VideoOptions) -> tuple[Results, list[str]]
     if video.smooth == "none":
         return results, []
     paths = _Paths(results, video)
-    said = f"key points smoothed in time ({video.smooth}) in the files; --smooth none leaves them as found"
+    said = (
+        f"key points are smoothed in time ({video.smooth}) in the files; --smooth none writes them as they "
+        f"were predicted"
+    )
     return paths.results, [said, *paths.notes]
 
 

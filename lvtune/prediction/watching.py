@@ -170,7 +170,7 @@ class RunTotals:
             return []
         names = ", ".join(self._crowds[:_SHOWN]) + (", ..." if len(self._crowds) > _SHOWN else "")
         return [f"{len(self._crowds)} of {self._looked} pictures that were looked at closely seem to show several "
-                f"({names}), and each whole picture is taken for one: give --find detector, --find FILE with boxes, "
+                f"({names}), but each whole picture is taken as one: give --find detector, --find FILE with boxes, "
                 "or --find pose --most N"]  # fmt: skip
 
     def _large_note(self) -> list[str]:
@@ -179,7 +179,7 @@ class RunTotals:
         name, size = self._large[0]
         usual = next(usual for adapter in self.adapters if (usual := tuned_size(adapter)) is not None)
         return [f"{self._large_count} pictures are far larger than those that the adapter was tuned on ({name}: "
-                f"{size[0]} x {size[1]}, tuned on {usual[0]:g} x {usual[1]:g}): what is to be found may be too small "
+                f"{size[0]} x {size[1]}, tuned on {usual[0]:g} x {usual[1]:g}): persons or animals may be too small "
                 "in them; give --find pose or --find detector"]  # fmt: skip
 
     def _low_note(self) -> list[str]:
@@ -189,7 +189,7 @@ class RunTotals:
         own = max((value for adapter in self.adapters if (value := tuned_confidence(adapter))), default=None)
         if median >= LOW_SCORE and (own is None or median >= LOW_SHARE * own):
             return []
-        usual = "" if own is None else f"; {own:.2f} on the pictures it was tested on"
+        usual = "" if own is None else f"; {own:.2f} on the test pictures of the adapter"
         ways = {WHOLE: "--find pose looks for it first", "pose": "--find FILE gives boxes"}
         way = ways.get(self.finds, "look at the boxes with --draw.box")
         other = "" if self.adapters else ", or --adapter for pictures of this kind"

@@ -77,7 +77,7 @@ def word_finder(words: str, source: str | None, threshold: float, adapters: Sequ
     """
     asked = own_sentences(adapters) if words == WORDS else [one.strip() for one in words.split(",") if one.strip()]
     if not asked:
-        raise UsageError("--find words with no adapter that has sentences", "words that describe what is to be found",
+        raise UsageError("--find words with no adapter that has sentences", "words that describe what to find",
                          'give --find "a mouse"')  # fmt: skip
     name = source or WORD_DETECTOR
     model, processor = load_word_detector(name, device)

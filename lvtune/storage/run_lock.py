@@ -19,6 +19,7 @@ from pathlib import Path
 
 from lvtune.core.errors import UsageError
 from lvtune.core.files import user_errors
+from lvtune.core.machine import began_at, is_running
 from lvtune.core.text import shell_word, short
 
 LOCK_FILE = ".lvtune-lock"
@@ -45,19 +46,16 @@ class Owner:
     def here(cls) -> Owner:
         """Returns this process as an owner."""
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        return cls(os.getpid(), socket.gethostname(), now, _born(os.getpid()), uuid.uuid4().hex)
+        return cls(os.getpid(), socket.gethostname(), now, began_at(os.getpid()), uuid.uuid4().hex)
 
     def is_gone(self) -> bool:
         """Returns True if the process has certainly ended."""
         if self.host != socket.gethostname():
             return False
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
+        if not is_running(self.pid):
             return True
-        except (PermissionError, OverflowError):
-            return False
-        return self.born is not None and self.born != _born(self.pid)
+        born = began_at(self.pid)
+        return None not in (self.born, born) and self.born != born
 
     def __str__(self) -> str:
         host = short(self.host, quote=False)
@@ -171,12 +169,3 @@ def _held(folder: Path, who: str) -> UsageError:
         f"output folder {folder}, into which another run writes ({who})", "a folder of its own for each run",
         f"choose another with --out DIR, or wait; if that run is gone, delete {shell_word(folder / LOCK_FILE)}",
     )  # fmt: skip
-
-
-def _born(pid: int) -> str | None:
-    """Returns when a process began, in the system's own words; None where it does not say."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-        return text.rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return None

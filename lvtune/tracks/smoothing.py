@@ -63,7 +63,9 @@ def unsuitable(steps: np.ndarray, name: str) -> list[str]:
     """
     if name != "savgol" or len(steps) < 2 or _is_even(steps):
         return []
-    return ["savgol needs even times: parts with uneven ones are left as found; --smooth one-euro takes any times"]
+    return [
+        "savgol needs frames at even times: parts with uneven times are not smoothed; --smooth one-euro takes any times"
+    ]
 
 
 def _is_even(steps: np.ndarray) -> bool:

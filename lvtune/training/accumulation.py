@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from lvtune.core.decision import Decision
 from lvtune.core.errors import UsageError
+from lvtune.core.machine import available_bytes
 from lvtune.core.processes import exchange, local_world_size
 from lvtune.core.snapshot import snapshot
 from lvtune.core.step_part import computing
@@ -88,19 +88,11 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    free = _available()
+    free = available_bytes()
     with contextlib.suppress(OSError, ValueError):  # "max" is no limit
-        limit, used = (int((_CGROUP / name).read_text()) for name in ("memory.max", "memory.current"))
+        limit, used = (int((_CGROUP / name).read_text(encoding="ascii")) for name in ("memory.max", "memory.current"))
         free = min(free, limit - used)
     return free // local_world_size()
-
-
-def _available() -> int:
-    """Returns the bytes that programs may still take on this machine."""
-    with contextlib.suppress(OSError, StopIteration, ValueError):
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return 1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1])
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2  # macOS tells only what there is in all
 
 
 def parts_that_fit(used: Sequence[int], fixed: int, free: int, pictures: int) -> int:

@@ -38,7 +38,9 @@ def data_sheet(table: PoseTable | MixedTable, count: int = COUNT) -> np.ndarray:
         (cell, Path(table[row].image).name) for row in _chosen(table, count) if (cell := _cell(table, row)) is not None
     ]
     if not drawn:
-        raise DataError("no picture that can be drawn", "pictures that can be read", "see the faults of the pictures")
+        raise DataError(
+            "no picture that can be drawn", "pictures that can be read", "see what is wrong with the pictures"
+        )
     lines = [drawn[i : i + COLUMNS] for i in range(0, len(drawn), COLUMNS)]
     return contact_sheet([[cell for cell, _ in line] for line in lines], [[name for _, name in line] for line in lines])
 

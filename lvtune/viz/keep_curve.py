@@ -29,9 +29,10 @@ def keep_curve(found: Mapping[str, Any] | None) -> KeepCurve | None:
         return None
     metric, taken = found["metric"], found["share"]
     title, unit = name_of(metric), unit_of(metric)
-    verdict = "is the largest that holds it" if found["holds"] else "has the best sum of both; no share holds it"
+    most, best = "is the largest share for which this holds", "has the best sum of both scores; it holds for no share"
+    verdict = most if found["holds"] else best
     text = (
-        f"At least {found['asked']:g} % of the source's {title} were to be kept with the adapter on. {taken:.0%} of "
+        f"At least {found['asked']:g} % of the source's {title} should remain with the adapter on. {taken:.0%} of "
         f"the change is taken: it {verdict}. The scores are of pictures that were kept out of the tuning: "
         f"{found['source_pictures']} of the source, {found['target_pictures']} of the target."
     )

@@ -251,7 +251,7 @@ def test_what_differs_is_told():
         "adapters of one method": [lora, norm],
         "with targets query,value and query": [lora, make_adapter("lora", base, targets=("query",))],
         "with batchnorm true and false": [norm, make_adapter("norm", base, batchnorm=False)],
-        "of several bases": [lora, make_adapter("lora", other)],
+        "for several bases": [lora, make_adapter("lora", other)],
         "key points of coco": [lora, make_adapter("lora", base, skeleton=LSP_14)],
         "different sentences": [make_adapter("vlpose-light", base, bank=tiny_bank(seed=s)) for s in (0, 1)],
         "no adapter": [],

@@ -198,7 +198,7 @@ def test_what_cannot_be_grown_is_said():
         lvtune.grow(orphan, LARGER)
     with pytest.raises(LvtuneError):
         lvtune.grow(adapter, LARGER, base=tiny_base(width=64))
-    with pytest.raises(UsageError, match="in a stack"):
+    with pytest.raises(UsageError, match="a member of a stack"):
         lvtune.stack([lvtune.grow(adapter, LARGER), lvtune.grow(make_adapter("norm", base), LARGER)])
     with pytest.raises(UsageError, match="grown"):
         lvtune.merge(base, lvtune.grow(adapter, LARGER))

@@ -193,7 +193,7 @@ def test_what_cannot_be_joined_is_said():
         (lambda: lvtune.join([one, other], points={"nose": 3}), "adapter 3"),
         (lambda: lvtune.join([one, other], points={"tip": 1}), "'tip' of adapter 1"),
         (lambda: lvtune.join([one, other], points={"tap": 1}), "did you mean 'tip'"),
-        (lambda: lvtune.stack([joined, one]), "in a stack"),
+        (lambda: lvtune.stack([joined, one]), "a member of a stack"),
         (lambda: lvtune.merge(base, joined), "runs the model several times"),
         (lambda: lvtune.average([joined, joined]), "sum"),
         (lambda: lvtune.grow(joined, Skeleton("more", (*joined.skeleton.keypoints, "hat"), (0.05,) * 21)), "joined"),

@@ -153,7 +153,7 @@ def test_a_part_that_others_keep_from_acting_is_told_and_the_last_predictor_is_u
 def test_what_does_not_go_together_is_told():
     base, other = tiny_base(), tiny_base(seed=1)
     refusals = {
-        "of several bases": [made("lora", base), made("norm", other)],
+        "for several bases": [made("lora", base), made("norm", other)],
         "key points of coco": [made("norm", base), made("lora", base, skeleton=LSP_14)],
         "different sentences": [
             made(m, base, bank=tiny_bank(seed=i)) for i, m in enumerate(("vlpose-light", "vlpose"))

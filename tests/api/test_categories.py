@@ -115,7 +115,7 @@ def test_predict_says_what_it_read(pair, data, ranker, tmp_path):
     (mean,) = lvtune.predict(files[0], base=base, adapter=adapter, category="mean")
     assert mean.category is None and "category" not in mean.to_dict()
     assert not np.allclose(mean.scores, auto[0].scores, rtol=1e-3)
-    with pytest.raises(LvtuneError, match="category 'own' for pictures that nobody annotated"):
+    with pytest.raises(LvtuneError, match="category 'own' for pictures without annotations"):
         lvtune.predict(files[0], base=base, adapter=adapter, category="own")
 
 

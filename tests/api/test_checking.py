@@ -149,7 +149,7 @@ FAULTS = [
     (collapse, "1 of .* instances have all key points in one place: mouse03.png", 0),
     (tiny, "1 of .* instances have a box smaller than 8 pixels: mouse03.png", 0),
     (copy_across, "of 4 test pictures look like a train picture", 0),
-    (zero_area, "1 annotations with an `area` that cannot be", 0),
+    (zero_area, "1 annotations with an impossible `area`", 0),
     (odd_visibility, "1 key points with a visibility other than 0, 1, 2", 0),
 ]
 

@@ -46,7 +46,7 @@ def run(tmp_path, **values):
 
 def test_a_tiny_set_warns_and_is_tuned_on_as_long_as_suits_it(tmp_path):
     report, said = run(tmp_path, data={"shots": 8}, train={"max_epochs": 3, "lr": 1e-3})
-    warning = "only 8 annotated pictures to tune on: another draw of them may score quite differently"
+    warning = "only 8 annotated pictures to tune on: another random choice of pictures may score quite differently"
     assert f"note: {warning}" in said and warning in report["notes"]
     assert report["shots"] == 8 and report["few"]["pictures"] == 8
     # eight pictures are one batch: default epochs of bitfit (10) stay, though 200 steps would be the least

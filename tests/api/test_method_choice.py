@@ -79,7 +79,7 @@ def test_a_named_method_has_its_own_settings_unless_published_ones_are_asked_for
     assert Recipe(domain="humanart", settings="own").train.epochs is None
     asked = Recipe(domain="demo-art", method="vlpose", settings="published")
     assert asked.train.epochs == 210 and asked.method_options["zero_init"] is False
-    with pytest.raises(LvtuneError, match=r"published settings of method lora, which has none.*--settings"):
+    with pytest.raises(LvtuneError, match=r"method lora, for which no publication is known.*--settings"):
         Recipe(method="lora", settings="published")
 
 

@@ -72,7 +72,7 @@ def test_a_broken_adapter_is_taken_back_to_the_bit():
             value.add_(3 * torch.randn(value.shape, generator=torch.Generator().manual_seed(0)))
     guard.keep()
     assert guard.share == 0 and same(start, job.adapter.state_dict())
-    assert "nothing is kept: it is what it began with" in guard.decision.line()
+    assert "nothing is kept: the result is what the tuning began with" in guard.decision.line()
     assert set(guard.to_dict()["seen"]) == {"0", "1", "0.75", "0.5", "0.25"}
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import os
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -22,3 +26,12 @@ def test_a_name_of_two_lines_stays_in_its_note(tmp_path, monkeypatch, capsys):
     assert "\x1b" not in said.out + said.err
     assert not any(line.startswith("error:") for line in (said.out + said.err).splitlines())
     assert r"\x1b[2Jone error: another.png" in said.out
+
+
+def test_a_stream_that_lacks_a_character_escapes_it(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", stream)
+    assert main(["--help"]) == 0
+    print("θ ± 1")
+    stream.flush()
+    assert stream.buffer.getvalue().endswith(b"\\u03b8 \xb1 1" + os.linesep.encode())

@@ -42,7 +42,7 @@ def test_every_choice_is_described_but_what_the_user_set():
 def test_why_pictures_are_not_mirrored():
     augment = Augment(half_body=0, **choose_augment(replace(LABELS, mirrors_alike=False)))
     why = {line.what: line.why for line in describe(augment, replace(LABELS, mirrors_alike=False), ())}
-    assert why["mirrored pictures"] == "mirrored labels look like none of the labels"
+    assert why["mirrored pictures"] == "no label looks like a mirrored label"
     why = {line.what: line.why for line in describe(augment, replace(LABELS, has_sides=False), ())}
     assert "no key points" in why["mirrored pictures"]
 

@@ -162,10 +162,10 @@ def test_annotations_without_key_points(tmp_path):
 
 def test_nobody_left_is_an_error_that_says_why(tmp_path):
     refused(
-        "3 of 3 annotations with a box of no size", everyone(bbox=[200, 10, 9, 9], keypoints=[150, 9, 2] * 2), tmp_path
+        "3 of 3 annotations have a box of no size", everyone(bbox=[200, 10, 9, 9], keypoints=[150, 9, 2] * 2), tmp_path
     )
-    refused("3 of 3 annotations with every key point invisible", everyone(keypoints=[1, 1, 0] * 2), tmp_path)
-    refused("3 of 3 annotations crowd", everyone(iscrowd=1), tmp_path)
+    refused("3 of 3 annotations have no visible key point", everyone(keypoints=[1, 1, 0] * 2), tmp_path)
+    refused("3 of 3 annotations are crowds", everyone(iscrowd=1), tmp_path)
     refused("no annotation of a person", everyone(category_id=9), tmp_path)
 
 
@@ -176,8 +176,8 @@ def test_one_bad_person_is_skipped_and_counted(tmp_path):
     table = read(data, tmp_path)
     assert len(table) == 1
     assert table.notes[:2] == [
-        "1 of 3 annotations with a box of no size inside the image: skipped",
-        "1 of 3 annotations with every key point invisible: skipped",
+        "1 of 3 annotations have a box of no size inside the image: skipped",
+        "1 of 3 annotations have no visible key point: skipped",
     ]
 
 
@@ -195,7 +195,7 @@ def test_boxes_are_clipped_and_a_missing_area_is_the_boxs(tmp_path):
         del item["area"]
     table = read(data, tmp_path)
     assert table[0].bbox.tolist() == [0, 60, 40, 20] and table[0].area == 800
-    assert "3 annotations without `area`: the box's is taken" in table.notes
+    assert "3 annotations without `area`: the area of the box is taken" in table.notes
 
 
 def test_nested_key_points_are_read(tmp_path):

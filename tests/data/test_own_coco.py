@@ -125,11 +125,11 @@ def test_points_outside_their_boxes_are_counted(tmp_path):
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
-        (lambda item: item.update(area=0), ("12 annotations with an `area`",)),
+        (lambda item: item.update(area=0), ("12 annotations with an impossible `area`",)),
         (lambda item: item.update(area=-5.0), ("`area`",)),
         (lambda item: item.update(area="big"), ("`area`", "big")),
         (lambda item: item.update(area=float("nan")), ("`area`",)),
-        (lambda item: item.update(num_keypoints=0), ("12 annotations with a `num_keypoints`",)),
+        (lambda item: item.update(num_keypoints=0), ("12 annotations with an impossible `num_keypoints`",)),
         (lambda item: item.update(num_keypoints="many"), ("`num_keypoints`",)),
         (lambda item: item.update(num_keypoints=-1), ("`num_keypoints`",)),
         (lambda item: item.update(iscrowd="maybe"), ("`iscrowd`",)),

@@ -45,7 +45,7 @@ def test_coco_persons(coco):
     assert person.area == 27789.11055
     assert person.keypoints[0].tolist() == [367, 81, 2]
     assert coco.image_path(0) == COCO_IMAGES / "000000000785.jpg"
-    assert coco.notes == ["2 of 14 annotations crowd or without key points: ignored"]
+    assert coco.notes == ["2 of 14 annotations are crowds, or have no key points: ignored"]
 
 
 def test_humanart_layout_categories_and_visibility(art):

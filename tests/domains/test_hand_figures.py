@@ -211,7 +211,7 @@ def test_check_data_misses_no_files_of_drawn_pictures():
     found = check_data(get_domain("hand-figures").open("test", DataOptions(limit=5)).table)
     assert found["ok"]
     assert (found["instances"], found["pictures"], found["pictures_read"]) == (5, 5, 0)
-    assert any("drawn when they are asked for" in warning for warning in found["warnings"])
+    assert any("drawn when they are needed" in warning for warning in found["warnings"])
 
 
 def test_samples_are_drawn_at_the_networks_size_and_their_camera_fits():

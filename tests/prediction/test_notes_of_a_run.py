@@ -45,7 +45,7 @@ def test_low_confidence_throughout(scores, own, said):
     assert bool(found) == said
     if said:
         assert "low confidence throughout" in found[0] and "--find pose" in found[0]
-        assert (f"{own:.2f} on the pictures it was tested on" in found[0]) if own else ("--adapter" in found[0])
+        assert (f"{own:.2f} on the test pictures of the adapter" in found[0]) if own else ("--adapter" in found[0])
 
 
 def test_pictures_far_larger_than_those_of_tuning():

@@ -235,7 +235,7 @@ def test_patterns_and_lists(folder, tmp_path, monkeypatch):
     assert any("1 of 3 pictures cannot be read" in note and "gone.png" in note for note in found.notes)
     lvtune.predict(str(tmp_path / "in/**/*.png"), base=tiny_base(), out=tmp_path / "out", **PLAIN)
     assert (tmp_path / "out/deep/er/9.png").exists() and (tmp_path / "out/0.png").exists()
-    for wrong, words in (("*.tiff", "which no picture fits"), ("@none.txt", "no list of pictures")):
+    for wrong, words in (("*.tiff", "which matches no picture"), ("@none.txt", "no list of pictures")):
         with pytest.raises(DataError, match=words):
             names(str(folder / wrong) if "*" in wrong else wrong)
 

@@ -194,7 +194,7 @@ class Dying(HeatmapObjective):
         if self.left < 0 and rank() == 1:
             if sys.argv[1] == "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
-            raise LvtuneError("a broken picture", "a sound one", "mend it")
+            raise LvtuneError("a broken picture", "a sound one", "correct it")
         return super().__call__(base, batch)
 
 try:

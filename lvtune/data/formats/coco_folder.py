@@ -166,7 +166,7 @@ def _points(item: Mapping[str, Any], count: int, file: Path) -> tuple[np.ndarray
     if len(values) != 3 * count:
         raise DataError(
             f"annotation {item.get('id')} in {file} with {len(values)} key point values",
-            f"{3 * count}: x, y, visibility of {count} key points", "mend that entry",
+            f"{3 * count}: x, y, visibility of {count} key points", "correct that entry",
         )  # fmt: skip
     numbers = np.array([np.nan if value is None else float(value) for value in values]).reshape(count, 3)
     seen = np.nan_to_num(numbers[:, 2])

@@ -81,7 +81,7 @@ def _picture(
     path = beside if beside.is_file() else builder.finder.find(name) or (same[0] if same else None)
     if path is None and values.get("imageData"):
         path = _taken_out(str(values["imageData"]), name)
-        odd["pictures were kept inside their JSON: taken out into the cache"] += path is not None
+        odd["pictures were stored inside their JSON: lvtune wrote them into its cache"] += path is not None
     width, height = values.get("imageWidth"), values.get("imageHeight")
     size = (int(width), int(height)) if width and height else None
     inside = file.parent != folder
@@ -130,7 +130,7 @@ def _add_group(builder: ProjectBuilder, place: int | None, found: Group, odd: Co
         odd["rectangles without a point: left out"] += 1
         return 0
     if not found.is_sure:
-        odd["points lie in no rectangle or in several: left out"] += len(found.points)
+        odd["points lie in no rectangle, or in several: they are left out"] += len(found.points)
         return 0
     xy, seen = found.arrays(builder.keypoints)
     builder.add(place, xy, seen, category=found.label, box=found.box)

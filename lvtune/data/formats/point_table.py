@@ -107,7 +107,7 @@ def _number(cell: str, path: Path, line: int) -> float:
     try:
         return float(text)
     except ValueError:
-        raise DataError(f"'{text[:40]}' in line {line} of {path}", "a number or an empty cell", "mend it") from None
+        raise DataError(f"'{text[:40]}' in line {line} of {path}", "a number or an empty cell", "correct it") from None
 
 
 def _table(path: Path, pictures: Sequence[str], columns: Sequence[Sequence[str]], values: np.ndarray) -> PointTable:
@@ -119,7 +119,7 @@ def _table(path: Path, pictures: Sequence[str], columns: Sequence[Sequence[str]]
     for (_, part), axes in found.items():
         if not {"x", "y"} <= set(axes):
             raise DataError(
-                f"{path} with {' and '.join(axes)} of {part}", "x and y of each body part", "mend the table"
+                f"{path} with {' and '.join(axes)} of {part}", "x and y of each body part", "correct the table"
             )
     points = {key: np.stack([axes["x"], axes["y"]], 1) for key, axes in found.items()}
     names = tuple(dict.fromkeys(individual for individual, _ in points))

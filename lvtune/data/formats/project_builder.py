@@ -41,7 +41,7 @@ class ProjectBuilder:
         if twice or not self.keypoints:
             fault = f"two key points named '{twice[0]}'" if twice else "no names of key points"
             raise DataError(
-                f"{tool} labels in {root} with {fault}", "names, each once", "mend the names in the project"
+                f"{tool} labels in {root} with {fault}", "names, each once", "correct the names in the project"
             )
 
     def picture(

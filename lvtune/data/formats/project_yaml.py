@@ -21,7 +21,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
         values = load_yaml_text(path)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise DataError(f"{path}: {reason}", "a YAML file", "mend the file there") from None
+        raise DataError(f"{path}: {reason}", "a YAML file", "correct the file there") from None
     if not isinstance(values, dict):
         raise DataError(f"{path}", "a YAML file with `name: value` lines", "check the file")
     return values

@@ -94,7 +94,9 @@ class TakenOut(FrameSource):
 
     def notes(self) -> list[str]:
         """Returns where the frames went."""
-        return [f"{len(self._frames)} frames of {self._origin} taken out into {self._folder}"] if self._frames else []
+        return (
+            [f"{len(self._frames)} frames of {self._origin} were written into {self._folder}"] if self._frames else []
+        )
 
 
 class VideoFrames(TakenOut):

@@ -79,7 +79,7 @@ def _shape(config: dict[str, Any], entry: Path) -> tuple[int, int]:
         or shape[0] < 1
         or shape[1] not in (2, 3)
     ):
-        raise DataError(f"kpt_shape {shape} in {entry}", "kpt_shape: [K, 2] or [K, 3]", "mend it there")
+        raise DataError(f"kpt_shape {shape} in {entry}", "kpt_shape: [K, 2] or [K, 3]", "correct it there")
     return shape[0], shape[1]
 
 
@@ -90,7 +90,7 @@ def _flip_index(config: dict[str, Any], count: int, entry: Path) -> list[int]:
     if flip and not (good and len(flip) == count and all(flip[flip[i]] == i for i in range(count))):
         raise DataError(
             f"flip_idx {str(flip)[:60]} in {entry}", f"{count} places from 0 that point back at each other",
-            "mend it there, or leave it out",
+            "correct it there, or leave it out",
         )  # fmt: skip
     return flip
 
@@ -146,7 +146,7 @@ def _values(cells: Sequence[str], where: str, rows: _Rows) -> np.ndarray | None:
     try:
         values = np.array([float(cell) for cell in cells])
     except ValueError:
-        raise DataError(f"{where}: {' '.join(cells)[:60]}", "numbers", "mend it") from None
+        raise DataError(f"{where}: {' '.join(cells)[:60]}", "numbers", "correct it") from None
     if len(values) == 5:
         rows.odd["rows without key points: left out"] += 1
         return None
@@ -174,7 +174,7 @@ def _points(cells: np.ndarray, rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
 
 def _odd_notes(rows: _Rows, empty: int) -> list[str]:
     notes = [f"{count} {what}" for what, count in rows.odd.items() if count]
-    return notes + ([f"{empty} pictures have no row: nobody is in them"] if empty else [])
+    return notes + ([f"{empty} pictures have no row: they hold no person or animal"] if empty else [])
 
 
 FORMATS.register("yolo-pose")(LabelFormat(TOOL, "data.yaml with kpt_shape, folders images and labels", _entry, _read))

@@ -110,7 +110,7 @@ def test_frames_of_a_video_are_taken_out(tmp_path, own_cache):
     assert sorted(file.name for file in moved.iterdir()) == ["labels.slp", "mouse.avi"]
     for one, number in zip(project.pictures, (1, 4, 6), strict=True):
         assert abs(int(cv2.imread(str(one.path)).mean()) - shades[number]) < 4
-    assert any("3 frames of mouse.avi taken out" in note for note in project.notes)
+    assert any("3 frames of mouse.avi were written into" in note for note in project.notes)
 
 
 def test_points_marked_as_not_visible_are_told(tmp_path):
