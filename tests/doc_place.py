@@ -121,8 +121,8 @@ def _make_adapters(place: Path) -> None:
     run("adapt", "--limit", "30", "--out", "art", *QUICK)
     for name in ART[1:]:
         shutil.copytree(place / "art", place / name)
-    run("adapt", "MYPROJECT", "--out", "mice", "--base.input-size", "own", *QUICK)
+    run("adapt", "MYPROJECT", "--out", "mice", "--base.input-size", "own", "--source-data", "none", *QUICK)
     write_project(place / "PERSONS", (*LSP_14.keypoints, "hat"), 6)
     write_project(place / "fewer-points", POINTS[:2], 12)
-    run("adapt", "fewer-points", "--out", "my-adapter", *QUICK)
+    run("adapt", "fewer-points", "--out", "my-adapter", "--source-data", "none", *QUICK)
     shutil.copytree(place / "mice", place / "lvtune-out/mine")

@@ -52,6 +52,7 @@ OF_MICE = {"own-data.md", "video.md", "unlabelled.md", "growing.md", "own-animal
 """Pages on which the reader's adapter is one of MYPROJECT."""
 NEEDS = {
     "CI": (2, ".ci/run runs it in a fresh environment"),
+    "another page": (1, "docs/export.md runs the same command"),
     "network": (7, "packages from an index, or weights from the Hub"),
     "the Hub": (5, "an account, or a repository of that name"),
     "a browser": (4, "tests/demo runs it in Chromium"),
