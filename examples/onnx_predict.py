@@ -1,13 +1,9 @@
-"""Key points of a picture by a file that `lvtune export` wrote: onnxruntime, numpy and OpenCV, no torch.
+"""Key points of a picture by a file that `lvtune export` wrote: onnxruntime, numpy, OpenCV, safetensors.
 
-    lvtune export --out pose.onnx            # --adapter FOLDER for an adapted one
-    python examples/onnx_predict.py pose.onnx PICTURE
+    python examples/onnx_predict.py pose.onnx PICTURE                       # lvtune export --adapter A --out pose.onnx
+    python examples/onnx_predict.py pose.onnx PICTURE pose.A.safetensors    # lvtune export --adapters A,B
 
-    lvtune export --adapters A,B --out pose.onnx       # adapters as inputs: the third argument is one's file
-    python examples/onnx_predict.py pose.onnx PICTURE pose.A.safetensors
-
-How a picture goes in and how key points come out stands in the file itself. The picture is one person; without
-PICTURE it is a photograph that ships with lvtune.
+How to read it stands in the file itself. The picture is one person; without PICTURE it is one that ships with lvtune.
 """
 
 import json
@@ -17,20 +13,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import onnxruntime
+from safetensors import safe_open
 
-photograph = Path(__file__).parents[1] / "lvtune/domains/demo_art/images/im00007.jpg"
-model, picture, adapter = (*sys.argv[1:4], *(photograph, None)[len(sys.argv) - 2 :])[:3]
+model, *rest = sys.argv[1:]
+picture, *adapter = rest or [Path(__file__).parents[1] / "lvtune/domains/demo_art/images/im00007.jpg"]
 session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-entries = session.get_modelmeta().custom_metadata_map.items()
-facts = {name.removeprefix("lvtune."): json.loads(value) for name, value in entries if name.startswith("lvtune.")}
-tensors = {}
-if adapter:  # its tensors are inputs, and its facts say what its key points are
-    from safetensors import safe_open
-
-    with safe_open(adapter, framework="np") as file:
-        entries = file.metadata().items()
-        facts |= {name.removeprefix("lvtune."): json.loads(value) for name, value in entries}
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+entries, tensors = session.get_modelmeta().custom_metadata_map, {}
+for file in adapter:  # its tensors are inputs; its entries say what its key points are
+    with safe_open(file, "np") as one:
+        entries, tensors = one.metadata(), {name: one.get_tensor(name) for name in one.keys()}  # noqa: SIM118
+facts = {name[7:]: json.loads(value) for name, value in entries.items() if name.startswith("lvtune.")}
 height, width = facts["input"]["shape"][2:]
 
 # in: a crop of the input's aspect around the box, whose corner pixels' centres fall on those of the input
@@ -42,7 +34,6 @@ zoom = np.array([width - 1, height - 1]) / size
 matrix = np.column_stack([np.diag(zoom), zoom * (size / 2 - center)])
 crop = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR) / 255
 pixels = ((crop - facts["input"]["mean"]) / facts["input"]["std"]).transpose(2, 0, 1)[None].astype(np.float32)
-
 maps = session.run(["heatmaps"], {"pixel_values": pixels, **tensors})[0][0]  # (K, h, w)
 
 # out: the summit of a parabola through the logarithm of each blurred map, around its highest pixel

@@ -21,7 +21,16 @@ from lvtune.bases.fingerprint import fingerprint
 from lvtune.core.errors import UsageError
 from lvtune.export.adapter_inputs import AdapterInputs, adapter_inputs, place_beside, tensor_name
 from lvtune.export.facts import BATCH, INPUT, facts_of, to_metadata
-from lvtune.export.onnx_writing import BATCHES, TOLERANCE, check_name, check_packages, to_program, worst_of, write_model
+from lvtune.export.onnx_writing import (
+    BATCHES,
+    TOLERANCE,
+    Case,
+    check_name,
+    check_packages,
+    to_program,
+    worst_of,
+    write_model,
+)
 from lvtune.patcher.attaching import attach, use_adapter
 from lvtune.patcher.merging import noise, twin_of
 from lvtune.patcher.shapes import check_fit
@@ -97,21 +106,25 @@ def export_onnx_adapters(
         for name, (adapter, kind), answer in zip(names, every, answers, strict=True)
     }
     facts = {**each[NONE], "adapter_inputs": {name: list(value.shape) for name, value in inputs.values[-1].items()}}
-    cases = [
-        ({INPUT: pixels, **values}, expected)
-        for values, answer in zip(inputs.values, answers, strict=True)
-        for pixels, expected in answer
-    ]
 
     def beside(room: Path) -> None:
         for name, values in zip(names, inputs.values, strict=True):
             tensors = {key: value.contiguous() for key, value in values.items()}
             save_file(tensors, room / f"{file.stem}.{name}.safetensors", to_metadata(each[name]))
 
-    files, _ = write_model(program, file, facts, cases, tolerance, beside)
+    files, _ = write_model(program, file, facts, _cases(inputs, answers), tolerance, beside)
     sizes = {name: file.with_name(name).stat().st_size for name in files}
     worst = worst_of(facts)
     return OnnxAdapters(file, tuple(files), sizes, len(inputs.names), worst["difference"], worst["largest"], facts)
+
+
+def _cases(inputs: AdapterInputs, answers: Sequence[Sequence[tuple[Tensor, dict[str, Tensor]]]]) -> list[Case]:
+    """What the model is given, and what it must answer, for each adapter and batch."""
+    return [
+        ({INPUT: pixels, **values}, expected)
+        for values, answer in zip(inputs.values, answers, strict=True)
+        for pixels, expected in answer
+    ]
 
 
 class _Given(nn.Module):
