@@ -16,7 +16,7 @@ from lvtune.cli.parser import CommandLineError, Parser, add_options, from_args, 
 from lvtune.config.tables import merge
 from lvtune.config.yaml_files import read_yaml
 from lvtune.core.errors import LvtuneError
-from lvtune.evaluation.metrics import metric_name
+from lvtune.evaluation.metrics import ahead_words, metric_name
 
 _OWN = ("method", "method_options", "objective_options", "seed", "out", "data.shots")
 """Options of a recipe that each cell has for itself, or that a file of variants gives."""
@@ -134,8 +134,7 @@ def text_of(values: Mapping[str, Any]) -> str:
 
     parts = [
         table(head, rows) if rows else "no cell was finished",
-        "each score: mean ± half of the 95 % interval over the seeds. Ahead: target score minus the first variant's, "
-        "same pictures, same seed.",
+        f"each score: mean ± half of the 95 % interval over the seeds. {ahead_words(values['main'] or 'pck@0.2')}",
         *(["\n".join(words_of(values["curve"], unit_of(values["main"])))] if values.get("curve") else []),
         *(f"{name} failed: {'; '.join(why.values())}" for name, why in values["failed"].items()),
         f"written to {values['out']}: results.json, results.md, results.html",

@@ -93,6 +93,13 @@ def is_guessed(report: Mapping[str, Any] | None, where: str = "target") -> bool:
     return bool((scoring_of_side(report, where).get("sigmas") or {}).get("guessed"))
 
 
+def ahead_words(main: str) -> str:
+    """Returns what "ahead" means in a comparison by the main score."""
+    if is_less_better(main):
+        return "Ahead: the first variant's error minus this one's, same pictures, same seed; more is better."
+    return "Ahead: target score minus the first variant's, same pictures, same seed."
+
+
 def short_name(metric: str, report: Mapping[str, Any] | None = None, where: str = "target") -> str:
     """Returns a score's name in tables of the terminal: ``PCK@0.2 of the torso``, ``AP``, ``EPE (mm)``."""
     if metric.startswith("ap"):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from lvtune.evaluation.metrics import ahead_words
 from lvtune.experiments.base_variants import base_words, bases_of
 from lvtune.experiments.learning_curve import words_of
 from lvtune.experiments.result_rows import NOT_RECORDED
@@ -20,7 +21,6 @@ BASE_ALONE = "base alone"
 NONE_TUNED = "0"
 """Number of shots in rows without tuning."""
 _INTERVAL = "Mean ± half the 95 % interval (Student's t) over the seeds; one seed has no interval."
-_AHEAD = "Ahead: target score minus the first variant's, same pictures, same seed."
 _OWN_RATE = 'Learning rate "own": the default of the method.'
 _KEPT = "Kept: source score divided by the base's own, with the adapter on and taken off again."
 
@@ -92,9 +92,12 @@ def introduction(values: Mapping[str, Any]) -> str:
     if not values["summary"]:
         return "No run was finished."
     names = [f"{side}: {values[f'{side}_name']}" for side in ("target", "source") if values[f"{side}_name"]]
-    parts = [f"{'; '.join(names)}." if names else "", f"Score: {title_of(values['main'], values)}.", _INTERVAL, _AHEAD]
+    parts = [
+        f"{'; '.join(names)}." if names else "", f"Score: {title_of(values['main'], values)}.", _INTERVAL,
+        ahead_words(values["main"]),
+    ]  # fmt: skip
     if is_less_better(values["main"]):
-        parts.append("The score is an error: lower is better, and a negative lead is an improvement.")
+        parts.append("The score is an error: lower is better.")
     if any(line["lr"] is None for line in values["summary"]):
         parts.append(_OWN_RATE)
     if any(line["source"] for line in values["summary"]):

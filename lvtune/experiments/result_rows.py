@@ -96,8 +96,8 @@ def summary_of(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         Each line has ``label``, ``method``, ``shots``, ``lr``, ``seeds``, ``parameters``, ``share_of_base``,
         ``bytes``, ``start``; for each of ``FIGURES`` and each of ``also`` the mean, half the width of the 95 %
         interval and n; ``best`` (True if no other learning rate of the same variant and shots has a better mean target
-        score); and ``ahead``, the target score minus the first variant's with the same shots and the same seed, each
-        variant at its best learning rate.
+        score); and ``ahead``, the target score minus the first variant's with the same shots and the same seed (of an
+        error the first variant's minus it, so that more is better), each variant at its best learning rate.
     """
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for row in rows:
@@ -109,7 +109,8 @@ def summary_of(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for line in lines:
         first = next(other for other in lines if other["shots"] == line["shots"] and other["best"])
         mine, theirs = (_by_seed(groups[_key(one)]) for one in (line, first))
-        apart = None if line is first else difference(mine, theirs)
+        pair = (theirs, mine) if is_less_better(line["main"]) else (mine, theirs)
+        apart = None if line is first else difference(*pair)
         line["ahead"] = None if apart is None else asdict(apart)
     return lines
 

@@ -19,9 +19,11 @@ from lvtune.bases.base_registry import BASES
 from lvtune.cli.main import main
 from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import LSP_14
+from lvtune.evaluation.metrics import ahead_words
 from lvtune.experiments import comparing
 from lvtune.experiments.cells import cells_of, variants_of
 from lvtune.experiments.comparing import compare
+from lvtune.experiments.result_rows import summary_of
 
 TARGETS = {"full": 30.0, "norm": 32.0, "lora": 31.0}
 REPO = Path(__file__).parents[2]
@@ -162,6 +164,20 @@ def test_the_best_learning_rate_of_each_stands_for_it(adapted, tmp_path):
     assert [(line["label"], line["lr"]) for line in found["summary"] if line["best"]] == [("full", 0.5), ("norm", 0.5)]
     worse = next(line for line in found["summary"] if line["label"] == "norm" and line["lr"] == 0.1)
     assert worse["ahead"]["mean"] == pytest.approx(1.6)
+
+
+@pytest.mark.parametrize(("main", "ahead"), [("pck@0.2", 2.0), ("px_mean", -2.0)])
+def test_more_ahead_is_better_of_an_error_too(main, ahead):
+    def row(label, target):
+        return {
+            "label": label, "method": label, "shots": "all", "lr": None, "seed": 0, "target": target, "main": main,
+            "also": {}, "start": None, "parameters": 1, "share_of_base": 0.1, "bytes": 1, "target_before": None,
+            "source_before": None,
+        }  # fmt: skip
+
+    first, second = summary_of([row("full", 30.0), row("norm", 32.0)])
+    assert first["ahead"] is None and second["ahead"]["mean"] == pytest.approx(ahead)
+    assert ("minus this one's" if main == "px_mean" else "target score minus") in ahead_words(main)
 
 
 def test_the_learning_rate_is_searched_on_other_pictures(adapted, tmp_path):
