@@ -176,6 +176,8 @@ class _Run:
         for note in dict.fromkeys((*job.train.table.notes, *job.test.table.notes, *few.warnings, *job.objective.notes)):
             self.say(f"note: {one_line(note)}")
         self.say(f"tuning {self.recipe.method} on {few.pictures} pictures: {job.train.name}")
+        if job.unlabelled is not None:
+            self.say(f"and on {len(job.unlabelled.table)} instances without labels: {job.unlabelled.name}")
         self.memory.begin_tuning()
         started, scored = time.perf_counter(), self.seconds["evaluate"]
         start.check()

@@ -6,6 +6,7 @@ chosen already (:mod:`lvtune.evaluation.picture_choice`).
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -118,6 +119,8 @@ def choose_next(
     _check_free(folder, forms)
     known = None if labelled is None else read_unlabelled(labelled, tuned.skeleton)
     say(f"looking at {_count(table)} pictures")
+    table, more = _without_copies(table, known)
+    notes += more
     chosen, answers, first = _ranked(view, tuned, table, known, count, weight, seed)
     say(f"predicting {len(chosen)} pictures")
     report = NextReport(folder, _rows(chosen, answers, table, first), _count(table), notes=notes)
@@ -142,6 +145,25 @@ def _pool(pool: str | Path, labelled: str | Path | None, tuned: Any) -> tuple[Po
                          "give another pool, or leave --labelled out")  # fmt: skip
     left = len(table) - len(free)
     return table.select(free), [f"{left} instances of pictures that are labelled already left out"] if left else []
+
+
+def _without_copies(table: PoseTable, known: PoseTable | None) -> tuple[PoseTable, list[str]]:
+    """The pool without copies of labelled pictures, which have other paths and the same contents."""
+    if known is None:
+        return table, []
+    digest = lambda one, i: hashlib.sha256(one.image_path(i).read_bytes()).hexdigest()  # noqa: E731
+    sizes = {known.image_path(i).stat().st_size for i in range(len(known))}
+    alike = {name: i for i, name in enumerate(table.column("image")) if table.image_path(i).stat().st_size in sizes}
+    if not alike:
+        return table, []
+    done = {digest(known, i) for i in {name: i for i, name in enumerate(known.column("image"))}.values()}
+    copies = {name for name, i in alike.items() if digest(table, i) in done}
+    free = [i for i, name in enumerate(table.column("image")) if name not in copies]
+    if not free:
+        raise UsageError("a pool of which every picture is a copy of a labelled one", "pictures without labels",
+                         "give another pool, or leave --labelled out")  # fmt: skip
+    note = f"{len(copies)} copies of pictures that are labelled already left out"
+    return (table.select(free), [note]) if copies else (table, [])
 
 
 def _check_free(folder: Path, forms: Sequence[str]) -> None:

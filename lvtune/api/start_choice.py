@@ -85,7 +85,8 @@ class WarmStartCheck:
         found = {}
         for name, state in (("base", self.warm_start.fresh), ("start", started)):
             job.adapter.load_state_dict(state)
-            found[name] = float(losses_of(job.base, job.adapter, every, judge).mean())
+            losses = losses_of(job.base, job.adapter, every, judge, f"looking where to begin: {name}")
+            found[name] = float(losses.mean())
         self.compared = Compared(**found, pictures=len(every))
         if not self.is_kept:
             job.adapter.load_state_dict(self.warm_start.fresh)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,15 @@ def write_dlc_table(run: FinishedRun) -> list[str]:
     """Writes DeepLabCut's table, which is made in memory."""
     if run.is_video:
         return write_dlc_of_video(run)
-    pictures = [run.path_of(result.frame) for result in run.results()]
-    return write_dlc(list(run.rows()), pictures, run.folder)[1]
+    pictures = [in_project(run.path_of(result.frame)) for result in run.results()]
+    rows = [replace(row, image=in_project(row.image)) for row in run.rows()]
+    return write_dlc(rows, pictures, run.folder)[1]
+
+
+def in_project(path: str) -> str:
+    """Returns a path as DeepLabCut's own tables have it, ``labeled-data/VIDEO/PICTURE``, if it leads into a project."""
+    parts = path.replace("\\", "/").split("/")
+    return "/".join(parts[-3:]) if len(parts) >= 3 and parts[-3] == "labeled-data" else path
 
 
 def coco_result(pose: Pose, image_id: int) -> dict[str, Any]:

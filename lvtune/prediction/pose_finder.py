@@ -37,6 +37,8 @@ _ROUNDS = 3  # looks at a crop, each around the points of the last one
 _APART = 0.3  # poses whose boxes overlap more are the same instance
 _SHRINK = 0.6  # in a video, a box has at least this share of the sides of the one before
 _LOST = 0.6  # a pose is lost whose score falls below this share of what its track had
+_SPOT = 0.25  # a pose is lost whose points lie within this share of the length that its track had
+_GROWS = 0.02  # by this share of the difference a track's length follows that of its poses, so that it cannot creep
 _FRAMES = 8  # of a video that are predicted at a time; larger batches are hardly faster on a CPU
 _SEARCH_AGAIN = 4  # in a video, every so many chunks the frame is searched where instances are missing
 
@@ -50,6 +52,8 @@ class _Track:
     """(2,) how far its centre moves from frame to frame."""
     score: float
     """Running mean of its poses' scores."""
+    length: float
+    """Diagonal of its poses' boxes, in the long run."""
     index: int
     """Of the last frame."""
 
@@ -124,18 +128,30 @@ class PoseFinder(Finder):
 
     def _follow(self, frames: Sequence[Frame], look: Look) -> list[list[Pose]]:
         expected = [[track.at(frame.index) for track in self._tracks] for frame in frames]
-        return self._settle(frames, expected, look, [track.score for track in self._tracks])
+        usual = [(track.score, track.length) for track in self._tracks]
+        return self._settle(frames, expected, look, usual)
 
     def _follow_from(self, poses: Sequence[Pose], frame: Frame, later: Sequence[Frame], look: Look) -> list[list[Pose]]:
         """Follows what was found in the middle of a chunk."""
         boxes = [(box, pose) for pose in poses if (box := _next_box(pose)) is not None]
         expected = [[box for box, _ in boxes] for _ in later]
-        return self._settle(later, expected, look, [_score(pose) for _, pose in boxes])
+        usual = []
+        for box, pose in boxes:
+            track = self._nearest(box, frame.index)
+            usual.append((_score(pose), _length(box) if track is None else max(track.length, _length(box))))
+        return self._settle(later, expected, look, usual)
 
     def _settle(
-        self, frames: Sequence[Frame], expected: Sequence[Sequence[np.ndarray]], look: Look, scores: Sequence[float]
+        self,
+        frames: Sequence[Frame],
+        expected: Sequence[Sequence[np.ndarray]],
+        look: Look,
+        usual: Sequence[tuple[float, float]],
     ) -> list[list[Pose]]:
-        """Looks where instances are expected; where the points lie elsewhere in the box, looks again around them."""
+        """Looks where instances are expected; where the points lie elsewhere in the box, looks again around them.
+
+        ``usual`` has score and length of the instances so far: what is far below both is no pose of theirs.
+        """
         first = look(frames, [_boxes(boxes, frame.size) for boxes, frame in zip(expected, frames, strict=True)])
         again: list[list[np.ndarray]] = [[] for _ in frames]
         for place, poses in enumerate(first):
@@ -146,8 +162,12 @@ class PoseFinder(Finder):
         if any(again):
             second = look(frames, [_boxes(boxes, frame.size) for boxes, frame in zip(again, frames, strict=True)])
             first = [_apart([*new, *old]) for new, old in zip(second, first, strict=True)]
-        floor = max(LEAST, _LOST * min(scores, default=0.0))
-        return [[pose for pose in _apart(poses) if _score(pose) >= floor][: self.most] for poses in first]
+        floor = max(LEAST, _LOST * min((score for score, _ in usual), default=0.0))
+        least = _SPOT * min((length for _, length in usual), default=0.0)
+        return [
+            [pose for pose in _apart(poses) if _score(pose) >= floor and _extent(pose) >= least][: self.most]
+            for poses in first
+        ]
 
     def _search(self, frame: Frame, look: Look) -> list[Pose]:
         """The best poses of a frame of which nothing is known."""
@@ -204,6 +224,17 @@ def _score(pose: Pose) -> float:
     return float(np.mean(pose.peaks))
 
 
+def _length(box: np.ndarray) -> float:
+    """Diagonal, which is not 0 where all points lie on a line."""
+    return math.hypot(float(box[2]), float(box[3]))
+
+
+def _extent(pose: Pose) -> float:
+    """Length of the box around the sure points; 0 without one."""
+    box = _box(pose)
+    return 0.0 if box is None else _length(box)
+
+
 def _box(pose: Pose) -> np.ndarray | None:
     return box_of(np.asarray(pose.keypoints), pose.peaks, _SHARE, LEAST)
 
@@ -253,7 +284,8 @@ def _apart(poses: Sequence[Pose]) -> list[Pose]:
 def _extended(last: _Track | None, box: np.ndarray, pose: Pose, index: int) -> _Track:
     """A track with one more frame, or a new one."""
     if last is None or overlap(last.at(index), box) <= 0 or index <= last.index:
-        return _Track(box, np.zeros(2), _score(pose), index)
+        return _Track(box, np.zeros(2), _score(pose), _length(box), index)
     center, before = box[:2] + box[2:] / 2, last.box[:2] + last.box[2:] / 2
     step = 0.5 * last.step + 0.5 * (center - before) / (index - last.index)
-    return _Track(box, step, 0.9 * last.score + 0.1 * _score(pose), index)
+    length = (1 - _GROWS) * last.length + _GROWS * _length(box)
+    return _Track(box, step, 0.9 * last.score + 0.1 * _score(pose), length, index)

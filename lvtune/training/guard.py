@@ -158,14 +158,20 @@ def _kept_out(pictures: Sequence[str], kinds: Sequence[str], seed: int) -> set[i
 
 
 @torch.no_grad()
-def losses_of(base: Base, adapter: nn.Module, data: Dataset, judge: Callable[[Base, dict], Tensor]) -> Tensor:
-    """(N,) loss of each sample, with the adapter on."""
+def losses_of(
+    base: Base,
+    adapter: nn.Module,
+    data: Dataset,
+    judge: Callable[[Base, dict], Tensor],
+    label: str = "checking on pictures kept out",
+) -> Tensor:
+    """(N,) loss of each sample, with the adapter on; ``label`` is shown with the progress."""
     samples: Any = data
     adapter.eval()
     places, found = share_of_this_process(len(samples)), {}
     with attach(base, adapter, name="guarded"), use_adapter(base, "guarded"):
         loader = DataLoader(Subset(data, places), batch_size=1, collate_fn=collate)
-        batches = tracked(loader, "checking on pictures kept out", len(places))
+        batches = tracked(loader, label, len(places))
         for place, batch in zip(places, batches, strict=True):
             here = {k: v.to(base.device) if isinstance(v, Tensor) else v for k, v in batch.items()}
             found[place] = float(judge(base, here))

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,20 @@ def test_it_is_repeatable_and_what_is_labelled_is_left_out(pool):
     assert first == run("two") and len(first) == 5
     labelled = run("three", labelled=pool / "pool" / "a")
     assert len(labelled) == 4 and all("/b/" in name for name in labelled)
+
+
+def test_copies_of_labelled_pictures_are_left_out_too(pool):
+    """A project has its pictures at other paths than the folder they came from."""
+    shutil.copytree(pool / "pool" / "a", pool / "project")
+    found = choose_next(
+        pool / "pool", pool / "adapter", base=tiny_base(), count=5, out=pool / "out", forms=(),
+        labelled=pool / "project",
+    )  # fmt: skip
+    assert len(found.pictures) == 4 and all("/b/" in row["picture"] for row in found.pictures)
+    assert "4 copies of pictures that are labelled already left out" in found.notes
+    with pytest.raises(LvtuneError, match="every picture is a copy"):
+        choose_next(pool / "pool" / "a", pool / "adapter", base=tiny_base(), count=5, out=pool / "out-2", forms=(),
+                    labelled=pool / "project")  # fmt: skip
 
 
 def test_an_instance_more_does_not_make_a_picture_twice(pool):

@@ -52,7 +52,7 @@ def test_what_ships_is_begun_at_where_it_helps(request, tmp_path, base_loss, sta
     monkeypatch, shipped = (request.getfixturevalue(name) for name in ("monkeypatch", "shipped"))
     losses, seen = iter((base_loss, start_loss)), []
 
-    def losses_of(base, adapter, data, judge):
+    def losses_of(base, adapter, data, judge, label):
         seen.append((len(data), {name: value.clone() for name, value in adapter.state_dict().items()}))
         return torch.tensor([next(losses)])
 

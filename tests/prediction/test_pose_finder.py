@@ -124,6 +124,41 @@ def test_an_animal_that_is_lost_is_searched_again():
     assert centers(found[-1])[0] == pytest.approx([500, 400], abs=8)
 
 
+def test_a_pose_that_shrinks_to_a_spot_is_lost_and_searched_again():
+    """Little by little, so that each score and each box is near enough to the one before."""
+
+    class Drifting(Estimator):
+        def pose(self, one, box):
+            found = super().pose(one, box)
+            share = 0.85 ** max(0, one.index - 20)
+            near = np.array([140.0, 200.0])
+            if one.index < 20 or not (box[:2] <= near).all() or not (near <= box[:2] + box[2:]).all():
+                return found
+            score = np.full(4, max(0.45, 0.9 * 0.95 ** (one.index - 20)))
+            return replace(found, keypoints=near + share * SHAPE, scores=score, raw_scores=score)
+
+    where = lambda index: straight(index) if index < 20 else [np.array([500.0, 400.0])]  # noqa: E731
+    found = follow(PoseFinder(SHARE, follows=True), Drifting(where), 80)
+    assert all(len(boxes.boxes) == 1 for boxes in found)
+    assert centers(found[-1])[0] == pytest.approx([500, 400], abs=8)
+    sizes = [np.ptp(np.asarray(boxes.poses[0].keypoints), axis=0).max() for boxes in found]
+    assert min(sizes) > 0.2 * 40
+
+
+def test_points_on_a_line_are_no_spot():
+    flat = Skeleton("worm", ("head", "tail"), (0.1, 0.1))
+
+    class Worm(Estimator):
+        def pose(self, one, box):
+            found = super().pose(one, box)
+            middle = np.asarray(found.keypoints).mean(0)
+            score = np.full(2, float(found.peaks[0]))
+            return Pose(one.image, tuple(box), middle + np.array([[-20.0, 0], [20, 0]]), score, flat)
+
+    found = follow(PoseFinder(SHARE, follows=True), Worm(straight), 80)
+    assert all(len(boxes.boxes) == 1 for boxes in found)
+
+
 def test_a_finder_that_was_told_the_finished_frames_goes_on_as_the_one_that_saw_them():
     whole = follow(PoseFinder(SHARE, follows=True), Estimator(walk), 48)
     late = PoseFinder(SHARE, follows=True)
