@@ -177,7 +177,15 @@ def _adapter(
         recipe.method, base, domain=domain.name, skeleton=splits[0].table.skeleton, bank=bank, seed=recipe.seed,
         **recipe.method_options,
     )  # fmt: skip
-    return made, recipe, []
+    return made, recipe, _own_sentence(recipe, domain, bank)
+
+
+def _own_sentence(recipe: Recipe, domain: Domain, bank: SentenceBank | None) -> list[Decision]:
+    """Says which sentence is read of own data where nobody gave one."""
+    if domain.name != CUSTOM or bank is None or recipe.language.sentences is not None:
+        return []
+    value = ", ".join(f'"{sentence}"' for sentence in dict.fromkeys(bank.sentences))
+    return [Decision("sentence", value, "no other was given; --language.sentences gives one of your own")]
 
 
 def _with_unlabelled(

@@ -135,8 +135,8 @@ class TrainOptions:
     max_epochs: float | None = field(default=None, metadata={"above": 0})
     """Largest number of passes over the data that `min_steps` may cause."""
     guard: int | None = field(default=None, metadata={"at_least": 0})
-    """With at most this many pictures, first tune on half of them, score the other half, and keep the share of the
-    change that helps there. 0: never; also if you give `epochs` or `steps`. With `text_only` and any number but 0: keep
+    """With at most this many pictures, first tune on three quarters of them, score the others, and keep the share of
+    the change that helps there. 0: never; also if you give `epochs` or `steps`. With `text_only` and any number but 0: keep
     the share of the change that does not harm source pictures kept out."""
     batch_size: int | None = field(default=None, metadata={"at_least": 1})
     """Pictures per step, of all processes together."""

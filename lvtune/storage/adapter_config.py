@@ -279,6 +279,7 @@ def base_misfit(
         return AdapterFileError(
             f"base {view.name} for pictures of {tuple(view.input_size)} (height, width)",
             f"{size}, which the adapter was tuned at",
-            f'load the base at that input size: lvtune.load_base("{name}", input_size={size})',
+            f'load the base at that input size: lvtune.load_base("{name}", input_size={size}), or tune the adapter at '
+            "the base's own: --base.input-size own",
         )
     return None
