@@ -136,8 +136,8 @@ class TrainOptions:
     """Largest number of passes over the data that `min_steps` may cause."""
     guard: int | None = field(default=None, metadata={"at_least": 0})
     """With at most this many pictures, first tune on three quarters of them, score the others, and keep the share of
-    the change that helps there. 0: never; also if you give `epochs` or `steps`. With `text_only` and any number but 0: keep
-    the share of the change that does not harm source pictures kept out."""
+    the change that helps there. 0: never; also if you give `epochs` or `steps`. With `text_only` and any number but
+    0: keep the share of the change that does not harm source pictures kept out."""
     batch_size: int | None = field(default=None, metadata={"at_least": 1})
     """Pictures per step, of all processes together."""
     accumulate: int | Literal["auto"] = field(default=1, metadata={"at_least": 1})
