@@ -65,7 +65,7 @@ class Scoring:
         for split, measured in self._sides():
             if split is not None and _is_predicted(split, self.job.base.skeleton):
                 measured.before = self._once(split)
-        self.shared.before()
+        self.shared.before({"target": self.target.before, "source": self.source.before})
 
     def start(self) -> None:
         """Scores the target with the adapter as it begins, before any of the target's pictures is tuned on."""
@@ -87,7 +87,7 @@ class Scoring:
         for split, measured in self._sides():
             if split is not None and _is_predicted(split, self.job.adapter.skeleton):
                 measured.after_on = self._score(split, self.job.adapter.skeleton)
-        self.shared.on()
+        self.shared.on({"target": self.target.after_on, "source": self.source.after_on})
 
     def off(self, mark: str) -> None:
         """Scores the base again, whose fingerprint now is ``mark``; further domains are not scored again."""

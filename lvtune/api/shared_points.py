@@ -7,6 +7,7 @@ target, and what the source keeps with the adapter on.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from lvtune.evaluation.pixel_errors import distances, pixel_errors
 if TYPE_CHECKING:
     from lvtune.api.job import Job
     from lvtune.domains import Split
+    from lvtune.evaluation.task import Scores
 
 LEAST = 2
 """Shared key points from which on they are scored."""
@@ -29,6 +31,8 @@ FIGURES = ("pck@0.2", "pck@0.5", "px_mean", "px_median", "px_rms")
 class SharedPoints:
     """Usage: ``before()`` with the bare base, ``on()`` with the adapter attached; ``to_dict()`` then has both.
 
+    Both take the scores of whole splits that are known: their predictions are used, and nothing is predicted twice.
+
     Args:
         job: prepared.
     """
@@ -37,6 +41,7 @@ class SharedPoints:
         self.job = job
         self.names: dict[str, list[str]] = {}
         """Side (``target``, ``source``) to the key points that are scored."""
+        self._splits: dict[str, Split] = {}
         self._found: dict[str, dict[str, dict[str, float | None]]] = {}
         own, base = job.adapter.skeleton.keypoints, job.base.skeleton.keypoints
         for side, split in (("target", job.test), ("source", job.source)):
@@ -44,32 +49,34 @@ class SharedPoints:
                 continue
             names = [name for name in split.table.skeleton.keypoints if name in own and name in base]
             if len(names) >= LEAST:
-                self.names[side], self._found[side] = names, {}
+                self.names[side], self._splits[side], self._found[side] = names, split, {}
 
-    def before(self) -> None:
-        """Scores the bare base."""
-        self._score("before", self.job.base.skeleton)
+    def before(self, known: Mapping[str, Scores | None]) -> None:
+        """Scores the bare base; ``known``: side to its scores, None where the base cannot be scored on all of it."""
+        self._score("before", self.job.base.skeleton, known)
 
-    def on(self) -> None:
-        """Scores with the adapter attached."""
-        self._score("after_on", self.job.adapter.skeleton)
+    def on(self, known: Mapping[str, Scores | None]) -> None:
+        """Scores with the adapter attached; ``known`` likewise."""
+        self._score("after_on", self.job.adapter.skeleton, known)
 
     def to_dict(self) -> dict[str, Any]:
         """Side to ``keypoints`` (names), ``before`` and ``after_on`` (score to number); empty where all are shared."""
         return {side: {"keypoints": names} | self._found[side] for side, names in self.names.items()}
 
-    def _score(self, when: str, predicted: Skeleton) -> None:
+    def _score(self, when: str, predicted: Skeleton, known: Mapping[str, Scores | None]) -> None:
         job = self.job
-        for side, names in self.names.items():
-            split = job.test if side == "target" else job.source
-            assert split is not None  # or it would have no names
-            # the source is no category of the target domain: it gets the mean sentence
-            is_read = when == "after_on" and side == "target"
-            points, scores = predict_split(
-                job.base, split, skeleton=predicted, category=job.category if is_read else None,
-                flip_test=job.recipe.evaluate.flip_test, batch_size=job.recipe.evaluate.batch_size,
-            )  # fmt: skip
-            self._found[side][when] = shared_scores(split, predicted, points, scores, names)
+        for side, split in self._splits.items():
+            whole = known.get(side)
+            if whole is not None:
+                points, scores = whole.keypoints, whole.scores
+            else:
+                # the source is no category of the target domain: it gets the mean sentence
+                is_read = when == "after_on" and side == "target"
+                points, scores = predict_split(
+                    job.base, split, skeleton=predicted, category=job.category if is_read else None,
+                    flip_test=job.recipe.evaluate.flip_test, batch_size=job.recipe.evaluate.batch_size,
+                )  # fmt: skip
+            self._found[side][when] = shared_scores(split, predicted, points, scores, self.names[side])
 
 
 def shared_scores(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lvtune.api import shared_points
 from lvtune.api.shared_points import SharedPoints, shared_scores
 from lvtune.data.skeletons import COCO_17, LSP_14, Skeleton
 
@@ -38,6 +39,31 @@ def test_points_are_found_by_name_whatever_their_place():
     found = shared_scores(split, COCO_17, points, np.ones((2, 17)), ["nose", "left_eye"])
     assert found["px_mean"] == pytest.approx(2.5) and found["px_rms"] == pytest.approx(12.5**0.5)
     assert found["pck@0.2"] == 100.0  # 0.2 of the box's diagonal is 10 px
+
+
+def test_predictions_that_are_known_are_not_made_again(monkeypatch):
+    made = []
+
+    def predict(base, split, **options):
+        made.append(options["skeleton"].name)
+        return np.zeros((2, len(options["skeleton"].keypoints), 2)), np.ones((2, len(options["skeleton"].keypoints)))
+
+    monkeypatch.setattr(shared_points, "predict_split", predict)
+    job: Any = SimpleNamespace(
+        base=SimpleNamespace(skeleton=COCO_17), adapter=SimpleNamespace(skeleton=FACE), test=split_of(FACE),
+        source=split_of(COCO_17), category=None,
+        recipe=SimpleNamespace(evaluate=SimpleNamespace(flip_test=False, batch_size=4)),
+    )  # fmt: skip
+    on_target = SimpleNamespace(keypoints=np.full((2, 3, 2), 10.0), scores=np.ones((2, 3)))
+    of_source = SimpleNamespace(keypoints=np.full((2, 17, 2), 10.0), scores=np.ones((2, 17)))
+    shared = SharedPoints(job)
+    shared.before({"target": None, "source": of_source})
+    shared.on({"target": on_target, "source": None})
+    assert made == [COCO_17.name, FACE.name]  # the base on the target, the adapter on the source
+    found = shared.to_dict()
+    # nose at (0, 20) and left_eye at (10, 20), predicted at (10, 10) where it is known
+    assert found["target"]["after_on"]["px_mean"] == pytest.approx((200**0.5 + 10) / 2)
+    assert found["source"]["before"]["px_mean"] == pytest.approx((200**0.5 + 10) / 2)
 
 
 @pytest.mark.parametrize(

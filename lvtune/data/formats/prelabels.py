@@ -77,7 +77,10 @@ def _deeplabcut(project: LabelProject, folder: Path) -> list[str]:
     csv.writer(text, lineterminator="\n").writerows([*head, *rows])
     write_text(place / f"CollectedData_{SCORER}.csv", text.getvalue())
     write_text(folder / "config.yaml", _config(project, people if most > 1 else []))
-    return [f"DeepLabCut: copy {place} into labeled-data of your project, and `scorer` {SCORER} into its name or table"]
+    return [
+        f"DeepLabCut: copy {place} into your project's labeled-data, under a new name in each round; before you open "
+        f"it in DeepLabCut, replace the scorer {SCORER} in the table's name and first row by yours"
+    ]
 
 
 def _config(project: LabelProject, people: list[str]) -> str:
