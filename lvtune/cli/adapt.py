@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +10,7 @@ from lvtune.api.method_choice import AUTO, PUBLISHED, method_of
 from lvtune.api.recipe import TEXT_ONLY, UNLABELLED_OBJECTIVE, Recipe
 from lvtune.cli.data_argument import add_data_argument, place_data
 from lvtune.cli.outcome import Outcome, say
-from lvtune.cli.output import number, outline, table
+from lvtune.cli.output import alike, number, outline, table, tensor_rows
 from lvtune.cli.parser import Parser, add_options, nested, wrong_usage
 from lvtune.cli.score_lines import adapted_text, calibration_line
 from lvtune.config.options import AUGMENT_FALLBACK, TRAIN_FALLBACK
@@ -131,13 +129,12 @@ def run(args: argparse.Namespace) -> Outcome:
 
 
 def _plan(values: Mapping[str, Any]) -> str:
-    tree = [[t["name"], "x".join(map(str, t["shape"])), t["parameters"]] for t in values["tree"]]
     share = 100 * values["share_of_base"]
     return "\n\n".join(
         [
             outline(values["recipe"]),
-            table(["trainable", "shape", "parameters"], tree),
-            table(["attaches to", "times"], [[name, count] for name, count in _alike(values["targets"]).items()]),
+            table(["trainable", "shape", "parameters each", "count"], tensor_rows(values["tree"], "parameters")),
+            table(["attaches to", "count"], [[name, len(places)] for name, places in alike(values["targets"])]),
             f"{values['trainable']:,} trainable parameters, {share:.1f} % of the base; "
             f"about {values['memory_mb']:.0f} MB of memory",
             *_decided(values["decisions"]),
@@ -151,11 +148,6 @@ def _decided(decisions: Sequence[Mapping[str, str]]) -> list[str]:
     """Returns what was chosen for the user as one block of lines, if anything was."""
     lines = [f"{d['what']}: {d['value']} ({d['why']})" for d in decisions]
     return ["\n".join(["chosen for you:", *lines])] if lines else []
-
-
-def _alike(names: Sequence[str]) -> Counter[str]:
-    """Counts names; those that differ only in numbers, such as the blocks', are one name with stars."""
-    return Counter(re.sub(r"(?<=\.)\d+(?=\.|$)", "*", name) for name in names)
 
 
 def summary_of(values: Mapping[str, Any]) -> str:

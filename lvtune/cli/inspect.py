@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lvtune.cli.outcome import Outcome
-from lvtune.cli.output import outline, table
+from lvtune.cli.output import outline, table, tensor_rows
 from lvtune.cli.parser import Parser
 from lvtune.storage.made_of import made_of
 
@@ -32,7 +32,6 @@ def run(args: argparse.Namespace) -> Outcome:
 def _text(values: dict[str, Any]) -> str:
     config = dict(values["config"])
     training, metrics = config.pop("training", None) or {}, config.pop("metrics", None) or {}
-    rows = [[t["name"], "x".join(map(str, t["shape"])) or "1", t["dtype"]] for t in values["tensors"]]
     first = {name: config[name] for name in ("method", "base", "domain", "method_config") if name in config}
     run = {name: training.get(name) for name in ("seed", "steps")}
     kind, *parts = made_of(values["config"]) or [""]
@@ -43,7 +42,7 @@ def _text(values: dict[str, Any]) -> str:
     return "\n\n".join(
         [
             outline(_short(facts)),
-            table(["tensor", "shape", "type"], rows),
+            table(["tensor", "shape", "type", "count"], tensor_rows(values["tensors"], "dtype")),
             f"{values['numbers']:,} numbers, {values['bytes'] / 1e6:.1f} MB",
         ]
     )

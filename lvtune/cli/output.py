@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from lvtune.config.schema import plain, show
@@ -38,6 +39,37 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]], left: Collection
         sides = ("<" if i in left else ">" for i in range(len(row)))
         lines.append("  ".join(f"{cell:{side}{w}}" for cell, side, w in zip(row, sides, widths, strict=True)).rstrip())
     return "\n".join(lines)
+
+
+def alike(names: Iterable[str]) -> list[tuple[str, list[int]]]:
+    """Puts names together that differ only in numbers, such as those of the blocks of an encoder.
+
+    Returns:
+        pairs of a name, with stars in place of the numbers where several names share it, and their places in ``names``.
+    """
+    groups: dict[str, list[tuple[int, str]]] = {}
+    for place, name in enumerate(names):
+        groups.setdefault(re.sub(r"(?<=[./])\d+(?=[./]|$)", "*", name), []).append((place, name))
+    return [(key if len(all_) > 1 else all_[0][1], [place for place, _ in all_]) for key, all_ in groups.items()]
+
+
+def tensor_rows(tensors: Sequence[Mapping[str, Any]], *columns: str) -> list[list[Any]]:
+    """Returns rows for a table of tensors: name, shape, values of ``columns``, count. Tensors that are alike share one.
+
+    Args:
+        tensors: each with ``name``, ``shape`` and ``columns``.
+    """
+    kinds: dict[tuple[Any, ...], list[str]] = {}
+    for tensor in tensors:
+        shape = "x".join(map(str, tensor["shape"])) or "1"
+        kinds.setdefault((shape, *(tensor[name] for name in columns)), []).append(tensor["name"])
+    order = {tensor["name"]: place for place, tensor in enumerate(tensors)}
+    rows = [
+        (order[names[places[0]]], [name, *kind, len(places)])
+        for kind, names in kinds.items()
+        for name, places in alike(names)
+    ]
+    return [row for _, row in sorted(rows)]
 
 
 def number(value: Any) -> str:

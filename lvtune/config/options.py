@@ -78,7 +78,8 @@ class DataOptions:
     skeleton: str | None = None
     """Name of a known skeleton for own data. None: the key points named in the annotation file."""
     limit: int | None = field(default=None, metadata={"at_least": 1})
-    """Use at most this many persons of each part, for a quick try. None: all."""
+    """Use at most this many persons of each part, for a quick try. None: all. A domain of filters shows each person
+    under several filters, so it gives more pictures than that."""
     shots: int | Literal["all"] = field(default="all", metadata={"at_least": 0})
     """Number of annotated pictures to tune on, or all. Drawn at random by the seed, equally many per category; a
     smaller draw is part of a larger one. 0: none, with `unlabelled` alone."""
@@ -186,7 +187,7 @@ class TrainOptions:
     epoch, if 3 minutes have passed since the last one."""
     progress_frames: int = field(default=4, metadata={"at_least": 0, "at_most": 12})
     """Number of held-out frames of own data that progress.png shows while tuning goes on, with labels and predictions.
-    0: no such file."""
+    0: no such file. The error on held-out frames is printed in any case."""
 
     def __post_init__(self) -> None:
         check_given_once(self)
