@@ -96,6 +96,7 @@ def adapt(
         lock = run_lock(run.folder, say) if is_main() else nullcontext()
         with lock, damaged_pictures(recipe.data.damaged) as run.damaged, run.tracking:
             run.open()
+            run.tracking.start(recipe)
             run.score_base()
             run.tune()
             run.score_adapter()
@@ -168,7 +169,7 @@ class _Run:
         self.say("scoring the base")
         with self._timed("evaluate"):
             self.scoring.before()
-        self.tracking.begin(self.job.recipe, self.scoring.headlines("before"))
+        self.tracking.begin(self.scoring.headlines("before"))
 
     def tune(self) -> None:
         """Tunes the adapter and saves it, not yet scored."""

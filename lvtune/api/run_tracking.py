@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,7 @@ import numpy as np
 
 from lvtune.config.tables import flatten
 from lvtune.core.errors import UsageError
-from lvtune.core.text import shell_word
+from lvtune.core.text import one_line, shell_word
 from lvtune.storage.adapter_config import shareable
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ FOLDER = "tracking"
 _SECRET = re.compile(
     r"\b(hf_|sk-|ghp_|glpat-)[A-Za-z0-9_-]{8,}|(?<=://)[^/@\s]+@|(?i:(token|key|password|secret)=[^&\s]+)"
 )
+
+_ALLOWED = re.compile(r"[^\w\-. :/]")
+"""What MLflow refuses in the name of a figure: the @ of ``pck@0.2`` alone, of those that we have."""
 
 
 class NoTracker:
@@ -42,8 +47,11 @@ class NoTracker:
     record: Callable[[int, dict[str, float]], None] | None = None
     """Called after each step of the tuning; None: nobody listens."""
 
-    def begin(self, recipe: Recipe, scores: Mapping[str, float]) -> None:
-        """Starts a run of the tracker, and stores the recipe and the scores before the tuning."""
+    def start(self, recipe: Recipe) -> None:
+        """Starts a run of the tracker, and stores the recipe without paths and secrets."""
+
+    def begin(self, scores: Mapping[str, float]) -> None:
+        """Sends the scores before the tuning."""
 
     def end(self, step: int, scores: Mapping[str, float], pictures: Sequence[Path]) -> None:
         """Sends the scores after the last step, and pictures; files that do not exist are left out."""
@@ -79,8 +87,31 @@ class RunTracker(NoTracker):
         self.name, self.folder, self.say = name, folder, say
         self._tracker: Any = None
 
-    def begin(self, recipe: Recipe, scores: Mapping[str, float]) -> None:
-        """Starts a run of the tracker with the scores before, and stores the recipe without paths and secrets."""
+    def start(self, recipe: Recipe) -> None:
+        """Starts a run of the tracker, and stores the recipe without paths and secrets.
+
+        Raises:
+            UsageError: the tracker does not start, for example because it has no key for its server.
+        """
+        from accelerate import PartialState
+
+        PartialState(cpu=recipe.device == "cpu")  # Accelerate's trackers ask it which process they are in
+        try:
+            with redirect_stdout(sys.stderr):  # Trackio prints; on stdout stands the command's answer alone
+                tracker = self._made()
+                tracker.start()
+                tracker.store_init_configuration(plain_settings(recipe))
+        except Exception as error:  # each of these packages has errors of its own
+            text = _SECRET.sub("***", one_line(f"{type(error).__name__}: {error}"))
+            fix = "set it up as its documentation says, or leave --track out"
+            raise UsageError(
+                f"--track {self.name}", f"a tracker that starts: {text}", _FIXES.get(self.name, fix)
+            ) from error
+        self._tracker = tracker
+        self.say(f"tracked by {self.name}{_where(self.name, self.folder)}")
+
+    def _made(self) -> Any:
+        """Makes Accelerate's tracker."""
         from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
         run = self.folder.name
@@ -91,11 +122,10 @@ class RunTracker(NoTracker):
             "trackio": ((PROJECT,), {"name": run}),
         }
         args, options = places[self.name]
-        self._tracker = LOGGER_TYPE_TO_CLASS[self.name](*args, **options)
-        self._tracker.start()
-        self._tracker.store_init_configuration(plain_settings(recipe))
-        place = f": tensorboard --logdir {shell_word(self.folder / FOLDER)}" if self.name == "tensorboard" else ""
-        self.say(f"tracked by {self.name}{place}")
+        return LOGGER_TYPE_TO_CLASS[self.name](*args, **options)
+
+    def begin(self, scores: Mapping[str, float]) -> None:
+        """Sends the scores before the tuning."""
         self._scores(0, scores)
 
     def record(self, step: int, values: dict[str, float]) -> None:  # type: ignore[override]
@@ -111,14 +141,29 @@ class RunTracker(NoTracker):
 
     def _scores(self, step: int, values: Mapping[str, float]) -> None:
         if values:
-            self._tracker.log({f"scores/{name}": value for name, value in values.items()}, step=step)
+            named = {_ALLOWED.sub("_at_", f"scores/{name}"): value for name, value in values.items()}
+            self._tracker.log(named, step=step)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Ends the tracking, whatever happened."""
         if self._tracker is not None:
-            self._tracker.finish()
+            with redirect_stdout(sys.stderr):
+                self._tracker.finish()
+
+
+def _where(name: str, folder: Path) -> str:
+    """Returns what to type to look at the figures."""
+    commands = {
+        "tensorboard": f"tensorboard --logdir {shell_word(folder / FOLDER)}",
+        "mlflow": "mlflow ui",
+        "trackio": f"trackio show --project {PROJECT}",
+    }
+    return f": {commands[name]}" if name in commands else ""
+
+
+_FIXES = {"wandb": "type `wandb login`, or set WANDB_MODE=offline to keep the run on this machine"}
 
 
 def plain_settings(recipe: Recipe) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import types
 
@@ -57,7 +58,7 @@ def test_a_tracker_that_is_not_installed_is_told_before_work_starts(recipe, monk
 
 @pytest.mark.parametrize("name", ["wandb", "mlflow", "trackio"])
 def test_the_other_trackers_are_called_in_their_own_way(name, tmp_path, monkeypatch):
-    """They are replaced by a record of the calls: none of them runs here."""
+    """They are replaced by a record of the calls. Names keep to what MLflow takes."""
     calls = []
 
     class Fake:
@@ -77,15 +78,115 @@ def test_the_other_trackers_are_called_in_their_own_way(name, tmp_path, monkeypa
         raise KeyError
     one = RunTracker(name, tmp_path / "my-run", lambda text: None)
     with one:
-        one.begin(Recipe(), {"target before ap": 1.0})
+        one.start(Recipe())
+        one.begin({"target before pck@0.2": 1.0})
         one.record(1, {"loss": 0.5})
         one.end(2, {}, [tmp_path / "shown.png", tmp_path / "missing.png"])
     words = [call[0] for call in calls]
     assert words[:3] == ["made", "start", "store_init_configuration"] and words[-1] == "finish"
     assert calls[0][1] == (run_tracking.PROJECT,) and "my-run" in calls[0][2].values()
     assert ("log", ({"loss": 0.5},), {"step": 1}) in calls
+    names = [word for call in calls if call[0] == "log" for word in call[1][0]]
+    assert names[0] == "scores/target before pck_at_0.2" and not [n for n in names if re.search(r"[^\w\-. :/]", n)]
     picture = [call for call in calls if "shown" in str(call)]
     assert len(picture) == 1 and picture[0][0] == {"wandb": "log_images", "mlflow": "log_artifact"}.get(name, "log")
+
+
+@pytest.fixture
+def no_state():
+    """Accelerate as it is in a process that has made no Accelerator yet."""
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.mark.parametrize("name", ["wandb", "mlflow", "trackio"])
+@pytest.mark.filterwarnings("default")
+def test_a_real_tracker_takes_a_run_of_a_fresh_process(name, tmp_path, monkeypatch, no_state):
+    """The packages are no part of the tests' extra: this is skipped where they are missing."""
+    pytest.importorskip(name, reason=f"pip install {name}")
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
+    Image.new("RGB", (4, 2)).save(tmp_path / "shown.png")
+    one = RunTracker(name, tmp_path / "my-run", lambda text: None)
+    with one:
+        one.start(Recipe())
+        one.begin({"target before pck@0.2": 1.0})
+        one.record(1, {"loss": 0.5})
+        one.end(2, {"target after_on pck@0.2": 2.0}, [tmp_path / "shown.png"])
+    if name == "mlflow":
+        import mlflow  # pyright: ignore[reportMissingImports]
+
+        (run,) = mlflow.search_runs(experiment_names=["lvtune"], output_format="list")
+        assert run.data.metrics == {
+            "loss": 0.5,
+            "scores/target before pck_at_0.2": 1.0,
+            "scores/target after_on pck_at_0.2": 2.0,
+        }
+        assert run.data.params["base"] == "vitpose-ti" and run.info.run_name == "my-run"
+    assert [
+        file for file in tmp_path.rglob("*") if "shown" in file.name and file.parent != tmp_path
+    ] or name == "trackio"
+
+
+def test_a_fresh_process_has_the_state_that_the_trackers_ask_for(tmp_path, monkeypatch, no_state):
+    """Accelerate's trackers end in an error without it."""
+    from accelerate.state import PartialState
+
+    class Asks:
+        def __init__(self, *args, **options):
+            assert PartialState._shared_state
+
+        def __getattr__(self, word):
+            return lambda *args, **options: None
+
+    monkeypatch.setattr("accelerate.tracking.get_available_trackers", lambda: ["wandb"])
+    monkeypatch.setitem(__import__("accelerate.tracking").tracking.LOGGER_TYPE_TO_CLASS, "wandb", Asks)
+    said = []
+    RunTracker("wandb", tmp_path, said.append).start(Recipe(device="cpu"))
+    assert said == ["tracked by wandb"] and str(PartialState().device) == "cpu"
+
+
+def test_a_tracker_that_does_not_start_is_a_clear_error(tmp_path, monkeypatch):
+    class Refuses:
+        def __init__(self, *args, **options):
+            print("welcome")
+
+        def start(self):
+            raise RuntimeError("No key configured\nfor hf_" + "a1B2" * 8)
+
+        def finish(self):
+            raise AttributeError("run")
+
+    monkeypatch.setattr("accelerate.tracking.get_available_trackers", lambda: ["wandb"])
+    monkeypatch.setitem(__import__("accelerate.tracking").tracking.LOGGER_TYPE_TO_CLASS, "wandb", Refuses)
+    one = RunTracker("wandb", tmp_path, pytest.fail)
+    with pytest.raises(UsageError, match="No key configured") as caught, one:
+        one.start(Recipe())
+    assert "wandb login" in caught.value.fix and "a1B2" not in str(caught.value)
+
+
+def test_what_a_tracker_prints_is_not_on_stdout(tmp_path, monkeypatch, capsys):
+    class Talks:
+        def __init__(self, *args, **options):
+            print("welcome")
+
+        def __getattr__(self, word):
+            return lambda *args, **options: print(word)
+
+    monkeypatch.setattr("accelerate.tracking.get_available_trackers", lambda: ["trackio"])
+    monkeypatch.setitem(__import__("accelerate.tracking").tracking.LOGGER_TYPE_TO_CLASS, "trackio", Talks)
+    one = RunTracker("trackio", tmp_path, lambda text: None)
+    with one:
+        one.start(Recipe())
+    seen = capsys.readouterr()
+    assert seen.out == "" and "welcome" in seen.err and "finish" in seen.err
 
 
 def check_tracked(report, said, tmp_path):

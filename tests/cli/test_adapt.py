@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -113,7 +114,7 @@ def test_dry_run_prints_recipe_tree_and_memory_and_stops(adapted, monkeypatch, c
     out = capsys.readouterr().out
     assert "base: vitpose-ti" in out
     assert "lr: 0.0005" in out
-    assert "prompts    12x50x192     115,200" in out
+    assert re.search(r"prompts +12x50x192 +115,200 +1\n", out)
     assert "backbone.layer.*.mlp.fc1      2\n" in out and "head.conv                     1\n" in out
     assert "about 1234 MB" in out
     assert "chosen for you:\ninput size: 256x192 (crops are small)" in out
