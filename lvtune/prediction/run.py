@@ -12,7 +12,6 @@ from typing import Any
 from lvtune.bases.base import Base, as_base
 from lvtune.core.errors import DataError, UsageError
 from lvtune.core.files import write_text
-from lvtune.core.text import counted
 from lvtune.core.version import __version__
 from lvtune.data.hand_space import HandSpace
 from lvtune.hub.adapter_loading import load_base_for
@@ -120,7 +119,7 @@ class PredictRun:
         ahead = [*self.source.notes, *self.finder.notes, *self.finder.final_notes(), *before]
         tracks = [] if self.tracking is None else self.tracking.notes()
         least = self.options.min_score
-        left = [f"{counted(self.unsure, 'key point')} with a score below {least:g} left out"] if self.unsure else []
+        left = [f"{self.unsure} key points with a score below {least:g} are left out"] if self.unsure else []
         self.notes[:] = [*ahead, *self.totals.notes(), *self.notes, *tracks, *left]
         if self.journal is not None:
             self.notes += write_files(self)
@@ -220,7 +219,7 @@ def _open_journal(run: PredictRun, base: Base, folder: Path) -> Journal:
     left = journal.unfinished()
     if left:
         again = (
-            f"an unfinished run in {folder} ({counted(left, 'picture')} done) was started again from its beginning; "
+            f"an unfinished run in {folder} ({left} pictures done) was started again from its beginning; "
             f"--resume continues such a run"
         )
         run.notes.append(again)
