@@ -1,10 +1,10 @@
-"""Adapters on demand: what switching, a first load and a load in place of another cost, beside peft's own way.
+"""Adapters on demand, compared with peft: time of a switch, a first load and a load that replaces another.
 
     python benchmarks/adapter_pool.py --adapters 40
 
-The base is ViT-B-shaped with random weights; every adapter is LoRA r8 on query and value, saved once by lvtune and
-read by both sides from the same folder. peft's way: one model, ``load_adapter`` and ``delete_adapter`` on demand,
-``set_adapter`` to switch. A miss of the pool includes checking hashes and that the base is the adapter's.
+The base is ViT-B-shaped with random weights. Every adapter is LoRA r8 on query and value. lvtune saves it once, and
+both sides read the same folder. With peft there is one model: ``load_adapter`` and ``delete_adapter`` on demand,
+``set_adapter`` to switch. If the pool has to load an adapter, this includes checking hashes and the base's fingerprint.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""A tuning step of the default method, idle and beside another job of two threads, by the way that threads wait.
+"""Time of a tuning step of the default method on an idle machine and on a busy one, for each way in which threads wait.
 
     python benchmarks/busy_machine.py            # needs a machine on which nothing else runs
 
-Each row is a fresh process, since the OpenMP runtime reads its settings once. Ratios are against the first idle row.
+The other job has two threads. Each row is a new process, because the OpenMP runtime reads its settings once. Ratios are
+to the first idle row.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What the checks cost the default run: the share of its time in checksums, fingerprints and validation.
+"""Share of a default run that checksums, fingerprints and validation take.
 
     python benchmarks/check_cost.py [--steps N]
 
-Runs ``lvtune adapt`` as it is without options, with a clock around each check. A check within another is counted once.
+Runs ``lvtune adapt`` without options, with a clock around each check. A check inside another one is counted once.
 """
 
 from __future__ import annotations

@@ -1,21 +1,21 @@
-"""Does an adapter do what the sentence says? One picture, four ways to label it: nothing else tells which is asked for.
+"""Does an adapter follow the sentence? Each picture has four kinds of labels; only the sentence names the kind.
 
     python benchmarks/conflicting_labels.py --data LSPET/ [--steps 150] [--seeds 0,1,2] [--rows control,light,...]
 
 LSPET/ holds annotations/train.json, annotations/test.json and images/. Every photograph is labelled under four
 conventions: as it is; with the top of the head at the neck; with the wrists at the elbows; with left and right
-exchanged. Each convention is a category with one sentence. Tunes each row on the training photographs under all four
-and asks for each on test photographs. Prints, in percent with 95 % intervals over the seeds, how often the answer is
-nearer to what was asked for than to the other convention:
+exchanged. Each convention is a category with one sentence. Tunes each row on the training photographs under all four,
+and asks for each on test photographs. Prints the percentage of answers that are nearer to the requested convention than
+to the other one, with 95 % intervals over the seeds:
 
-- own: the convention's own sentence; shuffled: the sentences permuted over the samples (chance is 50);
-- new words: five other wordings, embedded by MiniLM, which tuning has not seen. Beside it, how many of them MiniLM
-  itself puts nearest to the tuned sentence of the same convention.
+- own: the convention's own sentence. shuffled: the sentences, permuted over the samples (chance is 50).
+- new words: five other wordings, embedded by MiniLM, that tuning has not seen. Another column counts how many of them
+  MiniLM itself puts nearest to the tuned sentence of the same convention.
 
-"What was asked for" is the base's own answer to the picture, changed by the convention's rule. So a wrong pose does
-not count as disobedience. "By labels" takes the annotated points in its place: there the base's own errors count, and
-the row "rule" (the base's answers, changed by the rule itself) is the best that can be reached. What was run lies in
-OUT and is not run again.
+The reference is the base's own answer to the picture, changed by the convention's rule. So a wrong pose does not count
+as a wrong convention. "By labels" compares with the annotated points. There the base's own errors count, and the row
+"rule" (the base's answers, changed by the rule itself) is the best possible result. Finished runs are read from OUT and
+do not run again.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     python benchmarks/crowd_note.py --coco COCO_MINI --lspet LSPET [--count 100]
 
 One person: pictures of COCO-mini with one annotated person, and test photographs of LSPET. Several: pictures of
-COCO-mini with two annotated persons or more, and two photographs of LSPET side by side. Prints the share of pictures
-that are noted, for several thresholds; the one with a star is lvtune's.
+COCO-mini with two annotated persons or more, and two photographs of LSPET next to each other. Prints the share of
+pictures with a note for several thresholds. The star marks lvtune's threshold.
 """
 
 from __future__ import annotations

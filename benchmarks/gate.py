@@ -3,12 +3,12 @@ r"""Does the gate tell filters, photographs and mice apart, and does it leave or
     python benchmarks/gate.py --lspet LSPET --openfield openfield/ \
         --ordinary coco-mini/images --ordinary lspet-more/images
 
-Two adapters' gates are fitted as `lvtune adapt` fits them: one on lsp-art's training part (photographs under fourteen
-filters, beside the photographs as they are), one on openfield's training frames (beside the photographs of people that
-ship). Then each picture of the test parts is given to the filters' adapter, the mice's adapter or the bare base, by its
-crop and by the whole picture. Right are filters under the first, mice under the second, photographs under the bare
-base; chance is one in three. Ordinary photographs of other sets that get an adapter are false alarms. No adapter is
-tuned: the gate depends on the base and the pictures alone. Intervals are Wilson's, 95 %.
+Fits the gates of two adapters as `lvtune adapt` fits them. One uses lsp-art's training part (photographs under fourteen
+filters, and the same photographs unfiltered). The other uses openfield's training frames (and the shipped photographs
+of people). Then the gate chooses the filters' adapter, the mice's adapter or the bare base for each picture of the test
+parts, once for its crop and once for the whole picture. Right are: the first adapter for filters, the second for mice,
+the bare base for photographs. Chance is one in three. A false alarm is an ordinary photograph of another set that gets
+an adapter. No adapter is tuned: the gate depends only on the base and the pictures. Intervals are Wilson's, 95 %.
 """
 
 from __future__ import annotations

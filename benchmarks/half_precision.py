@@ -1,12 +1,12 @@
-"""Tuning over a base in half precision, beside the same tuning over the base in float32.
+"""Tuning over a base in half precision, compared with the same tuning over the base in float32.
 
     python benchmarks/half_precision.py --method lora --steps 60
 
-The default job (`vitpose-ti`, `demo-art`) is tuned for a few steps on a small set, over the base in float32, in
-bfloat16 and in float16, with the adapter's weights in float32 as lvtune keeps them. A second float32 run with another
-seed shows the noise. ``bfloat16, adapter too`` rounds the adapter's weights to bfloat16 after every step, as they would
-be if they had the base's type. Prints one line for each: the loss of the last ten steps, PCK@0.2 on the test pictures,
-and how much of the tuned weights' change from their start is kept (the norm, as a ratio to float32's).
+Tunes the default job (`vitpose-ti`, `demo-art`) for a few steps on a small set, over the base in float32, bfloat16 and
+float16. The adapter's weights are in float32, as always in lvtune. A second float32 run with another seed shows the
+noise. ``bfloat16, adapter too`` rounds the adapter's weights to bfloat16 after every step, as if they had the base's
+type. Prints one line for each run: the loss of the last ten steps, PCK@0.2 on the test pictures, and the norm of the
+tuned weights' change from their start, as a ratio to float32's.
 """
 
 from __future__ import annotations

@@ -2,12 +2,13 @@
 
     python benchmarks/hand3d_overfit.py [STEPS] [HANDS] [LR]
 
-Adam with the published learning rate of 1e-4 unless another is given, and without dropout. Not as published: the
-heatmaps weigh 50, the rate rises over ten steps and gradients are clipped to length 1. With weight 1 and neither, the
-maps of so deep a net without normalisation stay empty for long, and all hands of the batch are lifted to their mean.
+Uses Adam without dropout, with the published learning rate of 1e-4 if you give none. Not as published: the heatmaps
+have weight 50, the rate rises over ten steps and gradients are clipped to length 1. With weight 1 and without the other
+two, the maps of so deep a net without normalisation stay empty for long, and all hands of the batch are lifted to their
+mean.
 
-Prints the error after every tenth part of the steps and the ratio of the last to the first; also how long a step takes,
-and the multiply-adds of a picture.
+Prints the error after every tenth part of the steps, the ratio of the last to the first, the time of a step, and the
+multiply-adds of a picture.
 """
 
 from __future__ import annotations

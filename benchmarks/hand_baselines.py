@@ -1,14 +1,18 @@
-"""What 3D error is worth on ``hand-figures``: of ``hand3d-vit``, of the mean pose, of look-ups in the training poses.
+"""3D error on ``hand-figures`` of ``hand3d-vit``, of the mean pose and of look-ups in the training poses.
 
     python benchmarks/hand_baselines.py [TRAINING_HANDS] [TEST_HANDS] [PICTURES]
 
-Prints EPE (mm, root at the origin, true size), plain and aligned, on the test poses of the source setting, and each
-as a ratio to the mean pose's. Looked up is the training hand that is nearest by the picture (skin against green, red
-less green, at 32x32; among the first PICTURES training hands, since each has to be drawn), by the 2D joints that the
-estimator finds, by the true 2D joints, and by the pose in space itself; the last two know more than any picture gives.
-2D joints are compared from the root and at one size, which finds nearer poses than as they lie in the picture. The
-look-ups by joints need no training pictures: there the true 2D joints are known. One row more has the mean shape turned
-as the estimator finds the hand turned, to tell what its fingers are worth.
+Prints EPE (mm, root at the origin, true size), plain and aligned, on the test poses of the source setting, and each as
+a ratio to the mean pose's. A look-up takes the nearest training hand, by one of these:
+
+- the picture (skin against green, red less green, at 32x32), among the first PICTURES training hands, because each must
+  be drawn;
+- the 2D joints that the estimator predicts;
+- the true 2D joints, or the 3D pose itself: both know more than any picture shows.
+
+2D joints are compared from the root and at one size; this finds nearer poses than their places in the picture do. The
+look-ups by joints need no training pictures, because the true 2D joints of training hands are known. Another row turns
+the mean shape as the estimator turns the hand. It shows what the estimator's fingers are worth.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""How fast hand-figures draws its pictures, beside decoding and cropping a photograph of a hand.
+"""Speed at which hand-figures draws its pictures, compared with decoding and cropping a photograph of a hand.
 
-One thread; process time, so that other work on the machine counts little.
+One thread; process time, so other work on the machine has little effect.
 
     python benchmarks/hand_figures_speed.py
 """

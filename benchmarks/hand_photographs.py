@@ -1,7 +1,7 @@
-"""A look at real pictures of hands: the labels of the FreiHAND and RHD samples, and what a network says of them.
+"""Real pictures of hands: the labels of the FreiHAND and RHD samples, and the predictions of a network.
 
-Draws a sheet: each sample with its labels, and beside it, where a network is given, with the predicted joints. A few
-pictures are for the eye, far too few to score on; the errors printed say so.
+Draws a sheet with each sample and its labels. If you give a network, its predicted joints are next to them. The
+pictures are too few for scores; the printed errors say so.
 
     python benchmarks/hand_photographs.py ../shared/data/samples --out hands.png
     python benchmarks/hand_photographs.py ../shared/data/samples --adapter lvtune-out/hand3d-vit-hand-figures-full

@@ -1,9 +1,9 @@
-"""Throughput of a batch in which every sample has its own adapter, beside a batch under one adapter.
+"""Throughput of a batch in which every sample has its own adapter, compared with a batch under one adapter.
 
     python benchmarks/mixed_batch.py --base vitpose-b --batch 8 --threads 2
 
-Both run in turns in one process, so that only the ratio counts. ``apart`` is the same mixed batch with each adapter's
-samples sent through the model by themselves.
+Both run in turns in one process, so only the ratio counts. ``apart`` is the same mixed batch, but each adapter's
+samples go through the model in a separate call.
 """
 
 import argparse

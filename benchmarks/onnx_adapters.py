@@ -1,8 +1,9 @@
-"""What adapters as inputs of an ONNX model cost beside a merged model, in the same run, in turn.
+"""Cost of adapters as inputs of an ONNX model, compared with a merged model, in the same run, in turn.
 
     python benchmarks/onnx_adapters.py            # lora of rank 4 and 8, vlpose-light; vitpose-ti; one thread
 
-Prints processor time a picture in batches of 1 and 8, the largest difference of the two, and the sizes of the files.
+Prints processor time for each picture in batches of 1 and 8, the largest difference between the two, and the file
+sizes.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""A mouse in a video: every frame predicted, speed beside the plain estimator, flat memory, two mice kept apart.
+"""A mouse in a video: poses in every frame, speed compared with the bare base, memory over time, two mice told apart.
 
     python benchmarks/openfield_video.py check OUT                 # of lvtune predict VIDEO --find pose --out OUT
-    python benchmarks/openfield_video.py speed VIDEO ADAPTER [THREADS]    # frames a second beside the plain base alone
+    python benchmarks/openfield_video.py speed VIDEO ADAPTER [THREADS]    # frames a second, compared with the bare base
     python benchmarks/openfield_video.py memory VIDEO ADAPTER      # the video once and ten times over
     python benchmarks/openfield_video.py two VIDEO ADAPTER ALONE   # two mice; ALONE: results of the video as it is
 
-Criterion of ``check``: from one frame to the next, no key point moves further than the animal is long (snout to tail
-base, the median over the video). A mouse is 8 to 9 cm long there, and at 30 frames a second this is 2.6 m/s, a little
-less than the fastest that house mice run (about 3.5 m/s).
+Criterion of ``check``: from one frame to the next, no key point moves further than the animal's length (snout to tail
+base, the median over the video). A mouse is 8 to 9 cm long there. At 30 frames a second this is 2.6 m/s, a little less
+than the top speed of house mice (about 3.5 m/s).
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Pyramid and windowed bases adapted for a few steps: the loss falls, and the base is given back bit for bit.
+"""Adapts pyramid and windowed bases for a few steps: the loss falls, and detaching restores the base bit for bit.
 
     python benchmarks/other_bases.py --data LSPET/ [--bases swinpose-t,pvtv2pose-b,pvtpose-s] [--steps 40]
 
-Bases in their full size at random weights (their pretrained ones are on the Hub), ``vlpose`` with its published
-options on photographs of LSPET under filters (`lsp-art/seen`). Prints one Markdown row a base: mean loss of the first
-and of the last ten steps, weights tuned, whether fingerprints before and after agree, and whether a base that had the
-adapter and lost it gives heatmaps that are bit for bit those of before (and with it on others).
+Uses bases at full size with random weights (the pretrained ones are on the Hub), and ``vlpose`` with its published
+options on photographs of LSPET under filters (`lsp-art/seen`). Prints one Markdown row for each base: mean loss of the
+first and of the last ten steps, weights tuned, and whether the fingerprints before and after agree. The last column
+says whether the heatmaps after detaching are the same as before, bit for bit (and differ with the adapter on).
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""The errors of `lvtune adapt DATA` on labelled data of your own, over seeds and numbers of pictures.
+"""Errors of `lvtune adapt DATA` on your own labelled data, over seeds and numbers of pictures.
 
     python benchmarks/own_data.py openfield/ --seeds 0,1,2 --shots 10,20,all --out own-runs
     python benchmarks/own_data.py mirror-mouse/ --seeds 0,1,2 -- --minutes 5
 
-Each run is the command of a user, in a process of its own; options behind `--` go to it. A run whose report lies in
-OUT already is not made again; one with other options there is an error. Prints the errors in pixels of the test frames
-for each run, and mean and standard deviation over the seeds; minutes on the clock, and minutes of processor time, which
-other work does not change.
+Each run is a user's command in its own process; options after `--` go to it. If OUT has the report of a run, the run is
+not repeated; a report of a run with other options is an error. Prints the errors in pixels of the test frames for each
+run, and mean and standard deviation over the seeds. Prints minutes on the clock, and minutes of processor time, which
+do not depend on other work.
 """
 
 from __future__ import annotations

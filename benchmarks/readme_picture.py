@@ -1,9 +1,9 @@
-"""The picture at the top of the README: filtered test photographs, the base alone left and with an adapter right.
+"""The picture at the top of the README: filtered test photographs, base alone (left) and with an adapter (right).
 
     python benchmarks/readme_picture.py lvtune-out/vitpose-ti-demo-art-vlpose-light docs/before-after.png
 
-For each of four styles the picture on which the adapter brings most key points within 0.2 of the torso's length: a
-choice of successes, and said to be one beside the picture.
+For each of four styles it takes the picture on which the adapter brings most key points within 0.2 of the torso's
+length. So the choice shows successes; the README says so.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""One setting of one method, scored on photographs that no test looks at: what defaults are chosen with.
+"""One setting of one method, scored on photographs that no test uses. Defaults are chosen with it.
 
     python benchmarks/settings.py vlpose-light
     python benchmarks/settings.py lora --method.r 8 --method.targets query,key,value,out,fc1,fc2 --lr 1e-3
 
-Takes any option of ``lvtune adapt`` (the data's excepted). Of demo-art's 430 tuning photographs, by id, the first 330
-are tuned on and the last 100 validated on, each under all six filters; the 270 test photographs are not read. Prints
-one line: PCK@0.2 on the filtered validation photographs and on the same photographs as they are, before and with the
-adapter on.
+Takes any option of ``lvtune adapt`` except the data's. Of demo-art's 430 training photographs, ordered by id, the first
+330 are for tuning and the last 100 for validation, each under all six filters. The 270 test photographs are not read.
+Prints one line: PCK@0.2 on the filtered validation photographs and on the same photographs unfiltered, before and with
+the adapter on.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""One setting of one method on lsp-art, scored on its validation photographs: what little data asks for.
+"""One setting of one method on lsp-art, scored on its validation photographs: which settings suit few pictures.
 
     python benchmarks/settings_lsp_art.py LSPET/ vlpose-light --lr 2.5e-4
     python benchmarks/settings_lsp_art.py LSPET/ full --lr 2e-4 --steps 100 --data.shots 60
 
-Takes the folder of LSPET, a method and any option of ``lvtune adapt``. Tuned on ``lsp-art/seen`` (370 photographs, each
-under one of ten filters, or ``--data.shots`` of them); scored are the 100 validation photographs, each under all ten
-(1,000 pictures, read with their own category's sentence, no flip test), and the same photographs as they are. The four
-filters held out and the test photographs are not read. Prints one line: PCK@0.2 before and with the adapter on.
+Takes the folder of LSPET, a method and any option of ``lvtune adapt``. Tunes on ``lsp-art/seen`` (370 photographs, each
+under one of ten filters, or ``--data.shots`` of them). Scores the 100 validation photographs, each under all ten (1,000
+pictures, read with their own category's sentence, no flip test), and the same photographs unfiltered. The four held-out
+filters and the test photographs are not read. Prints one line: PCK@0.2 before and with the adapter on.
 """
 
 from __future__ import annotations

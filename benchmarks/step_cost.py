@@ -1,11 +1,11 @@
-"""What a tuning step and a call cost, beside peft's LoRA and full fine-tuning in the same run.
+"""Cost of a tuning step and of a call, compared with peft's LoRA and full fine-tuning in the same run.
 
     python benchmarks/step_cost.py --base vitpose-b --batch 8 --threads 2 --repeats 3
 
 Random weights of the base's shape, float32. Everything is timed in turns in one process, so only the ratios count. A
 step is forward, loss, backward and optimiser. ``peft`` rows are plain peft on the plain transformers model. ``routing``
-is what attaching itself costs a call: a batch under an adapter that changes one layer by a zero bias, against the plain
-model. The last lines say how the default method's answer and peft's compare with a plain call.
+is the cost of attaching for a call: a batch under an adapter that changes one layer by a zero bias, compared with the
+plain model. The last lines compare a call of the default method and of peft with a plain call.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
     python benchmarks/step_memory.py --base vitpose-b --batch 8 --threads 1
 
-Each row is a process of its own: two steps of AdamW (the second has the moments), peak resident memory above what the
-process held when all libraries were imported. `full fine-tuning` is the plain model, every weight trained, without
+Each row is its own process. It runs two steps of AdamW (the second has the moments) and measures peak resident memory
+above that after importing all libraries. `full fine-tuning` is the plain model with every weight trained, without
 lvtune. Weights and pictures are random; memory does not depend on them. `estimate` is what `train.accumulate auto`
-computes for the activations of the step, over the peak above weights, gradients and moments.
+computes for the activations of the step, divided by the peak above weights, gradients and moments.
 """
 
 from __future__ import annotations

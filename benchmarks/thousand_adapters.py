@@ -1,9 +1,9 @@
-"""A thousand adapters on one ViT-B-shaped base: memory beside the sum of their tensors, and the time to switch.
+"""A thousand adapters on one ViT-B-shaped base: memory compared with the sum of their tensors, and the time to switch.
 
     python benchmarks/thousand_adapters.py --count 1000 --peft 1000
 
-Memory is the growth of the process's resident set, measured behind a garbage collection. peft holds as many LoRA
-adapters of the same shape in the same process, and switches with ``set_adapter``.
+Memory is the growth of the process's resident set, measured after a garbage collection. peft holds LoRA adapters of the
+same shape in the same process, and switches with ``set_adapter``.
 """
 
 import argparse

@@ -1,11 +1,10 @@
-"""Does the gain hold under filters that the default settings were never chosen on?
+"""Is the gain the same under filters on which no default setting was chosen?
 
     python benchmarks/unseen_filters.py [--out FOLDER] [--methods vlpose-light,norm] [--photographs 430,270]
 
-Writes a folder of COCO-style data as a user would have it: photographs of demo-art drawn over by four filters that
-no default was tuned with: ``mural`` and ``ukiyoe`` of the package, and two written here, ``halftone`` and
-``charcoal``. Then runs ``lvtune adapt --data`` on it for each method and prints one line each. These are filtered
-photographs, not art.
+Writes a folder of COCO-style data, as a user's would be: photographs of demo-art under four filters that no default was
+tuned with. ``mural`` and ``ukiyoe`` are the package's; ``halftone`` and ``charcoal`` are written here. Then runs
+``lvtune adapt --data`` on it for each method and prints one line for each. These are filtered photographs, not art.
 """
 
 from __future__ import annotations

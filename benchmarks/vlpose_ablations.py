@@ -1,12 +1,12 @@
-"""VLPose taken apart on demo-art with vitpose-ti: decoders, sentences, and the released code's ways with frozen parts.
+"""Ablations of VLPose on demo-art with vitpose-ti: decoders, sentences, released treatment of frozen parts.
 
     python benchmarks/vlpose_ablations.py [--seeds 0,1,2] [--rows decoders,text,ways] [--out FOLDER]
 
-Each row is ``lvtune adapt --method vlpose`` with one thing changed, once a seed; what was run is read back from
-FOLDER, so that a run that was stopped goes on and rows that say the same are run once. Prints a Markdown table for
-each group: PCK@0.2 on the filtered test photographs read with their own category's sentence, and with the sentences
-shuffled over the pictures; on the photographs as they are with the adapter on; mean and spread (standard deviation)
-over the seeds. Filtered photographs are not art.
+Each row is ``lvtune adapt --method vlpose`` with one change, once for each seed. Finished runs are read from FOLDER, so
+a stopped benchmark continues, and equal rows run once. Prints a Markdown table for each group. Its columns are PCK@0.2
+on the filtered test photographs with their own category's sentence, the same with the sentences shuffled over the
+pictures, and PCK@0.2 on the unfiltered photographs with the adapter on. Values are mean and standard deviation over the
+seeds. Filtered photographs are not art.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python benchmarks/vlpose_counts.py > benchmarks/vlpose_counts.md
 
-Counted on adapters as they are made, without storage (torch's meta device), in the published settings: 768-d token
-states (BLIP base), 17 key points, no gates. The count of the released code itself is 6,747,921 for B with 20 deep
-prompts (commit f312a9f); all others follow from the same shapes.
+Counts new adapters without storage (torch's meta device), in the published settings: 768-d token states (BLIP base), 17
+key points, no gates. The released code itself has 6,747,921 for B with 20 deep prompts (commit f312a9f); all others
+follow from the same shapes.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Weak scaling: one process with one thread against two processes with one thread each and twice the batch.
+"""Weak scaling: one process with one thread, compared with two processes with one thread each and twice the batch.
 
     python benchmarks/weak_scaling.py --base vitpose-ti --batch 16 --steps 12
 
-Each process computes as many pictures in both runs, so twice the pictures should take the same time: the ratio of the
-pictures a second, over the number of processes, is 1 at best. Gradients are exchanged by gloo. The loader, the loop and
-the optimiser are those of `lvtune adapt`; pictures are random and made in advance. Steps are timed from the fourth on,
-by the median. Needs as many idle cores as processes.
+Each process computes as many pictures in both runs, so twice the pictures should take the same time. The printed ratio
+is pictures a second with two processes, over those with one, over the number of processes: 1 at best. Gradients are
+exchanged by gloo. The loader, the loop and the optimiser are those of `lvtune adapt`; pictures are random and made in
+advance. The time of a step is the median from the fourth step on. Needs as many idle cores as processes.
 """
 
 from __future__ import annotations

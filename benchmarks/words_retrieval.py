@@ -3,9 +3,9 @@
     python benchmarks/words_retrieval.py small:small-joint.safetensors hand-figures [COUNT]
     python benchmarks/words_retrieval.py clip humanart HUMANART/ [COUNT]
 
-Takes COUNT (60) test pictures of each category of the domain and the domain's own sentences. Prints for each category
-the share of its pictures that are given its sentence and the sentence given most, and the mean beside chance: rows of
-`words_hands.yaml` and `words_bodies.yaml` that read sentences are void where that is at chance.
+Takes COUNT (60) test pictures of each category of the domain, and the domain's own sentences. Prints for each category
+the share of its pictures that get its sentence, and the sentence that most of them get. Prints the mean share and
+chance. If the mean is at chance, rows of `words_hands.yaml` and `words_bodies.yaml` that read sentences are void.
 """
 
 from __future__ import annotations

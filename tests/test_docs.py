@@ -20,6 +20,9 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("recipes
 LINK = re.compile(r"(?<!`)\[[^\]]*\]\(([^)\s]+)\)")
 INLINE = re.compile(r"`(lvtune [a-z][^`]*)`")
 SHELL = re.compile(r"```sh\n(.*?)```", re.DOTALL)
+SHIPPED = sorted({*PAGES, *ROOT.glob("lvtune/**/*.md")})
+UNFINISHED = re.compile(r"\b(TODO|FIXME|TBD|XXX)\b")
+CAPITALS = re.compile(r"[^\w#]*[A-Z][A-Z0-9_]*[A-Z0-9][^\w]*")
 
 
 def name(page):
@@ -43,6 +46,46 @@ def test_no_link_is_dead(page):
         if not file.exists() or (anchor and anchor not in anchors(file)):
             dead.append(target)
     assert dead == []
+
+
+def placeholders(text):
+    """Lines left by mistake: of capitals and underscores alone, or with a word such as TODO."""
+    found, is_code = [], False
+    for line in text.splitlines():
+        is_code ^= line.lstrip().startswith("```")
+        alone = CAPITALS.fullmatch(line) and ("_" in line or not is_code)  # a code block may end a text with EOF
+        if alone or UNFINISHED.search(line):
+            found.append(line)
+    return found
+
+
+@pytest.mark.parametrize("page", SHIPPED, ids=name)
+def test_no_page_holds_a_placeholder(page):
+    assert placeholders(page.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "TABLE_NEW",
+        "  FIGURES_2  ",
+        "**TABLE**",
+        "<!-- TABLE_NEW -->",
+        "> HERE",
+        "- `ROWS_OF_HANDS`",
+        "| a | TBD |",
+        "TODO: say which seed",
+        "The table (FIXME) is old.",
+        "```text\nTABLE_NEW\n```",
+    ],
+)
+def test_a_placeholder_is_found(line):
+    assert len(placeholders(f"# Title\n\nA paragraph.\n\n{line}\n\n| a | b |\n")) == 1
+
+
+def test_what_is_written_in_capitals_for_a_reason_is_no_placeholder():
+    text = "# FAQ\n\n## PCK\n\nOKS and PCK are metrics.\n\n| AP | AUC |\n|---|---|\n\n```sh\ncat <<EOF\nEOF\n```\n"
+    assert placeholders(text) == []
 
 
 def commands():

@@ -25,7 +25,7 @@ from lvtune.bases.fingerprint import fingerprint
 from lvtune.config.schema import plain
 from lvtune.core.errors import UsageError
 from lvtune.core.tensor_file import hash_tensors
-from lvtune.core.text import brief
+from lvtune.core.text import brief, counted
 from lvtune.patcher.attaching import attach
 from lvtune.patcher.merging import noise, outputs_of, twin_of
 from lvtune.patcher.shapes import check_fit
@@ -160,7 +160,7 @@ def _sum(
 ) -> Adapter:
     if len(weights) != len(adapters) or not all(math.isfinite(weight) for weight in weights):
         raise UsageError(
-            f"weights {', '.join(f'{w:g}' for w in weights) or '(none)'} for {len(adapters)} adapters",
+            f"weights {', '.join(f'{w:g}' for w in weights) or '(none)'} for {counted(len(adapters), 'adapter')}",
             "a finite number for each", "give as many weights as adapters",
         )  # fmt: skip
     if rank is not None and rank < 1:

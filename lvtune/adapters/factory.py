@@ -11,6 +11,7 @@ from torch import nn
 from lvtune.adapters.method_registry import METHODS, method_config
 from lvtune.bases.base import as_base
 from lvtune.core.errors import UsageError
+from lvtune.core.text import counted
 from lvtune.language.bank_cache import cached_bank
 from lvtune.patcher.shapes import shapes_of
 
@@ -73,7 +74,7 @@ def _check_predictor(method: str, view: Base, skeleton: Skeleton) -> None:
         return
     able = [name for name in METHODS.names() if METHODS.get(name).trains_predictor]
     raise UsageError(
-        f"method {method} for {len(skeleton.keypoints)} key points on a base that predicts "
+        f"method {method} for {counted(len(skeleton.keypoints), 'key point')} on a base that predicts "
         f"{len(view.skeleton.keypoints)} others",
         "a method that trains a predictor of its own", f"choose --method {' or '.join(able)}",
     )  # fmt: skip

@@ -27,6 +27,7 @@ from lvtune.adapters.trained_encoder import depth_scale, drop_branches
 from lvtune.bases.base import Base
 from lvtune.bases.changes import Change
 from lvtune.core.errors import LvtuneError, UsageError
+from lvtune.core.text import counted
 from lvtune.data.skeletons import Skeleton
 from lvtune.patcher.merging import merge
 
@@ -95,7 +96,7 @@ class Full(Adapter):
             return super().start_misfit(start)
         if start.skeleton.keypoints != self.skeleton.keypoints:
             return UsageError(
-                f"a start that predicts {len(start.skeleton.keypoints)} other key points",
+                f"a start that predicts {counted(len(start.skeleton.keypoints), 'other key point')}",
                 f"{self.skeleton.name or 'these'} ({len(self.skeleton.keypoints)})", "give --start none",
             )  # fmt: skip
         return None

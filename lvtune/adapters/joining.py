@@ -15,6 +15,7 @@ from lvtune.adapters.joined_sentences import common_bank
 from lvtune.config.schema import plain
 from lvtune.core.errors import UsageError
 from lvtune.core.registry import suggest
+from lvtune.core.text import counted
 from lvtune.data.skeletons import Skeleton
 
 
@@ -41,7 +42,8 @@ def join(
     """
     loaded = [one for one in adapters if one is not None]
     if len(adapters) < 2 or not loaded:
-        raise UsageError(f"{len(adapters)} adapters to be joined", "two or more, one of which may be the bare base",
+        given = f"{counted(len(adapters), 'adapter')} to be joined"
+        raise UsageError(given, "two or more, one of which may be the bare base",
                          "give a list of adapters")  # fmt: skip
     view = common_base(loaded, loaded, base, same_keypoints=False)
     if view.task != "pose2d":

@@ -27,6 +27,7 @@ from lvtune.adapters.method_registry import register_method
 from lvtune.bases.base import Base
 from lvtune.bases.changes import Change
 from lvtune.core.errors import UsageError
+from lvtune.core.text import counted
 from lvtune.data.skeletons import Skeleton
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class LastBlocks(Adapter):
         self.config, self.layers = config, len(base.blocks)
         if config.blocks > self.layers:
             raise UsageError(
-                f"the last {config.blocks} blocks of {base.name}", f"at most {self.layers}",
+                f"the last {counted(config.blocks, 'block')} of {base.name}", f"at most {self.layers}",
                 f"set --method.blocks {self.layers} or choose --method full" if self.layers else "choose --method full",
             )  # fmt: skip
         model = copy_of_model(base)

@@ -33,7 +33,7 @@ from lvtune.api.unlabelled_guard import UnlabelledGuard
 from lvtune.bases.fingerprint import fingerprint, fingerprints
 from lvtune.core.errors import TrainingError
 from lvtune.core.processes import apart, from_main, is_main, main_first, together
-from lvtune.core.text import one_line
+from lvtune.core.text import counted, one_line
 from lvtune.data.jpeg_damage import damaged_pictures
 from lvtune.patcher.attaching import attach
 from lvtune.storage.adapter_file import CONFIG_FILE, TENSORS_FILE
@@ -176,9 +176,9 @@ class _Run:
         job, few, start = self.job, self.few, self.start
         for note in dict.fromkeys((*job.train.table.notes, *job.test.table.notes, *few.warnings, *job.objective.notes)):
             self.say(f"note: {one_line(note)}")
-        self.say(f"tuning {self.recipe.method} on {few.pictures} pictures: {job.train.name}")
+        self.say(f"tuning {self.recipe.method} on {counted(few.pictures, 'picture')}: {job.train.name}")
         if job.unlabelled is not None:
-            self.say(f"and on {len(job.unlabelled.table)} instances without labels: {job.unlabelled.name}")
+            self.say(f"and on {counted(len(job.unlabelled.table), 'instance')} without labels: {job.unlabelled.name}")
         self.memory.begin_tuning()
         started, scored = time.perf_counter(), self.seconds["evaluate"]
         start.check()

@@ -11,6 +11,7 @@ import numpy as np
 
 from lvtune.api.open_data import limited
 from lvtune.config.options import DataOptions
+from lvtune.core.text import plural
 from lvtune.data.check import check_data
 from lvtune.data.near_duplicates import near_duplicates
 from lvtune.domains.domain import NO_BOXES, Domain
@@ -59,7 +60,8 @@ def check_parts(
         values["near_duplicates"] = {"count": len(pairs), "first": shown}
         if pairs:
             values["warnings"].append(
-                f"{len(pairs)} of {values[parts[1]]['pictures_read']} {parts[1]} pictures look like a {parts[0]} "
+                f"{len(pairs)} of {values[parts[1]]['pictures_read']} {parts[1]} pictures "
+                f"{plural(len(pairs), 'looks', 'look')} like a {parts[0]} "
                 f"picture, so that scores on them are too good: {', '.join(shown)} (--split-by video or folder keeps "
                 "frames of one video together)"
             )

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lvtune.core.decision import Decision
+from lvtune.core.text import counted, plural
 from lvtune.data.label_conflicts import label_conflict
 from lvtune.data.pose_table import PoseTable
 
@@ -29,7 +30,8 @@ def for_conflicting_labels(recipe: Recipe, method: type[Adapter], train: Split) 
     if conflict is None or not recipe.has_target_labels:
         return recipe, []
     why = (
-        f"{conflict.instances} of {conflict.total} instances have other key points under another category "
+        f"{conflict.instances} of {counted(conflict.total, 'instance')} {plural(conflict.instances, 'has', 'have')} "
+        f"other key points under another category "
         f"({', '.join(conflict.categories)}), so only the sentence says which key points are wanted"
     )
     suited = method.options_for_conflicts(recipe.method_options)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lvtune.api.job import training_data
 from lvtune.core.decision import Decision
 from lvtune.core.snapshot import snapshot
+from lvtune.core.text import counted
 from lvtune.domains.few_pictures import TINY, count_pictures, pictures_of_samples
 from lvtune.evaluation.inference import split_dataset
 from lvtune.training.guard import COST, LEAST_PICTURES, SHARES, GuardResult, choose_share, keep_share
@@ -89,7 +90,11 @@ class FewShotGuard:
         most = self.job.recipe.train.guard or 0
         if not self.job.recipe.has_target_labels:
             return Decision("few-shot guard", "no check", "no label of the target is tuned on")
-        why = f"{self.pictures} pictures; it checks {LEAST_PICTURES} to {most}" if most else "it is off in the recipe"
+        why = (
+            f"{counted(self.pictures, 'picture')}; it checks {LEAST_PICTURES} to {most}"
+            if most
+            else "it is off in the recipe"
+        )
         return Decision("few-shot guard", "no check", why)
 
     def keep(self) -> None:

@@ -15,6 +15,7 @@ from lvtune.bases.look_features import crop_of, look_features, look_layer, whole
 from lvtune.config.options import DataOptions
 from lvtune.core.decision import Decision
 from lvtune.core.errors import LvtuneError
+from lvtune.core.text import counted
 from lvtune.core.work_progress import tracked
 from lvtune.data.mixed import MixedTable
 from lvtune.data.subset import nested_order
@@ -51,7 +52,7 @@ def gate_of(job: Job) -> tuple[dict[str, Any] | None, Decision]:
     except (LvtuneError, ValueError) as error:  # the run is not lost for it
         said = error.given if isinstance(error, LvtuneError) else str(error)
         return None, Decision(WHAT, "none", f"{said}: adapters are chosen by CLIP")
-    count = f"{looks.pictures} pictures that were tuned on, beside {looks.ordinary} of {against}"
+    count = f"{counted(looks.pictures, 'picture')} that were tuned on, beside {looks.ordinary} of {against}"
     return looks.to_dict(), Decision(WHAT, f"tells {looks.right:.0%} apart", count)
 
 
@@ -86,7 +87,7 @@ def _missing(job: Job) -> str:
     if job.train.task != "pose2d" or not isinstance(table, PoseTable | MixedTable):
         return "only for poses in pictures"
     count = len(set(table.column("image").astype(str)))
-    return "" if count >= LEAST else f"{count} pictures were tuned on; it takes {LEAST}"
+    return "" if count >= LEAST else f"{counted(count, 'picture was', 'pictures were')} tuned on; it takes {LEAST}"
 
 
 def _ordinary(job: Job) -> tuple[Split, str]:

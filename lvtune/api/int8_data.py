@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from lvtune.api.open_data import open_domain
 from lvtune.config.options import DataOptions
 from lvtune.core.errors import DataError, UsageError
+from lvtune.core.text import counted
 from lvtune.data.crop import PADDING, box_to_center_scale, fix_aspect, to_image, udp_matrix, warp
 from lvtune.data.dataset import collate
 from lvtune.data.find_images import find_images
@@ -124,7 +125,8 @@ def open_int8_data(base: Base, skeleton: Skeleton, calibrate: str, boxes: Any, m
         )  # fmt: skip
     test = test.first(min(4 * most, len(test.table)))
     train = train.first(min(most, len(train.table)))
-    words = f"calibrated with {len(train.table)} instances of {train.name}, scored on {len(test.table)} of {test.name}"
+    words = f"calibrated with {counted(len(train.table), 'instance')} of {train.name}, "
+    words += f"scored on {len(test.table)} of {test.name}"
     return Int8Data(_crops(base, train), _crops(base, test), test.table, skeleton, words)
 
 
@@ -156,7 +158,8 @@ def _without_labels(base: Base, skeleton: Skeleton, calibrate: str, boxes: Any, 
     if not first or not second:
         raise DataError(f"no box in the pictures of {calibrate}", "boxes in both halves of them", "leave --boxes out")
     words = (
-        f"no labels ({why}): calibrated with {len(files[::2])} pictures, compared with float32 on {len(files[1::2])}"
+        f"no labels ({why}): calibrated with {counted(len(files[::2]), 'picture')}, "
+        f"compared with float32 on {len(files[1::2])}"
         + ("; whole pictures: give --boxes FILE if the model is to see crops" if boxes is None else "")
     )
     return Int8Data(first, second, None, skeleton, words)

@@ -19,6 +19,7 @@ from lvtune.api.recipe_inputs import recipe_files
 from lvtune.bases.base_registry import load_base
 from lvtune.core.errors import UsageError
 from lvtune.core.files import write_atomically
+from lvtune.core.text import counted
 from lvtune.core.work_progress import tracked
 from lvtune.data.dataset import collate
 from lvtune.evaluation.inference import split_dataset
@@ -198,7 +199,9 @@ def _write(picture: np.ndarray, file: Path) -> Path:
 def _why_no_map(count: int) -> str:
     if importlib.util.find_spec("sklearn") is None:
         return 'a map of features needs scikit-learn: pip install "lvtune[figures]"'
-    return f"{count} vectors are too few for a map of features" if count < LEAST_VECTORS else ""
+    return (
+        f"{counted(count, 'vector is', 'vectors are')} too few for a map of features" if count < LEAST_VECTORS else ""
+    )
 
 
 def figures_of_job(job: Any) -> list[tuple[str, np.ndarray]]:

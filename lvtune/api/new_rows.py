@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from lvtune.api.own_defaults import CUSTOM
 from lvtune.core.decision import Decision
 from lvtune.core.errors import LvtuneError
+from lvtune.core.text import counted
 from lvtune.core.work_progress import tracked
 from lvtune.data.dataset import collate
 from lvtune.data.like_names import Likeness, LikeRow, like_rows
@@ -163,7 +164,7 @@ class NewRows:
         return Decision(WHAT, value, f"lower loss on {self._measured()}{worse}")
 
     def _measured(self) -> str:
-        return f"{self.pictures} training pictures"
+        return counted(self.pictures, "training picture")
 
     def _words(self, rows: Sequence[int] | dict[int, LikeRow]) -> str:
         mine, theirs = self.job.adapter.skeleton.keypoints, self.job.base.skeleton.keypoints

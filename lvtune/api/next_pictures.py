@@ -22,6 +22,7 @@ from lvtune.adapters.flip_test import takes_flip_test
 from lvtune.bases.base import as_base
 from lvtune.core.errors import UsageError
 from lvtune.core.files import write_atomically, write_text
+from lvtune.core.text import counted
 from lvtune.data.dataset import collate
 from lvtune.data.formats.label_project import Instance, LabelProject, Picture
 from lvtune.data.formats.prelabels import FORMS, write_prelabels
@@ -118,11 +119,11 @@ def choose_next(
     check_output(folder, written, pictures=[table.image_path(i) for i in range(len(table))])
     _check_free(folder, forms)
     known = None if labelled is None else read_unlabelled(labelled, tuned.skeleton)
-    say(f"looking at {_count(table)} pictures")
+    say(f"looking at {counted(_count(table), 'picture')}")
     table, more = _without_copies(table, known)
     notes += more
     chosen, answers, first = _ranked(view, tuned, table, known, count, weight, seed)
-    say(f"predicting {len(chosen)} pictures")
+    say(f"predicting {counted(len(chosen), 'picture')}")
     report = NextReport(folder, _rows(chosen, answers, table, first), _count(table), notes=notes)
     project, predicted = _project(view, tuned, table, [row["picture"] for row in report.pictures])
     for form in forms:
@@ -144,7 +145,8 @@ def _pool(pool: str | Path, labelled: str | Path | None, tuned: Any) -> tuple[Po
         raise UsageError(f"pool {pool}, of which every picture is labelled already", "pictures without labels",
                          "give another pool, or leave --labelled out")  # fmt: skip
     left = len(table) - len(free)
-    return table.select(free), [f"{left} instances of pictures that are labelled already left out"] if left else []
+    note = f"{counted(left, 'instance')} of pictures that are labelled already left out"
+    return table.select(free), [note] if left else []
 
 
 def _without_copies(table: PoseTable, known: PoseTable | None) -> tuple[PoseTable, list[str]]:
@@ -162,7 +164,7 @@ def _without_copies(table: PoseTable, known: PoseTable | None) -> tuple[PoseTabl
     if not free:
         raise UsageError("a pool of which every picture is a copy of a labelled one", "pictures without labels",
                          "give another pool, or leave --labelled out")  # fmt: skip
-    note = f"{len(copies)} copies of pictures that are labelled already left out"
+    note = f"{counted(len(copies), 'copy', 'copies')} of pictures that are labelled already left out"
     return (table.select(free), [note]) if copies else (table, [])
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lvtune.api.job import training_data
 from lvtune.core.decision import Decision
 from lvtune.core.snapshot import snapshot
+from lvtune.core.text import counted
 from lvtune.data.subset import Subset, nested_order
 from lvtune.domains.few_pictures import pictures_of_samples
 from lvtune.evaluation.inference import split_dataset
@@ -103,7 +104,8 @@ class SourceGuard:
             return Decision("source guard", "no check", why)
         value = f"{self.share:.0%} of the change is kept" if self.share else "nothing is kept"
         losses = ", ".join(f"{loss:.4g} at {name}" for name, loss in self.losses.items() if name != "base")
-        why = f"loss on {len(self._out)} source pictures kept out: {self.losses['base']:.4g} of the base, {losses}"
+        looked_at = counted(len(self._out), "source picture")
+        why = f"loss on {looked_at} kept out: {self.losses['base']:.4g} of the base, {losses}"
         return Decision("source guard", value, why)
 
     def to_dict(self) -> dict[str, Any] | None:

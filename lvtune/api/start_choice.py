@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lvtune.core.decision import Decision
 from lvtune.core.snapshot import snapshot
+from lvtune.core.text import counted
 from lvtune.data.subset import Subset
 from lvtune.evaluation.inference import split_dataset
 from lvtune.training.guard import losses_of
@@ -56,7 +57,9 @@ class WarmStartCheck:
             return f"begins at {self.warm_start.name}"
         found = f"loss {self.compared.start:.3g} there, {self.compared.base:.3g} from the base"
         if self.is_kept:
-            return f"begins at {self.warm_start.name} ({found}, on {self.compared.pictures} training pictures)"
+            return (
+                f"begins at {self.warm_start.name} ({found}, on {counted(self.compared.pictures, 'training picture')})"
+            )
         return f"{self.warm_start.name} does not help here ({found}): begins at the base's own answer"
 
     @property
@@ -70,7 +73,8 @@ class WarmStartCheck:
         if self.compared is None:
             return Decision("start", value, "as the recipe says" if self.warm_start.is_chosen else "it ships")
         base, start = self.compared.base, self.compared.start
-        why = f"loss {start:.3g} at the start, {base:.3g} from the base, on {self.compared.pictures} training pictures"
+        looked_at = counted(self.compared.pictures, "training picture")
+        why = f"loss {start:.3g} at the start, {base:.3g} from the base, on {looked_at}"
         return Decision("start", value, why)
 
     def check(self) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from lvtune.api.recipe import Recipe
 from lvtune.cli.outcome import Outcome, made_for, say
 from lvtune.cli.parser import CommandLineError, Parser, add_options, from_args
-from lvtune.core.text import shell_word
+from lvtune.core.text import counted, shell_word
 
 if TYPE_CHECKING:
     from lvtune.adapters.adapter import Adapter
@@ -220,7 +220,9 @@ def _int8(command: ExportCommand, base: Base, model: Path, data: Int8Data) -> tu
     rows += [["ms a picture", *(number(side.milliseconds) for side in sides)]]
     rows += [[name, *(number(side.scores.get(name)) for side in sides)] for name in found.float32.scores]
     lines = ["", f"8 bits: {found.file}; {found.what}", table(["", "float32", "int8"], rows)]
-    lines.append(f"loss {found.loss:.2f} of {found.main}, at most {found.max_loss:g}; time on {found.threads} threads")
+    lines.append(
+        f"loss {found.loss:.2f} of {found.main}, at most {found.max_loss:g}; time on {counted(found.threads, 'thread')}"
+    )
     return found.to_dict(), lines
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from lvtune.cli.outcome import Outcome
 from lvtune.cli.output import outline, table, tensor_rows
 from lvtune.cli.parser import Parser
+from lvtune.core.text import counted
 from lvtune.storage.made_of import made_of
 
 
@@ -43,7 +44,7 @@ def _text(values: dict[str, Any]) -> str:
         [
             outline(_short(facts)),
             table(["tensor", "shape", "type", "count"], tensor_rows(values["tensors"], "dtype")),
-            f"{values['numbers']:,} numbers, {values['bytes'] / 1e6:.1f} MB",
+            f"{counted(values['numbers'], 'number', spec=',')}, {values['bytes'] / 1e6:.1f} MB",
         ]
     )
 
@@ -51,7 +52,8 @@ def _text(values: dict[str, Any]) -> str:
 def _gate(gate: dict[str, Any]) -> str:
     """What the gate was fitted on, in place of its numbers, which ``--json`` shows."""
     return (
-        f"{gate['pictures']} pictures beside {gate['ordinary']} of {gate['against']}, {gate['right']:.0%} told apart; "
+        f"{counted(gate['pictures'], 'picture')} beside {gate['ordinary']} of {gate['against']}, "
+        f"{gate['right']:.0%} told apart; "
         f"features of {gate['layer']}"
     )
 

@@ -14,7 +14,7 @@ from lvtune.cli.output import table
 from lvtune.cli.parser import Parser, add_options, from_args
 from lvtune.config.options import DataOptions
 from lvtune.core.errors import UsageError
-from lvtune.core.text import one_line
+from lvtune.core.text import counted, one_line
 from lvtune.data.hand_space import HandSpace
 from lvtune.prediction.box_choice import BOX_THRESHOLD, BoxChoice
 from lvtune.prediction.predict_options import DrawOptions
@@ -200,7 +200,11 @@ class _Shown:
         ]
         text = table(["picture", "box", *extra, "mean score"], rows)
         left = self.poses - len(self.rows)
-        return f"{text}\n... {left} more poses, {self.poses} in {self.pictures} pictures" if left else text
+        return (
+            f"{text}\n... {counted(left, 'more pose')}, {self.poses} in {counted(self.pictures, 'picture')}"
+            if left
+            else text
+        )
 
 
 def _mean(pose: dict) -> float:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lvtune.cli.output import number, table
+from lvtune.core.text import counted
 from lvtune.evaluation.metrics import METRICS, PER_JOINT, main_of, scoring_of_side, short_name
 
 WHEN = {"before": "before", "after_on": "adapter on", "after_off": "adapter off"}
@@ -43,7 +44,7 @@ def shared_table(shared: Mapping[str, Any]) -> str:
             [f"{where} {short_name(name, {}, where)}", value, (found.get("after_on") or {}).get(name)]
             for name, value in (found.get("before") or {}).items()
         ]
-        head = f"on the {len(found['keypoints'])} key points that base and adapter share"
+        head = f"on the {counted(len(found['keypoints']), 'key point')} that base and adapter share"
         parts.append(table([head, WHEN["before"], WHEN["after_on"]], rows))
     return "\n\n".join(parts)
 
@@ -86,7 +87,9 @@ def remarks(values: Mapping[str, Any], scores: Mapping[str, Any]) -> list[str]:
     skipped = scores.get("skipped")
     if skipped:
         by = scoring_of_side(values).get("pck_by")
-        lines.append(f"PCK leaves out {skipped} of {scores['instances']} instances: their {by} is not labelled")
+        lines.append(
+            f"PCK leaves out {skipped} of {counted(scores['instances'], 'instance')}: their {by} is not labelled"
+        )
     return [*filter(None, lines), *_reasons(values.get("reasons") or {})]
 
 

@@ -1,10 +1,11 @@
-"""Text that is safe to show: values cut to a readable length, control characters escaped, words quoted for a shell."""
+"""Text to show: numbers with their nouns, values cut to a readable length, control characters escaped, shell words."""
 
 from __future__ import annotations
 
 import re
 import reprlib
 import shlex
+from collections.abc import Mapping
 
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 without tab and newline, DEL, C1
@@ -73,6 +74,38 @@ def cut(text: object, limit: int = 60) -> str:
     """Returns ``text`` with at most ``limit`` characters, cut at the end."""
     text = str(text) if not isinstance(text, int) else brief(text)
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def plural(count: float, one: str, many: str | None = None) -> str:
+    """Returns ``one`` if ``count`` is 1, else ``many``.
+
+    Args:
+        count: number that the words depend on.
+        one: words for one thing, such as ``picture`` or ``picture has``.
+        many: words for any other number; None: ``one`` with an ``s`` at its end.
+    """
+    return one if count == 1 else f"{one}s" if many is None else many
+
+
+def counted(count: float, one: str, many: str | None = None, *, spec: str = "") -> str:
+    """Returns a number and its words: ``1 picture has``, ``3 pictures have``.
+
+    Args:
+        count: the number.
+        one: see :func:`plural`.
+        many: see :func:`plural`.
+        spec: format of the number, such as ``,`` or ``g``.
+    """
+    return f"{count:{spec}} {plural(count, one, many)}"
+
+
+def counted_kinds(counts: Mapping[tuple[str, str], int]) -> list[str]:
+    """Returns a sentence for each kind of thing that was found, such as ``2 points without a name: left out``.
+
+    Args:
+        counts: name of one thing, and the words that follow it, to how many were found; kinds with 0 are left out.
+    """
+    return [f"{counted(count, one)} {rest}" for (one, rest), count in counts.items() if count]
 
 
 def shell_word(value: object) -> str:

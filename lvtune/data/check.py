@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lvtune.core.errors import DataError
+from lvtune.core.text import counted
 from lvtune.core.work_progress import tracked
 from lvtune.data.annotation_boxes import points_outside, to_corners
 from lvtune.data.hand_table import HandTable
@@ -158,18 +159,24 @@ def _warnings(found: dict[str, Any], check: PictureCheck, table: Table) -> list[
     damaged = found["pictures_damaged"]
     if damaged["count"]:
         first = "; ".join(damaged["first"])
-        texts.append(f"{damaged['count']} of {found['pictures_read']} pictures may be damaged: {first}")
+        texts.append(f"{damaged['count']} of {counted(found['pictures_read'], 'picture')} may be damaged: {first}")
     unlabelled = [name for name, share in found["keypoints_labelled"].items() if not share]
     if unlabelled:
         texts.append(f"never labelled: {', '.join(unlabelled)}")
     if found["keypoints_outside_picture"]:
-        texts.append(f"{found['keypoints_outside_picture']} labelled key points lie outside their picture")
+        texts.append(
+            counted(
+                found["keypoints_outside_picture"],
+                "labelled key point lies outside its picture",
+                "labelled key points lie outside their picture",
+            )
+        )
     for kind, text in _SENTENCES.items():
         if found[kind]["count"]:
             texts.append(f"{found[kind]['count']} of {found['instances']} {text}: {', '.join(found[kind]['first'])}")
     if table.skeleton.torso and found["instances_without_torso"]:
         count = found["instances_without_torso"]
-        texts.append(f"PCK will skip {count} of {found['instances']} instances: their torso is unlabelled")
+        texts.append(f"PCK will skip {count} of {counted(found['instances'], 'instance')}: their torso is unlabelled")
     return texts
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lvtune.core.errors import DataError
+from lvtune.core.text import counted, plural
 from lvtune.data.annotation_boxes import (
     FORM_NAMES,
     MARGIN,
@@ -108,12 +109,16 @@ def _make_pixels(persons: Persons, relative: bool) -> list[str]:
         boxes = persons.boxes[np.isfinite(persons.boxes).all(1)]
         persons.boxes = persons.boxes * np.tile(persons.sizes, 2)
         persons.rectangles = persons.rectangles * np.tile(persons.rectangle_sizes, 2)
-        notes.append(f"{len(boxes)} boxes are relative to the picture (0 to 1): scaled by its width and height")
+        notes.append(
+            f"{counted(len(boxes), 'box is', 'boxes are')} relative to the picture (0 to 1): "
+            "scaled by its width and height"
+        )
     labelled = persons.points[..., 2] > 0
     if labelled.any() and are_relative(persons.points[..., :2][labelled], persons.sizes):
         persons.points[..., :2] *= persons.sizes[:, None]
         notes.append(
-            f"{labelled.sum()} key points are relative to the picture (0 to 1): scaled by its width and height"
+            f"{counted(labelled.sum(), 'key point is', 'key points are')} relative to the picture (0 to 1): "
+            "scaled by its width and height"
         )
     return notes
 
@@ -127,7 +132,7 @@ def _refuse_far(persons: Persons, path: Path) -> None:
         width, height = persons.sizes[first].astype(int)
         point = next(p for p in persons.points[first] if (np.abs(p[:2]) > reach[first]).any())
         raise DataError(
-            f"{far.sum()} annotations of {path} with key points far outside their picture, such as "
+            f"{counted(far.sum(), 'annotation')} of {path} with key points far outside their picture, such as "
             f"x {point[0]:g}, y {point[1]:g} of {persons.names[first]} in a picture of {width}x{height}",
             "pixels of the picture",
             "correct these entries, or set the visibility of such points to 0",
@@ -152,7 +157,10 @@ def _take_rectangles(persons: Persons) -> list[str]:
     persons.boxes[rows[taken]] = persons.rectangles[found[taken]]
     if not taken.any():
         return []
-    return [f"{taken.sum()} annotations take the rectangle that is drawn beside their key points as their box"]
+    return [
+        f"{counted(taken.sum(), 'annotation takes', 'annotations take')} the rectangle that is drawn beside "
+        f"{plural(taken.sum(), 'its key points as its', 'their key points as their')} box"
+    ]
 
 
 def _make_xywh(persons: Persons, box_format: str, relative: bool) -> list[str]:
@@ -183,7 +191,7 @@ def _make_missing(persons: Persons, options: BoxOptions, path: Path) -> list[str
     if small.sum() * 2 > len(small):
         first = ", ".join(persons.names[i] for i in np.flatnonzero(small)[:3])
         raise DataError(
-            f"{small.sum()} of {len(small)} boxes of {path} that are smaller than a pixel: {first}",
+            f"{small.sum()} of {counted(len(small), 'box', 'boxes')} of {path} that are smaller than a pixel: {first}",
             "x, y, width, height in pixels", "correct the boxes, or drop `bbox`; they are then made of the key points",
         )  # fmt: skip
     flat = ~missing & ~((end - start) >= _LEAST_SIDE).all(1) & (count > 0)
@@ -197,9 +205,9 @@ def _make_missing(persons: Persons, options: BoxOptions, path: Path) -> list[str
     persons.boxes = np.nan_to_num(persons.boxes)
     notes = []
     if missing.any():
-        notes.append(f"{missing.sum()} annotations without a box: {how}")
+        notes.append(f"{counted(missing.sum(), 'annotation')} without a box: {how}")
     if flat.any():
-        notes.append(f"{flat.sum()} annotations with a box of no size in the picture: {how}")
+        notes.append(f"{counted(flat.sum(), 'annotation')} with a box of no size in the picture: {how}")
     return notes
 
 
@@ -210,7 +218,8 @@ def _count_outside(persons: Persons) -> list[str]:
     if outside.sum() <= _USUAL_OUTSIDE * labelled:
         return []
     return [
-        f"{outside.sum()} of {labelled} labelled key points lie outside their box, in {len(rows)} annotations "
+        f"{outside.sum()} of {counted(labelled, 'labelled key point')} "
+        f"{plural(outside.sum(), 'lies outside its', 'lie outside their')} box, in {counted(len(rows), 'annotation')} "
         f"(such as {persons.names[rows[0]]})"
     ]
 

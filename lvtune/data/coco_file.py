@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lvtune.core.errors import DataError
-from lvtune.core.text import brief
+from lvtune.core.text import brief, counted
 from lvtune.data.annotation_boxes import MARGIN
 from lvtune.data.coco_boxes import BoxOptions, Persons, settle_boxes
 from lvtune.data.coco_images import Looked, Picture, as_text, change_mark, index_pictures
@@ -159,10 +159,10 @@ def parse_coco(
     kinds = _kinds(persons, gathered, how.required)
     for kind, text in _NOTES.items():
         if kind in kinds:
-            notes.append(f"{(kinds == kind).sum()} of {len(kinds)} annotations {text}")
+            notes.append(f"{(kinds == kind).sum()} of {counted(len(kinds), 'annotation')} {text}")
     notes += gathered.counted.sentences() + box_notes
     if gathered.without_area:
-        notes.append(f"{gathered.without_area} annotations without `area`: the area of the box is taken")
+        notes.append(f"{counted(gathered.without_area, 'annotation')} without `area`: the area of the box is taken")
     if PERSON not in kinds:
         raise DataError(
             f"{path} with no person to use ({'; '.join(notes) or 'no annotation of a person'})",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lvtune.core.errors import DataError
+from lvtune.core.text import counted, plural
 from lvtune.data.coco_values import finite, integer
 from lvtune.data.image_header import PictureHeader
 from lvtune.data.picture_headers import read_headers
@@ -137,11 +138,13 @@ def index_pictures(
         )  # fmt: skip
     notes = [] if looked is None else list(looked.found.notes)
     if read_sizes:
-        notes.append(f"{len(read_sizes)} of {len(images)} images without width and height: read from the pictures")
+        notes.append(
+            f"{len(read_sizes)} of {counted(len(images), 'image')} without width and height: read from the pictures"
+        )
     if scaled:
         notes.append(
-            f"{len(scaled)} of {len(images)} pictures are larger or smaller than annotated, in the same ratio of width "
-            f"to height: boxes and key points are scaled ({scaled[0]})"
+            f"{len(scaled)} of {counted(len(images), 'picture')} {plural(len(scaled), 'is', 'are')} larger or smaller "
+            f"than annotated, in the same ratio of width to height: boxes and key points are scaled ({scaled[0]})"
         )
     return known, notes
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lvtune.core.errors import DataError
+from lvtune.core.text import counted
 
 _NO = ("", "0", "false", "no", "none")
 _YES = ("1", "true", "yes")
@@ -19,15 +20,16 @@ class Counted:
     """Counts what was treated as missing, with the first example of each kind."""
 
     def __init__(self) -> None:
-        self._found: dict[str, list[str]] = defaultdict(list)
+        self._found: dict[tuple[str, str], list[str]] = defaultdict(list)
 
-    def add(self, text: str, example: str) -> None:
-        """Counts one case; ``text`` follows the number."""
-        self._found[text].append(example)
+    def add(self, one: str, rest: str, example: str) -> None:
+        """Counts one case: the name of one thing, and the words that follow it."""
+        self._found[one, rest].append(example)
 
     def sentences(self) -> list[str]:
         """One sentence for each kind."""
-        return [f"{len(cases)} {text} (such as {cases[0]:.120})" for text, cases in self._found.items()]
+        found = self._found.items()
+        return [f"{counted(len(cases), one)} {rest} (such as {cases[0]:.120})" for (one, rest), cases in found]
 
 
 def numbers(values: Any, what: str) -> np.ndarray:
@@ -67,53 +69,51 @@ def finite(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def read_area(value: Any, where: str, counted: Counted) -> float:
+def read_area(value: Any, where: str, odd: Counted) -> float:
     """``area`` in square pixels; not a number where it is missing or cannot be."""
     area = finite(value)
     can_be = area is not None and 0 < area < _LARGEST**2
     if value is not None and not can_be:
-        counted.add("annotations with an impossible `area`: the area of the box is taken", f"{value!r:.40} of {where}")
+        odd.add("annotation", "with an impossible `area`: the area of the box is taken", f"{value!r:.40} of {where}")
     return area if area is not None and can_be else math.nan
 
 
-def read_box(value: Any, where: str, counted: Counted | None) -> np.ndarray:
+def read_box(value: Any, where: str, odd: Counted | None) -> np.ndarray:
     """``bbox`` (4,) as written; not a number where it is missing or cannot be."""
     if isinstance(value, list | tuple) and len(value) == 4:
         numbers = [number for number in map(finite, value) if number is not None and abs(number) < _LARGEST]
         if len(numbers) == 4:
             return np.array(numbers, dtype=np.float64)
-    if counted is not None and value not in (None, []):
-        counted.add(
-            "annotations with an impossible `bbox`: a box is made of the key points", f"{value!r:.60} of {where}"
-        )
+    if odd is not None and value not in (None, []):
+        odd.add("annotation", "with an impossible `bbox`: a box is made of the key points", f"{value!r:.60} of {where}")
     return np.full(4, np.nan)
 
 
-def read_crowd(value: Any, where: str, counted: Counted) -> bool:
+def read_crowd(value: Any, where: str, odd: Counted) -> bool:
     """``iscrowd``, also written as text."""
     if value is None or isinstance(value, bool | int | float):
         if value in (None, 0, 1):
             return bool(value)
     elif isinstance(value, str) and value.strip().lower() in (*_NO, *_YES):
         return value.strip().lower() in _YES
-    counted.add("annotations with an `iscrowd` that is neither 0 nor 1: taken as 0", f"{value!r:.40} of {where}")
+    odd.add("annotation", "with an `iscrowd` that is neither 0 nor 1: taken as 0", f"{value!r:.40} of {where}")
     return False
 
 
-def read_count(value: Any, seen: int, where: str, counted: Counted) -> int:
+def read_count(value: Any, seen: int, where: str, odd: Counted) -> int:
     """``num_keypoints``; the number of labelled key points where it is missing or cannot be."""
     if value is None:
         return seen
     number = finite(value)
     if number is None or number < 0 or number != int(number) or (number == 0 and seen):
-        counted.add(
-            "annotations with an impossible `num_keypoints`: the key points are counted", f"{value!r:.40} of {where}"
+        odd.add(
+            "annotation", "with an impossible `num_keypoints`: the key points are counted", f"{value!r:.40} of {where}"
         )
         return seen
     return int(number)
 
 
-def read_points(values: Any, count: int | None, where: str, counted: Counted, *, published: bool = False) -> np.ndarray:
+def read_points(values: Any, count: int | None, where: str, odd: Counted, *, published: bool = False) -> np.ndarray:
     """Key points (K, 3) x, y, visibility 0, 1 or 2; x and y of an unlabelled point are 0.
 
     A visibility above 0 is labelled (1 is hidden, any other visible); anything else is not, and its x and y are not
@@ -123,7 +123,7 @@ def read_points(values: Any, count: int | None, where: str, counted: Counted, *,
         values: x, y, visibility of each key point, flat or nested.
         count: K; None takes as many as there are.
         where: names the annotation.
-        counted: gets odd visibilities.
+        odd: gets odd visibilities.
         published: leave x and y of unlabelled points as they stand there.
 
     Raises:
@@ -146,17 +146,17 @@ def read_points(values: Any, count: int | None, where: str, counted: Counted, *,
                 points[points[:, 2] == 0] = 0
             return points
     triples = zip(flat[::3], flat[1::3], flat[2::3], strict=True)
-    return np.array([_point(x, y, seen, where, counted) for x, y, seen in triples])
+    return np.array([_point(x, y, seen, where, odd) for x, y, seen in triples])
 
 
-def _point(x: Any, y: Any, seen: Any, where: str, counted: Counted) -> tuple[float, float, float]:
+def _point(x: Any, y: Any, seen: Any, where: str, odd: Counted) -> tuple[float, float, float]:
     """One key point whose values are not all as COCO writes them."""
     if seen is not None and not isinstance(seen, int | float):
         raise DataError(f"`keypoints` of {where}: {seen!r:.60}", "finite numbers", "correct that entry")
     flag = finite(seen)
     if flag not in (0, 1, 2):
-        text = "key points with a visibility other than 0, 1, 2: above 0 taken as labelled"
-        counted.add(text, f"{seen!r:.40} of {where}")
+        text = "with a visibility other than 0, 1, 2: above 0 taken as labelled"
+        odd.add("key point", text, f"{seen!r:.40} of {where}")
     if flag is None or flag <= 0:
         return 0.0, 0.0, 0.0
     if not all(isinstance(value, int | float) and finite(value) is not None for value in (x, y)):

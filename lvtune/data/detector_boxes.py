@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from lvtune.core.errors import DataError
+from lvtune.core.text import counted
 from lvtune.data.box_files import BoxFile, find_pictures, read_box_file
 from lvtune.data.boxes import decide_box_format, to_xywh
 from lvtune.data.pose_table import PoseTable
@@ -49,11 +50,16 @@ def with_boxes(
     decided, reason = decide_box_format(boxes, size, box_format)
     clipped = to_xywh(boxes, decided, size)
     solid = (clipped[:, 2:] > 0).all(1)
-    notes.append(f"{solid.sum()} detector boxes read as {decided}: {reason}")
+    notes.append(f"{counted(solid.sum(), 'detector box', 'detector boxes')} read as {decided}: {reason}")
     if not solid.all():
-        notes.append(f"{(~solid).sum()} detector boxes without an area inside the image: skipped")
+        notes.append(
+            f"{counted((~solid).sum(), 'detector box', 'detector boxes')} without an area inside the image: skipped"
+        )
     if np.isnan(scores).any():
-        notes.append(f"{np.isnan(scores).sum()} boxes without a score: taken as 1, so that AP does not rank them")
+        notes.append(
+            f"{counted(np.isnan(scores).sum(), 'box', 'boxes')} without a score: taken as 1, "
+            "so that AP does not rank them"
+        )
     mark = json.dumps([table.fingerprint, hashlib.sha256(path.read_bytes()).hexdigest(), decided, min_score])
     return table.detected(
         rows[solid],
@@ -68,7 +74,7 @@ def with_boxes(
 def _no_box(file: BoxFile, path: Path, table: PoseTable) -> DataError:
     """The error for a file without a box in the pictures at hand."""
     allowed = table.image_ids
-    given = f"{path} with no box of a person in the {len(allowed)} pictures at hand"
+    given = f"{path} with no box of a person in the {counted(len(allowed), 'picture')} at hand"
     names = [key for key in file.pictures if isinstance(key, str)]
     if names:
         given = f"{path} with boxes of '{names[0]}', which is no picture at hand (or is malformed)"
@@ -99,7 +105,11 @@ def _of_categories(file: BoxFile, table: PoseTable) -> tuple[BoxFile, list[str]]
     if not any(wanted) and len(kinds) == 1 and (set(file.class_ids) == {0} or "person" not in table.category_names):
         return file, [f"all detector boxes are of {next(iter(kinds))}, which is taken for the annotated category"]
     left = len(wanted) - sum(wanted)
-    notes = [f"{left} detector boxes of other categories than the annotated ones: passed over"] if left else []
+    notes = (
+        [f"{counted(left, 'detector box', 'detector boxes')} of other categories than the annotated ones: passed over"]
+        if left
+        else []
+    )
     return file.select(np.array(wanted, bool)), notes
 
 

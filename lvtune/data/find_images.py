@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lvtune.core.errors import DataError
+from lvtune.core.text import counted
 from lvtune.data.image_header import AVIF, HEIC, JP2, has_decoder
 from lvtune.data.video_frames import VIDEO_SUFFIXES, is_video
 
@@ -78,7 +79,7 @@ def left_out_note(images: str | Path | Sequence[str | Path]) -> str | None:
     )
     if any(is_video(path) for path in left):
         hint += "; a video is given by itself: lvtune predict VIDEO"
-    return f"{len(left)} files left out, which cannot be read here ({kinds}): {names}{hint}"
+    return f"{counted(len(left), 'file')} left out, which cannot be read here ({kinds}): {names}{hint}"
 
 
 def _files(folder: Path) -> list[Path]:

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from lvtune.core.errors import DataError
+from lvtune.core.text import counted
 from lvtune.data.image_header import TURNED, PictureHeader
 from lvtune.data.images import MAX_PIXELS
 from lvtune.data.picture_headers import read_headers
@@ -62,7 +63,7 @@ class PictureCheck:
             (self.of_other_size, "are of another size than annotated, in another ratio of width to height"),
         )
         return [
-            f"{len(found)} of {self.looked_at} pictures {text}: {'; '.join(found[:_SHOWN])}"
+            f"{len(found)} of {counted(self.looked_at, 'picture')} {text}: {'; '.join(found[:_SHOWN])}"
             for found, text in kinds
             if found
         ]

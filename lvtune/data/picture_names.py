@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from lvtune.core.errors import DataError
+from lvtune.core.text import counted
 
 _URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 _DRIVE = re.compile(r"^[A-Za-z]:[/\\]")
@@ -162,7 +163,7 @@ def _refuse_links(names: Sequence[str], root: Path) -> None:
     out = [name for name in names if not os.path.realpath(root / name).startswith(inside)]
     if out:
         raise DataError(
-            f"{len(out)} pictures that are links out of {root}, such as {out[0]}",
+            f"{counted(len(out), 'picture that is a link', 'pictures that are links')} out of {root}, such as {out[0]}",
             "pictures that lie in the folder",
             "copy them there, or say --symlinks to follow the links",
         )

@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import Dataset
 
 from lvtune.core.errors import DataError
+from lvtune.core.text import counted, plural
 from lvtune.data.find_images import find_images, left_out_note
 from lvtune.data.json_file import load_json
 from lvtune.data.picture_headers import read_headers
@@ -85,7 +86,7 @@ def read_unlabelled(given: str | Path, skeleton: Skeleton) -> PoseTable:
     if not boxes:
         raise DataError(f"{path} without pictures", "at least one picture", "check --unlabelled")
     table = _table(boxes, skeleton)
-    table.notes = [f"{len(boxes)} pictures without labels: {path}", *notes]
+    table.notes = [f"{counted(len(boxes), 'picture')} without labels: {path}", *notes]
     return table
 
 
@@ -119,7 +120,8 @@ def _of_coco(path: Path) -> tuple[Boxes, list[str]]:
              zip(images, found.names, found.is_there, strict=True) if is_there}  # fmt: skip
     if not files:
         raise DataError(
-            f"{path}, of whose {len(names)} pictures none is there", f"pictures beside it, such as {names[0]}",
+            f"{path}, of whose {counted(len(names), 'picture')} none is there",
+            f"pictures beside it, such as {names[0]}",
             "copy the file beside its pictures",
         )  # fmt: skip
     boxes: Boxes = {file: [] for file in files.values()}
@@ -132,8 +134,11 @@ def _of_coco(path: Path) -> tuple[Boxes, list[str]]:
         faulty += box is None
         boxes[file] += [] if box is None else [box]
     missing = len(names) - len(files)
-    notes = [f"{missing} of {len(names)} pictures of {path.name} are not there: left out"] if missing else []
-    notes += [f"{faulty} annotations without a box that has an area: left out"] if faulty else []
+    notes = []
+    if missing:
+        pictures = f"{counted(len(names), 'picture')} of {path.name}"
+        notes.append(f"{missing} of {pictures} {plural(missing, 'is', 'are')} not there: left out")
+    notes += [f"{counted(faulty, 'annotation')} without a box that has an area: left out"] if faulty else []
     return boxes, notes
 
 

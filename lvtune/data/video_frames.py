@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from lvtune.core.errors import DataError
+from lvtune.core.text import counted
 from lvtune.data.video_range import FrameRange
 from lvtune.data.video_turn import turn_of
 
@@ -60,7 +61,7 @@ class VideoInfo:
     def line(self) -> str:
         """Returns one line for the terminal."""
         parts = [f"{self.size[0]} x {self.size[1]} pixels", f"{self.rate:.4g} frames a second on average"]
-        parts += [f"{self.frames} frames"] if self.frames else []
+        parts += [counted(self.frames, "frame")] if self.frames else []
         parts += [self.turned] if self.turned else []
         return f"{self.path.name}: {', '.join(parts)}"
 
@@ -248,7 +249,7 @@ def _shortage(container: Any, stream: Any, read: int, last: float, broken: int) 
     # other containers count empty frames too, or say nothing
     if stream.frames and "mp4" in container.format.name:
         few = stream.frames - read - broken
-        text = f"the file says {stream.frames} frames, and {read} could be read: it is cut short or damaged"
+        text = f"the file says {counted(stream.frames, 'frame')}, and {read} could be read: it is cut short or damaged"
         return [text] if few > 0 else []
     microseconds = container.duration if len(container.streams) == 1 else None
     length = float(stream.duration * stream.time_base) if stream.duration else (microseconds or 0) / 1e6
@@ -258,8 +259,9 @@ def _shortage(container: Any, stream: Any, read: int, last: float, broken: int) 
 
 
 def _damage(log: ReadingNotes) -> list[str]:
-    notes = [f"{log.broken} damaged parts could not be decoded and were left out"] * bool(log.broken)
-    return notes + [f"{log.repaired} damaged frames were repaired by the decoder, and are used"] * bool(log.repaired)
+    notes = [f"{counted(log.broken, 'damaged part')} could not be decoded: left out"] * bool(log.broken)
+    repaired = counted(log.repaired, "damaged frame was", "damaged frames were")
+    return notes + [f"{repaired} repaired by the decoder and used"] * bool(log.repaired)
 
 
 def _to_rgb() -> Callable[[Any], np.ndarray]:

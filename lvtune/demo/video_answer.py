@@ -12,6 +12,7 @@ import numpy as np
 
 from lvtune.api.predicting import predict_stream
 from lvtune.core.errors import LvtuneError, UsageError
+from lvtune.core.text import counted, plural
 from lvtune.data.video_frames import is_video
 from lvtune.demo.answer_files import AnswerFiles, write_answer
 from lvtune.demo.picture_answer import without_folder
@@ -97,7 +98,13 @@ def _answer(
     cut = [] if length is None or length <= limits.seconds else [
         f"The first {limits.seconds:g} of {length:.1f} seconds were predicted (lvtune demo --seconds)."]  # fmt: skip
     who = visitor.acting or f"{shared.title} alone"
-    notes = [*cut, f"{sum(map(bool, results))} of {len(results)} frames have a pose.", *stream.notes, *drawn_notes]
+    posed = sum(map(bool, results))
+    notes = [
+        *cut,
+        f"{posed} of {counted(len(results), 'frame')} {plural(posed, 'has', 'have')} a pose.",
+        *stream.notes,
+        *drawn_notes,
+    ]
     return VideoAnswer(
         folder / OVERLAY_FILE, f"Poses by {who}.", {"headers": [*HEAD], "data": _rows(results)}, notes, files
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lvtune.config.options import DataOptions
 from lvtune.core.errors import DataError, UsageError
+from lvtune.core.text import counted
 from lvtune.data.skeletons import Skeleton, get_skeleton
 from lvtune.domains.domain import Domain, Split, to_options
 from lvtune.domains.own_labels import LAYOUT, PARTS, OwnLabels, read_own
@@ -46,7 +47,7 @@ def custom_domain(
     for part, other in skeletons.items():
         if other.keypoints != first.keypoints:
             raise DataError(
-                f"{part} annotations with {len(other.keypoints)} other key points",
+                f"{part} annotations with {counted(len(other.keypoints), 'other key point')}",
                 f"the {len(first.keypoints)} of the first file in the same order",
                 "annotate all parts alike, or name a skeleton that both have",
             )

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from lvtune.core.errors import UsageError
+from lvtune.core.text import counted
 from lvtune.data.subset import nested_order, nested_views
 from lvtune.domains.domain import Split
 
@@ -35,7 +36,7 @@ def take_shots(split: Split, shots: int | Literal["all"], seed: int = 0) -> Spli
     there = len(pictures) * len(split.views or " ")
     if shots > there:
         raise UsageError(
-            f"{shots} shots of {split.name}, which has {there} annotated pictures to tune on",
+            f"{shots} shots of {split.name}, which has {counted(there, 'annotated picture')} to tune on",
             f"at most {there}", "give --shots all",
         )  # fmt: skip
     if split.views:

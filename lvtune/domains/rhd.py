@@ -15,6 +15,7 @@ import numpy as np
 
 from lvtune.config.options import DataOptions
 from lvtune.core.errors import DataError
+from lvtune.core.text import counted
 from lvtune.data.array_cache import read_array, write_array
 from lvtune.data.arrow import default_cache_dir
 from lvtune.data.hand_joints import RHD_ORDER
@@ -69,7 +70,7 @@ def _read(domain: Domain, split: str, data: DataOptions) -> Split:
     )
     seen = np.flatnonzero((table.column("keypoints")[..., 2] > 0).any(1))
     if len(seen) < len(table):
-        table.notes.append(f"{len(table) - len(seen)} hands without a visible joint: skipped")
+        table.notes.append(f"{counted(len(table) - len(seen), 'hand')} without a visible joint: skipped")
         table = table.select(seen)
     return hand_split(table, f"Rendered Hand Pose {part}", data)
 
@@ -106,7 +107,9 @@ def _sides(masks: Path, file: Path, ids: np.ndarray, visible: np.ndarray) -> tup
     unread = (counts < 0).any(1)
     side = np.where(unread, by_joints, np.where(counts[:, 1] > counts[:, 0], RIGHT, LEFT))
     if unread.any():
-        return side, [f"{unread.sum()} masks are missing: there the hand with more visible joints is taken"]
+        return side, [
+            f"{counted(unread.sum(), 'mask is', 'masks are')} missing: there the hand with more visible joints is taken"
+        ]
     write_array(kept, side.astype(np.uint8))
     return side, []
 

@@ -118,13 +118,13 @@ def meaning_of(report: Mapping[str, Any]) -> str:
 IMITATIONS = {
     "filter": (
         "Filtered photographs",
-        "The target pictures are photographs drawn over by filters, not works of art: the figures show that "
-        "adapting works, not how well this adapter does on real drawings and paintings.",
+        "The target pictures are photographs under filters, not works of art. The scores show that adapting works. "
+        "They do not show how well this adapter works on real drawings and paintings.",
     ),
     "rendered": (
         "Rendered figures",
-        "The target pictures are figures drawn by a program, not photographs: the scores show that training and "
-        "adapting work, not how well this adapter does on real hands.",
+        "The target pictures are figures drawn by a program, not photographs. The scores show that training and "
+        "adapting work. They do not show how well this adapter works on real hands.",
     ),
 }
 """Word in the name of data that imitate their domain to what they are, and a warning about their scores."""

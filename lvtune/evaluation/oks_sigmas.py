@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from lvtune.core.text import counted
 from lvtune.data.skeleton_tables import SIGMAS, UNKNOWN_SIGMA
 from lvtune.data.skeletons import Skeleton, get_skeleton, list_skeletons
 
@@ -27,7 +28,8 @@ class SigmaSource:
             return "OKS sigmas: each key point's published one, by its name"
         names = ", ".join(self.guessed[:4]) + (", ..." if len(self.guessed) > 4 else "")
         return (
-            f"OKS sigmas: {UNKNOWN_SIGMA:g} (COCO's shoulder) is a guess for {len(self.guessed)} key points that no "
+            f"OKS sigmas: {UNKNOWN_SIGMA:g} (COCO's shoulder) is a guess for "
+            f"{counted(len(self.guessed), 'key point')} that no "
             f"published table names ({names}); AP depends on it, errors in pixels do not"
         )
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from lvtune.core.errors import UsageError
+from lvtune.core.text import counted
 from lvtune.evaluation.intervals import spread_of
 from lvtune.evaluation.metrics import is_less_better
 from lvtune.evaluation.power_law import Forecast, PowerLaw, fit_power_law
@@ -128,7 +129,7 @@ def words_of(curve: Mapping[str, Any], unit: str) -> list[str]:
     said = []
     for line in curve["lines"]:
         said += [
-            f"{line['label']}: {one['pictures']} pictures would give about {_figure(one['score'], unit)} "
+            f"{line['label']}: {counted(one['pictures'], 'picture')} would give about {_figure(one['score'], unit)} "
             f"({_figure(one['low'], unit)} to {_figure(one['high'], unit)})"
             for one in line["forecasts"]
         ]
@@ -136,7 +137,8 @@ def words_of(curve: Mapping[str, Any], unit: str) -> list[str]:
         if check is not None:
             where = "inside" if check["inside"] else "outside"
             said.append(
-                f"{line['label']}: check: from {', '.join(map(str, check['from']))} pictures, {check['pictures']} were "
+                f"{line['label']}: check: from {', '.join(map(str, check['from']))} pictures, "
+                f"{counted(check['pictures'], 'was', 'were')} "
                 f"expected to give {_figure(check['score'], unit)} ({_figure(check['low'], unit)} to "
                 f"{_figure(check['high'], unit)}); they gave {_figure(check['measured'], unit)}, {where} the interval"
             )

@@ -123,7 +123,7 @@ def _summary(config: Mapping[str, Any], report: Mapping[str, Any]) -> str:
         size += f", {100 * share:.1f} % of the base." if share is not None else "."
     text = (
         f"An lvtune adapter for the frozen pose estimator `{code(base['name'])}` ({height}×{width} pixels). "
-        f"When it is taken off, the estimator is the same as before, bit for bit.{size}"
+        f"Without the adapter, the estimator is the same as before, bit for bit.{size}"
     )
     imitated = imitation(report)
     if imitated is not None:
@@ -148,12 +148,12 @@ def _scores(report: Mapping[str, Any]) -> str:
     lines = [
         "## Scores",
         "",
-        f"In percent, pixels or mm, on the test split. {meaning_of(report)}",
+        f"Scores on the test split, in percent, pixels or mm. {meaning_of(report)}",
         "",
     ]
     lines += table(["data", "metric", *(_STATES[state] for state in told)], rows)
     if reasons.get("target.before"):
-        lines += ["", f"There is no score before: {plain_text(reasons['target.before'])}."]
+        lines += ["", f"There is no score before tuning: {plain_text(reasons['target.before'])}."]
     gap = report.get("gap_closed")
     if gap is not None:
         lines += ["", f"{100 * gap:.1f} % of the gap between target and source {metric_name(main, report)} is closed."]
@@ -173,7 +173,7 @@ def _usage(config: Mapping[str, Any], at: Publication) -> str:
     name, size = code(config["base"]["name"]), tuple(config["base"]["input_size"])
     categories = list(config.get("prompts") or {})
     category = f', category="{code(categories[0])}"' if categories else ""
-    hint = "  # category left out: the mean of all sentences" if categories else ""
+    hint = "  # without category: the mean of all sentences" if categories else ""
     source = code(at.repo or "path/to/this/folder")
     return f"""## Use
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lvtune.core.errors import UsageError
+from lvtune.core.text import counted
 from lvtune.data.find_images import left_out_note
 from lvtune.data.video_frames import is_video
 from lvtune.domains.domain import Split
@@ -92,7 +93,9 @@ def _files(images: list[str | Path], options: PredictOptions, mark: str) -> Sour
     if not files:
         raise UsageError(f"output folder {out}, which holds all pictures given", "pictures that are not the output of "
                          "an earlier run", "name the folder of the pictures, or another --out")  # fmt: skip
-    notes = [f"{len(found) - len(files)} pictures of an earlier run in {out} left out"] * (len(files) < len(found))
+    notes = [f"{counted(len(found) - len(files), 'picture')} of an earlier run in {out} left out"] * (
+        len(files) < len(found)
+    )
     notes += [note for note in [left_out_note([one for one in images if Path(one).is_dir()])] if note]
     relative = relative_paths(named.given, files)
     return FileSource(files, relative, notes=notes, workers=options.workers, max_pixels=options.max_pixels)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from lvtune.core.text import counted, plural
 from lvtune.prediction.hand_results import draw_all
 from lvtune.prediction.pose import FramePoses
 from lvtune.prediction.predict_options import DrawOptions
@@ -46,7 +47,8 @@ def write_overlay(source: VideoSource, results: Iterable[FramePoses], folder: Pa
     finally:
         writer.discard()
     resized = (
-        f"{writer.resized} frames whose size differs from that of the first frame were resized to it in {OVERLAY_FILE}"
+        f"{counted(writer.resized, 'frame')} whose size differs from that of the first frame "
+        f"{plural(writer.resized, 'was', 'were')} resized to it in {OVERLAY_FILE}"
     )
     notes = ["heatmaps are drawn over pictures only"] if how.heatmaps else []
     return notes + ([resized] if writer.resized else [])

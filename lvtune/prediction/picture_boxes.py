@@ -12,6 +12,7 @@ import numpy as np
 
 from lvtune.core.errors import DataError
 from lvtune.core.registry import suggest
+from lvtune.core.text import counted, plural
 from lvtune.data.box_files import BoxFile, find_pictures, parse_boxes, read_box_file
 from lvtune.data.boxes import decide_box_format, reaches_out, to_xywh
 from lvtune.data.picture_headers import read_headers
@@ -81,11 +82,18 @@ def read_boxes(
     _check_area(kept, rows)
     form, why = decide_box_format(kept.boxes[rows], whole, choice.box_format)
     if len(rows) and (choice.box_format == "auto" and form != "xywh"):
-        notes.append(f"{len(rows)} boxes read as corners ({form}): {why}; --box-format xywh reads them as sizes")
+        notes.append(
+            f"{counted(len(rows), 'box', 'boxes')} read as corners ({form}): {why}; "
+            "--box-format xywh reads them as sizes"
+        )
     of, scores, cut = _clipped(kept, places, size_of, form)
     empty = tuple(picture for picture in pictures if not len(scores[picture]))
     notes += cut
-    notes += [f"{len(empty)} of {len(pictures)} pictures have no box: no pose ({_first(empty)})"] if empty else []
+    if empty:
+        notes.append(
+            f"{len(empty)} of {counted(len(pictures), 'picture')} {plural(len(empty), 'has', 'have')} no box: "
+            f"no pose ({_first(empty)})"
+        )
     ids = {p: key for p, some in places.items() for key in [kept.pictures[i] for i in some[:1]] if isinstance(key, int)}
     return PictureBoxes(of, scores, ids, tuple(notes), empty)
 
@@ -104,9 +112,13 @@ def _clipped(
         outside += int((~solid).sum())
         reaching += int((solid & reaches_out(file.boxes[rows], form, size)).sum())
         of[picture], scores[picture] = found[solid], np.nan_to_num(file.scores[rows][solid], nan=1.0)
-    notes = [f"{outside} boxes lie outside their picture: left out; check that the file is of these pictures"]
+    notes = [
+        f"{counted(outside, 'box lies outside its', 'boxes lie outside their')} picture: left out; "
+        "check that the file is of these pictures"
+    ]
     more = (
-        f"{reaching} boxes reach beyond their picture: cut off at its edge; --box-format says how the boxes are written"
+        f"{counted(reaching, 'box reaches beyond its', 'boxes reach beyond their')} picture: cut off at its edge; "
+        "--box-format says how the boxes are written"
     )
     return of, scores, [*(notes * bool(outside)), *([more] * bool(reaching))]
 
@@ -117,7 +129,8 @@ def _check_known(file: BoxFile, pictures: Sequence[Path], roots: Mapping[Path, P
     if len(file) and not any(len(rows) for rows in known.values()):
         shown = sorted({str(file.file_names.get(key, key) if isinstance(key, int) else key) for key in file.pictures})
         raise DataError(
-            f"no boxes for {_first(pictures)} in {file.source} (it names {len(shown)} pictures, such as {shown[0]})",
+            f"no boxes for {_first(pictures)} in {file.source} "
+            f"(it names {counted(len(shown), 'picture')}, such as {shown[0]})",
             "boxes under the names of the pictures, or under image ids that are the pictures' names",
             "give the box file of these pictures, an annotation file with file_name, or --boxes whole",
         )
@@ -134,10 +147,12 @@ def _select(file: BoxFile, choice: BoxChoice, skeleton: Skeleton) -> tuple[BoxFi
     others = Counter(file.classes[i] or "no class" for i in np.flatnonzero(~has_class))
     if others:
         words = ", ".join(f"{name} {count}" for name, count in others.most_common(_SHOWN))
-        notes.append(f"{others.total()} boxes of other classes left out ({words}); --class all takes them")
+        notes.append(
+            f"{counted(others.total(), 'box', 'boxes')} of other classes left out ({words}); --class all takes them"
+        )
     is_low = has_class & (np.nan_to_num(file.scores, nan=1.0) < choice.threshold)
     if is_low.any():
-        words = f"{int(is_low.sum())} boxes with a score below {choice.threshold:g} left out"
+        words = f"{counted(int(is_low.sum()), 'box', 'boxes')} with a score below {choice.threshold:g} left out"
         notes.append(f"{words}; --box-threshold 0 takes them")
     return file.select(has_class & ~is_low), notes
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from lvtune.core.text import counted
 from lvtune.data.skeletons import Skeleton
 from lvtune.prediction.pose import FramePoses, Pose
 from lvtune.tracks.tracker import Tracker, TrackOptions
@@ -53,11 +54,13 @@ class Tracking:
         """Returns what the user must know."""
         if not self.frames:
             return []
-        shown = ", ".join(f"{number} in {count} frames" for number, count in sorted(self.frames.items())[:4])
+        shown = ", ".join(f"{number} in {counted(count, 'frame')}" for number, count in sorted(self.frames.items())[:4])
         more = ", ..." if len(self.frames) > 4 else ""
         notes = [f"tracks: {len(self.frames)} ({shown}{more})"]
         if self.too_many:
-            notes.append(f"{self.too_many} poses left out: more than --individuals {self.options.individuals}")
+            notes.append(
+                f"{counted(self.too_many, 'pose')} left out: more than --individuals {self.options.individuals}"
+            )
         return notes
 
     def _count(self, poses: Sequence[Pose]) -> None:

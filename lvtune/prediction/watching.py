@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from lvtune.core.text import counted, plural
 from lvtune.evaluation.metrics import SMALL_BOXES
 from lvtune.prediction.box_choice import WHOLE
 from lvtune.prediction.crowd import CROWD
@@ -155,7 +156,7 @@ class RunTotals:
         if not self.broken:
             return []
         names = ", ".join(name for name, _ in self.broken[:_SHOWN]) + (", ..." if len(self.broken) > _SHOWN else "")
-        return [f"{len(self.broken)} of {self.pictures} pictures cannot be read: left out ({names}); "
+        return [f"{len(self.broken)} of {counted(self.pictures, 'picture')} cannot be read: left out ({names}); "
                 f"the first: {self.broken[0][1]}"]  # fmt: skip
 
     def _empty_note(self) -> list[str]:
@@ -163,13 +164,17 @@ class RunTotals:
         if not self.without_pose or hint is None:
             return []
         names = ", ".join(self._first_empty) + (", ..." if self.without_pose > _SHOWN else "")
-        return [f"{self.without_pose} of {self.readable} pictures have no box: no pose ({names}); {hint}"]
+        return [
+            f"{self.without_pose} of {counted(self.readable, 'picture')} {plural(self.without_pose, 'has', 'have')} "
+            f"no box: no pose ({names}); {hint}"
+        ]
 
     def _crowd_note(self) -> list[str]:
         if self.finds != WHOLE or len(self._crowds) < max(1, _SOME * self._looked):
             return []
         names = ", ".join(self._crowds[:_SHOWN]) + (", ..." if len(self._crowds) > _SHOWN else "")
-        return [f"{len(self._crowds)} of {self._looked} pictures that were looked at closely seem to show several "
+        crowds = f"{len(self._crowds)} of {counted(self._looked, 'picture')} that were looked at closely"
+        return [f"{crowds} {plural(len(self._crowds), 'seems', 'seem')} to show several "
                 f"({names}), but each whole picture is taken as one: give --find detector, --find FILE with boxes, "
                 "or --find pose --most N"]  # fmt: skip
 
@@ -178,7 +183,8 @@ class RunTotals:
             return []
         name, size = self._large[0]
         usual = next(usual for adapter in self.adapters if (usual := tuned_size(adapter)) is not None)
-        return [f"{self._large_count} pictures are far larger than those that the adapter was tuned on ({name}: "
+        large = counted(self._large_count, "picture is", "pictures are")
+        return [f"{large} far larger than those that the adapter was tuned on ({name}: "
                 f"{size[0]} x {size[1]}, tuned on {usual[0]:g} x {usual[1]:g}): persons or animals may be too small "
                 "in them; give --find pose or --find detector"]  # fmt: skip
 

@@ -16,6 +16,7 @@ from lvtune.core.machine import available_bytes
 from lvtune.core.processes import exchange, local_world_size
 from lvtune.core.snapshot import snapshot
 from lvtune.core.step_part import computing
+from lvtune.core.text import counted
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
@@ -149,5 +150,5 @@ def choose_accumulate(
     count = max(exchange(parts_that_fit(used, fixed, free, pictures)))
     each = (used[1] - used[0]) / (PROBES[1] - PROBES[0]) / 1e6
     why = f"{each:,.1f} MB a picture were measured, {free / 1e6:,.0f} MB are free"
-    plural = "s" if count > 1 else ""
-    return count, Decision("accumulate", f"{count} part{plural} of {-(-pictures // count)} pictures", why)
+    parts = f"{counted(count, 'part')} of {counted(-(-pictures // count), 'picture')}"
+    return count, Decision("accumulate", parts, why)

@@ -9,6 +9,7 @@ from accelerate.utils import send_to_device
 from lvtune.core.decision import Decision
 from lvtune.core.errors import TrainingError, UsageError
 from lvtune.core.processes import exchange
+from lvtune.core.text import counted
 from lvtune.data.dataset import collate
 from lvtune.training.accumulation import choose_accumulate
 from lvtune.training.sampler import Division
@@ -37,13 +38,18 @@ def divide_step(
     processes, rank = accelerator.num_processes, accelerator.process_index
     if size < processes:
         raise UsageError(
-            f"a batch of {size} pictures for {processes} processes", "at least one picture for each process",
+            f"a batch of {counted(size, 'picture')} for {counted(processes, 'process', 'processes')}",
+            "at least one picture for each process",
             "raise --train.batch-size, or start fewer processes",
         )  # fmt: skip
     own = -(-size // processes)
     if wanted != "auto":
         count = min(int(wanted), size // processes)
-        said = [] if count == wanted else [Decision("accumulate", f"{count} parts", f"a step has {size} pictures")]
+        said = (
+            []
+            if count == wanted
+            else [Decision("accumulate", counted(count, "part"), f"a step has {counted(size, 'picture')}")]
+        )
         return Division(size, processes, rank, count), said
 
     def loss_of(batch: dict[str, Any]) -> Tensor:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from lvtune.core.decision import Decision
+from lvtune.core.text import counted, plural
 from lvtune.patcher.attaching import use_adapter
 from lvtune.training.losses import keypoint_mse
 from lvtune.training.objective import Objective, register_objective
@@ -53,9 +54,9 @@ class HeatmapObjective(Objective):
         new = [] if own is None else [name for name in own.keypoints if name not in known]
         if self.config.foreground is None and new and own is not None:
             self.foreground = FOREGROUND
-            why = (
-                f"{len(new)} of {len(own.keypoints)} key points are new to the base: their heatmaps must not stay empty"
-            )
+            why = f"{len(new)} of {counted(len(own.keypoints), 'key point')} "
+            why += f"{plural(len(new), 'is', 'are')} new to the base: "
+            why += f"{plural(len(new), 'its heatmap', 'their heatmaps')} must not stay empty"
             self.decisions = (Decision("weight near a key point", f"x {1 + FOREGROUND:g} in the loss", why),)
 
     def __call__(self, base: Base, batch: dict) -> Tensor:

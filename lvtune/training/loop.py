@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from lvtune.core.errors import TrainingError
 from lvtune.core.processes import from_main, together
 from lvtune.core.snapshot import snapshot
+from lvtune.core.text import counted
 from lvtune.data.dataset import worker_init
 from lvtune.data.worker_errors import CarryErrors, collate_or_error
 from lvtune.patcher.attaching import attach, use_adapter
@@ -248,7 +249,9 @@ class _Run:
         if fitting is not None:
             self.progress.total = fitting
             self.plan(fitting)
-            self.bar.note(f"{self.total} steps fit {self.options.minutes:g} minutes")
+            self.bar.note(
+                f"{counted(self.total, 'step fits', 'steps fit')} {counted(self.options.minutes, 'minute', spec='g')}"
+            )
 
     def look(self) -> None:
         """Lets a person see how far the held-out frames are."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lvtune.core.decision import Decision
+from lvtune.core.text import counted, plural
 
 STEPS, BATCH = 300, 16
 """Steps, and pictures a step, for up to ``PICTURES`` pictures with up to ``POINTS`` key points (measured;
@@ -47,7 +48,7 @@ def rates(new: int, keypoints: int, lr: float, repeats: float = 1.0) -> Plan:
     encoder = lr * (NEW_FACTOR if share >= MOSTLY_NEW else KNOWN_FACTOR / max(1.0, repeats) ** 0.5)
     encoder = float(f"{encoder:.2g}")
     predictor = max(lr, PREDICTOR_LR)
-    why = f"{new} of {keypoints} key points are new to the base"
+    why = f"{new} of {counted(keypoints, 'key point')} {plural(new, 'is', 'are')} new to the base"
     if share < MOSTLY_NEW:
         why += ", so its encoder is changed gently"
         why += f"; the pictures come {repeats:.0f} times as often as usual" if repeats >= 2 else ""
@@ -64,5 +65,5 @@ def steps(pictures: int, new: int) -> Plan:
     count = STEPS * min(max(1.0, new / POINTS) ** 0.5, MOST_FOR_POINTS) * max(1.0, pictures / PICTURES) ** 0.5
     count = 10 * round(count / 10)
     value = f"{count} of {BATCH} pictures"
-    why = f"{pictures} pictures to tune on, {new} new key points"
+    why = f"{counted(pictures, 'picture')} to tune on, {counted(new, 'new key point')}"
     return Plan({"steps": count, "batch_size": BATCH}, [Decision("steps", value, why)])

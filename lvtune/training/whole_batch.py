@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from lvtune.core.text import counted
+
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
     from lvtune.training.sampler import Division
@@ -23,7 +25,7 @@ def notes_on_division(base: Base, tunable: nn.Module, objective: Any, division: 
     if division.is_whole:
         return []
     low, high = (pick(end - start for start, end in division.bounds) for pick in (min, max))
-    part = f"{high} picture{'' if high == 1 else 's'}" if low == high else f"{low} to {high} pictures"
+    part = counted(high, "picture") if low == high else f"{low} to {high} pictures"
     ending = f"of {part}, not of all {division.size} of a step: the result differs from one batch"
     found = []
     compares = getattr(objective, "compares", "")

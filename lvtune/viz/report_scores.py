@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from lvtune.core.text import counted
 from lvtune.evaluation.metrics import PER_JOINT, main_of
 from lvtune.viz.page import Cell, RowGroup, Table, change, is_number, number, percent, signed
 from lvtune.viz.score_charts import KeyPoint, gain_chart, gap_chart, keypoint_chart
@@ -173,7 +174,7 @@ def _losses(start: Mapping[str, Any]) -> str:
     found = start.get("compared") or {}
     if not (is_number(found.get("base")) and is_number(found.get("start"))):
         return ""
-    count = f" on {found['pictures']} training pictures" if is_number(found.get("pictures")) else ""
+    count = f" on {counted(found['pictures'], 'training picture')}" if is_number(found.get("pictures")) else ""
     return f" Before tuning, the loss{count} was {found['start']:.3g} at the start and {found['base']:.3g} at the base."
 
 

@@ -72,7 +72,7 @@ def test_page_and_card_lead_with_the_error(report):
     page, card = (out / "report.html").read_text(), (out / "README.md").read_text()
     assert "mean error (px)" in page and "the base does not know these key points" in page
     assert "Before and after" in page and "The largest errors" in page
-    assert "mean error (px)" in card and "There is no score before" in card
+    assert "mean error (px)" in card and "There is no score before tuning" in card
     assert (out / "before-after.jpg").is_file()
 
 

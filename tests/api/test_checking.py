@@ -136,11 +136,11 @@ FAULTS = [
     (cut, "1 of .* pictures cannot be read: .*mouse03.png: a truncated PNG", 1),
     (damage, "1 of .* pictures cannot be read: .*mouse03.png", 1),
     (reshape, "1 of .* pictures are of another size than annotated.*mouse03.png: 240x320, annotated 320x240", 1),
-    (resize, "1 of 20 pictures are larger or smaller than annotated", 0),
+    (resize, "1 of 20 pictures is larger or smaller than annotated", 0),
     (swap, r"1 of .* instances may have left and right swapped: mouse03.png \(left_ear and right_ear, left_hip", 0),
     (swap_one_pair, r"1 of .* instances may have left and right swapped: mouse03.png \(left_ear and right_ear\)", 0),
     (twice, "1 of .* instances are annotated twice: mouse03.png", 0),
-    (leave_picture, "1 labelled key points lie outside their picture", 0),
+    (leave_picture, "1 labelled key point lies outside its picture", 0),
     (move_box, "labelled key points lie outside their box", 0),
     (corners, "annotated boxes read as corners", 0),
     (never, "never labelled: tail", 0),
@@ -149,8 +149,8 @@ FAULTS = [
     (collapse, "1 of .* instances have all key points in one place: mouse03.png", 0),
     (tiny, "1 of .* instances have a box smaller than 8 pixels: mouse03.png", 0),
     (copy_across, "of 4 test pictures look like a train picture", 0),
-    (zero_area, "1 annotations with an impossible `area`", 0),
-    (odd_visibility, "1 key points with a visibility other than 0, 1, 2", 0),
+    (zero_area, "1 annotation with an impossible `area`", 0),
+    (odd_visibility, "1 key point with a visibility other than 0, 1, 2", 0),
 ]
 
 

@@ -251,7 +251,7 @@ def test_boxes_that_cannot_be_are_made_of_the_points(tmp_path, value):
     data = sound()
     data["annotations"][0]["bbox"] = value
     table = read(data, tmp_path)
-    assert len(table) == 12 and told(table, "1 annotations without a box")
+    assert len(table) == 12 and told(table, "1 annotation without a box")
 
 
 def beside(data, labels=("body",)):
@@ -362,7 +362,7 @@ def test_only_names_ids_and_points_are_needed(tmp_path):
 def test_points_far_outside_are_an_error_that_names_samples(tmp_path, value):
     data = sound()
     data["annotations"][3]["keypoints"][1] = value
-    with pytest.raises(DataError, match=r"1 annotations of .* far outside their picture.*annotation 4 of frame02\.png"):
+    with pytest.raises(DataError, match=r"1 annotation of .* far outside their picture.*annotation 4 of frame02\.png"):
         read(data, tmp_path)
 
 

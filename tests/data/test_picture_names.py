@@ -77,7 +77,7 @@ def test_links_out_of_the_folder_are_refused_unless_asked_for(tmp_path):
     os.symlink(tmp_path / "out/a.png", tmp_path / "set/a.png")
     os.symlink(tmp_path / "set/b.png", tmp_path / "set/c.png")
     assert find_pictures(["b.png", "c.png"], tmp_path / "set").is_there == [True, True]
-    with pytest.raises(DataError, match=r"1 pictures that are links out of .*--symlinks"):
+    with pytest.raises(DataError, match=r"1 picture that is a link out of .*--symlinks"):
         find_pictures(["a.png", "b.png"], tmp_path / "set")
     assert find_pictures(["a.png"], tmp_path / "set", symlinks=True).is_there == [True]
 

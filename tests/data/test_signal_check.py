@@ -77,4 +77,4 @@ def test_one_such_box_is_made_of_its_points(tmp_path):
     data = sound()
     data["annotations"][0]["bbox"][2:] = [1e-9, 1e-9]
     found = read_coco(write(data, tmp_path), tmp_path, cache_dir=tmp_path)
-    assert found[0].bbox[2] > 16 and any("1 annotations with a box of no size" in note for note in found.notes)
+    assert found[0].bbox[2] > 16 and any("1 annotation with a box of no size" in note for note in found.notes)

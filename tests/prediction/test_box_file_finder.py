@@ -55,4 +55,4 @@ def test_corners_and_boxes_that_leave_their_picture_are_told(folder):
     leaving = {"a.png": [[90, 70, 30, 30]], "b.png": [[10, 10, 20, 20]]}
     poses = lvtune.predict(folder, base=tiny_base(), find=written(folder, leaving), **PLAIN)
     assert tuple(poses[0].bbox) == (90, 70, 10, 10)
-    assert any("1 boxes reach beyond their picture" in note for note in poses.notes), poses.notes
+    assert any("1 box reaches beyond its picture" in note for note in poses.notes), poses.notes

@@ -37,8 +37,8 @@ def test_threshold_and_class_leave_boxes_out_and_say_so(files):
     assert found.of[files[1]].tolist() == [[2, 2, 20, 30]] and found.scores[files[0]].tolist() == [0.9]
     assert found.empty == (files[2],) and found.image_ids == {files[0]: 0, files[1]: 1}
     said = " ".join(found.notes)
-    assert "1 boxes of other classes left out (dog 1)" in said and "score below 0.3" in said
-    assert "1 of 3 pictures have no box: no pose (2.png)" in said
+    assert "1 box of other classes left out (dog 1)" in said and "score below 0.3" in said
+    assert "1 of 3 pictures has no box: no pose (2.png)" in said
     both = read_boxes(rows, files, COCO_17, choice=BoxChoice(threshold=0, box_class="all"))
     assert [len(both.of[file]) for file in files] == [2, 2, 0]
 

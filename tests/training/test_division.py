@@ -141,7 +141,7 @@ def test_a_run_of_two_processes_resumes_to_the_same_bytes(folder, said):
 
 def test_fewer_pictures_in_a_step_than_processes_are_refused(said):
     for one in said:
-        assert "a batch of 1 pictures for 2 processes" in one["refused"] and "--train.batch-size" in one["refused"]
+        assert "a batch of 1 picture for 2 processes" in one["refused"] and "--train.batch-size" in one["refused"]
 
 
 class Numbers(torch.utils.data.Dataset):

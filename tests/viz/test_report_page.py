@@ -204,7 +204,7 @@ def test_recipe_is_shown_as_it_can_be_run():
 
 
 def test_filtered_photographs_are_called_so():
-    assert "photographs drawn over by filters, not works of art" in Page(render(REPORT)).text
+    assert "photographs under filters, not works of art" in Page(render(REPORT)).text
     assert "works of art" not in Page(render({**REPORT, "target_name": "Human-Art"})).text
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from lvtune.core.errors import DataError
+from lvtune.core.text import counted_kinds
 from lvtune.data.flip_pairs import pairs_of_category
 from lvtune.data.formats.json_files import json_in, load, peek
 from lvtune.data.formats.label_project import LabelProject
 from lvtune.data.formats.picture_finder import PictureFinder
-from lvtune.data.formats.project_builder import ProjectBuilder
+from lvtune.data.formats.project_builder import Odd, ProjectBuilder
 from lvtune.data.formats.tool_registry import FORMATS, LabelFormat
 from lvtune.data.picture_names import is_inside
 from lvtune.data.skeleton_links import read_links
@@ -77,7 +78,7 @@ def _read(entry: Path, more: Sequence[Path] = ()) -> LabelProject:
     category = _category(load(files[0]), files[0])
     names = [str(name) for name in category["keypoints"]]
     builder = ProjectBuilder(TOOL, root, names, PictureFinder([root, root / "images", *more]))
-    odd: Counter[str] = Counter()
+    odd: Odd = Counter()
     parts: dict[str, list[int]] = {}
     for file in files:
         values = load(file)
@@ -89,7 +90,7 @@ def _read(entry: Path, more: Sequence[Path] = ()) -> LabelProject:
         places = _add_file(builder, file, values, odd)
         part = _part_of(file)
         parts.setdefault(part, []).extend(place for place in places if place is not None)
-    builder.notes += [f"{count} {what}" for what, count in odd.items() if count]
+    builder.notes += counted_kinds(odd)
     own = "" not in parts and len(parts) > 1
     links = read_links(category.get("skeleton"), len(names), builder.notes)
     pairs = pairs_of_category(category, names, builder.notes)
@@ -120,7 +121,7 @@ def _category(values: Mapping[str, Any], file: Path) -> dict[str, Any]:
     return posed[0]
 
 
-def _add_file(builder: ProjectBuilder, file: Path, values: Mapping[str, Any], odd: Counter[str]) -> list[int | None]:
+def _add_file(builder: ProjectBuilder, file: Path, values: Mapping[str, Any], odd: Odd) -> list[int | None]:
     """Adds pictures and instances of one file; returns the places of the pictures."""
     kinds = {one.get("id"): one for one in values["categories"] if isinstance(one, dict)}
     several = sum(bool(one.get("keypoints")) for one in kinds.values()) > 1
@@ -132,7 +133,7 @@ def _add_file(builder: ProjectBuilder, file: Path, values: Mapping[str, Any], od
     for item in values["annotations"]:
         kind = kinds.get(item.get("category_id"), {})
         if not kind.get("keypoints") or item.get("image_id") not in places:
-            odd["annotations of other categories or pictures: left out"] += 1
+            odd["annotation", "of other categories or pictures: left out"] += 1
             continue
         points, seen = _points(item, len(builder.keypoints), file)
         total += int((seen > 0).sum())

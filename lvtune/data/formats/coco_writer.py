@@ -13,6 +13,7 @@ import numpy as np
 
 from lvtune.core.errors import DataError
 from lvtune.core.files import user_errors, write_text
+from lvtune.core.text import counted
 from lvtune.data.formats.label_project import Instance, LabelProject, Picture
 from lvtune.data.formats.point_boxes import MARGIN, box_around
 
@@ -68,15 +69,17 @@ def to_coco(
         for place, picture in enumerate(project.pictures)
     ]
     notes = [_how(made, boxes, margin)] if made else []
-    notes += [f"{lost} instances with every point outside the picture: left out"] if lost else []
+    notes += [f"{counted(lost, 'instance')} with every point outside the picture: left out"] if lost else []
     categories = [{"id": number, "name": kind or "instance", **shape} for kind, number in numbers.items()]
     return {"images": images, "annotations": annotations, "categories": categories}, notes
 
 
 def _how(made: int, boxes: Boxes, margin: float) -> str:
     if boxes == "whole":
-        return f"{made} instances without a drawn box: the whole picture is their box"
-    return f"{made} instances without a drawn box: box around the labelled points with a margin of {margin:.0%}"
+        return f"{counted(made, 'instance')} without a drawn box: the whole picture is taken"
+    return (
+        f"{counted(made, 'instance')} without a drawn box: box around the labelled points with a margin of {margin:.0%}"
+    )
 
 
 def _box(item: Instance, picture: Picture, boxes: Boxes, margin: float) -> tuple[float, float, float, float] | None:
@@ -139,7 +142,7 @@ def write_coco(project: LabelProject, out: str | Path, boxes: Boxes = "points", 
         files[part] = write_text(file, json.dumps(content))
         notes += [note if part == "all" else f"{part}: {note}" for note in more]
     made = "links to" if link else "copies of"
-    notes.append(f"{out / 'images'} holds {made} {len(project.pictures)} pictures")
+    notes.append(f"{out / 'images'} holds {made} {counted(len(project.pictures), 'picture')}")
     return WrittenCoco(files, out / "images", tuple(notes))
 
 

@@ -16,10 +16,11 @@ from xml.etree import ElementTree
 import numpy as np
 
 from lvtune.core.errors import DataError
+from lvtune.core.text import counted_kinds
 from lvtune.data.formats.grouping import Mark, instances_of
 from lvtune.data.formats.label_project import LabelProject
 from lvtune.data.formats.picture_finder import PictureFinder
-from lvtune.data.formats.project_builder import ProjectBuilder
+from lvtune.data.formats.project_builder import Odd, ProjectBuilder
 from lvtune.data.formats.safe_xml import parse_xml, peek_root
 from lvtune.data.formats.tool_registry import FORMATS, LabelFormat
 
@@ -43,7 +44,7 @@ def _read(entry: Path, more: Sequence[Path] = ()) -> LabelProject:
         )  # fmt: skip
     names, links = _skeleton(root)
     builder = ProjectBuilder(TOOL, entry.parent, names, PictureFinder([entry.parent, *more]))
-    odd: Counter[str] = Counter()
+    odd: Odd = Counter()
     parts: dict[str, list[int]] = {}
     total = 0
     for image in images:
@@ -56,7 +57,7 @@ def _read(entry: Path, more: Sequence[Path] = ()) -> LabelProject:
             parts.setdefault(_PARTS.get(subset.lower(), ""), []).append(place)
         total += _add(builder, place, image, odd)
     builder.expect_points(total, entry)
-    builder.notes += [f"{count} {what}" for what, count in odd.items() if count]
+    builder.notes += counted_kinds(odd)
     own = "" not in parts and len(parts) > 1
     return builder.finish(links=links, splits=parts if own else {})
 
@@ -107,7 +108,7 @@ def _links(svg: str, drawn: dict[str, str], names: Sequence[str]) -> list[tuple[
     return [(names.index(a), names.index(b)) for a, b in ends if a in names and b in names]
 
 
-def _add(builder: ProjectBuilder, place: int | None, image: Element, odd: Counter[str]) -> int:
+def _add(builder: ProjectBuilder, place: int | None, image: Element, odd: Odd) -> int:
     """Adds the instances of a picture; returns how many labelled points it holds."""
     boxes = [(box, _box(box)) for box in image.findall("box")]
     skeletons = image.findall("skeleton")
@@ -121,7 +122,7 @@ def _add(builder: ProjectBuilder, place: int | None, image: Element, odd: Counte
         labelled = int((seen > 0).sum())
         total += labelled
         if not labelled:
-            odd["skeletons with every point outside: left out"] += 1
+            odd["skeleton", "with every point outside: left out"] += 1
             continue
         box = _box_of(skeleton, skeletons, boxes)
         builder.add(place, points, seen, category=skeleton.get("label", ""), box=box)
@@ -129,7 +130,7 @@ def _add(builder: ProjectBuilder, place: int | None, image: Element, odd: Counte
     if not skeletons:
         total += _add_loose(builder, place, image, loose, odd)
     else:
-        odd["points beside skeletons: left out"] += len(loose)
+        odd["point", "beside skeletons: left out"] += len(loose)
     return total
 
 
@@ -162,12 +163,12 @@ def _box_of(
 
 
 def _add_loose(
-    builder: ProjectBuilder, place: int | None, image: Element, points: Sequence[Element], odd: Counter[str]
+    builder: ProjectBuilder, place: int | None, image: Element, points: Sequence[Element], odd: Odd
 ) -> int:  # fmt: skip
     """Adds instances of points that belong to no skeleton; a group is an instance."""
     total = 0
     kept = [point for point in points if len(_coordinates(point)) == 1]
-    odd["shapes of several points without names: left out"] += len(points) - len(kept)
+    odd["shape", "of several points without names: left out"] += len(points) - len(kept)
     boxes = image.findall("box")
     for group in dict.fromkeys(item.get("group_id") for item in [*kept, *boxes]):
         mine = [p for p in kept if p.get("group_id") == group]
@@ -183,7 +184,7 @@ def _add_loose(
             if not found.points:
                 continue
             if not found.is_sure:
-                odd["points lie in no box or in several: left out"] += len(found.points)
+                odd["point", "in no box or in several: left out"] += len(found.points)
                 continue
             total += len(found.points)
             xy, seen = found.arrays(builder.keypoints)

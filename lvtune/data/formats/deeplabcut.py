@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from lvtune.core.errors import DataError
+from lvtune.core.text import counted
 from lvtune.data.formats.deeplabcut_splits import read_splits
 from lvtune.data.formats.hdf5_check import one_reader
 from lvtune.data.formats.label_project import LabelProject
@@ -99,7 +100,9 @@ def _project(root: Path, config: dict[str, Any], files: Sequence[Path], more: Se
         rows |= add_table(builder, table, near=table.file.parent)
     if unique:
         left = sum(int(np.isfinite(t.points[key]).all(1).sum()) for t in tables for key in t.points if key[1] in unique)
-        builder.notes.append(f"unique body parts {', '.join(unique)} belong to no animal: {left} points left out")
+        builder.notes.append(
+            f"unique body parts {', '.join(unique)} belong to no animal: {counted(left, 'point')} left out"
+        )
     splits, note = read_splits(root, config, rows)
     builder.notes += [note] if note else []
     return builder.finish(links=_links(config.get("skeleton"), names), splits=splits)

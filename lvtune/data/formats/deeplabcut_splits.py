@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lvtune.core.errors import LvtuneError
+from lvtune.core.text import counted
 from lvtune.data.formats.point_table import read_point_table
 from lvtune.data.safe_pickle import load_numbers
 
@@ -51,8 +52,8 @@ def read_splits(
     if not parts["train"] or not parts["test"]:
         return {}, f"the project's own split in {name} is not used: one of its parts has no picture here"
     left = len(set(pictures.values()) - {*parts["train"], *parts["test"]})
-    rest = f"; {left} pictures labelled since are in neither" if left else ""
-    counts = f"{len(parts['train'])} pictures to train, {len(parts['test'])} to test"
+    rest = f"; {counted(left, 'picture')} labelled since in neither" if left else ""
+    counts = f"{counted(len(parts['train']), 'picture')} to train, {len(parts['test'])} to test"
     return parts, f"the project's own split ({name}): {counts}{rest}"
 
 

@@ -30,7 +30,7 @@ def load(path: Path) -> Any:
 @functools.lru_cache(maxsize=2)
 def _load(path: Path, _changed: int, size: int) -> Any:
     if size > _LARGEST:
-        raise ValueError(f"{size} bytes are too many")
+        raise ValueError(f"{size} bytes: too many")
     return json.loads(path.read_bytes().decode("utf-8-sig"))
 
 

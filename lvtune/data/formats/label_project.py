@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from lvtune.core.text import counted
+
 PARTS = ("train", "val", "test")
 """Names of the parts that a project may be split into."""
 
@@ -96,6 +98,7 @@ class LabelProject:
         """Pictures, instances and labelled points in words."""
         points = sum(int((item.visibility > 0).sum()) for item in self.instances)
         return (
-            f"{len(self.pictures):,} pictures, {len(self.instances):,} instances, {points:,} labelled points of "
-            f"{len(self.keypoints)} key points"
+            f"{counted(len(self.pictures), 'picture', spec=',')}, "
+            f"{counted(len(self.instances), 'instance', spec=',')}, "
+            f"{counted(points, 'labelled point', spec=',')} of {counted(len(self.keypoints), 'key point')}"
         )

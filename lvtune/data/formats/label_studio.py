@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 
 from lvtune.core.errors import DataError
+from lvtune.core.text import counted_kinds
 from lvtune.data.formats.grouping import Mark, instances_of
 from lvtune.data.formats.json_files import json_in, load, peek
 from lvtune.data.formats.label_project import LabelProject
 from lvtune.data.formats.picture_finder import PICTURE_SUFFIXES, PictureFinder
-from lvtune.data.formats.project_builder import ProjectBuilder
+from lvtune.data.formats.project_builder import Odd, ProjectBuilder
 from lvtune.data.formats.safe_xml import parse_xml
 from lvtune.data.formats.tool_registry import FORMATS, LabelFormat
 
@@ -66,19 +67,19 @@ def _read(entry: Path, more: Sequence[Path] = ()) -> LabelProject:
     names, notes = _names(entry.parent, results)
     builder = ProjectBuilder(TOOL, entry.parent, names, _Finder([entry.parent, *more]))
     builder.notes += notes
-    odd: Counter[str] = Counter()
+    odd: Odd = Counter()
     total = 0
     for task, result, count in chosen:
-        odd["pictures with annotations of several people: the last that was not cancelled counts"] += count > 1
+        odd["picture", "with annotations of several people: the last one that was not cancelled counts"] += count > 1
         if not result:
-            odd["tasks without an annotation: left out"] += 1
+            odd["task", "without an annotation: left out"] += 1
             continue
         name = _picture(task, result)
         group = "" if "/" not in name else name.split("/")[-2]
         place = builder.picture(name, group=group)
         total += _add(builder, place, name, result, odd)
     builder.expect_points(total, entry)
-    builder.notes += [f"{count} {what}" for what, count in odd.items() if count]
+    builder.notes += counted_kinds(odd)
     return builder.finish()
 
 
@@ -145,11 +146,11 @@ def _picture(task: Mapping[str, Any], result: list[dict[str, Any]]) -> str:
 
 
 def _add(
-    builder: ProjectBuilder, place: int | None, name: str, result: list[dict[str, Any]], odd: Counter[str]
+    builder: ProjectBuilder, place: int | None, name: str, result: list[dict[str, Any]], odd: Odd
 ) -> int:  # fmt: skip
     """Adds the instances of one picture; returns how many points it holds."""
     size = (100, 100) if place is None else builder.size(place)
-    odd["pictures were turned while labelling: points are of the picture as stored"] += any(
+    odd["picture", "turned while labelling: points are read for the stored picture"] += any(
         one.get("image_rotation") for one in result
     )
     marks = [mark for one in result if (mark := _mark(one, size, odd)) is not None]
@@ -165,15 +166,15 @@ def _add(
             left += len(found.points)
             continue
         if not found.points:
-            odd["rectangles without a point: left out"] += 1
+            odd["rectangle", "without a point: left out"] += 1
             continue
         xy, seen = found.arrays(builder.keypoints)
         builder.add(place, xy, seen, category=found.label, box=found.box)
-    odd["points lie in no rectangle or in several, and are tied to none: left out"] += left
+    odd["point", "in no rectangle or in several, and tied to none: left out"] += left
     return points - left
 
 
-def _mark(result: Mapping[str, Any], size: tuple[int, int], odd: Counter[str]) -> Mark | None:
+def _mark(result: Mapping[str, Any], size: tuple[int, int], odd: Odd) -> Mark | None:
     """A point or rectangle in pixels."""
     value, label = result.get("value") or {}, _label(result)
     if "x" not in value or "y" not in value:
@@ -182,7 +183,7 @@ def _mark(result: Mapping[str, Any], size: tuple[int, int], odd: Counter[str]) -
     number = str(result.get("id"))
     if _is_point(result):
         if not label:
-            odd["points without a name: left out"] += 1
+            odd["point", "without a name: left out"] += 1
             return None
         return Mark(number, label, np.array([[x, y]]), is_point=True)
     if not str(result.get("type", "")).startswith("rectangle"):

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from lvtune.core.files import write_atomically
+from lvtune.core.text import counted_kinds
 from lvtune.data.arrow import default_cache_dir
 from lvtune.data.formats.grouping import Group, Mark, instances_of
 from lvtune.data.formats.json_files import json_in, peek
 from lvtune.data.formats.label_project import LabelProject
 from lvtune.data.formats.picture_finder import PICTURE_SUFFIXES, PictureFinder, plain_name
-from lvtune.data.formats.project_builder import ProjectBuilder
+from lvtune.data.formats.project_builder import Odd, ProjectBuilder
 from lvtune.data.formats.tool_registry import FORMATS, LabelFormat
 
 TOOL = "labelme"
@@ -49,12 +50,12 @@ def _read(entry: Path, more: Sequence[Path] = ()) -> LabelProject:
     names, notes = _names(entry, list(files.values()))
     builder = ProjectBuilder(TOOL, entry, names, PictureFinder([entry, *more]))
     builder.notes += notes
-    odd: Counter[str] = Counter()
+    odd: Odd = Counter()
     for file, values in files.items():
         place = _picture(builder, entry, file, values, odd)
         total = _add(builder, place, values, f"picture of {file.name}", odd)
         builder.expect_points(total, file)
-    builder.notes += [f"{count} {what}" for what, count in odd.items() if count]
+    builder.notes += counted_kinds(odd)
     return builder.finish()
 
 
@@ -72,7 +73,7 @@ def _names(folder: Path, files: Sequence[Mapping[str, Any]]) -> tuple[list[str],
 
 
 def _picture(
-    builder: ProjectBuilder, folder: Path, file: Path, values: Mapping[str, Any], odd: Counter[str]
+    builder: ProjectBuilder, folder: Path, file: Path, values: Mapping[str, Any], odd: Odd
 ) -> int | None:  # fmt: skip
     """Adds the picture: beside its JSON, elsewhere in the folder, or from inside the JSON."""
     name = plain_name(str(values["imagePath"]))
@@ -81,7 +82,7 @@ def _picture(
     path = beside if beside.is_file() else builder.finder.find(name) or (same[0] if same else None)
     if path is None and values.get("imageData"):
         path = _taken_out(str(values["imageData"]), name)
-        odd["pictures were stored inside their JSON: lvtune wrote them into its cache"] += path is not None
+        odd["picture", "stored inside JSON: written into lvtune's cache"] += path is not None
     width, height = values.get("imageWidth"), values.get("imageHeight")
     size = (int(width), int(height)) if width and height else None
     inside = file.parent != folder
@@ -109,7 +110,7 @@ def _taken_out(text: str, name: str) -> Path | None:
 
 
 def _add(
-    builder: ProjectBuilder, place: int | None, values: Mapping[str, Any], where: str, odd: Counter[str]
+    builder: ProjectBuilder, place: int | None, values: Mapping[str, Any], where: str, odd: Odd
 ) -> int:  # fmt: skip
     """Adds the instances of a picture; returns how many points it holds."""
     shapes = [shape for shape in values["shapes"] if isinstance(shape, dict)]
@@ -118,29 +119,29 @@ def _add(
         mine = [shape for shape in shapes if shape.get("group_id") == group]
         marks = [mark for number, shape in enumerate(mine) if (mark := _mark(number, shape, odd)) is not None]
         if group is None and any(shape.get("group_id") is not None for shape in shapes):
-            odd["shapes without a group id beside grouped ones: left out"] += len(marks)
+            odd["shape", "without a group id beside grouped ones: left out"] += len(marks)
             continue
         for found in instances_of(marks, {}, builder.keypoints, where):
             total += _add_group(builder, place, found, odd)
     return total
 
 
-def _add_group(builder: ProjectBuilder, place: int | None, found: Group, odd: Counter[str]) -> int:
+def _add_group(builder: ProjectBuilder, place: int | None, found: Group, odd: Odd) -> int:
     if not found.points:
-        odd["rectangles without a point: left out"] += 1
+        odd["rectangle", "without a point: left out"] += 1
         return 0
     if not found.is_sure:
-        odd["points lie in no rectangle, or in several: they are left out"] += len(found.points)
+        odd["point", "in no rectangle or in several: left out"] += len(found.points)
         return 0
     xy, seen = found.arrays(builder.keypoints)
     builder.add(place, xy, seen, category=found.label, box=found.box)
     return len(found.points)
 
 
-def _mark(number: int, shape: Mapping[str, Any], odd: Counter[str]) -> Mark | None:
+def _mark(number: int, shape: Mapping[str, Any], odd: Odd) -> Mark | None:
     kind, label = shape.get("shape_type"), str(shape.get("label"))
     if kind not in ("point", "rectangle"):
-        odd[f"shapes of type {kind}: left out"] += 1
+        odd["shape", f"of type {kind}: left out"] += 1
         return None
     flags = shape.get("flags") or {}
     is_hidden = any(flags.get(name) for name in _HIDDEN)

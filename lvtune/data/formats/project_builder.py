@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +10,13 @@ from pathlib import Path
 import numpy as np
 
 from lvtune.core.errors import DataError
+from lvtune.core.text import counted, plural
 from lvtune.data.formats.label_project import Instance, LabelProject, Picture
 from lvtune.data.formats.picture_finder import PictureFinder, picture_size, plain_name
 
 _SHOWN = 3
+Odd = Counter[tuple[str, str]]
+"""How many things were left out or changed: name of one thing and the words that follow it, to their number."""
 
 
 class ProjectBuilder:
@@ -186,13 +190,14 @@ class ProjectBuilder:
         where = f"{self.tool} labels in {self.root}"
         if self._missing and not self._pictures:
             raise DataError(
-                f"{where}: none of the {len(self._missing)} pictures is there, such as {self._missing[0]}",
+                f"{where}: none of the {counted(len(self._missing), 'picture')} is there, such as {self._missing[0]}",
                 f"the pictures below {', '.join(str(root) for root in self.finder.roots)}",
                 "copy the pictures to where the labels are, or give the folder that holds both",
             )
         if not self._instances:
             raise DataError(
-                f"{where} with {len(self._pictures)} pictures and no labelled point", "at least one labelled instance",
+                f"{where} with {counted(len(self._pictures), 'picture')} and no labelled point",
+                "at least one labelled instance",
                 "label some pictures, and save",
             )  # fmt: skip
         project = LabelProject(
@@ -209,13 +214,19 @@ class ProjectBuilder:
             first = ", ".join(self._missing[:_SHOWN])
             total = len(self._missing) + len(self._pictures)
             notes.append(
-                f"{len(self._missing)} of {total} labelled pictures are missing and left out with "
-                f"{self.lost_instances} instances: {first}" + (", ..." if len(self._missing) > _SHOWN else "")
+                f"{len(self._missing)} of {counted(total, 'labelled picture')} "
+                f"{plural(len(self._missing), 'is', 'are')} missing and left out with "
+                f"{counted(self.lost_instances, 'instance')}: {first}"
+                + (", ..." if len(self._missing) > _SHOWN else "")
             )
         if self.finder.moved:
             notes.append(
-                f"{self.finder.moved} pictures were found by their names, in other folders than the labels say"
+                f"{counted(self.finder.moved, 'picture was', 'pictures were')} found by name, "
+                "in other folders than the labels say"
             )
         if self._rescaled:
-            notes.append(f"{self._rescaled} pictures have another size than when they were labelled: points scaled")
+            notes.append(
+                f"{counted(self._rescaled, 'picture has', 'pictures have')} another size than at labelling: "
+                "points scaled"
+            )
         return notes

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from lvtune.core.errors import DataError
+from lvtune.core.text import counted
 from lvtune.data.formats.hdf5_check import check_hdf5
 from lvtune.data.formats.label_project import LabelProject
 from lvtune.data.formats.labels_extra import need
@@ -118,11 +119,12 @@ def _add_frames(
             builder.add(place, seen, np.where(visible, 2, 0), individual=track)
             read += 1
     if predicted:
-        builder.notes.append(f"{predicted} frames hold predictions alone: left out")
+        builder.notes.append(f"{counted(predicted, 'frame holds', 'frames hold')} predictions alone: left out")
     if empty:
-        builder.notes.append(f"{empty} frames are marked as labelled and hold no instance: left out")
+        builder.notes.append(f"{counted(empty, 'frame')} marked as labelled without an instance: left out")
     if hidden:
-        builder.notes.append(f"{hidden} points are marked as not visible in SLEAP: read as not labelled, as SLEAP does")
+        points = counted(hidden, "point is", "points are")
+        builder.notes.append(f"{points} marked as not visible in SLEAP: read as not labelled, as SLEAP does")
     return read
 
 

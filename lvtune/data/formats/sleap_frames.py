@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from lvtune.core.errors import DataError
+from lvtune.core.text import counted, plural
 from lvtune.data.arrow import default_cache_dir
 from lvtune.data.formats.labels_extra import need
 from lvtune.data.formats.picture_finder import PictureFinder, plain_name
@@ -94,9 +95,11 @@ class TakenOut(FrameSource):
 
     def notes(self) -> list[str]:
         """Returns where the frames went."""
-        return (
-            [f"{len(self._frames)} frames of {self._origin} were written into {self._folder}"] if self._frames else []
-        )
+        if not self._frames:
+            return []
+        count = len(self._frames)
+        verb = plural(count, "was", "were")
+        return [f"{counted(count, 'frame')} of {self._origin} {verb} written into {self._folder}"]
 
 
 class VideoFrames(TakenOut):

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from lvtune.core.errors import DataError
+from lvtune.core.text import counted, counted_kinds
 from lvtune.data.formats.label_project import LabelProject
 from lvtune.data.formats.picture_finder import PictureFinder
-from lvtune.data.formats.project_builder import ProjectBuilder
+from lvtune.data.formats.project_builder import Odd, ProjectBuilder
 from lvtune.data.formats.project_yaml import load_yaml, peek_yaml
 from lvtune.data.formats.tool_registry import FORMATS, LabelFormat
 from lvtune.data.formats.yolo_folders import label_file, pictures_of_parts
@@ -35,7 +36,7 @@ class _Rows:
     count: int
     width: int
     points: int = 0
-    odd: Counter[str] = field(default_factory=Counter)
+    odd: Odd = field(default_factory=Counter)
 
 
 def _entry(path: Path) -> Path | None:
@@ -148,11 +149,11 @@ def _values(cells: Sequence[str], where: str, rows: _Rows) -> np.ndarray | None:
     except ValueError:
         raise DataError(f"{where}: {' '.join(cells)[:60]}", "numbers", "correct it") from None
     if len(values) == 5:
-        rows.odd["rows without key points: left out"] += 1
+        rows.odd["row", "without key points: left out"] += 1
         return None
     if len(values) != 5 + rows.count * rows.width:
         raise DataError(
-            f"{where} with {len(values)} numbers",
+            f"{where} with {counted(len(values), 'number')}",
             f"{5 + rows.count * rows.width}: class, box and {rows.count} key points of {rows.width} numbers",
             "correct kpt_shape in data.yaml, or the row",
         )
@@ -168,13 +169,15 @@ def _points(cells: np.ndarray, rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
     if rows.width == 3:
         return points, np.where(cells[:, 2] >= 1.5, 2, np.where(cells[:, 2] > 0, 1, 0))
     nowhere = (points == 0).all(1)
-    rows.odd["key points at 0 0 in rows without visibility: read as not labelled"] += int(nowhere.sum())
+    rows.odd["key point", "at 0 0 in rows without visibility: read as not labelled"] += int(nowhere.sum())
     return points, np.where(nowhere, 0, 2)
 
 
 def _odd_notes(rows: _Rows, empty: int) -> list[str]:
-    notes = [f"{count} {what}" for what, count in rows.odd.items() if count]
-    return notes + ([f"{empty} pictures have no row: they hold no person or animal"] if empty else [])
+    notes = counted_kinds(rows.odd)
+    return notes + (
+        [f"{counted(empty, 'picture has', 'pictures have')} no row, so no person or animal"] if empty else []
+    )
 
 
 FORMATS.register("yolo-pose")(LabelFormat(TOOL, "data.yaml with kpt_shape, folders images and labels", _entry, _read))

@@ -101,7 +101,7 @@ def test_missing_pictures_are_counted_with_their_instances(tmp_path):
     project = read_project(root)
     assert len(project.pictures) == 3 and len(project.instances) == 2
     assert any(
-        note.startswith("1 of 4 labelled pictures are missing and left out with 1 instances") for note in project.notes
+        note.startswith("1 of 4 labelled pictures is missing and left out with 1 instance:") for note in project.notes
     )
     for path in root.rglob("*.png"):
         path.unlink()
@@ -152,7 +152,7 @@ def test_own_split_of_the_first_shuffle(tmp_path):
     names = {part: [project.pictures[n].name for n in places] for part, places in project.splits.items()}
     wanted = {"train": [PICTURES[3], PICTURES[0]], "test": [PICTURES[1]]}
     assert names == {part: [f"labeled-data/{name}" for name in listed] for part, listed in wanted.items()}
-    assert any("shuffle1" in note and "1 pictures labelled since" in note for note in project.notes)
+    assert any("shuffle1" in note and "1 picture labelled since" in note for note in project.notes)
 
 
 def test_split_that_runs_code_is_not_used(tmp_path):

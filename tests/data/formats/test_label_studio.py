@@ -105,7 +105,7 @@ def test_points_in_no_rectangle_are_left_out_and_counted(tmp_path):
     rows.append(result("far", "keypointlabels", {"x": 99, "y": 1, "keypointlabels": ["snout"]}))
     project = read_project(dump(tmp_path / "e.json", [task(1, PICTURES[1], "{}", rows)]))
     assert len(project.instances) == 2
-    assert any(note.startswith("1 points lie in no rectangle") for note in project.notes)
+    assert any(note.startswith("1 point in no rectangle") for note in project.notes)
 
 
 def test_turned_rectangle(tmp_path):

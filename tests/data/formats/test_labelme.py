@@ -85,4 +85,4 @@ def test_hidden_points_and_other_shapes(tmp_path):
     file.write_text(json.dumps(values))
     project = read_project(root)
     assert project.instances[0].visibility.tolist() == [1, 2, 2, 2]
-    assert any(note == "1 shapes of type polygon: left out" for note in project.notes)
+    assert any(note == "1 shape of type polygon: left out" for note in project.notes)

@@ -81,7 +81,7 @@ def test_categories_are_those_of_all_parts():
 def test_instances_outside_their_picture_are_counted():
     content, notes = to_coco(project_of((0, 500, 20, 2), (1, 20, 20, 2)))
     assert [item["image_id"] for item in content["annotations"]] == [2]
-    assert any(note.startswith("1 instances with every point outside") for note in notes)
+    assert any(note.startswith("1 instance with every point outside") for note in notes)
     json.dumps(content)
 
 

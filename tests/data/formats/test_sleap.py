@@ -44,7 +44,7 @@ def check(file, out):
     assert (project.format, project.links, project.flip_pairs) == ("SLEAP", LINKS, ((1, 2),))
     assert [FLIP[a] for a, _ in project.flip_pairs] == [2]
     assert [item.individual for item in project.instances] == ["a", "a", "b", "a"]
-    assert any("1 frames hold predictions alone" in note for note in project.notes)
+    assert any("1 frame holds predictions alone" in note for note in project.notes)
     written = write_coco(project, out)
     matches(json.loads(written.annotations["all"].read_text()), written.images)
     return project
@@ -67,7 +67,7 @@ def test_moved_labels_find_their_pictures(tmp_path):
     file, _ = of_files(tmp_path / "p")
     moved = shutil.move(tmp_path / "p", tmp_path / "elsewhere" / "deeper")
     project = check(moved / file.name, tmp_path / "out")
-    assert any("found by their names" in note for note in project.notes)
+    assert any("found by name" in note for note in project.notes)
 
 
 def test_labels_without_their_pictures(tmp_path):
@@ -119,7 +119,7 @@ def test_points_marked_as_not_visible_are_told(tmp_path):
     labels.save(str(file), embed=False, verbose=False)
     project = read_project(file)
     assert project.instances[0].visibility.tolist() == [0, 2, 2, 2]
-    assert any("1 points are marked as not visible" in note for note in project.notes)
+    assert any("1 point is marked as not visible" in note for note in project.notes)
 
 
 def test_without_the_library_one_error_says_what_to_type(tmp_path, monkeypatch):

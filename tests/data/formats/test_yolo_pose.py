@@ -70,7 +70,7 @@ def test_labels_come_back(tmp_path, layout):
     assert {one["name"] for one in whole["categories"]} == {"mouse"}
     assert whole["categories"][0]["flip_pairs"] == [["leftear", "rightear"]]
     matches(whole, written.images, boxes=True, visibility=True)
-    assert any("1 pictures have no row" in note for note in project.notes)
+    assert any("1 picture has no row" in note for note in project.notes)
 
 
 @pytest.mark.parametrize("part", ["", "data.yaml"])
@@ -138,7 +138,7 @@ def test_rows_of_a_detector_are_told(tmp_path):
     (root / "labels/train/v1/img01.txt").write_text("0 0.5 0.5 0.2 0.2")
     project = read_project(root)
     assert len(project.instances) == 3
-    assert any("1 rows without key points" in note for note in project.notes)
+    assert any("1 row without key points" in note for note in project.notes)
 
 
 def test_folders_that_are_not_there(tmp_path):
