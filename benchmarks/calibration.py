@@ -116,20 +116,28 @@ def of_adapter(folder: Path, data: dict[str, Any]) -> dict[str, dict[str, float 
     adapter = lvtune.load_adapter(folder, job.base)
     calibration, flip = calibration_of(adapter), job.recipe.evaluate.flip_test and adapter.skeleton.mirrors
     assert calibration is not None and job.kept_out.target is not None
+    within, pixels = calibration.within, calibration.pixels
     kinds = {"left out": job.kept_out.target, "test": job.test, **job.also}
-    found: dict[str, dict[str, float | None]] = {}
+    read: dict[str, Pictures] = {}
     with lvtune.attach(job.base, adapter, name="measured"):
         for name, split in kinds.items():
             category = None if name in job.also else job.category
             file = folder / f"evidence-{name.replace(' ', '-').replace('/', '-')}.npz"
             known = evidence(file, job.base, split, flip_test=flip, category=category, skeleton=adapter.skeleton)
-            one = Pictures(split, known, adapter.skeleton)
-            sure = calibration.of(flip)(known.scores, known.spreads)
-            if name == "left out":
-                sure = _left_out(one, calibration.pixels)
-            found[f"{name}, {calibration.within}"] = row(one, sure, calibration.pixels, with_ap=split.views is None)
-    if calibration.pixels is not None:  # the same with the threshold of PCK, fitted on the same pictures
-        found |= _by_pck(folder, kinds, adapter.skeleton)
+            read[name] = Pictures(split, known, adapter.skeleton)
+    return _rows(read, within, pixels) | ({} if pixels is None else _rows(read, "PCK@0.2", None, with_ap=False))
+
+
+def _rows(
+    read: dict[str, Pictures], within: str, pixels: float | None, *, with_ap: bool = True
+) -> dict[str, dict[str, float | None]]:
+    """Fits on the pictures left out, as the tuning did: if the fit is changed, nothing need be tuned again."""
+    first = read["left out"]
+    fitted = fit_map(observe(first.split, first.found, first.skeleton, pixels))
+    found = {}
+    for name, one in read.items():
+        sure = fitted(one.found.scores, one.found.spreads) if one is not first else _left_out(one, pixels)
+        found[f"{name}, {within}"] = row(one, sure, pixels, with_ap=with_ap and one.split.views is None)
     return found
 
 
@@ -140,19 +148,6 @@ def _left_out(one: Pictures, pixels: float | None) -> Confidence:
     sure = left_out(observe(one.split, one.found, one.skeleton, pixels), names)
     assert sure is not None
     return sure
-
-
-def _by_pck(folder: Path, kinds: dict[str, Split], skeleton: Skeleton) -> dict[str, dict[str, float | None]]:
-    read = {
-        name: Pictures(split, Evidence(**np.load(folder / f"evidence-{name.replace(' ', '-')}.npz")), skeleton)
-        for name, split in kinds.items()
-    }
-    fitted = fit_map(observe(read["left out"].split, read["left out"].found, skeleton, None))
-    found = {}
-    for name, one in read.items():
-        sure = _left_out(one, None) if name == "left out" else fitted(one.found.scores, one.found.spreads)
-        found[f"{name}, PCK@0.2"] = row(one, sure, None, with_ap=False)
-    return found
 
 
 def of_base(lspet: Path, out: Path) -> dict[str, dict[str, float | None]]:

@@ -2,8 +2,8 @@
 
     python tools/calibrate_vitpose_ti.py LSPET_FOLDER [OUT]
 
-LSPET_FOLDER holds ``annotations/val.json`` and ``images/``: 200 photographs that the base was neither trained nor tested
-on. For another base: ``lvtune evaluate --base NAME --save-calibration FILE``.
+LSPET_FOLDER holds ``annotations/val.json`` and ``images/``: 200 photographs that the base was neither trained nor
+tested on. For another base: ``lvtune evaluate --base NAME --save-calibration FILE``.
 """
 
 from __future__ import annotations

@@ -96,8 +96,8 @@ def export_onnx(
     own = cast("Adapter | None", adapter)
     if own is not None:
         check_fit(own, view)
-    sure = calibration_for(view, own, calibration)
     own, category = resolve_sentence(view, own, category, sentence)
+    sure = calibration_for(view, own, calibration)  # of an adapter with a sentence of the user's there is none
     with torch.no_grad():
         plan = _planned(view, own, category, batches)
         facts = facts_of(view, own, category, plan.cases[0][1], fingerprint(view), sure)
