@@ -176,7 +176,7 @@ def measure(split: Split, scores: Scores | None, calibration: Calibration | None
     """Returns how good the calibrated confidence is on a scored split; None without a calibration or evidence.
 
     Returns:
-        What :func:`lvtune.evaluation.calibration_fit.quality` gives; ``within``; ``ap_raw`` and ``ap``, with the
+        What :func:`lvtune.evaluation.calibration_fit.quality` gives; ``within``; ``fitted_on``; ``ap_raw`` and ``ap``, with the
         product of COCO's protocol and with the expected OKS as the pose's score.
     """
     table, found = split.table, None if scores is None else scores.evidence
@@ -190,4 +190,11 @@ def measure(split: Split, scores: Scores | None, calibration: Calibration | None
     rows = np.repeat(sure.oks[:, None], len(table.skeleton.keypoints), 1)
     truth, predictions = table.coco_ground_truth(), predictions_of(table, found.keypoints, rows)
     ap = oks_ap(truth, predictions, table.skeleton, keypoint_threshold=0.0)["AP"]
-    return {"within": calibration.within, **values, "ap": None if ap < 0 else 100 * ap, "ap_raw": scores.values["ap"]}
+    fitted_on = f"{calibration.pictures} pictures ({calibration.data})"
+    return {
+        "within": calibration.within,
+        "fitted_on": fitted_on,
+        **values,
+        "ap": None if ap < 0 else 100 * ap,
+        "ap_raw": scores.values["ap"],
+    }

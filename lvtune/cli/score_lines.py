@@ -100,6 +100,8 @@ def calibration_line(found: Mapping[str, Any] | None) -> str:
     )
     if found.get("fitted_here"):
         words += "; each fifth of the pictures was scored by a calibration of the others"
+    if found.get("fitted_on"):
+        words += f"; fitted on {found['fitted_on']}"
     if found.get("ap") is None or found.get("ap_raw") is None:
         return words
     return f"{words}; AP by expected OKS {number(found['ap'])}, by the mean of the maxima {number(found['ap_raw'])}"

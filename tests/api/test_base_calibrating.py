@@ -65,7 +65,10 @@ def test_the_file_is_used_where_it_is_named(written, capsys, tmp_path):
     shipped = lvtune.predict(PICTURES[:1])[0]
     assert np.array_equal(own.raw_scores, shipped.raw_scores) and not np.allclose(own.scores, shipped.scores, atol=0.01)
     assert main(["evaluate", "--limit", "12", "--calibration", str(written[0]), "--out", str(tmp_path)]) == 0
-    assert "confidence: ECE" in capsys.readouterr().out and (tmp_path / "reliability.png").is_file()
+    printed = capsys.readouterr().out
+    assert (
+        "confidence: ECE" in printed and "fitted on 24 pictures" in printed and (tmp_path / "reliability.png").is_file()
+    )
     assert main(["evaluate", "--limit", "12", "--calibration", "none"]) == 0
     assert "confidence: ECE" not in capsys.readouterr().out
 
