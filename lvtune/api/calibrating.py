@@ -176,8 +176,8 @@ def measure(split: Split, scores: Scores | None, calibration: Calibration | None
     """Returns how good the calibrated confidence is on a scored split; None without a calibration or evidence.
 
     Returns:
-        What :func:`lvtune.evaluation.calibration_fit.quality` gives; ``within``; ``fitted_on``; ``ap_raw`` and ``ap``, with the
-        product of COCO's protocol and with the expected OKS as the pose's score.
+        What :func:`lvtune.evaluation.calibration_fit.quality` gives; ``within``; ``fitted_on``; ``ap_raw`` and ``ap``,
+        with the product of COCO's protocol and with the expected OKS as the pose's score.
     """
     table, found = split.table, None if scores is None else scores.evidence
     if scores is None or calibration is None or found is None or not isinstance(table, PoseTable):
