@@ -10,7 +10,8 @@ scores (15 bins; for a perfect calibration it would not be 0 but the noise that 
 points within their radius, and AP with the mean of the maxima and with the expected OKS as the pose's score.
 
 The pictures:
-- "left out": those that the calibration was fitted on, each fifth of them scored by a calibration of the others;
+- "left out": those that the calibration was fitted on, each fifth of them scored by a calibration of the others; there
+  is no AP of them, since a ranking by five maps at once is none;
 - "test": the domain's test pictures, on which nothing was fitted, tuned or chosen;
 - a new domain: filters of lsp-art that were not tuned on; for the base alone, photographs under filters.
 """
@@ -139,7 +140,7 @@ def _rows(
     found = {}
     for name, one in read.items():
         sure = fitted(one.found.scores, one.found.spreads) if one is not first else _left_out(one, pixels)
-        found[f"{name}, {within}"] = row(one, sure, pixels, with_ap=with_ap and one.split.views is None)
+        found[f"{name}, {within}"] = row(one, sure, pixels, with_ap=with_ap and one is not first)
     return found
 
 
@@ -174,7 +175,7 @@ def of_base(lspet: Path, out: Path) -> dict[str, dict[str, float | None]]:
         one = Pictures(split, known, base.skeleton)
         sure = calibration.of(True)(known.scores, known.spreads)
         sure = _left_out(one, None) if name.startswith("left out") else sure
-        found[f"{name}, {calibration.within}"] = row(one, sure, None)
+        found[f"{name}, {calibration.within}"] = row(one, sure, None, with_ap=not name.startswith("left out"))
     return found
 
 
