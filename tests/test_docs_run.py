@@ -41,7 +41,7 @@ from lvtune.language.sentences import SENTENCES
 
 SMALL = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
 PLACE_HOLDERS = {
-    "PICTURE": "photo.jpg", "PICTURES/": "PICTURES",
+    "PICTURE": "photo.jpg", "PICTURES/": "PICTURES", "LABELLED/": "PERSONS",
     "BOXES.json": "boxes.json", "SAMPLES": str(ROOT / "tests/samples"), "0,1,2": "0", "60,all": "4,8",
     "10,20,40,all": "8,16",
     "vlpose-light,lora,full,head": "lora,head", "full,lora,head,vlpose,vlpose-light": "lora,head",
@@ -71,7 +71,13 @@ VIT = "vit_tiny_patch16_224.safetensors"
 STEPS = ("--train.steps", "--steps", "--epochs", "--train.epochs", "--minutes")
 
 
-EXTRAS = {"README.md": "onnxscript", "export.md": "onnxscript", "video.md": "av", "runs.md": "tensorboard"}
+EXTRAS = {
+    "README.md": "onnxscript",
+    "export.md": "onnxscript",
+    "confidence.md": "onnxscript",
+    "video.md": "av",
+    "runs.md": "tensorboard",
+}
 """A module of an optional part that a page needs; where it is missing, the page is skipped."""
 PACKAGE = {registry: dict(registry._entries) for registry in (METHODS, BASES, DOMAINS, SENTENCES)}
 """What is registered before any page is run."""
@@ -91,7 +97,7 @@ def shorter(words: list[str], page: str, seen: set[str]) -> list[str]:
         # what is kept is measured on at least 67 pictures
         if is_checked or "--keep" in rest or (command == "compare" and page != "comparing.md"):
             rest += ["--dry-run"]
-    if command in ("adapt", "evaluate") and not set(rest) & {"--shots", "--keep", "--calibrate"}:
+    if command in ("adapt", "evaluate") and not set(rest) & {"--shots", "--keep", "--calibrate", "--save-calibration"}:
         rest += ["--limit", "3"]
     if command == "push":
         rest += ["--dry-run"]

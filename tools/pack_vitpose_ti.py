@@ -3,7 +3,8 @@
     python tools/pack_vitpose_ti.py ADAPTER_FOLDER LSPET_FOLDER [WEIGHTS_OUT]
 
 ADAPTER_FOLDER holds ``adapter_model.safetensors`` from ``lvtune adapt --config vitpose-ti``; LSPET_FOLDER holds
-``annotations/test.json`` and ``images/``. The weights are rounded to float16, and the rounded weights are scored.
+``annotations/test.json``, ``annotations/val.json`` and ``images/``. The weights are rounded to float16, and the rounded
+weights are scored; if they go into the package, their confidence is calibrated too (``calibrate_vitpose_ti.py``).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 from pathlib import Path
 
 import torch
+from calibrate_vitpose_ti import calibrate
 from safetensors.torch import load_file, save_file
 
 from lvtune.bases.base_registry import load_base
@@ -22,6 +24,7 @@ from lvtune.domains import Split
 from lvtune.evaluation.inference import predict_split, split_dataset
 from lvtune.evaluation.pck import pck
 from lvtune.evaluation.scores import score_predictions
+from lvtune.storage.base_calibration import SUFFIX
 
 
 def pack(adapter: Path, out: Path) -> None:
@@ -120,6 +123,8 @@ def main() -> None:
     out.with_suffix(".json").write_text(json.dumps(values, indent=1))
     out.with_suffix(".md").write_text(card(values))
     print(card(values))
+    if out.parent == SHIPPED:
+        print(calibrate(lspet, SHIPPED / f"vitpose-ti{SUFFIX}"))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Fits the confidence of a tuned adapter on pictures that were kept out, and measures it on labelled pictures."""
+"""Fits the confidence of an adapter, or of a base alone, on pictures that were kept out, and measures it on others."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from lvtune.core.decision import Decision
 from lvtune.core.errors import LvtuneError
 from lvtune.data.table import PoseTable
 from lvtune.evaluation.calibration import Calibration
-from lvtune.evaluation.calibration_fit import LEAST_PICTURES, LEAST_POINTS, Observed, fit_map, quality
+from lvtune.evaluation.calibration_fit import LEAST_PICTURES, LEAST_POINTS, Observed, fit_map, left_out, quality
 from lvtune.evaluation.inference import Evidence, predict_evidence
 from lvtune.evaluation.oks import oks_ap
 from lvtune.evaluation.pck import hits_within
@@ -19,6 +20,7 @@ from lvtune.evaluation.scores import main_score, predictions_of, scoring_of
 
 if TYPE_CHECKING:
     from lvtune.api.job import Job
+    from lvtune.bases.base import Base
     from lvtune.data.skeletons import Skeleton
     from lvtune.domains import Split
     from lvtune.evaluation.task import Scores
@@ -27,45 +29,107 @@ THRESHOLD = 0.2
 """Of PCK."""
 SHARE_OF_BOX = 0.05
 """Where the main score is an error in pixels: a point is right within this share of the median box's diagonal."""
+_TOLD = ("ece", "ece_raw", "in_radius")
 
 
-def calibrate(job: Job) -> tuple[Calibration | None, Decision]:
+@dataclass(frozen=True)
+class Fitted:
+    """What was fitted on some pictures."""
+
+    calibration: Calibration | None
+    """None: there is too little to fit on."""
+    why: str
+    """Of what it is the probability and on what it was fitted, or why there is none."""
+    left_out: dict[str, Any] | None = None
+    """How good such a calibration is on pictures that it was not fitted on, as :func:`measure` gives it: each fifth of
+    the pictures by a calibration of the others; None: it cannot be said."""
+
+    def to_dict(self) -> dict[str, float | None] | None:
+        """Returns ``ece``, ``ece_raw`` and ``in_radius`` on pictures that were left out, in percent, for the report."""
+        return None if self.left_out is None else {name: self.left_out[name] for name in _TOLD}
+
+
+def calibrate(job: Job) -> tuple[Fitted, Decision]:
     """Fits the calibration of the adapter that is attached now, on the pictures that were kept out.
 
     Returns:
-        The calibration, or None where there is too little to fit on; and what is to be said of it.
+        What was fitted, and what is to be said of it.
     """
-    split = job.kept_out.target
+    split, recipe = job.kept_out.target, job.recipe
     if split is None:
-        return None, Decision("calibration", "none", job.kept_out.missing)
-    if job.recipe.calibrate == "none":
-        return None, Decision("calibration", "none", "the recipe says none")
-    skeleton = job.adapter.skeleton
-    pixels, within = _threshold(split, skeleton, job.recipe.calibrate_px)
+        return _none(job.kept_out.missing)
+    if recipe.calibrate == "none":
+        return _none("the recipe says none")
     try:
-        seen = {
-            flip: observe(split, _evidence(job, split, flip), skeleton, pixels)
-            for flip in ((True, False) if skeleton.mirrors else (False,))
-        }
+        found = fit_on(
+            job.base, split, job.adapter.skeleton, category=job.category, batch_size=recipe.evaluate.batch_size,
+            pixels=recipe.calibrate_px, flip_test=recipe.evaluate.flip_test,
+        )  # fmt: skip
     except LvtuneError as error:  # a picture of these is broken: the run is not lost for it
-        return None, Decision("calibration", "none", f"pictures that were kept out: {error.given}")
-    pictures, points = len(set(split.table.column("image").astype(str))), int(seen[False].counted.sum())
+        return _none(f"pictures that were kept out: {error.given}")
+    if found.calibration is None:
+        return _none(found.why)
+    why = f"{found.why} that were neither tuned nor tested on{_left_out_words(found.left_out)}"
+    return found, Decision("calibration", f"{found.calibration.points} key points", why)
+
+
+def _none(why: str) -> tuple[Fitted, Decision]:
+    return Fitted(None, why), Decision("calibration", "none", why)
+
+
+def _left_out_words(found: dict[str, Any] | None) -> str:
+    if found is None or found["ece"] is None:
+        return ""
+    return f"; ECE {found['ece']:.1f}% where each fifth of them is left out, {found['ece_raw']:.1f}% of the maxima"
+
+
+def fit_on(
+    base: Base,
+    split: Split,
+    skeleton: Skeleton,
+    *,
+    category: Any = None,
+    batch_size: int = 64,
+    pixels: float | None = None,
+    flip_test: bool = True,
+) -> Fitted:
+    """Fits the calibration of a base, with the adapter that is active, on labelled pictures.
+
+    Args:
+        base: the estimator.
+        split: labelled pictures that neither base nor adapter was tuned on.
+        skeleton: of the K key points that are predicted.
+        category: as of :func:`lvtune.evaluation.inference.predict_evidence`.
+        batch_size: pictures at a time.
+        pixels: error up to which a point is right; None: PCK@0.2, or a share of the boxes.
+        flip_test: what ``left_out`` of the result is for; both kinds are fitted.
+
+    Raises:
+        LvtuneError: a picture cannot be read.
+    """
+    pixels, within = _threshold(split, skeleton, pixels)
+    found = {
+        flip: predict_evidence(base, split, flip_test=flip, category=category, skeleton=skeleton, batch_size=batch_size)
+        for flip in ((True, False) if skeleton.mirrors else (False,))
+    }
+    seen = {flip: observe(split, one, skeleton, pixels) for flip, one in found.items()}
+    names = _pictures_of(split)
+    pictures, points = len(set(names.tolist())), int(seen[False].counted.sum())
     if pictures < LEAST_PICTURES or points < LEAST_POINTS:
-        why = f"{pictures} pictures with {points} points; it takes {LEAST_PICTURES} and {LEAST_POINTS}"
-        return None, Decision("calibration", "none", why)
+        return Fitted(None, f"{pictures} pictures with {points} points; it takes {LEAST_PICTURES} and {LEAST_POINTS}")
     maps = {flip: fit_map(one) for flip, one in seen.items()}
-    found = Calibration(
+    made = Calibration(
         skeleton.keypoints, maps.get(True, maps[False]), maps[False], within, pixels, pictures, points, split.name
     )
-    why = f"P(within {within}) on {pictures} pictures of {split.name} that were neither tuned nor tested on"
-    return found, Decision("calibration", f"{points} key points", why)
+    used = flip_test and skeleton.mirrors
+    said = left_out(seen[used], names)
+    quality_of = None if said is None else {"within": within, "fitted_here": True, **quality(seen[used], said)}
+    return Fitted(made, f"P(within {within}) on {pictures} pictures of {split.name}", quality_of)
 
 
-def _evidence(job: Job, split: Split, flip_test: bool) -> Evidence:
-    return predict_evidence(
-        job.base, split, flip_test=flip_test, category=job.category, skeleton=job.adapter.skeleton,
-        batch_size=job.recipe.evaluate.batch_size,
-    )  # fmt: skip
+def _pictures_of(split: Split) -> np.ndarray:
+    """(N,) name of each sample's picture."""
+    return split.table.column("image").astype(str)[_rows_of(split)]
 
 
 def _threshold(split: Split, skeleton: Skeleton, asked: float | None) -> tuple[float | None, str]:
@@ -112,8 +176,8 @@ def measure(split: Split, scores: Scores | None, calibration: Calibration | None
     """Returns how good the calibrated confidence is on a scored split; None without a calibration or evidence.
 
     Returns:
-        What :func:`lvtune.evaluation.calibration_fit.quality` gives; ``within``; ``ap_raw`` and ``ap``, with the
-        product of COCO's protocol and with the expected OKS as the pose's score.
+        What :func:`lvtune.evaluation.calibration_fit.quality` gives; ``within``; ``fitted_on``; ``ap_raw`` and ``ap``,
+        with the product of COCO's protocol and with the expected OKS as the pose's score.
     """
     table, found = split.table, None if scores is None else scores.evidence
     if scores is None or calibration is None or found is None or not isinstance(table, PoseTable):
@@ -126,4 +190,11 @@ def measure(split: Split, scores: Scores | None, calibration: Calibration | None
     rows = np.repeat(sure.oks[:, None], len(table.skeleton.keypoints), 1)
     truth, predictions = table.coco_ground_truth(), predictions_of(table, found.keypoints, rows)
     ap = oks_ap(truth, predictions, table.skeleton, keypoint_threshold=0.0)["AP"]
-    return {"within": calibration.within, **values, "ap": None if ap < 0 else 100 * ap, "ap_raw": scores.values["ap"]}
+    fitted_on = f"{calibration.pictures} pictures ({calibration.data})"
+    return {
+        "within": calibration.within,
+        "fitted_on": fitted_on,
+        **values,
+        "ap": None if ap < 0 else 100 * ap,
+        "ap_raw": scores.values["ap"],
+    }

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvtune.adapters.flip_test import takes_flip_test
+from lvtune.api.base_calibrating import CalibrationFile
 from lvtune.api.calibrating import measure
 from lvtune.api.data_check import require_sound_splits
 from lvtune.api.open_data import find_source_of, limited, open_domain
@@ -18,7 +19,6 @@ from lvtune.config.options import DataOptions, EvaluateOptions
 from lvtune.core.files import write_text
 from lvtune.core.processes import from_main, is_main, main_first, together
 from lvtune.data.jpeg_damage import damaged_pictures
-from lvtune.evaluation.calibration import calibration_of
 from lvtune.evaluation.choosing import RankedCategories, choose
 from lvtune.evaluation.split_scoring import score_split
 from lvtune.evaluation.task import Scores
@@ -26,6 +26,7 @@ from lvtune.hub.adapter_loading import load_base_for, open_adapter
 from lvtune.language.ranking import RANKER
 from lvtune.patcher.attaching import attach
 from lvtune.prediction.pose_rows import PLAIN, check_layout
+from lvtune.storage.base_calibration import AUTO, calibration_for
 from lvtune.storage.output_folder import check_output, files_at, input_files, input_folders, make_folder
 from lvtune.training.engine import resolve_device
 from lvtune.viz.pck_curves import draw_curves
@@ -120,6 +121,8 @@ def evaluate(
     device: str = "auto",
     out: str | Path | None = None,
     layout: str = PLAIN,
+    calibration: str | Path = AUTO,
+    save_calibration: str | Path | None = None,
 ) -> dict[str, Any]:
     """Scores a split of a domain, and its source where it has one: PCK, OKS-AP, errors in pixels.
 
@@ -134,6 +137,10 @@ def evaluate(
         seed: of the category ``shuffled``.
         out: folder for the files of :func:`lvtune.api.score_files.write_scored` and ``scores.json``; not the data's.
         layout: ``dlc`` also writes DeepLabCut's table into ``out``.
+        calibration: what is said of the confidence. ``auto``: of the adapter's own, or of the one that ships with the
+            base; ``none``: nothing; a file that ``save_calibration`` wrote for the base alone.
+        save_calibration: file for a calibration of the base alone, which is fitted on these pictures; what is said of
+            the confidence is then measured on each fifth of the pictures by a calibration of the others.
 
     Returns:
         ``target`` and ``source`` (or None) with their scores (:mod:`lvtune.evaluation.metrics`); ``main``, the main
@@ -147,6 +154,7 @@ def evaluate(
         return _evaluate(
             base, adapter, domain, split=split, data=data, weights=weights, category=category, ranker=ranker, seed=seed,
             flip_test=flip_test, batch_size=batch_size, p_cutoff=p_cutoff, device=device, out=out, layout=layout,
+            calibration=calibration, save_calibration=save_calibration,
         )  # fmt: skip
 
 
@@ -167,8 +175,11 @@ def _evaluate(
     device: str,
     out: str | Path | None,
     layout: str,
+    calibration: str | Path,
+    save_calibration: str | Path | None,
 ) -> dict[str, Any]:
     data, folder = data or DataOptions(), None if out is None else Path(out)
+    made = CalibrationFile(save_calibration, adapter=adapter, wanted=calibration, split=split, data=data)
     if folder is not None:
         inputs = [*input_files(data), *files_at(weights)]
         check_output(folder, targets_of(folder), folders=input_folders(data), files=inputs)
@@ -176,17 +187,18 @@ def _evaluate(
         view = load_base_for(adapter, base, weights) if isinstance(base, str) else as_base(base)
         view.model.to(resolve_device(device))
         opened = _open(view, open_adapter(adapter, view), domain, split, data)
+    own = None if made.file else calibration_for(view, opened.adapter, calibration)
     rule = choose(category, opened.adapter, ranker=ranker, seed=seed, device=view.device)
     if folder is not None and is_main():
         make_folder(folder)
     flip_test = flip_test and takes_flip_test(opened.adapter)
     with damaged_pictures(data.damaged) as damaged:
         scored = opened.score(rule, {"flip_test": flip_test, "batch_size": batch_size, "p_cutoff": p_cutoff})
-        notes = damaged()
+        fitted = made.fit(view, opened.target, batch_size=batch_size, flip_test=flip_test)
+        notes = [*damaged(), *made.notes(fitted)]
     values = opened.about() | {"split": split} | _values(scored) | {"category": category or "mean"}
-    values["calibration"] = measure(
-        opened.target, scored.target, calibration_of(opened.adapter), flip_test and opened.skeleton.mirrors
-    )
+    measured = measure(opened.target, scored.target, own, flip_test and opened.skeleton.mirrors)
+    values["calibration"] = measured if fitted is None else fitted.left_out
     values |= {"auto": rule.summary()} if isinstance(rule, RankedCategories) else {}
     values["notes"] = [
         *opened.target.table.notes,

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lvtune.api.open_data import OpenedData, find_source_of, limited
+from lvtune.api.own_defaults import CUSTOM
 from lvtune.core.decision import Decision
 from lvtune.core.errors import LvtuneError, UsageError
 from lvtune.data.subset import nested_order
 from lvtune.data.table import PoseTable
 from lvtune.domains.domain import NO_BOXES
+from lvtune.domains.domain_registry import DOMAINS
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -63,7 +65,9 @@ def keep_out(recipe: Recipe, domain: Domain, opened: OpenedData, spec: BaseSpec)
     elif recipe.text_only:
         return KeptOut(train, missing="with text_only, no label of the target is used")
     if recipe.keep is None and recipe.calibrate == AUTO:
-        return _validation(recipe, domain, opened)
+        found = _validation(recipe, domain, opened)
+        if found.target is not None or not _is_divided(recipe, domain):
+            return found
     if train.task != "pose2d" or not isinstance(train.table, PoseTable):
         return KeptOut(train, missing="only for poses in pictures of one data set")
     rest, out, count = _divided(train, recipe.seed)
@@ -77,6 +81,7 @@ def keep_out(recipe: Recipe, domain: Domain, opened: OpenedData, spec: BaseSpec)
         return KeptOut(train, missing=f"{count} pictures to tune on are too few to keep {LEAST} of them out")
     pictures = len(_paths(out))
     why = "they are not tuned on: confidence is calibrated on them"
+    why += "; --calibrate none tunes on them too" if recipe.calibrate == AUTO else ""
     why = why if recipe.keep is None else "they show what the change gains on the target; none of them is scored"
     decision = Decision("kept out", f"{pictures} of {count} pictures to tune on", why)
     source = None if recipe.keep is None else _source(recipe, domain, opened, spec, _paths(rest))
@@ -101,6 +106,15 @@ def _check_keep(recipe: Recipe, opened: OpenedData) -> None:
     if recipe.text_only:
         raise UsageError("keep with text_only", "one of them: text_only is checked on the source anyway",
                          "leave --keep out")  # fmt: skip
+
+
+def _is_divided(recipe: Recipe, domain: Domain) -> bool:
+    """True where some pictures are kept out without being asked for: own data, all of whose pictures are used.
+
+    Whoever asks for a number of pictures gets that number, and built-in domains are tuned on all of theirs.
+    """
+    family = domain.name.partition("/")[0]
+    return recipe.data.shots == "all" and (family == CUSTOM or family not in DOMAINS)
 
 
 def _validation(recipe: Recipe, domain: Domain, opened: OpenedData) -> KeptOut:

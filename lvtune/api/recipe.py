@@ -76,7 +76,9 @@ class Recipe:
     """How predictions are made and scored."""
     calibrate: Literal["auto", "keep-out", "none"] = "auto"
     """Pictures on which the confidence is fitted. auto: the domain's validation pictures, if they differ from the test
-    pictures; else the confidence is not calibrated. keep-out: 15 % of the pictures to tune on. none: no pictures."""
+    pictures; else, of your own data, 15 % of the pictures to tune on, if these are 10 or more; else the confidence is
+    not calibrated. keep-out: 15 % of the pictures to tune on. none: no pictures; `lvtune compare` does this unless you
+    give another."""
     calibrate_px: float | None = field(default=None, metadata={"above": 0})
     """Error in pixels up to which a key point counts as right in the calibrated confidence. None: that of PCK@0.2 where
     the key points have a torso; else 5 % of the boxes' median diagonal."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lvtune.api.calibrating import calibrate, measure
+from lvtune.api.calibrating import Fitted, calibrate, measure
 from lvtune.api.gating import gate_of
 from lvtune.api.keep_source import SourceKeeper
 
@@ -20,7 +20,7 @@ class Reliance:
 
     def __init__(self, job: Job) -> None:
         self.job, self.keeper = job, SourceKeeper(job)
-        self.calibration: Calibration | None = None
+        self._fitted: Fitted | None = None
         self._calibrated: Decision | None = None
         self._gate: dict[str, Any] | None = None
         self._gated: Decision | None = None
@@ -36,8 +36,13 @@ class Reliance:
 
     def calibrate(self) -> Decision:
         """Fits the confidence, and says on what."""
-        self.calibration, self._calibrated = calibrate(self.job)
+        self._fitted, self._calibrated = calibrate(self.job)
         return self._calibrated
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What was fitted; None: nothing."""
+        return None if self._fitted is None else self._fitted.calibration
 
     def gate(self) -> Decision:
         """Notes what the pictures look like to the frozen base, and says on what."""
@@ -55,7 +60,12 @@ class Reliance:
         return {name: value for name, value in found.items() if value is not None}
 
     def to_dict(self, scoring: Scoring) -> dict[str, Any]:
-        """``keep`` and ``calibration`` of the report, measured on the test split; None where there is none."""
+        """``keep`` and ``calibration`` of the report, measured on the test split; None where there is none.
+
+        ``calibration["left_out"]`` is what was measured on the pictures of the fit, each fifth left out once.
+        """
         job = self.job
         found = measure(job.test, scoring.target.after_on, self.calibration, job.recipe.evaluate.flip_test)
+        if found is not None and self._fitted is not None:
+            found = {**found, "left_out": self._fitted.to_dict()}
         return {"keep": self.keeper.to_dict(), "calibration": found}

@@ -40,10 +40,16 @@ class EvaluateCommand:
     device: str = "auto"
     """Device to compute on: auto, cpu, cuda, cuda:1, mps."""
     out: str | None = None
-    """Folder for scores.json, results.coco.json and poses.csv; with a calibrated adapter reliability.png; for hands
-    also pck.png, joints.csv and FreiHAND's pred.json. None: nothing is written."""
+    """Folder for scores.json, results.coco.json and poses.csv; where the confidence is calibrated,
+    reliability.png; for hands also pck.png, joints.csv and FreiHAND's pred.json. None: nothing is written."""
     format: Literal["plain", "dlc"] = "plain"
     """Files that are written. dlc: also DeepLabCut's CSV and H5."""
+    calibration: str = "auto"
+    """What turns the heatmaps' maxima into probabilities. auto: the adapter's own calibration; for a base alone, the
+    one that ships with it. none: nothing. FILE: written by --save-calibration, for the base alone."""
+    save_calibration: str | None = None
+    """File for a calibration of the base alone, fitted on these pictures, such as vitpose-b.json. Take pictures that
+    the base was not trained on."""
 
 
 def parser(argv: Sequence[str], summary: str) -> Parser:
@@ -78,6 +84,8 @@ def run(args: argparse.Namespace) -> Outcome:
         out=command.out,
         p_cutoff=command.evaluate.p_cutoff,
         layout=command.format,
+        calibration=command.calibration,
+        save_calibration=command.save_calibration,
     )
     return Outcome(values, _text(values))
 

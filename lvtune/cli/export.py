@@ -43,6 +43,9 @@ class ExportCommand:
     """File (onnx) or folder (transformers) to write. None: in ./lvtune-out/export, named after base and adapter."""
     tolerance: float | None = field(default=None, metadata={"at_least": 0})
     """For onnx: largest difference from PyTorch that is accepted, as a share of the largest value. None: 0.0001."""
+    calibration: str = "auto"
+    """For onnx: what the file says of the confidence. auto: the adapter's own calibration; for a base alone, the
+    one that ships with it. none: nothing. FILE: written by `lvtune evaluate --save-calibration`, for a base alone."""
     int8: bool = False
     """For onnx: write a second file in 8 bits, NAME.int8.onnx, and compare the two."""
     calibrate: str | None = None
@@ -168,7 +171,10 @@ def _onnx(command: ExportCommand, base: Base, adapter: Adapter | None, out: Path
     data = _int8_data(command, base, adapter)
     say(f"writing {out}, and comparing it with PyTorch")
     tolerance = TOLERANCE if command.tolerance is None else command.tolerance
-    found = export_onnx(base, adapter, out, category=command.category, sentence=command.sentence, tolerance=tolerance)
+    found = export_onnx(
+        base, adapter, out, category=command.category, sentence=command.sentence, tolerance=tolerance,
+        calibration=command.calibration,
+    )  # fmt: skip
     checked = found.facts["checked"]
     batches = ", ".join(map(str, checked["batches"]))
     outputs = found.facts["outputs"]
@@ -176,6 +182,7 @@ def _onnx(command: ExportCommand, base: Base, adapter: Adapter | None, out: Path
         _what(base, adapter, (found.facts["adapter"] or {}).get("category"), found.merged),
         *(_line(name, outputs[name]["shape"], figures) for name, figures in checked["outputs"].items()),
         f"onnxruntime {checked['onnxruntime']}, batches of {batches}",
+        _confidence(found.facts["calibration"]),
         f"written: {out} ({found.bytes / 1e6:.1f} MB) and {', '.join(n for n in found.files if n != out.name)}",
         "",
         f"use it: python examples/onnx_predict.py {shell_word(out)} PICTURE",
@@ -230,6 +237,8 @@ def _transformers(command: ExportCommand, base: Base, adapter: Adapter | None, o
     from lvtune.export.own_sentence import resolve_sentence
     from lvtune.export.transformers_folder import save_transformers
 
+    if command.calibration != "auto":
+        raise CommandLineError("--calibration for a folder for transformers", "--format onnx with it", "leave it out")
     if command.tolerance is not None:
         raise CommandLineError("--tolerance for a folder for transformers", "--format onnx with it", "leave it out")
     adapter, category = resolve_sentence(base, adapter, command.category, command.sentence)
@@ -248,6 +257,13 @@ def _line(name: str, shape: list[int | str], figures: dict[str, float]) -> str:
     sizes = ", ".join(map(str, shape))
     far, largest = figures["difference"], figures["largest"]
     return f"{name} ({sizes}): largest difference from PyTorch {far:.1e}, largest value {largest:.3g}"
+
+
+def _confidence(calibration: dict[str, Any] | None) -> str:
+    """Returns a sentence on what the file says of the confidence."""
+    if calibration is None:
+        return "confidence: the maxima of the heatmaps; the file holds no calibration (docs/confidence.md)"
+    return f"confidence: the file's lvtune.calibration turns peaks into P(within {calibration['within']})"
 
 
 def _what(base: Base, adapter: Adapter | None, category: str | None, merged: bool) -> str:

@@ -94,8 +94,12 @@ class PredictCommand:
     max_pixels: int = field(default=200_000_000, metadata={"at_least": 1})
     """Pictures with more pixels are refused."""
     min_score: float | None = field(default=None, metadata={"at_least": 0, "at_most": 1})
-    """Key points with a lower score are left out. With a calibrated adapter the score is the probability that the point
-    is right; else the maximum of its heatmap. None: none is left out."""
+    """Key points with a lower score are left out. Where the confidence is calibrated, the score is the probability that
+    the point is right; else the maximum of its heatmap. None: none is left out."""
+    calibration: str = "auto"
+    """What turns the heatmaps' maxima into probabilities. auto: an adapter's own calibration; where the base answers
+    alone, the one that ships with it. none: nothing. FILE: written by `lvtune evaluate --save-calibration`, for where
+    the base answers alone."""
     device: str = "auto"
     """Device to compute on: auto, cpu, cuda, cuda:1, mps."""
     video: VideoOptions = field(default_factory=VideoOptions)
@@ -156,6 +160,7 @@ def _settings(command: PredictCommand, base: str, out: str | None) -> dict[str, 
     names = (
         "route", "threshold", "find", "most", "detector", "boxes", "category", "ranker", "weights", "flip_test",
         "batch_size", "device", "max_pixels", "resume", "drawings", "draw", "workers", "video", "min_score",
+        "calibration",
     )  # fmt: skip
     return {
         **{name: getattr(command, name) for name in names},

@@ -101,6 +101,10 @@ def calibration_line(found: Mapping[str, Any] | None) -> str:
         f"confidence: ECE {number(found['ece'])} % ({number(found['ece_raw'])} % of the heatmaps' maxima), "
         f"P(within {found['within']}); {number(found['in_radius'])} % of the points lie within their radius"
     )
+    if found.get("fitted_here"):
+        words += "; each fifth of the pictures was scored by a calibration of the others"
+    if found.get("fitted_on"):
+        words += f"; fitted on {found['fitted_on']}"
     if found.get("ap") is None or found.get("ap_raw") is None:
         return words
     return f"{words}; AP by expected OKS {number(found['ap'])}, by the mean of the maxima {number(found['ap_raw'])}"

@@ -92,7 +92,7 @@ def answer_picture(
     before, after = (drawn(image, some, with_boxes=boxed) for some in (alone or [], poses))
     return PictureAnswer(
         before, after, f"Left: {left}. Right: {right}.", confidence_table(poses, alone),
-        [sure_line(poses), meaning_of(poses), *found.notes], files, poses,
+        [sure_line(poses), meaning_of(poses, alone), *found.notes], files, poses,
     )  # fmt: skip
 
 

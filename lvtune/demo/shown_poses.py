@@ -80,11 +80,15 @@ def sure_line(poses: Sequence[Pose]) -> str:
         "only these are drawn."  # fmt: skip
 
 
-def meaning_of(poses: Sequence[Pose]) -> str:
-    """Says what the numbers of the table are."""
-    if any(pose.radii is not None or pose.raw_scores is not None for pose in poses):
-        return "Confidence with the adapter: the probability that the point is right. That of the base alone is the " \
-            "maximum of the heatmap, which is another scale."  # fmt: skip
+def meaning_of(poses: Sequence[Pose], alone: Sequence[Pose] | None = None) -> str:
+    """Says what the numbers of the table are; arguments as of :func:`confidence_table`."""
+    is_sure, is_base_sure = (any(pose.raw_scores is not None for pose in some) for some in (poses, alone or poses))
+    if is_sure != is_base_sure:
+        first, other = ("with the adapter", "the base alone") if is_sure else ("the base alone", "with the adapter")
+        return f"Confidence, {first}: the probability that the point is right. {other.capitalize()}: the maximum of " \
+            "the heatmap, which is another scale."  # fmt: skip
+    if is_sure:
+        return "Confidence: the probability that the point is right, on pictures like those that it was fitted on."
     if any(pose.xyz is not None for pose in poses):
         return "Confidence: as the estimator gives it, from 0 to 1; it is not calibrated."
     return "Confidence: the maximum of the key point's heatmap, from 0 to about 1."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,14 @@ from lvtune.evaluation.calibration import RADIUS_LEVEL, CalibrationMap, Confiden
 
 LEAST_PICTURES, LEAST_POINTS = 10, 50
 """Fewer pictures or labelled key points than this are too few to fit on."""
+FOLDS = 5
+"""Parts of the pictures, each of which is left out once."""
 BINS = 15
 """Of the expected calibration error, as in Guo et al. (ICML 2017, arXiv 1706.04599)."""
 _SIGNS = (1.0, -1.0)
-_OFFSET_PRIOR, _WEIGHT_PRIOR = 4.0, 0.5
-"""Precisions of the priors: a key point's offset has a standard deviation of a half, a standardised weight one of 1.4;
-points with little data get the answer of all."""
+_OFFSET_PRIOR, _WEIGHT_PRIOR = 8.0, 4.0
+"""Precisions of the priors: a key point's offset has a standard deviation of 0.35, a standardised weight one of a half.
+Points with little data get the answer of all, and few pictures a flatter map (benchmarks/README.md, "Confidence")."""
 _ROUNDS = 50
 
 
@@ -37,6 +39,10 @@ class Observed:
     errors: np.ndarray
     """(N, K) as a share of the crop's height; NaN where the point is not labelled."""
 
+    def some(self, rows: np.ndarray) -> Observed:
+        """Returns the instances where ``rows`` (N,) is true."""
+        return Observed(**{one.name: getattr(self, one.name)[rows] for one in fields(self)})
+
 
 def fit_map(seen: Observed) -> CalibrationMap:
     """Fits the map from peak and spread to probability, expected OKS and radius."""
@@ -47,9 +53,36 @@ def fit_map(seen: Observed) -> CalibrationMap:
     logits, logs = hit.logit(features)[used], np.log(np.maximum(seen.errors[used], 1e-4))
     centred = logits - logits.mean()
     slope = min(0.0, float(centred @ logs / max(centred @ centred, 1e-9)))
-    # so much above the line that the share asked for lies below it
-    offset = float(np.quantile(logs - slope * logits, RADIUS_LEVEL))
+    # so much above the line that the share asked for lies below it; with few points a little more, since other
+    # pictures lie above the largest of these too (split conformal prediction, Lei et al., JASA 2018)
+    level = min(1.0, np.ceil((len(logs) + 1) * RADIUS_LEVEL) / len(logs))
+    offset = float(np.quantile(logs - slope * logits, level, method="inverted_cdf"))
     return CalibrationMap(hit, oks, (offset, slope), (float(logits.min()), float(logits.max())))
+
+
+def left_out(seen: Observed, pictures: np.ndarray) -> Confidence | None:
+    """Returns what maps say of pictures that they were not fitted on: each fifth by a map of the other four.
+
+    This is how good a map of all of them may be on further pictures of the same kind.
+
+    Args:
+        seen: N instances.
+        pictures: (N,) name of each one's picture; the instances of one stay together.
+
+    Returns:
+        For all N; None where the pictures are too few to be divided.
+    """
+    names, which = np.unique(pictures, return_inverse=True)
+    part = np.random.default_rng(len(names)).permutation(len(names))[which] % FOLDS
+    count, kinds = seen.peaks.shape
+    found = Confidence(np.zeros((count, kinds)), np.zeros((count, kinds)), np.zeros(count))
+    for fold in range(FOLDS):
+        rest, out = seen.some(part != fold), part == fold
+        if not (rest.counted & np.isfinite(rest.errors)).any():
+            return None
+        said = fit_map(rest)(seen.peaks[out], seen.spreads[out])
+        found.scores[out], found.radii[out], found.oks[out] = said.scores, said.radii, said.oks
+    return found
 
 
 def _fit_logistic(features: np.ndarray, targets: np.ndarray, counted: np.ndarray) -> Logistic:

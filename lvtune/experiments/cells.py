@@ -189,7 +189,9 @@ def _cell(
         own["data"] = {"shots": shots}
     if lr is not None:
         own["train"] = {"lr": lr}
-    recipe = Recipe.from_dict(merge(merge(shared, variant.changes, Recipe), own, Recipe))
+    # a comparison shows no calibrated confidence, and every variant is to have all pictures
+    whole = merge(merge({"calibrate": "none"}, shared, Recipe), variant.changes, Recipe)
+    recipe = Recipe.from_dict(merge(whole, own, Recipe))
     if recipe.data.shots == 0 and not recipe.unlabelled:
         raise UsageError(
             "0 pictures to tune on", "at least 1, or all", "give --shots 20,60,all, or --unlabelled FOLDER"

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from lvtune.data.codec import CEILING, FLOOR
 from lvtune.data.crop import PADDING
-from lvtune.evaluation.calibration import calibration_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from lvtune.adapters.adapter import Adapter
     from lvtune.bases.base import Base
+    from lvtune.evaluation.calibration import Calibration
 
 FORMAT_VERSION = 1
 PREFIX = "lvtune."
@@ -28,7 +28,12 @@ BATCH = "batch"
 
 
 def facts_of(
-    base: Base, adapter: Adapter | None, category: str | None, outputs: Mapping[str, Tensor], fingerprint: str
+    base: Base,
+    adapter: Adapter | None,
+    category: str | None,
+    outputs: Mapping[str, Tensor],
+    fingerprint: str,
+    calibration: Calibration | None = None,
 ) -> dict[str, Any]:
     """Returns the facts of an exported model, as JSON can hold them.
 
@@ -38,6 +43,8 @@ def facts_of(
         category: category whose sentence the model reads; None: the mean of the adapter's sentences, if it reads any.
         outputs: outputs by name, for a batch of any size.
         fingerprint: fingerprint of the base.
+        calibration: of the adapter, or of the base alone: ``maps.plain`` is for the model's heatmaps as they are
+            (docs/confidence.md). None: its scores are maxima of heatmaps.
     """
     from lvtune.core.version import __version__
 
@@ -74,15 +81,9 @@ def facts_of(
             "floor": FLOOR,
             "ceiling": CEILING,
         },
-        "calibration": _calibration(adapter),
+        "calibration": None if calibration is None else calibration.to_dict(),
         "skeleton": {**skeleton.to_dict(), "flip": list(skeleton.flip_index) if skeleton.mirrors else None},
     }
-
-
-def _calibration(adapter: Adapter | None) -> dict[str, Any] | None:
-    """The adapter's calibration: ``maps.plain`` is for the model's heatmaps as they are (docs/confidence.md)."""
-    found = calibration_of(adapter)
-    return None if found is None else found.to_dict()
 
 
 def _adapter(adapter: Adapter, category: str | None) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from lvtune.export.onnx_writing import (
 from lvtune.patcher.attaching import attach, use_adapter
 from lvtune.patcher.merging import noise, twin_of
 from lvtune.patcher.shapes import check_fit
+from lvtune.storage.base_calibration import calibration_for
 
 NONE = "none"
 """Name of the file that stands for the bare base."""
@@ -102,7 +103,7 @@ def export_onnx_adapters(
         program = _program(view, inputs, list(answers[0][0][1]))
     mark = fingerprint(view)
     each = {
-        name: facts_of(view, adapter, kind, answer[0][1], mark)
+        name: facts_of(view, adapter, kind, answer[0][1], mark, calibration_for(view, adapter))
         for name, (adapter, kind), answer in zip(names, every, answers, strict=True)
     }
     facts = {**each[NONE], "adapter_inputs": {name: list(value.shape) for name, value in inputs.values[-1].items()}}

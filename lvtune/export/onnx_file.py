@@ -23,6 +23,7 @@ from lvtune.export.own_sentence import resolve_sentence
 from lvtune.patcher.attaching import attach, use_adapter
 from lvtune.patcher.merging import is_mergeable, merge, noise, twin_of
 from lvtune.patcher.shapes import check_fit
+from lvtune.storage.base_calibration import AUTO, calibration_for
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def export_onnx(
     sentence: str | None = None,
     tolerance: float = TOLERANCE,
     batches: Sequence[int] = BATCHES,
+    calibration: str | Path = AUTO,
 ) -> OnnxFile:
     """Writes an ONNX model and, beside it, ``<file>.json`` with its facts; the base is not changed.
 
@@ -81,6 +83,8 @@ def export_onnx(
         sentence: your own sentence in its place, embedded by the adapter's text encoder.
         tolerance: largest allowed difference, as a share of an output's largest value.
         batches: sizes of the batches that are compared.
+        calibration: what is written of the confidence. ``auto``: the adapter's own, or the one that ships with a bare
+            base; ``none``: nothing; a file of ``lvtune evaluate --save-calibration``, for a bare base.
 
     Raises:
         LvtuneError: a package is missing; the adapter does not fit the base, or does not have the category; the model
@@ -93,9 +97,10 @@ def export_onnx(
     if own is not None:
         check_fit(own, view)
     own, category = resolve_sentence(view, own, category, sentence)
+    sure = calibration_for(view, own, calibration)  # of an adapter with a sentence of the user's there is none
     with torch.no_grad():
         plan = _planned(view, own, category, batches)
-        facts = facts_of(view, own, category, plan.cases[0][1], fingerprint(view))
+        facts = facts_of(view, own, category, plan.cases[0][1], fingerprint(view), sure)
         program = _traced(plan, view.name if own is None else f"{view.name} under {own.method}")
     facts["merged"] = own is not None and plan.adapter is None
     cases = [({INPUT: pixels}, expected) for pixels, expected in plan.cases]

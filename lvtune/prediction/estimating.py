@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvtune.adapters.flip_test import takes_flip_test
@@ -17,12 +18,15 @@ from lvtune.patcher.gate import Choice
 from lvtune.patcher.merging import is_mergeable, merge
 from lvtune.prediction.estimator import HeatmapWatch, Prediction, Watch, predict_frames
 from lvtune.prediction.pose import FramePoses, Pose
+from lvtune.prediction.pose_confidence import confidence_notes
 from lvtune.prediction.predict_options import RANKER
 from lvtune.prediction.routed import Router, is_several, open_router
+from lvtune.storage.base_calibration import NONE, base_calibration, calibration_for
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
     from lvtune.data.skeletons import Skeleton
+    from lvtune.evaluation.calibration import Calibration
     from lvtune.prediction.finder import Finder, Found
     from lvtune.prediction.frames import Frame
     from lvtune.prediction.predict_options import PredictOptions
@@ -45,6 +49,8 @@ class Estimating:
     router: Router | None
     watches: list[Watch] = field(default_factory=list)
     heatmaps: HeatmapWatch | None = None
+    alone: Calibration | None = None
+    """Of the base where it answers without an adapter; None: its scores stay as they are."""
     _ways: dict[str | None, Prediction] = field(default_factory=dict)
 
     @property
@@ -127,9 +133,25 @@ class Estimating:
             assert space is not None
             watches = (*self.watches, *([] if self.heatmaps is None else [self.heatmaps]))
             self._ways[name] = Prediction(
-                skeleton, rule, flip_test, space, options.batch_size, calibration_of(on), watches
+                skeleton, rule, flip_test, space, options.batch_size, self._calibration(on), watches
             )
         return self._ways[name]
+
+    def _calibration(self, on: Any) -> Calibration | None:
+        """Of the adapter ``on``, or of the base alone."""
+        if on is None:
+            return self.alone
+        return None if str(self.options.calibration) == NONE else calibration_of(on)
+
+    def notes(self) -> list[str]:
+        """Says what the scores of the poses so far are."""
+        given = self.options.adapter
+        named = str(given) if isinstance(given, str | Path) else "the adapter"
+        used = {
+            (named if self.shown is not None else self.base.name) if name == "" else name or self.base.name: how
+            for name, how in self._ways.items()
+        }
+        return confidence_notes({name: how.calibration for name, how in used.items()}, self.options.min_score)
 
     @contextlib.contextmanager
     def _under(self, name: str | None) -> Iterator[Any]:
@@ -153,8 +175,9 @@ def open_estimating(base: Base, options: PredictOptions) -> Estimating:
     if options.route is None and not is_several(options.adapter):
         single: Any = open_adapter(options.adapter, base)
         shown = acting(base) if single is None else single
-        estimating = Estimating(base, options, single, shown, None)
+        found = calibration_for(base, shown, options.calibration)
+        estimating = Estimating(base, options, single, shown, None, alone=None if shown is not None else found)
         estimating._way("", shown)  # a category that does not exist is told before the first picture
         return estimating
     router = open_router(options.route, options.adapter, base, ranker=options.ranker, threshold=options.threshold)
-    return Estimating(base, options, None, None, router)
+    return Estimating(base, options, None, None, router, alone=base_calibration(base, options.calibration))

@@ -27,7 +27,7 @@ class Pose:
     keypoints: np.ndarray
     """(K, 2) x, y; not numbers where the point was left out as unsure."""
     scores: np.ndarray
-    """(K,) maxima of the heatmaps; with a calibrated adapter the probability that the point is right."""
+    """(K,) maxima of the heatmaps; where the confidence is calibrated, the probability that the point is right."""
     skeleton: Skeleton
     """Names and links of the key points."""
     xyz: np.ndarray | None = None
@@ -51,9 +51,9 @@ class Pose:
     raw_scores: np.ndarray | None = None
     """(K,) maxima of the heatmaps, where ``scores`` are calibrated; see docs/confidence.md."""
     radii: np.ndarray | None = None
-    """(K,) pixels within which the true point lies in nine of ten cases; None: the adapter is not calibrated."""
+    """(K,) pixels within which the true point lies in nine of ten cases; None: the confidence is not calibrated."""
     expected_oks: float | None = None
-    """Expected OKS of the whole pose; None: the adapter is not calibrated."""
+    """Expected OKS of the whole pose; None: the confidence is not calibrated."""
     sure: float | None = None
     """Probability that ``adapter`` is the right one for the picture; None: no gate chose it (docs/choosing.md)."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,25 @@ def calibrated(
         replace(pose, scores=scores, raw_scores=pose.scores, radii=radii, expected_oks=float(oks))
         for pose, scores, radii, oks in rows
     ]
+
+
+def confidence_notes(used: Mapping[str, Calibration | None], least: float | None = None) -> list[str]:
+    """Returns what the scores of a run are, one sentence for each calibration.
+
+    Args:
+        used: name of each base or adapter that answered to its calibration; None: it has none.
+        least: smallest score that is kept.
+    """
+    found = {name: one for name, one in used.items() if one is not None}
+    notes = [
+        f"score: the probability that a point is within {one.within}, as fitted for {name} on {one.pictures} pictures "
+        f"({one.data}); raw_score is the heatmap's maximum, and --calibration none gives it alone"
+        for name, one in found.items()
+    ]
+    without = [name for name in used if name not in found]
+    if without and (found or least is not None):
+        notes.append(f"score: without a calibration for {', '.join(without)} it is the heatmap's maximum there")
+    return notes
 
 
 def check_least(least: float | None) -> None:

@@ -86,6 +86,10 @@ class PredictOptions:
     """Which hands they are, how large, and seen by what camera; None: right ones, in lengths of a bone."""
     min_score: float | None = None
     """Key points with a lower score are left out: their x and y are not numbers. None: none is."""
+    calibration: Any = "auto"
+    """What turns the maxima of heatmaps into probabilities. ``auto``: an adapter's own calibration; where the base
+    answers alone, the one that ships with it. ``none``: nothing; a file of ``lvtune evaluate --save-calibration``: it,
+    where the base answers alone."""
     max_pixels: int = MAX_PIXELS
     """Pictures with more pixels are refused."""
     workers: int = 2

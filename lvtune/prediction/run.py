@@ -120,7 +120,8 @@ class PredictRun:
         tracks = [] if self.tracking is None else self.tracking.notes()
         least = self.options.min_score
         left = [f"{self.unsure} key points with a score below {least:g} are left out"] if self.unsure else []
-        self.notes[:] = [*ahead, *self.totals.notes(), *self.notes, *tracks, *left]
+        sure = self.estimating.notes()
+        self.notes[:] = [*ahead, *self.totals.notes(), *self.notes, *tracks, *sure, *left]
         if self.journal is not None:
             self.notes += write_files(self)
 
@@ -210,6 +211,7 @@ def _open_journal(run: PredictRun, base: Base, folder: Path) -> Journal:
         "adapter": _mark(options.adapter), "route": None if options.route is None else str(options.route),
         "category": options.category, "flip_test": options.flip_test, "batch_size": options.batch_size,
         "input_size": list(base.input_size), "device": str(base.device),
+        "calibration": str(options.calibration),
         **({"tracks": asdict(run.tracking.options)} if run.tracking is not None else {}),
     }  # fmt: skip
     journal = Journal(folder, settings, run.estimating.skeletons)

@@ -41,14 +41,17 @@ def test_the_run_says_on_what_it_was_fitted_and_how_good_it_is(run):
     assert found["ece"] < found["ece_raw"] and 70 < found["in_radius"] < 100
     assert found["ap_raw"] == values["target"]["after_on"]["ap"]
     assert json.loads((out / "report.json").read_text())["calibration"] == found
+    assert 0 < found["left_out"]["ece"] < found["left_out"]["ece_raw"]
+    assert any(f"ECE {found['left_out']['ece']:.1f}% where each fifth" in line for line in said)
     assert read_config(out)["calibration"]["pictures"] == 12
 
 
 def test_predict_gives_probability_raw_score_and_radius(run, tmp_path):
     out, _, _ = run
     poses = lvtune.predict(PICTURES, adapter=str(out), out=str(tmp_path / "p"))
-    bare = lvtune.predict(PICTURES)
-    for pose, plain in zip(poses, bare, strict=True):
+    plain_ones = lvtune.predict(PICTURES, adapter=str(out), calibration="none")
+    for pose, plain in zip(poses, plain_ones, strict=True):
+        assert np.array_equal(pose.raw_scores, plain.scores)
         assert plain.raw_scores is None and plain.radii is None and "raw_score" not in plain.to_dict()["keypoints"][0]
         assert ((pose.scores > 0) & (pose.scores < 1)).all() and (pose.radii > 0).all()
         assert 0 < pose.expected_oks < 1 and not np.allclose(pose.scores, pose.raw_scores)
@@ -106,8 +109,9 @@ def test_evaluate_prints_the_error_and_draws_the_plot(run, tmp_path, capsys):
     assert main(given) == 0
     assert "confidence: ECE" in capsys.readouterr().out
     assert (tmp_path / "e" / "reliability.png").read_bytes()[1:4] == b"PNG"
-    assert main(["evaluate", "--limit", "10", "--out", str(tmp_path / "bare")]) == 0
-    assert "confidence: ECE" not in capsys.readouterr().out and not (tmp_path / "bare" / "reliability.png").exists()
+    given = ["evaluate", "--adapter", str(out), "--limit", "10", "--calibration", "none"]
+    assert main([*given, "--out", str(tmp_path / "raw")]) == 0
+    assert "confidence: ECE" not in capsys.readouterr().out and not (tmp_path / "raw" / "reliability.png").exists()
 
 
 @pytest.mark.parametrize("change", ["missing", "not monotone", "other points", "huge"])

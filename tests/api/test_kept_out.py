@@ -1,7 +1,10 @@
 """Pictures are kept out of the tuning only if that is asked for, and none of them is tuned or tested on."""
 
+from pathlib import Path
+
 import pytest
 from layouts import coco, humanart
+from own_files import draw_pictures, mice, write
 
 from lvtune.api.job import prepare
 from lvtune.api.kept_out import LEAST, MOST_PERSONS, SHARE, some_of
@@ -9,6 +12,7 @@ from lvtune.api.recipe import Recipe
 from lvtune.core.errors import UsageError
 from lvtune.domains import get_domain
 from lvtune.domains.few_pictures import pictures_of_samples
+from lvtune.experiments.cells import cells_of, variants_of
 
 
 def job_of(**given):
@@ -24,6 +28,39 @@ def test_nothing_is_kept_out_by_default_and_that_is_said():
     job = job_of()
     assert len(job.train.table) == 80 and job.kept_out.target is None
     assert "keep-out" in job.kept_out.missing
+
+
+def own_job(folder, count, **given):
+    """A job on ``count`` pictures of one's own, some of which are tested on."""
+    data = mice(count)
+    draw_pictures(data, folder)
+    data = {"data": str(folder), "annotations": str(write(data, folder))} | given.pop("data", {})
+    return job_of(domain="custom", base="timm:resnet10t", method="head", data=data, **given)
+
+
+def test_of_own_data_some_are_kept_out_and_the_line_says_how_to_tune_on_all(tmp_path):
+    job = own_job(tmp_path, 100)
+    every = {str(job.opened.train.table.image_path(i)) for i in range(len(job.opened.train.table))}
+    out = files(job.kept_out.target)
+    assert len(out) == round(SHARE * len(every)) >= LEAST and not out & files(job.train) and not out & files(job.test)
+    line = next(decision.line() for decision in job.decisions if decision.what == "kept out")
+    assert f"{len(out)} of {len(every)} pictures" in line and "--calibrate none" in line
+    for given in ({"calibrate": "none"}, {"data": {"shots": 70}}):
+        other = own_job(tmp_path, 100, **given)
+        assert other.kept_out.target is None and not any(one.what == "kept out" for one in other.decisions)
+        assert len(other.train.table) == min(len(every), given.get("data", {}).get("shots", 1000))
+
+
+def test_of_few_own_pictures_none_is_kept_out_and_that_is_said(tmp_path):
+    job = own_job(tmp_path, 40)
+    assert job.kept_out.target is None and "too few to keep 10 of them out" in job.kept_out.missing
+
+
+def test_cells_of_a_comparison_are_tuned_on_all_pictures():
+    options = {"shots": ["all"], "seeds": [0], "lrs": [], "out": Path("out")}
+    for shared, said in (({}, "none"), ({"calibrate": "keep-out"}, "keep-out")):
+        (cell,) = cells_of(shared, variants_of("lora"), **options)
+        assert cell.recipe.calibrate == said
 
 
 @pytest.mark.parametrize("given", [{"calibrate": "keep-out"}, {"keep": 99.0}])

@@ -39,7 +39,10 @@ def test_the_lines_say_what_the_numbers_are():
     sure = int((poses[0].scores >= 0.2).sum())
     assert sure_line(poses).startswith(f"{sure} of 17 key points")
     assert "heatmap" in meaning_of(poses) and "probability" not in meaning_of(poses)
-    assert "probability" in meaning_of([replace(poses[0], raw_scores=poses[0].scores)])
+    sure_ones = [replace(poses[0], raw_scores=poses[0].scores)]
+    assert "probability" in meaning_of(sure_ones) and "another scale" not in meaning_of(sure_ones, sure_ones)
+    assert meaning_of(poses, sure_ones).startswith("Confidence, the base alone: the probability")
+    assert "The base alone: the maximum" in meaning_of(sure_ones, poses)
 
 
 def test_hands_in_space_are_drawn_flat():

@@ -8,6 +8,7 @@ from lvtune.evaluation.calibration_fit import (
     Observed,
     expected_calibration_error,
     fit_map,
+    left_out,
     quality,
     reliability,
 )
@@ -73,3 +74,33 @@ def test_the_error_of_calibration_by_hand():
     assert expected_calibration_error(np.array([1.0, 1.3]), np.array([1, 1])) == 0
     assert expected_calibration_error(np.zeros(0), np.zeros(0)) is None
     assert [row["points"] for row in reliability(p, hits)] == [2, 2]
+
+
+def test_pictures_left_out_are_scored_by_a_map_that_never_saw_them():
+    seen = observed(seed=3)
+    names = np.array([f"p{i // 4}" for i in range(400)])  # four instances in a picture
+    found = left_out(seen, names)
+    values = quality(seen, found)
+    assert values["ece"] < 5 and values["ece_raw"] > 15 and 86 < values["in_radius"] < 94
+    # a picture whose labels are changed changes what is said of the others, not of itself
+    rows = names == "p7"
+    other = observed(seed=3)
+    other.hits[rows], other.errors[rows] = ~seen.hits[rows], 0.5
+    changed = left_out(other, names)
+    assert np.array_equal(changed.scores[rows], found.scores[rows])
+    assert np.array_equal(changed.radii[rows], found.radii[rows])
+    assert not np.allclose(changed.scores[~rows], found.scores[~rows])
+
+
+def test_labels_in_one_picture_alone_cannot_be_left_out():
+    seen = observed(20)
+    seen.counted[1:], seen.errors[1:] = False, np.nan
+    assert left_out(seen, np.array([f"p{i}" for i in range(20)])) is None
+
+
+def test_with_few_points_the_radius_holds_on_other_pictures_too():
+    inside = []
+    for seed in range(40):
+        found, other = fit_map(observed(12, seed)), observed(200, seed + 100)
+        inside.append(quality(other, found(other.peaks, other.spreads))["in_radius"])
+    assert 89.5 < np.mean(inside) < 94

@@ -18,13 +18,15 @@ from tiny_hands import tiny_hand_base, tiny_hands
 import lvtune
 from lvtune.bases.base import BaseSpec
 from lvtune.bases.vitpose import VitPoseBase, build_model, make_config
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import LvtuneError, UsageError
 from lvtune.data.skeletons import LSP_14
+from lvtune.evaluation.calibration import read_calibration
 from lvtune.export import onnx_file, onnx_writing
 from lvtune.export.facts import from_metadata
 from lvtune.export.own_sentence import OWN, resolve_sentence, with_sentence
 from lvtune.language.bank import embed_sentences, random_bank
 from lvtune.patcher.attaching import attach, use_adapter
+from lvtune.storage.base_calibration import FOLDER, SUFFIX, base_calibration
 
 PIXELS = tiny_pixels(5)
 
@@ -96,6 +98,20 @@ def test_the_facts_stand_in_the_file_and_beside_it(adapted):
     assert inside["skeleton"]["flip"][1:3] == [2, 1]
     assert checked["batches"] == [1, 2, 3] and checked["tolerance"] == 1e-4
     assert checked["outputs"]["heatmaps"]["difference"] == written.difference
+
+
+def test_the_file_of_a_base_alone_says_what_its_peaks_mean(tmp_path):
+    base = lvtune.load_base("vitpose-ti")
+    file = lvtune.export_onnx(base, None, tmp_path / "bare.onnx").file
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    said = from_metadata(session.get_modelmeta().custom_metadata_map)["calibration"]
+    found = read_calibration(said, base.skeleton.keypoints)
+    assert found == base_calibration(base) and found.plain != found.mirrored
+    none = lvtune.export_onnx(base, None, tmp_path / "none.onnx", calibration="none")
+    assert none.facts["calibration"] is None
+    with pytest.raises(UsageError, match="which is for"):
+        other = lvtune.load_base("vitpose-ti", "random")
+        lvtune.export_onnx(other, None, tmp_path / "x.onnx", calibration=FOLDER / f"vitpose-ti{SUFFIX}")
 
 
 def test_nothing_of_this_machine_stands_in_the_file(adapted):
