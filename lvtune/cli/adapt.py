@@ -10,6 +10,7 @@ from typing import Any
 
 from lvtune.api.method_choice import AUTO, PUBLISHED, method_of
 from lvtune.api.recipe import TEXT_ONLY, UNLABELLED_OBJECTIVE, Recipe
+from lvtune.cli.after_lines import after_lines
 from lvtune.cli.data_argument import add_data_argument, place_data
 from lvtune.cli.outcome import Outcome, say
 from lvtune.cli.output import number, outline, table
@@ -167,6 +168,7 @@ def summary_of(values: Mapping[str, Any]) -> str:
     lines += [sure] if sure else []
     if values.get("gap_closed") is not None:
         lines.append(f"gap closed: {100 * values['gap_closed']:.1f} %")
+    lines += after_lines(values.get("after"))
     lines += [
         f"adapter: {adapter['parameters']:,} parameters, {100 * adapter['share_of_base']:.1f} % of the base, "
         f"{adapter['bytes'] / 1e6:.1f} MB",
