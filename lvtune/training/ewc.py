@@ -3,8 +3,8 @@
 The penalty is weight / 2 x the sum of F (theta - theta*)^2 (Kirkpatrick et al., PNAS 2017, arXiv 1612.00796): theta*
 are the adapter's weights when the tuning begins, F is the diagonal of the empirical Fisher information, the mean
 squared gradient of the loss of single training pictures of the earlier domains. One penalty stands for all earlier
-domains, as in online EWC (Schwarz et al., ICML 2018, arXiv 1805.06370). Ours: F is divided by its mean over all weights, so that
-the option ``weight`` means about the same for every method and base.
+domains, as in online EWC (Schwarz et al., ICML 2018, arXiv 1805.06370). Ours: F is divided by its mean over all
+weights, so that the option ``weight`` means about the same for every method and base.
 """
 
 from __future__ import annotations
