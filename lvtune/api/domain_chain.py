@@ -131,7 +131,7 @@ def open_earlier(recipe: Recipe, links: Sequence[Link], new: Sequence[Split]) ->
     tested = {path for split in (*new, *(one.test for one in opened if one.test)) for path in picture_paths(split)}
     count = recipe.earlier_pictures
     shares = [count // len(links) + (place < count % len(links)) for place in range(len(links))]
-    return [_drawn(one, share, tested, recipe.seed) for one, share in zip(opened, shares, strict=True)]
+    return [_drawn(one, share, tested) for one, share in zip(opened, shares, strict=True)]
 
 
 def picture_paths(split: Split) -> set[str]:
@@ -157,27 +157,17 @@ def _opened(recipe: Recipe, link: Link, given: Mapping[str, str]) -> EarlierDoma
                 raise
             why = why or error.given
             continue
-        tuned_on = _tuned_on(train, link)
-        limit = recipe.data.limit
-        tuned_on, test = (split if limit is None else split.first(limit) for split in (tuned_on, test))
+        limits = [limit for limit in (link.data.get("limit"), recipe.data.limit) if type(limit) is int]
+        train = train.first(min(limits)) if limits else train
+        test = test if recipe.data.limit is None else test.first(recipe.data.limit)
         places = {name: value for name, value in plain(options).items() if value is not None}
-        return EarlierDomain(replace(link, data={**places, **_count_of(link)}), tuned_on, test)
+        return EarlierDomain(replace(link, data={**places, **_count_of(link)}), train, test)
     return EarlierDomain(link, missing=why or "its file does not say where its pictures are")
 
 
 def _count_of(link: Link) -> dict[str, Any]:
     """How many of its pictures the adapter was tuned on, where not on all."""
     return {name: link.data[name] for name in ("shots", "limit") if type(link.data.get(name)) is int}
-
-
-def _tuned_on(train: Split, link: Link) -> Split:
-    """The pictures that the adapter was tuned on: labels that it did not know then are not used now."""
-    counts = _count_of(link)
-    if "limit" in counts:
-        train = train.first(counts["limit"])
-    if "shots" not in counts:
-        return train
-    return take_shots(train, min(counts["shots"], count_pictures(train)), link.seed)
 
 
 def _places(recipe: Recipe, link: Link, given: Mapping[str, str]) -> list[tuple[DataOptions, bool]]:
@@ -211,15 +201,19 @@ def _of_same_keypoints(one: EarlierDomain, keypoints: Sequence[str]) -> EarlierD
     return replace(one, train=None, test=None, missing="its pictures have other key points")
 
 
-def _drawn(one: EarlierDomain, share: int, tested: set[str], seed: int) -> EarlierDomain:
-    """The domain with those training pictures that are shown again."""
+def _drawn(one: EarlierDomain, share: int, tested: set[str]) -> EarlierDomain:
+    """The domain with those training pictures that are shown again.
+
+    Where it was tuned on a few shots they are among these: a smaller draw is part of a larger one.
+    """
     if one.train is None:
         return one
     train = _without(one.train, tested)
     there = 0 if train is None else count_pictures(train)
     if train is None or not there:
         return replace(one, train=None, missing="all its training pictures are tested on")
-    return replace(one, train=None if not share else take_shots(train, min(share, there), seed))
+    count = min(share, there, _count_of(one.link).get("shots", share))
+    return replace(one, train=take_shots(train, count, one.link.seed) if count else None)
 
 
 def _without(split: Split, tested: set[str]) -> Split | None:
