@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 class EwcConfig(AfterConfig):
     """Options of ``ewc``."""
 
-    weight: float = field(default=0.1, metadata={"at_least": 0})
-    """Weight of the penalty, half of which is multiplied by the sum of F times the squared distance; F has mean 1."""
+    weight: float = field(default=1e-3, metadata={"at_least": 0})
+    """Weight of the penalty: half of it is multiplied by the sum of F times the squared distance, where F has mean 1
+    (how it was chosen: benchmarks/README.md, "Domains in a row")."""
     pictures: int = field(default=64, metadata={"at_least": 1})
     """Earlier pictures from which the weights' importance is estimated, evenly spread over the earlier domains."""
 
