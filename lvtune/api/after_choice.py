@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lvtune.api.domain_chain import EarlierDomain, chain_of, open_earlier, recipe_of_adapter
+from lvtune.config.options import DataOptions
 from lvtune.core.decision import Decision
 from lvtune.core.errors import UsageError
 from lvtune.core.text import shell_word
@@ -57,7 +58,9 @@ def taken_over(values: Mapping[str, Any]) -> dict[str, Any]:
     source = values.get("after")
     if not isinstance(source, str) or not source:
         return {}
-    if not any(values.get(name) for name in ("domain", "data")):
+    data = values.get("data")
+    own = _table(data) if not isinstance(data, DataOptions) else vars(data)
+    if not (values.get("domain") or own.get("data") or own.get("annotations")):
         raise UsageError("--after without a new domain", "the domain that is to be learnt", "give --domain NAME too")
     config, place = _config(source)
     recipe, base = recipe_of_adapter(config, place), config["base"]
