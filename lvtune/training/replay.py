@@ -3,13 +3,14 @@
 Each picture of the new domain comes with one of an earlier domain. There the adapter is to find the labelled points,
 and its heatmaps are to stay near those it had before the tuning, as in dark experience replay (Buzzega et al., NeurIPS
 2020, arXiv 2004.07211), which keeps earlier outputs beside the labels. Ours: the earlier outputs are computed anew for
-each augmented picture from the earlier adapter's tensors, so that pictures alone are kept.
+each augmented picture from the earlier adapter's tensors, so that pictures alone are kept; and the weight of the
+earlier pictures is the number of earlier domains, so that each domain counts as much as the new one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -28,10 +29,11 @@ class ReplayConfig(AfterConfig):
 
     every: int = field(default=1, metadata={"at_least": 1})
     """One earlier picture comes with so many new ones of a step. 1 takes the most time: about twice that of `plain`."""
-    labels: float = field(default=1.0, metadata={"at_least": 0})
-    """Weight of the pose loss on earlier pictures; that on new ones has weight 1."""
+    weight: float | None = field(default=None, metadata={"at_least": 0})
+    """Weight of the earlier pictures; new ones have weight 1. None: the number of earlier domains."""
     answers: float = field(default=1.0, metadata={"at_least": 0})
-    """Weight of the squared difference from the earlier heatmaps on earlier pictures. 0: labels alone."""
+    """On earlier pictures: weight of the squared difference from the earlier heatmaps beside the labels, whose weight
+    is 1. 0: labels alone."""
 
 
 @register_objective("replay")
@@ -50,7 +52,11 @@ class Replay(AfterObjective):
         """
         super().prepare(context)
         assert context.earlier is not None
-        self.pool = SecondPictures(context.earlier(), self.config.every, context.seed)
+        earlier: Any = context.earlier()
+        self.pool = SecondPictures(earlier, self.config.every, context.seed)
+        self.weight = self.config.weight
+        if self.weight is None:
+            self.weight = float(len(getattr(earlier, "parts", [earlier])))
 
     def __call__(self, base: Base, batch: Batch) -> Tensor:
         """Loss of one batch, a scalar."""
@@ -59,11 +65,10 @@ class Replay(AfterObjective):
         self.terms = {"new domain": loss.detach()}
         if more is None:
             return loss
-        labels, now = self.with_answers(base, more)
-        term = self.config.labels * labels
+        term, now = self.with_answers(base, more)
         if self.config.answers:
             before = self.answers_before(base, more).one()[1]
             term = term + self.config.answers * mean_square(now.one()[1], before)
-        term = term * factor
+        term = self.weight * factor * term
         self.terms = {**self.terms, "earlier domains": term.detach()}
         return loss + term

@@ -10,6 +10,7 @@ from tiny_hands import TinyHands, tiny_hand_base
 
 from lvtune.core.errors import TrainingError
 from lvtune.data.dataset import collate
+from lvtune.data.earlier_samples import EarlierSamples
 from lvtune.patcher.attaching import attach, use_adapter
 from lvtune.training.heatmap import HeatmapObjective
 from lvtune.training.loop import tune
@@ -114,7 +115,7 @@ def test_the_gradient_of_ewc_pulls_a_weight_that_matters_more_strongly():
 
 
 def test_replay_adds_labels_and_earlier_answers_on_earlier_pictures():
-    base, adapter, made, _ = at_work("replay", labels=2.0, answers=3.0, every=2)
+    base, adapter, made, _ = at_work("replay", weight=2.0, answers=3.0, every=2)
     batch, shown = batch_of(4), []
     real = made.pool.data.__class__.__getitem__
     made.pool.data.__class__ = type("Spy", (TinyPictures,), {
@@ -129,8 +130,16 @@ def test_replay_adds_labels_and_earlier_answers_on_earlier_pictures():
         labels, now = float(HeatmapObjective()(base, more).detach()), heatmaps(base, more)
         with made.trained.lent_to(adapter):
             old = heatmaps(base, more)
-    by_hand = pose + 2.0 * labels + 3.0 * float((now - old).square().mean())
+    by_hand = pose + 2.0 * (labels + 3.0 * float((now - old).square().mean()))
     assert loss == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_each_earlier_domain_counts_as_much_as_the_new_one():
+    parts = [(TinyPictures(3), {}), (TinyPictures(2), {"sketch": "sketch-before"})]
+    base, _, made, _ = at_work("replay", earlier=EarlierSamples(parts))
+    assert made.weight == 2.0 and len(made.pool) == 5
+    assert made.pool.data[3]["category"] == "sketch-before" and made.pool.data[0]["category"] == "sketch"
+    assert at_work("replay")[2].weight == 1.0
 
 
 def test_replay_shows_every_earlier_picture_before_any_comes_again():
