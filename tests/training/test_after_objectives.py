@@ -136,7 +136,7 @@ def test_replay_adds_labels_and_earlier_answers_on_earlier_pictures():
 
 def test_each_earlier_domain_counts_as_much_as_the_new_one():
     parts = [(TinyPictures(3), {}), (TinyPictures(2), {"sketch": "sketch-before"})]
-    base, _, made, _ = at_work("replay", earlier=EarlierSamples(parts))
+    _, _, made, _ = at_work("replay", earlier=EarlierSamples(parts))
     assert made.weight == 2.0 and len(made.pool) == 5
     assert made.pool.data[3]["category"] == "sketch-before" and made.pool.data[0]["category"] == "sketch"
     assert at_work("replay")[2].weight == 1.0
