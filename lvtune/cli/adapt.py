@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lvtune.api.after_choice import REPLAY
 from lvtune.api.method_choice import AUTO, PUBLISHED, method_of
 from lvtune.api.recipe import TEXT_ONLY, UNLABELLED_OBJECTIVE, Recipe
 from lvtune.cli.after_lines import after_lines
@@ -54,8 +55,11 @@ def _named(kind: str, argv: Sequence[str]) -> Any:
     known, default = {"method": METHODS, "objective": OBJECTIVES}[kind], getattr(Recipe, kind)
     values = _scanned(argv, (kind, "domain"))
     text_only = "--text-only" in argv or values.get("text_only")
+    has_after = any(t.partition("=")[0] == "--after" for t in argv) or values.get("after")
     has_unlabelled = any(t.partition("=")[0] == "--unlabelled" for t in argv) or values.get("unlabelled")
-    if kind == "objective" and has_unlabelled:
+    if kind == "objective" and has_after:
+        default = REPLAY
+    elif kind == "objective" and has_unlabelled:
         default = UNLABELLED_OBJECTIVE
     elif kind == "objective" and text_only:
         default = TEXT_ONLY

@@ -241,6 +241,14 @@ def test_own_data_are_found_again_or_named_or_said_to_be_missing(tmp_path, monke
     assert job.earlier[0].train.table.image_path(0).parent == tmp_path / "moved"
 
 
+def test_options_of_the_default_objective_need_no_name(first, tmp_path, capsys):
+    argv = ["adapt", "--after", str(first), "--domain", "demo-art/cartoon", "--objective.every", "2", "--dry-run",
+            "--limit", "4", "--device", "cpu", "--json", "--out", str(tmp_path / "b")]  # fmt: skip
+    assert main(argv) == 0
+    recipe = json.loads(capsys.readouterr().out)["recipe"]
+    assert recipe["objective"] == "replay" and recipe["objective_options"] == {"every": 2}
+
+
 def test_the_command_prints_what_was_kept(first, tmp_path, capsys):
     argv = ["adapt", "--after", str(first), "--domain", "demo-art/cartoon", "--objective", "lwf", "--objective.weight",
             "2", "--steps", "1", "--limit", "6", "--device", "cpu", "--no-gate",
