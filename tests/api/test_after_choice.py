@@ -72,6 +72,8 @@ def test_the_report_has_a_row_for_each_domain(second):
     assert after["new"]["before"] == report["start"]["target"]["pck@0.2"]
     assert json.loads((out / "report.json").read_text())["after"] == after
     assert any("kept by replay with 8 of demo-art/sketch" in text for text in said)
+    page = (out / "report.html").read_text()
+    assert "The earlier domains, and the new one" in page and "demo-art/cartoon (new)" in page
 
 
 def test_before_is_the_score_that_the_earlier_run_ended_with(first, second):
@@ -169,6 +171,13 @@ def test_of_a_few_shots_no_further_label_is_used(tmp_path):
     (one,) = job.earlier
     own = prepare(Recipe.from_dict({**values, "data": {"limit": 8, "shots": 3}, "seed": 4})).train
     assert one.train.items == own.items and len(own.items) == 3
+
+
+def test_it_writes_over_no_file_of_the_adapter_that_goes_on(first):
+    before = (first / "adapter_model.safetensors").read_bytes()
+    with pytest.raises(LvtuneError):
+        lvtune.adapt(values_of(first, "demo-art/cartoon", after=str(first)))
+    assert (first / "adapter_model.safetensors").read_bytes() == before
 
 
 WRONG = [
