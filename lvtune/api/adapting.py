@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvtune.api.data_check import check_labels, require_sound_splits
+from lvtune.api.earlier_scores import EarlierScores, chain_values
 from lvtune.api.few_shot import FewShotGuard
 from lvtune.api.grow_choice import KeptPoints, grown_from
 from lvtune.api.held_out import PROGRESS_FILE, held_out_watch
@@ -123,6 +124,7 @@ class _Run:
         self.source_guard: SourceGuard
         self.unlabelled_guard: UnlabelledGuard
         self.reliance: Reliance
+        self.earlier: EarlierScores
         self.history: History
         self.memory = MemoryMeter()
         self.tracking = tracker_of(recipe, say) if is_main() else NoTracker()
@@ -162,7 +164,7 @@ class _Run:
         self.scoring = Scoring(self.job, self.fingerprint, self.known)
         self.start, self.few = WarmStartCheck(self.job), FewShotGuard(self.job)
         self.source_guard, self.unlabelled_guard = SourceGuard(self.job), UnlabelledGuard(self.job)
-        self.reliance = Reliance(self.job)
+        self.reliance, self.earlier = Reliance(self.job), EarlierScores(self.job, self.scoring)
 
     def score_base(self) -> None:
         """Scores the base alone."""
@@ -220,6 +222,7 @@ class _Run:
         self.say("scoring the start alone")
         with self._timed("evaluate"):
             self.scoring.start()
+            self.earlier.begin()
 
     def _keep_last_good(self, error: NotFiniteError) -> TrainingError:
         """Saves the last state whose loss was finite, and returns the error with its place in it."""
@@ -260,6 +263,7 @@ class _Run:
         with self._timed("evaluate"):
             with attach(job.base, job.adapter, name="adapted"):
                 scoring.on()
+                self.earlier.end()
                 self.say(self.reliance.calibrate().line())
             self.say(self.reliance.gate().line())
             print_after = fingerprint(job.base)
@@ -270,12 +274,13 @@ class _Run:
         if scoring.at_start is not None:
             values["start"] = {**(values["start"] or {}), "target": scoring.at_start.headline()}
         values["progress"] = PROGRESS_FILE if (self.folder / PROGRESS_FILE).is_file() else None
-        values |= self.reliance.to_dict(scoring)
+        values |= self.reliance.to_dict(scoring) | chain_values(job) | {"after": self.earlier.to_dict()}
         guards = (
             self.few.decision,
             self.source_guard.decision,
             self.unlabelled_guard.decision,
             *self.reliance.decisions,
+            self.earlier.decision,
         )
         decisions = (*job.decisions, self.start.decision, *guards, *self.history.decisions)
         values["decisions"] = [decision.to_dict() for decision in decisions if decision is not None]
@@ -332,5 +337,6 @@ class _Run:
             "boxes": box_statistics(job.train),
             "confidence": confidence_of(self.scoring.target.after_on),
             **grown_from(job),
+            **chain_values(job),
             **shareable({"start": start["name"] if start.get("kept") else "none"}),
         }

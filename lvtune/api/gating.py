@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -47,16 +47,22 @@ def gate_of(job: Job) -> tuple[dict[str, Any] | None, Decision]:
     if why:
         return None, Decision(WHAT, "none", f"{why}: adapters are chosen by CLIP")
     ordinary, against = _ordinary(job)
+    # an adapter that knows earlier domains too is the one for their pictures
+    earlier = {one.name: one.train for one in job.earlier if one.train is not None}
     try:
-        looks = gate_from(job.base, job.train, ordinary, against, job.recipe.seed)
+        looks = gate_from(job.base, job.train, ordinary, against, job.recipe.seed, earlier=list(earlier.values()))
     except (LvtuneError, ValueError) as error:  # the run is not lost for it
         said = error.given if isinstance(error, LvtuneError) else str(error)
         return None, Decision(WHAT, "none", f"{said}: adapters are chosen by CLIP")
     count = f"{counted(looks.pictures, 'picture')} that were tuned on, beside {looks.ordinary} of {against}"
+    unseen = [one.name for one in job.earlier if one.train is None]
+    count += f"; none of {', '.join(unseen)}, which it may not recognise" if unseen else ""
     return looks.to_dict(), Decision(WHAT, f"tells {looks.right:.0%} apart", count)
 
 
-def gate_from(base: Base, target: Split, ordinary: Split, against: str, seed: int = 0) -> DomainLooks:
+def gate_from(
+    base: Base, target: Split, ordinary: Split, against: str, seed: int = 0, *, earlier: Sequence[Split] = ()
+) -> DomainLooks:
     """Fits what the pictures of a split look like, beside ordinary ones; at most ``MOST`` of either are looked at.
 
     Args:
@@ -65,12 +71,17 @@ def gate_from(base: Base, target: Split, ordinary: Split, against: str, seed: in
         ordinary: pictures that need no adapter; they are shown in other colours, contrasts and sizes too.
         against: what the ordinary pictures are, in words.
         seed: of the choice of pictures, and of these changes.
+        earlier: pictures of further domains that the adapter is for; the pictures looked at are divided equally.
 
     Raises:
         LvtuneError: a picture that cannot be read.
         ValueError: too few pictures.
     """
-    own = features_of_split(base, target, seed, "looking at the pictures", most=MOST)
+    splits = [target, *earlier]
+    parts = [
+        features_of_split(base, one, seed, "looking at the pictures", most=-(-MOST // len(splits))) for one in splits
+    ]
+    own = {view: np.concatenate([part[view] for part in parts]) for view in parts[0]}
     # ordinary pictures are looked at in more ways, which takes long where there are few of the others
     most = min(MOST, max(2 * LEAST, 2 * len(own[VIEWS[0]])))
     others = features_of_split(base, ordinary, seed, "looking at ordinary pictures", varied=True, most=most)

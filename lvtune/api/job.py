@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lvtune.adapters.factory import create_adapter
 from lvtune.adapters.method_registry import METHODS
+from lvtune.api.after_choice import after_decisions, check_pictures, with_earlier_sentences
 from lvtune.api.conflict_defaults import for_conflicting_labels
 from lvtune.api.encoder_choice import embedded
 from lvtune.api.grow_choice import grow_decision, grown_adapter, mirrored_as_before
@@ -22,6 +23,7 @@ from lvtune.bases.base_registry import known_spec, load_base
 from lvtune.bases.input_size import parse_size
 from lvtune.core.decision import Decision
 from lvtune.data.augment import Augment
+from lvtune.data.earlier_samples import EarlierSamples
 from lvtune.data.picture_marks import pictures_mark
 from lvtune.domains import Split
 from lvtune.evaluation.choosing import choose
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lvtune.adapters.adapter import Adapter
+    from lvtune.api.domain_chain import EarlierDomain
     from lvtune.api.recipe import Recipe
     from lvtune.bases.base import Base
     from lvtune.config.options import TrainOptions
@@ -78,6 +81,8 @@ class Job:
     """Where the adapter's tuning begins; None: as created."""
     decisions: list[Decision] = field(default_factory=list)
     """What was chosen for the user."""
+    earlier: list[EarlierDomain] = field(default_factory=list)
+    """The domains that the adapter knows already, with their pictures."""
 
     @property
     def new_keypoints(self) -> int:
@@ -92,7 +97,8 @@ class Job:
     @property
     def splits(self) -> list[Split | None]:
         """All splits of the run."""
-        return [self.train, self.test, self.source, self.unlabelled, *self.also.values()]
+        return [self.train, self.test, self.source, self.unlabelled, *self.also.values(),
+                *(split for one in self.earlier for split in (one.train, one.test))]  # fmt: skip
 
     @property
     def missing_source(self) -> str:
@@ -134,16 +140,19 @@ def prepare(recipe: Recipe) -> Job:
     given, recipe = replace(given, objective=chosen), replace(recipe, objective=chosen)
     objective = OBJECTIVES.get(chosen)(objective_config(chosen, recipe.objective_options))
     check_unlabelled(recipe, objective)
+    check_pictures(recipe, objective, opened.earlier)
     kept_out = keep_out(recipe, domain, opened, base.spec)
     train, test, source, also = kept_out.train, opened.test, opened.source, opened.also
     bank, more = None, []
     if method.reads_language:
         recipe, bank, more = embedded(recipe, lambda one: embed(one, domain, base, (train, test)))
+    bank, earlier, lines = with_earlier_sentences(recipe, base, bank, opened.earlier)
+    more += lines
     language, timer = recipe.language, step_timer(recipe, domain.name, bank)
     recipe, decisions = chosen_defaults(given, base, train, method.defaults, timer)
     recipe, conflicts = for_conflicting_labels(replace(recipe, language=language), method, train)
     decisions = [*method_decisions(recipe), *data_decisions(test, source), *decisions, *conflicts, *more]
-    decisions += kept_out.decisions
+    decisions += kept_out.decisions + after_decisions(recipe, objective, earlier)
     if source.split is not None and domain.name == CUSTOM and new_keypoints(base, train):
         source = replace(source, split=_only_checked(source.split))
     train = read_captions(train) if bank is not None and recipe.language.mode == CAPTION else train
@@ -156,12 +165,22 @@ def prepare(recipe: Recipe) -> Job:
     category = choose(options.category, adapter, ranker=options.ranker, seed=recipe.seed, device=device)
     context = replace(objective_context(recipe, base, domain, train), adapter=adapter)
     context = _with_unlabelled(context, recipe, opened, begun)
+    if any(one.train is not None for one in earlier):
+        context = replace(context, earlier=partial(earlier_samples, recipe, base, earlier))
     objective.prepare(context)
     decisions += getattr(objective, "decisions", ())
     return Job(
         recipe, base, domain, train, test, source.split, adapter, objective, opened, kept_out, category, also, begun,
-        decisions,
+        decisions, earlier,
     )  # fmt: skip
+
+
+def earlier_samples(recipe: Recipe, base: Base, earlier: Sequence[EarlierDomain]) -> EarlierSamples:
+    """The earlier domains' training pictures that are shown again, augmented as those of the new domain."""
+    return EarlierSamples([
+        (split_dataset(base, one.train, augment=augment_of(recipe), seed=recipe.seed, cache=True), one.link.categories)
+        for one in earlier if one.train is not None
+    ])  # fmt: skip
 
 
 def _adapter(
@@ -259,10 +278,14 @@ def embed(recipe: Recipe, domain: Domain, base: Base, splits: Sequence[Split]) -
 
 def training_data(job: Job) -> Any:
     """The training split, augmented as the recipe says; pictures without labels as they are."""
-    from lvtune.config.schema import plain
-
     if job.recipe.data.shots == 0:  # the objective makes its own views
         return unlabelled_samples(job.base, job.train, job.recipe.seed)
-    augment = plain(job.recipe.train.augment)
-    augment["scale"] = tuple(augment["scale"])
-    return split_dataset(job.base, job.train, augment=Augment(**augment), seed=job.recipe.seed, cache=True)
+    return split_dataset(job.base, job.train, augment=augment_of(job.recipe), seed=job.recipe.seed, cache=True)
+
+
+def augment_of(recipe: Recipe) -> Augment:
+    """The random changes of training pictures that a whole recipe names."""
+    from lvtune.config.schema import plain
+
+    augment = plain(recipe.train.augment)
+    return Augment(**{**augment, "scale": tuple(augment["scale"])})

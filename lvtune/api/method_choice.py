@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from lvtune.api.after_choice import REPLAY
 from lvtune.api.grow_choice import METHOD as GROWN
 from lvtune.config.options import AugmentOptions, TrainOptions
 from lvtune.config.schema import build, raise_problems, rivals_of
@@ -43,6 +44,8 @@ def chosen(recipe: Recipe) -> dict[str, Any]:
                 "leave --settings out",
             )
     found = {"method": method, "settings": settings} | _filled(recipe, published)
+    if recipe.after is not None:
+        found |= {"start": recipe.after, "objective": recipe.objective or REPLAY}
     return {name: value for name, value in found.items() if getattr(recipe, name) != value}
 
 
@@ -64,6 +67,8 @@ def method_decisions(recipe: Recipe) -> list[Decision]:
     own = method_of(recipe.domain, recipe.text_only)
     if recipe.method == GROWN:
         why = "the adapter that is grown, and new rows of its predictor"
+    elif recipe.after is not None:
+        why = "of the adapter that goes on"
     elif recipe.method != own:
         why = f"as the recipe says; {own} is the method of domain {recipe.domain}"
     elif recipe.text_only:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from lvtune.api.after_choice import earlier_of
+from lvtune.api.domain_chain import EarlierDomain
 from lvtune.api.unlabelled_data import UNLABELLED, open_unlabelled, unlabelled_domain
 from lvtune.core.decision import Decision
 from lvtune.core.errors import LvtuneError
@@ -42,6 +44,8 @@ class OpenedData:
     also: dict[str, Split]
     unlabelled: Split | None = None
     """Pictures without labels; with 0 shots they are ``train`` too."""
+    earlier: tuple[EarlierDomain, ...] = ()
+    """Earlier domains of the adapter that goes on (``after``)."""
 
 
 def open_data(recipe: Recipe, domain: Domain, spec: BaseSpec) -> OpenedData:
@@ -83,7 +87,8 @@ def with_source(own: OwnData, recipe: Recipe, domain: Domain, spec: BaseSpec) ->
     if recipe.data.shots == 0 and pool is not None:
         return OpenedData(pool, own.test, source, own.also, pool)
     train = own.train or source_training(domain, spec, recipe.data, own.test)
-    return OpenedData(take_shots(train, recipe.data.shots, recipe.seed), own.test, source, own.also, pool)
+    earlier = tuple(earlier_of(recipe, [own.test]))
+    return OpenedData(take_shots(train, recipe.data.shots, recipe.seed), own.test, source, own.also, pool, earlier)
 
 
 def _with_found_boxes(data: DataOptions) -> DataOptions:

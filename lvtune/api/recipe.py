@@ -55,6 +55,15 @@ class Recipe:
     """Adapter (folder, file or Hub id) that learns the further key points of the data; base: the bare base. Its answers
     for its own key points do not change, bit for bit: only new rows of the predictor are tuned. None: a new adapter is
     tuned."""
+    after: str | None = None
+    """Adapter (folder, file or Hub id) that learns a further domain and keeps those that it knows. Base, method and
+    sentences are taken over. The objective keeps the earlier domains: replay, ewc, lwf, lfl; plain: nothing does.
+    None: a new adapter is tuned."""
+    earlier_data: dict[str, str] = field(default_factory=dict)
+    """With `after`: where pictures of its earlier domains are, as DOMAIN=FOLDER,...; for own data a folder or labels.
+    None: where it was tuned with them, or with those of the new domain."""
+    earlier_pictures: int = field(default=200, metadata={"at_least": 0})
+    """With `after`: so many training pictures of the earlier domains may be shown again, equally many of each."""
     text_only: bool = False
     """Tune on pictures of the source domain. Of the target, only the sentences are used for tuning; its pictures are
     used for testing only."""
@@ -63,7 +72,7 @@ class Recipe:
     own training pictures, their labels left out. With `shots` 0, or if nothing else is given, from these alone."""
     objective: str | None = None
     """What training minimises; `lvtune list objectives` shows the names. None: mean-teacher with `unlabelled`,
-    text-contrast with `text_only`, else the one that suits the base."""
+    text-contrast with `text_only`, replay with `after`, else the one that suits the base."""
     objective_options: dict[str, Any] = field(default_factory=dict)
     """Options of the objective that you name; on the command line `--objective.NAME VALUE`."""
     language: LanguageOptions = LanguageOptions()
@@ -106,10 +115,12 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Fills in what the domain and the publication say; a recipe that is whole stays as it is."""
+        from lvtune.api.after_choice import check_after
         from lvtune.api.grow_choice import check_grow
         from lvtune.api.method_choice import chosen
 
         check_grow(self)
+        check_after(self)
         for name, value in chosen(self).items():
             object.__setattr__(self, name, value)
 
@@ -129,6 +140,10 @@ class Recipe:
             from lvtune.api.grow_choice import base_of_grown
 
             values = {**values, **base_of_grown(values)}
+        if values.get("after"):
+            from lvtune.api.after_choice import taken_over
+
+            values = {**values, **taken_over(values)}
         recipe, problems = build(cls, values)
         typed: dict[str, Any] = {}
         for kind, config_of in (("method", _method_config), ("objective", _objective_config)):

@@ -22,7 +22,7 @@ NO_EFFECT = ("out", "device", "look", "resume", "track", "train.workers", "train
 PLACES = (
     "weights", "data.data", "data.annotations", "data.test_annotations", "data.source_data", "data.source_annotations",
     "data.boxes", "data.test_pictures", "data.symlinks", "data.damaged", "data.max_pixels", "data.limit", "data.shots",
-    "language.sentences", "unlabelled",
+    "language.sentences", "unlabelled", "earlier_data",
 )  # fmt: skip
 """Options that say where to find, or how to choose, what the fingerprints of a run describe."""
 MODELS = ("language.encoder", "evaluate.ranker", "objective_options.encoder", "objective_options.grammar")
@@ -40,10 +40,13 @@ def settings_without_places(recipe: Recipe) -> dict[str, Any]:
 
     The fingerprints of :func:`lvtune.api.run_marks.marks_of` stand for what is left out.
     """
-    found = {name: value for name, value in settings_of(recipe).items() if name not in PLACES}
+    found = {name: value for name, value in settings_of(recipe).items()
+             if name not in PLACES and not name.startswith("earlier_data.")}  # fmt: skip
     found |= {name: _named(found[name]) for name in MODELS if isinstance(found.get(name), str)}
     if found["start"] not in (AUTO, NONE, SHIPPED):
         found["start"] = "given"
+    if found.get("after") is not None:
+        found["after"] = "given"
     if found.get("grow") not in (None, BASE):
         found["grow"] = "given"
     if is_domain_file(recipe.domain):

@@ -26,6 +26,7 @@ from lvtune.hub.starts import start_place
 from lvtune.storage.adapter_file import TENSORS_FILE
 
 if TYPE_CHECKING:
+    from lvtune.api.domain_chain import EarlierDomain
     from lvtune.api.job import Job
     from lvtune.api.recipe import Recipe
     from lvtune.bases.base_spec import BaseSpec
@@ -40,6 +41,7 @@ WORDS = {
     "source": "other data of the source",
     "also": "other data of a further domain",
     "unlabelled": "other pictures without labels",
+    "earlier": "other pictures of earlier domains",
 }
 """Mark to what has changed where it differs."""
 
@@ -102,6 +104,9 @@ class MarkReader:
             "method",
             "start",
             "grow",
+            "after",
+            "earlier_data",
+            "earlier_pictures",
             "text_only",
             "unlabelled",
             "language",
@@ -131,7 +136,10 @@ def _marks(recipe: Recipe, domain: Domain, opened: OpenedData, base: str, base_p
     if place is not None and place.is_dir():
         place = place / TENSORS_FILE
     also = {name: _of_split(split) for name, split in opened.also.items()}
+    # a run that goes on from no adapter has no such mark, as runs of earlier versions
+    earlier = {"earlier": _hash([_of_earlier(one) for one in opened.earlier])} if opened.earlier else {}
     return {
+        **earlier,
         "base": base_print,
         "start": "" if place is None else path_mark(place),
         "domain": _hash([domain.name, sentences_for(recipe, domain)]),
@@ -141,6 +149,11 @@ def _marks(recipe: Recipe, domain: Domain, opened: OpenedData, base: str, base_p
         "also": _hash(also) if also else "",
         "unlabelled": "" if opened.unlabelled is None else _of_split(opened.unlabelled),
     }
+
+
+def _of_earlier(one: EarlierDomain) -> list[Any]:
+    splits = [None if split is None else _of_split(split) for split in (one.train, one.test)]
+    return [one.name, *splits]
 
 
 def _of_split(split: Split) -> str:

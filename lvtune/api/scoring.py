@@ -16,6 +16,8 @@ from lvtune.evaluation.task import Scores
 from lvtune.patcher.attaching import attach, attached
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lvtune.api.job import Job
     from lvtune.data.skeletons import Skeleton
     from lvtune.domains import Split
@@ -81,6 +83,32 @@ class Scoring:
             begun = hash_tensors(sorted(job.adapter.state_dict().items()))
             key = (begun, job.category, options.flip_test, options.p_cutoff, job.base.input_size)
             self.at_start = self.known.before(self.mark, job.test, key, lambda: self._score(job.test, skeleton))
+
+    def further(self, split: Split, renamed: Mapping[str, str] | None = None) -> Scores:
+        """Scores another split with the adapter that is attached.
+
+        It is read as the target is, by each picture's own category or by the mean sentence; a category that is named
+        for the target, and categories that are called otherwise in the adapter, are not read.
+
+        Args:
+            split: with the adapter's key points.
+            renamed: categories of the split that are called otherwise in the adapter.
+        """
+        job, options = self.job, self.job.recipe.evaluate
+        category = None if isinstance(options.category, str) and options.category != "own" else job.category
+        category = None if renamed else category
+
+        def score() -> Scores:
+            return score_split(
+                job.base, split, skeleton=job.adapter.skeleton, category=category, flip_test=options.flip_test,
+                batch_size=options.batch_size, p_cutoff=options.p_cutoff,
+            )  # fmt: skip
+
+        if self.known is None or callable(category):
+            return score()
+        state = hash_tensors(sorted(job.adapter.state_dict().items()))
+        key = (state, category, options.flip_test, options.p_cutoff, job.base.input_size)
+        return self.known.before(self.mark, split, key, score)
 
     def on(self) -> None:
         """Scores with the adapter attached."""

@@ -6,8 +6,10 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lvtune.api.after_choice import REPLAY
 from lvtune.api.method_choice import AUTO, PUBLISHED, method_of
 from lvtune.api.recipe import TEXT_ONLY, UNLABELLED_OBJECTIVE, Recipe
+from lvtune.cli.after_lines import after_lines
 from lvtune.cli.data_argument import add_data_argument, place_data
 from lvtune.cli.outcome import Outcome, say
 from lvtune.cli.output import alike, number, outline, table, tensor_rows
@@ -51,8 +53,11 @@ def _named(kind: str, argv: Sequence[str]) -> Any:
     known, default = {"method": METHODS, "objective": OBJECTIVES}[kind], getattr(Recipe, kind)
     values = _scanned(argv, (kind, "domain"))
     text_only = "--text-only" in argv or values.get("text_only")
+    has_after = any(t.partition("=")[0] == "--after" for t in argv) or values.get("after")
     has_unlabelled = any(t.partition("=")[0] == "--unlabelled" for t in argv) or values.get("unlabelled")
-    if kind == "objective" and has_unlabelled:
+    if kind == "objective" and has_after:
+        default = REPLAY
+    elif kind == "objective" and has_unlabelled:
         default = UNLABELLED_OBJECTIVE
     elif kind == "objective" and text_only:
         default = TEXT_ONLY
@@ -159,6 +164,7 @@ def summary_of(values: Mapping[str, Any]) -> str:
     lines += [sure] if sure else []
     if values.get("gap_closed") is not None:
         lines.append(f"gap closed: {100 * values['gap_closed']:.1f} %")
+    lines += after_lines(values.get("after"))
     lines += [
         f"adapter: {adapter['parameters']:,} parameters, {100 * adapter['share_of_base']:.1f} % of the base, "
         f"{adapter['bytes'] / 1e6:.1f} MB",

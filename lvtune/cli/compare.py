@@ -46,6 +46,12 @@ class CompareCommand:
     predict: tuple[int, ...] = field(default=(), metadata={"at_least": 1})
     """Numbers of annotated pictures whose scores are forecast from the runs, with an interval: a power law is fitted to
     the scores at the numbers of `shots`."""
+    in_a_row: tuple[str, ...] = ()
+    """Domains that one adapter learns one after the other, with commas, such as demo-art/sketch,demo-art/cartoon: the
+    matrix step x domain of each of `ways`, with backward transfer and forgetting."""
+    ways: str = "plain,ewc,lfl,lwf,replay,separate"
+    """With `in_a_row`: ways to keep the earlier domains, with commas, each with options after a colon, such as
+    ewc:weight=1. separate: one adapter for each domain."""
     out: str = "lvtune-out/compare"
     """Folder of the comparison. Cells that are finished there do not run again."""
 
@@ -73,6 +79,10 @@ def run(args: argparse.Namespace) -> Outcome:
     typed = nested(args, Recipe)
     typed.pop("out", None)
     shared = merge(read_yaml(args.config), typed, Recipe) if args.config else typed
+    if command.in_a_row:
+        from lvtune.cli.compare_row import run_in_a_row
+
+        return run_in_a_row(args, shared, command)
     methods = command.methods or ("" if command.variants else METHODS)
     shots = [_shots(word) for word in command.shots]
     with wrong_usage():

@@ -30,13 +30,22 @@ Say = Callable[[str], None]
 _WAIT = 1.0  # seconds between two looks
 
 
-def run_cells(cells: Sequence[Cell], say: Say, wait: bool = True) -> dict[str, dict[str, Any] | None]:
+def run_cells(
+    cells: Sequence[Cell],
+    say: Say,
+    wait: bool = True,
+    *,
+    cache: ScoreCache | None = None,
+    reader: MarkReader | None = None,
+) -> dict[str, dict[str, Any] | None]:
     """Runs this process's cells that are not finished.
 
     Args:
         cells: all cells of the comparison.
         say: receives a line of progress.
         wait: wait for the other processes.
+        cache: samples and scores that were computed before; None: nothing is known.
+        reader: see :func:`finished_row`; None: a new one.
 
     Returns:
         Name of each cell to its row; None for a cell that failed. Empty without ``wait``.
@@ -44,10 +53,10 @@ def run_cells(cells: Sequence[Cell], say: Say, wait: bool = True) -> dict[str, d
     Raises:
         LvtuneError: see :func:`finished_row`.
     """
-    reader = MarkReader()
+    reader = reader or MarkReader()
     rows = {cell.name: finished_row(cell, reader) for cell in cells}
     own = [cell for cell in cells_of_this_process(cells) if rows[cell.name] is None]
-    cache = ScoreCache()
+    cache = cache or ScoreCache()
     with process_alone() as device:
         for number, cell in enumerate(own, 1):
             say(f"cell {number} of {len(own)}: {cell.name}")

@@ -18,17 +18,15 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lvtune.core.errors import TrainingError
-from lvtune.core.step_part import draw_rows
-from lvtune.data.dataset import collate
-from lvtune.patcher.attaching import acting, use_adapter
+from lvtune.patcher.attaching import acting
 from lvtune.training.losses import keypoint_mse
 from lvtune.training.objective import register_objective
 from lvtune.training.objective_wrapper import ObjectiveWrapper
+from lvtune.training.second_pictures import SecondPictures, heatmaps_of_stages
 from lvtune.training.strong_view import StrongViewOptions, moved, strong_view
 from lvtune.training.teacher import Teacher
 
@@ -87,8 +85,9 @@ class MeanTeacher(ObjectiveWrapper):
             )  # fmt: skip
         super().prepare(context)
         self.trained = Teacher(context.adapter, self.config.decay).to(context.base.device)
-        self.pool: Any = None if context.unlabelled_only else context.unlabelled()
-        self._order: tuple[int, np.ndarray] | None = None
+        self.pool: SecondPictures | None = None
+        if not context.unlabelled_only:
+            self.pool = SecondPictures(context.unlabelled(), self.config.every, context.seed)
 
     def __call__(self, base: Base, batch: Batch) -> Tensor:
         """Loss of one batch, a scalar."""
@@ -98,14 +97,12 @@ class MeanTeacher(ObjectiveWrapper):
             term = self.taught(base, adapter, batch, step)
             self.terms = {"points of the teacher": term.detach()}
             return term
-        loss, count = self.pose(base, batch), len(batch["index"])
-        own = [item for item in draw_rows(lambda rows: self._drawn(step, rows), count).tolist() if item >= 0]
+        loss = self.pose(base, batch)
+        more, factor = self.pool.batch(base, step, len(batch["index"]))
         self.terms = {"labelled pictures": loss.detach()}
-        if not own:
+        if more is None:
             return loss
-        more = _on(base, collate([self.pool[item] for item in own]))
-        # a mean over the rows of the whole step, however they are divided
-        term = self.taught(base, adapter, more, step) * (len(own) * self.config.every / count)
+        term = self.taught(base, adapter, more, step) * factor
         self.terms = {**self.terms, "points of the teacher": term.detach()}
         return loss + term
 
@@ -121,16 +118,15 @@ class MeanTeacher(ObjectiveWrapper):
         points, weight = self.answers(base, adapter, batch)
         pixels, matrix = strong_view(base, batch, self.config, self.context.seed, step)
         target, inside = base.codec.encode(moved(points, matrix), torch.ones_like(weight))
-        error = torch.stack([
-            keypoint_mse(maps, target, weight * inside) for maps in _heatmaps(base, {**batch, "pixel_values": pixels})
-        ]).sum()  # fmt: skip
+        stages = heatmaps_of_stages(base, {**batch, "pixel_values": pixels})
+        error = torch.stack([keypoint_mse(maps, target, weight * inside) for maps in stages]).sum()
         return self.config.weight * ramped(step, self.config.ramp) * error
 
     def answers(self, base: Base, adapter: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         """Returns the teacher's points (B, K, 2) in input pixels, and how much each counts (B, K), 0 to 1."""
         kind: Any = getattr(adapter, "skeleton", None) or base.skeleton
         with self.trained.lent_to(adapter):
-            maps = _heatmaps(base, batch)[-1]
+            maps = heatmaps_of_stages(base, batch)[-1]
             other = _other_look(base, batch, kind.flip_index if kind.mirrors and base.task == "pose2d" else None)
         points, scores = base.codec.decode((maps + other) / 2)
         height, width = base.input_size
@@ -140,21 +136,6 @@ class MeanTeacher(ObjectiveWrapper):
         weight = torch.where(points.isfinite().all(-1), weight.nan_to_num(0.0), 0.0)
         # the codec's unit is W / (W - 1) pixels; see UDPHeatmap.decode
         return points * points.new_tensor([(width - 1) / width, (height - 1) / height]), weight
-
-    def _drawn(self, step: int, rows: int) -> Tensor:
-        """(rows,) number of the picture without labels that comes with each labelled one, -1 for none."""
-        wanted = np.arange(rows) % self.config.every == 0
-        found, count = np.full(rows, -1), int(wanted.sum())
-        places = step * count + np.arange(count)
-        found[wanted] = [self._item(int(place)) for place in places]
-        return torch.from_numpy(found)
-
-    def _item(self, place: int) -> int:
-        """The picture at a place in endless passes over all of them, each in an order of its own."""
-        turn, inside = divmod(place, len(self.pool))
-        if self._order is None or self._order[0] != turn:
-            self._order = turn, np.random.default_rng([self.context.seed, turn]).permutation(len(self.pool))
-        return int(self._order[1][inside])
 
 
 def ramped(step: int, ramp: int) -> float:
@@ -169,23 +150,11 @@ def _adapter_of(base: Base) -> Any:
     return adapter
 
 
-def _heatmaps(base: Any, batch: Batch) -> list[Tensor]:
-    """Heatmaps (B, K, h, w) of each stage, the last one last; most bases have one stage."""
-    with use_adapter(base, category=batch["category"]):
-        if base.task == "hand3d":
-            return list(base.hands(batch["pixel_values"], batch["side"]).stages)
-        return [base(batch["pixel_values"])]
-
-
 def _other_look(base: Any, batch: Batch, flip_index: Any) -> Tensor:
     """Heatmaps of the mirror image, mirrored back; where points have no mirror pairs, of the picture half as bright."""
     pixels = batch["pixel_values"]
     if flip_index is None:
         black = torch.tensor([-m / s for m, s in zip(base.mean, base.std, strict=True)]).view(3, 1, 1).to(pixels)
-        return _heatmaps(base, {**batch, "pixel_values": (pixels + black) / 2})[-1]
+        return heatmaps_of_stages(base, {**batch, "pixel_values": (pixels + black) / 2})[-1]
     index = torch.as_tensor(flip_index, device=pixels.device)
-    return _heatmaps(base, {**batch, "pixel_values": pixels.flip(-1)})[-1].flip(-1)[:, index]
-
-
-def _on(base: Base, batch: Batch) -> Batch:
-    return {name: value.to(base.device) if isinstance(value, Tensor) else value for name, value in batch.items()}
+    return heatmaps_of_stages(base, {**batch, "pixel_values": pixels.flip(-1)})[-1].flip(-1)[:, index]

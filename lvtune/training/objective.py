@@ -66,6 +66,8 @@ class ObjectiveContext:
     text_only: bool = False
     """True if the training pictures are the source's, and only sentences are known of the target."""
     seed: int = 0
+    earlier: Callable[[], Dataset] | None = None
+    """Makes the samples of earlier domains' training pictures, augmented; None: there are none."""
 
 
 class Objective:
@@ -83,6 +85,10 @@ class Objective:
     """Of a contrast with a margin: the share of the last batch's negatives that it moved, a scalar."""
     takes_unlabelled: bool = False
     """True if it learns from pictures without labels."""
+    column: str = ""
+    """Its column in a table of ways to tune on one domain after another; empty: it is not made for that."""
+    needs_earlier: bool = False
+    """True if it cannot do without pictures of the earlier domains."""
     compares: str = ""
     """What it takes from the other samples of a batch, such as "negatives"; empty: each sample counts by itself."""
 

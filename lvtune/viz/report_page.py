@@ -13,6 +13,7 @@ from markupsafe import Markup
 from lvtune.core.files import write_text
 from lvtune.evaluation.metrics import imitation, main_of, meaning_of, without_nulls
 from lvtune.viz.curves import Level, Series, line_chart, smooth
+from lvtune.viz.earlier_table import earlier_table
 from lvtune.viz.keep_curve import keep_curve
 from lvtune.viz.page import Cell, Picture, RowGroup, Table, change, is_number, number, percent, picture, render_page
 from lvtune.viz.report_scores import gain_of, gap_figure, keypoints_of, score_table, shared_table
@@ -74,6 +75,7 @@ def render(
         scores_text=" ".join(["On the test split.", meaning_of(report), kept]),
         missing=scores.missing,
         shared=shared_table(report),
+        earlier=earlier_table(report.get("after")),
         decisions=_decisions(report.get("decisions") or []),
         notes=[str(note) for note in report.get("notes") or []],
         pictures=_pairs(pictures),

@@ -71,6 +71,17 @@ def test_the_same_pictures_and_seed_give_the_same_gate():
     assert {len(rows) for rows in found.values()} == {32} and set(VIEWS) < set(found)
 
 
+def test_the_gate_of_an_adapter_for_several_domains_knows_all_of_them():
+    base, domain = lvtune.load_base("vitpose-ti"), get_domain("demo-art")
+    plain = domain.source_reader(domain, "train", DataOptions()).first(35)
+    art, other = (get_domain(f"demo-art/{name}").open("train").first(35) for name in ("sketch", "stained_glass"))
+    alone, both = (gate_from(base, art, plain, "them", earlier=earlier) for earlier in ([], [other]))
+    assert alone.pictures == both.pictures  # half of them are of the other domain
+    shown = [get_domain("demo-art/stained_glass").open("test").picture(i) for i in range(0, 160, 10)]
+    features = features_of_pictures(base, shown)
+    assert both.probabilities(features, "whole").mean() > alone.probabilities(features, "whole").mean()
+
+
 def test_own_pictures_without_a_source_are_held_beside_the_photographs_that_ship(tmp_path):
     data = mice(45)
     write(data, tmp_path)
