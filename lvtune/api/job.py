@@ -16,12 +16,12 @@ from lvtune.api.method_choice import method_decisions
 from lvtune.api.open_data import OpenedData, data_decisions, open_domain, open_own, with_source
 from lvtune.api.own_defaults import CUSTOM, chosen_defaults, new_keypoints
 from lvtune.api.recipe import TEXT_ONLY
+from lvtune.api.replay_samples import augmented, with_replay
 from lvtune.api.size_choice import step_timer
 from lvtune.api.unlabelled_data import check_known, check_unlabelled, unlabelled_samples
 from lvtune.bases.base_registry import known_spec, load_base
 from lvtune.bases.input_size import parse_size
 from lvtune.core.decision import Decision
-from lvtune.data.augment import Augment
 from lvtune.data.picture_marks import pictures_mark
 from lvtune.domains import Split
 from lvtune.evaluation.choosing import choose
@@ -158,6 +158,7 @@ def prepare(recipe: Recipe) -> Job:
     context = _with_unlabelled(context, recipe, opened, begun)
     objective.prepare(context)
     decisions += getattr(objective, "decisions", ())
+    objective = with_replay(objective, recipe, base, kept_out.source)
     return Job(
         recipe, base, domain, train, test, source.split, adapter, objective, opened, kept_out, category, also, begun,
         decisions,
@@ -259,10 +260,6 @@ def embed(recipe: Recipe, domain: Domain, base: Base, splits: Sequence[Split]) -
 
 def training_data(job: Job) -> Any:
     """The training split, augmented as the recipe says; pictures without labels as they are."""
-    from lvtune.config.schema import plain
-
     if job.recipe.data.shots == 0:  # the objective makes its own views
         return unlabelled_samples(job.base, job.train, job.recipe.seed)
-    augment = plain(job.recipe.train.augment)
-    augment["scale"] = tuple(augment["scale"])
-    return split_dataset(job.base, job.train, augment=Augment(**augment), seed=job.recipe.seed, cache=True)
+    return augmented(job.recipe, job.base, job.train)
