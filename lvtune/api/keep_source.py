@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 SURE = 1.2816
 """Standard errors by which the share must hold: the 90 % quantile of the normal distribution, on one side."""
-MOST_TARGET = 200
+MOST_TARGET = 100
 """Samples of the target by which the curve is drawn."""
 SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 """How much of the change may be kept."""
