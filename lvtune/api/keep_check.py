@@ -25,6 +25,6 @@ def check_keeping(recipe: Recipe) -> None:
         )
     if given.replay_answers == "labels" and given.replay_pictures is not None:
         raise UsageError(
-            "--replay-answers labels with --replay-pictures, which are read without labels", "base, or auto",
+            "--replay-answers labels with --replay-pictures, which are read without labels", "base",
             "leave --replay-answers out; labelled pictures are given by --source-annotations",
         )  # fmt: skip

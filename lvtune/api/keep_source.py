@@ -4,12 +4,13 @@ Replaying pictures of the source while the adapter is tuned is the first means (
 Here the tuned change is scored on pictures of the source and of the target that were neither tuned on, nor replayed,
 nor are scored in the report. If all of it holds the share asked for, it stays. Else two ways back are tried: weights on
 the straight way from the base's own answer to the tuned state (as in WiSE-FT, arXiv 2109.01903), and the change without
-one part of the estimator. The way that holds and costs the target least is taken. A share holds if it does by more than
-chance: the lower end of its interval counts, since a few pictures may flatter it.
+one part of the estimator. The way that holds and costs the target least is taken. How sure it must be that a share holds
+is an option: where nothing was replayed, the lower end of its interval counts, since a few pictures may flatter it.
 """
 
 from __future__ import annotations
 
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,8 +35,10 @@ if TYPE_CHECKING:
     from lvtune.core.decision import Decision
     from lvtune.domains import Split
 
-SURE = 1.2816
-"""Standard errors by which the share must hold: the 90 % quantile of the normal distribution, on one side."""
+SURE = 0.9
+"""Of the intervals that are shown; and how sure it must be where nothing is replayed and nobody says so."""
+SURE_WITH_REPLAY = 0.5
+"""The same where the tuning itself is held to the source: then the measured share is not chosen for being high."""
 MOST_TARGET = 100
 """Samples of the target by which the curve is drawn."""
 SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
@@ -68,6 +71,14 @@ class SourceKeeper:
     def share(self) -> float | None:
         """How much of the change is taken; None: nothing was decided."""
         return self.taken.get("share")
+
+    @property
+    def sure(self) -> float:
+        """How sure it must be that the share is held."""
+        asked, source = self.job.recipe.keeping.keep_sure, self.job.kept_out.source
+        if asked is not None:
+            return asked
+        return SURE if source is None or source.replay is None else SURE_WITH_REPLAY
 
     def begin(self) -> None:
         """Notes the base's own answer."""
@@ -113,7 +124,8 @@ class SourceKeeper:
             self.taken = largest or max(self.curve[1:], key=self._sum)
 
     def _does_hold(self, point: Point) -> bool:
-        return (point["kept"] or 0.0) - point["chance"] >= (self.job.recipe.keep or 0.0) / 100
+        by_chance = point["chance"] / _deviations(SURE) * _deviations(self.sure)
+        return (point["kept"] or 0.0) - by_chance >= (self.job.recipe.keep or 0.0) / 100
 
     def _for_target(self, point: Point) -> float:
         return goodness(self._main, point["target"])
@@ -161,10 +173,10 @@ class SourceKeeper:
         source, target, opened = self._source, self.job.kept_out.target, self.job.kept_out.source
         assert source is not None and target is not None and opened is not None
         replay = opened.replay
-        towards = "labels" if opened.replay_labelled else "base"
+        towards = "labels" if opened.with_labels else "base"
         return {
             "asked": self.job.recipe.keep, "share": self.share, "left_out": self.taken.get("left_out"),
-            "holds": self.holds, "metric": self._main, "curve": self.curve, "parts": self.parts,
+            "holds": self.holds, "sure": self.sure, "metric": self._main, "curve": self.curve, "parts": self.parts,
             "source": source.name, "labels": opened.is_labelled,
             "source_pictures": len(paths_of(source)),
             "target_pictures": len(set(target.table.column("image").astype(str))),
@@ -181,4 +193,9 @@ def _chance(above: np.ndarray, below: np.ndarray) -> float:
     if not total or count < 2:
         return 0.0
     away = above - above.sum() / total * below
-    return SURE * float(np.sqrt((away**2).sum() * count / (count - 1))) / total
+    return _deviations(SURE) * float(np.sqrt((away**2).sum() * count / (count - 1))) / total
+
+
+def _deviations(sure: float) -> float:
+    """Quantile of the normal distribution."""
+    return NormalDist().inv_cdf(sure)

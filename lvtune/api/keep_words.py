@@ -27,7 +27,8 @@ def keep_decision(found: Mapping[str, Any]) -> Decision:
         value += " of both scores"
     measured = f"source {name}" if found["labels"] else "agreement with the base's own answers"
     kept, chance = _percent(here["kept"]), _percent(here["chance"])
-    why = f"on pictures kept out: {measured} {kept} of the base's ({chance} by chance)"
+    why = f"on {found['source_pictures']} pictures kept out: {measured} {kept} of the base's (± {chance} by chance; "
+    why += f"{found['sure']:.0%} sure is asked for)"
     if here is not whole:
         why += f", {_percent(whole['kept'])} with the whole change"
     why += f"; target {_number(here['target'])}"

@@ -45,8 +45,8 @@ class SourcePictures:
     """Seen while the adapter is tuned; None: nothing is replayed."""
     is_labelled: bool = True
     """Whether the pictures to check on have labels; else the base's own answers stand in for them."""
-    replay_labelled: bool = True
-    """Whether the replayed pictures have labels."""
+    with_labels: bool = False
+    """Whether replayed pictures are to get their labels; else the base's own answers."""
     decisions: list[Decision] = field(default_factory=list)
 
 
@@ -92,7 +92,7 @@ def source_pictures(
         seen = sorted([*seen, *more])
     check = some_of(_part(found, free), recipe.seed, MOST_CHECKED)
     replay = named or (_part(found, seen) if seen else None)
-    return _with_words(recipe, SourcePictures(check, replay, True, named is None))
+    return _with_words(recipe, SourcePictures(check, replay))
 
 
 def _all_from_named(recipe: Recipe, named: Split) -> SourcePictures:
@@ -103,7 +103,7 @@ def _all_from_named(recipe: Recipe, named: Split) -> SourcePictures:
             f"at least {2 * LEAST}", "give a folder with more pictures",
         )  # fmt: skip
     check, replay = (_part(named, rows) for rows in _halves(named, range(len(named.table)), recipe.seed))
-    return _with_words(recipe, SourcePictures(some_of(check, recipe.seed, MOST_CHECKED), replay, False, False))
+    return _with_words(recipe, SourcePictures(some_of(check, recipe.seed, MOST_CHECKED), replay, is_labelled=False))
 
 
 def _with_words(recipe: Recipe, found: SourcePictures) -> SourcePictures:
@@ -115,11 +115,11 @@ def _with_words(recipe: Recipe, found: SourcePictures) -> SourcePictures:
     if replay is None:
         return replace(found, decisions=[Decision("replay", "nothing", "no further pictures of the source")])
     replay = some_of(replay, recipe.seed, options.replay_most)
-    labels = found.replay_labelled and options.replay_answers != "base"
+    labels = options.replay_answers == "labels"
     towards = "their labels" if labels else "the base's own answers"
     value = f"{_count(replay)} pictures ({replay.name}), one with {options.replay_every} of a step, towards {towards}"
     why = "so that tuning itself keeps the source; --replay-weight 0 turns it off"
-    return replace(found, replay=replay, replay_labelled=labels, decisions=[Decision("replay", value, why)])
+    return replace(found, replay=replay, with_labels=labels, decisions=[Decision("replay", value, why)])
 
 
 def labelled_source(recipe: Recipe, domain: Domain, spec: BaseSpec) -> Split | None:

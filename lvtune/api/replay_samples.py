@@ -29,7 +29,7 @@ def with_replay(objective: Any, recipe: Recipe, base: Base, source: SourcePictur
         return objective
     options = recipe.keeping
     replay = Replay(
-        augmented(recipe, base, source.replay), options.replay_every, options.replay_weight, source.replay_labelled,
+        augmented(recipe, base, source.replay), options.replay_every, options.replay_weight, source.with_labels,
         recipe.seed,
     )  # fmt: skip
     return SourceReplay(objective, replay)

@@ -3,7 +3,8 @@
 Each step sees some further pictures. What the adapter is to answer on them is either their labels (rehearsal) or what
 the base answers with the adapter off (distillation, as in Learning without Forgetting, Li and Hoiem, ECCV 2016, arXiv
 1606.09282; there on the new task's pictures). The second way needs no labels. The base is there once: for its own
-answer the adapter is switched off.
+answer the adapter is switched off. That answer is the mean over the picture and its mirror image, which is a little
+better than the answer to the picture alone, so that what is lost elsewhere can be made up for.
 """
 
 from __future__ import annotations
@@ -29,6 +30,26 @@ if TYPE_CHECKING:
 Batch = dict[str, Any]
 TERM = "replayed pictures"
 """Name of the term."""
+
+
+@torch.no_grad()
+def base_answers(base: Base, pixels: Tensor) -> Tensor:
+    """Returns what the base answers with every adapter off, the mean over picture and mirror image.
+
+    Args:
+        base: with or without adapters.
+        pixels: (B, 3, H, W).
+
+    Returns:
+        Heatmaps (B, K, h, w). Without known mirror pairs those of the picture alone.
+    """
+    kind: Any = base.skeleton
+    with use_adapter(base, None):
+        heatmaps = base(pixels)
+        if not kind.mirrors:
+            return heatmaps
+        index = torch.as_tensor(kind.flip_index, device=pixels.device)
+        return (heatmaps + base(pixels.flip(-1)).flip(-1)[:, index]) / 2
 
 
 @dataclass(frozen=True)
@@ -99,8 +120,7 @@ class SourceReplay:
         """Returns the heatmaps (B, K, h, w) that are to be answered, and the weight of each key point (B, K)."""
         if self.replay.with_labels:
             return base.codec.encode(batch["keypoints"].to(base.device), batch["visible"].to(base.device))
-        with torch.no_grad(), use_adapter(base, None):
-            target = base(batch["pixel_values"].to(base.device))
+        target = base_answers(base, batch["pixel_values"].to(base.device))
         return target, target.new_ones(target.shape[:2])
 
     def _drawn(self, step: int, rows: int) -> Tensor:

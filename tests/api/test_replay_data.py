@@ -82,7 +82,7 @@ def test_named_pictures_are_replayed_without_labels_and_scored_ones_are_left_out
     job = job_of({"replay_pictures": str(folder)})
     replayed, checked, _ = lots(job)
     assert replayed == {str(path) for path in folder.iterdir()} and len(checked) >= 10
-    assert not job.kept_out.source.replay_labelled and job.kept_out.source.is_labelled
+    assert not job.kept_out.source.with_labels and job.kept_out.source.is_labelled
     line = next(d for d in job.decisions if d.what == "replay").line()
     assert "30 pictures" in line and "the base's own answers" in line
     table = get_domain("demo-art").open("test").table

@@ -6,12 +6,13 @@ from test_loop import bytes_of, options
 from tiny import TinyPictures, make_adapter, snapshot, tiny_base
 
 from lvtune.data.dataset import collate
+from lvtune.data.skeletons import Skeleton
 from lvtune.patcher.attaching import attach, use_adapter
 from lvtune.training.heatmap import HeatmapObjective
 from lvtune.training.loop import tune
 from lvtune.training.mean_teacher import MeanTeacher
 from lvtune.training.objectives import ObjectiveContext
-from lvtune.training.source_replay import TERM, Replay, SourceReplay
+from lvtune.training.source_replay import TERM, Replay, SourceReplay, base_answers
 
 
 class Epochs(TinyPictures):
@@ -46,16 +47,19 @@ def batch(count=4):
 def test_without_labels_the_base_with_the_adapter_off_is_what_is_asked_for(method):
     base = tiny_base()
     samples = batch()
-    alone = base(samples["pixel_values"])
+    pixels = samples["pixel_values"]
+    alone, mirrored = base(pixels), base(pixels.flip(-1)).flip(-1)[:, list(base.skeleton.flip_index)]
     adapter = make_adapter(method, base, stirred=0.3)
     made = replaying()
     with attach(base, adapter, name="on"), use_adapter(base, "on"), torch.no_grad():
         target, weight = made.answers(base, samples)
-        changed = base(samples["pixel_values"])
+        changed = base(pixels)
         error = float(made.error(base, samples))
-    assert torch.equal(target, alone) and not torch.equal(changed, alone) and bool((weight == 1).all())
-    # the mean over all elements: the adapter's own answer is the other side
-    assert error > 0 and error == pytest.approx(float((changed - alone).square().mean()), rel=0.5)
+    assert torch.equal(target, (alone + mirrored) / 2) and not torch.equal(alone, mirrored)
+    assert not torch.equal(changed, alone) and bool((weight == 1).all())
+    # a mean over all elements; the adapter's own answer is the other side, not the base's
+    with attach(base, adapter, name="on"), use_adapter(base, "on", category=None), torch.no_grad():
+        assert error == pytest.approx(float((base(pixels) - target).square().mean()), rel=1e-4)
 
 
 def test_no_label_is_read_without_labels_and_labels_are_the_target_with_them():
@@ -68,11 +72,14 @@ def test_no_label_is_read_without_labels_and_labels_are_the_target_with_them():
     assert torch.equal(found, target) and torch.equal(weight, wanted)
 
 
-def test_an_adapter_that_changes_nothing_has_no_error():
-    base = tiny_base()
+def test_without_mirror_pairs_the_base_s_answer_to_the_picture_alone_is_asked_for():
+    base = tiny_base(skeleton=Skeleton("unpaired", ("nose", "tail", "paw"), (0.1, 0.1, 0.1)))
     adapter, made = make_adapter("lora", base), replaying()
+    pixels = batch()["pixel_values"]
     with attach(base, adapter, name="on"), torch.no_grad():
-        assert float(made.error(base, batch())) == pytest.approx(0, abs=1e-9)
+        assert torch.equal(base_answers(base, pixels), tiny_base(skeleton=base.skeleton)(pixels))
+        # a fresh adapter changes nothing: there is no error
+        assert float(made.error(base, {"pixel_values": pixels})) == pytest.approx(0, abs=1e-9)
 
 
 def test_replay_holds_the_base_s_answer():
