@@ -4,8 +4,9 @@ Replaying pictures of the source while the adapter is tuned is the first means (
 Here the tuned change is scored on pictures of the source and of the target that were neither tuned on, nor replayed,
 nor are scored in the report. If all of it holds the share asked for, it stays. Else two ways back are tried: weights on
 the straight way from the base's own answer to the tuned state (as in WiSE-FT, arXiv 2109.01903), and the change without
-one part of the estimator. The way that holds and costs the target least is taken. How sure it must be that a share holds
-is an option: where nothing was replayed, the lower end of its interval counts, since a few pictures may flatter it.
+one part of the estimator. The way that holds and costs the target least is taken. How sure it must be that a share
+holds is an option: where nothing was replayed, the lower end of its interval counts, since a few pictures may flatter
+it.
 """
 
 from __future__ import annotations
