@@ -92,7 +92,7 @@ class Job:
     @property
     def splits(self) -> list[Split | None]:
         """All splits of the run."""
-        return [self.train, self.test, self.source, self.unlabelled, *self.also.values()]
+        return [self.train, self.test, self.source, self.unlabelled, *self.also.values(), *self.kept_out.needed]
 
     @property
     def missing_source(self) -> str:

@@ -47,6 +47,11 @@ class KeptOut:
     """Why there are none of the target."""
     decisions: list[Decision] = field(default_factory=list)
 
+    @property
+    def needed(self) -> list[Split | None]:
+        """Splits without whose pictures a share of the source cannot be kept; empty where none is asked for."""
+        return [] if self.source is None else [self.target, self.source.check, self.source.replay]
+
 
 def keep_out(recipe: Recipe, domain: Domain, opened: OpenedData, spec: BaseSpec) -> KeptOut:
     """Divides the pictures to tune on as the recipe says, and opens those that lie apart.

@@ -32,4 +32,7 @@ def with_replay(objective: Any, recipe: Recipe, base: Base, source: SourcePictur
         augmented(recipe, base, source.replay), options.replay_every, options.replay_weight, source.with_labels,
         recipe.seed,
     )  # fmt: skip
-    return SourceReplay(objective, replay)
+    made = SourceReplay(objective, replay)
+    if options.replay_pictures is not None:
+        made.notes = (*objective.notes, *source.replay.table.notes)
+    return made

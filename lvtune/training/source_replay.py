@@ -85,6 +85,7 @@ class SourceReplay:
         parts = {"replay": self.steps} if inner.trained is None else {"replay": self.steps, "inner": inner.trained}
         self.trained = nn.ModuleDict(parts)
         self.terms: Mapping[str, Any] = {}
+        self.notes: tuple[str, ...] = tuple(inner.notes)
         self._order: tuple[int, np.ndarray] | None = None
 
     def __getattr__(self, name: str) -> Any:
