@@ -127,7 +127,13 @@ def test_a_share_is_taken_where_leaving_a_part_out_costs_the_target_more(keeper,
     assert keeper.holds and keeper.share == 0.8 and keeper.parts and keeper.to_dict()["left_out"] is None
 
 
-def test_the_base_stays_at_zero_share(keeper):
+@pytest.fixture
+def two_shares(monkeypatch):
+    """The curve with fewer points, which take less time."""
+    monkeypatch.setattr("lvtune.api.keep_source.SHARES", (1.0, 0.5))
+
+
+def test_the_base_stays_at_zero_share(keeper, two_shares):
     keeper.keep()
     zero = keeper.curve[0]
     with torch.no_grad():
@@ -184,7 +190,8 @@ def test_weight_0_tunes_as_without_replay_on_the_same_pictures():
     assert same(*found)
 
 
-def test_a_run_that_is_killed_goes_on_to_the_same_weights(tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_a_run_that_is_killed_goes_on_to_the_same_weights(tmp_path, monkeypatch, two_shares):
     given = {"train": {"epochs": 2, "batch_size": 20, "checkpoint_every": 1}, "data": {"limit": 70, "shots": 70}}
     whole = recipe(out=str(tmp_path / "whole"), **given)
     lvtune.adapt(whole)
@@ -209,7 +216,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_weights(tmp_path, monkeypatch)
     assert same(one, other)
 
 
-def test_without_a_labelled_source_named_pictures_are_replayed_and_agreement_is_checked(tmp_path):
+def test_without_a_labelled_source_named_pictures_are_replayed_and_agreement_is_checked(tmp_path, two_shares):
     folder = tmp_path / "pictures"
     folder.mkdir()
     table = get_domain("demo-art").open("train").table
@@ -223,7 +230,7 @@ def test_without_a_labelled_source_named_pictures_are_replayed_and_agreement_is_
     assert found["labels"] is False and found["replay"]["answers"] == "base" and found["source_pictures"] == 12
     assert found["replay"]["pictures"] == 12 and found["curve"][0]["source"] == 100
     assert any("agreement with the base's own answers" in line for line in said)
-    assert "base's own answers" in (tmp_path / "out" / "report.html").read_text()
+    assert "own answers on the named pictures" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_a_percentage_out_of_range_is_an_error(capsys):
