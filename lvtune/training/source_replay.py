@@ -9,6 +9,7 @@ better than the answer to the picture alone, so that what is lost elsewhere can 
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,18 +19,36 @@ from torch import Tensor, nn
 
 from lvtune.core.step_part import draw_rows
 from lvtune.data.dataset import collate
-from lvtune.patcher.attaching import use_adapter
+from lvtune.patcher.attaching import acting, use_adapter
 from lvtune.training.losses import keypoint_mse
 from lvtune.training.objective_wrapper import Steps
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from lvtune.bases.base import Base
 
 Batch = dict[str, Any]
 TERM = "replayed pictures"
 """Name of the term."""
+
+
+@contextlib.contextmanager
+def _still_statistics(adapter: Any) -> Iterator[None]:
+    """Inside, BatchNorms that an adapter trains normalise as in evaluation.
+
+    A batch of the source has other statistics than one of the target. If each were normalised by its own, the adapter
+    would be tuned for a normalisation that no prediction uses.
+    """
+    modules = () if adapter is None else adapter.modules()
+    found = [one for one in modules if one.training and getattr(one, "running_mean", None) is not None]
+    for one in found:
+        one.train(False)
+    try:
+        yield
+    finally:
+        for one in found:
+            one.train(True)
 
 
 @torch.no_grad()
@@ -112,7 +131,7 @@ class SourceReplay:
         """Mean squared error of the adapter's heatmaps on replayed samples; a scalar."""
         pixels = batch["pixel_values"].to(base.device)
         # the mean sentence is what source pictures are scored with
-        with use_adapter(base, category=None):
+        with use_adapter(base, category=None), _still_statistics(acting(base)):
             heatmaps = base(pixels)  # (B, K, h, w)
         target, weight = self.answers(base, batch)
         return keypoint_mse(heatmaps, target, weight)
