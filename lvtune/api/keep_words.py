@@ -37,6 +37,22 @@ def keep_decision(found: Mapping[str, Any]) -> Decision:
     return Decision(f"keep {found['asked']:g}", value, why)
 
 
+def keep_tested(asked: float, kept: float | None) -> Decision | None:
+    """Returns the line on the source's test pictures, which decided nothing.
+
+    Args:
+        asked: percent of the source score.
+        kept: share of it that remains on the test pictures; None: it was not measured.
+    """
+    if kept is None:
+        return None
+    value = f"{_percent(kept)} of the source score remain"
+    if 100 * kept >= asked:
+        return Decision(f"keep {asked:g}, test pictures", value, "they decided nothing")
+    why = "they decided nothing; a higher --keep, or --keep-sure 0.9, takes less of the change"
+    return Decision(f"keep {asked:g}, test pictures", f"{value}: LESS than asked for", why)
+
+
 def _percent(value: float | None) -> str:
     return "nothing" if value is None else f"{100 * value:.1f} %"
 

@@ -11,6 +11,7 @@ import lvtune
 from lvtune.api.change_parts import parts_of
 from lvtune.api.job import prepare, training_data
 from lvtune.api.keep_source import MOST_TARGET, SHARES, SourceKeeper, _chance
+from lvtune.api.keep_words import keep_tested
 from lvtune.api.recipe import Recipe
 from lvtune.api.replay_data import some_of
 from lvtune.cli.main import main
@@ -162,6 +163,8 @@ def test_the_report_has_the_curve(tmp_path):
     assert len(values["keep"]["curve"]) == 1 + len(SHARES) and values["keep"]["asked"] == 99
     assert any(line.startswith("replay: 60 pictures") for line in said) and values["keep"]["replay"]["pictures"] == 60
     assert any(decision["what"] == "replay" for decision in values["decisions"])
+    assert values["keep"]["test_kept"] == values["retention"]["on"]
+    assert any(line.startswith("keep 99, test pictures: ") for line in said)
     page = (out / "report.html").read_text()
     assert "What is kept of the source" in page and "(taken)" in page
     assert json.loads((out / "report.json").read_text())["keep"] == values["keep"]
@@ -231,6 +234,14 @@ def test_without_a_labelled_source_named_pictures_are_replayed_and_agreement_is_
     assert found["replay"]["pictures"] == 12 and found["curve"][0]["source"] == 100
     assert any("agreement with the base's own answers" in line for line in said)
     assert "own answers on the named pictures" in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("kept", "words"), [(0.9901, "99.0 % of the source score remain ("), (0.9899, "LESS than asked")]
+)
+def test_what_remains_on_the_test_pictures_is_said(kept, words):
+    assert words in keep_tested(99, kept).line()
+    assert keep_tested(99, None) is None
 
 
 def test_a_percentage_out_of_range_is_an_error(capsys):
