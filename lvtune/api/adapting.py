@@ -269,6 +269,8 @@ class _Run:
             print_after = fingerprint(job.base)
             scoring.off(print_after)
         values = values_of(job, scoring, self.history, self.seconds) | self.values
+        if (tested := self.reliance.tested(values["retention"]["on"])) is not None:
+            self.say(tested.line())
         values["shots"], values["few"] = job.recipe.data.shots, self.few.to_dict()
         values["start"], values["new_rows"] = self.start.to_dict(), self.rows.to_dict()
         if scoring.at_start is not None:

@@ -17,12 +17,12 @@ from lvtune.api.method_choice import method_decisions
 from lvtune.api.open_data import OpenedData, data_decisions, open_domain, open_own, with_source
 from lvtune.api.own_defaults import CUSTOM, chosen_defaults, new_keypoints
 from lvtune.api.recipe import TEXT_ONLY
+from lvtune.api.replay_samples import augmented, with_replay
 from lvtune.api.size_choice import step_timer
 from lvtune.api.unlabelled_data import check_known, check_unlabelled, unlabelled_samples
 from lvtune.bases.base_registry import known_spec, load_base
 from lvtune.bases.input_size import parse_size
 from lvtune.core.decision import Decision
-from lvtune.data.augment import Augment
 from lvtune.data.earlier_samples import EarlierSamples
 from lvtune.data.picture_marks import pictures_mark
 from lvtune.domains import Split
@@ -97,7 +97,7 @@ class Job:
     @property
     def splits(self) -> list[Split | None]:
         """All splits of the run."""
-        return [self.train, self.test, self.source, self.unlabelled, *self.also.values(),
+        return [self.train, self.test, self.source, self.unlabelled, *self.also.values(), *self.kept_out.needed,
                 *(split for one in self.earlier for split in (one.train, one.test))]  # fmt: skip
 
     @property
@@ -169,6 +169,7 @@ def prepare(recipe: Recipe) -> Job:
         context = replace(context, earlier=partial(earlier_samples, recipe, base, earlier))
     objective.prepare(context)
     decisions += getattr(objective, "decisions", ())
+    objective = with_replay(objective, recipe, base, kept_out.source)
     return Job(
         recipe, base, domain, train, test, source.split, adapter, objective, opened, kept_out, category, also, begun,
         decisions, earlier,
@@ -178,7 +179,7 @@ def prepare(recipe: Recipe) -> Job:
 def earlier_samples(recipe: Recipe, base: Base, earlier: Sequence[EarlierDomain]) -> EarlierSamples:
     """The earlier domains' training pictures that are shown again, augmented as those of the new domain."""
     return EarlierSamples([
-        (split_dataset(base, one.train, augment=augment_of(recipe), seed=recipe.seed, cache=True), one.link.categories)
+        (augmented(recipe, base, one.train), one.link.categories)
         for one in earlier if one.train is not None
     ])  # fmt: skip
 
@@ -280,12 +281,4 @@ def training_data(job: Job) -> Any:
     """The training split, augmented as the recipe says; pictures without labels as they are."""
     if job.recipe.data.shots == 0:  # the objective makes its own views
         return unlabelled_samples(job.base, job.train, job.recipe.seed)
-    return split_dataset(job.base, job.train, augment=augment_of(job.recipe), seed=job.recipe.seed, cache=True)
-
-
-def augment_of(recipe: Recipe) -> Augment:
-    """The random changes of training pictures that a whole recipe names."""
-    from lvtune.config.schema import plain
-
-    augment = plain(recipe.train.augment)
-    return Augment(**{**augment, "scale": tuple(augment["scale"])})
+    return augmented(job.recipe, job.base, job.train)

@@ -1,29 +1,31 @@
-"""Takes the change that tuning made back as far as the source's score needs it (``--keep 99``).
+"""Checks what an adapter keeps of the source (``--keep 99``), and takes its change back where it keeps too little.
 
-The weights on the straight way from the base's own answer to the tuned state (as in WiSE-FT, arXiv 2109.01903) are
-scored on pictures of the source and of the target that were neither tuned on nor are scored in the report. The largest
-share of the change is taken whose source score is at least the share asked for of the base's, by more than chance: the
-lower end of its interval is what counts, since a few pictures may flatter it. The curve, target against
-source, goes into the report.
+Replaying pictures of the source while the adapter is tuned is the first means (:mod:`lvtune.training.source_replay`).
+Here the tuned change is scored on pictures of the source and of the target that were neither tuned on, nor replayed,
+nor are scored in the report. If all of it holds the share asked for, it stays. Else two ways back are tried: weights on
+the straight way from the base's own answer to the tuned state (as in WiSE-FT, arXiv 2109.01903), and the change without
+one part of the estimator. The way that holds and costs the target least is taken. How sure it must be that a share
+holds is an option: where nothing was replayed, the lower end of its interval counts, since a few pictures may flatter
+it.
 """
 
 from __future__ import annotations
 
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lvtune.api.calibrating import observe
-from lvtune.api.kept_out import some_of
-from lvtune.core.decision import Decision
+from lvtune.api.change_parts import parts_of, without
+from lvtune.api.keep_words import keep_decision
+from lvtune.api.kept_scores import answered, score_kept
+from lvtune.api.replay_data import paths_of, some_of
 from lvtune.core.snapshot import snapshot
-from lvtune.domains.few_pictures import pictures_of_samples
-from lvtune.evaluation.inference import predict_evidence
-from lvtune.evaluation.metrics import goodness, is_less_better, metric_name
+from lvtune.evaluation.metrics import goodness, is_less_better
 from lvtune.evaluation.scores import main_score
 from lvtune.evaluation.task import retention
 from lvtune.patcher.attaching import attach
-from lvtune.training.guard import between, keep_share
+from lvtune.training.guard import between
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,14 +33,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from lvtune.api.job import Job
+    from lvtune.core.decision import Decision
     from lvtune.domains import Split
 
-SURE = 1.2816
-"""Standard errors by which the share must hold: the 90 % quantile of the normal distribution, on one side."""
-MOST_TARGET = 200
-"""Samples of the target by which the curve is drawn; they decide nothing."""
+SURE = 0.9
+"""Of the intervals that are shown; and how sure it must be where nothing is replayed and nobody says so."""
+SURE_WITH_REPLAY = 0.5
+"""The same where the tuning itself is held to the source: then the measured share is not chosen for being high."""
+MOST_TARGET = 100
+"""Samples of the target by which the curve is drawn."""
 SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 """How much of the change may be kept."""
+
+Point = dict[str, Any]
+State = dict[str, "Tensor"]
 
 
 class SourceKeeper:
@@ -46,112 +54,138 @@ class SourceKeeper:
 
     def __init__(self, job: Job) -> None:
         self.job = job
-        self.curve: list[dict[str, Any]] = []
-        """For each share of the change: ``share``, ``source``, ``target`` (main scores) and ``kept``."""
-        self.share: float | None = None
+        self.curve: list[Point] = []
+        """For each share of the change: ``share``, ``source``, ``target`` (main scores), ``kept`` and ``chance``."""
+        self.parts: list[Point] = []
+        """The same for the change without one part of the estimator, ``left_out``; empty where all of it holds."""
+        self.taken: Point = {}
+        """What was taken of these; empty: nothing was decided."""
         self.holds = False
         self._start: Mapping[str, Tensor] = {}
+        self._source: Split | None = None
         self._main = main_score(job.adapter.skeleton)
-        self._sums: list[np.ndarray] = []
-        """For each point of the curve, what each instance of the source adds to its score."""
+        self._base_sums = np.zeros(0)
+        self._sums = np.zeros(0)
+        """What each instance of the source adds to the score that was measured last; the same of the base alone."""
+
+    @property
+    def share(self) -> float | None:
+        """How much of the change is taken; None: nothing was decided."""
+        return self.taken.get("share")
+
+    @property
+    def sure(self) -> float:
+        """How sure it must be that the share is held."""
+        asked, source = self.job.recipe.keeping.keep_sure, self.job.kept_out.source
+        if asked is not None:
+            return asked
+        return SURE if source is None or source.replay is None else SURE_WITH_REPLAY
 
     def begin(self) -> None:
         """Notes the base's own answer."""
-        job = self.job
-        if job.kept_out.source is not None:
-            self._start = snapshot(job.adapter) if job.warm_start is None else job.warm_start.fresh
+        job, found = self.job, self.job.kept_out.source
+        if found is None:
+            return
+        self._source = found.check if found.is_labelled else answered(job.base, found.check, job.recipe.evaluate)
+        self._start = snapshot(job.adapter) if job.warm_start is None else job.warm_start.fresh
 
     def keep(self) -> None:
-        """Scores the shares of the change, and takes the largest one that holds."""
-        job, source, target = self.job, self.job.kept_out.source, self.job.kept_out.target
+        """Scores the change and what may be left of it, and takes what holds at the least cost."""
+        job, source, target = self.job, self._source, self.job.kept_out.target
         if source is None or target is None or job.recipe.keep is None:
             return
         target = some_of(target, job.recipe.seed, MOST_TARGET)
         start, end = dict(self._start), snapshot(job.adapter)
-        self._sums = []
-        self.curve = [self._point(0.0, source, target, {})]
-        for share in SHARES:
-            self.curve.append(self._point(share, source, target, between(start, end, share)))
-        before = self.curve[0]["source"]
-        for point, seen in zip(self.curve, self._sums or [_NOTHING] * len(self.curve), strict=True):
-            point["kept"] = retention(before, point["source"], is_less_better(self._main))
-            first = self._sums[0] if self._sums else _NOTHING
-            ends = (first, seen) if is_less_better(self._main) else (seen, first)
-            point["chance"] = _chance(*ends)
-        wanted = job.recipe.keep / 100
-        held = [p["share"] for p in self.curve[1:] if (p["kept"] or 0.0) - p["chance"] >= wanted]
-        kept = max(held) if held else float(self._best()["share"])
-        job.adapter.load_state_dict(end)
-        keep_share(job.adapter, start, kept)
-        self.holds, self.share = bool(held), kept
+        states = {share: between(start, end, share) for share in SHARES}
+        self.curve = [self._point({"share": 0.0}, source, target, {})]
+        self.curve += [self._point({"share": share}, source, target, state) for share, state in states.items()]
+        if not self._does_hold(self.curve[1]):
+            cut = {name: without(start, end, names) for name, names in parts_of(end).items()}
+            cut = cut if len(cut) > 1 else {}
+            self.parts = [
+                self._point({"share": 1.0, "left_out": name}, source, target, state) for name, state in cut.items()
+            ]
+            states |= cut
+        self._take()
+        job.adapter.load_state_dict(states[self.taken.get("left_out", self.taken["share"])])
 
-    def _point(self, share: float, source: Split, target: Split, state: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Main scores of source and target with this state of the adapter; empty: the base alone."""
-        job = self.job
-        if not state:
-            found = [self._score(split, None) for split in (source, target)]
+    def _take(self) -> None:
+        """Takes the largest share that holds; in its place the change without a part, if it is better for the target.
+
+        Where neither holds, the share with the best sum of both scores.
+        """
+        shares = [point for point in self.curve[1:] if self._does_hold(point)]
+        parts = [point for point in self.parts if self._does_hold(point) and point["target"] is not None]
+        self.holds = bool(shares or parts)
+        best = max(parts, key=self._for_target, default=None)
+        largest = shares[0] if shares else None
+        if best is not None and (largest is None or self._for_target(best) > self._for_target(largest)):
+            self.taken = best
         else:
+            self.taken = largest or max(self.curve[1:], key=self._sum)
+
+    def _does_hold(self, point: Point) -> bool:
+        by_chance = point["chance"] / _deviations(SURE) * _deviations(self.sure)
+        return (point["kept"] or 0.0) - by_chance >= (self.job.recipe.keep or 0.0) / 100
+
+    def _for_target(self, point: Point) -> float:
+        return goodness(self._main, point["target"])
+
+    def _sum(self, point: Point) -> float:
+        return goodness(self._main, point["source"]) + goodness(self._main, point["target"])
+
+    def _point(self, point: Point, source: Split, target: Split, state: Mapping[str, Tensor]) -> Point:
+        """Adds the main scores of source and target with this state of the adapter; empty: the base alone."""
+        job = self.job
+        if state:
             job.adapter.load_state_dict(dict(state))
             job.adapter.eval()
             with attach(job.base, job.adapter, name="kept"):
                 found = [self._score(source, None), self._score(target, job.category)]
-        return {"share": share, "source": found[0], "target": found[1], "kept": None, "chance": 0.0}
+        else:
+            found = [self._score(split, None) for split in (source, target)]
+            self._base_sums = self._sums
+        before = found[0] if not self.curve else self.curve[0]["source"]
+        is_error = is_less_better(self._main)
+        ends = (self._base_sums, self._sums) if is_error else (self._sums, self._base_sums)
+        kept = retention(before, found[0], is_error)
+        return {**point, "source": found[0], "target": found[1], "kept": kept, "chance": _chance(*ends)}
 
     def _score(self, split: Split, category: Any) -> float | None:
-        """The main score: PCK@0.2 in percent, or the mean error in pixels; None without a labelled point."""
-        options, skeleton = self.job.recipe.evaluate, self.job.adapter.skeleton
-        found = predict_evidence(
-            self.job.base, split, skeleton=skeleton, category=category, flip_test=options.flip_test,
-            batch_size=options.batch_size,
-        )  # fmt: skip
-        seen = observe(split, found, skeleton, None)
-        if split is self.job.kept_out.source:
-            own = seen.errors * found.heights[:, None] if is_less_better(self._main) else seen.hits * seen.counted
-            self._sums.append(np.nan_to_num(own, posinf=0.0).sum(1))
-        if is_less_better(self._main):
-            pixels = (seen.errors * found.heights[:, None])[np.isfinite(seen.errors)]
-            return float(pixels.mean()) if len(pixels) else None
-        return 100 * float(seen.hits[seen.counted].mean()) if seen.counted.any() else None
-
-    def _best(self) -> dict[str, Any]:
-        """The share with the best sum of both scores, where none holds what was asked."""
-        return max(self.curve[1:], key=lambda p: sum(goodness(self._main, p[side]) for side in ("source", "target")))
+        """The main score; None without a labelled point."""
+        job = self.job
+        found = score_kept(
+            job.base, split, job.adapter.skeleton, self._main, category=category, options=job.recipe.evaluate
+        )
+        if split is self._source:
+            self._sums = found.own
+        return found.value
 
     @property
     def decision(self) -> Decision | None:
         """Says how much of the change is kept, and what it cost; None without ``keep``."""
-        if self.share is None or not self.curve:
-            return None
-        keep, found = self.job.recipe.keep, {point["share"]: point for point in self.curve}
-        here, whole = found[self.share], found[1.0]
-        name = metric_name(self._main)
-        value = f"{self.share:.0%} of the change is kept"
-        if not self.holds:
-            value += (
-                f", and {keep:g} % of the source is NOT held; lvtune takes the share with the best sum of both scores"
-            )
-        why = (
-            f"on pictures kept out: source {name} {_percent(here['kept'])} of the base's "
-            f"({_percent(here['chance'])} by chance), {_percent(whole['kept'])} with the whole change; target "
-            f"{_number(here['target'])}, {_number(whole['target'])} with the whole change"
-        )
-        return Decision(f"keep {keep:g}", value, why)
+        found = self.to_dict()
+        return None if found is None else keep_decision(found)
 
     def to_dict(self) -> dict[str, Any] | None:
-        """``asked``, ``share``, ``holds``, ``metric``, ``curve`` and the number of pictures; None without ``keep``."""
-        if self.share is None:
+        """What was asked, measured and taken; None without ``keep``."""
+        if not self.taken:
             return None
-        kept = self.job.kept_out
-        assert kept.source is not None and kept.target is not None
+        source, target, opened = self._source, self.job.kept_out.target, self.job.kept_out.source
+        assert source is not None and target is not None and opened is not None
+        replay = opened.replay
+        towards = "labels" if opened.with_labels else "base"
         return {
-            "asked": self.job.recipe.keep, "share": self.share, "holds": self.holds, "metric": self._main,
-            "curve": self.curve, "source": kept.source.name,
-            "source_pictures": len(set(pictures_of_samples(kept.source))),
-            "target_pictures": len(set(kept.target.table.column("image").astype(str))),
+            "asked": self.job.recipe.keep, "share": self.share, "left_out": self.taken.get("left_out"),
+            "holds": self.holds, "sure": self.sure, "metric": self._main, "curve": self.curve, "parts": self.parts,
+            "source": source.name, "labels": opened.is_labelled,
+            "source_pictures": len(paths_of(source)),
+            "target_pictures": len(set(target.table.column("image").astype(str))),
+            "replay": None if replay is None else {
+                "pictures": len(paths_of(replay)), "from": replay.name, "answers": towards,
+                "every": self.job.recipe.keeping.replay_every, "weight": self.job.recipe.keeping.replay_weight,
+            },
         }  # fmt: skip
-
-
-_NOTHING = np.zeros(0)
 
 
 def _chance(above: np.ndarray, below: np.ndarray) -> float:
@@ -160,12 +194,9 @@ def _chance(above: np.ndarray, below: np.ndarray) -> float:
     if not total or count < 2:
         return 0.0
     away = above - above.sum() / total * below
-    return SURE * float(np.sqrt((away**2).sum() * count / (count - 1))) / total
+    return _deviations(SURE) * float(np.sqrt((away**2).sum() * count / (count - 1))) / total
 
 
-def _percent(value: float | None) -> str:
-    return "nothing" if value is None else f"{100 * value:.1f} %"
-
-
-def _number(value: float | None) -> str:
-    return "none" if value is None else f"{value:.1f}"
+def _deviations(sure: float) -> float:
+    """Quantile of the normal distribution."""
+    return NormalDist().inv_cdf(sure)

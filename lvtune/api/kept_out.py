@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lvtune.api.open_data import OpenedData, find_source_of, limited
+from lvtune.api.open_data import OpenedData, limited
 from lvtune.api.own_defaults import CUSTOM
+from lvtune.api.replay_data import SourcePictures, paths_of, some_of, source_pictures
 from lvtune.core.decision import Decision
 from lvtune.core.errors import LvtuneError, UsageError
 from lvtune.data.subset import nested_order
@@ -21,8 +22,6 @@ from lvtune.domains.domain import NO_BOXES
 from lvtune.domains.domain_registry import DOMAINS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from lvtune.api.recipe import Recipe
     from lvtune.bases.base_spec import BaseSpec
     from lvtune.domains import Domain, Split
@@ -44,11 +43,16 @@ class KeptOut:
     train: Split
     target: Split | None = None
     """Of the target, with labels; None: there are none."""
-    source: Split | None = None
+    source: SourcePictures | None = None
     """Of the source, where a share of its score is to be kept."""
     missing: str = ""
     """Why there are none of the target."""
     decisions: list[Decision] = field(default_factory=list)
+
+    @property
+    def needed(self) -> list[Split | None]:
+        """Splits without whose pictures a share of the source cannot be kept; empty where none is asked for."""
+        return [] if self.source is None else [self.target, self.source.check, self.source.replay]
 
 
 def keep_out(recipe: Recipe, domain: Domain, opened: OpenedData, spec: BaseSpec) -> KeptOut:
@@ -59,12 +63,11 @@ def keep_out(recipe: Recipe, domain: Domain, opened: OpenedData, spec: BaseSpec)
     """
     train = opened.train
     if recipe.keep is not None:
-        _check_keep(recipe, opened)
-    elif recipe.calibrate == NONE:
-        return KeptOut(train, missing="the recipe says none")
-    elif recipe.text_only:
-        return KeptOut(train, missing="with text_only, no label of the target is used")
-    if recipe.keep is None and recipe.calibrate == AUTO:
+        _check_keep(recipe, opened, spec)
+    elif recipe.calibrate == NONE or recipe.text_only:
+        why = "the recipe says none" if recipe.calibrate == NONE else "with text_only, no label of the target is used"
+        return KeptOut(train, missing=why)
+    elif recipe.calibrate == AUTO:
         found = _validation(recipe, domain, opened)
         if found.target is not None or not _is_divided(recipe, domain):
             return found
@@ -79,27 +82,31 @@ def keep_out(recipe: Recipe, domain: Domain, opened: OpenedData, spec: BaseSpec)
                 "leave --keep out, or label more pictures",
             )  # fmt: skip
         return KeptOut(train, missing=f"{count} pictures to tune on are too few to keep {LEAST} of them out")
-    pictures = len(_paths(out))
+    pictures = len(paths_of(out))
     why = "they are not tuned on: confidence is calibrated on them"
     why += "; --calibrate none tunes on them too" if recipe.calibrate == AUTO else ""
     why = why if recipe.keep is None else "they show what the change gains on the target; none of them is scored"
     decision = Decision("kept out", f"{pictures} of {count} pictures to tune on", why)
-    source = None if recipe.keep is None else _source(recipe, domain, opened, spec, _paths(rest))
-    return KeptOut(rest, some_of(out, recipe.seed), source, decisions=[decision])
+    found = KeptOut(rest, some_of(out, recipe.seed, MOST_PERSONS), decisions=[decision])
+    if recipe.keep is None:
+        return found
+    source = source_pictures(recipe, domain, opened, spec, tuned_on=paths_of(rest), out=paths_of(out))
+    return replace(found, source=source, decisions=[decision, *source.decisions])
 
 
-def _check_keep(recipe: Recipe, opened: OpenedData) -> None:
+def _check_keep(recipe: Recipe, opened: OpenedData, spec: BaseSpec) -> None:
     source = opened.source.split
-    if source is None:
+    if source is None and recipe.keeping.replay_pictures is None:
         raise UsageError(
             f"keep {recipe.keep:g} without pictures of the source ({opened.source.missing})",
-            "labelled pictures of what the base was trained on, or of what is to be kept",
-            "give --source-annotations FILE.json (and --source-data FOLDER), or leave --keep out",
+            "pictures of what the base was trained on, or of what is to be kept",
+            "give --replay-pictures FOLDER (pictures without labels), or --source-annotations FILE.json (and "
+            "--source-data FOLDER), or leave --keep out",
         )  # fmt: skip
-    theirs, wanted = source.table.skeleton, opened.train.table.skeleton
-    if theirs.keypoints != wanted.keypoints or source.task != "pose2d":
+    name, theirs = ("the base's answers", spec.skeleton) if source is None else (source.name, source.table.skeleton)
+    if theirs.keypoints != opened.train.table.skeleton.keypoints or (source and source.task != "pose2d"):
         raise UsageError(
-            f"keep {recipe.keep:g} of {source.name}, whose key points are not those of the adapter",
+            f"keep {recipe.keep:g} of {name}, whose key points are not those of the adapter",
             "source and target with the same key points: the base alone has other answers for the source",
             "leave --keep out: the base is as before when the adapter is off",
         )  # fmt: skip
@@ -129,9 +136,9 @@ def _validation(recipe: Recipe, domain: Domain, opened: OpenedData) -> KeptOut:
         return none
     if not isinstance(val.table, PoseTable):
         return none
-    if _paths(val) & (_paths(opened.test) | _paths(opened.train)):
+    if paths_of(val) & (paths_of(opened.test) | paths_of(opened.train)):
         return none
-    val = some_of(val, recipe.seed)
+    val = some_of(val, recipe.seed, MOST_PERSONS)
     if not all(val.table.image_path(i).is_file() for i in range(len(val.table))):
         return KeptOut(opened.train, missing=f"some validation pictures are missing{fix}")
     return KeptOut(opened.train, val)
@@ -157,42 +164,3 @@ def _rows(split: Split, chosen: np.ndarray) -> Split:
         return replace(split, items=tuple(item for item in split.items if chosen[item // views]))
     table: Any = split.table
     return split.with_table(table.select(np.flatnonzero(chosen)))
-
-
-def some_of(split: Split, seed: int, most: int = MOST_PERSONS) -> Split:
-    """Returns at most ``most`` samples, drawn by the seed."""
-    views = len(split.views or " ")
-    items = list(range(len(split.table) * views)) if split.items is None else list(split.items)
-    if len(items) <= most:
-        return split
-    drawn = np.sort(np.random.default_rng([seed, len(items)]).permutation(len(items))[:most])
-    if not split.views and split.items is None:
-        table: Any = split.table
-        return split.with_table(table.select(drawn))
-    return replace(split, items=tuple(items[i] for i in drawn))
-
-
-def _source(recipe: Recipe, domain: Domain, opened: OpenedData, spec: BaseSpec, tuned_on: Collection[str]) -> Split:
-    """Pictures of the source that are neither tuned on, in whatever view, nor scored."""
-    scored = opened.source.split
-    assert scored is not None
-    try:
-        found = find_source_of(domain, spec, replace(recipe.data, boxes=NO_BOXES), "train").split
-    except LvtuneError:
-        found = None
-    if found is not None and isinstance(found.table, PoseTable):
-        table, taken = found.table, set(tuned_on) | _paths(scored)
-        rows = [i for i in range(len(table)) if str(table.image_path(i)) not in taken]
-        if len({str(table.image_path(i)) for i in rows}) >= LEAST:
-            return some_of(found.with_table(table.select(rows)), recipe.seed)
-    raise UsageError(
-        f"keep {recipe.keep:g} of {scored.name} without pictures of it beside those that are scored",
-        f"at least {LEAST} labelled pictures of the source that are neither tuned on nor scored",
-        "give --source-annotations FOLDER with train.json and test.json, or leave --keep out",
-    )
-
-
-def _paths(split: Split) -> set[str]:
-    table: Any = split.table
-    rows = range(len(table)) if split.items is None else {item // len(split.views or " ") for item in split.items}
-    return {str(table.image_path(i)) for i in rows}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from lvtune.config.keep_options import KeepOptions
 from lvtune.config.options import (
     AS_SAID,
     AUGMENT_FALLBACK,
@@ -95,8 +96,11 @@ class Recipe:
     """Store in the adapter file what its pictures look like to the frozen base. predict then chooses among several
     adapters without another network (docs/choosing.md). `--no-gate`: store nothing."""
     keep: float | None = field(default=None, metadata={"above": 0, "at_most": 100})
-    """Percent of the source score that must remain with the adapter on, such as 99. lvtune keeps the largest share of
-    the change for which this holds on source pictures that are neither tuned on nor scored. None: the whole change."""
+    """Percent of the source score that must remain with the adapter on, such as 99. Pictures of the source are replayed
+    while the adapter is tuned. lvtune then keeps the largest share of the change for which this holds on source
+    pictures that are neither tuned on nor scored. None: the whole change, and nothing is replayed."""
+    keeping: KeepOptions = KeepOptions()
+    """How `keep` holds the source."""
     look: tuple[str, ...] = field(default=(), metadata={"repeats": True})
     """Picture, or folder of pictures, that the report shows before and after, without a score; repeat --look for
     more."""
@@ -117,10 +121,12 @@ class Recipe:
         """Fills in what the domain and the publication say; a recipe that is whole stays as it is."""
         from lvtune.api.after_choice import check_after
         from lvtune.api.grow_choice import check_grow
+        from lvtune.api.keep_check import check_keeping
         from lvtune.api.method_choice import chosen
 
         check_grow(self)
         check_after(self)
+        check_keeping(self)
         for name, value in chosen(self).items():
             object.__setattr__(self, name, value)
 

@@ -14,6 +14,7 @@ def recipe_files(recipe: Recipe) -> list[Path]:
     names = [recipe.weights, recipe.start, recipe.domain, recipe.evaluate.ranker, *data.test_pictures]
     names += [words] if isinstance(words, str) else []
     pictures = [place for place in recipe.look if Path(place).is_file()]
-    names += [name for name in (recipe.unlabelled, recipe.grow, recipe.after, *recipe.earlier_data.values()) if name]
+    more = (recipe.unlabelled, recipe.grow, recipe.after, recipe.keeping.replay_pictures, *recipe.earlier_data.values())
+    names += [name for name in more if name]
     encoder = recipe.language.encoder.partition(":")[2]
     return [*input_files(data), *files_at(*names, encoder, *pictures)]

@@ -22,7 +22,7 @@ NO_EFFECT = ("out", "device", "look", "resume", "track", "train.workers", "train
 PLACES = (
     "weights", "data.data", "data.annotations", "data.test_annotations", "data.source_data", "data.source_annotations",
     "data.boxes", "data.test_pictures", "data.symlinks", "data.damaged", "data.max_pixels", "data.limit", "data.shots",
-    "language.sentences", "unlabelled", "earlier_data",
+    "language.sentences", "unlabelled", "earlier_data", "keeping.replay_pictures",
 )  # fmt: skip
 """Options that say where to find, or how to choose, what the fingerprints of a run describe."""
 MODELS = ("language.encoder", "evaluate.ranker", "objective_options.encoder", "objective_options.grammar")

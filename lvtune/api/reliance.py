@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lvtune.api.calibrating import Fitted, calibrate, measure
 from lvtune.api.gating import gate_of
 from lvtune.api.keep_source import SourceKeeper
+from lvtune.api.keep_words import keep_tested
 
 if TYPE_CHECKING:
     from lvtune.api.job import Job
@@ -24,6 +25,8 @@ class Reliance:
         self._calibrated: Decision | None = None
         self._gate: dict[str, Any] | None = None
         self._gated: Decision | None = None
+        self._tested: Decision | None = None
+        self._test_kept: float | None = None
 
     def begin(self) -> None:
         """Notes where the tuning begins."""
@@ -49,10 +52,16 @@ class Reliance:
         self._gate, self._gated = gate_of(self.job)
         return self._gated
 
+    def tested(self, kept: float | None) -> Decision | None:
+        """Compares the share ``kept`` of the source's test score with what was asked for; None without ``keep``."""
+        if self.keeper.share is not None and self.job.recipe.keep is not None:
+            self._test_kept, self._tested = kept, keep_tested(self.job.recipe.keep, kept)
+        return self._tested
+
     @property
     def decisions(self) -> tuple[Decision | None, ...]:
         """For the report."""
-        return self.keeper.decision, self._calibrated, self._gated
+        return self.keeper.decision, self._tested, self._calibrated, self._gated
 
     def saved(self) -> dict[str, Any]:
         """Entries for the adapter file."""
@@ -68,4 +77,6 @@ class Reliance:
         found = measure(job.test, scoring.target.after_on, self.calibration, job.recipe.evaluate.flip_test)
         if found is not None and self._fitted is not None:
             found = {**found, "left_out": self._fitted.to_dict()}
-        return {"keep": self.keeper.to_dict(), "calibration": found}
+        kept = self.keeper.to_dict()
+        kept = kept and {**kept, "test_kept": self._test_kept}
+        return {"keep": kept, "calibration": found}

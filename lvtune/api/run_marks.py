@@ -10,12 +10,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvtune.api.grow_choice import BASE
 from lvtune.api.job import sentences_for
 from lvtune.api.open_data import OpenedData, open_data, open_domain
 from lvtune.api.recipe_settings import settings_without_places
+from lvtune.api.replay_data import labelled_source
 from lvtune.bases.base_registry import load_base
 from lvtune.bases.fingerprint import fingerprint
 from lvtune.bases.input_size import parse_size
@@ -42,6 +44,7 @@ WORDS = {
     "also": "other data of a further domain",
     "unlabelled": "other pictures without labels",
     "earlier": "other pictures of earlier domains",
+    "replay": "other pictures of the source to replay and to check on",
 }
 """Mark to what has changed where it differs."""
 
@@ -65,7 +68,7 @@ def marks_of(job: Job, base_print: str) -> dict[str, str]:
         job: as :func:`lvtune.api.job.prepare` returns it.
         base_print: fingerprint of its base.
     """
-    return _marks(job.recipe, job.domain, job.opened, job.base.name, base_print)
+    return _marks(job.recipe, job.domain, job.opened, job.base.spec, job.base.name, base_print)
 
 
 def run_key(job: Job, base_print: str) -> str:
@@ -109,6 +112,8 @@ class MarkReader:
             "earlier_pictures",
             "text_only",
             "unlabelled",
+            "keep",
+            "keeping",
             "language",
             "data",
             "seed",
@@ -117,7 +122,7 @@ class MarkReader:
         if key not in self._marks:
             base, domain = self._base(recipe), open_domain(recipe.domain, recipe.data)
             opened = open_data(recipe, domain, base.spec)
-            self._marks[key] = _marks(recipe, domain, opened, base.name, base.fingerprint)
+            self._marks[key] = _marks(recipe, domain, opened, base.spec, base.name, base.fingerprint)
         return self._marks[key]
 
     def _base(self, recipe: Recipe) -> _KnownBase:
@@ -130,7 +135,9 @@ class MarkReader:
         return self._bases[key]
 
 
-def _marks(recipe: Recipe, domain: Domain, opened: OpenedData, base: str, base_print: str) -> dict[str, str]:
+def _marks(
+    recipe: Recipe, domain: Domain, opened: OpenedData, spec: BaseSpec, base: str, base_print: str
+) -> dict[str, str]:
     grown = recipe.grow not in (None, BASE)
     place = locate(str(recipe.grow)) if grown else start_place(base, recipe.method, recipe.start)
     if place is not None and place.is_dir():
@@ -148,12 +155,21 @@ def _marks(recipe: Recipe, domain: Domain, opened: OpenedData, base: str, base_p
         "source": "" if opened.source.split is None else _of_split(opened.source.split),
         "also": _hash(also) if also else "",
         "unlabelled": "" if opened.unlabelled is None else _of_split(opened.unlabelled),
+        "replay": _of_replay(recipe, domain, spec),
     }
 
 
 def _of_earlier(one: EarlierDomain) -> list[Any]:
     splits = [None if split is None else _of_split(split) for split in (one.train, one.test)]
     return [one.name, *splits]
+
+
+def _of_replay(recipe: Recipe, domain: Domain, spec: BaseSpec) -> str:
+    """What ``--keep`` learns from and checks on, before it is divided; empty without it."""
+    if recipe.keep is None:
+        return ""
+    named, labelled = recipe.keeping.replay_pictures, labelled_source(recipe, domain, spec)
+    return _hash(["" if named is None else path_mark(Path(named)), "" if labelled is None else _of_split(labelled)])
 
 
 def _of_split(split: Split) -> str:

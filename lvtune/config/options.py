@@ -43,9 +43,10 @@ class DataOptions:
     missing_boxes: Literal["points", "whole"] = "points"
     """Box of an instance without an annotated box. points: around its labelled points, with a margin. whole: the whole
     picture."""
-    source_data: str | None = None
+    source_data: str | None = field(default=None, metadata={"none_is_a_value": True})
     """Folder of pictures of the source domain; the report then says how much of the source score is kept. None: the
-    data set that the base was trained on, if it lies beside the target's folder (such as coco/ beside HumanArt/)."""
+    data set that the base was trained on, if it lies beside the target's folder (such as coco/ beside HumanArt/).
+    `none`: no source."""
     source_annotations: str | None = None
     """COCO-style JSON of the source pictures. None: the domain's own source, if it has one."""
     source_domain: str | None = None
@@ -53,7 +54,7 @@ class DataOptions:
     mix: str | None = None
     """Shares of the parts of a mixture such as coco+humanart; 1:1 takes equally many persons of each part. None: all
     persons."""
-    boxes: str | None = None
+    boxes: str | None = field(default=None, metadata={"none_is_a_value": True})
     """Detector boxes to test with, besides the annotated boxes: a JSON file; `published` for the file in the data set's
     own layout (of the source too), `auto` for that file if it is there, `none` for no such boxes. None: auto in
     `lvtune adapt`, none in other commands."""

@@ -182,6 +182,8 @@ def _value(cls: type, name: str, value: Any, where: str) -> tuple[Any, list[Prob
     hint = hints_of(cls)[name]
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return _nested(hint, name, value, where)
+    if value == "none" and cls.__dataclass_fields__[name].metadata.get("none_is_a_value"):
+        return value, []
     try:
         result = coerce(value, hint)
     except ValueError:

@@ -7,8 +7,9 @@ from layouts import coco, humanart
 from own_files import draw_pictures, mice, write
 
 from lvtune.api.job import prepare
-from lvtune.api.kept_out import LEAST, MOST_PERSONS, SHARE, some_of
+from lvtune.api.kept_out import LEAST, MOST_PERSONS, SHARE
 from lvtune.api.recipe import Recipe
+from lvtune.api.replay_data import some_of
 from lvtune.core.errors import UsageError
 from lvtune.domains import get_domain
 from lvtune.domains.few_pictures import pictures_of_samples
@@ -71,7 +72,7 @@ def test_what_is_kept_out_is_in_none_of_the_others(given):
     assert len(files(job.train) | out) == 80
     assert any(decision.what == "kept out" for decision in job.decisions)
     if "keep" in given:
-        source = files(job.kept_out.source)
+        source = files(job.kept_out.source.check)
         assert len(source) >= LEAST and not source & files(job.train) and not source & files(job.source)
 
 
@@ -105,6 +106,6 @@ def test_a_share_of_the_source_needs_pictures_of_it(tmp_path):
 
 def test_a_large_split_is_drawn_from_by_the_seed():
     split = get_domain("demo-art").open("train")
-    one, other = some_of(split, 0), some_of(split, 1)
+    one, other = some_of(split, 0, MOST_PERSONS), some_of(split, 1, MOST_PERSONS)
     assert len(one.items) == MOST_PERSONS == len(set(one.items)) and one.items != other.items
-    assert some_of(split, 0).items == one.items
+    assert some_of(split, 0, MOST_PERSONS).items == one.items

@@ -129,3 +129,19 @@ def test_sentences_are_read_not_their_place(data):
         Path(name).write_text(json.dumps({"default": text}))
     keys = [key_of(recipe(language={"sentences": f"{name}.json"})) for name in ("one", "two", "three")]
     assert keys[0] == keys[1] and keys[0][0] != keys[2][0] and keys[0][1]["domain"] != keys[2][1]["domain"]
+
+
+def test_pictures_to_replay_are_in_the_key_by_their_content(data, tmp_path):
+    own = {"seed": 1, "weights": "random", "method": "lora", "data": {"limit": 70}, "keep": 99.0}
+    for name in ("first", "second"):
+        shutil.copytree("pics", name)
+    one, same = (key_of(Recipe.from_dict({**own, "keeping": {"replay_pictures": n}})) for n in ("first", "./second/"))
+    assert one == same
+    (picture, *_) = sorted((tmp_path / "second").glob("*.png")) or sorted((tmp_path / "second").glob("*.jpg"))
+    cv2.imwrite(str(picture), np.zeros((90, 90, 3), np.uint8))
+    other = key_of(Recipe.from_dict({**own, "keeping": {"replay_pictures": "second"}}))
+    assert (
+        other[0] != one[0]
+        and changed_mark(one[1], other[1]) == "other pictures of the source to replay and to check on"
+    )
+    assert key_of(Recipe.from_dict(own))[0] != key_of(Recipe.from_dict({**own, "keeping": {"replay_weight": 1.0}}))[0]

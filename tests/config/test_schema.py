@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from lvtune.config.coerce import coerce, describe
-from lvtune.config.options import TrainOptions
+from lvtune.config.options import DataOptions, TrainOptions
 from lvtune.config.schema import build, field_docs, make, options_of, rivals_of
 from lvtune.config.tables import merge
 from lvtune.core.errors import LvtuneError, UsageError
@@ -160,3 +160,11 @@ def test_messages_stay_short():
 def test_a_range_of_factors_has_the_smaller_one_first():
     with pytest.raises(UsageError, match=r"train\.augment\.scale = 1\.5,0\.5; expected the smaller factor first"):
         make(TrainOptions, {"augment": {"scale": [1.5, 0.5]}}, "train.")
+
+
+@pytest.mark.parametrize("name", ["source_data", "boxes"])
+def test_none_is_a_value_where_the_help_says_so(name):
+    """``--source-data none`` leaves the source out; that is not the same as saying nothing."""
+    assert getattr(make(DataOptions, {name: "none"}), name) == "none"
+    assert getattr(make(DataOptions, {name: None}), name) is None
+    assert make(DataOptions, {"mix": "none"}).mix is None

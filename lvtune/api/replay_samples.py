@@ -1,0 +1,38 @@
+"""Makes the samples that are tuned on and replayed, and adds the replay to the objective."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lvtune.config.schema import plain
+from lvtune.data.augment import Augment
+from lvtune.evaluation.inference import split_dataset
+from lvtune.training.source_replay import Replay, SourceReplay
+
+if TYPE_CHECKING:
+    from lvtune.api.recipe import Recipe
+    from lvtune.api.replay_data import SourcePictures
+    from lvtune.bases.base import Base
+    from lvtune.domains import Split
+
+
+def augmented(recipe: Recipe, base: Base, split: Split) -> Any:
+    """Returns the samples of a split, changed at random as the recipe says."""
+    augment = plain(recipe.train.augment)
+    augment["scale"] = tuple(augment["scale"])
+    return split_dataset(base, split, augment=Augment(**augment), seed=recipe.seed, cache=True)
+
+
+def with_replay(objective: Any, recipe: Recipe, base: Base, source: SourcePictures | None) -> Any:
+    """Returns the prepared objective, with pictures of the source replayed where there are some to replay."""
+    if source is None or source.replay is None:
+        return objective
+    options = recipe.keeping
+    replay = Replay(
+        augmented(recipe, base, source.replay), options.replay_every, options.replay_weight, source.with_labels,
+        recipe.seed,
+    )  # fmt: skip
+    made = SourceReplay(objective, replay)
+    if options.replay_pictures is not None:
+        made.notes = (*objective.notes, *source.replay.table.notes)
+    return made

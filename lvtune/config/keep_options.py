@@ -1,0 +1,29 @@
+"""Options of ``--keep``: which pictures of the source are replayed while the adapter is tuned, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class KeepOptions:
+    """How `keep` holds the source."""
+
+    replay_pictures: str | None = None
+    """Pictures on which the adapter is to answer as the base does, without labels: a folder, a picture, or a COCO file
+    whose boxes are used. Where no labelled source exists, some of them are kept out and `keep` is checked on them.
+    None: the labelled pictures of the source."""
+    replay_most: int = field(default=500, metadata={"at_least": 1})
+    """Largest number of replayed pictures (instances); more are drawn from by the seed."""
+    replay_every: int = field(default=2, metadata={"at_least": 1})
+    """One replayed picture comes with so many pictures of a step. 1 takes the most time."""
+    replay_weight: float = field(default=3.0, metadata={"at_least": 0})
+    """Weight of the replayed pictures in the loss. 0: nothing is replayed, and the change is only taken back."""
+    replay_answers: Literal["base", "labels"] = "base"
+    """What the adapter is to answer on replayed pictures. base: what the base alone answers, the mean over the picture
+    and its mirror image. labels: the labels of the source's pictures."""
+    keep_sure: float | None = field(default=None, metadata={"at_least": 0.5, "at_most": 0.999})
+    """How sure it must be, by the pictures kept out, that the share is held. 0.5: their own score must reach it. 0.9:
+    the lower end of its one-sided 90 % interval must, so that less of the change is taken. None: 0.5 with replay, where
+    the tuning itself keeps to the source; else 0.9."""
