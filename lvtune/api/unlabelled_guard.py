@@ -53,6 +53,8 @@ class Seen:
     """Mean peak of the heatmaps."""
     source: float | None
     """Loss on pictures of the source; None: there are none."""
+    sure: float = 1.0
+    """Share of the points that are sure and on which the views agree."""
 
 
 class UnlabelledGuard:
@@ -92,7 +94,7 @@ class UnlabelledGuard:
             found = answers_of(job.base, job.adapter, pictures, seed=job.recipe.seed)
             before = before or found
             self.seen[f"{share:g}"] = Seen(found.disagreement, moved_share(before, found), float(found.peak.mean()),
-                                           self._loss(source))  # fmt: skip
+                                           self._loss(source), float(sure_points(found).float().mean()))  # fmt: skip
             if share and is_better(self.seen["0"], self.seen[f"{share:g}"]):
                 kept = share
                 break
@@ -148,9 +150,14 @@ class UnlabelledGuard:
         return about | {"share": self.share, "seen": {share: asdict(seen) for share, seen in self.seen.items()}}
 
 
+def sure_points(answers: Answers) -> Tensor:
+    """Returns (N, K), true where a heatmap has a high peak and the views agree."""
+    return (answers.peak >= SURE_PEAK) & (answers.apart <= SURE_APART)
+
+
 def moved_share(before: Answers, now: Answers) -> float:
     """Returns the share of the points that were sure before which have moved."""
-    sure = (before.peak >= SURE_PEAK) & (before.apart <= SURE_APART)
+    sure = sure_points(before)
     far = (now.points - before.points).norm(dim=-1) > FAR
     return float((far & sure).sum()) / max(1, int(sure.sum()))
 

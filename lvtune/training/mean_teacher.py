@@ -121,8 +121,10 @@ class MeanTeacher(ObjectiveWrapper):
         points, weight = self.answers(base, adapter, batch)
         pixels, matrix = strong_view(base, batch, self.config, self.context.seed, step)
         target, inside = base.codec.encode(moved(points, matrix), torch.ones_like(weight))
+        near = getattr(self.pose, "foreground", 0.0)  # as on labelled pictures: else heatmaps of new points stay empty
         error = torch.stack([
-            keypoint_mse(maps, target, weight * inside) for maps in _heatmaps(base, {**batch, "pixel_values": pixels})
+            keypoint_mse(maps, target, weight * inside, foreground=near)
+            for maps in _heatmaps(base, {**batch, "pixel_values": pixels})
         ]).sum()  # fmt: skip
         return self.config.weight * ramped(step, self.config.ramp) * error
 

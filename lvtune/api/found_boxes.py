@@ -1,0 +1,62 @@
+"""Boxes for pictures without any: the adapter finds the animal itself where it was tuned on small boxes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lvtune.api.predicting import predict
+from lvtune.core.errors import UsageError
+from lvtune.data.pose_table import PoseTable
+from lvtune.data.unlabelled import table_of_boxes
+from lvtune.evaluation.metrics import SMALL_BOXES
+from lvtune.prediction.watching import tuned_share
+
+if TYPE_CHECKING:
+    from lvtune.bases.base import Base
+    from lvtune.data.unlabelled import Boxes
+
+
+def with_found_boxes(table: PoseTable, base: Base, adapter: Any, device: str = "auto") -> PoseTable:
+    """Returns the pictures with boxes that the adapter finds (``predict --find pose``), one for each whole picture.
+
+    Nothing is done where the adapter was tuned on large boxes, or nobody knows on which: whole pictures fit it then.
+    Boxes that the pictures came with stay as they are.
+
+    Args:
+        table: pictures without labels.
+        base: that the adapter is for.
+        adapter: that was tuned, with what its file says of it (``saved_with``).
+        device: to compute on.
+
+    Raises:
+        UsageError: nothing is found in any picture.
+    """
+    share = tuned_share(adapter)
+    size = np.stack([table.column("width"), table.column("height")], 1)
+    is_whole = (table.column("bbox")[:, 2:] >= size).all(1)
+    if share is None or share >= SMALL_BOXES or not is_whole.any():
+        return table
+    boxes: Boxes = {}
+    for row in np.flatnonzero(~is_whole):
+        boxes.setdefault(table.image_path(row), []).append(table.column("bbox")[row].tolist())
+    whole = sorted({table.image_path(row) for row in np.flatnonzero(is_whole)} - set(boxes))
+    found = predict([str(path) for path in whole], base=base, adapter=adapter, find="pose", flip_test=False,
+                    device=device)  # fmt: skip
+    for pose in found:
+        boxes.setdefault(Path(pose.image), []).append([float(value) for value in pose.bbox])
+    lost = [path for path in whole if path not in boxes]
+    if not boxes:
+        raise UsageError(
+            f"{len(whole)} pictures without boxes, and the adapter finds nothing in them",
+            "pictures of what the adapter was tuned on, or a COCO file with boxes",
+            "check the pictures with lvtune predict PICTURE --find pose --adapter ADAPTER",
+        )  # fmt: skip
+    made = table_of_boxes(boxes, table.skeleton)
+    made.notes = [*table.notes, f"boxes of {len(whole) - len(lost)} pictures were found by the adapter: "
+                  f"it was tuned on boxes of {100 * share:.0f} % of the picture"]  # fmt: skip
+    if lost:
+        made.notes.append(f"{len(lost)} pictures left out: the adapter finds nothing in them (such as {lost[0].name})")
+    return made
