@@ -4,7 +4,7 @@
     python benchmarks/unlabelled.py cost                                       # a step with a teacher and without
 
 ``guard`` tunes on the training pictures of lsp-art/seen without a label, 20 runs of differing quality, and on pools and
-teachers that are poisoned. Printed for each run: PCK@0.2 of 200 test pictures (seen, and unseen filters) and of 200
+teachers that are poisoned. Printed for each run: PCK@0.2 of 120 test pictures (seen, and unseen filters) and of 120
 source pictures, without the flip test, before and after; what the guard measured, and what it kept. Then how often the
 disagreement of views orders two runs as the labels of the test pictures do. A run whose result lies in OUT is not made
 again.
@@ -44,7 +44,7 @@ from lvtune.training.agreement import evenly
 from lvtune.training.loop import tune
 from lvtune.training.objectives import OBJECTIVES, objective_config
 
-LOOKED_AT = 200
+LOOKED_AT = 120
 """Pictures of each part that are scored."""
 T95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776}
 """Quantile of Student's t for a two-sided interval of 95 %, by degrees of freedom."""
@@ -83,17 +83,17 @@ def runs_of_guard() -> Iterator[dict[str, Any]]:
     """The runs: name, what is changed. 20 of them have clean pools, and differ in quality."""
     for seed in (0, 1, 2):
         yield {"name": f"default-{seed}", "seed": seed}
-    for seed, (steps, rate) in enumerate([(20, 1), (40, 2), (40, 4), (60, 0.5), (20, 8), (40, 0.25), (60, 2)]):
+    for seed, (steps, rate) in enumerate([(10, 1), (20, 2), (20, 5), (40, 0.5), (10, 10), (40, 2), (20, 20)]):
         yield {"name": f"steps{steps}-rate{rate}", "seed": seed, "steps": steps, "rate": rate}
-    for seed, looks in enumerate(("jitter", "none")):
-        yield {"name": f"looks-{looks}", "seed": seed, "steps": 40, "rate": 2, "objective": {"looks": looks}}
-    yield {"name": "all-count", "seed": 0, "steps": 40, "rate": 2, "objective": {"confidence": 0.05, "agreement": 1.0}}
-    yield {"name": "still", "seed": 1, "steps": 40, "rate": 4, "objective": {"rotate": 0, "resize": 0, "shift": 0,
-           "looks": "none", "cover": 0}}  # fmt: skip
+    yield {"name": "looks-none", "seed": 1, "rate": 2, "objective": {"looks": "none"}}
+    yield {"name": "all-count", "seed": 0, "rate": 2, "objective": {"confidence": 0.05, "agreement": 1.0}}
+    still = {"rotate": 0, "resize": 0, "shift": 0, "looks": "none", "cover": 0}
+    yield {"name": "still", "seed": 1, "rate": 5, "objective": still}
+    for seed in (0, 1):
+        yield {"name": f"other-pictures-{seed}", "seed": seed, "rate": 2, "poison": "pool"}
+        yield {"name": f"broken-teacher-{seed}", "seed": seed, "rate": 2, "poison": "teacher"}
     for seed in (0, 1, 2):
-        yield {"name": f"other-pictures-{seed}", "seed": seed, "poison": "pool"}
-        yield {"name": f"broken-teacher-{seed}", "seed": seed, "poison": "teacher"}
-        yield {"name": f"swapped-points-{seed}", "seed": seed, "poison": "points"}
+        yield {"name": f"swapped-points-{seed}", "seed": seed, "rate": 2, "poison": "points"}
 
 
 class GuardRuns:
@@ -109,10 +109,13 @@ class GuardRuns:
         self.start = snapshot(self.job.adapter)
         unseen = get_domain("lsp-art/unseen").open("test", recipe.data)
         source = source_split(get_domain("demo-art"), "test", recipe.data)
-        val = self.job.domain.open("val", recipe.data)
-        parts = {"target": self.job.test, "unseen": unseen, "source": source or self.job.source, "val": val}
+        parts = {"target": self.job.test, "unseen": unseen, "source": source or self.job.source}
         self.parts = {name: Scored(self.job, part) for name, part in parts.items()}
-        self.wrong = args.wrong
+        wrong = Split(read_unlabelled(args.wrong, LSP_14), "pictures of something else")
+        self.pools = {"own": self.job.opened.unlabelled, "wrong": wrong}
+        self.data = {
+            name: HiddenLabels(split_dataset(self.job.base, pool, cache=True)) for name, pool in self.pools.items()
+        }
 
     def scores(self) -> dict[str, float]:
         return {name: round(part.pck(self.job, self.job.adapter), 2) for name, part in self.parts.items()}
@@ -127,9 +130,8 @@ class GuardRuns:
         """One run: scores of the whole change and of what the guard kept."""
         job, seed, begun = self.job, given["seed"], time.process_time()
         job.adapter.load_state_dict(self.start)
-        split = self.pool() if given.get("poison") == "pool" else self.job.opened.unlabelled
-        object.__setattr__(job.opened, "unlabelled", split)
-        data = HiddenLabels(split_dataset(job.base, split, seed=seed, cache=True))
+        which = "wrong" if given.get("poison") == "pool" else "own"
+        job.boxed, data = self.pools[which], self.data[which]
         objective = OBJECTIVES.get("mean-teacher")(objective_config("mean-teacher", given.get("objective", {})))
         objective.prepare(replace(job.objective.context, seed=seed))
         poisoned(objective, given.get("poison"))
@@ -144,10 +146,6 @@ class GuardRuns:
         seen = {share: asdict(one) for share, one in guard.seen.items()}
         return {**given, "whole": whole, "kept": kept, "share": guard.share, "seen": seen,
                 "seconds": round(time.process_time() - begun, 1)}  # fmt: skip
-
-    def pool(self) -> Split:
-        """Pictures of something else: the labelled frames of a mouse in a box."""
-        return Split(read_unlabelled(self.wrong, LSP_14), "pictures of something else")
 
 
 def poisoned(objective: Any, how: str | None) -> None:
@@ -206,10 +204,13 @@ def print_reliability(start: dict[str, float], runs: list[dict[str, Any]]) -> No
         "higher peaks": lambda seen: seen["peak"],
         "lower loss on the source": lambda seen: -(seen["source"] or 0),
     }
-    for part in ("val", "target"):
-        for name, measure in measures.items():
-            values = [(measure(run["seen"]["1"]), run["whole"][part]) for run in runs]
-            print(f"{part}, {name}: {reliability(values)}")
+    for name, measure in measures.items():
+        values = [(measure(run["seen"]["1"]), run["whole"]["target"]) for run in runs]
+        print(f"{name}: {reliability(values)}")
+    right = [(run["kept"]["target"] - start["target"], run["whole"]["target"] - start["target"]) for run in runs]
+    print(f"the guard's result is the better of start and whole change, or within 0.5 points of it, in "
+          f"{sum(kept >= max(0.0, whole) - 0.5 for kept, whole in right)} of {len(right)} runs; "
+          f"worst kept {min(kept for kept, _ in right):+.2f}, worst whole change {min(w for _, w in right):+.2f}")  # fmt: skip
 
 
 def reliability(values: list[tuple[float, float]], drawn: int = 1000) -> str:
@@ -286,7 +287,7 @@ def main() -> None:
     one = commands.add_parser("guard")
     one.add_argument("data")
     one.add_argument("--wrong", required=True, help="folder with pictures of something else")
-    one.add_argument("--steps", type=int, default=40)
+    one.add_argument("--steps", type=int, default=20)
     one.add_argument("--out", type=Path, default=Path("unlabelled-runs"))
     one.add_argument("--print-only", action="store_true", help="tables of the runs that are there")
     one.set_defaults(run=guard)

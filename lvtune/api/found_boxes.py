@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from lvtune.data.unlabelled import Boxes
 
 
+def is_whole(table: PoseTable) -> np.ndarray:
+    """Returns (N,) true where an instance is its whole picture."""
+    size = np.stack([table.column("width"), table.column("height")], 1)
+    return np.asarray((table.column("bbox")[:, 2:] >= size).all(1))
+
+
 def with_found_boxes(table: PoseTable, base: Base, adapter: Any, device: str = "auto") -> PoseTable:
     """Returns the pictures with boxes that the adapter finds (``predict --find pose``), one for each whole picture.
 
@@ -35,14 +41,13 @@ def with_found_boxes(table: PoseTable, base: Base, adapter: Any, device: str = "
         UsageError: nothing is found in any picture.
     """
     share = tuned_share(adapter)
-    size = np.stack([table.column("width"), table.column("height")], 1)
-    is_whole = (table.column("bbox")[:, 2:] >= size).all(1)
-    if share is None or share >= SMALL_BOXES or not is_whole.any():
+    whole_rows = is_whole(table)
+    if share is None or share >= SMALL_BOXES or not whole_rows.any():
         return table
     boxes: Boxes = {}
-    for row in np.flatnonzero(~is_whole):
+    for row in np.flatnonzero(~whole_rows).tolist():
         boxes.setdefault(table.image_path(row), []).append(table.column("bbox")[row].tolist())
-    whole = sorted({table.image_path(row) for row in np.flatnonzero(is_whole)} - set(boxes))
+    whole = sorted({table.image_path(row) for row in np.flatnonzero(whole_rows).tolist()} - set(boxes))
     found = predict([str(path) for path in whole], base=base, adapter=adapter, find="pose", flip_test=False,
                     device=device)  # fmt: skip
     for pose in found:

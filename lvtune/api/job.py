@@ -17,7 +17,7 @@ from lvtune.api.open_data import OpenedData, data_decisions, open_domain, open_o
 from lvtune.api.own_defaults import CUSTOM, chosen_defaults, new_keypoints
 from lvtune.api.recipe import TEXT_ONLY
 from lvtune.api.size_choice import step_timer
-from lvtune.api.unlabelled_data import check_known, check_unlabelled, unlabelled_samples
+from lvtune.api.unlabelled_data import boxed, check_known, check_unlabelled, unlabelled_samples
 from lvtune.bases.base_registry import known_spec, load_base
 from lvtune.bases.input_size import parse_size
 from lvtune.core.decision import Decision
@@ -78,6 +78,12 @@ class Job:
     """Where the adapter's tuning begins; None: as created."""
     decisions: list[Decision] = field(default_factory=list)
     """What was chosen for the user."""
+    second: Any = None
+    """Objective of a second part with pictures without labels, see :mod:`lvtune.api.second_part`; None: none comes."""
+    refuses: bool = True
+    """Whether tuning with pictures without labels is taken back where nothing shows that it helps."""
+    boxed: Split | None = None
+    """The pictures without labels with the boxes that the start found; None: as they were opened."""
 
     @property
     def new_keypoints(self) -> int:
@@ -87,7 +93,7 @@ class Job:
     @property
     def unlabelled(self) -> Split | None:
         """Pictures without labels; None: there are none."""
-        return self.opened.unlabelled
+        return self.opened.unlabelled if self.boxed is None else self.boxed
 
     @property
     def splits(self) -> list[Split | None]:
@@ -155,12 +161,16 @@ def prepare(recipe: Recipe) -> Job:
     options = recipe.evaluate
     category = choose(options.category, adapter, ranker=options.ranker, seed=recipe.seed, device=device)
     context = replace(objective_context(recipe, base, domain, train), adapter=adapter)
-    context = _with_unlabelled(context, recipe, opened, begun)
+    pool = boxed(base, recipe, opened.unlabelled, begun, train)
+    train = pool if recipe.data.shots == 0 and pool is not None else train
+    context = _with_unlabelled(context, recipe, pool, train, begun)
     objective.prepare(context)
     decisions += getattr(objective, "decisions", ())
+    in_parts = pool is not None and recipe.has_target_labels and getattr(objective.config, "part", 0) > 0
+    objective, second = (objective.pose, objective) if in_parts else (objective, None)
     return Job(
         recipe, base, domain, train, test, source.split, adapter, objective, opened, kept_out, category, also, begun,
-        decisions,
+        decisions, second, given.train.guard != 0, pool,
     )  # fmt: skip
 
 
@@ -189,15 +199,15 @@ def _own_sentence(recipe: Recipe, domain: Domain, bank: SentenceBank | None) -> 
 
 
 def _with_unlabelled(
-    context: ObjectiveContext, recipe: Recipe, opened: OpenedData, begun: WarmStart | None
+    context: ObjectiveContext, recipe: Recipe, pool: Split | None, train: Split, begun: WarmStart | None
 ) -> ObjectiveContext:
     """Adds the pictures without labels, if there are any, to what the objective may know."""
-    if opened.unlabelled is None:
+    if pool is None:
         return context
-    check_known(context.base, opened.train, recipe, begun)
+    check_known(context.base, train, recipe, begun)
     return replace(
         context, unlabelled_only=recipe.data.shots == 0,
-        unlabelled=partial(unlabelled_samples, context.base, opened.unlabelled, recipe.seed),
+        unlabelled=partial(unlabelled_samples, context.base, pool, recipe.seed),
     )  # fmt: skip
 
 

@@ -19,12 +19,14 @@ import torch
 from torch.utils.data import DataLoader
 
 from lvtune.adapters.flip_test import takes_flip_test
+from lvtune.api.found_boxes import with_found_boxes
 from lvtune.bases.base import as_base
 from lvtune.core.errors import UsageError
 from lvtune.core.files import write_atomically, write_text
 from lvtune.data.dataset import collate
 from lvtune.data.formats.label_project import Instance, LabelProject, Picture
 from lvtune.data.formats.prelabels import FORMS, write_prelabels
+from lvtune.data.frames_of_video import MOST_FRAMES
 from lvtune.data.unlabelled import HiddenLabels, read_unlabelled
 from lvtune.domains.domain import Split
 from lvtune.evaluation.inference import predict_split, split_dataset
@@ -86,12 +88,14 @@ def choose_next(
     weights: str = "pretrained",
     device: str = "auto",
     seed: int = 0,
+    frames: int = MOST_FRAMES,
     say: Say = lambda text: None,
 ) -> NextReport:
     """Chooses the pictures to label next, and writes list, contact sheet and pre-labels.
 
     Args:
-        pool: folder of pictures, or a COCO file whose boxes are used; no label in it is read.
+        pool: folder of pictures, a video, or a COCO file whose boxes are used; no label in it is read. Where the
+            adapter was tuned on small boxes, it finds those of whole pictures itself.
         adapter: that is to become better; a folder, a Hub id, or an adapter.
         base: a name or a base.
         count: how many pictures.
@@ -101,6 +105,7 @@ def choose_next(
         forms: of the pre-labels; see :data:`lvtune.data.formats.prelabels.FORMS`.
         weights, device: see :class:`lvtune.Recipe`.
         seed: of one of the views whose answers are compared.
+        frames: of a video, at most so many, evenly spread.
         say: called with what is being done.
 
     Raises:
@@ -113,14 +118,16 @@ def choose_next(
     view = load_base_for(adapter, base, weights) if isinstance(base, str) else as_base(base)
     view.model.to(resolve_device(device))
     tuned: Any = open_adapter(adapter, view)
-    table, notes = _pool(pool, labelled, tuned)
+    table, notes = _pool(pool, labelled, tuned, frames)
     written = [folder / name for name in (LIST_FILE, TABLE_FILE, SHEET_FILE)]
     check_output(folder, written, pictures=[table.image_path(i) for i in range(len(table))])
     _check_free(folder, forms)
     known = None if labelled is None else read_unlabelled(labelled, tuned.skeleton)
-    say(f"looking at {_count(table)} pictures")
     table, more = _without_copies(table, known)
-    notes += more
+    say(f"looking at {_count(table)} pictures")
+    boxed = with_found_boxes(table, view, tuned, device)
+    notes += [*more, *(note for note in boxed.notes if note not in table.notes)]
+    table, known = boxed, None if known is None else with_found_boxes(known, view, tuned, device)
     chosen, answers, first = _ranked(view, tuned, table, known, count, weight, seed)
     say(f"predicting {len(chosen)} pictures")
     report = NextReport(folder, _rows(chosen, answers, table, first), _count(table), notes=notes)
@@ -133,18 +140,19 @@ def choose_next(
     return report
 
 
-def _pool(pool: str | Path, labelled: str | Path | None, tuned: Any) -> tuple[PoseTable, list[str]]:
+def _pool(pool: str | Path, labelled: str | Path | None, tuned: Any, frames: int) -> tuple[PoseTable, list[str]]:
     """The pool without the pictures that are labelled already."""
-    table = read_unlabelled(pool, tuned.skeleton)
+    table = read_unlabelled(pool, tuned.skeleton, frames)
     if labelled is None:
-        return table, []
+        return table, table.notes[1:]
     done = {str(Path(name).resolve()) for name in read_unlabelled(labelled, tuned.skeleton).column("image")}
     free = [i for i, name in enumerate(table.column("image")) if str(Path(name).resolve()) not in done]
     if not free:
         raise UsageError(f"pool {pool}, of which every picture is labelled already", "pictures without labels",
                          "give another pool, or leave --labelled out")  # fmt: skip
     left = len(table) - len(free)
-    return table.select(free), [f"{left} instances of pictures that are labelled already left out"] if left else []
+    note = f"{left} instances of pictures that are labelled already left out"
+    return table.select(free), [*table.notes[1:], *([note] if left else [])]
 
 
 def _without_copies(table: PoseTable, known: PoseTable | None) -> tuple[PoseTable, list[str]]:

@@ -104,6 +104,7 @@ class MarkReader:
             "grow",
             "text_only",
             "unlabelled",
+            "unlabelled_frames",
             "language",
             "data",
             "seed",
