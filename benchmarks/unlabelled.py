@@ -113,9 +113,8 @@ class GuardRuns:
         self.parts = {name: Scored(self.job, part) for name, part in parts.items()}
         wrong = Split(read_unlabelled(args.wrong, LSP_14), "pictures of something else")
         self.pools = {"own": self.job.opened.unlabelled, "wrong": wrong}
-        self.data = {
-            name: HiddenLabels(split_dataset(self.job.base, pool, cache=True)) for name, pool in self.pools.items()
-        }
+        base = self.job.base
+        self.data = {name: HiddenLabels(split_dataset(base, pool, cache=True)) for name, pool in self.pools.items()}
 
     def scores(self) -> dict[str, float]:
         return {name: round(part.pck(self.job, self.job.adapter), 2) for name, part in self.parts.items()}
@@ -208,9 +207,10 @@ def print_reliability(start: dict[str, float], runs: list[dict[str, Any]]) -> No
         values = [(measure(run["seen"]["1"]), run["whole"]["target"]) for run in runs]
         print(f"{name}: {reliability(values)}")
     right = [(run["kept"]["target"] - start["target"], run["whole"]["target"] - start["target"]) for run in runs]
-    print(f"the guard's result is the better of start and whole change, or within 0.5 points of it, in "
-          f"{sum(kept >= max(0.0, whole) - 0.5 for kept, whole in right)} of {len(right)} runs; "
-          f"worst kept {min(kept for kept, _ in right):+.2f}, worst whole change {min(w for _, w in right):+.2f}")  # fmt: skip
+    fine = sum(kept >= max(0.0, whole) - 0.5 for kept, whole in right)
+    worst = [min(side) for side in zip(*right, strict=True)]
+    print(f"kept within 0.5 points of the better of start and whole change: {fine} of {len(right)} runs")
+    print(f"the worst that was kept: {worst[0]:+.2f}; the worst whole change: {worst[1]:+.2f}")
 
 
 def reliability(values: list[tuple[float, float]], drawn: int = 1000) -> str:
@@ -287,7 +287,7 @@ def main() -> None:
     one = commands.add_parser("guard")
     one.add_argument("data")
     one.add_argument("--wrong", required=True, help="folder with pictures of something else")
-    one.add_argument("--steps", type=int, default=20)
+    one.add_argument("--steps", type=int, default=12)
     one.add_argument("--out", type=Path, default=Path("unlabelled-runs"))
     one.add_argument("--print-only", action="store_true", help="tables of the runs that are there")
     one.set_defaults(run=guard)
