@@ -146,7 +146,7 @@ class _Run:
         data, names = self.recipe.data, (TENSORS_FILE, CONFIG_FILE, *REPORT_FILES, *CHECKPOINTS, PROGRESS_FILE)
         targets = [self.folder / name for name in names]
         check_output(self.folder, targets, folders=input_folders(data), files=recipe_files(self.recipe))
-        check_resume(self.recipe, self.folder / CHECKPOINT_FILE)
+        check_resume(self.recipe, self.folder / CHECKPOINT_FILE, later=self.folder / CHECKPOINT_2)
 
     def open(self) -> None:
         """Loads the base and opens the data."""
@@ -248,7 +248,8 @@ class _Run:
     def _tune(self) -> History:
         job, recipe = self.job, self.job.recipe
         options = first_minutes(job, self.few.options)
-        check_resume(recipe, checkpoint := self.folder / CHECKPOINT_FILE, key := run_key(job, self.fingerprint))
+        checkpoint, key = self.folder / CHECKPOINT_FILE, run_key(job, self.fingerprint)
+        check_resume(recipe, checkpoint, key, self.folder / CHECKPOINT_2)
         return tune(
             job.base,
             job.adapter,
