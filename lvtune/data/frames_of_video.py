@@ -42,7 +42,7 @@ def frames_of(video: str | Path, most: int = MOST_FRAMES) -> tuple[list[Path], l
         known = _written(path, folder, -(-_count(path, info) // most), most)
     files = [folder / name for name in known["files"]]
     every = known["every"]
-    which = "all frames" if every == 1 else f"every {every}th frame"
+    which = "all frames" if every == 1 else f"one frame of {every}"
     return files, [f"{path.name}: {which}, {len(files)} pictures in {folder}", *known["notes"]]
 
 
