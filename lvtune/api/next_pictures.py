@@ -128,7 +128,8 @@ def choose_next(
     boxed = with_found_boxes(table, view, tuned, device)
     notes += [*more, *(note for note in boxed.notes if note not in table.notes)]
     table, known = boxed, None if known is None else with_found_boxes(known, view, tuned, device)
-    chosen, answers, first = _ranked(view, tuned, table, known, count, weight, seed)
+    labelled_split = None if known is None else Split(known, "labelled")
+    chosen, answers, first = ranked(view, tuned, Split(table, "pool"), labelled_split, count, weight, seed)
     say(f"predicting {len(chosen)} pictures")
     report = NextReport(folder, _rows(chosen, answers, table, first), _count(table), notes=notes)
     project, predicted = _project(view, tuned, table, [row["picture"] for row in report.pictures])
@@ -196,11 +197,25 @@ def features_of(base: Base, data: Any) -> np.ndarray:
     return np.concatenate(found)
 
 
-def _ranked(
-    base: Any, tuned: Any, table: PoseTable, known: PoseTable | None, count: int, weight: float, seed: int
+def ranked(
+    base: Any, tuned: Any, pool: Split, known: Split | None, count: int, weight: float = 0.5, seed: int = 0
 ) -> tuple[list[Choice], dict[str, np.ndarray], list[int]]:
-    """The pictures chosen, what their uncertainty is made of, and the first row of each picture of the pool."""
-    data = HiddenLabels(split_dataset(base, Split(table, "pool")))
+    """Chooses pictures of a split; no label of it is read.
+
+    Args:
+        base: that the adapter is for.
+        tuned: the adapter.
+        pool: to choose from.
+        known: pictures that have labels already; None: none are known.
+        count: how many.
+        weight: see :func:`lvtune.evaluation.picture_choice.rank_pictures`.
+        seed: see :func:`choose_next`.
+
+    Returns:
+        The pictures chosen, the most telling first, by their places in the sorted names of the pool's pictures; what
+        the uncertainty of each of these is made of; and the first row of each.
+    """
+    data, table = HiddenLabels(split_dataset(base, pool)), pool.table
     measures = uncertainties(answers_of(base, tuned, data, seed=seed))
     names = table.column("image").astype(str)
     pictures, first, of = np.unique(names, return_index=True, return_inverse=True)
@@ -210,7 +225,7 @@ def _ranked(
     own = _mean_by(features - mean, of, len(pictures))
     theirs = None
     if known is not None:
-        theirs = features_of(base, HiddenLabels(split_dataset(base, Split(known, "labelled")))) - mean
+        theirs = features_of(base, HiddenLabels(split_dataset(base, known))) - mean
     chosen = rank_pictures(joined(list(per_picture.values())), own, count, theirs, weight)
     return chosen, per_picture, first.tolist()
 
