@@ -71,7 +71,13 @@ VIT = "vit_tiny_patch16_224.safetensors"
 STEPS = ("--train.steps", "--steps", "--epochs", "--train.epochs", "--minutes")
 
 
-EXTRAS = {"README.md": "onnxscript", "export.md": "onnxscript", "video.md": "av", "runs.md": "tensorboard"}
+EXTRAS = {
+    "README.md": "onnxscript",
+    "export.md": "onnxscript",
+    "video.md": "av",
+    "unlabelled.md": "av",
+    "runs.md": "tensorboard",
+}
 """A module of an optional part that a page needs; where it is missing, the page is skipped."""
 PACKAGE = {registry: dict(registry._entries) for registry in (METHODS, BASES, DOMAINS, SENTENCES)}
 """What is registered before any page is run."""

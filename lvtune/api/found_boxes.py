@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lvtune.api.predicting import predict
-from lvtune.core.errors import UsageError
 from lvtune.data.pose_table import PoseTable
 from lvtune.data.unlabelled import table_of_boxes
 from lvtune.evaluation.metrics import SMALL_BOXES
@@ -29,16 +28,14 @@ def with_found_boxes(table: PoseTable, base: Base, adapter: Any, device: str = "
     """Returns the pictures with boxes that the adapter finds (``predict --find pose``), one for each whole picture.
 
     Nothing is done where the adapter was tuned on large boxes, or nobody knows on which: whole pictures fit it then.
-    Boxes that the pictures came with stay as they are.
+    Boxes that the pictures came with stay as they are. A picture in which nothing is found is left out; if that are all,
+    they are taken whole.
 
     Args:
         table: pictures without labels.
         base: that the adapter is for.
         adapter: that was tuned, with what its file says of it (``saved_with``).
         device: to compute on.
-
-    Raises:
-        UsageError: nothing is found in any picture.
     """
     share = tuned_share(adapter)
     whole_rows = is_whole(table)
@@ -54,11 +51,8 @@ def with_found_boxes(table: PoseTable, base: Base, adapter: Any, device: str = "
         boxes.setdefault(Path(pose.image), []).append([float(value) for value in pose.bbox])
     lost = [path for path in whole if path not in boxes]
     if not boxes:
-        raise UsageError(
-            f"{len(whole)} pictures without boxes, and the adapter finds nothing in them",
-            "pictures of what the adapter was tuned on, or a COCO file with boxes",
-            "check the pictures with lvtune predict PICTURE --find pose --adapter ADAPTER",
-        )  # fmt: skip
+        note = f"the adapter finds nothing in any of the {len(whole)} pictures: each is taken whole"
+        return table.with_note(note)
     made = table_of_boxes(boxes, table.skeleton)
     made.notes = [*table.notes, f"boxes of {len(whole) - len(lost)} pictures were found by the adapter: "
                   f"it was tuned on boxes of {100 * share:.0f} % of the picture"]  # fmt: skip

@@ -81,9 +81,6 @@ def boxed(base: Base, recipe: Recipe, pool: Split | None, begun: WarmStart | Non
         pool: pictures without labels; None: there are none.
         begun: where the tuning begins.
         train: what is tuned on with labels, if anything.
-
-    Raises:
-        UsageError: the adapter finds nothing in any picture.
     """
     if pool is None or recipe.unlabelled == OWN_TRAIN or not isinstance(pool.table, PoseTable):
         return pool

@@ -47,7 +47,7 @@ class MeanTeacherConfig(StrongViewOptions):
     """Objective on the labelled pictures: heatmap, hand; None: what suits the base."""
     pose_options: dict[str, Any] = field(default_factory=dict)
     """Options of that objective."""
-    part: float = field(default=0.5, metadata={"at_least": 0, "at_most": 10})
+    part: float = field(default=0.25, metadata={"at_least": 0, "at_most": 10})
     """With labelled pictures of the target: first come as many steps on these alone as without the others, then this
     share of that number with both. 0: both from the first step on."""
     rate: float = field(default=0.2, metadata={"above": 0, "at_most": 10})

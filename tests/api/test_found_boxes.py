@@ -9,7 +9,6 @@ from tiny import tiny_base
 
 from lvtune.api import found_boxes
 from lvtune.api.found_boxes import is_whole, with_found_boxes
-from lvtune.core.errors import UsageError
 from lvtune.data.skeletons import COCO_17
 from lvtune.data.unlabelled import table_of_boxes
 
@@ -58,6 +57,6 @@ def test_large_boxes_need_none(pictures, asked, share):
     assert with_found_boxes(table, tiny_base(), adapter(share)) is table and not asked
 
 
-def test_nothing_found_at_all_is_told(pictures, asked):
-    with pytest.raises(UsageError, match="finds nothing"):
-        with_found_boxes(table_of_boxes({pictures[1]: []}, COCO_17), tiny_base(), adapter(0.03))
+def test_where_nothing_is_found_at_all_they_stay_whole_and_it_is_said(pictures, asked):
+    found = with_found_boxes(table_of_boxes({pictures[1]: []}, COCO_17), tiny_base(), adapter(0.03))
+    assert asked == ["b.png"] and is_whole(found).all() and "finds nothing in any of the 1 pictures" in found.notes[-1]

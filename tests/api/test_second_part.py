@@ -13,7 +13,7 @@ from lvtune.bases.base_registry import BASES
 from lvtune.data.skeletons import LSP_14
 from lvtune.training.loop import tune
 
-CALM = {"confidence": 0.01, "agreement": 10.0, "ramp": 0, "rate": 1.0}
+CALM = {"confidence": 0.01, "agreement": 10.0, "ramp": 0, "rate": 1.0, "part": 0.5}
 
 
 @pytest.fixture(autouse=True)
