@@ -80,20 +80,22 @@ class Scored:
 
 
 def runs_of_guard() -> Iterator[dict[str, Any]]:
-    """The runs: name, what is changed. 20 of them have clean pools, and differ in quality."""
-    for seed in (0, 1, 2):
+    """The 20 runs of differing quality: name, and what is changed; seven of them are poisoned."""
+    clean = [(10, 1), (12, 2), (12, 5), (24, 0.5), (10, 10), (24, 2), (12, 20)]
+    still = {"rotate": 0, "resize": 0, "shift": 0, "looks": "none", "cover": 0}
+    for seed in (0, 1, 2):  # what matters most comes first
         yield {"name": f"default-{seed}", "seed": seed}
-    for seed, (steps, rate) in enumerate([(10, 1), (20, 2), (20, 5), (40, 0.5), (10, 10), (40, 2), (20, 20)]):
-        yield {"name": f"steps{steps}-rate{rate}", "seed": seed, "steps": steps, "rate": rate}
+        for steps, rate in clean[2 * seed : 2 * seed + 2]:
+            yield {"name": f"steps{steps}-rate{rate}", "seed": seed, "steps": steps, "rate": rate}
+        if seed < 2:
+            yield {"name": f"other-pictures-{seed}", "seed": seed, "rate": 2, "poison": "pool"}
+            yield {"name": f"broken-teacher-{seed}", "seed": seed, "rate": 2, "poison": "teacher"}
+        yield {"name": f"swapped-points-{seed}", "seed": seed, "rate": 2, "poison": "points"}
+    steps, rate = clean[-1]
+    yield {"name": f"steps{steps}-rate{rate}", "seed": 0, "steps": steps, "rate": rate}
+    yield {"name": "still", "seed": 1, "rate": 5, "objective": still}
     yield {"name": "looks-none", "seed": 1, "rate": 2, "objective": {"looks": "none"}}
     yield {"name": "all-count", "seed": 0, "rate": 2, "objective": {"confidence": 0.05, "agreement": 1.0}}
-    still = {"rotate": 0, "resize": 0, "shift": 0, "looks": "none", "cover": 0}
-    yield {"name": "still", "seed": 1, "rate": 5, "objective": still}
-    for seed in (0, 1):
-        yield {"name": f"other-pictures-{seed}", "seed": seed, "rate": 2, "poison": "pool"}
-        yield {"name": f"broken-teacher-{seed}", "seed": seed, "rate": 2, "poison": "teacher"}
-    for seed in (0, 1, 2):
-        yield {"name": f"swapped-points-{seed}", "seed": seed, "rate": 2, "poison": "points"}
 
 
 class GuardRuns:

@@ -28,8 +28,8 @@ def with_found_boxes(table: PoseTable, base: Base, adapter: Any, device: str = "
     """Returns the pictures with boxes that the adapter finds (``predict --find pose``), one for each whole picture.
 
     Nothing is done where the adapter was tuned on large boxes, or nobody knows on which: whole pictures fit it then.
-    Boxes that the pictures came with stay as they are. A picture in which nothing is found is left out; if that are all,
-    they are taken whole.
+    Boxes that the pictures came with stay as they are. A picture in which nothing is found is left out. If nothing is
+    found in any picture, all are taken whole.
 
     Args:
         table: pictures without labels.

@@ -6,7 +6,6 @@ chosen already (:mod:`lvtune.evaluation.picture_choice`).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from lvtune.adapters.flip_test import takes_flip_test
-from lvtune.api.found_boxes import with_found_boxes
+from lvtune.api.pool_pictures import open_pool
 from lvtune.bases.base import as_base
 from lvtune.core.errors import UsageError
 from lvtune.core.files import write_atomically, write_text
@@ -27,7 +26,7 @@ from lvtune.data.dataset import collate
 from lvtune.data.formats.label_project import Instance, LabelProject, Picture
 from lvtune.data.formats.prelabels import FORMS, write_prelabels
 from lvtune.data.frames_of_video import MOST_FRAMES
-from lvtune.data.unlabelled import HiddenLabels, read_unlabelled
+from lvtune.data.unlabelled import HiddenLabels
 from lvtune.domains.domain import Split
 from lvtune.evaluation.inference import predict_split, split_dataset
 from lvtune.evaluation.picture_choice import Choice, joined, rank_pictures
@@ -118,16 +117,12 @@ def choose_next(
     view = load_base_for(adapter, base, weights) if isinstance(base, str) else as_base(base)
     view.model.to(resolve_device(device))
     tuned: Any = open_adapter(adapter, view)
-    table, notes = _pool(pool, labelled, tuned, frames)
+    pictures = open_pool(pool, labelled, tuned, frames)
+    table = pictures.table
     written = [folder / name for name in (LIST_FILE, TABLE_FILE, SHEET_FILE)]
     check_output(folder, written, pictures=[table.image_path(i) for i in range(len(table))])
     _check_free(folder, forms)
-    known = None if labelled is None else read_unlabelled(labelled, tuned.skeleton)
-    table, more = _without_copies(table, known)
-    say(f"looking at {_count(table)} pictures")
-    boxed = with_found_boxes(table, view, tuned, device)
-    notes += [*more, *(note for note in boxed.notes if note not in table.notes)]
-    table, known = boxed, None if known is None else with_found_boxes(known, view, tuned, device)
+    table, known, notes = pictures.boxed(view, tuned, device, say)
     labelled_split = None if known is None else Split(known, "labelled")
     chosen, answers, first = ranked(view, tuned, Split(table, "pool"), labelled_split, count, weight, seed)
     say(f"predicting {len(chosen)} pictures")
@@ -139,40 +134,6 @@ def choose_next(
         report.notes += [note for note in more if note not in report.notes]
     _write(report, project, predicted, tuned)
     return report
-
-
-def _pool(pool: str | Path, labelled: str | Path | None, tuned: Any, frames: int) -> tuple[PoseTable, list[str]]:
-    """The pool without the pictures that are labelled already."""
-    table = read_unlabelled(pool, tuned.skeleton, frames)
-    if labelled is None:
-        return table, table.notes[1:]
-    done = {str(Path(name).resolve()) for name in read_unlabelled(labelled, tuned.skeleton).column("image")}
-    free = [i for i, name in enumerate(table.column("image")) if str(Path(name).resolve()) not in done]
-    if not free:
-        raise UsageError(f"pool {pool}, of which every picture is labelled already", "pictures without labels",
-                         "give another pool, or leave --labelled out")  # fmt: skip
-    left = len(table) - len(free)
-    note = f"{left} instances of pictures that are labelled already left out"
-    return table.select(free), [*table.notes[1:], *([note] if left else [])]
-
-
-def _without_copies(table: PoseTable, known: PoseTable | None) -> tuple[PoseTable, list[str]]:
-    """The pool without copies of labelled pictures, which have other paths and the same contents."""
-    if known is None:
-        return table, []
-    digest = lambda one, i: hashlib.sha256(one.image_path(i).read_bytes()).hexdigest()  # noqa: E731
-    sizes = {known.image_path(i).stat().st_size for i in range(len(known))}
-    alike = {name: i for i, name in enumerate(table.column("image")) if table.image_path(i).stat().st_size in sizes}
-    if not alike:
-        return table, []
-    done = {digest(known, i) for i in {name: i for i, name in enumerate(known.column("image"))}.values()}
-    copies = {name for name, i in alike.items() if digest(table, i) in done}
-    free = [i for i, name in enumerate(table.column("image")) if name not in copies]
-    if not free:
-        raise UsageError("a pool of which every picture is a copy of a labelled one", "pictures without labels",
-                         "give another pool, or leave --labelled out")  # fmt: skip
-    note = f"{len(copies)} copies of pictures that are labelled already left out"
-    return (table.select(free), [note]) if copies else (table, [])
 
 
 def _check_free(folder: Path, forms: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from tiny import make_adapter, tiny_base
 from videos import write_video
 
 import lvtune
-from lvtune.api import next_pictures
+from lvtune.api import pool_pictures
 from lvtune.api.next_pictures import choose_next
 from lvtune.bases.base_registry import BASES
 from lvtune.cli.main import main
@@ -138,7 +138,7 @@ def test_small_boxes_are_found_for_the_pool_and_for_the_labelled(pool, monkeypat
         boxes = {table.image_path(i): [[5.0, 5.0, 40.0, 50.0]] for i in range(len(table))}
         return table_of_boxes(boxes, table.skeleton)
 
-    monkeypatch.setattr(next_pictures, "with_found_boxes", found)
+    monkeypatch.setattr(pool_pictures, "with_found_boxes", found)
     choose_next(pool / "pool", pool / "adapter", base=tiny_base(), count=2, out=pool / "out", forms=("coco",),
                 labelled=pool / "pool" / "a")  # fmt: skip
     assert seen == [4, 4]
