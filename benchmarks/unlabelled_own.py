@@ -7,6 +7,9 @@ The first part of `lvtune adapt OPENFIELD --shots 10 --unlabelled POOL` is the r
 test_second_part.py compares them to the bit), so the second part goes on here from the adapters that the first command
 saved. Printed: the mean error in pixels of the test frames before and after it, of the whole change and of what the
 guard kept. A run whose result lies in OUT is not made again.
+
+Settings are chosen with ``--on rest``: errors on the training frames that are not among the labelled ones, and never on
+the test frames. ``--objective '{"weight": 0, "saved": "student"}'`` is as many steps on the labelled frames alone.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import argparse
 import json
 import statistics
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,8 @@ from lvtune.api.job import Job, prepare
 from lvtune.api.recipe import Recipe
 from lvtune.api.second_part import tune_second
 from lvtune.api.unlabelled_guard import UnlabelledGuard
-from lvtune.core.snapshot import snapshot
+from lvtune.domains import Split
+from lvtune.domains.domain import NO_BOXES
 from lvtune.evaluation.inference import predict_split
 from lvtune.evaluation.scores import score_predictions
 from lvtune.patcher.attaching import attach
@@ -32,12 +36,21 @@ from lvtune.training.history import History
 ERRORS = ("px_mean", "px_median", "px_rms")
 
 
-def errors(job: Job) -> dict[str, float]:
-    """Errors in pixels on the test frames, with the flip test as every command has it."""
+def rest_of(job: Job) -> Split:
+    """The training frames that are not among the labelled ones."""
+    whole = job.domain.open("train", replace(job.recipe.data, boxes=NO_BOXES))
+    table: Any = whole.table
+    labelled: Any = job.train.table
+    known = set(labelled.column("image"))
+    return whole.with_table(table.select([i for i, name in enumerate(table.column("image")) if name not in known]))
+
+
+def errors(job: Job, split: Split) -> dict[str, float]:
+    """Errors in pixels, with the flip test as every command has it."""
     job.adapter.eval()
     with attach(job.base, job.adapter, name="scored"):
-        found = predict_split(job.base, job.test, category=None, skeleton=job.adapter.skeleton)
-    table: Any = job.test.table
+        found = predict_split(job.base, split, category=None, skeleton=job.adapter.skeleton)
+    table: Any = split.table
     score = score_predictions(table, *found)
     return {name: round(score[name], 3) for name in ERRORS}
 
@@ -47,17 +60,17 @@ def second(args: argparse.Namespace, alone: Path, pool: str, seed: int) -> dict[
     begun = time.process_time()
     job = prepare(Recipe.from_dict({
         "data": {"data": args.data, "shots": args.shots}, "start": str(alone), "unlabelled": pool, "seed": seed,
-        "device": "cpu", "unlabelled_frames": args.frames,
+        "device": "cpu", "unlabelled_frames": args.frames, "objective_options": json.loads(args.objective),
     }))  # fmt: skip
-    before, guard = errors(job), UnlabelledGuard(job)
+    split = rest_of(job) if args.on == "rest" else job.test
+    before, guard = errors(job, split), UnlabelledGuard(job)
     guard.begin()
     first = json.loads((alone / "report.json").read_text())
     history = History(steps=list(range(args.steps or len(first["curves"]["steps"]))))
     tune_second(job, history, job.recipe.train, args.out / "none", "benchmark")
-    whole, end = errors(job), snapshot(job.adapter)
+    whole = errors(job, split)
     guard.keep()
-    kept = whole if guard.share == 1 else errors(job)
-    job.adapter.load_state_dict(end)
+    kept = whole if guard.share == 1 else before if guard.share == 0 else errors(job, split)
     seen = {share: asdict(one) for share, one in guard.seen.items()}
     return {"before": before, "whole": whole, "kept": kept, "share": guard.share, "seen": seen,
             "pool": 0 if job.unlabelled is None else len(job.unlabelled.table),
@@ -73,6 +86,8 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--unlabelled", default="train", help="train, folders or videos, with commas")
     parser.add_argument("--frames", type=int, default=100)
+    parser.add_argument("--on", choices=("test", "rest"), default="test")
+    parser.add_argument("--objective", default="{}", help="options of mean-teacher, as JSON")
     parser.add_argument("--steps", type=int, default=None, help="steps that the first part is taken to have had")
     parser.add_argument("--out", type=Path, default=Path("unlabelled-runs"))
     args = parser.parse_args()
