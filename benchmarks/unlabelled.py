@@ -263,7 +263,7 @@ def cost(args: argparse.Namespace) -> None:
                 job.base.train(True)
                 for _ in range(2):
                     used = time.process_time()
-                    job.objective(job.base, samples).backward()
+                    (job.second or job.objective)(job.base, samples).backward()
                     optimizer.step()
                     optimizer.zero_grad(set_to_none=True)
                     if turn:
@@ -275,7 +275,7 @@ def cost(args: argparse.Namespace) -> None:
         ", ".join(f"{name} {1000 * value:.0f} ms" for name, value in least.items()), f"of processor time: {ratio:.2f} x"
     )
     bases = [job.base for job in jobs.values()]
-    teacher = sum(value.numel() for value in jobs["with a teacher"].objective.trained.state().values())
+    teacher = sum(value.numel() for value in jobs["with a teacher"].second.trained.state().values())
     whole = sum(value.numel() for value in bases[0].model.parameters())
     print(f"the teacher holds {teacher} numbers, the base {whole} ({100 * teacher / whole:.1f} %)")
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
