@@ -76,6 +76,7 @@ EXTRAS = {
     "export.md": "onnxscript",
     "confidence.md": "onnxscript",
     "video.md": "av",
+    "unlabelled.md": "av",
     "runs.md": "tensorboard",
 }
 """A module of an optional part that a page needs; where it is missing, the page is skipped."""

@@ -28,6 +28,7 @@ from lvtune.api.resuming import check_resume
 from lvtune.api.run_marks import marks_of, run_key
 from lvtune.api.run_tracking import NoTracker, tracker_of
 from lvtune.api.scoring import Scoring
+from lvtune.api.second_part import CHECKPOINT_2, first_minutes, tune_second
 from lvtune.api.source_guard import SourceGuard
 from lvtune.api.start_choice import WarmStartCheck
 from lvtune.api.unlabelled_guard import UnlabelledGuard
@@ -52,6 +53,7 @@ Say = Callable[[str], None]
 """Called with a short sentence on what is being done."""
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
+CHECKPOINTS = (CHECKPOINT_FILE, CHECKPOINT_2)
 LAST_GOOD = "last-good"
 """Folder for the last state of a run that ended with a loss that is no number."""
 
@@ -144,10 +146,10 @@ class _Run:
 
     def check(self) -> None:
         """Checks that the run writes over none of its inputs."""
-        data, names = self.recipe.data, (TENSORS_FILE, CONFIG_FILE, *REPORT_FILES, CHECKPOINT_FILE, PROGRESS_FILE)
+        data, names = self.recipe.data, (TENSORS_FILE, CONFIG_FILE, *REPORT_FILES, *CHECKPOINTS, PROGRESS_FILE)
         targets = [self.folder / name for name in names]
         check_output(self.folder, targets, folders=input_folders(data), files=recipe_files(self.recipe))
-        check_resume(self.recipe, self.folder / CHECKPOINT_FILE)
+        check_resume(self.recipe, self.folder / CHECKPOINT_FILE, later=self.folder / CHECKPOINT_2)
 
     def open(self) -> None:
         """Loads the base and opens the data."""
@@ -201,9 +203,10 @@ class _Run:
             guard.begin()
         try:
             self.history = self._tune()
+            few.keep()
+            self._tune_second()
         except NotFiniteError as error:
             raise self._keep_last_good(error) from error
-        few.keep()
         for guard in guards:
             guard.keep()
         for decision in filter(None, (*(guard.decision for guard in guards), self.reliance.keep())):
@@ -238,9 +241,19 @@ class _Run:
             save_adapter(job.adapter, place, job.base, prints=fingerprints(job.base.model), training=recipe)
         return TrainingError(error.given, error.expected, f"{error.fix}; {kept}")
 
+    def _tune_second(self) -> None:
+        """Goes on with pictures without labels, where labelled ones of the target came first."""
+        if self.job.second is None:
+            return
+        self.unlabelled_guard.begin()  # what is refused is taken back to here
+        key = run_key(self.job, self.fingerprint)
+        tune_second(self.job, self.history, self.few.options, self.folder, key, record=self.tracking.record)
+
     def _tune(self) -> History:
-        job, options, recipe = self.job, self.few.options, self.job.recipe
-        check_resume(recipe, checkpoint := self.folder / CHECKPOINT_FILE, key := run_key(job, self.fingerprint))
+        job, recipe = self.job, self.job.recipe
+        options = first_minutes(job, self.few.options)
+        checkpoint, key = self.folder / CHECKPOINT_FILE, run_key(job, self.fingerprint)
+        check_resume(recipe, checkpoint, key, self.folder / CHECKPOINT_2)
         return tune(
             job.base,
             job.adapter,
@@ -324,7 +337,8 @@ class _Run:
             write_report(values, place / "report.html", pairs, figures_of_job(job), looked(job), worst=far)
         files = [folder / PROGRESS_FILE, *([] if shown is None else [folder / shown.name])]
         self.tracking.end(len(self.history.steps), self.scoring.headlines("after_on", "after_off"), files)
-        (folder / CHECKPOINT_FILE).unlink(missing_ok=True)
+        for name in CHECKPOINTS:
+            (folder / name).unlink(missing_ok=True)
 
     def _training(self) -> dict[str, Any]:
         """What the adapter file says of its tuning."""

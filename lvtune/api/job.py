@@ -19,7 +19,7 @@ from lvtune.api.own_defaults import CUSTOM, chosen_defaults, new_keypoints
 from lvtune.api.recipe import TEXT_ONLY
 from lvtune.api.replay_samples import augmented, with_replay
 from lvtune.api.size_choice import step_timer
-from lvtune.api.unlabelled_data import check_known, check_unlabelled, unlabelled_samples
+from lvtune.api.unlabelled_data import boxed, check_known, check_unlabelled, unlabelled_samples
 from lvtune.bases.base_registry import known_spec, load_base
 from lvtune.bases.input_size import parse_size
 from lvtune.core.decision import Decision
@@ -83,6 +83,12 @@ class Job:
     """What was chosen for the user."""
     earlier: list[EarlierDomain] = field(default_factory=list)
     """The domains that the adapter knows already, with their pictures."""
+    second: Any = None
+    """Objective of a second part with pictures without labels, see :mod:`lvtune.api.second_part`; None: none comes."""
+    refuses: bool = True
+    """Whether tuning with pictures without labels is taken back where nothing shows that it helps."""
+    boxed: Split | None = None
+    """The pictures without labels with the boxes that the start found; None: as they were opened."""
 
     @property
     def new_keypoints(self) -> int:
@@ -92,7 +98,7 @@ class Job:
     @property
     def unlabelled(self) -> Split | None:
         """Pictures without labels; None: there are none."""
-        return self.opened.unlabelled
+        return self.opened.unlabelled if self.boxed is None else self.boxed
 
     @property
     def splits(self) -> list[Split | None]:
@@ -132,10 +138,7 @@ def prepare(recipe: Recipe) -> Job:
     base = load_base(recipe.base, recipe.weights, seed=recipe.seed, input_size=input_size)
     base.model.to(device)
     opened = opened or with_source(own, recipe, domain, base.spec)
-    if recipe.look:
-        from lvtune.data.find_images import find_images
-
-        find_images(recipe.look)  # now, for the same reason as the category below
+    _check_look(recipe)  # now, for the same reason as the category below
     chosen = recipe.objective or (TEXT_ONLY if recipe.text_only else base.objective)
     given, recipe = replace(given, objective=chosen), replace(recipe, objective=chosen)
     objective = OBJECTIVES.get(chosen)(objective_config(chosen, recipe.objective_options))
@@ -164,16 +167,27 @@ def prepare(recipe: Recipe) -> Job:
     options = recipe.evaluate
     category = choose(options.category, adapter, ranker=options.ranker, seed=recipe.seed, device=device)
     context = replace(objective_context(recipe, base, domain, train), adapter=adapter)
-    context = _with_unlabelled(context, recipe, opened, begun)
+    pool = boxed(base, recipe, opened.unlabelled, begun, train)
+    train = pool if recipe.data.shots == 0 and pool is not None else train
+    context = _with_unlabelled(context, recipe, pool, train, begun)
     if any(one.train is not None for one in earlier):
         context = replace(context, earlier=partial(earlier_samples, recipe, base, earlier))
     objective.prepare(context)
     decisions += getattr(objective, "decisions", ())
+    in_parts = pool is not None and recipe.has_target_labels and getattr(objective.config, "part", 0) > 0
+    objective, second = (objective.pose, objective) if in_parts else (objective, None)
     objective = with_replay(objective, recipe, base, kept_out.source)
     return Job(
         recipe, base, domain, train, test, source.split, adapter, objective, opened, kept_out, category, also, begun,
-        decisions, earlier,
+        decisions, earlier, second, given.train.guard != 0, pool,
     )  # fmt: skip
+
+
+def _check_look(recipe: Recipe) -> None:
+    if recipe.look:
+        from lvtune.data.find_images import find_images
+
+        find_images(recipe.look)
 
 
 def earlier_samples(recipe: Recipe, base: Base, earlier: Sequence[EarlierDomain]) -> EarlierSamples:
@@ -209,15 +223,15 @@ def _own_sentence(recipe: Recipe, domain: Domain, bank: SentenceBank | None) -> 
 
 
 def _with_unlabelled(
-    context: ObjectiveContext, recipe: Recipe, opened: OpenedData, begun: WarmStart | None
+    context: ObjectiveContext, recipe: Recipe, pool: Split | None, train: Split, begun: WarmStart | None
 ) -> ObjectiveContext:
     """Adds the pictures without labels, if there are any, to what the objective may know."""
-    if opened.unlabelled is None:
+    if pool is None:
         return context
-    check_known(context.base, opened.train, recipe, begun)
+    check_known(context.base, train, recipe, begun)
     return replace(
         context, unlabelled_only=recipe.data.shots == 0,
-        unlabelled=partial(unlabelled_samples, context.base, opened.unlabelled, recipe.seed),
+        unlabelled=partial(unlabelled_samples, context.base, pool, recipe.seed),
     )  # fmt: skip
 
 

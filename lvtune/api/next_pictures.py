@@ -6,7 +6,6 @@ chosen already (:mod:`lvtune.evaluation.picture_choice`).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from lvtune.adapters.flip_test import takes_flip_test
+from lvtune.api.pool_pictures import open_pool
 from lvtune.bases.base import as_base
 from lvtune.core.errors import UsageError
 from lvtune.core.files import write_atomically, write_text
@@ -26,7 +26,8 @@ from lvtune.core.text import counted
 from lvtune.data.dataset import collate
 from lvtune.data.formats.label_project import Instance, LabelProject, Picture
 from lvtune.data.formats.prelabels import FORMS, write_prelabels
-from lvtune.data.unlabelled import HiddenLabels, read_unlabelled
+from lvtune.data.frames_of_video import MOST_FRAMES
+from lvtune.data.unlabelled import HiddenLabels
 from lvtune.domains.domain import Split
 from lvtune.evaluation.inference import predict_split, split_dataset
 from lvtune.evaluation.picture_choice import Choice, joined, rank_pictures
@@ -87,12 +88,14 @@ def choose_next(
     weights: str = "pretrained",
     device: str = "auto",
     seed: int = 0,
+    frames: int = MOST_FRAMES,
     say: Say = lambda text: None,
 ) -> NextReport:
     """Chooses the pictures to label next, and writes list, contact sheet and pre-labels.
 
     Args:
-        pool: folder of pictures, or a COCO file whose boxes are used; no label in it is read.
+        pool: folder of pictures, a video, or a COCO file whose boxes are used; no label in it is read. Where the
+            adapter was tuned on small boxes, it finds those of whole pictures itself.
         adapter: that is to become better; a folder, a Hub id, or an adapter.
         base: a name or a base.
         count: how many pictures.
@@ -102,6 +105,7 @@ def choose_next(
         forms: of the pre-labels; see :data:`lvtune.data.formats.prelabels.FORMS`.
         weights, device: see :class:`lvtune.Recipe`.
         seed: of one of the views whose answers are compared.
+        frames: of a video, at most so many, evenly spread.
         say: called with what is being done.
 
     Raises:
@@ -114,15 +118,14 @@ def choose_next(
     view = load_base_for(adapter, base, weights) if isinstance(base, str) else as_base(base)
     view.model.to(resolve_device(device))
     tuned: Any = open_adapter(adapter, view)
-    table, notes = _pool(pool, labelled, tuned)
+    pictures = open_pool(pool, labelled, tuned, frames)
+    table = pictures.table
     written = [folder / name for name in (LIST_FILE, TABLE_FILE, SHEET_FILE)]
     check_output(folder, written, pictures=[table.image_path(i) for i in range(len(table))])
     _check_free(folder, forms)
-    known = None if labelled is None else read_unlabelled(labelled, tuned.skeleton)
-    say(f"looking at {counted(_count(table), 'picture')}")
-    table, more = _without_copies(table, known)
-    notes += more
-    chosen, answers, first = _ranked(view, tuned, table, known, count, weight, seed)
+    table, known, notes = pictures.boxed(view, tuned, device, say)
+    labelled_split = None if known is None else Split(known, "labelled")
+    chosen, answers, first = ranked(view, tuned, Split(table, "pool"), labelled_split, count, weight, seed)
     say(f"predicting {counted(len(chosen), 'picture')}")
     report = NextReport(folder, _rows(chosen, answers, table, first), _count(table), notes=notes)
     project, predicted = _project(view, tuned, table, [row["picture"] for row in report.pictures])
@@ -132,40 +135,6 @@ def choose_next(
         report.notes += [note for note in more if note not in report.notes]
     _write(report, project, predicted, tuned)
     return report
-
-
-def _pool(pool: str | Path, labelled: str | Path | None, tuned: Any) -> tuple[PoseTable, list[str]]:
-    """The pool without the pictures that are labelled already."""
-    table = read_unlabelled(pool, tuned.skeleton)
-    if labelled is None:
-        return table, []
-    done = {str(Path(name).resolve()) for name in read_unlabelled(labelled, tuned.skeleton).column("image")}
-    free = [i for i, name in enumerate(table.column("image")) if str(Path(name).resolve()) not in done]
-    if not free:
-        raise UsageError(f"pool {pool}, of which every picture is labelled already", "pictures without labels",
-                         "give another pool, or leave --labelled out")  # fmt: skip
-    left = len(table) - len(free)
-    note = f"{counted(left, 'instance')} of pictures that are labelled already left out"
-    return table.select(free), [note] if left else []
-
-
-def _without_copies(table: PoseTable, known: PoseTable | None) -> tuple[PoseTable, list[str]]:
-    """The pool without copies of labelled pictures, which have other paths and the same contents."""
-    if known is None:
-        return table, []
-    digest = lambda one, i: hashlib.sha256(one.image_path(i).read_bytes()).hexdigest()  # noqa: E731
-    sizes = {known.image_path(i).stat().st_size for i in range(len(known))}
-    alike = {name: i for i, name in enumerate(table.column("image")) if table.image_path(i).stat().st_size in sizes}
-    if not alike:
-        return table, []
-    done = {digest(known, i) for i in {name: i for i, name in enumerate(known.column("image"))}.values()}
-    copies = {name for name, i in alike.items() if digest(table, i) in done}
-    free = [i for i, name in enumerate(table.column("image")) if name not in copies]
-    if not free:
-        raise UsageError("a pool of which every picture is a copy of a labelled one", "pictures without labels",
-                         "give another pool, or leave --labelled out")  # fmt: skip
-    note = f"{counted(len(copies), 'copy', 'copies')} of pictures that are labelled already left out"
-    return (table.select(free), [note]) if copies else (table, [])
 
 
 def _check_free(folder: Path, forms: Sequence[str]) -> None:
@@ -190,11 +159,25 @@ def features_of(base: Base, data: Any) -> np.ndarray:
     return np.concatenate(found)
 
 
-def _ranked(
-    base: Any, tuned: Any, table: PoseTable, known: PoseTable | None, count: int, weight: float, seed: int
+def ranked(
+    base: Any, tuned: Any, pool: Split, known: Split | None, count: int, weight: float = 0.5, seed: int = 0
 ) -> tuple[list[Choice], dict[str, np.ndarray], list[int]]:
-    """The pictures chosen, what their uncertainty is made of, and the first row of each picture of the pool."""
-    data = HiddenLabels(split_dataset(base, Split(table, "pool")))
+    """Chooses pictures of a split; no label of it is read.
+
+    Args:
+        base: that the adapter is for.
+        tuned: the adapter.
+        pool: to choose from.
+        known: pictures that have labels already; None: none are known.
+        count: how many.
+        weight: see :func:`lvtune.evaluation.picture_choice.rank_pictures`.
+        seed: see :func:`choose_next`.
+
+    Returns:
+        The pictures chosen, the most telling first, by their places in the sorted names of the pool's pictures; what
+        the uncertainty of each of these is made of; and the first row of each.
+    """
+    data, table = HiddenLabels(split_dataset(base, pool)), pool.table
     measures = uncertainties(answers_of(base, tuned, data, seed=seed))
     names = table.column("image").astype(str)
     pictures, first, of = np.unique(names, return_index=True, return_inverse=True)
@@ -204,7 +187,7 @@ def _ranked(
     own = _mean_by(features - mean, of, len(pictures))
     theirs = None
     if known is not None:
-        theirs = features_of(base, HiddenLabels(split_dataset(base, Split(known, "labelled")))) - mean
+        theirs = features_of(base, HiddenLabels(split_dataset(base, known))) - mean
     chosen = rank_pictures(joined(list(per_picture.values())), own, count, theirs, weight)
     return chosen, per_picture, first.tolist()
 

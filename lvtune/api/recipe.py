@@ -69,8 +69,11 @@ class Recipe:
     """Tune on pictures of the source domain. Of the target, only the sentences are used for tuning; its pictures are
     used for testing only."""
     unlabelled: str | None = None
-    """Pictures without labels to learn from as well: a folder, or a COCO file whose boxes are used. train: the domain's
-    own training pictures, their labels left out. With `shots` 0, or if nothing else is given, from these alone."""
+    """Pictures without labels to learn from as well: a folder, a video, or a COCO file whose boxes are used. train: the
+    domain's own training pictures, their labels left out. With `shots` 0, or if nothing else is given, from these
+    alone."""
+    unlabelled_frames: int = field(default=200, metadata={"at_least": 1})
+    """Largest number of frames, evenly spread, that are taken of a video given as `unlabelled`."""
     objective: str | None = None
     """What training minimises; `lvtune list objectives` shows the names. None: mean-teacher with `unlabelled`,
     text-contrast with `text_only`, replay with `after`, else the one that suits the base."""

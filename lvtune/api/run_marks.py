@@ -112,6 +112,7 @@ class MarkReader:
             "earlier_pictures",
             "text_only",
             "unlabelled",
+            "unlabelled_frames",
             "keep",
             "keeping",
             "language",

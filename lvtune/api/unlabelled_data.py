@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lvtune.api.found_boxes import is_whole, with_found_boxes
 from lvtune.api.own_defaults import new_keypoints
+from lvtune.api.report_data import box_statistics
 from lvtune.core.errors import UsageError
 from lvtune.data.pose_table import PoseTable
 from lvtune.data.skeletons import Skeleton
@@ -15,12 +17,16 @@ from lvtune.domains import Domain, Split, get_domain
 from lvtune.domains.domain import NO_BOXES, missing
 from lvtune.domains.source import source_split
 from lvtune.evaluation.inference import split_dataset
+from lvtune.evaluation.metrics import SMALL_BOXES
+from lvtune.hub.adapter_loading import load_adapter
+from lvtune.hub.starts import start_place
 from lvtune.language.sentences import sentence_for
 
 if TYPE_CHECKING:
     from lvtune.api.recipe import Recipe
     from lvtune.bases.base import Base
     from lvtune.config.options import DataOptions
+    from lvtune.hub.starts import WarmStart
 
 OWN_TRAIN = "train"
 """In place of a path: the domain's own training pictures, their labels left out."""
@@ -45,7 +51,8 @@ def open_unlabelled(recipe: Recipe, domain: Domain, skeleton: Skeleton) -> Split
     if given is None:
         return None
     if given != OWN_TRAIN:
-        return Split(read_unlabelled(given, skeleton), f"pictures without labels ({Path(given).name})")
+        table = read_unlabelled(given, skeleton, recipe.unlabelled_frames)
+        return Split(table, f"pictures without labels ({Path(given).name})")
     if domain.name == UNLABELLED:
         raise UsageError("--unlabelled train without a domain", "a domain whose training pictures are meant",
                          "give --domain NAME, or --unlabelled FOLDER")  # fmt: skip
@@ -60,6 +67,35 @@ def open_unlabelled(recipe: Recipe, domain: Domain, skeleton: Skeleton) -> Split
 def unlabelled_samples(base: Base, split: Split, seed: int = 0) -> Any:
     """Returns the samples of pictures without labels, each as it is: what changes is up to the objective."""
     return HiddenLabels(split_dataset(base, split, seed=seed, cache=True))
+
+
+def boxed(base: Base, recipe: Recipe, pool: Split | None, begun: WarmStart | None, train: Split) -> Split | None:
+    """Returns the pictures without labels with the boxes that they need.
+
+    Where tuning begins at an adapter that was tuned on small boxes, it finds the boxes of whole pictures. Where the
+    labelled pictures have small boxes and there is no such adapter, a note says that whole pictures do not look alike.
+
+    Args:
+        base: that the adapter is for.
+        recipe: of the run.
+        pool: pictures without labels; None: there are none.
+        begun: where the tuning begins.
+        train: what is tuned on with labels, if anything.
+    """
+    if pool is None or recipe.unlabelled == OWN_TRAIN or not isinstance(pool.table, PoseTable):
+        return pool
+    if begun is not None and begun.is_chosen and (place := start_place(base.name, recipe.method, recipe.start)):
+        start = load_adapter(place, base, any_input_size=True)
+        return replace(pool, table=with_found_boxes(pool.table, base, start, recipe.device))
+    share = (box_statistics(train) or {}).get("median_share") if recipe.has_target_labels else None
+    if share is not None and share < SMALL_BOXES and is_whole(pool.table).any():
+        note = (
+            f"pictures without labels are taken whole, and the labelled ones have boxes of {100 * share:.0f} % of the "
+            "picture: they do not look alike; tune without --unlabelled first, then give --start with that adapter: it "
+            "finds the boxes"
+        )
+        return replace(pool, table=pool.table.with_note(note))
+    return pool
 
 
 def unlabelled_domain() -> Domain:

@@ -1,9 +1,10 @@
-"""Tuning without a label of the target must not harm: what is tuned is compared with what it began with.
+"""Tuning on pictures without labels must not harm: what is tuned is compared with what it began with.
 
-No label can say which is better, so nothing is kept unless all of this holds on pictures without labels: views of one
-picture agree better than before; points that were sure and agreed before stay where they were; and the source, where
-its pictures are at hand, is found no worse. The largest share of the change for which it holds is kept (points on the
-way as in WiSE-FT, arXiv 2109.01903); in doubt none, and the result is what the tuning began with. How often this
+It began with the start, or, where some pictures of the target have labels, with what was tuned on these alone. Nothing
+is kept unless all of this holds: before, some points were sure in the pictures without labels; views of one picture
+agree better than before; points that were sure stay where they were; and labelled pictures are found no worse: those of
+the source, those that were tuned on, and those that were kept out, whichever there are. The largest share of the
+change for which it holds is kept (points on the way as in WiSE-FT, arXiv 2109.01903); in doubt none. How often this
 picks the better of two is measured (benchmarks/README.md).
 """
 
@@ -22,6 +23,7 @@ from lvtune.evaluation.inference import split_dataset
 from lvtune.training.agreement import Answers, answers_of, evenly
 from lvtune.training.guard import SHARES, between, losses_of
 from lvtune.training.objectives import OBJECTIVES
+from lvtune.training.point_error import point_error
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,8 +39,11 @@ SURE_PEAK, SURE_APART = 0.5, 0.02
 """A point was sure before: its heatmap's peak is this high, and its views were no farther apart (share of height)."""
 FAR, MOST_MOVED = 0.06, 0.1
 """A sure point has moved if it is this far away; at most this share of the sure points may."""
-SOURCE_ROOM = 1.01
-"""Largest factor on the loss on the source."""
+SOURCE_ROOM, LABELLED_ROOM = 1.01, 1.1
+"""Largest factor on the loss on the source, and on the loss (of new key points: the error) on labelled pictures that
+were tuned on; on pictures kept out it is 1."""
+LEAST_SURE = 0.05
+"""Least share of the points that were sure before: fewer, and the pictures do not show what is to be found."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +58,20 @@ class Seen:
     """Mean peak of the heatmaps."""
     source: float | None
     """Loss on pictures of the source; None: there are none."""
+    sure: float = 1.0
+    """Share of the points that are sure and on which the views agree."""
+    labelled: float | None = None
+    """Loss on labelled pictures of the target that were tuned on; of new key points the error in % of the crop; None:
+    there are none, or some were kept out."""
+    kept_out: float | None = None
+    """The same on pictures that were kept out; None: none were."""
 
 
 class UnlabelledGuard:
-    """Usage: ``begin()`` before the tuning, ``keep()`` after it.
+    """Usage: ``begin()`` before the tuning with pictures without labels, ``keep()`` after it.
 
-    It works where there are pictures without labels and none of the target with labels, unless ``train.guard`` is 0.
+    It works without labels of the target, and for a second part after tuning on some, unless ``train.guard`` is 0.
+    Where both kinds of pictures come from the first step on, the few-shot guard decides.
     """
 
     def __init__(self, job: Job) -> None:
@@ -70,8 +83,10 @@ class UnlabelledGuard:
     @property
     def is_active(self) -> bool:
         """Whether the change is checked."""
-        recipe = self.job.recipe
-        return self.job.unlabelled is not None and not recipe.has_target_labels and bool(recipe.train.guard)
+        job = self.job
+        if job.unlabelled is None or job.recipe.has_target_labels:
+            return job.second is not None and job.refuses
+        return bool(job.recipe.train.guard)
 
     def begin(self) -> None:
         """Notes where the tuning begins."""
@@ -84,7 +99,10 @@ class UnlabelledGuard:
             return
         job, end = self.job, snapshot(self.job.adapter)
         whole = unlabelled_samples(job.base, self.job.unlabelled, job.recipe.seed)
-        pictures, source = Subset(whole, evenly(len(whole), LOOKED_AT), renumber=False), self._source()
+        pictures = Subset(whole, evenly(len(whole), LOOKED_AT), renumber=False)
+        source, labelled = self._source(), self.job.train if self.job.recipe.has_target_labels else None
+        kept_out = self.job.kept_out.target if self.job.recipe.has_target_labels else None
+        labelled = labelled if kept_out is None else None
         before: Answers | None = None
         kept = 0.0
         for share in (0.0, *sorted(SHARES[1:], reverse=True)):
@@ -92,7 +110,8 @@ class UnlabelledGuard:
             found = answers_of(job.base, job.adapter, pictures, seed=job.recipe.seed)
             before = before or found
             self.seen[f"{share:g}"] = Seen(found.disagreement, moved_share(before, found), float(found.peak.mean()),
-                                           self._loss(source))  # fmt: skip
+                                           self._loss(source), float(sure_points(found).float().mean()),
+                                           self._loss(labelled), self._loss(kept_out))  # fmt: skip
             if share and is_better(self.seen["0"], self.seen[f"{share:g}"]):
                 kept = share
                 break
@@ -109,33 +128,40 @@ class UnlabelledGuard:
         fits = found is not None and found.table.skeleton.keypoints == job.adapter.skeleton.keypoints
         return found if fits else None
 
-    def _loss(self, source: Split | None) -> float | None:
-        if source is None:
+    def _loss(self, split: Split | None) -> float | None:
+        if split is None:
             return None
-        job, data = self.job, split_dataset(self.job.base, source, cache=True)
-        judge = OBJECTIVES.get(job.base.objective)()
+        job, data = self.job, split_dataset(self.job.base, split, cache=True)
+        judge: Any = OBJECTIVES.get(job.base.objective)()
+        judge = point_error if job.new_keypoints and job.train.task == "pose2d" else judge
         return float(losses_of(job.base, job.adapter, Subset(data, evenly(len(data), SOURCE)), judge).mean())
 
     @property
     def decision(self) -> Decision | None:
         """Says how much of the change is kept; None where there are labels of the target, or no such pictures."""
-        if self.job.unlabelled is None or self.job.recipe.has_target_labels:
+        job = self.job
+        if job.unlabelled is None or (job.recipe.has_target_labels and job.second is None):
             return None
         if self.share is None:
             return Decision("guard without labels", "no check", "it is off in the recipe")
+        began = "the tuning began with" if job.second is None else "the labelled pictures alone gave"
         value = (
-            f"{self.share:.0%} of the change is kept"
-            if self.share
-            else "nothing is kept: the result is what the tuning began with"
+            f"{self.share:.0%} of the change is kept" if self.share else f"nothing is kept: the result is what {began}"
         )
         before = self.seen["0"]
-        now = self.seen[f"{self.share:g}"] if self.share else list(self.seen.values())[-1]
+        now = self.seen[f"{self.share or 1:g}"]
         why = (
             f"views of a picture disagree by {before.disagreement:.2%} of its height before, {now.disagreement:.2%} now"
         )
         why += f"; {now.moved:.0%} of the sure points moved"
         if now.source is not None:
             why += f"; loss on the source {before.source:.3g} before, {now.source:.3g} now"
+        if now.labelled is not None:
+            why += f"; on labelled pictures {before.labelled:.3g} before, {now.labelled:.3g} now"
+        if now.kept_out is not None:
+            why += f"; on labelled pictures kept out {before.kept_out:.3g} before, {now.kept_out:.3g} now"
+        if before.sure < LEAST_SURE:
+            why += f"; only {before.sure:.0%} of the points were sure before"
         return Decision("guard without labels", value, why)
 
     def to_dict(self) -> dict[str, Any] | None:
@@ -148,9 +174,14 @@ class UnlabelledGuard:
         return about | {"share": self.share, "seen": {share: asdict(seen) for share, seen in self.seen.items()}}
 
 
+def sure_points(answers: Answers) -> Tensor:
+    """Returns (N, K), true where a heatmap has a high peak and the views agree."""
+    return (answers.peak >= SURE_PEAK) & (answers.apart <= SURE_APART)
+
+
 def moved_share(before: Answers, now: Answers) -> float:
     """Returns the share of the points that were sure before which have moved."""
-    sure = (before.peak >= SURE_PEAK) & (before.apart <= SURE_APART)
+    sure = sure_points(before)
     far = (now.points - before.points).norm(dim=-1) > FAR
     return float((far & sure).sum()) / max(1, int(sure.sum()))
 
@@ -158,5 +189,12 @@ def moved_share(before: Answers, now: Answers) -> float:
 def is_better(before: Seen, now: Seen) -> bool:
     """Whether a state is to be taken for better without any label."""
     agrees = now.disagreement <= (1 - LEAST_GAIN) * before.disagreement
-    keeps = before.source is None or now.source is None or now.source <= SOURCE_ROOM * before.source
-    return agrees and keeps and now.moved <= MOST_MOVED
+    keeps = all(
+        old is None or new is None or new <= room * old
+        for old, new, room in (
+            (before.source, now.source, SOURCE_ROOM),
+            (before.labelled, now.labelled, LABELLED_ROOM),
+            (before.kept_out, now.kept_out, 1.0),
+        )
+    )
+    return agrees and keeps and now.moved <= MOST_MOVED and before.sure >= LEAST_SURE

@@ -26,6 +26,8 @@ class NextCommand:
     labelled: str | None = None
     """Pictures that have labels already, as a folder or COCO file: they are not chosen, and pictures that differ from
     them are preferred."""
+    frames: int = field(default=200, metadata={"at_least": 1})
+    """Largest number of frames, evenly spread, that are looked at where the pool is a video."""
     weight: float = field(default=0.5, metadata={"at_least": 0, "at_most": 1})
     """Weight of uncertainty against diversity: 1 is uncertainty alone, 0 diversity alone."""
     prelabels: tuple[str, ...] = ("coco", "deeplabcut", "label-studio")
@@ -44,7 +46,7 @@ class NextCommand:
 def parser(argv: Sequence[str], summary: str) -> Parser:
     """Adds the pool and the options of :class:`NextCommand`."""
     result = Parser("next", summary)
-    result.add_argument("pool", metavar="POOL", help="folder of pictures, or a COCO file whose boxes are used")
+    result.add_argument("pool", metavar="POOL", help="folder of pictures, a video, or a COCO file whose boxes are used")
     add_options(result, NextCommand)
     result.add_argument("-n", dest="count", metavar="N", default=argparse.SUPPRESS, help="the same as --count")
     return result
@@ -62,7 +64,7 @@ def run(args: argparse.Namespace) -> Outcome:
         args.pool, command.adapter, base=command.base or found.get("base", Recipe.base), count=command.count,
         out=command.out, labelled=command.labelled, weight=command.weight, weights=command.weights,
         forms=() if command.prelabels == ("none",) else command.prelabels, device=command.device, seed=command.seed,
-        say=say,
+        frames=command.frames, say=say,
     )  # fmt: skip
     rows = [[one["picture"], one["uncertainty"], one["distance"]] for one in report.pictures]
     parts = [table(["picture", "uncertainty", "distance"], rows)]

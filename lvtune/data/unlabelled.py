@@ -1,4 +1,7 @@
-"""Pictures without labels: a folder, or the pictures and boxes of a COCO file. No key point of theirs is ever read."""
+"""Pictures without labels: a folder, frames of a video, or the pictures and boxes of a COCO file.
+
+No key point of theirs is ever read.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,15 @@ from torch.utils.data import Dataset
 from lvtune.core.errors import DataError
 from lvtune.core.text import counted, plural
 from lvtune.data.find_images import find_images, left_out_note
+from lvtune.data.frames_of_video import MOST_FRAMES, frames_of
 from lvtune.data.json_file import load_json
 from lvtune.data.picture_headers import read_headers
 from lvtune.data.picture_names import find_pictures
 from lvtune.data.pose_table import PoseTable
 from lvtune.data.skeletons import Skeleton
 from lvtune.data.table import read_coco
+from lvtune.data.video_frames import is_video
 
-VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg")
 _UPWARDS = 2
 """Folders above a COCO file in which its pictures are looked for."""
 
@@ -66,36 +70,31 @@ class HiddenLabels(Dataset):
         return found
 
 
-def read_unlabelled(given: str | Path, skeleton: Skeleton) -> PoseTable:
+def read_unlabelled(given: str | Path, skeleton: Skeleton, frames: int = MOST_FRAMES) -> PoseTable:
     """Reads pictures without labels as a table of instances, each with a box and no key point.
 
     Args:
-        given: a folder, of which every picture is one instance; a picture; or a COCO file: each box of it is an
-            instance, and a picture without a box is one.
+        given: a folder, of which every picture is one instance; a picture; a video, of which evenly spread frames are;
+            or a COCO file: each box of it is an instance, and a picture without a box is one.
         skeleton: the key points that are to be found in them.
+        frames: of a video, at most so many.
 
     Raises:
-        DataError: no such path; no picture; a faulty file; a video.
+        DataError: no such path; no picture; a faulty file.
     """
     path = Path(given)
     if not path.exists():
         raise DataError(f"no file or folder at {path}", "pictures without labels", "check the path of --unlabelled")
-    if path.suffix.lower() in VIDEOS:
-        raise frames_wanted(path)
-    boxes, notes = _of_coco(path) if path.suffix.lower() == ".json" else _of_folder(path)
+    if path.is_file() and is_video(path):
+        files, notes = frames_of(path, frames)
+        boxes: Boxes = {file: [] for file in files}
+    else:
+        boxes, notes = _of_coco(path) if path.suffix.lower() == ".json" else _of_folder(path)
     if not boxes:
         raise DataError(f"{path} without pictures", "at least one picture", "check --unlabelled")
-    table = _table(boxes, skeleton)
+    table = table_of_boxes(boxes, skeleton)
     table.notes = [f"{counted(len(boxes), 'picture')} without labels: {path}", *notes]
     return table
-
-
-def frames_wanted(path: Path) -> DataError:
-    """Returns the error for a video; a reader of frames takes its place where there is one."""
-    return DataError(
-        f"the video {path}", "a folder of its frames",
-        f"write them with ffmpeg -i {path.name} frames/%06d.jpg, and give --unlabelled frames/",
-    )  # fmt: skip
 
 
 Boxes = dict[Path, list[list[float]]]
@@ -149,8 +148,16 @@ def _box(given: Any) -> list[float] | None:
     return [float(value) for value in given]
 
 
-def _table(boxes: Mapping[Path, list[list[float]]], skeleton: Skeleton) -> PoseTable:
-    """The table of a COCO file that is written for the moment, in the skeleton wanted."""
+def table_of_boxes(boxes: Mapping[Path, list[list[float]]], skeleton: Skeleton) -> PoseTable:
+    """Returns the table of pictures and their boxes, without a key point.
+
+    Args:
+        boxes: picture to its boxes, x, y, width, height in pixels; none: the whole picture is one instance.
+        skeleton: the key points that are to be found in them.
+
+    Raises:
+        DataError: a picture that cannot be read.
+    """
     files = list(boxes)
     images, annotations = [], []
     for number, (file, header) in enumerate(zip(files, read_headers(files), strict=True), start=1):

@@ -45,6 +45,11 @@ class MeanTeacherConfig(StrongViewOptions):
     """Objective on the labelled pictures: heatmap, hand; None: what suits the base."""
     pose_options: dict[str, Any] = field(default_factory=dict)
     """Options of that objective."""
+    part: float = field(default=0.25, metadata={"at_least": 0, "at_most": 10})
+    """With labelled pictures of the target: first come as many steps on these alone as without the others, then this
+    share of that number with both. 0: both from the first step on."""
+    rate: float = field(default=0.2, metadata={"above": 0, "at_most": 10})
+    """Factor on the learning rate in that second part."""
     weight: float = field(default=1.0, metadata={"at_least": 0})
     """Weight of the pictures without labels; both terms are errors of heatmaps in the same unit."""
     every: int = field(default=2, metadata={"at_least": 1})
@@ -118,8 +123,11 @@ class MeanTeacher(ObjectiveWrapper):
         points, weight = self.answers(base, adapter, batch)
         pixels, matrix = strong_view(base, batch, self.config, self.context.seed, step)
         target, inside = base.codec.encode(moved(points, matrix), torch.ones_like(weight))
-        stages = heatmaps_of_stages(base, {**batch, "pixel_values": pixels})
-        error = torch.stack([keypoint_mse(maps, target, weight * inside) for maps in stages]).sum()
+        near = getattr(self.pose, "foreground", 0.0)  # as on labelled pictures: else heatmaps of new points stay empty
+        error = torch.stack([
+            keypoint_mse(maps, target, weight * inside, foreground=near)
+            for maps in heatmaps_of_stages(base, {**batch, "pixel_values": pixels})
+        ]).sum()  # fmt: skip
         return self.config.weight * ramped(step, self.config.ramp) * error
 
     def answers(self, base: Base, adapter: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -10,13 +10,16 @@ import pytest
 import torch
 from PIL import Image
 from tiny import make_adapter, tiny_base
+from videos import write_video
 
 import lvtune
+from lvtune.api import pool_pictures
 from lvtune.api.next_pictures import choose_next
 from lvtune.bases.base_registry import BASES
 from lvtune.cli.main import main
 from lvtune.core.errors import LvtuneError
 from lvtune.data.formats import read_project
+from lvtune.data.unlabelled import table_of_boxes
 
 
 @pytest.fixture
@@ -112,6 +115,34 @@ def test_what_does_not_fit_is_told(pool, given, said):
     paths = {name: pool / value for name, value in values.items() if name != "forms"}
     with pytest.raises(LvtuneError, match=said):
         choose_next(paths.pop("pool"), pool / "adapter", base=tiny_base(), forms=values["forms"], **paths)
+
+
+def test_a_video_is_a_pool(pool, monkeypatch):
+    monkeypatch.setenv("LVTUNE_CACHE", str(pool / "cache"))
+    video = write_video(pool / "mouse.mp4", 9)
+    words = ["next", str(video), "--adapter", str(pool / "adapter"), "-n", "2", "--out", str(pool / "out"), "--frames"]
+    assert main([*words, "3", "--base", "vitpose-tiny", "--device", "cpu", "--prelabels", "deeplabcut"]) == 0
+    values = json.loads((pool / "out" / "next.json").read_text())
+    names = {Path(row["picture"]).name for row in values["pictures"]}
+    assert values["pool"] == 3 and len(names) == 2
+    assert names < {f"mouse-{number:07d}.png" for number in (0, 3, 6)}
+    assert any("one frame of 3" in note for note in values["notes"])
+    assert {picture.path.name for picture in read_project(pool / "out" / "deeplabcut").pictures} == names
+
+
+def test_small_boxes_are_found_for_the_pool_and_for_the_labelled(pool, monkeypatch):
+    seen = []
+
+    def found(table, base, adapter, device):
+        seen.append(len(table))
+        boxes = {table.image_path(i): [[5.0, 5.0, 40.0, 50.0]] for i in range(len(table))}
+        return table_of_boxes(boxes, table.skeleton)
+
+    monkeypatch.setattr(pool_pictures, "with_found_boxes", found)
+    choose_next(pool / "pool", pool / "adapter", base=tiny_base(), count=2, out=pool / "out", forms=("coco",),
+                labelled=pool / "pool" / "a")  # fmt: skip
+    assert seen == [4, 4]
+    assert [item.box for item in read_project(pool / "out" / "coco").instances] == [(5.0, 5.0, 40.0, 50.0)] * 2
 
 
 def test_without_an_adapter_it_says_so(pool, capsys):

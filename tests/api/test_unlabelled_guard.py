@@ -1,6 +1,7 @@
 """Without a label of the target nothing is kept that is not shown to help."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from lvtune.core.snapshot import snapshot
 from lvtune.data.skeletons import LSP_14
 from lvtune.training.agreement import Answers
 
-BEFORE = Seen(disagreement=0.1, moved=0.0, peak=0.5, source=1.0)
+BEFORE = Seen(disagreement=0.1, moved=0.0, peak=0.5, source=1.0, labelled=1.0, kept_out=1.0)
 
 
 @pytest.fixture(autouse=True)
@@ -46,11 +47,17 @@ def same(one, other):
 @pytest.mark.parametrize(
     ("now", "better"),
     [({}, True), ({"disagreement": 0.099}, False), ({"moved": 0.2}, False), ({"source": 1.02}, False),
-     ({"source": None}, True), ({"disagreement": 0.2}, False)],
+     ({"source": None}, True), ({"disagreement": 0.2}, False), ({"labelled": 1.05}, True), ({"labelled": 1.2}, False),
+     ({"kept_out": 1.0}, True), ({"kept_out": 1.01}, False)],
 )  # fmt: skip
 def test_all_must_speak_for_it(now, better):
     values = {"disagreement": 0.05, "moved": 0.05, "peak": 0.6, "source": 1.0} | now
     assert is_better(BEFORE, Seen(**values)) == better
+
+
+def test_pictures_in_which_nothing_was_sure_show_nothing():
+    now = Seen(disagreement=0.05, moved=0.0, peak=0.6, source=None)
+    assert is_better(BEFORE, now) and not is_better(replace(BEFORE, sure=0.01), now)
 
 
 def test_only_points_that_were_sure_can_have_moved():
@@ -82,7 +89,7 @@ def test_the_largest_share_that_helps_is_kept(monkeypatch):
     guard.begin()
     stir(job.adapter)
     end = snapshot(job.adapter)
-    monkeypatch.setattr(unlabelled_guard, "is_better", lambda before, now: len(guard.seen) == 4)
+    monkeypatch.setattr(unlabelled_guard, "is_better", lambda before, now: len(guard.seen) == 4)  # 0, 1, 0.75, 0.5
     guard.keep()
     assert guard.share == 0.5 and "50% of the change" in guard.decision.line()
     for name, value in job.adapter.state_dict().items():
@@ -91,14 +98,15 @@ def test_the_largest_share_that_helps_is_kept(monkeypatch):
 
 @pytest.mark.parametrize(
     ("given", "active"),
-    [({}, True), ({"train": {"steps": 2, "guard": 0}}, False), ({"data": {"shots": 2}}, False),
-     ({"text_only": True, "data": {"shots": "all"}}, True)],
+    [({}, True), ({"train": {"steps": 2, "guard": 0}}, False), ({"text_only": True, "data": {"shots": "all"}}, True),
+     ({"data": {"shots": 2}}, True), ({"data": {"shots": 2}, "train": {"steps": 2, "guard": 0}}, False),
+     ({"data": {"shots": 2}, "objective_options": {"part": 0}}, False)],
 )  # fmt: skip
 def test_where_it_looks(given, active):
     guard = UnlabelledGuard(prepare(recipe(**given)))
     assert guard.is_active == active
-    labels = given.get("data", {}).get("shots") == 2
-    assert (guard.decision is None) == labels
+    # where both kinds of pictures come from the first step on, the few-shot guard decides
+    assert (guard.decision is None) == ("objective_options" in given)
 
 
 def test_a_poisoned_pool_gives_back_what_it_began_with_and_the_report_says_so(tmp_path):

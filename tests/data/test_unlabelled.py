@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from tiny import TinyPictures
 from tiny_hands import TinyHands
+from videos import write_video
 
 from lvtune.core.errors import DataError
 from lvtune.data.skeletons import COCO_17
@@ -71,16 +72,23 @@ def test_the_same_pictures_have_the_same_fingerprint_and_others_another(pictures
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("nowhere", "no file or folder"), ("clip.mp4", "ffmpeg"), ("empty", "without pictures"), ("list.json", "`images`"),
+    [("nowhere", "no file or folder"), ("clip.mp4", "empty"), ("empty", "without pictures"), ("list.json", "`images`"),
      ("gone.json", "none is there")],
 )  # fmt: skip
 def test_what_is_no_pool_is_told(pictures, name, said):
     (pictures / "empty").mkdir()
-    (pictures / "clip.mp4").write_bytes(b"0")
+    (pictures / "clip.mp4").write_bytes(b"")
     (pictures / "list.json").write_text("[1, 2]")
     coco(pictures, "gone.json", images=[{"id": 1, "file_name": "other.png"}], annotations=[])
     with pytest.raises(DataError, match=said):
         read_unlabelled(pictures / name, COCO_17)
+
+
+def test_frames_of_a_video_are_pictures(tmp_path, monkeypatch):
+    monkeypatch.setenv("LVTUNE_CACHE", str(tmp_path / "cache"))
+    table = read_unlabelled(write_video(tmp_path / "mouse.mp4", 20), COCO_17, 5)
+    assert len(table) == 5 and table.column("bbox").tolist() == [[0, 0, 64, 48]] * 5
+    assert table.picture(4).shape == (48, 64, 3) and any("one frame of 4" in note for note in table.notes)
 
 
 @pytest.mark.parametrize("data", [TinyPictures(4), TinyHands(4)])
