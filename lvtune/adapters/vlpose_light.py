@@ -296,11 +296,22 @@ class VLPoseLight(Adapter):
         """
         if self.bank is None:
             return None
-        tables, index = call.once((id(self), call.categories), lambda: self._tables(call.categories))
+        if torch.compiler.is_compiling():  # code for one adapter serves all of its shape: nothing may name this one
+            table, index = self._table(call.categories, place)
+        else:
+            tables, index = call.once((id(self), call.categories), lambda: self._tables(call.categories))
+            table = tables[place]
         if self.training and self.config.sentence_dropout:
             # each layer draws for itself, so that the layers' weights do not rely on each other
             index = torch.where(draw_rows(self._dropped, len(index)).to(index.device), 0, index)
-        return tables[place][index]
+        return table[index]
+
+    def _table(self, categories: tuple[str | None, ...] | None, place: int) -> tuple[Tensor, Tensor]:
+        """Returns what :meth:`_tables` does for one layer, with a row for each sample."""
+        read = categories if categories is not None else ()
+        sentence: Any = self.sentence((None, *read))
+        index = torch.arange(1, len(read) + 1) if read else torch.zeros(1, dtype=torch.int64)
+        return 1 + F.linear(sentence, self.U[place]), index.to(self.sentences.device)
 
     def _tables(self, categories: tuple[str | None, ...] | None) -> tuple[Sequence[Tensor], Tensor]:
         """Returns 1 + U P e of each layer (n, r), the mean sentence first, and which row each sample reads, (B,)."""

@@ -61,10 +61,25 @@ def test_without_gradients_neither_the_input_nor_the_output_is_written():
         output = linear(x)
         kept = output.clone()
         found = beside(linear.forward, x, down, up, factor)
-        assert torch.equal(added(output, x, down, up, factor), found)
+        torch.testing.assert_close(added(output, x, down, up, factor), found)
     assert torch.equal(output, kept)
     assert torch.equal(x, before)
     torch.testing.assert_close(found, kept + F.linear(F.linear(x, down) * factor, up))
+
+
+@pytest.mark.parametrize("tokens", [1, 400])
+@pytest.mark.parametrize("case", CASES)
+def test_a_call_with_few_rows_and_one_with_many_give_the_same(case, tokens):
+    samples, _, *rest = CASES[case]
+    linear, x, down, up, factor = (
+        value.float() if isinstance(value, torch.Tensor | nn.Module) else value
+        for value in tensors(samples, tokens, *rest)
+    )
+    weight = linear.weight.clone()
+    with torch.no_grad():
+        found = beside(linear.forward, x, down, up, factor)
+        torch.testing.assert_close(found, linear(x) + F.linear(F.linear(x, down) * factor, up), rtol=1e-4, atol=1e-4)
+    assert torch.equal(linear.weight, weight)
 
 
 def test_a_layer_that_gives_its_own_input_is_not_written_over():
