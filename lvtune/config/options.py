@@ -182,6 +182,11 @@ class TrainOptions:
     """Random changes of the training pictures."""
     workers: int = field(default=0, metadata={"at_least": 0, "at_most": 1024})
     """Number of processes that read pictures; 0: the main process reads them."""
+    cached_views: int = field(default=0, metadata={"at_least": 0, "at_most": 1000})
+    """Keep the encoder's features of so many random views of each picture in a file, and read them in later epochs;
+    for methods that change nothing in front of the head. 0: each epoch has views of its own, and nothing is kept."""
+    cache_size: float = field(default=8.0, metadata={"at_least": 0})
+    """Most gigabytes that these features may take; what does not fit is computed in each epoch."""
     precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
     """Mixed precision. auto: bf16 if the GPU is fast at it; for own data also if the processor is; else none."""
     checkpoint_every: int | None = field(default=None, metadata={"at_least": 0})

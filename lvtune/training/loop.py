@@ -25,6 +25,7 @@ from lvtune.training.budget import Budget
 from lvtune.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from lvtune.training.division import check_same_progress, divide_step
 from lvtune.training.engine import make_accelerator
+from lvtune.training.feature_cache import feature_cache
 from lvtune.training.history import History
 from lvtune.training.optim import lr_factor, lr_scales, make_optimizer, number_of_steps, param_groups, peak_lr, set_lr
 from lvtune.training.progress import ProgressBar
@@ -100,7 +101,8 @@ def tune(
         run.bar.notes(run.history.lines())
         run.resume(checkpoint if resume else None, key)
         try:
-            with _computed_again(base, adapter, options.checkpointing, options.recompute):
+            again = _computed_again(base, adapter, options.checkpointing, options.recompute)
+            with again, run.features or contextlib.nullcontext():
                 run.train(validate, validate_every, checkpoint, key)
             run.finish()
         finally:
@@ -162,6 +164,7 @@ class _Run:
         )
         self.tunable, self.optimizer = accelerator.prepare(tunable, optimizer)
         self.gradient = GradientStep(accelerator, tunable, self.tunable, division)
+        self.features = tunable.features = feature_cache(base, adapter, objective, len(self.data), options)
         per_epoch = len(self.sampler)
         self.total, self.lr = number_of_steps(options, per_epoch), peak_lr(options, per_epoch)
         self.epochs = min(-(-self.total // per_epoch), options.stop_after or self.total)
@@ -229,7 +232,7 @@ class _Run:
 
     def epoch(self, epoch: int) -> None:
         self.base.train(True)
-        self.data.set_epoch(epoch)
+        self.data.set_epoch(epoch if self.features is None else self.features.start(epoch))
         self.sampler.set_epoch(epoch)
         # dropout is reseeded each epoch, so a resumed run draws what an unbroken one would
         torch.manual_seed(self.seed * 1_000_003 + epoch)
@@ -310,6 +313,7 @@ class _Run:
 
     def finish(self) -> None:
         """Leaves the adapter as it is to be used, and looks at it."""
+        self.history.notes += [] if self.features is None else [self.features.note]
         finish = getattr(self.objective, "finish", None)
         if finish is not None:
             finish(self.adapter)

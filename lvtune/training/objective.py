@@ -83,6 +83,8 @@ class Objective:
     """Of a contrast with a margin: the share of the last batch's negatives that it moved, a scalar."""
     takes_unlabelled: bool = False
     """True if it learns from pictures without labels."""
+    encodes_plainly: bool = False
+    """True if it lets the encoder do nothing but encode the pictures of a batch, so that its features may be cached."""
     compares: str = ""
     """What it takes from the other samples of a batch, such as "negatives"; empty: each sample counts by itself."""
 
