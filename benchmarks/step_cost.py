@@ -11,6 +11,7 @@ plain model. The last lines compare a call of the default method and of peft wit
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
 import time
 import warnings
@@ -22,6 +23,7 @@ import torch
 from torch import nn
 
 import lvtune
+from lvtune.training.recomputed_activations import recomputed_activations
 
 LINEAR = ("query", "key", "value", "out", "fc1", "fc2")
 PEFT_LINEAR = ["query", "key", "value", "dense", "fc1", "fc2"]
@@ -66,13 +68,15 @@ def heatmaps_of(model: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
     return model(pixels).heatmaps
 
 
-def stepper(call: Callable[[], torch.Tensor], parameters: list[nn.Parameter]) -> Callable[[], None]:
-    """A tuning step."""
+def stepper(call: Callable[[], torch.Tensor], parameters: list[nn.Parameter], own: bool = False) -> Callable[[], None]:
+    """A tuning step; ``own``: as `lvtune adapt` takes it, which does not keep the results of GELU and LayerNorm."""
     optimizer = torch.optim.AdamW(parameters, lr=1e-4)
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        call().square().mean().backward()
+        with recomputed_activations() if own else contextlib.nullcontext():
+            loss = call().square().mean()
+        loss.backward()
         optimizer.step()
 
     return step
@@ -115,24 +119,28 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     plain = model_of(options.base)
     pixels = torch.randn(options.batch, 3, *plain.input_size, generator=torch.Generator().manual_seed(0))
-    steps, calls = {}, {"plain": lambda: plain(pixels)}
+    steps, calls, tuned = {}, {"plain": lambda: plain(pixels)}, []
     whole = model_of(options.base).model.train().requires_grad_(True)
     steps["full"] = stepper(partial(heatmaps_of, whole, pixels), trained(whole))
     for name, r, targets in ((PEERS[1], 8, ["query", "value"]), (PEERS[2], 4, PEFT_LINEAR)):
         model = peft_model(options.base, r, targets).train()
         call = partial(heatmaps_of, model, pixels)
         steps[name], calls[name] = stepper(call, trained(model)), call
+        tuned.append(model)
     for name, (method, given) in METHODS.items():
         call, adapter = attached(
             options.base, lambda base, method=method, given=given: lvtune.create_adapter(method, base, **given), pixels
         )
-        steps[name], calls[name] = stepper(call, trained(adapter)), call
+        steps[name], calls[name] = stepper(call, trained(adapter), own=True), call
+        tuned.append(adapter)
     calls["routing (one zero bias)"], _ = attached(options.base, OneBias, pixels)
     print(f"{options.base}, batch {options.batch}, {options.threads} threads: a tuning step", flush=True)
     found = seconds(steps, options.repeats)
     for name in METHODS:
         print(f"  {name:28}" + "  ".join(f"{found[name] / found[peer]:.2f} x {peer}" for peer in PEERS), flush=True)
     print("a call")
+    for module in tuned:
+        module.eval()
     with torch.no_grad():
         found = seconds(calls, options.repeats)
     for name in calls:

@@ -38,24 +38,33 @@ def measure(base_name: str, batch: int, threads: int, method: str, given: dict[s
     import lvtune
     from lvtune.api.memory import peak_memory_mb, reset_peak_memory, resident_memory_mb
     from lvtune.training.accumulation import MemoryProbe
+    from lvtune.training.recomputed_activations import recomputed_activations
     from lvtune.training.recomputed_blocks import recomputed_blocks
 
     torch.set_num_threads(threads)
-    torch.ones(8, 8, requires_grad=True).matmul(torch.ones(8, 8)).sum().backward()  # starts the libraries' threads
-    imported = resident_memory_mb()
-    base = lvtune.load_base(base_name, "random")
-    pixels = torch.randn(batch, 3, *base.input_size)
-    if method == "plain":
-        trained: Any = base.model.train().requires_grad_(True)
-        adapter: Any = object()
-    else:
-        trained = adapter = lvtune.create_adapter(method, base, **given)
+
+    def made(name: str) -> tuple[Any, Any, Any]:
+        base = lvtune.load_base(name, "random")
+        if method == "plain":
+            return base, base.model.train().requires_grad_(True), object()
+        adapter = lvtune.create_adapter(method, base, **given)
         lvtune.attach(base, adapter)
-        base.train()
+        return base.train(), adapter, adapter
+
+    small, _, _ = made("vitpose-ti")  # what is imported late, and the libraries' threads
+    small(torch.randn(1, 3, *small.input_size)).sum().backward()
+    del small
+    imported = resident_memory_mb()
+    base, trained, adapter = made(base_name)
+    pixels = torch.randn(batch, 3, *base.input_size)
     parameters = [value for value in trained.parameters() if value.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=1e-4)
     loss_of = lambda one: base(one["pixel_values"]).square().mean()  # noqa: E731
-    with recomputed_blocks(base, adapter) if again else contextlib.nullcontext():
+    with contextlib.ExitStack() as stack:
+        if again:
+            stack.enter_context(recomputed_blocks(base, adapter))
+        if method != "plain":  # as `lvtune adapt` does
+            stack.enter_context(recomputed_activations())
         reset_peak_memory()
         for _ in range(2):
             optimizer.zero_grad(set_to_none=True)

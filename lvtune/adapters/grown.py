@@ -229,8 +229,8 @@ def _around(inner: Sequence[ReplaceForward], act: Callable[..., Any]) -> Callabl
     def run(call: Call, *args: Any, **kwargs: Any) -> Any:
         compute = call.original
         for one in inner:
-            compute = _bound(one.replace, Call(compute, call.categories))
-        return act(Call(compute, call.categories), *args, **kwargs)
+            compute = _bound(one.replace, replace(call, original=compute))
+        return act(replace(call, original=compute), *args, **kwargs)
 
     return run
 

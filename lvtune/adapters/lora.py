@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from lvtune.adapters.adapter import Adapter
 from lvtune.adapters.building import layers_of_blocks, name_of, own_predictor, plus, replaced
+from lvtune.adapters.low_rank import added
 from lvtune.adapters.method_registry import register_method
 from lvtune.adapters.summing import fresh, same_options, side_by_side, sum_predictors
 from lvtune.bases.base import Base
@@ -56,8 +57,15 @@ class _Delta:
 
     def __call__(self, x: Tensor) -> Tensor:
         config = self.adapter.config
-        x = dropout(x, config.dropout, self.adapter.training)
-        return F.linear(F.linear(x, self.down), self.up) * (config.alpha / config.r)
+        return F.linear(F.linear(self._dropped(x), self.down), self.up) * (config.alpha / config.r)
+
+    def added(self, output: Tensor, x: Tensor) -> Tensor:
+        """Returns ``output`` plus the difference, in fewer operations than the sum takes."""
+        config = self.adapter.config
+        return added(output, self._dropped(x), self.down, self.up, config.alpha / config.r)
+
+    def _dropped(self, x: Tensor) -> Tensor:
+        return dropout(x, self.adapter.config.dropout, self.adapter.training)
 
     def fold(self, own: Mapping[str, Tensor], category: str | None) -> dict[str, Tensor]:
         """W + (alpha / r) · B A."""

@@ -11,7 +11,7 @@ other behind a layer; here they meet at the layers that they change.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -181,13 +181,13 @@ def joined(members: Iterable[Iterable[Change]]) -> Iterator[Change]:
 def _one_by_one(changes: Sequence[AddToOutput | ReplaceForward]) -> Any:
     """Returns a replacement that makes each change to what the changes before it have made of the module."""
 
-    def replace(call: Call, *args: Any, **kwargs: Any) -> Any:
+    def run(call: Call, *args: Any, **kwargs: Any) -> Any:
         compute = call.original
         for change in changes:
-            compute = _changed(change, Call(compute, call.categories))
+            compute = _changed(change, replace(call, original=compute))
         return compute(*args, **kwargs)
 
-    return replace
+    return run
 
 
 def _changed(change: AddToOutput | ReplaceForward, call: Call) -> Any:

@@ -26,6 +26,7 @@ from torch.nn import functional as F
 
 from lvtune.adapters.adapter import Adapter
 from lvtune.adapters.building import layers_of_blocks, make_predictor, name_of, plus, replaced
+from lvtune.adapters.low_rank import beside
 from lvtune.adapters.method_registry import register_method
 from lvtune.adapters.sentence_predictor import FOR_CONFLICTS, LR_SCALE, make_sentence_predictor, reading_predictor
 from lvtune.adapters.summing import (
@@ -81,15 +82,14 @@ class _Beside:
 
     def __call__(self, call: Call, x: Tensor) -> Tensor:
         """(B, …, D) -> (B, …, D')."""
-        adapter = self.adapter
-        low, sentence = F.linear(x, self.down), adapter.sentence(call.categories)
-        if sentence is not None:
-            weights = 1 + F.linear(sentence, adapter.U[self.place])  # (B, r)
+        adapter, factor = self.adapter, self.adapter.scale
+        weights = adapter.rank_weights(call, self.place)  # (B, r)
+        if weights is not None:
             if len(weights) > 1:
                 # windows (Swin) come as (B · windows, …); those of one picture are adjacent
                 weights = weights.repeat_interleave(len(x) // len(weights), dim=0)
-            low = low * weights.view(len(weights), *[1] * (low.dim() - 2), -1)
-        return call.original(x) + F.linear(low * adapter.scale, self.up)
+            factor = (weights * factor).view(len(weights), *[1] * (x.dim() - 2), -1)
+        return beside(call.original, x, self.down, self.up, factor)
 
     def fold(self, own: Mapping[str, Tensor], category: str | None) -> dict[str, Tensor]:
         """Returns W + s · B diag(1 + U P e) A for one sentence e."""
@@ -279,21 +279,47 @@ class VLPoseLight(Adapter):
             result.predictor.weight.add_(self.reading.difference(category))
         return result
 
-    def sentence(self, categories: tuple[str | None, ...] | None) -> Tensor | None:
-        """Returns P e for each sample (B, k), or (1, k) for all; None without language.
-
-        Args:
-            categories: one per sample, one for all, or None: the mean sentence.
-        """
+    def sentence(self, categories: tuple[str | None, ...]) -> Tensor | None:
+        """Returns P e of each category (n, k), the mean sentence for None; None without language."""
         if self.bank is None:
             return None
         mean = len(self.sentences) - 1
-        read = categories if categories is not None else (None,)
-        index = torch.tensor([mean if c is None else self.bank.index(c) for c in read], device=self.sentences.device)
+        rows = [mean if category is None else self.bank.index(category) for category in categories]
+        return self.text_proj(self.sentences[torch.tensor(rows, device=self.sentences.device)])
+
+    def rank_weights(self, call: Call, place: int) -> Tensor | None:
+        """Returns 1 + U P e of one layer for each sample (B, r), or (1, r) for all; None without language.
+
+        Args:
+            call: says the category of each sample, or one for all, or None: the mean sentence.
+            place: of the layer.
+        """
+        if self.bank is None:
+            return None
+        if torch.compiler.is_compiling():  # code for one adapter serves all of its shape: nothing may name this one
+            table, index = self._table(call.categories, place)
+        else:
+            tables, index = call.once((id(self), call.categories), lambda: self._tables(call.categories))
+            table = tables[place]
         if self.training and self.config.sentence_dropout:
             # each layer draws for itself, so that the layers' weights do not rely on each other
-            index = torch.where(draw_rows(self._dropped, len(index)).to(index.device), mean, index)
-        return self.text_proj(self.sentences[index])
+            index = torch.where(draw_rows(self._dropped, len(index)).to(index.device), 0, index)
+        return table[index]
+
+    def _table(self, categories: tuple[str | None, ...] | None, place: int) -> tuple[Tensor, Tensor]:
+        """Returns what :meth:`_tables` does for one layer, with a row for each sample."""
+        read = categories if categories is not None else ()
+        sentence: Any = self.sentence((None, *read))
+        index = torch.arange(1, len(read) + 1) if read else torch.zeros(1, dtype=torch.int64)
+        return 1 + F.linear(sentence, self.U[place]), index.to(self.sentences.device)
+
+    def _tables(self, categories: tuple[str | None, ...] | None) -> tuple[Sequence[Tensor], Tensor]:
+        """Returns 1 + U P e of each layer (n, r), the mean sentence first, and which row each sample reads, (B,)."""
+        read = categories if categories is not None else (None,)
+        different = list(dict.fromkeys((None, *read)))
+        sentence: Any = self.sentence(tuple(different))
+        index = torch.tensor([different.index(category) for category in read], device=self.sentences.device)
+        return (1 + torch.einsum("lrk,nk->lnr", self.U, sentence)).unbind(0), index
 
     def _dropped(self, count: int) -> Tensor:
         """Draws which of ``count`` samples read the mean sentence, (count,) bool."""

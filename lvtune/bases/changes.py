@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from lvtune.core.private_api import backward_pass_id
+
+T = TypeVar("T")
 Fold = Callable[[Mapping[str, Tensor], str | None], Mapping[str, Tensor]]
 """Maps a module's tensors by name, and a category (None: the mean of the sentences), to the tensors with which the
 module by itself computes what the change makes it compute. Tensors that stay may be left out. It writes to none."""
@@ -22,7 +25,8 @@ module by itself computes what the change makes it compute. Tensors that stay ma
 class AddToOutput:
     """``module(x)`` becomes ``module(x) + delta(x)``; carried out by ``lvtune.patcher.hooks.AddToOutputHook``.
 
-    ``delta`` maps the module's input to a tensor that broadcasts against the module's output.
+    ``delta`` maps the module's input to a tensor that broadcasts against the module's output. It may have a method
+    ``added(output, x)`` that computes the sum in fewer operations; ``output`` must stay as it is.
     """
 
     module: nn.Module
@@ -97,6 +101,31 @@ class Call:
     """The module's own forward."""
     categories: tuple[str | None, ...] | None
     """The chosen categories: one per sample, one for all samples, or None where none is chosen."""
+    memo: dict[Any, Any] | None = None
+    """What :meth:`once` has made so far in this call of the model; None: it keeps nothing."""
+
+    def once(self, key: Any, make: Callable[[], T]) -> T:
+        """Returns ``make()``, which is run once in a call of the model: for what is the same in many layers.
+
+        Where activations are computed again in a backward pass, it is made again. They are compared by what they
+        save for that pass; what is made here does not count among it.
+
+        Args:
+            key: identifies what is made, and for whom.
+            make: makes it, with gradients if they are on.
+        """
+        if torch.compiler.is_compiling():
+            return make()
+        memo = {} if self.memo is None or backward_pass_id() != -1 else self.memo
+        key = (key, torch.is_grad_enabled())
+        if key not in memo:
+            with torch.autograd.graph.saved_tensors_hooks(_as_it_is, _as_it_is):
+                memo[key] = make()
+        return memo[key]
+
+
+def _as_it_is(value: Tensor) -> Tensor:
+    return value
 
 
 def hooks_of(change: Change) -> list[tuple[str, nn.Module, Any]]:

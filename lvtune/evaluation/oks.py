@@ -147,7 +147,8 @@ def oks_ap(
         LvtuneError: predictions of another skeleton, of unknown images, or not finite.
     """
     from pycocotools.coco import COCO
-    from pycocotools.cocoeval import COCOeval
+
+    from lvtune.evaluation.oks_matching import KeypointEvaluation
 
     results = coco_results(
         predictions, skeleton, nms_threshold=nms_threshold, keypoint_threshold=keypoint_threshold, padding=padding
@@ -167,7 +168,7 @@ def oks_ap(
         found.dataset = {**ground_truth, "annotations": results}
         truth.createIndex()
         found.createIndex()
-        evaluation = COCOeval(truth, found, "keypoints")
+        evaluation = KeypointEvaluation(truth, found, "keypoints")
         evaluation.params.kpt_oks_sigmas = np.array(skeleton.sigmas)
         evaluation.evaluate()
         evaluation.accumulate()

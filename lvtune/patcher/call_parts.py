@@ -9,7 +9,7 @@ for each adapter.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
@@ -41,6 +41,8 @@ class Part:
     stop: int | None = None
     several: Several | None = None
     """The calls that it needs, where one is not enough; ``plan`` is empty then."""
+    memo: dict[Any, Any] = field(default_factory=dict)
+    """What its layers have in common, made once in the call; see :meth:`lvtune.bases.changes.Call.once`."""
 
     def passes(self) -> list[Part]:
         """Returns the part of each call that it needs."""

@@ -70,7 +70,8 @@ class AddToOutputHook(Hook):
                 return _added_by_part(routing, add, _input(args, kwargs), output)
             delta, rows, count = part.plan.get(add), part.plan.get(extend), part.plan.get(drop)
             if delta is not None:
-                output = output + delta(_input(args, kwargs))
+                x, added = _input(args, kwargs), getattr(delta, "added", None)
+                output = output + delta(x) if added is None else added(output, x)
             if rows is not None:
                 output = torch.cat([output, rows().to(output.dtype).expand(output.shape[0], -1, -1)], dim=1)
             return output if count is None else output[:, count() :]
@@ -140,7 +141,7 @@ class ReplaceForwardHook(Hook):
         replace = part.plan.get(self.keys["replace"])
         if replace is None:
             return original(*args, **kwargs)
-        return replace(Call(original, part.chosen_categories), *args, **kwargs)
+        return replace(Call(original, part.chosen_categories, part.memo), *args, **kwargs)
 
     def _forward_by_part(self, routing: Routing, original: Callable[..., Any], args: tuple, kwargs: dict) -> Any:
         """The adapter's forward for the samples of each adapter that acts here, the module's own for the others."""

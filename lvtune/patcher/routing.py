@@ -73,6 +73,8 @@ class CallRouter:
         for routing, index in runs:
             some, named = (args, kwargs) if index is None else self._rows(index, args, kwargs)
             output = self._run_apart(routing, original, some, named)
+            for part in routing.parts:
+                part.memo.clear()
             self._note(output, routing, runs if index is None else None)
             outputs.append(output)
         return outputs[0] if runs[0][1] is None else self._merge(outputs, runs)

@@ -17,6 +17,7 @@ from lvtune.core.processes import exchange, local_world_size
 from lvtune.core.snapshot import snapshot
 from lvtune.core.step_part import computing
 from lvtune.core.text import counted
+from lvtune.training.recomputed_activations import is_computed_again
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
@@ -74,7 +75,7 @@ def _kept_bytes() -> Iterator[dict[int, int]]:
     alive = []  # a storage that went would give its address to another
 
     def pack(value: Tensor) -> Tensor:
-        if not isinstance(value, nn.Parameter):
+        if not isinstance(value, nn.Parameter) and not is_computed_again(value):
             storage = value.untyped_storage()
             kept[storage.data_ptr()] = storage.nbytes()
             alive.append(storage)

@@ -41,6 +41,7 @@ class HeatmapObjective(Objective):
     """Mean squared error between predicted and encoded heatmaps, weighted by visibility."""
 
     Config = HeatmapConfig
+    encodes_plainly = True
     foreground: float = 0.0
     """Added weight near a key point; chosen by :meth:`prepare`."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from lvtune.core.errors import TrainingError
+from lvtune.core.private_api import is_compiled
 from lvtune.core.processes import from_main, together
 from lvtune.core.snapshot import snapshot
 from lvtune.core.text import counted
@@ -25,9 +26,11 @@ from lvtune.training.budget import Budget
 from lvtune.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from lvtune.training.division import check_same_progress, divide_step
 from lvtune.training.engine import make_accelerator
+from lvtune.training.feature_cache import feature_cache
 from lvtune.training.history import History
 from lvtune.training.optim import lr_factor, lr_scales, make_optimizer, number_of_steps, param_groups, peak_lr, set_lr
 from lvtune.training.progress import ProgressBar
+from lvtune.training.recomputed_activations import recomputed_activations
 from lvtune.training.recomputed_blocks import recomputed_blocks
 from lvtune.training.running_mean import follow, holding
 from lvtune.training.sampler import PartSampler, make_sampler
@@ -99,7 +102,8 @@ def tune(
         run.bar.notes(run.history.lines())
         run.resume(checkpoint if resume else None, key)
         try:
-            with recomputed_blocks(base, adapter) if options.checkpointing else contextlib.nullcontext():
+            again = _computed_again(base, adapter, options.checkpointing, options.recompute)
+            with again, run.features or contextlib.nullcontext():
                 run.train(validate, validate_every, checkpoint, key)
             run.finish()
         finally:
@@ -108,6 +112,17 @@ def tune(
             run.bar.close()
         run.history.seconds = run.seconds()
     return run.history
+
+
+@contextlib.contextmanager
+def _computed_again(base: Base, adapter: nn.Module, blocks: bool, activations: bool) -> Iterator[None]:
+    """Inside the block, ``blocks`` and cheap ``activations`` are computed again for the gradient and not kept."""
+    with contextlib.ExitStack() as stack:
+        if blocks:
+            stack.enter_context(recomputed_blocks(base, adapter))
+        if activations and not is_compiled(base.model):
+            stack.enter_context(recomputed_activations())
+        yield
 
 
 class _Run:
@@ -139,7 +154,7 @@ class _Run:
         parts = options.accumulate
         # on a CPU what is kept is counted, and not what a block takes that is computed again: there auto is cautious
         again = options.checkpointing and accelerator.device.type == "cuda"
-        with recomputed_blocks(base, adapter) if again else contextlib.nullcontext():
+        with _computed_again(base, adapter, again, options.recompute):
             division, chosen = divide_step(accelerator, tunable, data, self.sampler.batch_size, parts)
         self.loader = DataLoader(
             CarryErrors(data),
@@ -150,6 +165,7 @@ class _Run:
         )
         self.tunable, self.optimizer = accelerator.prepare(tunable, optimizer)
         self.gradient = GradientStep(accelerator, tunable, self.tunable, division)
+        self.features = tunable.features = feature_cache(base, adapter, objective, len(self.data), options)
         per_epoch = len(self.sampler)
         self.total, self.lr = number_of_steps(options, per_epoch), peak_lr(options, per_epoch)
         self.epochs = min(-(-self.total // per_epoch), options.stop_after or self.total)
@@ -217,7 +233,7 @@ class _Run:
 
     def epoch(self, epoch: int) -> None:
         self.base.train(True)
-        self.data.set_epoch(epoch)
+        self.data.set_epoch(epoch if self.features is None else self.features.start(epoch))
         self.sampler.set_epoch(epoch)
         # dropout is reseeded each epoch, so a resumed run draws what an unbroken one would
         torch.manual_seed(self.seed * 1_000_003 + epoch)
@@ -300,6 +316,7 @@ class _Run:
 
     def finish(self) -> None:
         """Leaves the adapter as it is to be used, and looks at it."""
+        self.history.notes += [] if self.features is None else [self.features.note]
         finish = getattr(self.objective, "finish", None)
         if finish is not None:
             finish(self.adapter)

@@ -89,6 +89,8 @@ class Objective:
     """Its column in a table of ways to tune on one domain after another; empty: it is not made for that."""
     needs_earlier: bool = False
     """True if it cannot do without pictures of the earlier domains."""
+    encodes_plainly: bool = False
+    """True if it lets the encoder do nothing but encode the pictures of a batch, so that its features may be cached."""
     compares: str = ""
     """What it takes from the other samples of a batch, such as "negatives"; empty: each sample counts by itself."""
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from lvtune.bases.base import Base
+    from lvtune.training.feature_cache import FeatureCache
     from lvtune.training.sampler import Division
 
 Batch = dict[str, Any]
@@ -38,12 +39,14 @@ class Tunable(nn.Module):
         self.adapter = adapter
         # what an objective trains beside the adapter, such as a projection head; most have nothing
         self.trained: nn.Module | None = getattr(objective, "trained", None)
+        self.features: FeatureCache | None = None
         self._frozen = (base, objective)  # a tuple hides the base from parameters() and state_dict()
 
     def forward(self, batch: Batch) -> Tensor:
         """Loss of a batch, a scalar."""
         base, objective = self._frozen
-        return objective(base, batch)
+        with contextlib.nullcontext() if self.features is None else self.features.reading(batch):
+            return objective(base, batch)
 
     @property
     def counts(self) -> Callable[[Batch], dict[str, float]] | None:

@@ -1,0 +1,161 @@
+"""A low-rank product beside a frozen linear layer, in few passes over memory.
+
+    y = W x + b + B (m ⊙ A x)
+
+A (r, D), B (D', r) and m are tuned; W and b are frozen. Written as separate operations, thin products such as gᵀ (A x)
+take a seventh of a step, most of it in orders of the factors that the libraries are slow at, and each sum is a tensor
+of its own. Here the sum is made in place, and the backward pass takes the fast orders. Sums are rounded in another
+order; nothing else differs. What cannot be done this way (a layer that is not a plain ``nn.Linear``, autocast, compiled
+code, other types) is computed operation by operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from lvtune.bases.float_types import is_autocast
+
+Factor = Tensor | float
+"""m: a number, or a tensor that broadcasts against A x, (B or 1, …, r)."""
+
+
+def beside(original: Callable[..., Tensor], x: Tensor, down: Tensor, up: Tensor, factor: Factor) -> Tensor:
+    """Returns ``original(x) + B (m ⊙ A x)``, (B, …, D) -> (B, …, D').
+
+    Args:
+        original: the layer's forward.
+        x: (B, …, D).
+        down: A (r, D).
+        up: B (D', r).
+        factor: m.
+    """
+    linear = _plain_linear(original)
+    if linear is None or not _is_plain(x, linear.weight, down, up):
+        return original(x) + F.linear(F.linear(x, down) * factor, up)
+    if not torch.is_grad_enabled():
+        return _without_gradient(linear, x, down, up, factor)
+    return _Beside.apply(x, linear.weight, linear.bias, down, up, factor)  # type: ignore[no-any-return]
+
+
+def added(output: Tensor, x: Tensor, down: Tensor, up: Tensor, factor: Factor) -> Tensor:
+    """Returns ``output + B (m ⊙ A x)``; ``output`` (B, …, D') stays as it is.
+
+    The arguments are those of :func:`beside`.
+    """
+    if not _is_plain(x, output, down, up) or output.shape[:-1] != x.shape[:-1]:
+        return output + F.linear(F.linear(x, down) * factor, up)
+    if not torch.is_grad_enabled():
+        low = _rows(F.linear(x, down) * factor)
+        return torch.addmm(_rows(output), low, up.t()).view(output.shape)
+    return _Added.apply(output, x, down, up, factor)  # type: ignore[no-any-return]
+
+
+def _plain_linear(original: Any) -> nn.Linear | None:
+    """Returns the layer whose own forward ``original`` is, if it is frozen and computes what ``nn.Linear`` does."""
+    if getattr(original, "__func__", None) is not nn.Linear.forward:
+        return None
+    linear: nn.Linear = original.__self__
+    values = [linear.weight] if linear.bias is None else [linear.weight, linear.bias]
+    return None if any(value.requires_grad for value in values) else linear
+
+
+def _is_plain(x: Tensor, *others: Tensor) -> bool:
+    """Returns True for ordinary tensors of one type, of which nothing is traced and no operation changes the type."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or x.dim() < 2 or is_autocast(x):
+        return False
+    return all(type(one) in (Tensor, nn.Parameter) and one.dtype == x.dtype for one in (x, *others))
+
+
+def _rows(x: Tensor) -> Tensor:
+    return x.reshape(-1, x.shape[-1])
+
+
+def _without_gradient(linear: nn.Linear, x: Tensor, down: Tensor, up: Tensor, factor: Factor) -> Tensor:
+    """The same for a call; with one factor for all samples, W + B m A takes less time if there are many rows.
+
+    The sum of the weights reads and writes (D', D) numbers. The product beside the layer reads (rows, D) and reads and
+    writes (rows, D').
+    """
+    rows, weight = x.numel() // x.shape[-1], linear.weight
+    is_one = not isinstance(factor, Tensor) or factor.numel() == down.shape[0]
+    if is_one and x.dtype == torch.float32 and 2 * weight.numel() < rows * (weight.shape[1] + 2 * weight.shape[0]):
+        one = factor.reshape(1, -1) if isinstance(factor, Tensor) else factor
+        return F.linear(x, torch.addmm(weight, up * one, down), linear.bias)
+    return _plus(F.linear(x, weight, linear.bias), F.linear(x, down) * factor, up)
+
+
+def _plus(output: Tensor, low: Tensor, up: Tensor) -> Tensor:
+    """Adds ``low`` (…, r) times ``up``, in place, to what a linear layer has just given, (…, D')."""
+    if not output.is_contiguous():
+        return output + F.linear(low, up)
+    output.view(-1, output.shape[-1]).addmm_(_rows(low), up.t())
+    return output
+
+
+class _Beside(torch.autograd.Function):
+    """The linear layer and what is beside it as one operation; it keeps x, once, and A x."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, down: Tensor, up: Tensor, factor: Factor
+    ) -> Any:
+        low = F.linear(x, down)
+        _keep(ctx, x, low, down, up, factor, weight)
+        return _plus(F.linear(x, weight, bias), low * factor, up)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        gradient = gradient.contiguous()
+        rows, found = _rows(gradient), _Gradients(ctx, gradient)
+        d_x = None
+        if ctx.needs_input_grad[0]:
+            d_x = rows @ found.weight
+            d_x = d_x.addmm_(found.d_low, found.down).view(found.x.shape)
+        return d_x, None, None, found.d_down, found.d_up, found.d_factor
+
+
+class _Added(torch.autograd.Function):
+    """An output and what is added to it as one operation; it keeps x, which the layer does not, and A x."""
+
+    @staticmethod
+    def forward(ctx: Any, output: Tensor, x: Tensor, down: Tensor, up: Tensor, factor: Factor) -> Any:
+        low = F.linear(x, down)
+        _keep(ctx, x, low, down, up, factor)
+        return torch.addmm(_rows(output), _rows(low * factor), up.t()).view(output.shape)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        found = _Gradients(ctx, gradient.contiguous())
+        d_x = (found.d_low @ found.down).view(found.x.shape) if ctx.needs_input_grad[1] else None
+        return gradient, d_x, found.d_down, found.d_up, found.d_factor
+
+
+def _keep(ctx: Any, x: Tensor, low: Tensor, down: Tensor, up: Tensor, factor: Factor, *weight: Tensor) -> None:
+    ctx.number = None if isinstance(factor, Tensor) else factor
+    ctx.save_for_backward(x, low, down, up, factor if ctx.number is None else None, *weight)
+
+
+class _Gradients:
+    """What both operations share of their backward pass; ``gradient`` is that of y, (…, D'), contiguous."""
+
+    def __init__(self, ctx: Any, gradient: Tensor) -> None:
+        self.x, low, self.down, up, kept, *weight = ctx.saved_tensors
+        self.weight = weight[0] if weight else self.down
+        factor: Any = ctx.number if kept is None else kept
+        rows = _rows(gradient)
+        # (…, r) of D' numbers each: as rows of B, which is small, this is several times as fast as g B
+        d_scaled = F.linear(rows, up.t().contiguous()).view(low.shape)
+        self.d_low = _rows(d_scaled * factor)  # (rows, r)
+        needed = dict(zip(("down", "up", "factor"), ctx.needs_input_grad[-3:], strict=True))
+        # in this order of the factors, and not as gᵀ (A x)
+        self.d_up = (_rows(low * factor).t() @ rows).t() if needed["up"] else None
+        self.d_down = self.d_low.t() @ _rows(self.x) if needed["down"] else None
+        self.d_factor = (d_scaled * low).sum_to_size(factor.shape) if needed["factor"] and kept is not None else None

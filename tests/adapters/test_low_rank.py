@@ -1,0 +1,121 @@
+"""The low-rank product beside a layer: the values and gradients of the operations that it stands for."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from lvtune.adapters.low_rank import added, beside
+
+CASES = {
+    "a number": (2, 5, 12, 20, None, True),
+    "a factor for all": (3, 7, 12, 8, 1, True),
+    "a factor for each sample": (3, 7, 12, 8, 3, True),
+    "no bias": (1, 4, 6, 6, None, False),
+}
+
+
+def tensors(samples, tokens, width, out, factors, bias, rank=3):
+    draw = torch.Generator().manual_seed(0)
+    new = lambda *size: torch.randn(*size, generator=draw, dtype=torch.float64)  # noqa: E731
+    linear = nn.Linear(width, out, bias=bias, dtype=torch.float64).requires_grad_(False)
+    down, up = new(rank, width).requires_grad_(), new(out, rank).requires_grad_()
+    factor = 1.5 if factors is None else new(factors, 1, rank).requires_grad_()
+    return linear, new(samples, tokens, width).requires_grad_(), down, up, factor
+
+
+def gradients(values, result, trained):
+    weights = torch.linspace(-1, 1, result.numel(), dtype=result.dtype).view_as(result)
+    return torch.autograd.grad((result * weights).sum(), [value for value in (values, *trained) if value.requires_grad])
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("reaches_x", [True, False])
+def test_it_gives_what_the_operations_one_by_one_give(case, reaches_x):
+    linear, x, down, up, factor = tensors(*CASES[case])
+    x = x.detach().requires_grad_(reaches_x)
+    trained = [value for value in (down, up, factor) if isinstance(value, torch.Tensor)]
+    expected = linear(x) + F.linear(F.linear(x, down) * factor, up)
+    wanted = gradients(x, expected, trained)
+    for found in (beside(linear.forward, x, down, up, factor), added(linear(x), x, down, up, factor)):
+        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(gradients(x, found, trained), wanted)
+
+
+@pytest.mark.parametrize("frozen", ["down", "up", "factor"])
+def test_a_part_that_is_not_tuned_gets_no_gradient(frozen):
+    linear, x, *own = tensors(*CASES["a factor for each sample"])
+    parts = dict(zip(("down", "up", "factor"), own, strict=True))
+    parts[frozen].requires_grad_(False)
+    for found in (beside(linear.forward, x, **parts), added(linear(x), x, **parts)):
+        found.sum().backward()
+        assert {name for name, value in parts.items() if value.grad is None} == {frozen}
+        for value in parts.values():
+            value.grad = None
+
+
+def test_without_gradients_neither_the_input_nor_the_output_is_written():
+    linear, x, down, up, factor = tensors(*CASES["a number"])
+    before = x.detach().clone()
+    with torch.no_grad():
+        output = linear(x)
+        kept = output.clone()
+        found = beside(linear.forward, x, down, up, factor)
+        torch.testing.assert_close(added(output, x, down, up, factor), found)
+    assert torch.equal(output, kept)
+    assert torch.equal(x, before)
+    torch.testing.assert_close(found, kept + F.linear(F.linear(x, down) * factor, up))
+
+
+@pytest.mark.parametrize("tokens", [1, 400])
+@pytest.mark.parametrize("case", CASES)
+def test_a_call_with_few_rows_and_one_with_many_give_the_same(case, tokens):
+    samples, _, *rest = CASES[case]
+    linear, x, down, up, factor = (
+        value.float() if isinstance(value, torch.Tensor | nn.Module) else value
+        for value in tensors(samples, tokens, *rest)
+    )
+    weight = linear.weight.clone()
+    with torch.no_grad():
+        found = beside(linear.forward, x, down, up, factor)
+        torch.testing.assert_close(found, linear(x) + F.linear(F.linear(x, down) * factor, up), rtol=1e-4, atol=1e-4)
+    assert torch.equal(linear.weight, weight)
+
+
+def test_a_layer_that_gives_its_own_input_is_not_written_over():
+    x, down, up = torch.randn(2, 3, 6), torch.randn(2, 6), torch.randn(6, 2)
+    before = x.clone()
+    with torch.no_grad():
+        beside(nn.Identity().forward, x, down, up, 1.0)
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("kind", ["another forward", "a weight that is tuned", "autocast", "other types"])
+def test_other_layers_are_computed_operation_by_operation(kind):
+    linear, x, down, up, factor = (
+        value.float() if isinstance(value, torch.Tensor | nn.Module) else value for value in tensors(*CASES["a number"])
+    )
+    original = linear.forward
+    if kind == "another forward":
+        original = lambda value: 2 * linear(value)  # noqa: E731
+    if kind == "a weight that is tuned":
+        linear.requires_grad_(True)
+    if kind == "other types":
+        x, original = x.double(), linear.double().forward
+        down, up = down.double(), up.double().detach()
+    with torch.autocast("cpu", torch.bfloat16, enabled=kind == "autocast"):
+        found = beside(original, x, down, up, factor)
+        expected = original(x) + F.linear(F.linear(x, down) * factor, up)
+    torch.testing.assert_close(found, expected)
+    if kind == "a weight that is tuned":
+        found.sum().backward()
+        assert linear.weight.grad is not None
+
+
+def test_inputs_in_windows_and_strided_ones_are_taken():
+    linear, _, down, up, factor = tensors(*CASES["a number"])
+    x = torch.randn(12, 5, 2, dtype=torch.float64).permute(2, 1, 0).requires_grad_()
+    assert not x.is_contiguous()
+    found, expected = beside(linear.forward, x, down, up, factor), linear(x) + F.linear(F.linear(x, down) * factor, up)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(gradients(x, found, [down, up]), gradients(x, expected, [down, up]))

@@ -1,0 +1,85 @@
+"""Cheap activations are computed again: the gradients are the same, and less is kept."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from lvtune.training import recomputed_activations as module
+from lvtune.training.recomputed_activations import is_computed_again, recomputed_activations
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    monkeypatch.setattr(module, "LEAST_NUMBERS", 8)
+
+
+class Block(nn.Module):
+    def __init__(self, width, approximate="none", affine=True, bias=True):
+        super().__init__()
+        self.norm = nn.LayerNorm(width, elementwise_affine=affine, bias=bias)
+        self.fc1, self.act, self.fc2 = nn.Linear(width, 4 * width), nn.GELU(approximate), nn.Linear(4 * width, width)
+
+    def forward(self, x):
+        normed = self.norm(x)
+        return x + self.fc2(self.act(self.fc1(normed))) + normed.sin()
+
+
+def stirred(model):
+    with torch.no_grad():
+        for value in model.parameters():
+            value.add_(torch.randn(value.shape, generator=torch.Generator().manual_seed(value.numel())) / 5)
+    return model
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"approximate": "tanh"}, {"affine": False}, {"bias": False}],
+    ids=["plain", "tanh", "bare", "no bias"],
+)
+def test_gradients_are_the_same(options):
+    torch.manual_seed(0)
+    model = stirred(nn.Sequential(Block(6, **options), Block(6, **options)))
+    x = torch.randn(2, 5, 6, requires_grad=True)
+    wanted = torch.autograd.grad(model(x).square().sum(), [x, *model.parameters()])
+    with recomputed_activations():
+        loss = model(x).square().sum()
+    found = torch.autograd.grad(loss, [x, *model.parameters()])
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_what_gelu_and_layer_norm_give_is_let_go():
+    x = torch.randn(2, 5, 6, requires_grad=True)
+    linear, alive = nn.Linear(6, 6), []
+    with recomputed_activations():
+        y = x
+        for act in (F.gelu, lambda value: F.layer_norm(value, (6,))):
+            made = act(y * 2)
+            alive.append(torch.multiprocessing.reductions.StorageWeakRef(made.untyped_storage()))
+            y = linear(made)
+            del made
+        assert all(one.expired() for one in alive)
+    y.sum().backward()
+    assert x.grad.abs().sum() > 0
+
+
+def test_small_and_other_tensors_are_kept():
+    x = torch.randn(4, 4, requires_grad=True)
+    with recomputed_activations():
+        assert is_computed_again(F.gelu(x * 2))
+        assert is_computed_again(F.gelu(x * 2).view(2, 8))
+        assert not is_computed_again(F.gelu(x * 2)[:3])
+        assert not is_computed_again(F.gelu(x * 2).t())
+        assert not is_computed_again(F.relu(x * 2))
+        assert not is_computed_again(F.gelu((x * 2)[0]))
+    assert not is_computed_again(F.gelu(x * 2))
+
+
+def test_a_graph_without_a_backward_pass_is_let_go():
+    x = torch.randn(8, 8, requires_grad=True)
+    with recomputed_activations():
+        made = x.exp()
+        ref = torch.multiprocessing.reductions.StorageWeakRef(made.untyped_storage())
+        del made
+    assert ref.expired()
