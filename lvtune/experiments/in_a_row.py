@@ -2,7 +2,8 @@
 
 The first step is the same for all ways: an adapter is tuned on the first domain. Each further step goes on from the
 adapter of the step before (``lvtune adapt --after``), and all domains and the source are scored after it. ``separate``
-tunes one adapter on each domain instead; it is scored on its own domain, so it forgets nothing by construction.
+tunes one adapter on each domain instead. Pictures are routed by their known domain: each adapter is scored on its own,
+the base alone on what has no adapter, so nothing is forgotten by construction.
 """
 
 from __future__ import annotations
@@ -193,11 +194,9 @@ def _way_values(
     metric: str,
 ) -> dict[str, Any]:
     matrices = {seed: _matrix(way, reports, domains, base, metric) for seed, reports in done.items()}
-    # one adapter for each domain: which one the source's pictures would get is not asked here
-    sources = {
-        seed: [_source(report, "after_on", metric) if way.objective else None for report in reports]
-        for seed, reports in done.items()
-    }
+    # one adapter for each domain: pictures of the source have none, and the base alone answers
+    when = "after_on" if way.objective else "before"
+    sources = {seed: [_source(report, when, metric) for report in reports] for seed, reports in done.items()}
     chosen = [
         row_figures(matrix, is_less_better(metric)) | {"source": sources[seed][-1]} for seed, matrix in matrices.items()
     ]

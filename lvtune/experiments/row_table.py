@@ -54,8 +54,8 @@ def notes_of(values: Mapping[str, Any]) -> list[str]:
         " ± half of the 95 % interval.",
         "Backward transfer: the last score minus that just after learning, mean over the earlier domains. Forgetting: "
         "the best score since learning minus the last one; above 0 is a loss.",
-        "Steps in which a domain is not learnt yet show how the adapter does on it without it; one adapter each: the "
-        "base alone.",
+        "Steps in which a domain is not learnt yet show how the adapter does on it without it. One adapter each: "
+        "pictures go to the adapter of their known domain, and to the base alone where there is none yet.",
     ]
     for way in values["ways"]:
         if len(way["seeds"]) < len(values["seeds"]):
