@@ -158,7 +158,7 @@ def prepare(recipe: Recipe) -> Job:
     context = _with_unlabelled(context, recipe, opened, begun)
     objective.prepare(context)
     decisions += getattr(objective, "decisions", ())
-    objective = with_replay(objective, recipe, base, kept_out.source)
+    objective = with_replay(objective, recipe, base, adapter, kept_out.source)
     return Job(
         recipe, base, domain, train, test, source.split, adapter, objective, opened, kept_out, category, also, begun,
         decisions,
