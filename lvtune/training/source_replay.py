@@ -37,8 +37,8 @@ TERM = "replayed pictures"
 def still_statistics(adapter: Any) -> Iterator[None]:
     """Inside, BatchNorms that an adapter trains normalise as in evaluation, and their statistics stay.
 
-    Statistics that follow the target's pictures change the source's answers, and no gradient can hold that back. A batch
-    of the source has other statistics than one of the target; no prediction normalises each by its own.
+    Statistics that follow the target's pictures change the source's answers, and no gradient can hold that back. A
+    batch of the source has other statistics than one of the target; no prediction normalises each by its own.
     """
     found = [one for one in followers(adapter) if one.training]
     for one in found:
