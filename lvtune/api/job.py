@@ -176,7 +176,7 @@ def prepare(recipe: Recipe) -> Job:
     decisions += getattr(objective, "decisions", ())
     in_parts = pool is not None and recipe.has_target_labels and getattr(objective.config, "part", 0) > 0
     objective, second = (objective.pose, objective) if in_parts else (objective, None)
-    objective = with_replay(objective, recipe, base, kept_out.source)
+    objective = with_replay(objective, recipe, base, adapter, kept_out.source)
     return Job(
         recipe, base, domain, train, test, source.split, adapter, objective, opened, kept_out, category, also, begun,
         decisions, earlier, second, given.train.guard != 0, pool,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lvtune.config.schema import plain
 from lvtune.data.augment import Augment
 from lvtune.evaluation.inference import split_dataset
-from lvtune.training.source_replay import Replay, SourceReplay
+from lvtune.training.source_replay import Replay, SourceReplay, followers
 
 if TYPE_CHECKING:
     from lvtune.api.recipe import Recipe
@@ -23,7 +23,10 @@ def augmented(recipe: Recipe, base: Base, split: Split) -> Any:
     return split_dataset(base, split, augment=Augment(**augment), seed=recipe.seed, cache=True)
 
 
-def with_replay(objective: Any, recipe: Recipe, base: Base, source: SourcePictures | None) -> Any:
+STILL = "while pictures of the source are replayed, the statistics of BatchNorms stay those of the base"
+
+
+def with_replay(objective: Any, recipe: Recipe, base: Base, adapter: Any, source: SourcePictures | None) -> Any:
     """Returns the prepared objective, with pictures of the source replayed where there are some to replay."""
     if source is None or source.replay is None:
         return objective
@@ -34,5 +37,7 @@ def with_replay(objective: Any, recipe: Recipe, base: Base, source: SourcePictur
     )  # fmt: skip
     made = SourceReplay(objective, replay)
     if options.replay_pictures is not None:
-        made.notes = (*objective.notes, *source.replay.table.notes)
+        made.notes = (*made.notes, *source.replay.table.notes)
+    if followers(adapter):
+        made.notes = (*made.notes, STILL)
     return made

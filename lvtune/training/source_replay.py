@@ -34,14 +34,13 @@ TERM = "replayed pictures"
 
 
 @contextlib.contextmanager
-def _still_statistics(adapter: Any) -> Iterator[None]:
-    """Inside, BatchNorms that an adapter trains normalise as in evaluation.
+def still_statistics(adapter: Any) -> Iterator[None]:
+    """Inside, BatchNorms that an adapter trains normalise as in evaluation, and their statistics stay.
 
-    A batch of the source has other statistics than one of the target. If each were normalised by its own, the adapter
-    would be tuned for a normalisation that no prediction uses.
+    Statistics that follow the target's pictures change the source's answers, and no gradient can hold that back. A
+    batch of the source has other statistics than one of the target; no prediction normalises each by its own.
     """
-    modules = () if adapter is None else adapter.modules()
-    found = [one for one in modules if one.training and getattr(one, "running_mean", None) is not None]
+    found = [one for one in followers(adapter) if one.training]
     for one in found:
         one.train(False)
     try:
@@ -49,6 +48,12 @@ def _still_statistics(adapter: Any) -> Iterator[None]:
     finally:
         for one in found:
             one.train(True)
+
+
+def followers(adapter: Any) -> list[Any]:
+    """Returns the normalisations of an adapter whose statistics follow the batches."""
+    modules = () if adapter is None else adapter.modules()
+    return [one for one in modules if getattr(one, "running_mean", None) is not None]
 
 
 @torch.no_grad()
@@ -114,6 +119,10 @@ class SourceReplay:
 
     def __call__(self, base: Base, batch: Batch) -> Tensor:
         """Loss of one batch, a scalar."""
+        with still_statistics(acting(base)):
+            return self._loss(base, batch)
+
+    def _loss(self, base: Base, batch: Batch) -> Tensor:
         step, count = self.steps.next(), len(batch["index"])
         loss = self.inner(base, batch)
         self.terms = self.inner.terms or {"pictures to tune on": loss.detach()}
@@ -131,7 +140,7 @@ class SourceReplay:
         """Mean squared error of the adapter's heatmaps on replayed samples; a scalar."""
         pixels = batch["pixel_values"].to(base.device)
         # the mean sentence is what source pictures are scored with
-        with use_adapter(base, category=None), _still_statistics(acting(base)):
+        with use_adapter(base, category=None):
             heatmaps = base(pixels)  # (B, K, h, w)
         target, weight = self.answers(base, batch)
         return keypoint_mse(heatmaps, target, weight)

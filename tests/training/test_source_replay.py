@@ -96,17 +96,19 @@ def test_replay_holds_the_base_s_answer():
     assert set(made.terms) == {"pictures to tune on", TERM} and min(history.loss) > 0
 
 
-def test_statistics_of_batchnorms_follow_the_target_alone():
+def test_statistics_of_batchnorms_stay_and_the_modes_come_back():
     base = tiny_base()
     adapter, made = make_adapter("full", base), replaying()
     with attach(base, adapter, name="on"):
         base.train(True)
         before = {name: value.clone() for name, value in adapter.named_buffers()}
-        made.error(base, batch()).backward()
+        made(base, batch()).backward()
         modes = [one.training for one in adapter.modules() if hasattr(one, "running_mean")]
         assert modes and all(modes) and before
         assert all(torch.equal(value, before[name]) for name, value in adapter.named_buffers())
         assert any(value.grad is not None for value in adapter.parameters())
+        HeatmapObjective()(base, batch())
+        assert any(not torch.equal(value, before[name]) for name, value in adapter.named_buffers())
 
 
 @pytest.mark.parametrize("labels", [False, True])
