@@ -119,7 +119,9 @@ def of_adapter(folder: Path, data: dict[str, Any]) -> dict[str, dict[str, float 
     adapter = lvtune.load_adapter(folder, job.base)
     calibration, flip = calibration_of(adapter), job.recipe.evaluate.flip_test and adapter.skeleton.mirrors
     assert calibration is not None and job.kept_out.target is not None
-    within, pixels = calibration.within, calibration.pixels
+    pixels = calibration.pixels
+    # the threshold follows from the boxes of the pictures that the seed keeps out
+    within = calibration.within if pixels is None else "5 % of the boxes' diagonal"
     kinds = {"left out": job.kept_out.target, "test": job.test, **job.also}
     read: dict[str, Pictures] = {}
     with lvtune.attach(job.base, adapter, name="measured"):
