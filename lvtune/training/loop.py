@@ -26,7 +26,7 @@ from lvtune.training.budget import Budget
 from lvtune.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from lvtune.training.division import check_same_progress, divide_step
 from lvtune.training.engine import make_accelerator
-from lvtune.training.feature_cache import feature_cache
+from lvtune.training.feature_cache import FeatureCache, feature_cache
 from lvtune.training.history import History
 from lvtune.training.optim import lr_factor, lr_scales, make_optimizer, number_of_steps, param_groups, peak_lr, set_lr
 from lvtune.training.progress import ProgressBar
@@ -102,8 +102,7 @@ def tune(
         run.bar.notes(run.history.lines())
         run.resume(checkpoint if resume else None, key)
         try:
-            again = _computed_again(base, adapter, options.checkpointing, options.recompute)
-            with again, run.features or contextlib.nullcontext():
+            with _computed_again(base, adapter, options.checkpointing, options.recompute, run.features):
                 run.train(validate, validate_every, checkpoint, key)
             run.finish()
         finally:
@@ -115,13 +114,17 @@ def tune(
 
 
 @contextlib.contextmanager
-def _computed_again(base: Base, adapter: nn.Module, blocks: bool, activations: bool) -> Iterator[None]:
-    """Inside the block, ``blocks`` and cheap ``activations`` are computed again for the gradient and not kept."""
+def _computed_again(
+    base: Base, adapter: nn.Module, blocks: bool, activations: bool, features: FeatureCache | None = None
+) -> Iterator[None]:
+    """Inside, ``blocks`` and cheap ``activations`` are computed again for the gradient; cached ``features`` are not."""
     with contextlib.ExitStack() as stack:
         if blocks:
             stack.enter_context(recomputed_blocks(base, adapter))
         if activations and not is_compiled(base.model):
             stack.enter_context(recomputed_activations())
+        if features is not None:
+            stack.enter_context(features)
         yield
 
 
