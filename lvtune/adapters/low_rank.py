@@ -67,7 +67,8 @@ def _plain_linear(original: Any) -> nn.Linear | None:
 
 def _is_plain(x: Tensor, *others: Tensor) -> bool:
     """Returns True for ordinary tensors of one type, of which nothing is traced and no operation changes the type."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or x.dim() < 2 or is_autocast(x):
+    jit: Any = torch.jit
+    if torch.compiler.is_compiling() or jit.is_tracing() or x.dim() < 2 or is_autocast(x):
         return False
     return all(type(one) in (Tensor, nn.Parameter) and one.dtype == x.dtype for one in (x, *others))
 
