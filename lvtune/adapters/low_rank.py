@@ -3,7 +3,7 @@
     y = W x + b + B (m ⊙ A x)
 
 A (r, D), B (D', r) and m are tuned; W and b are frozen. Written as separate operations, thin products such as gᵀ (A x)
-take a seventh of a step, most of it in orders of the factors that the libraries are slow at, and each sum is a tensor
+take much of a step, most of it in orders of the factors that the libraries are slow at, and each sum is a tensor
 of its own. Here the sum is made in place, and the backward pass takes the fast orders. Sums are rounded in another
 order; nothing else differs. What cannot be done this way (a layer that is not a plain ``nn.Linear``, autocast, compiled
 code, other types) is computed operation by operation.
