@@ -3,7 +3,7 @@
     y = W x + b + B (m ⊙ A x)
 
 A (r, D), B (D', r) and m are tuned; W and b are frozen. Written as separate operations, thin products such as gᵀ (A x)
-take a seventh of a step, most of it in orders of the factors that the libraries are slow at, and each sum is a tensor
+take much of a step, most of it in orders of the factors that the libraries are slow at, and each sum is a tensor
 of its own. Here the sum is made in place, and the backward pass takes the fast orders. Sums are rounded in another
 order; nothing else differs. What cannot be done this way (a layer that is not a plain ``nn.Linear``, autocast, compiled
 code, other types) is computed operation by operation.
@@ -67,7 +67,8 @@ def _plain_linear(original: Any) -> nn.Linear | None:
 
 def _is_plain(x: Tensor, *others: Tensor) -> bool:
     """Returns True for ordinary tensors of one type, of which nothing is traced and no operation changes the type."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or x.dim() < 2 or is_autocast(x):
+    jit: Any = torch.jit
+    if torch.compiler.is_compiling() or jit.is_tracing() or x.dim() < 2 or is_autocast(x):
         return False
     return all(type(one) in (Tensor, nn.Parameter) and one.dtype == x.dtype for one in (x, *others))
 

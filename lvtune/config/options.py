@@ -148,8 +148,8 @@ class TrainOptions:
     checkpointing: bool = False
     """Compute the activations of the encoder's blocks again in the backward pass; less memory, more time."""
     recompute: bool = True
-    """Compute what GELU and LayerNorm give again in the backward pass and do not keep it; the result is the same, the
-    memory of a step less by a quarter, its time longer by about a hundredth."""
+    """Compute what GELU and LayerNorm give again in the backward pass and do not keep it; the gradients are
+    the same, the memory of a step less by about a sixth, its time longer by a few hundredths."""
     optimizer: Literal["adamw", "adam"] | None = None
     """Optimiser, with betas 0.9 and 0.999. adam adds the weight decay to the gradient; adamw decouples it."""
     lr: float | None = field(default=None, metadata={"above": 0, "at_most": 1000})

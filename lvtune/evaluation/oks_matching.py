@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from pycocotools.cocoeval import COCOeval
+from pycocotools import cocoeval
 
+COCOeval: Any = cocoeval.COCOeval
 PAIRS_AT_ONCE, IMAGES_AT_ONCE = 50_000, 512
 
 
@@ -80,11 +81,10 @@ def pairs_of(images: Sequence[Any], sigmas: np.ndarray) -> None:
     starts = np.cumsum([(0, 0), *shapes], axis=0)[:-1]
     left = np.concatenate([np.repeat(np.arange(d), g) + first[0] for (d, g), first in zip(shapes, starts, strict=True)])
     right = np.concatenate([np.tile(np.arange(g), d) + first[1] for (d, g), first in zip(shapes, starts, strict=True)])
-    parts = [
-        _oks(found[left[i : i + PAIRS_AT_ONCE]], *(v[right[i : i + PAIRS_AT_ONCE]] for v in (persons, boxes, areas)),
-             sigmas)
-        for i in range(0, len(left), PAIRS_AT_ONCE)
-    ]  # fmt: skip
+    parts = []
+    for start in range(0, len(left), PAIRS_AT_ONCE):
+        one, other = left[start : start + PAIRS_AT_ONCE], right[start : start + PAIRS_AT_ONCE]
+        parts.append(_oks(found[one], persons[other], boxes[other], areas[other], sigmas))
     flat, place = np.concatenate(parts), 0
     for image, (d, g) in zip(images, shapes, strict=True):
         image.oks = flat[place : place + d * g].reshape(d, g)
@@ -95,14 +95,15 @@ def _oks(
     found: np.ndarray, persons: np.ndarray, boxes: np.ndarray, areas: np.ndarray, sigmas: np.ndarray
 ) -> np.ndarray:
     """OKS (P,) of predictions (P, 3K) with persons (P, 3K); without a visible point, how far they are from the box."""
-    x, y, seen = found[:, 0::3], found[:, 1::3], persons[:, 2::3] > 0
-    some = seen.any(1)
+    x, y = found[:, 0::3], found[:, 1::3]
+    seen: Any = persons[:, 2::3] > 0
+    some: Any = seen.any(1)
     dx, dy = x - persons[:, 0::3], y - persons[:, 1::3]
     for values, distances, start in ((x, dx, 0), (y, dy, 1)):
         low = (boxes[:, start] - boxes[:, start + 2])[~some, None]
         high = (boxes[:, start] + 2 * boxes[:, start + 2])[~some, None]
         distances[~some] = np.maximum(0, low - values[~some]) + np.maximum(0, values[~some] - high)
-    counted = seen | ~some[:, None]
+    counted: Any = seen | ~some[:, None]
     error = (dx**2 + dy**2) / (sigmas * 2) ** 2 / (areas[:, None] + np.spacing(1)) / 2
     return np.where(counted, np.exp(-error), 0.0).sum(1) / counted.sum(1)
 

@@ -2,7 +2,7 @@
 
 What GELU and LayerNorm give is read again in the backward pass, for the gradients of the matrices behind them. What
 they were given is kept as well, for their own. So their results take memory without need: more than a third of what
-a block of a vision transformer keeps. Here they are computed again from what is kept. That takes about a hundredth of a
+a block of a vision transformer keeps. Here they are computed again from what is kept. That takes a few hundredths of a
 step, where activation checkpointing takes a third. Results are the same: GELU's bit for bit, LayerNorm's up to
 rounding, from the mean and the deviation that it keeps.
 
