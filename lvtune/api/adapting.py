@@ -178,7 +178,7 @@ class _Run:
     def tune(self) -> None:
         """Tunes the adapter and saves it, not yet scored."""
         job, few, start = self.job, self.few, self.start
-        for note in dict.fromkeys((*job.train.table.notes, *job.test.table.notes, *few.warnings, *job.objective.notes)):
+        for note in dict.fromkeys((*job.table_notes, *few.warnings, *job.objective.notes)):
             self.say(f"note: {one_line(note)}")
         self.say(f"tuning {self.recipe.method} on {counted(few.pictures, 'picture')}: {job.train.name}")
         if job.unlabelled is not None:

@@ -101,6 +101,12 @@ class Job:
         return self.opened.unlabelled if self.boxed is None else self.boxed
 
     @property
+    def table_notes(self) -> list[str]:
+        """What was left out or decided on reading the target's pictures, labelled or not; each sentence once."""
+        pool = [] if self.unlabelled is None else self.unlabelled.table.notes
+        return list(dict.fromkeys([*self.train.table.notes, *self.test.table.notes, *pool]))
+
+    @property
     def splits(self) -> list[Split | None]:
         """All splits of the run."""
         return [self.train, self.test, self.source, self.unlabelled, *self.also.values(), *self.kept_out.needed,

@@ -43,7 +43,7 @@ def values_of(job: Job, scoring: Scoring, history: History, seconds: dict[str, f
         "seed": job.recipe.seed,
         "versions": environment(),
         "notes": list(dict.fromkeys([
-            *job.train.table.notes, *job.test.table.notes, *job.objective.notes,
+            *job.table_notes, *job.objective.notes,
             *((table["scoring"]["target"] or {}).get("notes", [])),
         ])),
         "curves": {

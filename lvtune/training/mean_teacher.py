@@ -52,8 +52,9 @@ class MeanTeacherConfig(StrongViewOptions):
     """Factor on the learning rate in that second part."""
     weight: float = field(default=1.0, metadata={"at_least": 0})
     """Weight of the pictures without labels; both terms are errors of heatmaps in the same unit."""
-    every: int = field(default=2, metadata={"at_least": 1})
-    """One picture without labels comes with so many labelled ones of a step. 1 takes the most time."""
+    every: int = field(default=3, metadata={"at_least": 1})
+    """One picture without labels comes with so many labelled ones of a step. 1 takes the most time; with 2 a step takes
+    more than twice as long as without a teacher (measured; benchmarks/README.md)."""
     decay: float = field(default=0.98, metadata={"at_least": 0, "at_most": 1})
     """Of the running mean that is the teacher (UDAPE: 0.999, over many more steps)."""
     ramp: int = field(default=20, metadata={"at_least": 0})

@@ -9,6 +9,7 @@ from PIL import Image
 from tiny import tiny_base
 
 import lvtune
+from lvtune.api import unlabelled_data
 from lvtune.api.job import prepare, training_data
 from lvtune.api.recipe import Recipe
 from lvtune.api.run_marks import MarkReader
@@ -105,6 +106,17 @@ def test_what_does_not_fit_is_told_before_the_work(tmp_path, given, said):
     with pytest.raises(LvtuneError, match=said):
         lvtune.adapt(recipe(tmp_path, **given))
     assert not (tmp_path / "out" / "adapter_model.safetensors").exists()
+
+
+def test_what_was_decided_of_the_pool_is_said_and_in_the_report(tmp_path, frames, monkeypatch):
+    def found(table, base, adapter, device):
+        return table.with_note("boxes were found")
+
+    lvtune.adapt(recipe(tmp_path, domain="demo-art", out=str(tmp_path / "first"), train={"steps": 1}))
+    monkeypatch.setattr(unlabelled_data, "with_found_boxes", found)
+    given = {"domain": "demo-art", "data": {"shots": 2}, "start": str(tmp_path / "first")}
+    report, said = run(tmp_path, unlabelled=str(frames), **given)
+    assert "note: boxes were found" in said and "boxes were found" in report["notes"]
 
 
 def test_other_pictures_make_another_run_and_another_path_does_not(tmp_path, frames):
