@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from lvtune.api.data_check import check_labels, require_sound_splits
 from lvtune.api.earlier_scores import EarlierScores, chain_values
 from lvtune.api.few_shot import FewShotGuard
-from lvtune.api.grow_choice import KeptPoints, grown_from
+from lvtune.api.grow_choice import KeptPoints
 from lvtune.api.held_out import PROGRESS_FILE, held_out_watch
 from lvtune.api.job import Job, prepare
 from lvtune.api.memory import MemoryMeter
@@ -21,19 +21,18 @@ from lvtune.api.new_rows import NewRows
 from lvtune.api.recipe import Recipe
 from lvtune.api.recipe_inputs import recipe_files
 from lvtune.api.reliance import Reliance
-from lvtune.api.report_data import box_statistics, confidence_of
 from lvtune.api.report_pictures import before_after, worst_pictures
 from lvtune.api.report_values import values_of
 from lvtune.api.resuming import check_resume
 from lvtune.api.run_marks import marks_of, run_key
 from lvtune.api.run_tracking import NoTracker, tracker_of
+from lvtune.api.saved_facts import keep_last_good, training_of
 from lvtune.api.scoring import Scoring
 from lvtune.api.second_part import CHECKPOINT_2, first_minutes, tune_second
 from lvtune.api.source_guard import SourceGuard
 from lvtune.api.start_choice import WarmStartCheck
 from lvtune.api.unlabelled_guard import UnlabelledGuard
 from lvtune.bases.fingerprint import fingerprint, fingerprints
-from lvtune.core.errors import TrainingError
 from lvtune.core.processes import apart, from_main, is_main, main_first, together
 from lvtune.core.text import counted, one_line
 from lvtune.data.jpeg_damage import damaged_pictures
@@ -54,8 +53,6 @@ Say = Callable[[str], None]
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
 CHECKPOINTS = (CHECKPOINT_FILE, CHECKPOINT_2)
-LAST_GOOD = "last-good"
-"""Folder for the last state of a run that ended with a loss that is no number."""
 
 
 @dataclass
@@ -206,7 +203,7 @@ class _Run:
             few.keep()
             self._tune_second()
         except NotFiniteError as error:
-            raise self._keep_last_good(error) from error
+            raise keep_last_good(job, self.folder, error) from error
         for guard in guards:
             guard.keep()
         for decision in filter(None, (*(guard.decision for guard in guards), self.reliance.keep())):
@@ -218,7 +215,14 @@ class _Run:
         if not is_main():
             return
         with swapped_in(self.folder) as place:
-            save_adapter(job.adapter, place, job.base, prints=self.prints, training=self._training(), metrics=None)
+            save_adapter(
+                job.adapter,
+                place,
+                job.base,
+                prints=self.prints,
+                training=training_of(job, self.start, self.history, self.scoring),
+                metrics=None,
+            )
 
     def _score_start(self) -> None:
         """Scores the warm start alone, so that its part of the gain is known."""
@@ -226,20 +230,6 @@ class _Run:
         with self._timed("evaluate"):
             self.scoring.start()
             self.earlier.begin()
-
-    def _keep_last_good(self, error: NotFiniteError) -> TrainingError:
-        """Saves the last state whose loss was finite, and returns the error with its place in it."""
-        from lvtune.core.text import shell_word
-
-        if error.state is None:
-            return TrainingError(error.given, error.expected, f"{error.fix}; no state is kept: none was better")
-        job, place = self.job, self.folder / LAST_GOOD
-        kept = f"the adapter after step {error.step}, whose loss was finite, is kept in {shell_word(place)}"
-        if is_main():
-            job.adapter.load_state_dict(error.state)
-            recipe = {"recipe": job.recipe.to_dict(), "seed": job.recipe.seed, "steps": error.step}
-            save_adapter(job.adapter, place, job.base, prints=fingerprints(job.base.model), training=recipe)
-        return TrainingError(error.given, error.expected, f"{error.fix}; {kept}")
 
     def _tune_second(self) -> None:
         """Goes on with pictures without labels, where labelled ones of the target came first."""
@@ -322,7 +312,10 @@ class _Run:
 
         job, folder, values, target = self.job, self.folder, self.values, self.scoring.target
         scored = ("source", "target", "source_name", "target_name", "gap_closed", "retention", "main", "scoring")
-        parts = {"training": self._training(), "metrics": {name: values[name] for name in scored}}
+        parts = {
+            "training": training_of(job, self.start, self.history, self.scoring),
+            "metrics": {name: values[name] for name in scored},
+        }
         parts |= self.reliance.saved()
         config = adapter_config(job.adapter, job.base, prints=self.prints, **parts)
         with swapped_in(folder) as place:
@@ -339,20 +332,3 @@ class _Run:
         self.tracking.end(len(self.history.steps), self.scoring.headlines("after_on", "after_off"), files)
         for name in CHECKPOINTS:
             (folder / name).unlink(missing_ok=True)
-
-    def _training(self) -> dict[str, Any]:
-        """What the adapter file says of its tuning."""
-        from lvtune.storage.adapter_config import shareable
-
-        job, start = self.job, self.start.to_dict() or {}
-        return {
-            "recipe": job.recipe.to_dict(),
-            "seed": job.recipe.seed,
-            "steps": len(self.history.steps),
-            "data_fingerprint": job.train.table.fingerprint,
-            "boxes": box_statistics(job.train),
-            "confidence": confidence_of(self.scoring.target.after_on),
-            **grown_from(job),
-            **chain_values(job),
-            **shareable({"start": start["name"] if start.get("kept") else "none"}),
-        }
