@@ -10,6 +10,7 @@ from lvtune.api.found_boxes import is_whole, with_found_boxes
 from lvtune.api.own_defaults import new_keypoints
 from lvtune.api.report_data import box_statistics
 from lvtune.core.errors import UsageError
+from lvtune.core.text import shell_word
 from lvtune.data.pose_table import PoseTable
 from lvtune.data.skeletons import Skeleton
 from lvtune.data.unlabelled import HiddenLabels, read_unlabelled
@@ -50,6 +51,8 @@ def open_unlabelled(recipe: Recipe, domain: Domain, skeleton: Skeleton) -> Split
     given = recipe.unlabelled
     if given is None:
         return None
+    if domain.name == UNLABELLED:
+        _check_start(recipe, skeleton)
     if given != OWN_TRAIN:
         table = read_unlabelled(given, skeleton, recipe.unlabelled_frames)
         return Split(table, f"pictures without labels ({Path(given).name})")
@@ -62,6 +65,27 @@ def open_unlabelled(recipe: Recipe, domain: Domain, skeleton: Skeleton) -> Split
     if isinstance(table, PoseTable):
         table = table.with_note("training pictures as pictures without labels: their boxes are used, no key point is")
     return replace(own, table=table, name=name)
+
+
+def _check_start(recipe: Recipe, skeleton: Skeleton) -> None:
+    """Checks that the adapter that the tuning begins at predicts what is scored in place of the target.
+
+    Raises:
+        UsageError: it predicts other key points, of which no picture has a label here.
+    """
+    from lvtune.storage.adapter_file import read_config
+
+    place = start_place(recipe.base, recipe.method, recipe.start)
+    config = None if place is None else read_config(place)
+    known = ((config or {}).get("skeleton") or {}).get("keypoints") or list(skeleton.keypoints)
+    if list(known) != list(skeleton.keypoints):
+        raise UsageError(
+            f"--start {shell_word(recipe.start)}, which predicts {len(known)} key points that {recipe.base} does not "
+            f"know ({known[0]}, ...), with pictures without labels and nothing else",
+            "some labelled pictures of these key points, to score on",
+            f"give the data that it was tuned on: lvtune adapt DATA --shots 0 --unlabelled "
+            f"{shell_word(str(recipe.unlabelled))} --start {shell_word(recipe.start)}",
+        )  # fmt: skip
 
 
 def unlabelled_samples(base: Base, split: Split, seed: int = 0) -> Any:

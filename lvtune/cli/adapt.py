@@ -130,7 +130,7 @@ def run(args: argparse.Namespace) -> Outcome:
 
     report = lvtune.adapt(recipe, say=say)
     values = report.to_dict()
-    return Outcome(values, f"{summary_of(values)}\n\n{_next(report.folder, values)}")
+    return Outcome(values, f"{summary_of(values)}\n\n{_next(report.folder, values, args.imports)}")
 
 
 def _plan(values: Mapping[str, Any]) -> str:
@@ -186,12 +186,13 @@ def _memory(memory: Mapping[str, Any] | None) -> list[str]:
     return [f"memory: peak {memory['peak_mb']:,.0f} MB, {memory['above_imports_mb']:,.0f} MB above imports{device}"]
 
 
-def _next(folder: Any, values: Mapping[str, Any]) -> str:
+def _next(folder: Any, values: Mapping[str, Any], imports: Sequence[str] = ()) -> str:
     base, weights = values["base"]["name"], (values.get("recipe") or {}).get("weights", Recipe.weights)
     own = "" if weights == Recipe.weights else f" --weights {shell_word(weights)}"
     return (
         f"written to {folder}; open {folder}/report.html\n"
         f"try: lvtune predict PICTURE --base {shell_word(base)}{own} --adapter {shell_word(folder)}{_boxes(values)}"
+        + "".join(f" --import {shell_word(file)}" for file in imports)
     )
 
 

@@ -77,7 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _sigterm_raises(), _log_on_stderr():
             return _run(argv, debug)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        more = "; the same command with --resume goes on from the last checkpoint, if one was written"
+        print(f"interrupted{more if argv[:1] == ['adapt'] else ''}", file=sys.stderr)
         return 130
     except Terminated:
         print("terminated", file=sys.stderr)

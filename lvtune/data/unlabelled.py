@@ -84,14 +84,14 @@ def read_unlabelled(given: str | Path, skeleton: Skeleton, frames: int = MOST_FR
     """
     path = Path(given)
     if not path.exists():
-        raise DataError(f"no file or folder at {path}", "pictures without labels", "check the path of --unlabelled")
+        raise DataError(f"no file or folder at {path}", "pictures without labels", "check the path")
     if path.is_file() and is_video(path):
         files, notes = frames_of(path, frames)
         boxes: Boxes = {file: [] for file in files}
     else:
         boxes, notes = _of_coco(path) if path.suffix.lower() == ".json" else _of_folder(path)
     if not boxes:
-        raise DataError(f"{path} without pictures", "at least one picture", "check --unlabelled")
+        raise DataError(f"{path} without pictures", "at least one picture", "check the path")
     table = table_of_boxes(boxes, skeleton)
     table.notes = [f"{counted(len(boxes), 'picture')} without labels: {path}", *notes]
     return table
@@ -110,7 +110,7 @@ def _of_coco(path: Path) -> tuple[Boxes, list[str]]:
     values = load_json(path)
     images = values.get("images") if isinstance(values, dict) else None
     if not isinstance(images, list) or not all(isinstance(i, dict) and i.get("file_name") for i in images):
-        raise DataError(f"{path} without `images` that have a `file_name`", "a COCO file", "check --unlabelled")
+        raise DataError(f"{path} without `images` that have a `file_name`", "a COCO file", "check the path")
     names = [str(image["file_name"]) for image in images]
     places = [find_pictures(names, folder) for folder in list(path.absolute().parents)[:_UPWARDS]]
     best = max(range(len(places)), key=lambda i: sum(places[i].is_there))

@@ -108,7 +108,8 @@ def introduction(values: Mapping[str, Any]) -> str:
 def missing_columns(values: Mapping[str, Any]) -> list[str]:
     """Returns one line for each part of the table that is left out or has gaps, with the reason."""
     lines, summary = [], values["summary"]
-    if summary and not any(line["source"] for line in summary):
+    columns = {name for row in score_rows(values) for name, value in row.items() if value not in ("", None)}
+    if summary and not any(name.startswith("source") for name in columns):
         why = "the source was not scored in every run" if values["source_name"] else "the domain has no source pictures"
         lines.append(f"There are no columns for the source, because {why}.")
     if any(NO_SCORE in row.values() for row in score_rows(values)):

@@ -191,7 +191,7 @@ def open_run(images: Any, options: PredictOptions) -> PredictRun:
     finder = open_finder(
         FinderNeeds(options, source, estimating.skeleton, estimating.adapters, view.device, view.task == "hand3d")
     )
-    totals = RunTotals(estimating.adapters, finder.name)
+    totals = RunTotals(estimating.adapters, finder.name, most=getattr(finder, "most", 1))
     tracking = tracking_of(source, options.video)
     stages: list[Stage] = [totals] if tracking is None else [tracking, totals]
     stream = Stream(source, finder, lambda frames: estimating.run(frames, finder), options.batch_size, stages)

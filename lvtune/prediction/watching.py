@@ -82,6 +82,10 @@ class RunTotals:
     broken: list[tuple[str, str]] = field(default_factory=list)
     """Name and fault of the pictures that cannot be read."""
     _first_empty: list[str] = field(default_factory=list)
+    most: int = 1
+    """Poses that the finder looks for in a picture."""
+    fewer: int = 0
+    """Pictures with some poses, and fewer than ``most``."""
     _looked: int = 0
     _crowds: list[str] = field(default_factory=list)
     _large: list[tuple[str, tuple[int, int]]] = field(default_factory=list)
@@ -109,6 +113,7 @@ class RunTotals:
         elif not len(result):
             self.without_pose += 1
             self._first_empty += [result.frame.image] * (len(self._first_empty) < _SHOWN)
+        self.fewer += 0 < len(result) < self.most
         if CROWD in result.marks:
             self._looked += 1
             self._crowds += [result.frame.image] * bool(result.marks[CROWD])
@@ -135,6 +140,7 @@ class RunTotals:
             *self._chosen_note(),
             *self._broken_note(),
             *self._empty_note(),
+            *self._fewer_note(),
             *self._crowd_note(),
             *self._large_note(),
             *self._low_note(),
@@ -168,6 +174,13 @@ class RunTotals:
             f"{self.without_pose} of {counted(self.readable, 'picture')} {plural(self.without_pose, 'has', 'have')} "
             f"no box: no pose ({names}); {hint}"
         ]
+
+    def _fewer_note(self) -> list[str]:
+        if self.finds != "pose" or not self.fewer:
+            return []
+        have = f"{self.fewer} of {counted(self.readable, 'picture')} {plural(self.fewer, 'has', 'have')}"
+        return [f"{have} fewer than {self.most} poses: --find pose seldom finds more than one in a whole picture; "
+                "--find FILE with boxes or --find detector finds the others"]  # fmt: skip
 
     def _crowd_note(self) -> list[str]:
         if self.finds != WHOLE or len(self._crowds) < max(1, _SOME * self._looked):
