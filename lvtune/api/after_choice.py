@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lvtune.api.domain_chain import EarlierDomain, chain_of, open_earlier, recipe_of_adapter
 from lvtune.config.options import DataOptions
 from lvtune.core.decision import Decision
 from lvtune.core.errors import UsageError
 from lvtune.core.text import shell_word
 
 if TYPE_CHECKING:
+    from lvtune.api.domain_chain import EarlierDomain
     from lvtune.api.recipe import Recipe
     from lvtune.bases.base import Base
     from lvtune.domains import Split
@@ -62,6 +62,8 @@ def taken_over(values: Mapping[str, Any]) -> dict[str, Any]:
     own = _table(data) if not isinstance(data, DataOptions) else vars(data)
     if not (values.get("domain") or own.get("data") or own.get("annotations")):
         raise UsageError("--after without a new domain", "the domain that is to be learnt", "give --domain NAME too")
+    from lvtune.api.domain_chain import recipe_of_adapter  # it opens data, which takes numpy
+
     config, place = _config(source)
     recipe, base = recipe_of_adapter(config, place), config["base"]
     _check_method(values, config, source)
@@ -96,6 +98,8 @@ def earlier_of(recipe: Recipe, new: Sequence[Split]) -> list[EarlierDomain]:
     """
     if recipe.after is None:
         return []
+    from lvtune.api.domain_chain import chain_of, open_earlier
+
     config, place = _config(recipe.after)
     known, wanted = config["skeleton"].get("keypoints") or [], list(new[0].table.skeleton.keypoints)
     if list(known) != wanted:

@@ -15,8 +15,8 @@ from lvtune.api.recipe import Recipe
 from lvtune.api.run_marks import MarkReader
 from lvtune.bases.base_registry import BASES
 from lvtune.cli.main import main
-from lvtune.core.errors import LvtuneError
-from lvtune.data.skeletons import COCO_17, LSP_14
+from lvtune.core.errors import LvtuneError, UsageError
+from lvtune.data.skeletons import COCO_17, LSP_14, Skeleton
 
 CALM = {"confidence": 0.01, "agreement": 10.0, "ramp": 0}
 
@@ -135,3 +135,16 @@ def test_the_command_takes_it_by_its_short_name(tmp_path, frames, capsys):
     values = json.loads(capsys.readouterr().out)
     assert values["recipe"]["unlabelled"] == str(frames) and values["recipe"]["objective"] == "mean-teacher"
     assert values["recipe"]["objective_options"] == {"decay": 0.9} and values["instances"]["train"] == 6
+
+
+def test_a_start_of_other_key_points_needs_the_data_that_it_was_tuned_on(tmp_path, frames):
+    """Else an adapter of people's joints would come of a mouse's adapter, and nobody would say so."""
+    base = tiny_base(skeleton=LSP_14)
+    mouse = lvtune.create_adapter("lora", base, skeleton=Skeleton("mouse", ("snout", "tail"), (0.1, 0.1)))
+    folder = lvtune.save_adapter(mouse, tmp_path / "mouse", base)
+    with pytest.raises(UsageError, match="2 key points that vitpose-tiny-lsp does not know") as caught:
+        run(tmp_path, unlabelled=str(frames), start=str(folder))
+    assert "--shots 0" in caught.value.fix and not (tmp_path / "out").exists()
+    own = lvtune.save_adapter(lvtune.create_adapter("lora", base), tmp_path / "own", base)
+    report, _ = run(tmp_path, unlabelled=str(frames), start=str(own))
+    assert report["target"]

@@ -119,3 +119,11 @@ def test_dry_run_prints_recipe_tree_and_memory_and_stops(adapted, monkeypatch, c
     assert "about 1234 MB" in out
     assert "chosen for you:\ninput size: 256x192 (crops are small)" in out
     assert adapted == []
+
+
+def test_the_next_command_names_the_files_that_were_imported(tmp_path):
+    from lvtune.cli.adapt import _next
+
+    text = _next("out", {"base": {"name": "vitpose-ti"}}, ["my methods.py"])
+    assert text.endswith("--adapter out --import 'my methods.py'")
+    assert "--import" not in _next("out", {"base": {"name": "vitpose-ti"}})

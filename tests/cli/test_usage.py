@@ -95,6 +95,12 @@ def test_failures_are_one_line(error, code, said, monkeypatch, capsys):
     assert err.count("\n") == 1
 
 
+def test_an_interrupted_tuning_says_how_to_go_on(monkeypatch, capsys):
+    monkeypatch.setattr("lvtune.cli.adapt.run", _raising(KeyboardInterrupt()))
+    assert main(["adapt"]) == 130
+    assert "interrupted; the same command with --resume" in capsys.readouterr().err
+
+
 def test_debug_adds_the_traceback(monkeypatch, capsys):
     monkeypatch.setattr("lvtune.cli.list.run", _raising(RuntimeError("odd")))
     assert main(["list", "--debug"]) == 1

@@ -92,6 +92,9 @@ def test_what_is_missing_has_a_reason():
     for text in (markdown(values), html(values)):
         assert "There are no columns for the source, because the domain has no source pictures." in text
         assert not re.search(r"[>|] *[-–] *[<|]", text)
+    some = comparison(report(source=None), report(30.0))
+    has_columns = any(name.startswith("source") for name in score_rows(some)[0])
+    assert has_columns != ("There are no columns for the source" in markdown(some))
     mixed = comparison(report(before=None), report())
     assert "no score: at least one run of the line lacks this score" in html(mixed)
 

@@ -24,9 +24,9 @@ def result(poses=(), index=0, size=(640, 480), marks=None, error=None, name="a.j
     return FramePoses(Frame(index, Path(name), None, known_size=size, error=error), poses, marks=marks)
 
 
-def notes(results, finds="whole", **training):
+def notes(results, finds="whole", most=1, **training):
     adapters = [SimpleNamespace(saved_with={"training": training})] if training else []
-    totals = RunTotals(adapters, finds)
+    totals = RunTotals(adapters, finds, most=most)
     for one in results:
         totals.replay(one)
     return totals.notes()
@@ -55,6 +55,14 @@ def test_pictures_far_larger_than_those_of_tuning():
     assert "2 pictures are far larger" in note and "big.jpg: 3840 x 2160, tuned on 640 x 480" in note
     assert "--find pose or --find detector" in note
     assert not notes([result([pose()], size=(3840, 2160))], "pose", **tuned)
+
+
+def test_fewer_poses_than_were_looked_for():
+    results = [result([pose()]), result([pose(), pose(at=(200, 50))]), result([pose(), pose(at=(200, 50)), pose()])]
+    (note,) = notes(results, "pose", most=3)
+    assert note.startswith("2 of 3 pictures have fewer than 3 poses") and "--find FILE" in note
+    assert not notes(results, "pose", most=1)
+    assert "1 of 1 picture has fewer" in notes(results[:1], "pose", most=2)[0]
 
 
 def test_several_in_a_picture():
