@@ -75,7 +75,7 @@ def test_several_in_a_picture():
 def test_nothing_found_says_what_to_type():
     for finds, words in (("pose", "--find whole"), ("detector", "--box-threshold"), ("words", "other words")):
         (note,) = notes([result(), result([pose()])], finds)
-        assert "1 of 2 pictures have no box: no pose (a.jpg)" in note and words in note
+        assert "1 of 2 pictures has no box: no pose (a.jpg)" in note and words in note
     assert not notes([result(), result([pose()])], "boxes")  # the box file has said it
 
 
