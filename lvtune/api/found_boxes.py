@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lvtune.api.predicting import predict
+from lvtune.core.text import counted
 from lvtune.data.pose_table import PoseTable
 from lvtune.data.unlabelled import table_of_boxes
 from lvtune.evaluation.metrics import SMALL_BOXES
@@ -51,11 +52,13 @@ def with_found_boxes(table: PoseTable, base: Base, adapter: Any, device: str = "
         boxes.setdefault(Path(pose.image), []).append([float(value) for value in pose.bbox])
     lost = [path for path in whole if path not in boxes]
     if not boxes:
-        note = f"the adapter finds nothing in any of the {len(whole)} pictures: each is taken whole"
+        note = f"the adapter finds nothing in any of {counted(len(whole), 'picture')}: each is taken whole"
         return table.with_note(note)
     made = table_of_boxes(boxes, table.skeleton)
-    made.notes = [*table.notes, f"boxes of {len(whole) - len(lost)} pictures were found by the adapter: "
+    made.notes = [*table.notes, f"the adapter found boxes of {counted(len(whole) - len(lost), 'picture')}: "
                   f"it was tuned on boxes of {100 * share:.0f} % of the picture"]  # fmt: skip
     if lost:
-        made.notes.append(f"{len(lost)} pictures left out: the adapter finds nothing in them (such as {lost[0].name})")
+        made.notes.append(
+            f"{counted(len(lost), 'picture')} left out: the adapter finds nothing in them (such as {lost[0].name})"
+        )
     return made

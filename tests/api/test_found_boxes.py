@@ -47,8 +47,8 @@ def test_the_adapter_finds_them_and_pictures_without_anything_are_left_out(pictu
     assert asked == ["a.png", "b.png"]
     got = {found.image_path(i).name: found.column("bbox")[i].tolist() for i in range(len(found))}
     assert got == {"a.png": BOX, "c.png": [1, 2, 40, 50]} and not is_whole(found).any()
-    assert any("boxes of 1 pictures were found" in note and "3 %" in note for note in found.notes)
-    assert any("1 pictures left out" in note and "b.png" in note for note in found.notes)
+    assert any("found boxes of 1 picture:" in note and "3 %" in note for note in found.notes)
+    assert any("1 picture left out" in note and "b.png" in note for note in found.notes)
 
 
 @pytest.mark.parametrize("share", [0.5, None])
@@ -59,4 +59,4 @@ def test_large_boxes_need_none(pictures, asked, share):
 
 def test_where_nothing_is_found_at_all_they_stay_whole_and_it_is_said(pictures, asked):
     found = with_found_boxes(table_of_boxes({pictures[1]: []}, COCO_17), tiny_base(), adapter(0.03))
-    assert asked == ["b.png"] and is_whole(found).all() and "finds nothing in any of the 1 pictures" in found.notes[-1]
+    assert asked == ["b.png"] and is_whole(found).all() and "finds nothing in any of 1 picture" in found.notes[-1]

@@ -66,7 +66,7 @@ def test_frames_without_a_box_give_no_pose_and_are_counted(folder, tmp_path):
     boxes = {"a/000.png": [[5, 5, 30, 40], [10, 10, 20, 20]], "b/000.png": [], "b/001.png": [[1, 1, 40, 50]]}
     poses = lvtune.predict(folder, base=tiny_base(), boxes=boxes, out=tmp_path / "out", flip_test=False)
     assert len(poses) == 3 and len(poses.pictures) == 3
-    assert any("1 of 3 pictures have no box" in note for note in poses.notes)
+    assert any("1 of 3 pictures has no box" in note for note in poses.notes)
     assert not (tmp_path / "out/b/000.png").exists()
     with (tmp_path / "out/poses.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
