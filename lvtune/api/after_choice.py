@@ -132,7 +132,7 @@ def check_pictures(recipe: Recipe, objective: Any, earlier: Sequence[EarlierDoma
         return
     without = next((one for one in earlier if one.train is None), None)
     if without is not None:
-        why = without.missing or f"{recipe.earlier_pictures} pictures are divided among {len(earlier)} domains"
+        why = without.missing or f"{len(earlier)} domains share --earlier-pictures {recipe.earlier_pictures}"
         fix = "give --earlier-pictures 200" if not without.missing else f"give --earlier-data {without.name}=FOLDER"
         raise UsageError(
             f"objective {recipe.objective} without pictures of the earlier domain {without.name} ({why})",

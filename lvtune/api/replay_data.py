@@ -14,6 +14,7 @@ import numpy as np
 from lvtune.api.open_data import OpenedData, find_source_of
 from lvtune.core.decision import Decision
 from lvtune.core.errors import LvtuneError, UsageError
+from lvtune.core.text import counted
 from lvtune.data.subset import nested_order
 from lvtune.data.table import PoseTable
 from lvtune.data.unlabelled import read_unlabelled
@@ -149,7 +150,7 @@ def _named(recipe: Recipe, opened: OpenedData, taken: Collection[str]) -> Split 
     rows = [i for i in range(len(table)) if str(table.image_path(i).resolve()) not in taken]
     if len(rows) < len(table):
         table = table.select(rows).with_note(
-            f"{len(table) - len(rows)} named pictures are scored or kept out: not replayed"
+            f"not replayed, because scored or kept out: {counted(len(table) - len(rows), 'named picture')}"
         )
     if not rows:
         raise UsageError(
