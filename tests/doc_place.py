@@ -93,7 +93,7 @@ def make_place(place: Path) -> Path:
     (place / "FreiHAND").mkdir()
     hand_layouts.freihand(place / "FreiHAND")
     write_woodcuts(place / "WOODCUTS")
-    write_woodcuts(place / "PERSONS", 12)
+    write_woodcuts(place / "LABELLED", 12)
     _write_videos(place)
     _make_adapters(place)
     return place

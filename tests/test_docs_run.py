@@ -41,7 +41,7 @@ from lvtune.language.sentences import SENTENCES
 
 SMALL = {"hidden_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
 PLACE_HOLDERS = {
-    "PICTURE": "photo.jpg", "PICTURES/": "PICTURES", "LABELLED/": "PERSONS",
+    "PICTURE": "photo.jpg", "PICTURES/": "PICTURES", "LABELLED/": "LABELLED",
     "BOXES.json": "boxes.json", "SAMPLES": str(ROOT / "tests/samples"), "0,1,2": "0", "60,all": "4,8",
     "10,20,40,all": "8,16",
     "vlpose-light,lora,full,head": "lora,head", "full,lora,head,vlpose,vlpose-light": "lora,head",

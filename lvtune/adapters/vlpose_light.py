@@ -317,9 +317,10 @@ class VLPoseLight(Adapter):
         """Returns 1 + U P e of each layer (n, r), the mean sentence first, and which row each sample reads, (B,)."""
         read = categories if categories is not None else (None,)
         different = list(dict.fromkeys((None, *read)))
-        sentence: Any = self.sentence(tuple(different))
         index = torch.tensor([different.index(category) for category in read], device=self.sentences.device)
-        return (1 + torch.einsum("lrk,nk->lnr", self.U, sentence)).unbind(0), index
+        # one by one: what a sentence gives must not depend on which others are read beside it, to the last bit
+        each: list[Any] = [self.sentence((category,)) for category in different]
+        return torch.stack([1 + torch.einsum("lrk,nk->lnr", self.U, one)[:, 0] for one in each], 1).unbind(0), index
 
     def _dropped(self, count: int) -> Tensor:
         """Draws which of ``count`` samples read the mean sentence, (count,) bool."""
