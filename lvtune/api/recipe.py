@@ -24,7 +24,10 @@ from lvtune.config.options import (
 )
 from lvtune.config.schema import Problem, build, plain, raise_problems, rivals_of, with_new_names
 from lvtune.config.yaml_files import read_yaml
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import LvtuneError, UsageError
+
+_TABLES = ("base_options", "language", "data", "train", "evaluate", "keeping")
+"""Fields that hold options of their own."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +125,10 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Fills in what the domain and the publication say; a recipe that is whole stays as it is."""
+        tables = [name for name in _TABLES if isinstance(getattr(self, name), Mapping)]
+        if tables:
+            raise UsageError(f"Recipe({tables[0]}={{...}})", "options as objects, or a recipe of plain tables",
+                             f"give lvtune.Recipe.from_dict({{..., {tables[0]!r}: {{...}}}})")  # fmt: skip
         from lvtune.api.after_choice import check_after
         from lvtune.api.grow_choice import check_grow
         from lvtune.api.keep_check import check_keeping

@@ -160,8 +160,8 @@ class UnlabelledGuard:
             why += f"; on labelled pictures {before.labelled:.3g} before, {now.labelled:.3g} now"
         if now.kept_out is not None:
             why += f"; on labelled pictures kept out {before.kept_out:.3g} before, {now.kept_out:.3g} now"
-        if before.sure < LEAST_SURE:
-            why += f"; only {before.sure:.0%} of the points were sure before"
+        if not self.share:
+            why += f"; refused: {' and '.join(shortfalls(before, now))}"
         return Decision("guard without labels", value, why)
 
     def to_dict(self) -> dict[str, Any] | None:
@@ -188,13 +188,23 @@ def moved_share(before: Answers, now: Answers) -> float:
 
 def is_better(before: Seen, now: Seen) -> bool:
     """Whether a state is to be taken for better without any label."""
-    agrees = now.disagreement <= (1 - LEAST_GAIN) * before.disagreement
-    keeps = all(
-        old is None or new is None or new <= room * old
-        for old, new, room in (
-            (before.source, now.source, SOURCE_ROOM),
-            (before.labelled, now.labelled, LABELLED_ROOM),
-            (before.kept_out, now.kept_out, 1.0),
-        )
-    )
-    return agrees and keeps and now.moved <= MOST_MOVED and before.sure >= LEAST_SURE
+    return not shortfalls(before, now)
+
+
+def shortfalls(before: Seen, now: Seen) -> list[str]:
+    """Returns what speaks against a state, in words; empty: it is to be taken for better."""
+    found = []
+    if before.sure < LEAST_SURE:
+        found.append(f"fewer than {LEAST_SURE:.0%} of the points were sure before")
+    if now.disagreement > (1 - LEAST_GAIN) * before.disagreement:
+        found.append(f"the views' disagreement did not fall by {LEAST_GAIN:.0%}")
+    if now.moved > MOST_MOVED:
+        found.append(f"more than {MOST_MOVED:.0%} of the sure points moved")
+    for what, old, new, room in (
+        ("the loss on the source", before.source, now.source, SOURCE_ROOM),
+        ("the loss on labelled pictures", before.labelled, now.labelled, LABELLED_ROOM),
+        ("the loss on labelled pictures kept out", before.kept_out, now.kept_out, 1.0),
+    ):
+        if old is not None and new is not None and new > room * old:
+            found.append(f"{what} is over {room:g} times what it was")
+    return found

@@ -212,5 +212,5 @@ class RunTotals:
         ways = {WHOLE: "--find pose looks for it first", "pose": "--find FILE gives boxes"}
         way = ways.get(self.finds, "look at the boxes with --draw.box")
         other = "" if self.adapters else ", or --adapter for pictures of this kind"
-        return [f"low confidence throughout: the median score of the poses is {median:.2f}{usual}; the pictures may "
-                f"be of another kind, or badly cropped: {way}{other}"]  # fmt: skip
+        return [f"low confidence throughout: the median of the poses' heatmap maxima is {median:.2f}{usual}; the "
+                f"pictures may be of another kind, or badly cropped: {way}{other}"]  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 from lvtune.api.recipe import Recipe
 from lvtune.config.options import TrainOptions
 from lvtune.config.yaml_files import list_recipes
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import LvtuneError, UsageError
 
 
 def test_round_trip_through_a_dict_and_yaml(tmp_path):
@@ -86,3 +86,10 @@ def test_an_unknown_recipe_names_the_shipped_ones():
 def test_every_shipped_recipe_is_one(name):
     recipe = Recipe.from_yaml(name)
     assert Recipe.from_dict(recipe.to_dict()) == recipe
+
+
+def test_tables_in_place_of_options_are_a_clear_error():
+    with pytest.raises(UsageError, match=r"from_dict\(\{\.\.\., 'train'") as caught:
+        Recipe(method="lora", train={"steps": 20})  # type: ignore[arg-type]
+    assert caught.value.given == "Recipe(train={...})"
+    assert Recipe.from_dict({"method": "lora", "train": {"steps": 20}}).train.steps == 20

@@ -11,7 +11,7 @@ import lvtune
 from lvtune.api import unlabelled_guard
 from lvtune.api.job import prepare
 from lvtune.api.recipe import Recipe
-from lvtune.api.unlabelled_guard import Seen, UnlabelledGuard, is_better, moved_share
+from lvtune.api.unlabelled_guard import Seen, UnlabelledGuard, is_better, moved_share, shortfalls
 from lvtune.bases.base_registry import BASES
 from lvtune.core.snapshot import snapshot
 from lvtune.data.skeletons import LSP_14
@@ -53,6 +53,13 @@ def same(one, other):
 def test_all_must_speak_for_it(now, better):
     values = {"disagreement": 0.05, "moved": 0.05, "peak": 0.6, "source": 1.0} | now
     assert is_better(BEFORE, Seen(**values)) == better
+
+
+def test_what_speaks_against_it_is_said():
+    assert shortfalls(BEFORE, replace(BEFORE, disagreement=0.05)) == []
+    said = shortfalls(BEFORE, replace(BEFORE, disagreement=0.099, moved=0.5, source=2.0))
+    assert [words.split(" ")[0] for words in said] == ["the", "more", "the"]
+    assert "did not fall by 2%" in said[0] and "loss on the source is over 1.01 times" in said[2]
 
 
 def test_pictures_in_which_nothing_was_sure_show_nothing():
