@@ -42,8 +42,8 @@ class Rounds:
     def __init__(self, args: argparse.Namespace, seed: int) -> None:
         self.args, self.seed = args, seed
         self.job: Job = prepare(Recipe.from_dict({
-            "domain": args.domain, "data": {"data": args.data}, "seed": seed, "device": "cpu", "calibrate": "none",
-            "train": {"steps": args.steps, "batch_size": args.batch},
+            "domain": args.domain, "data": {"data": args.data}, "seed": seed, "device": args.device,
+            "calibrate": "none", "train": {"steps": args.steps, "batch_size": args.batch},
         }))  # fmt: skip
         self.start, self.whole = snapshot(self.job.adapter), self.job.train
         names = self.whole.table.column("image").astype(str)
@@ -64,7 +64,15 @@ class Rounds:
         job.adapter.load_state_dict(self.start)
         self.fitted = names
         job.train = self.part(names)
-        tune(job.base, job.adapter, training_data(job), job.objective, job.options, seed=self.seed, device="cpu")
+        tune(
+            job.base,
+            job.adapter,
+            training_data(job),
+            job.objective,
+            job.options,
+            seed=self.seed,
+            device=self.args.device,
+        )
         with attach(job.base, job.adapter, name="scored"):
             skeleton = job.adapter.skeleton
             found = predict_split(job.base, job.test, flip_test=False, category=None, skeleton=skeleton)
@@ -118,6 +126,7 @@ def main() -> None:
     parser.add_argument("--ways", default="random,next")
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--batch", type=int, default=10)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=Path("next-runs"))
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)

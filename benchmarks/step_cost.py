@@ -82,9 +82,11 @@ def stepper(call: Callable[[], torch.Tensor], parameters: list[nn.Parameter], ow
     return step
 
 
-def attached(name: str, adapter_of: Callable[[Any], nn.Module], pixels: torch.Tensor) -> tuple[Callable, nn.Module]:
+def attached(
+    name: str, adapter_of: Callable[[Any], nn.Module], pixels: torch.Tensor, device: Any = "cpu"
+) -> tuple[Callable, nn.Module]:
     """A call of a base under an adapter of its own."""
-    base = model_of(name)
+    base = model_of(name).to(device)
     adapter = adapter_of(base)
     lvtune.attach(base, adapter)
     base.train()

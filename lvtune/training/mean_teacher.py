@@ -24,9 +24,10 @@ from torch import Tensor, nn
 from lvtune.core.errors import TrainingError
 from lvtune.patcher.attaching import acting
 from lvtune.training.losses import keypoint_mse
+from lvtune.training.many_views import MOST_VIEWS, seen_in_many_views
 from lvtune.training.objective import register_objective
 from lvtune.training.objective_wrapper import ObjectiveWrapper
-from lvtune.training.second_pictures import SecondPictures, heatmaps_of_stages
+from lvtune.training.second_pictures import SecondPictures, heatmaps_of_stages, one_of
 from lvtune.training.strong_view import StrongViewOptions, moved, strong_view
 from lvtune.training.teacher import Teacher
 
@@ -62,8 +63,13 @@ class MeanTeacherConfig(StrongViewOptions):
     confidence: float = field(default=0.7, metadata={"above": 0})
     """Peak of a heatmap from which the teacher is sure; below it a point counts (peak / confidence) ^ 4."""
     agreement: float = field(default=0.02, metadata={"above": 0})
-    """Distance of the teacher's two answers, as a share of the picture's height, at which a point counts 0.6; twice as
-    far apart 0.14."""
+    """Distance of the teacher's answers, as a share of the picture's height, at which a point counts 0.6; twice as far
+    apart 0.14."""
+    views: int = field(default=5, metadata={"at_least": 1, "at_most": MOST_VIEWS})
+    """The teacher looks at a picture in so many ways (as it is, turned, resized), and at the mirror image of each."""
+    renew: int = field(default=0, metadata={"at_least": 0})
+    """The teacher's answers are kept for so many steps, then asked for anew. 0: for the whole run, so the teacher is
+    what the run began with. 1: in each step (UDAPE)."""
     saved: Literal["teacher", "student"] = "teacher"
     """Whose weights are the result: the running mean's, or those of the last step."""
 
@@ -77,6 +83,8 @@ class MeanTeacher(ObjectiveWrapper):
 
     def __init__(self, config: MeanTeacherConfig | None = None) -> None:
         self.config = config or MeanTeacherConfig()
+        self._known: dict[int, tuple[Tensor, Tensor]] = {}
+        """The teacher's answers, by the number of the picture."""
 
     def prepare(self, context: ObjectiveContext) -> None:
         """Makes the teacher and opens the pictures without labels.
@@ -99,6 +107,8 @@ class MeanTeacher(ObjectiveWrapper):
         """Loss of one batch, a scalar."""
         step, adapter = self.trained.steps.next(), _adapter_of(base)
         self.trained.follow(adapter, step)
+        if self.trained.renew(step, self.config.renew):
+            self._known.clear()
         if self.pool is None:
             term = self.taught(base, adapter, batch, step)
             self.terms = {"points of the teacher": term.detach()}
@@ -133,18 +143,22 @@ class MeanTeacher(ObjectiveWrapper):
 
     def answers(self, base: Base, adapter: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         """Returns the teacher's points (B, K, 2) in input pixels, and how much each counts (B, K), 0 to 1."""
+        items = batch["index"].tolist()
+        for place, item in enumerate(items):  # one by one: an answer must not depend on the pictures beside it
+            if item not in self._known:
+                self._known[item] = self._asked(base, adapter, one_of(batch, place))
+        points, weight = zip(*(self._known[item] for item in items), strict=True)
+        return torch.stack(points), torch.stack(weight)
+
+    def _asked(self, base: Base, adapter: nn.Module, picture: Batch) -> tuple[Tensor, Tensor]:
+        """The teacher's points (K, 2) of one picture, and how much each counts (K,)."""
         kind: Any = getattr(adapter, "skeleton", None) or base.skeleton
         with self.trained.lent_to(adapter):
-            maps = heatmaps_of_stages(base, batch)[-1]
-            other = _other_look(base, batch, kind.flip_index if kind.mirrors and base.task == "pose2d" else None)
-        points, scores = base.codec.decode((maps + other) / 2)
-        height, width = base.input_size
-        apart = (base.codec.decode(maps)[0] - base.codec.decode(other)[0]).norm(dim=-1) / height
-        sure = (scores.clamp(0, None) / self.config.confidence).clamp(max=1) ** 4
-        weight = sure * torch.exp(-0.5 * (apart / self.config.agreement) ** 2)
-        weight = torch.where(points.isfinite().all(-1), weight.nan_to_num(0.0), 0.0)
-        # the codec's unit is W / (W - 1) pixels; see UDPHeatmap.decode
-        return points * points.new_tensor([(width - 1) / width, (height - 1) / height]), weight
+            found = seen_in_many_views(base, picture, kind, self.config.views)
+        sure = (found.peak.clamp(0, None) / self.config.confidence).clamp(max=1) ** 4
+        weight = sure * torch.exp(-0.5 * (found.apart / self.config.agreement) ** 2)
+        weight = torch.where(found.points.isfinite().all(-1), weight.nan_to_num(0.0), 0.0)
+        return found.points[0], weight[0]
 
 
 def ramped(step: int, ramp: int) -> float:
@@ -157,13 +171,3 @@ def _adapter_of(base: Base) -> Any:
     if adapter is None:
         raise TrainingError("objective mean-teacher on a bare base", "an adapter that is attached", "use lvtune adapt")
     return adapter
-
-
-def _other_look(base: Any, batch: Batch, flip_index: Any) -> Tensor:
-    """Heatmaps of the mirror image, mirrored back; where points have no mirror pairs, of the picture half as bright."""
-    pixels = batch["pixel_values"]
-    if flip_index is None:
-        black = torch.tensor([-m / s for m, s in zip(base.mean, base.std, strict=True)]).view(3, 1, 1).to(pixels)
-        return heatmaps_of_stages(base, {**batch, "pixel_values": (pixels + black) / 2})[-1]
-    index = torch.as_tensor(flip_index, device=pixels.device)
-    return heatmaps_of_stages(base, {**batch, "pixel_values": pixels.flip(-1)})[-1].flip(-1)[:, index]

@@ -71,6 +71,11 @@ def on_device_of(base: Base, batch: Batch) -> Batch:
     return {name: value.to(base.device) if isinstance(value, Tensor) else value for name, value in batch.items()}
 
 
+def one_of(batch: Batch, place: int) -> Batch:
+    """Returns one sample of a batch, as a batch."""
+    return {name: value[place : place + 1] for name, value in batch.items()}
+
+
 def heatmaps_of_stages(base: Any, batch: Batch) -> list[Tensor]:
     """Heatmaps (B, K, h, w) of each stage, the last one last; most bases have one stage."""
     with use_adapter(base, category=batch["category"]):

@@ -1,0 +1,112 @@
+"""One answer for a picture from several looks at it: turned and resized a little, and mirrored.
+
+The heatmaps of all looks are put back into the plain picture and averaged. Such an answer is better than that of one
+look, so it can teach the very network that gave it (data distillation, Radosavovic et al., CVPR 2018,
+arXiv 1712.04440). The looks are ours.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lvtune.training.second_pictures import heatmaps_of_stages
+from lvtune.training.strong_view import warped
+
+if TYPE_CHECKING:
+    from lvtune.bases.base import Base
+
+Batch = dict[str, Any]
+
+LOOKS = ((0.0, 1.0), (15.0, 1.0), (-15.0, 1.0), (0.0, 0.85), (0.0, 1.15), (7.5, 0.92), (-7.5, 1.08))
+"""Degrees and factor of each look; the first is the plain picture."""
+MOST_VIEWS = len(LOOKS)
+
+
+class ManyViews(NamedTuple):
+    """An answer for B pictures with K points, in pixels of the network's input."""
+
+    points: Tensor
+    """(B, K, 2) of the mean of all heatmaps."""
+    peak: Tensor
+    """(B, K) highest value of the mean."""
+    apart: Tensor
+    """(B, K) mean distance of the single looks' points from ``points``, as a share of the picture's height."""
+
+
+@torch.no_grad()
+def seen_in_many_views(base: Base, batch: Batch, kind: Any, views: int) -> ManyViews:
+    """Looks at each picture in ``views`` ways, and at the mirror image of each where points have mirror pairs.
+
+    Args:
+        base: with what is attached.
+        batch: of :class:`lvtune.data.dataset.PoseDataset`, on the device of the base.
+        kind: skeleton of the points.
+        views: 1 to 7; 1 is the plain picture (and its mirror image, or the picture half as bright).
+    """
+    flip = list(kind.flip_index) if kind.mirrors and base.task == "pose2d" else None
+    looks, pictures = [_matrix(*look, base.input_size) for look in LOOKS[:views]], []
+    for matrix in looks:
+        there = _moved(base, batch, matrix)
+        pictures += [there, _other_look(base, there, flip)]
+    count = len(pictures)
+    several = {name: list(value) * count if isinstance(value, list) else value for name, value in batch.items()}
+    several |= {"pixel_values": torch.cat(pictures)}
+    if "side" in batch:
+        several |= {"side": batch["side"].repeat(count)}
+    maps = list(heatmaps_of_stages(base, several)[-1].float().chunk(count))
+    if flip is not None:
+        maps[1::2] = [found.flip(-1)[:, flip] for found in maps[1::2]]
+    maps = [_put_back(found, looks[place // 2], base.input_size) for place, found in enumerate(maps)]
+    mean = torch.stack(maps).mean(0)
+    points, peak = base.codec.decode(mean)
+    apart = torch.stack([(base.codec.decode(one)[0] - points).norm(dim=-1) for one in maps]).mean(0)
+    height, width = base.input_size
+    # the codec's unit is W / (W - 1) pixels; see UDPHeatmap.decode
+    scale = points.new_tensor([(width - 1) / width, (height - 1) / height])
+    return ManyViews(points * scale, peak, apart / height)
+
+
+def _matrix(degrees: float, factor: float, size: tuple[int, int]) -> Tensor:
+    """(1, 2, 3) map from pixels of the plain picture to pixels of a look."""
+    middle, angle = np.array([size[1] - 1, size[0] - 1]) / 2, np.deg2rad(degrees)
+    turn = factor * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return torch.from_numpy(np.column_stack([turn, middle - turn @ middle])).float()[None]
+
+
+def _moved(base: Any, batch: Batch, matrix: Tensor) -> Tensor:
+    pixels = batch["pixel_values"]
+    if _is_plain(matrix):
+        return pixels
+    black = torch.tensor([-m / s for m, s in zip(base.mean, base.std, strict=True)])
+    return warped(pixels, matrix.to(pixels.device).expand(len(pixels), 2, 3), black)
+
+
+def _other_look(base: Any, pixels: Tensor, flip: list[int] | None) -> Tensor:
+    """The mirror image; where points have no mirror pairs, the picture half as bright."""
+    if flip is not None:
+        return pixels.flip(-1)
+    black = torch.tensor([-m / s for m, s in zip(base.mean, base.std, strict=True)]).view(3, 1, 1).to(pixels)
+    return (pixels + black) / 2
+
+
+def _put_back(maps: Tensor, matrix: Tensor, size: tuple[int, int]) -> Tensor:
+    """Heatmaps (B, K, h, w) of a look, as they lie in the plain picture; 0 where the look did not reach."""
+    if _is_plain(matrix):
+        return maps
+    height, width = maps.shape[-2:]
+    far = maps.new_tensor([size[1] - 1, size[0] - 1])
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    cell = torch.stack([x / (width - 1), y / (height - 1)], -1).to(maps) * far
+    matrix = matrix.to(maps)
+    there = cell.view(1, -1, 2) @ matrix[:, :, :2].transpose(1, 2) + matrix[:, None, :, 2]
+    grid = (there / far * 2 - 1).view(1, height, width, 2).expand(len(maps), height, width, 2)
+    return F.grid_sample(maps, grid, align_corners=True)
+
+
+def _is_plain(matrix: Tensor) -> bool:
+    return torch.equal(matrix[0, :, :2], torch.eye(2))
