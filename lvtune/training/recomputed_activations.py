@@ -72,7 +72,7 @@ def _unpack(kept: Tensor | _Again) -> Tensor:
     if isinstance(kept, Tensor):
         return kept
     with torch.no_grad():
-        return kept.compute(kept.node).view(kept.shape)
+        return kept.compute(kept.node).reshape(kept.shape)
 
 
 def _gelu(node: Any) -> Tensor:
