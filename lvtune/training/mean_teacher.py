@@ -27,7 +27,7 @@ from lvtune.training.losses import keypoint_mse
 from lvtune.training.many_views import MOST_VIEWS, seen_in_many_views
 from lvtune.training.objective import register_objective
 from lvtune.training.objective_wrapper import ObjectiveWrapper
-from lvtune.training.second_pictures import SecondPictures, heatmaps_of_stages, one_of
+from lvtune.training.second_pictures import SecondPictures, heatmaps_of_stages, rows_of
 from lvtune.training.strong_view import StrongViewOptions, moved, strong_view
 from lvtune.training.teacher import Teacher
 
@@ -83,7 +83,7 @@ class MeanTeacher(ObjectiveWrapper):
 
     def __init__(self, config: MeanTeacherConfig | None = None) -> None:
         self.config = config or MeanTeacherConfig()
-        self._known: dict[int, tuple[Tensor, Tensor]] = {}
+        self._known: dict[int, list[Tensor]] = {}
         """The teacher's answers, by the number of the picture."""
 
     def prepare(self, context: ObjectiveContext) -> None:
@@ -144,21 +144,23 @@ class MeanTeacher(ObjectiveWrapper):
     def answers(self, base: Base, adapter: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         """Returns the teacher's points (B, K, 2) in input pixels, and how much each counts (B, K), 0 to 1."""
         items = batch["index"].tolist()
-        for place, item in enumerate(items):  # one by one: an answer must not depend on the pictures beside it
-            if item not in self._known:
-                self._known[item] = self._asked(base, adapter, one_of(batch, place))
+        missing = [place for place, item in enumerate(items) if item not in self._known]
+        # on a processor one by one: to the last bit, an answer must not depend on the pictures beside it
+        for places in [[place] for place in missing] if base.device.type == "cpu" else [missing] * bool(missing):
+            found = self._asked(base, adapter, rows_of(batch, places))
+            for place, *answer in zip(places, *found, strict=True):
+                self._known[items[place]] = answer
         points, weight = zip(*(self._known[item] for item in items), strict=True)
         return torch.stack(points), torch.stack(weight)
 
-    def _asked(self, base: Base, adapter: nn.Module, picture: Batch) -> tuple[Tensor, Tensor]:
-        """The teacher's points (K, 2) of one picture, and how much each counts (K,)."""
+    def _asked(self, base: Base, adapter: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The teacher's points (B, K, 2), and how much each counts (B, K)."""
         kind: Any = getattr(adapter, "skeleton", None) or base.skeleton
         with self.trained.lent_to(adapter):
-            found = seen_in_many_views(base, picture, kind, self.config.views)
+            found = seen_in_many_views(base, batch, kind, self.config.views)
         sure = (found.peak.clamp(0, None) / self.config.confidence).clamp(max=1) ** 4
         weight = sure * torch.exp(-0.5 * (found.apart / self.config.agreement) ** 2)
-        weight = torch.where(found.points.isfinite().all(-1), weight.nan_to_num(0.0), 0.0)
-        return found.points[0], weight[0]
+        return found.points, torch.where(found.points.isfinite().all(-1), weight.nan_to_num(0.0), 0.0)
 
 
 def ramped(step: int, ramp: int) -> float:

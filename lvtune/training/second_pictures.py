@@ -71,9 +71,10 @@ def on_device_of(base: Base, batch: Batch) -> Batch:
     return {name: value.to(base.device) if isinstance(value, Tensor) else value for name, value in batch.items()}
 
 
-def one_of(batch: Batch, place: int) -> Batch:
-    """Returns one sample of a batch, as a batch."""
-    return {name: value[place : place + 1] for name, value in batch.items()}
+def rows_of(batch: Batch, places: list[int]) -> Batch:
+    """Returns some samples of a batch."""
+    return {name: [value[place] for place in places] if isinstance(value, list) else value[places]
+            for name, value in batch.items()}  # fmt: skip
 
 
 def heatmaps_of_stages(base: Any, batch: Batch) -> list[Tensor]:

@@ -69,6 +69,30 @@ def test_the_parts_of_a_step_give_the_step(every, alone):
     assert one.loss == pytest.approx(two.loss, rel=1e-4)
 
 
+def test_resumed_it_asks_the_teacher_that_it_had(tmp_path):
+    given = {"renew": 3, "views": 2}
+    expected, _, _ = run(epochs=4, checkpoint_every=1, given=given)
+    more = {"checkpoint": tmp_path / "c.safetensors", "key": "this"}
+    run(epochs=4, checkpoint_every=1, stop_after=2, more=more, given=given)
+    found, _, _ = run(epochs=4, checkpoint_every=1, more=more, given=given)
+    assert bytes_of(found) == bytes_of(expected)
+
+
+def noting(seen, ask, base, adapter, batch):
+    seen += batch["index"].tolist()
+    return ask(base, adapter, batch)
+
+
+def test_a_picture_is_looked_at_once_until_the_teacher_is_renewed():
+    for renew, most in ((0, 6), (4, 12)):  # 8 steps with two of the six pictures each
+        base, seen = tiny_base(), []
+        adapter = make_adapter("lora", base)
+        made = objective(base, adapter, renew=renew)
+        made._asked = partial(noting, seen, made._asked)
+        tune(base, adapter, TinyPictures(8), made, options(epochs=4), device="cpu")
+        assert len(set(seen)) == 6 and len(seen) <= most and (renew or len(seen) == 6)
+
+
 def test_no_label_of_the_pictures_without_labels_is_read():
     class Otherwise(TinyPictures):
         def __getitem__(self, index):

@@ -63,6 +63,23 @@ def test_it_follows_once_a_step_and_begins_at_the_adapter():
     assert same(once, teacher.state())
 
 
+@pytest.mark.parametrize(("every", "expected"), [(0, [0]), (1, [0, 1, 2, 3, 4]), (2, [0, 2, 4])])
+def test_what_it_answers_with_is_renewed_when_it_is_time_and_once_a_step(every, expected):
+    adapter = make_adapter("lora", tiny_base())
+    teacher, renewed = Teacher(adapter, 0.9), []
+    for step in range(5):
+        stir(adapter, seed=step)
+        teacher.follow(adapter, step)
+        if teacher.renew(step, every):
+            renewed.append(step)
+            with teacher.lent_to(adapter):
+                assert same(adapter.state_dict(), teacher.state())
+        assert not teacher.renew(step, every)  # another part of the same step
+    assert renewed == expected
+    with teacher.lent_to(adapter):
+        assert same(adapter.state_dict(), teacher.state()) == (4 in expected)
+
+
 def test_it_has_nothing_to_train_and_keeps_its_place_in_a_checkpoint():
     adapter = make_adapter("lora", tiny_base())
     teacher, other = Teacher(adapter, 0.9), Teacher(adapter, 0.9)
