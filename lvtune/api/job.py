@@ -12,7 +12,7 @@ from lvtune.api.after_choice import after_decisions, check_pictures, with_earlie
 from lvtune.api.conflict_defaults import for_conflicting_labels
 from lvtune.api.encoder_choice import embedded
 from lvtune.api.grow_choice import grow_decision, grown_adapter, mirrored_as_before
-from lvtune.api.kept_out import KeptOut, keep_out
+from lvtune.api.kept_out import KeptOut, as_many_steps, keep_out
 from lvtune.api.method_choice import method_decisions
 from lvtune.api.open_data import OpenedData, data_decisions, open_domain, open_own, with_source
 from lvtune.api.own_defaults import CUSTOM, chosen_defaults, new_keypoints
@@ -160,7 +160,8 @@ def prepare(recipe: Recipe) -> Job:
     language, timer = recipe.language, step_timer(recipe, domain.name, bank)
     recipe, decisions = chosen_defaults(given, base, train, method.defaults, timer)
     recipe, conflicts = for_conflicting_labels(replace(recipe, language=language), method, train)
-    decisions = [*method_decisions(recipe), *data_decisions(test, source), *decisions, *conflicts, *more]
+    recipe, longer = as_many_steps(given, recipe, opened, kept_out)
+    decisions = [*method_decisions(recipe), *data_decisions(test, source), *decisions, *conflicts, *longer, *more]
     decisions += kept_out.decisions + after_decisions(recipe, objective, earlier)
     if source.split is not None and domain.name == CUSTOM and new_keypoints(base, train):
         source = replace(source, split=_only_checked(source.split))

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lvtune.api.base_answers import answered
 from lvtune.api.change_parts import parts_of, without
 from lvtune.api.keep_words import keep_decision
-from lvtune.api.kept_scores import answered, score_kept
+from lvtune.api.kept_scores import score_kept
 from lvtune.api.replay_data import paths_of, some_of
 from lvtune.core.snapshot import snapshot
 from lvtune.evaluation.metrics import goodness, is_less_better

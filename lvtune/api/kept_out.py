@@ -94,6 +94,27 @@ def keep_out(recipe: Recipe, domain: Domain, opened: OpenedData, spec: BaseSpec)
     return replace(found, source=source, decisions=[decision, *source.decisions])
 
 
+def as_many_steps(given: Recipe, recipe: Recipe, opened: OpenedData, found: KeptOut) -> tuple[Recipe, list[Decision]]:
+    """Raises the epochs so that `keep`, which keeps pictures out, takes as many steps as the run without it.
+
+    Args:
+        given: the recipe as it was given; steps or epochs that it names stay.
+        recipe: with what was chosen.
+        opened: the data.
+        found: what is left to tune on.
+    """
+    train = given.train
+    is_said = train.steps is not None or train.epochs is not None or train.minutes is not None
+    if found.source is None or is_said or not recipe.train.epochs:
+        return recipe, []
+    all_of_them, rest = len(opened.train.table), len(found.train.table)
+    epochs = round(recipe.train.epochs * all_of_them / rest, 2)
+    line = Decision(
+        "epochs", f"{epochs:g}", "as many steps as without --keep, on fewer pictures; --train.epochs sets it"
+    )
+    return replace(recipe, train=replace(recipe.train, epochs=epochs)), [line]
+
+
 def _check_keep(recipe: Recipe, opened: OpenedData, spec: BaseSpec) -> None:
     source = opened.source.split
     if source is None and recipe.keeping.replay_pictures is None:

@@ -1,8 +1,8 @@
-"""Scores pictures that were kept out, and lets the base's own answers stand in for labels where there are none."""
+"""Scores pictures that were kept out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from lvtune.config.options import EvaluateOptions
     from lvtune.data.skeletons import Skeleton
     from lvtune.domains import Split
-
-SEEN = 0.3
-"""Peak of a heatmap from which a point that the base finds stands in for a label."""
 
 
 @dataclass(frozen=True)
@@ -56,47 +53,3 @@ def score_kept(
         count, scale = float(seen.counted.sum()), 100.0
     sums = np.nan_to_num(own, posinf=0.0).sum(1)
     return KeptScore(scale * float(sums.sum()) / count if count else None, sums)
-
-
-class AnsweredTable:
-    """A table whose key points are the base's answers; all else is the table's.
-
-    Args:
-        table: of N persons.
-        keypoints: (N, K, 3).
-    """
-
-    def __init__(self, table: Any, keypoints: np.ndarray) -> None:
-        self._table, self._keypoints = table, keypoints
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "_table":  # not made yet
-            raise AttributeError(name)
-        return getattr(self._table, name)
-
-    def __len__(self) -> int:
-        return len(self._table)
-
-    def __getitem__(self, index: int) -> Any:
-        return replace(self._table[index], keypoints=self._keypoints[index])
-
-    def column(self, name: str) -> np.ndarray:
-        """Returns all N values of a field."""
-        return self._keypoints if name == "keypoints" else self._table.column(name)
-
-
-def answered(base: Base, split: Split, options: EvaluateOptions) -> Split:
-    """Returns the split with the bare base's answers in place of labels; points that it does not see stay unlabelled.
-
-    Args:
-        base: without an adapter.
-        split: of N samples.
-        options: how predictions are made.
-    """
-    found = predict_evidence(
-        base, split, adapters=None, skeleton=base.skeleton, category=None, flip_test=options.flip_test,
-        batch_size=options.batch_size,
-    )  # fmt: skip
-    visible = np.where(found.scores >= SEEN, 2.0, 0.0)
-    table: Any = AnsweredTable(split.table, np.concatenate([found.keypoints, visible[..., None]], -1))
-    return replace(split, table=table)

@@ -117,7 +117,7 @@ def _with_words(recipe: Recipe, found: SourcePictures) -> SourcePictures:
         return replace(found, decisions=[Decision("replay", "nothing", "no further pictures of the source")])
     replay = some_of(replay, recipe.seed, options.replay_most)
     labels = options.replay_answers == "labels"
-    towards = "their labels" if labels else "the base's own answers"
+    towards = "their labels" if labels else f"the base's own answers in {counted(options.replay_views, 'view')}"
     value = f"{_count(replay)} pictures ({replay.name}), one with {options.replay_every} of a step, towards {towards}"
     why = "so that tuning itself keeps the source; --replay-weight 0 turns it off"
     return replace(found, replay=replay, with_labels=labels, decisions=[Decision("replay", value, why)])

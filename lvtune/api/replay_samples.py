@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from lvtune.api.base_answers import answered_in_many_views
 from lvtune.config.schema import plain
 from lvtune.data.augment import Augment
 from lvtune.evaluation.inference import split_dataset
@@ -31,13 +33,20 @@ def with_replay(objective: Any, recipe: Recipe, base: Base, adapter: Any, source
     if source is None or source.replay is None:
         return objective
     options = recipe.keeping
-    replay = Replay(
-        augmented(recipe, base, source.replay), options.replay_every, options.replay_weight, source.with_labels,
-        recipe.seed,
-    )  # fmt: skip
+    opened = partial(_replayed, recipe, base, source)
+    replay = Replay(opened, options.replay_every, options.replay_weight, recipe.seed)
     made = SourceReplay(objective, replay)
     if options.replay_pictures is not None:
         made.notes = (*made.notes, *source.replay.table.notes)
     if followers(adapter):
         made.notes = (*made.notes, STILL)
     return made
+
+
+def _replayed(recipe: Recipe, base: Base, source: SourcePictures) -> Any:
+    """The samples, with labels or with the base's own answers."""
+    assert source.replay is not None
+    split = source.replay
+    if not source.with_labels:
+        split = answered_in_many_views(base, split, recipe.keeping.replay_views)
+    return augmented(recipe, base, split)

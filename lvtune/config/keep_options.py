@@ -21,8 +21,11 @@ class KeepOptions:
     replay_weight: float = field(default=3.0, metadata={"at_least": 0})
     """Weight of the replayed pictures in the loss. 0: nothing is replayed, and the change is only taken back."""
     replay_answers: Literal["base", "labels"] = "base"
-    """What the adapter is to answer on replayed pictures. base: what the base alone answers, the mean over the picture
-    and its mirror image. labels: the labels of the source's pictures."""
+    """What the adapter is to answer on replayed pictures. base: what the base alone answers. labels: the labels of the
+    source's pictures."""
+    replay_views: int = field(default=5, metadata={"at_least": 1, "at_most": 7})
+    """The base looks at a replayed picture in so many ways (as it is, turned, resized), and at the mirror image of
+    each; the mean is its answer. It is asked once, before the tuning."""
     keep_sure: float | None = field(default=None, metadata={"at_least": 0.5, "at_most": 0.999})
     """How sure it must be, by the pictures kept out, that the share is held. 0.5: their own score must reach it. 0.9:
     the lower end of its one-sided 90 % interval must, so that less of the change is taken. None: 0.5 with replay, where

@@ -126,8 +126,9 @@ class PoseDataset(Dataset):
 
         Returns:
             pixel_values float32 (3, H, W) normalised; keypoints float32 (K, 2) in input pixels; visible
-            float32 (K,) 0 or 1; category; index (this item); center, scale float32 (2,) of the crop in image
-            pixels. `crop.to_image` needs those of an unaugmented sample.
+            float32 (K,) 0 or 1, of answers in place of labels how far they are believed; category; index
+            (this item); center, scale float32 (2,) of the crop in image pixels. `crop.to_image` needs those
+            of an unaugmented sample.
 
         Raises:
             LvtuneError: the picture cannot be read, or `render` gave something else than a picture.
@@ -144,7 +145,7 @@ class PoseDataset(Dataset):
         matrix = udp_matrix(drawn.center, scale, drawn.rotation_deg, self.input_size)
         crop = self._crop(person, category, matrix, float(scale[0]) / self.input_size[1])
         crop = jitter(crop, drawn.color)
-        keypoints, visible = to_input(points[:, :2], matrix), points[:, 2] > 0
+        keypoints, visible = to_input(points[:, :2], matrix), points[:, 2].clip(0, 1)
         if drawn.flip and self.table.skeleton.mirrors:
             # Mirrored after the warp, about the centre between pixels 0 and W − 1: exact in UDP's measure.
             crop = cv2.flip(crop, 1)

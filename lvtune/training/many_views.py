@@ -37,6 +37,17 @@ class ManyViews(NamedTuple):
     apart: Tensor
     """(B, K) mean distance of the single looks' points from ``points``, as a share of the picture's height."""
 
+    def certainty(self, confidence: float, agreement: float) -> Tensor:
+        """Returns (B, K), 0 to 1: how much each point is to be believed.
+
+        Args:
+            confidence: peak from which the height of the heatmap takes nothing away.
+            agreement: distance of the looks, as a share of the height, at which 0.6 is left.
+        """
+        sure = (self.peak.clamp(0, None) / confidence).clamp(max=1) ** 4
+        found = sure * torch.exp(-0.5 * (self.apart / agreement) ** 2)
+        return torch.where(self.points.isfinite().all(-1), found.nan_to_num(0.0), 0.0)
+
 
 @torch.no_grad()
 def seen_in_many_views(base: Base, batch: Batch, kind: Any, views: int) -> ManyViews:

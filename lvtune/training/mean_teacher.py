@@ -158,9 +158,7 @@ class MeanTeacher(ObjectiveWrapper):
         kind: Any = getattr(adapter, "skeleton", None) or base.skeleton
         with self.trained.lent_to(adapter):
             found = seen_in_many_views(base, batch, kind, self.config.views)
-        sure = (found.peak.clamp(0, None) / self.config.confidence).clamp(max=1) ** 4
-        weight = sure * torch.exp(-0.5 * (found.apart / self.config.agreement) ** 2)
-        return found.points, torch.where(found.points.isfinite().all(-1), weight.nan_to_num(0.0), 0.0)
+        return found.points, found.certainty(self.config.confidence, self.config.agreement)
 
 
 def ramped(step: int, ramp: int) -> float:

@@ -1,15 +1,14 @@
 """Replays pictures of the source while an adapter is tuned, so that the tuned change costs the source little.
 
-Each step sees some further pictures. What the adapter is to answer on them is either their labels (rehearsal) or what
-the base answers with the adapter off (distillation, as in Learning without Forgetting, Li and Hoiem, ECCV 2016, arXiv
-1606.09282; there on the new task's pictures). The second way needs no labels. The base is there once: for its own
-answer the adapter is switched off. That answer is the mean over the picture and its mirror image, which is a little
-better than the answer to the picture alone, so that what is lost elsewhere can be made up for.
+Each step sees some further pictures. What the adapter is to answer on them stands in their samples: their labels
+(rehearsal), or what the base itself answers (distillation, as in Learning without Forgetting, Li and Hoiem, ECCV 2016,
+arXiv 1606.09282; there on the new task's pictures). See :mod:`lvtune.api.base_answers`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,7 @@ from lvtune.training.losses import keypoint_mse
 from lvtune.training.objective_wrapper import Steps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from lvtune.bases.base import Base
 
@@ -56,42 +55,21 @@ def followers(adapter: Any) -> list[Any]:
     return [one for one in modules if getattr(one, "running_mean", None) is not None]
 
 
-@torch.no_grad()
-def base_answers(base: Base, pixels: Tensor) -> Tensor:
-    """Returns what the base answers with every adapter off, the mean over picture and mirror image.
-
-    Args:
-        base: with or without adapters.
-        pixels: (B, 3, H, W).
-
-    Returns:
-        Heatmaps (B, K, h, w). Without known mirror pairs those of the picture alone.
-    """
-    kind: Any = base.skeleton
-    with use_adapter(base, None):
-        heatmaps = base(pixels)
-        if not kind.mirrors:
-            return heatmaps
-        index = torch.as_tensor(kind.flip_index, device=pixels.device)
-        return (heatmaps + base(pixels.flip(-1)).flip(-1)[:, index]) / 2
-
-
 @dataclass(frozen=True)
 class Replay:
     """What is replayed.
 
     Args:
-        pool: samples of :class:`lvtune.data.dataset.PoseDataset`.
+        opened: gives the samples of :class:`lvtune.data.dataset.PoseDataset`, with the points that are to be answered;
+            called once, at the first step.
         every: one of them comes with so many samples of a step.
         weight: of the term in the loss.
-        with_labels: True: they are to get their labels; False: the base's own answers.
         seed: of the order.
     """
 
-    pool: Any
+    opened: Callable[[], Any]
     every: int
     weight: float
-    with_labels: bool
     seed: int = 0
 
 
@@ -112,6 +90,11 @@ class SourceReplay:
         self.notes: tuple[str, ...] = tuple(inner.notes)
         self._order: tuple[int, np.ndarray] | None = None
 
+    @functools.cached_property
+    def pool(self) -> Any:
+        """The samples that are replayed."""
+        return self.replay.opened()
+
     def __getattr__(self, name: str) -> Any:
         if name == "inner":  # not made yet
             raise AttributeError(name)
@@ -129,8 +112,8 @@ class SourceReplay:
         own = [item for item in draw_rows(lambda rows: self._drawn(step, rows), count).tolist() if item >= 0]
         if not own:
             return loss
-        self.replay.pool.set_epoch(step)  # other random changes each time
-        more = collate([self.replay.pool[item] for item in own])
+        self.pool.set_epoch(step)  # other random changes each time
+        more = collate([self.pool[item] for item in own])
         # a mean over the rows of the whole step, however they are divided
         term = self.error(base, more) * (self.replay.weight * len(own) * self.replay.every / count)
         self.terms = {**self.terms, TERM: term.detach()}
@@ -142,15 +125,8 @@ class SourceReplay:
         # the mean sentence is what source pictures are scored with
         with use_adapter(base, category=None):
             heatmaps = base(pixels)  # (B, K, h, w)
-        target, weight = self.answers(base, batch)
+        target, weight = base.codec.encode(batch["keypoints"].to(base.device), batch["visible"].to(base.device))
         return keypoint_mse(heatmaps, target, weight)
-
-    def answers(self, base: Base, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Returns the heatmaps (B, K, h, w) that are to be answered, and the weight of each key point (B, K)."""
-        if self.replay.with_labels:
-            return base.codec.encode(batch["keypoints"].to(base.device), batch["visible"].to(base.device))
-        target = base_answers(base, batch["pixel_values"].to(base.device))
-        return target, target.new_ones(target.shape[:2])
 
     def _drawn(self, step: int, rows: int) -> Tensor:
         """(rows,) number of the replayed picture that comes with each sample of a step, -1 for none."""
@@ -161,8 +137,8 @@ class SourceReplay:
 
     def _item(self, place: int) -> int:
         """The picture at a place in endless passes over all of them, each in an order of its own."""
-        turn, inside = divmod(place, len(self.replay.pool))
+        turn, inside = divmod(place, len(self.pool))
         if self._order is None or self._order[0] != turn:
-            drawn = np.random.default_rng([self.replay.seed, turn]).permutation(len(self.replay.pool))
+            drawn = np.random.default_rng([self.replay.seed, turn]).permutation(len(self.pool))
             self._order = turn, drawn
         return int(self._order[1][inside])

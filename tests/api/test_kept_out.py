@@ -109,3 +109,18 @@ def test_a_large_split_is_drawn_from_by_the_seed():
     one, other = some_of(split, 0, MOST_PERSONS), some_of(split, 1, MOST_PERSONS)
     assert len(one.items) == MOST_PERSONS == len(set(one.items)) and one.items != other.items
     assert some_of(split, 0, MOST_PERSONS).items == one.items
+
+
+@pytest.mark.parametrize(("train", "expected"), [({}, True), ({"steps": 7}, False), ({"epochs": 2.0}, False)])
+def test_keep_takes_as_many_steps_as_the_run_without_it_unless_they_are_said(train, expected):
+    values = {"device": "cpu", "method": "lora", "start": "none", "train": train}
+    without = prepare(Recipe.from_dict({**values, "calibrate": "none"}))
+    keeping = prepare(Recipe.from_dict({**values, "keep": 99.0}))
+    said = [one for one in keeping.decisions if one.what == "epochs"]
+    assert len(keeping.train.table) < len(without.train.table) and bool(said) is expected
+    passes = [job.recipe.train.epochs and job.recipe.train.epochs * len(job.train.table) for job in (without, keeping)]
+    if expected:
+        assert passes[1] == pytest.approx(passes[0], rel=0.01)
+    else:
+        assert keeping.recipe.train.steps == without.recipe.train.steps
+        assert keeping.recipe.train.epochs == without.recipe.train.epochs
