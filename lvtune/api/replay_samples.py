@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from lvtune.domains import Split
 
 
-def augmented(recipe: Recipe, base: Base, split: Split) -> Any:
-    """Returns the samples of a split, changed at random as the recipe says."""
-    augment = plain(recipe.train.augment)
+def augmented(recipe: Recipe, base: Base, split: Split, **other: Any) -> Any:
+    """Returns the samples of a split, changed at random as the recipe says; ``other`` takes the place of its values."""
+    augment = plain(recipe.train.augment) | other
     augment["scale"] = tuple(augment["scale"])
     return split_dataset(base, split, augment=Augment(**augment), seed=recipe.seed, cache=True)
 
@@ -49,4 +49,5 @@ def _replayed(recipe: Recipe, base: Base, source: SourcePictures) -> Any:
     split = source.replay
     if not source.with_labels:
         split = answered_in_many_views(base, split, recipe.keeping.replay_views)
-    return augmented(recipe, base, split)
+    # in their own colours: the source is to be held as it is (measured; benchmarks/README.md)
+    return augmented(recipe, base, split, color=0.0)
