@@ -41,6 +41,8 @@ SURE = 0.9
 """Of the intervals that are shown; and how sure it must be where nothing is replayed and nobody says so."""
 SURE_WITH_REPLAY = 0.5
 """The same where the tuning itself is held to the source: then the measured share is not chosen for being high."""
+MOST_WITH_REPLAY = 0.8
+"""Largest share of the change that is taken where pictures are replayed (measured; benchmarks/README.md)."""
 MOST_TARGET = 100
 """Samples of the target by which the curve is drawn."""
 SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
@@ -82,6 +84,14 @@ class SourceKeeper:
             return asked
         return SURE if source is None or source.replay is None else SURE_WITH_REPLAY
 
+    @property
+    def most(self) -> float:
+        """Largest share of the change that is taken."""
+        asked, source = self.job.recipe.keeping.keep_most, self.job.kept_out.source
+        if asked is not None:
+            return asked
+        return 1.0 if source is None or source.replay is None else MOST_WITH_REPLAY
+
     def begin(self) -> None:
         """Notes the base's own answer."""
         job, found = self.job, self.job.kept_out.source
@@ -97,14 +107,15 @@ class SourceKeeper:
             return
         target = some_of(target, job.recipe.seed, MOST_TARGET)
         start, end = dict(self._start), snapshot(job.adapter)
-        states = {share: between(start, end, share) for share in SHARES}
+        most = self.most
+        states = {share: between(start, end, share) for share in sorted({*SHARES, most}, reverse=True)}
         self.curve = [self._point({"share": 0.0}, source, target, {})]
         self.curve += [self._point({"share": share}, source, target, state) for share, state in states.items()]
-        if not self._does_hold(self.curve[1]):
-            cut = {name: without(start, end, names) for name, names in parts_of(end).items()}
+        if not self._does_hold(next(point for point in self.curve if point["share"] == most)):
+            cut = {name: without(start, states[most], names) for name, names in parts_of(end).items()}
             cut = cut if len(cut) > 1 else {}
             self.parts = [
-                self._point({"share": 1.0, "left_out": name}, source, target, state) for name, state in cut.items()
+                self._point({"share": most, "left_out": name}, source, target, state) for name, state in cut.items()
             ]
             states |= cut
         self._take()
@@ -115,7 +126,8 @@ class SourceKeeper:
 
         Where neither holds, the share with the best sum of both scores.
         """
-        shares = [point for point in self.curve[1:] if self._does_hold(point)]
+        allowed = [point for point in self.curve[1:] if point["share"] <= self.most]
+        shares = [point for point in allowed if self._does_hold(point)]
         parts = [point for point in self.parts if self._does_hold(point) and point["target"] is not None]
         self.holds = bool(shares or parts)
         best = max(parts, key=self._for_target, default=None)
@@ -123,7 +135,7 @@ class SourceKeeper:
         if best is not None and (largest is None or self._for_target(best) > self._for_target(largest)):
             self.taken = best
         else:
-            self.taken = largest or max(self.curve[1:], key=self._sum)
+            self.taken = largest or max(allowed, key=self._sum)
 
     def _does_hold(self, point: Point) -> bool:
         by_chance = point["chance"] / _deviations(SURE) * _deviations(self.sure)
@@ -178,7 +190,8 @@ class SourceKeeper:
         towards = "labels" if opened.with_labels else "base"
         return {
             "asked": self.job.recipe.keep, "share": self.share, "left_out": self.taken.get("left_out"),
-            "holds": self.holds, "sure": self.sure, "metric": self._main, "curve": self.curve, "parts": self.parts,
+            "holds": self.holds, "sure": self.sure, "most": self.most, "metric": self._main,
+            "curve": self.curve, "parts": self.parts,
             "source": source.name, "labels": opened.is_labelled,
             "source_pictures": len(paths_of(source)),
             "target_pictures": len(set(target.table.column("image").astype(str))),

@@ -21,14 +21,17 @@ def keep_decision(found: Mapping[str, Any]) -> Decision:
     here = next((p for p in found["parts"] if p["left_out"] == left_out), points[found["share"]])
     value = f"{found['share']:.0%} of the change is kept"
     if left_out is not None:
-        value = f"the change without that of the {left_out} is kept"
+        value = f"{found['share']:.0%} of the change is kept" if found["share"] < 1 else "the change is kept"
+        value += f", without that of the {left_out}"
     if not found["holds"]:
         value += f", and {found['asked']:g} % of the source is NOT held; lvtune takes the share with the best sum"
         value += " of both scores"
     measured = f"source {name}" if found["labels"] else "agreement with the base's own answers"
     kept, chance = _percent(here["kept"]), _percent(here["chance"])
     why = f"on {found['source_pictures']} pictures kept out: {measured} {kept} of the base's (± {chance} by chance; "
-    why += f"{found['sure']:.0%} sure is asked for)"
+    why += f"{found['sure']:.0%} sure is asked for"
+    why += f", and at most {found['most']:.0%} of the change" if found["most"] < 1 else ""
+    why += ")"
     if here is not whole:
         why += f", {_percent(whole['kept'])} with the whole change"
     why += f"; target {_number(here['target'])}"

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ def recipe(**given):
     values = {
         "method": "bitfit", "start": "none", "device": "cpu", "keep": 99.0, "data": {"limit": 70},
         "evaluate": {"flip_test": False}, "train": {"steps": 1, "batch_size": 4},
+        "keeping": {"keep_most": 1.0},
     }  # fmt: skip
     return Recipe.from_dict({**values, **given})
 
@@ -86,6 +88,24 @@ def test_a_change_that_costs_nothing_stays_whole(keeper, monkeypatch):
     assert keeper.share == 1 and float(keeper.job.adapter.state_dict()[first].flatten()[0]) == 1
 
 
+@pytest.mark.parametrize(("most", "expected"), [(0.75, 0.75), (0.8, 0.8), (1.0, 1.0)])
+def test_no_more_than_what_is_allowed_is_taken(keeper, monkeypatch, most, expected):
+    keeping = replace(keeper.job.recipe.keeping, keep_most=most)
+    monkeypatch.setattr(keeper.job, "recipe", replace(keeper.job.recipe, keeping=keeping))
+    first = scored(monkeypatch, keeper, lambda share: 50 + share, lambda share: 30 + share)
+    keeper.keep()
+    assert keeper.share == expected and keeper.holds
+    assert float(keeper.job.adapter.state_dict()[first].flatten()[0]) == pytest.approx(expected)
+    found = keeper.to_dict()
+    assert found["most"] == most and 1.0 in {point["share"] for point in found["curve"]}
+    assert (f"at most {most:.0%}" in keeper.decision.line()) is (most < 1)
+
+
+def test_with_replay_a_fifth_is_left_out_unless_it_is_said():
+    assert SourceKeeper(prepare(recipe(keeping={}))).most == 0.8
+    assert SourceKeeper(prepare(recipe(keeping={"replay_weight": 0.0}))).most == 1.0
+
+
 def test_where_nothing_holds_the_best_trade_is_taken_and_said(keeper, monkeypatch):
     scored(monkeypatch, keeper, lambda share: 50 - 3 * (share > 0), lambda share: 30 + 4 * share - 3 * share**3)
     keeper.keep()
@@ -117,7 +137,7 @@ def test_the_part_that_intrudes_is_left_out_where_that_costs_the_target_less(kee
         assert left == {0.0 if name == "early blocks" else 1.0}
     found = keeper.to_dict()
     assert found["left_out"] == "early blocks" and {p["left_out"] for p in found["parts"]} > {"early blocks"}
-    assert "without that of the early blocks" in keeper.decision.line()
+    assert "the change is kept, without that of the early blocks" in keeper.decision.line()
 
 
 def test_a_share_is_taken_where_leaving_a_part_out_costs_the_target_more(keeper, monkeypatch):
@@ -148,7 +168,7 @@ def test_the_base_stays_at_zero_share(keeper, two_shares):
 
 
 def test_without_it_nothing_is_scored():
-    job = prepare(recipe(keep=None))
+    job = prepare(recipe(keep=None, keeping={}))
     keeper, before = SourceKeeper(job), snapshot(job.adapter)
     keeper.begin()
     keeper.keep()
@@ -172,10 +192,10 @@ def test_the_report_has_the_curve(tmp_path):
 
 def test_without_it_the_weights_are_those_of_the_plain_run(tmp_path):
     """Nothing of the replay, its random numbers or its counter, may reach a run without ``--keep``."""
-    job = prepare(recipe(keep=None))
+    job = prepare(recipe(keep=None, keeping={}))
     assert type(job.objective).__name__ == "HeatmapObjective" and job.kept_out.source is None
     found = tune(job.base, job.adapter, training_data(job), job.objective, job.options, seed=0, device="cpu")
-    lvtune.adapt(recipe(keep=None, out=str(tmp_path / "out")))
+    lvtune.adapt(recipe(keep=None, keeping={}, out=str(tmp_path / "out")))
     loaded = lvtune.load_adapter(tmp_path / "out", job.base)
     assert same(snapshot(job.adapter), snapshot(loaded)) and len(found.loss) == 1
 
