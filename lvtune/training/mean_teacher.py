@@ -1,10 +1,11 @@
 """``mean-teacher``: learns from pictures without labels what the running mean of the adapter says of them.
 
 The teacher is the running mean of the adapter's weights (Tarvainen and Valpola, NeurIPS 2017, arXiv 1703.01780), on the
-same base. It looks at the plain picture and at its mirror image; the adapter looks at a strong view
+same base, as it was at the start or is every few steps. It looks at the plain picture in several ways
+(:mod:`lvtune.training.many_views`) and keeps its answer; the adapter looks at a strong view
 (:mod:`lvtune.training.strong_view`) and is to find the same points. A point counts as much as the teacher is sure of
-it (the peak of its heatmap) and as its two answers agree. The term is added to the pose loss on labelled pictures, of
-the target or of the source; without any it stands alone.
+it (the peak of its heatmap) and as its looks agree. The term is added to the pose loss on labelled pictures, of the
+target or of the source; without any it stands alone.
 
 Sources for poses: RegDA (Jiang et al., CVPR 2021, arXiv 2103.06175) for transfer of key points without labels; UDAPE
 (Kim et al., ECCV 2022, arXiv 2204.10208) for the mean teacher with strong views whose geometry is undone, and for
