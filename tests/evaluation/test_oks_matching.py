@@ -1,4 +1,4 @@
-"""Matching and averaging in arrays against pycocotools: crowds, persons without points, ties, images with one side empty.
+"""Matching and averaging in arrays against pycocotools: crowds, persons without points, ties, empty sides.
 
 All comparisons are exact: the same operations run in the same order.
 """
