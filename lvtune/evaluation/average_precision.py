@@ -20,7 +20,7 @@ def summary(matches: Matches) -> np.ndarray:
     precision = np.full((len(AREAS), len(THRESHOLDS), len(RECALLS)), -1.0)
     recall = np.full((len(AREAS), len(THRESHOLDS)), -1.0)
     for area in range(len(AREAS)):
-        persons = np.count_nonzero(~matches.ignored[:, area])
+        persons = int((~matches.ignored[:, area]).sum())
         if persons:
             matched, left_out = matches.matched[order, area].T, matches.left_out[order, area].T
             for step in range(len(THRESHOLDS)):
