@@ -8,7 +8,6 @@ same numbers.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -22,7 +21,8 @@ REACH = 3
 """Half the width of the square that is blurred, without its middle. A single Gaussian is lower outside."""
 SLACK = 1e-5
 """Of the bound, which is computed in another order than the blur: of the highest value, and of a map's energy."""
-MAPS_AT_ONCE = 64
+MAPS_AT_ONCE, SQUARES = 64, 512
+"""So many maps, and squares, at once stay in the processor's cache."""
 
 
 @lru_cache(maxsize=8)
@@ -86,6 +86,11 @@ def blurred_around(maps: Tensor, peak: Tensor, moves: Tensor, width: int) -> tup
         maps.device.type != "cpu" or not maps.numel()
     ):  # elsewhere whole maps take no longer, and nothing waits for a bound
         return _of_whole_maps(maps, peak, moves, width)
+    parts = [_of_squares(*part, moves, width) for part in zip(maps.split(SQUARES), peak.split(SQUARES), strict=True)]
+    return torch.cat([values for values, _ in parts], 1), torch.cat([highest for _, highest in parts])
+
+
+def _of_squares(maps: Tensor, peak: Tensor, moves: Tensor, width: int) -> tuple[Tensor, Tensor]:
     square = _Square.around(maps, peak, width)
     values, highest = square.at(moves), square.highest
     unsure = (~_is_highest(maps, square, highest)).nonzero()[:, 0]
@@ -98,7 +103,6 @@ def _of_whole_maps(maps: Tensor, peak: Tensor, moves: Tensor, width: int) -> tup
     (h, w), is_here = maps.shape[1:], maps.device.type == "cpu" and len(maps) > 0
     x, y = peak % w + moves[:, :1], peak // w + moves[:, 1:]
     at, values, highest = (y.clamp(0, h - 1) * w + x.clamp(0, w - 1)).T, [], []
-    # on the processor so many maps at once that they stay in its cache
     for part, place in zip(*(t.split(MAPS_AT_ONCE if is_here else max(1, len(t))) for t in (maps, at)), strict=True):
         blurred = _by_opencv(part, width) if is_here else blur(part, width).flatten(1)
         values.append(blurred.gather(1, place))
@@ -129,15 +133,18 @@ class _Square:
     def around(cls, maps: Tensor, peak: Tensor, width: int) -> _Square:
         number, h, w = maps.shape
         far = REACH + width // 2
-        steps = torch.arange(-far, far + 1)[:, None]
-        x, y = peak % w + steps, peak // w + steps
-        near_x, near_y = x.clamp(0, w - 1), y.clamp(0, h - 1)
-        at = (near_y * w + torch.arange(number) * (h * w))[:, None] + near_x
-        values = torch.from_numpy(np.take(maps.numpy().reshape(-1), at.numpy()))
-        inside_x, inside_y = ((one == other).to(maps.dtype) for one, other in ((x, near_x), (y, near_y)))
+        place, steps = peak.numpy(), np.arange(-far, far + 1)[:, None]
+        x, y = place % w + steps, place // w + steps
+        near_x, near_y = np.clip(x, 0, w - 1), np.clip(y, 0, h - 1)
+        at = (near_y * w + np.arange(number) * (h * w))[:, None] + near_x
+        values = np.take(maps.numpy().reshape(-1), at)
+        inside_x, inside_y = (x == near_x).astype(np.float32), (y == near_y).astype(np.float32)
         values *= inside_x
         values *= inside_y[:, None]
-        return cls(width, x, y, inside_x, inside_y, values, _blurred(values, width, rows=0, columns=1), (h, w))
+        of_maps = torch.from_numpy(values)
+        blurred = _blurred(of_maps, width, rows=0, columns=1)
+        x, y, inside_x, inside_y = (torch.from_numpy(one) for one in (x, y, inside_x, inside_y))
+        return cls(width, x, y, inside_x, inside_y, of_maps, blurred, (h, w))
 
     @property
     def middle(self) -> slice:
@@ -147,8 +154,8 @@ class _Square:
     @property
     def highest(self) -> Tensor:
         """(N,) The highest blurred value of the square, in the map."""
-        outside = self.inside_x[self.middle] * self.inside_y[self.middle][:, None] == 0
-        return self.blurred.masked_fill(outside, -math.inf).amax((0, 1))
+        far_x, far_y = (1 - 1 / inside[self.middle] for inside in (self.inside_x, self.inside_y))  # 0; minus infinity
+        return ((self.blurred + far_x) + far_y[:, None]).amax((0, 1))
 
     def at(self, moves: Tensor) -> Tensor:
         """Returns (M, N) the blurred values at pixels around the peaks."""
