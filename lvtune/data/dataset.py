@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -116,6 +117,16 @@ class PoseDataset(Dataset):
     def groups(self) -> list[Group] | None:
         """Returns the groups that an epoch is sampled from, for a mixture with shares; None: every sample once."""
         return self.table.groups if isinstance(self.table, MixedTable) else None
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over what the samples depend on, but the epoch, the pictures' pixels and the insides of `render`."""
+        drawn = None if self.render is None else getattr(self.render, "__qualname__", type(self.render).__name__)
+        facts = [
+            getattr(self.table, "fingerprint", None), len(self), self.input_size, self._factor.tolist(),
+            self._offset.tolist(), repr(self.augment), self.augment and self.seed, drawn, self.views, self.reduced,
+        ]  # fmt: skip
+        return hashlib.sha256(repr(facts).encode()).hexdigest()
 
     def set_epoch(self, epoch: int) -> None:
         """Sets the epoch that the random changes depend on; call it before the loader is iterated."""

@@ -26,7 +26,7 @@ from lvtune.training.budget import Budget
 from lvtune.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from lvtune.training.division import check_same_progress, divide_step
 from lvtune.training.engine import make_accelerator
-from lvtune.training.feature_cache import FeatureCache, feature_cache
+from lvtune.training.feature_cache import FeatureCache, collate_with_marks, feature_cache
 from lvtune.training.history import History
 from lvtune.training.optim import lr_factor, lr_scales, make_optimizer, number_of_steps, param_groups, peak_lr, set_lr
 from lvtune.training.progress import ProgressBar
@@ -162,18 +162,21 @@ class _Run:
         self.loader = DataLoader(
             CarryErrors(data),
             batch_sampler=PartSampler(self.sampler, division),
-            collate_fn=collate_or_error,
+            collate_fn=collate_with_marks if settled.cached_views else collate_or_error,
             num_workers=options.workers,
             worker_init_fn=worker_init,
         )
         self.tunable, self.optimizer = accelerator.prepare(tunable, optimizer)
         self.gradient = GradientStep(accelerator, tunable, self.tunable, division)
-        self.features = tunable.features = feature_cache(base, adapter, objective, len(self.data), options)
+        precision = str(accelerator.mixed_precision)
+        self.features = feature_cache(base, adapter, objective, self.data, options, precision=precision)
+        tunable.features = self.features
         per_epoch = len(self.sampler)
         self.total, self.lr = number_of_steps(options, per_epoch), peak_lr(options, per_epoch)
         self.epochs = min(-(-self.total // per_epoch), options.stop_after or self.total)
         self.progress, self.average, self.rate = Progress(), None, 0.0
         notes = notes_on_division(base, tunable, objective, division)
+        notes += [] if self.features is None else [self.features.place_note]
         self.history = History(lr=self.lr, division=division, decisions=chosen, notes=notes)
         self.bar = ProgressBar(self.total, "tuning", accelerator.is_main_process)
         self.watch: Watch | None = None
@@ -319,7 +322,7 @@ class _Run:
 
     def finish(self) -> None:
         """Leaves the adapter as it is to be used, and looks at it."""
-        self.history.notes += [] if self.features is None else [self.features.note]
+        self.history.notes += [] if self.features is None else [*self.features.notes, self.features.note]
         finish = getattr(self.objective, "finish", None)
         if finish is not None:
             finish(self.adapter)
