@@ -205,11 +205,8 @@ class FeatureCache:
             self._shapes, self._like = [value.shape[1:] for value in tensors_of(output)], output
             self._open(flat.shape[1])
             there = self._compare(rows, marks, flat)
-        self._write(
-            rows[~there],
-            [mark for mark, known in zip(marks, there, strict=True) if not known],
-            flat[torch.from_numpy(~there)],
-        )
+        new = np.flatnonzero(~there)
+        self._write(rows[new], [marks[i] for i in new.tolist()], flat[torch.from_numpy(new).to(flat.device)])
         return self._shaped(flat)
 
     def _flat(self, output: Any, count: int) -> Tensor | None:

@@ -1,6 +1,9 @@
 """Rows that are whole or not there, and entries of which the one used longest ago goes first."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -144,3 +147,53 @@ def test_a_file_shorter_than_a_row(tmp_path):
     rows = FeatureRows(tmp_path / "file", NUMBERS)
     assert rows.count == 0 and not rows.read(np.array([0]), [1])[0].any()
     rows.close()
+
+
+WRITER = """
+import sys, numpy as np
+from pathlib import Path
+from lvtune.data.feature_folder import open_entry
+folder, seed, times = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+own = np.random.default_rng(seed).normal(size=(50, 5000)).astype(np.float16)
+with open_entry(folder, {"name": "shared"}, numbers=5000, count=50, most_bytes=1e9) as entry:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for _ in range(times):
+        entry.rows.write(np.arange(50), range(1, 51), own)
+        print("written", flush=True)
+"""
+
+
+def writer(folder, seed, times):
+    command = [sys.executable, "-c", WRITER, str(folder), str(seed), str(times)]
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
+
+
+def test_processes_that_write_the_same_rows(tmp_path):
+    """Whatever is read while two processes write different numbers, one of them killed, is what one of them wrote."""
+    contents = [np.random.default_rng(seed).normal(size=(50, 5000)).astype(np.float16) for seed in (0, 1)]
+    one, killed = writer(tmp_path, 0, 200), writer(tmp_path, 1, 10**9)
+    for process in (one, killed):
+        assert process.stdout.readline() == "ready\n"
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "written\n"  # each row was whole at least once
+    reads = 0
+    with open_entry(tmp_path, {"name": "shared"}, numbers=5000, count=50, most_bytes=1e9) as entry:
+        for _ in range(40):
+            there, found = entry.rows.read(np.arange(50), range(1, 51))
+            reads += int(there.sum())
+            for row in np.flatnonzero(there):
+                assert any(np.array_equal(found[row], content[row]) for content in contents)
+    killed.kill()
+    killed.communicate()
+    one.communicate(timeout=300)
+    assert one.returncode == 0 and reads
+    writer(tmp_path, 0, 1).communicate("go\n", timeout=300)
+    with open_entry(tmp_path, {"name": "shared"}, numbers=5000, count=50, most_bytes=1e9) as entry:
+        there, found = entry.rows.read(np.arange(50), range(1, 51))
+        assert there.all() and np.array_equal(found, contents[0])
+        assert len(list(entry.place.glob("user-*.lock"))) in (1, 2)  # ours, and perhaps that of the killed one
+    with open_entry(tmp_path, {"name": "other"}, numbers=5000, count=50, most_bytes=50 * row_bytes(5000)):
+        assert len(names(tmp_path)) == 1  # nobody holds the first entry

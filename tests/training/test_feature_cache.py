@@ -1,7 +1,6 @@
 """Features of an encoder that is left as it is: computed once for each view, and read in later epochs."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -296,33 +295,29 @@ def process(tmp_path, name, epochs=6):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_and_one_that_is_killed(folder, tmp_path):
     """Processes that write the same entry at the same time; a killed one leaves nothing that is taken for whole."""
-    killed = process(tmp_path, "killed", epochs=1000)
+    killed, *both = (process(tmp_path, name, epochs) for name, epochs in (("killed", 1000), ("one", 6), ("two", 6)))
+    for one in (killed, *both):
+        assert one.stdout.readline() == "ready\n"
     killed.stdin.write("go\n")
     killed.stdin.flush()
     lines = 0
     while lines < 3:  # in the middle of writing
         lines += killed.stdout.readline().startswith("epoch")
     killed.kill()
-    killed.wait()
-    killed.stdin.close()
-    killed.stdout.close()
-    both = [process(tmp_path, name) for name in ("one", "two")]
-    for one in both:
-        assert one.stdout.readline() == "ready\n"
-    for one in both:  # both have imported everything: they begin together
+    killed.communicate()
+    for one in both:  # they have imported everything, and begin together
         one.stdin.write("go\n")
         one.stdin.flush()
     for one in both:
         one.communicate(timeout=300)
         assert one.returncode == 0
-    wanted = process(tmp_path, "alone")
-    shutil.rmtree(folder)
-    wanted.communicate("go\n", timeout=300)
-    found = [load_file(tmp_path / name) for name in ("one", "two", "alone")]
-    for one in found[:2]:
-        for name, value in found[2].items():
-            torch.testing.assert_close(one[name], value, rtol=5e-3, atol=1e-4)
     (entry,) = entries(folder)
     assert sorted(file.name for file in entry.iterdir()) == ["about.json", "features.bin"]
+    wanted, _, _ = run(data=TinyPictures(40), cached_views=4, epochs=6.0, keep_features=False)
+    for name in ("one", "two"):
+        found = load_file(tmp_path / name)
+        for key, value in wanted.state_dict().items():
+            torch.testing.assert_close(found[key], value, rtol=5e-3, atol=1e-4)
