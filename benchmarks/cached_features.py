@@ -27,6 +27,7 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "head": ("head", {}),
     "head, the predictor alone": ("head", {"part": "predictor"}),
     "vlpose --method.placement none": ("vlpose", {"placement": "none", "domain": "demo-art"}),
+    "last-blocks, the last 2": ("last-blocks", {"blocks": 2}),
 }
 
 
