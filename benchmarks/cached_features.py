@@ -38,8 +38,8 @@ def stepper(base: Any, adapter: Any, batch: dict[str, Any]) -> Callable[[Any], f
     def step(cache: FeatureCache | None) -> float:
         start = time.process_time()
         optimizer.zero_grad(set_to_none=True)
-        with contextlib.nullcontext() if cache is None else cache.reading(batch):
-            loss = objective(base, batch)
+        with contextlib.nullcontext(batch) if cache is None else cache.reading(batch) as own:
+            loss = objective(base, own)
         loss.backward()
         optimizer.step()
         return time.process_time() - start

@@ -143,6 +143,13 @@ class PoseDataset(Dataset):
         Raises:
             LvtuneError: the picture cannot be read, or `render` gave something else than a picture.
         """
+        return self._sample(item)
+
+    def labels(self, item: int) -> dict[str, Any]:
+        """Returns one sample without reading its picture: ``pixel_values`` are zero."""
+        return self._sample(item, with_pixels=False)
+
+    def _sample(self, item: int, with_pixels: bool = True) -> dict[str, Any]:
         if not -len(self) <= item < len(self):
             raise IndexError(f"sample {item} of {len(self)}")
         item %= len(self)
@@ -153,16 +160,19 @@ class PoseDataset(Dataset):
         drawn = self._draw(item, points, person.bbox)
         scale = fix_aspect(drawn.scale, self.input_size)
         matrix = udp_matrix(drawn.center, scale, drawn.rotation_deg, self.input_size)
-        crop = self._crop(person, category, matrix, float(scale[0]) / self.input_size[1])
-        crop = jitter(crop, drawn.color)
         keypoints, visible = to_input(points[:, :2], matrix), points[:, 2] > 0
-        if drawn.flip and self.table.skeleton.mirrors:
-            # Mirrored after the warp, about the centre between pixels 0 and W − 1: exact in UDP's measure.
-            crop = cv2.flip(crop, 1)
+        mirrored = drawn.flip and self.table.skeleton.mirrors
+        if mirrored:
             keypoints, visible = keypoints[self.flip_index], visible[self.flip_index]
             keypoints[:, 0] = self.input_size[1] - 1 - keypoints[:, 0]
+        pixels = torch.zeros(3, *self.input_size)
+        if with_pixels:
+            crop = self._crop(person, category, matrix, float(scale[0]) / self.input_size[1])
+            crop = jitter(crop, drawn.color)
+            # Mirrored after the warp, about the centre between pixels 0 and W − 1: exact in UDP's measure.
+            pixels = torch.from_numpy(self._normalise(cv2.flip(crop, 1) if mirrored else crop))
         return {
-            "pixel_values": torch.from_numpy(self._normalise(crop)),
+            "pixel_values": pixels,
             "keypoints": torch.from_numpy(keypoints.astype(np.float32)),
             "visible": torch.from_numpy(visible.astype(np.float32)),
             "category": category,

@@ -66,13 +66,13 @@ class FeatureRows:
             is_there[place] = int(mark) == marks[place] and int(checksum) == _checksum(values[place])
         return is_there, values[:, _HEAD:].view(np.float16)
 
-    def write(self, rows: np.ndarray, marks: Sequence[int], values: np.ndarray) -> int:
-        """Writes rows (n, numbers), and returns how many; those beyond the end are left out.
+    def write(self, rows: np.ndarray, marks: Sequence[int], values: np.ndarray) -> np.ndarray:
+        """Writes rows (n, numbers), and returns (n,) which were written; those beyond the end are left out.
 
         A disk without room is no error: what is not there is computed again.
         """
-        written = 0
-        for row, mark, numbers in zip(rows.tolist(), marks, values, strict=True):
+        written = np.zeros(len(rows), bool)
+        for place, (row, mark, numbers) in enumerate(zip(rows.tolist(), marks, values, strict=True)):
             if row >= self.count or self.is_full:
                 continue
             record = np.zeros(self._stride, np.uint8)
@@ -80,17 +80,17 @@ class FeatureRows:
             record[_HEAD:] = np.ascontiguousarray(numbers, np.float16).view(np.uint8)
             record[8:_HEAD].view(np.uint64)[0] = _checksum(record)
             try:
-                written += self._put(record, row * self._stride)
+                written[place] = self._put(record, row * self._stride)
             except OSError:  # no room, or a limit of the user's
                 self.is_full = True
         return written
 
-    def _put(self, record: np.ndarray, place: int) -> int:
+    def _put(self, record: np.ndarray, place: int) -> bool:
         """Writes at a place of the file, without its position, which other threads might move."""
         if hasattr(os, "pwrite"):
-            return int(os.pwrite(self._handle, record.tobytes(), place) == len(record))
+            return os.pwrite(self._handle, record.tobytes(), place) == len(record)
         os.lseek(self._handle, place, os.SEEK_SET)
-        return int(os.write(self._handle, record.tobytes()) == len(record))
+        return os.write(self._handle, record.tobytes()) == len(record)
 
     def close(self) -> None:
         """Closes the file."""

@@ -24,11 +24,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lvtune.core.errors import UsageError
+from lvtune.core.errors import TrainingError, UsageError
 from lvtune.data.arrow import default_cache_dir
 from lvtune.data.feature_folder import Opened, discard, open_entry
 from lvtune.data.feature_rows import mark_of
-from lvtune.data.worker_errors import collate_or_error
+from lvtune.data.known_features import MARKS, KnownFeatures
 from lvtune.training.feature_key import described
 from lvtune.training.feature_place import FeaturePlace, blocks_before_changes, tensors_of, with_tensors
 
@@ -37,18 +37,8 @@ if TYPE_CHECKING:
     from lvtune.config.options import TrainOptions
 
 FIX = "leave --train.cached-views out, or choose a method that tunes the head alone: --method head"
-MARKS = "pixel_mark"
-"""Key in a batch: of each sample, the mark of its pixels."""
 MOST_APART = 0.05
 """Norm of the difference between features that are kept and computed, over their norm; float16 alone gives 0.001."""
-
-
-def collate_with_marks(batch: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Stacks samples as :func:`lvtune.data.worker_errors.collate_or_error` does, and marks the pixels of each."""
-    out = collate_or_error(batch)
-    if isinstance(out.get("pixel_values"), Tensor):
-        out[MARKS] = [mark_of(pixels) for pixels in out["pixel_values"].numpy()]
-    return out
 
 
 def feature_cache(
@@ -77,7 +67,7 @@ def feature_cache(
         )  # fmt: skip
     size = {"count": len(data), "views": options.cached_views, "most_bytes": options.cache_size * 1e9}
     cache = FeatureCache(base, adapter, folder=default_cache_dir() / "features", keep=options.keep_features, **size)
-    cache.about = described(base, data, precision)
+    cache.about, cache.data = described(base, data, precision), KnownFeatures(data, options.cached_views)
     return cache
 
 
@@ -110,13 +100,21 @@ class FeatureCache:
         self.keep, self.place = keep, FeaturePlace(base, blocks)
         self.about: Mapping[str, Any] = {}
         """What the features depend on; empty: they are of this run alone."""
+        self.data: KnownFeatures | None = None
+        """What a loader reads from: the pictures, without pixels that are not needed; None: they have them always."""
         self.hits = self.misses = self.earlier = 0
         """Samples that were read, that were computed, and that were read but not written by this process."""
         self.notes: list[str] = []
-        self._view, self._rows, self._pixels, self._marks = 0, None, None, []
+        self._view = 0
+        self._rows: np.ndarray | None = None
+        self._index: np.ndarray | None = None
+        self._pixels: Tensor | None = None
+        self._marks: list[int] = []
+        self._unread: list[int] = []
         self._opened: Opened | None = None
         self._shapes: list[torch.Size] = []
         self._own = np.zeros(count * views, bool)
+        self._seen: dict[int, int] = {}  # row to the mark of its pixels, for samples that come without them
         self._like: Any = None
 
     def __enter__(self) -> FeatureCache:
@@ -134,29 +132,62 @@ class FeatureCache:
     def start(self, epoch: int) -> int:
         """Returns which view of the pictures an epoch sees: the epoch whose random changes it repeats."""
         self._view = epoch % self.views
+        if self.data is not None:
+            self.data.view.fill_(self._view)
         return self._view
 
     @contextlib.contextmanager
-    def reading(self, batch: dict[str, Any]) -> Iterator[None]:
-        """Says inside the block which samples the pictures of ``batch`` are."""
-        index, pixels = batch.get("index"), batch["pixel_values"]
+    def reading(self, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Says inside the block which samples the pictures of ``batch`` are; yields the batch to be used there."""
+        index, pixels = batch.get("index"), self.base.in_own_type(batch["pixel_values"])
         if isinstance(index, Tensor):
+            self._index, self._pixels = index.cpu().numpy(), pixels
             # view after view: a run with more views finds those of a run with fewer
-            self._rows, self._pixels = index.cpu().numpy() + self._view * self.count, pixels
-            self._marks = batch.get(MARKS) or [mark_of(one) for one in pixels.cpu().float().numpy()]
+            self._rows = self._index + self._view * self.count
+            marks = batch.get(MARKS) or [mark_of(one) for one in batch["pixel_values"].cpu().float().numpy()]
+            self._unread = [place for place, mark in enumerate(marks) if mark is None]
+            self._marks = [
+                self._seen[row] if mark is None else mark for row, mark in zip(self._rows.tolist(), marks, strict=True)
+            ]
         try:
-            yield
+            yield {**batch, "pixel_values": pixels}
         finally:
-            self._rows = self._pixels = None
+            self._rows = self._pixels = self._index = None
+            self._unread = []
+
+    def _read_pixels(self) -> None:
+        """Reads the pictures of the samples that came without them: their features are gone."""
+        index, own, data = self._index, self._pixels, self.data
+        if index is None or own is None or data is None:
+            return
+        for place in self._unread:
+            pixels = data.data[int(index[place])]["pixel_values"]
+            self._marks[place] = mark_of(pixels.numpy())
+            own[place] = pixels.to(own)
+        self._unread = []
+
+    def _know(self, rows: np.ndarray, marks: Sequence[int]) -> None:
+        """Notes that features of these rows can be read, so that their pixels are not needed any more."""
+        self._seen.update(zip(rows.tolist(), marks, strict=True))
+        if self.data is not None:
+            self.data.known.view(-1)[torch.from_numpy(rows)] = True
 
     def _forward(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         rows, marks = self._rows, self._marks
         if rows is None or not self._is_batch(args[0] if args else kwargs.get("pixel_values")):
+            if self._unread:
+                raise TrainingError(
+                    "an objective that changes pictures while their features are read from a file",
+                    "pictures as they are", "leave --train.cached-views out",
+                )  # fmt: skip
             return original(*args, **kwargs)  # pictures of another kind, such as a teacher's views of them
         there, values = np.zeros(len(rows), bool), None
         if self._like is not None and self._opened is not None:
             there, values = self._opened.rows.read(rows, marks)
         number = int(there.sum())
+        self._know(rows[there], [marks[i] for i in np.flatnonzero(there).tolist()])
+        if number < len(rows):
+            self._read_pixels()
         if number == len(rows) or (number and self.place.blocks is None):
             flat = torch.from_numpy(values)
             if number < len(rows):
@@ -205,6 +236,7 @@ class FeatureCache:
             self._shapes, self._like = [value.shape[1:] for value in tensors_of(output)], output
             self._open(flat.shape[1])
             there = self._compare(rows, marks, flat)
+            self._know(rows[there], [marks[i] for i in np.flatnonzero(there).tolist()])
         new = np.flatnonzero(~there)
         self._write(rows[new], [marks[i] for i in new.tolist()], flat[torch.from_numpy(new).to(flat.device)])
         return self._shaped(flat)
@@ -219,7 +251,8 @@ class FeatureCache:
 
     def _write(self, rows: np.ndarray, marks: Sequence[int], flat: Tensor) -> None:
         if self._opened is not None:
-            self._opened.rows.write(rows, marks, flat.cpu().numpy())
+            written = self._opened.rows.write(rows, marks, flat.cpu().numpy())
+            self._know(rows[written], [marks[i] for i in np.flatnonzero(written).tolist()])
             self._own[rows] = True
 
     def _open(self, numbers: int) -> None:

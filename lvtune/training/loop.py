@@ -20,13 +20,14 @@ from lvtune.core.processes import from_main, together
 from lvtune.core.snapshot import snapshot
 from lvtune.core.text import counted
 from lvtune.data.dataset import worker_init
+from lvtune.data.known_features import collate_with_marks
 from lvtune.data.worker_errors import CarryErrors, collate_or_error
 from lvtune.patcher.attaching import attach, use_adapter
 from lvtune.training.budget import Budget
 from lvtune.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from lvtune.training.division import check_same_progress, divide_step
 from lvtune.training.engine import make_accelerator
-from lvtune.training.feature_cache import FeatureCache, collate_with_marks, feature_cache
+from lvtune.training.feature_cache import FeatureCache, feature_cache
 from lvtune.training.history import History
 from lvtune.training.optim import lr_factor, lr_scales, make_optimizer, number_of_steps, param_groups, peak_lr, set_lr
 from lvtune.training.progress import ProgressBar
@@ -159,18 +160,18 @@ class _Run:
         again = options.checkpointing and accelerator.device.type == "cuda"
         with _computed_again(base, adapter, again, options.recompute):
             division, chosen = divide_step(accelerator, tunable, data, self.sampler.batch_size, parts)
+        precision = str(accelerator.mixed_precision)
+        self.features = tunable.features = feature_cache(base, adapter, objective, data, options, precision=precision)
+        known = None if self.features is None else self.features.data
         self.loader = DataLoader(
-            CarryErrors(data),
+            CarryErrors(data if known is None else known),
             batch_sampler=PartSampler(self.sampler, division),
-            collate_fn=collate_with_marks if settled.cached_views else collate_or_error,
+            collate_fn=collate_with_marks if known else collate_or_error,
             num_workers=options.workers,
             worker_init_fn=worker_init,
         )
         self.tunable, self.optimizer = accelerator.prepare(tunable, optimizer)
         self.gradient = GradientStep(accelerator, tunable, self.tunable, division)
-        precision = str(accelerator.mixed_precision)
-        self.features = feature_cache(base, adapter, objective, self.data, options, precision=precision)
-        tunable.features = self.features
         per_epoch = len(self.sampler)
         self.total, self.lr = number_of_steps(options, per_epoch), peak_lr(options, per_epoch)
         self.epochs = min(-(-self.total // per_epoch), options.stop_after or self.total)

@@ -107,7 +107,8 @@ def test_other_pictures_than_the_batch_are_computed(folder):
     pixels = torch.randn(2, 3, *base.input_size)
     batch = {"pixel_values": pixels, "index": torch.tensor([0, 1])}
     with FeatureCache(base, adapter, count=2, views=1, most_bytes=1e9, folder=folder) as cache, torch.no_grad():
-        with cache.reading(batch):
+        with cache.reading(batch) as own:
+            assert own["pixel_values"] is pixels
             first, again, other = base(pixels), base(pixels), base(pixels.flip(3))
         assert (cache.hits, cache.misses) == (2, 2)
         assert torch.equal(first, again)
@@ -173,6 +174,51 @@ def test_a_run_that_keeps_nothing(folder):
     assert calls == 2  # nor does it read
     assert len(entries(folder)) == 1
     same(first, again)
+
+
+class Counted(TinyPictures):
+    """Knows its labels without its pictures, and counts the pictures that are read."""
+
+    fingerprint = "counted"
+
+    def __init__(self, count):
+        super().__init__(count)
+        self.read = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    def __getitem__(self, index):
+        self.read += 1
+        return super().__getitem__(index)
+
+    def labels(self, index):
+        return super().__getitem__(index) | {"pixel_values": torch.zeros(3, *SIZE)}
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_pictures_are_read_once_a_view(workers, folder):
+    data = Counted(10)
+    found, _, _ = run(data=data, cached_views=2, workers=workers)
+    assert data.read == 20
+    wanted, _, _ = run(cached_views=2, keep_features=False)
+    same(wanted, found)
+    data = Counted(10)
+    again, _, calls = run(data=data, cached_views=2)
+    assert calls == 1 and data.read == 20  # their pixels say whether they are the same pictures
+    same(found, again, rtol=1e-3, atol=1e-5)
+
+
+def test_pictures_are_read_again_where_their_features_are_lost(folder):
+    """The file is emptied in the middle of a run, as by somebody who wipes the cache."""
+
+    class Wiping(Counted):
+        def set_epoch(self, epoch):
+            super().set_epoch(epoch)
+            for file in folder.glob("*/features.bin"):
+                file.write_bytes(bytes(file.stat().st_size // 2) + file.read_bytes()[file.stat().st_size // 2 :])
+
+    wanted, _, _ = run(cached_views=1, keep_features=False)
+    found, _, calls = run(data=Wiping(10), cached_views=1)
+    same(wanted, found, rtol=1e-3, atol=1e-5)
+    assert calls > 2
 
 
 @pytest.mark.parametrize("pictures", [Changed, Brighter])
