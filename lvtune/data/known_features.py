@@ -14,6 +14,8 @@ from lvtune.data.worker_errors import collate_or_error
 
 HAS_PIXELS = "has_pixels"
 """Key of a sample: whether its pixels were read; they are zero where they were not."""
+PLACE = "place"
+"""Key of a sample: its place in the data set; ``index`` may be that in a larger one."""
 MARKS = "pixel_mark"
 """Key of a batch: of each sample the mark of its pixels, None where they were not read."""
 
@@ -22,7 +24,8 @@ class KnownFeatures(Dataset):
     """The samples of a data set; of those whose features are known, the labels alone.
 
     Reading a picture and cutting the person out takes longer than reading features. Data sets without a method
-    ``labels`` give their pixels always. The tensors are shared, so that processes that read see what changes.
+    ``labels``, or whose ``labels`` gives None, give their pixels always. The tensors are shared, so that processes that
+    read see what changes.
 
     Args:
         data: ``labels(item)`` returns a sample whose ``pixel_values`` are zero.
@@ -42,8 +45,10 @@ class KnownFeatures(Dataset):
 
     def __getitem__(self, item: int) -> dict[str, Any]:
         if self._labels is not None and bool(self.known[self.view, item]):
-            return {**self._labels(item), HAS_PIXELS: False}
-        return {**self.data[item], HAS_PIXELS: True}
+            found = self._labels(item)
+            if found is not None:
+                return {**found, HAS_PIXELS: False, PLACE: item}
+        return {**self.data[item], HAS_PIXELS: True, PLACE: item}
 
 
 def collate_with_marks(batch: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from lvtune.core.errors import TrainingError, UsageError
 from lvtune.data.arrow import default_cache_dir
 from lvtune.data.feature_folder import Opened, discard, open_entry
 from lvtune.data.feature_rows import mark_of
-from lvtune.data.known_features import MARKS, KnownFeatures
+from lvtune.data.known_features import MARKS, PLACE, KnownFeatures
 from lvtune.training.feature_key import described
 from lvtune.training.feature_place import FeaturePlace, blocks_before_changes, tensors_of, with_tensors
 
@@ -139,7 +139,7 @@ class FeatureCache:
     @contextlib.contextmanager
     def reading(self, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """Says inside the block which samples the pictures of ``batch`` are; yields the batch to be used there."""
-        index, pixels = batch.get("index"), self.base.in_own_type(batch["pixel_values"])
+        index, pixels = batch.get(PLACE, batch.get("index")), self.base.in_own_type(batch["pixel_values"])
         if isinstance(index, Tensor):
             self._index, self._pixels = index.cpu().numpy(), pixels
             # view after view: a run with more views finds those of a run with fewer
@@ -262,7 +262,7 @@ class FeatureCache:
         size = {"numbers": numbers, "count": self.count * self.views, "most_bytes": self.most_bytes}
         try:
             self._opened = self._files.enter_context(open_entry(self.folder, about, **size))
-        except OSError as error:
+        except (OSError, NotImplementedError) as error:  # filelock says so of a file system without locks
             self.notes.append(f"features cannot be kept in {self.folder} ({error}): they are computed in each epoch")
             return
         self.notes += () if self._opened is None else self._opened.notes

@@ -14,6 +14,7 @@ from torch import nn
 from lvtune.api.recipe import Recipe
 from lvtune.config.options import TrainOptions
 from lvtune.core.errors import UsageError
+from lvtune.data.subset import Subset
 from lvtune.training.feature_cache import FeatureCache
 from lvtune.training.heatmap import HeatmapObjective
 from lvtune.training.loop import tune
@@ -204,6 +205,19 @@ def test_pictures_are_read_once_a_view(workers, folder):
     again, _, calls = run(data=data, cached_views=2)
     assert calls == 1 and data.read == 20  # their pixels say whether they are the same pictures
     same(found, again, rtol=1e-3, atol=1e-5)
+
+
+def test_samples_that_keep_the_numbers_of_a_larger_data_set():
+    """Their numbers are not their places: places name the rows."""
+    wanted, _, _ = run(data=Subset(Counted(30), range(29, 9, -2), renumber=False), cached_views=2, keep_features=False)
+    inner = Counted(30)
+    found, history, calls = run(data=Subset(inner, range(29, 9, -2), renumber=False), cached_views=2)
+    same(wanted, found)
+    assert calls == 2 * 2 and "30 of 50 samples" in history.notes[-1] and inner.read == 20
+    plain, _, _ = run(data=Subset(Repeating(30), range(29, 9, -2), renumber=False))
+    same(plain, found, rtol=5e-2, atol=2e-2)
+    _, _, calls = run(data=Subset(Counted(30), range(28, 8, -2), renumber=False), cached_views=2)
+    assert calls == 4  # other samples
 
 
 def test_pictures_are_read_again_where_their_features_are_lost(folder):
