@@ -21,8 +21,8 @@ REACH = 3
 """Half the width of the square that is blurred, without its middle. A single Gaussian is lower outside."""
 SLACK = 1e-5
 """Of the bound, which is computed in another order than the blur: of the highest value, and of a map's energy."""
-MAPS_AT_ONCE, SQUARES = 64, 512
-"""So many maps, and squares, at once stay in the processor's cache."""
+MAPS_AT_ONCE, SQUARES = 64, 2048
+"""So many maps at once stay in the processor's cache; so many squares take little memory."""
 
 
 @lru_cache(maxsize=8)

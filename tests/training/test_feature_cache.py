@@ -381,3 +381,10 @@ def test_two_processes_at_once_and_one_that_is_killed(folder, tmp_path):
         found = load_file(tmp_path / name)
         for key, value in wanted.state_dict().items():
             torch.testing.assert_close(found[key], value, rtol=5e-3, atol=1e-4)
+
+
+def test_a_base_of_half_precision_has_its_features_cached():
+    base = tiny_base()
+    base.model.to(torch.bfloat16)
+    _, history, calls = run(base=base, cached_views=1)
+    assert calls == 2 and "40 of 50 samples" in history.notes[-1]
