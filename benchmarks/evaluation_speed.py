@@ -140,6 +140,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    cv2.setNumThreads(options.threads)
     score_people(options.people, options.repeats)
     decode_people(options.repeats)
 

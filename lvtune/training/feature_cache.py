@@ -275,7 +275,7 @@ class FeatureCache:
         """Compares features that an earlier run has kept with those that were computed now; starts anew if they differ.
 
         The entry's name holds all that features depend on, as far as it is known. This finds what is not. Returns (n,)
-        which rows are there.
+        which rows are there; they are put into ``flat``, so that a resumed run goes on with the same bits.
         """
         if self._opened is None or self._opened.is_new:
             return np.zeros(len(rows), bool)
@@ -283,6 +283,7 @@ class FeatureCache:
         kept, now = values[there].astype(np.float32), flat.float().cpu().numpy()[there]
         apart = np.linalg.norm(kept - now, axis=1) / np.maximum(np.linalg.norm(now, axis=1), 1e-12)
         if not len(apart) or apart.max() <= MOST_APART:
+            flat[torch.from_numpy(there).to(flat.device)] = torch.from_numpy(values[there]).to(flat.device)
             return there
         place = self._opened.place
         self.notes.append(f"features that were kept in {place} are not those of this base now; they were removed")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pyramids import FAMILIES, WINDOWED_AND_PYRAMIDS, load
 from safetensors.torch import load_file
 from tiny import SIZE, TinyPictures, make_adapter, snapshot, tiny_base
 from torch import nn
@@ -15,6 +16,7 @@ from lvtune.api.recipe import Recipe
 from lvtune.config.options import TrainOptions
 from lvtune.core.errors import UsageError
 from lvtune.data.subset import Subset
+from lvtune.patcher.attaching import attach
 from lvtune.training.feature_cache import FeatureCache
 from lvtune.training.heatmap import HeatmapObjective
 from lvtune.training.loop import tune
@@ -102,6 +104,34 @@ def test_what_does_not_fit_is_computed_in_each_epoch():
             torch.testing.assert_close(one.state_dict()[name], value, rtol=0.1, atol=0.02)
 
 
+@pytest.mark.parametrize(
+    ("family", "method", "more"),
+    [*((family, "head", {}) for family in FAMILIES), ("vit", "last-blocks", {"blocks": 1})],
+)
+def test_every_family_gives_what_it_gives_without_a_cache(folder, family, method, more):
+    base = load(family)
+    adapter = make_adapter(method, base, stirred=0.01, **more)
+    pixels = torch.randn(5, 3, *base.input_size, generator=torch.Generator().manual_seed(0))
+    size = {"count": 5, "views": 1, "most_bytes": 1e9, "folder": folder}
+    with attach(base, adapter), torch.no_grad():
+        plain = base(pixels)
+        with FeatureCache(base, adapter, **size) as cache:
+            for rows in ([0, 1, 2], [2, 0, 3], [4, 3, 2, 1, 0], [3, 0, 4]):
+                with cache.reading({"pixel_values": pixels[rows], "index": torch.tensor(rows)}) as own:
+                    torch.testing.assert_close(base(own["pixel_values"]), plain[rows], rtol=2e-2, atol=2e-3)
+        # the blocks behind run for a whole batch, so one sample that is not there lets all be computed
+        assert (cache.hits, cache.misses) == ((9, 5) if method == "head" else (3, 11))
+        assert torch.equal(base(pixels), plain)
+
+
+@pytest.mark.parametrize("family", WINDOWED_AND_PYRAMIDS)
+def test_blocks_that_change_the_shape_are_not_passed_over(folder, family):
+    base = load(family)
+    with pytest.raises(UsageError, match="changes the encoder"):
+        adapter = make_adapter("last-blocks", base, blocks=1)
+        FeatureCache(base, adapter, count=1, views=1, most_bytes=1e9, folder=folder)
+
+
 def test_other_pictures_than_the_batch_are_computed(folder):
     base = tiny_base()
     adapter = make_adapter("head", base)
@@ -160,7 +190,7 @@ def test_a_second_run_reads_what_the_first_one_wrote(folder):
     assert calls == 1  # the first batch, which is compared
     assert "45 of 50 samples" in history.notes[-1] and "45 of them were written by an earlier" in history.notes[-1]
     assert str(folder) in history.notes[0]
-    same(first, second, rtol=1e-3, atol=1e-5)  # float32 sums of another batch's order
+    same(first, second)
     _, _, calls = run(cached_views=3)  # one view more than is there
     assert calls == 1 + 2
 
@@ -318,7 +348,7 @@ def test_blocks_in_front_of_the_first_change_run_once(trained):
     torch.testing.assert_close(torch.tensor(history.loss), torch.tensor(other.loss), rtol=2e-2, atol=0)
     again, history, calls = run("last-blocks", more=more, cached_views=2, lr=1e-3)
     assert calls == 1
-    same(adapter, again, rtol=1e-3, atol=1e-4)
+    same(adapter, again)
 
 
 SCRIPT = """
