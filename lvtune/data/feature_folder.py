@@ -142,8 +142,8 @@ def _resize(place: Path, size: int) -> None:
     file = place / FEATURES_FILE
     with file.open("ab"):
         pass
-    now = file.stat().st_size
-    if now < size or (now > size and not _is_used(place, besides=1)):
+    now, is_shared = file.stat().st_size, _is_used(place, besides=1)
+    if now < size or (now > size and not is_shared):
         os.truncate(file, size)
 
 

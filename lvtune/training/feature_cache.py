@@ -262,7 +262,7 @@ class FeatureCache:
         size = {"numbers": numbers, "count": self.count * self.views, "most_bytes": self.most_bytes}
         try:
             self._opened = self._files.enter_context(open_entry(self.folder, about, **size))
-        except (OSError, NotImplementedError) as error:  # filelock says so of a file system without locks
+        except (OSError, NotImplementedError, UsageError) as error:  # no room, no permission, no locks
             self.notes.append(f"features cannot be kept in {self.folder} ({error}): they are computed in each epoch")
             return
         self.notes += () if self._opened is None else self._opened.notes
