@@ -1,21 +1,24 @@
 """COCO's AP of 11,000 people against pycocotools' own evaluation, and decoding of heatmaps against a loop over persons.
 
-    python benchmarks/evaluation_speed.py --people 11004 --repeats 3
+    python benchmarks/evaluation_speed.py --people 11004 --repeats 5
 
-People and predictions are drawn at random: 5,000 images with one to several people each (COCO val2017 has 11,004 in
-2,346 images), two predictions a person, some of them far off. Both evaluations get the same results; everything is
-timed in turns in one process, and only ratios count. `as a whole` includes rescoring and OKS-NMS, which are the same.
-The loop decodes one heatmap after the other with numpy and cv2, as the published UDP and DARK code does.
+People and predictions are drawn at random: 5,000 images with none to several people each (COCO val2017 has 11,004 in
+2,346 images), two predictions a person, some of them far off. Every row starts at the content of an annotation file and
+the same list of COCO results, and ends at the ten numbers; pycocotools' time includes its index and `loadRes`. `as a
+whole` starts at predictions and includes rescoring and OKS-NMS. Where faster-coco-eval is installed it has a row too.
+The loop over persons decodes as mmpose's UDP and DARK code does: OpenCV blurs each map, numpy does the rest for all
+points of a person at once. Everything is timed in turns in one process, in processor time, and only ratios count.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib.util
 import io
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -26,8 +29,12 @@ from pycocotools.cocoeval import COCOeval
 
 from lvtune.data.codec import UDPHeatmap
 from lvtune.data.skeletons import COCO_17
+from lvtune.evaluation.average_precision import summary
 from lvtune.evaluation.oks import coco_results, oks_ap
-from lvtune.evaluation.oks_matching import KeypointEvaluation
+from lvtune.evaluation.oks_matching import match
+from lvtune.evaluation.oks_pairs import Found, persons_of
+
+SIGMAS, WIDTH = np.array(COCO_17.sigmas), 11
 
 
 def drawn(people: int, images: int = 5000) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -51,40 +58,67 @@ def drawn(people: int, images: int = 5000) -> tuple[dict[str, Any], list[dict[st
     return truth, predictions
 
 
-def score(kind: type, truth: dict[str, Any], results: list[dict[str, Any]]) -> float:
-    """AP of results by one evaluation."""
+def peer(truth: dict[str, Any], results: list[dict[str, Any]], coco: Any = COCO, evaluation: Any = COCOeval) -> list:
+    """The ten numbers by pycocotools, or by a package with its classes."""
     with contextlib.redirect_stdout(io.StringIO()):
-        pair = [COCO(), COCO()]
-        for one, notes in zip(pair, (truth["annotations"], results), strict=True):
-            one.dataset = {**truth, "annotations": [dict(note) for note in notes]}
-            one.createIndex()
-        evaluation = kind(*pair, "keypoints")
-        evaluation.params.kpt_oks_sigmas = np.array(COCO_17.sigmas)
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return float(evaluation.stats[0])
+        own = coco()
+        own.dataset = {**truth, "annotations": [dict(note) for note in truth["annotations"]]}
+        own.createIndex()
+        one = evaluation(own, own.loadRes([dict(result) for result in results]), "keypoints")
+        one.params.kpt_oks_sigmas = SIGMAS
+        one.evaluate()
+        one.accumulate()
+        one.summarize()
+    return [float(value) for value in one.stats][:10]
 
 
-def decode_one(heatmap: np.ndarray, width: int) -> np.ndarray:
-    """A peak to a fraction of a pixel: blur, logarithm, one step of Newton's method."""
-    height, length = heatmap.shape
-    y, x = np.unravel_index(heatmap.argmax(), heatmap.shape)
-    padded = np.pad(heatmap, width // 2)
-    smooth = cv2.GaussianBlur(padded, (width, width), 0)[width // 2 : -(width // 2), width // 2 : -(width // 2)]
-    smooth = np.log(np.clip(smooth * (heatmap.max() / smooth.max()), 1e-3, 50.0))
-    padded = np.pad(smooth, 1, mode="edge")
-    v = padded[y : y + 3, x : x + 3]
-    dx, dy = (v[1, 2] - v[1, 0]) / 2, (v[2, 1] - v[0, 1]) / 2
-    dxx, dyy = v[1, 2] - 2 * v[1, 1] + v[1, 0], v[2, 1] - 2 * v[1, 1] + v[0, 1]
-    dxy = (v[2, 2] - v[2, 0] - v[0, 2] + v[0, 0]) / 4
-    step = np.linalg.pinv(np.array([[dxx, dxy], [dxy, dyy]])) @ np.array([dx, dy])
-    return (np.array([x, y]) - step) / (length - 1, height - 1)
+def ours(truth: dict[str, Any], results: list[dict[str, Any]]) -> list[float]:
+    """The same from the same."""
+    image, score = (np.array([result[name] for result in results]) for name in ("image_id", "score"))
+    points = np.array([result["keypoints"] for result in results]).reshape(-1, 17, 3)[..., :2]
+    order = np.lexsort((-score, image))
+    extent = np.ptp(points, axis=1)
+    found = Found(image[order], points[order], (extent[:, 0] * extent[:, 1])[order], score[order])
+    return summary(match(found, persons_of(truth["annotations"], 17), SIGMAS)).tolist()
+
+
+def decode_person(maps: np.ndarray) -> np.ndarray:
+    """Peaks (K, 2) of one person's maps (K, h, w): blur, logarithm, one step of Newton's method."""
+    count, height, length = maps.shape
+    place = maps.reshape(count, -1).argmax(1)
+    x, y, reach = place % length, place // length, WIDTH // 2
+    smooth = np.empty_like(maps)
+    for k in range(count):
+        room = np.zeros((height + 2 * reach, length + 2 * reach), np.float32)
+        room[reach:-reach, reach:-reach] = maps[k]
+        blurred = cv2.GaussianBlur(room, (WIDTH, WIDTH), 0)[reach:-reach, reach:-reach]
+        smooth[k] = blurred * (maps[k].max() / blurred.max())
+    logs = np.pad(np.log(np.clip(smooth, 1e-3, 50.0)), ((0, 0), (1, 1), (1, 1)), mode="edge").ravel()
+    row = length + 2
+    at = np.arange(count) * (height + 2) * row + (y + 1) * row + x + 1
+    here, right, left, below, above, corner, opposite = (logs[at + i] for i in (0, 1, -1, row, -row, row + 1, -row - 1))
+    dxx, dyy = right - 2 * here + left, below - 2 * here + above
+    dxy = (corner - right - below + 2 * here - left - above + opposite) / 2
+    hessian = np.stack([dxx, dxy, dxy, dyy], 1).reshape(-1, 2, 2) + np.finfo(np.float32).eps * np.eye(2)
+    slope = np.stack([right - left, below - above], 1) / 2
+    step = np.einsum("kij,kj->ki", np.linalg.inv(hessian), slope)
+    return (np.stack([x, y], 1) - step) / (length - 1, height - 1)
 
 
 def loop(heatmaps: np.ndarray) -> np.ndarray:
-    """Decodes person by person and point by point."""
-    return np.array([[decode_one(one, 11) for one in person] for person in heatmaps])
+    """Decodes person by person."""
+    return np.array([decode_person(person) for person in heatmaps])
+
+
+def heatmaps_of(people: int, clutter: float) -> torch.Tensor:
+    """Maps of ``people`` persons: peaks of all heights on noise, a share of them with a second peak nearly as high."""
+    random = torch.Generator().manual_seed(0)
+    points = torch.rand(people, 17, 2, generator=random) * torch.tensor([190.0, 250.0])
+    maps = UDPHeatmap().encode(points, torch.ones(people, 17))[0]
+    second = torch.rand(people, 17, 1, 1, generator=random) < clutter
+    maps = maps + 0.7 * second * maps.roll(20, -1)
+    noise = 0.01 * torch.rand(maps.shape, generator=random)
+    return maps * (0.3 + 0.7 * torch.rand(people, 17, 1, 1, generator=random)) + noise
 
 
 def medians(calls: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
@@ -106,26 +140,46 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    truth, predictions = drawn(options.people)
+    cv2.setNumThreads(options.threads)
+    score_people(options.people, options.repeats)
+    decode_people(options.repeats)
+
+
+def score_people(people: int, repeats: int) -> None:
+    """Prints how long scoring takes."""
+    truth, predictions = drawn(people)
     results = coco_results(predictions, COCO_17)
-    own, theirs = score(KeypointEvaluation, truth, results), score(COCOeval, truth, results)
-    found = medians({
-        "pycocotools": lambda: score(COCOeval, truth, results),
-        "lvtune": lambda: score(KeypointEvaluation, truth, results),
-        "as a whole": lambda: oks_ap(truth, predictions, COCO_17),
-    }, options.repeats)  # fmt: skip
-    print(f"{options.people} people, {len(results)} results: AP {own:.6f}, pycocotools {theirs:.6f}")
-    ratio = found["pycocotools"] / found["lvtune"]
-    print(f"  pycocotools {found['pycocotools']:.2f} s, lvtune {found['lvtune']:.2f} s: {ratio:.1f} x as fast")
-    print(f"  with rescoring and OKS-NMS, which both need: {found['as a whole']:.2f} s")
-    codec = UDPHeatmap(input_size=(256, 192), heatmap_size=(64, 48), sigma=2.0)
-    points = torch.rand(64, 17, 2) * torch.tensor([190.0, 250.0])
-    heatmaps = codec.encode(points, torch.ones(64, 17))[0]
-    array = heatmaps.numpy()
-    off = np.abs(loop(array) * (192, 256) - codec.decode(heatmaps)[0].numpy()).max()
-    found = medians({"loop": lambda: loop(array), "lvtune": lambda: codec.decode(heatmaps)}, 5)
-    print(f"decoding 64 people of 17 points: loop {1e3 * found['loop']:.0f} ms, lvtune {1e3 * found['lvtune']:.1f} ms: "
-          f"{found['loop'] / found['lvtune']:.0f} x as fast; they differ by at most {off:.3f} px")  # fmt: skip
+    calls: dict[str, Callable[[], Sequence[float]]] = {
+        "pycocotools": lambda: peer(truth, results),
+        "lvtune": lambda: ours(truth, results),
+        "as a whole": lambda: list(oks_ap(truth, predictions, COCO_17).values()),
+    }
+    if importlib.util.find_spec("faster_coco_eval"):
+        import faster_coco_eval as fast
+
+        calls["faster-coco-eval"] = lambda: peer(truth, results, fast.COCO, fast.COCOeval_faster)
+    print(f"{people} people, {len(results)} results: AP and the largest difference of the ten numbers to pycocotools'")
+    wanted, found = np.array(calls["pycocotools"]()), medians(calls, repeats)
+    for name, call in calls.items():
+        stats, ratio = np.array(call()), found["pycocotools"] / found[name]
+        off = np.abs(stats - wanted).max()
+        print(f"  {name:18} {found[name]:.3f} s, {ratio:4.1f} x as fast, AP {stats[0]:.6f}, {off:.1g}", flush=True)
+
+
+def decode_people(repeats: int) -> None:
+    """Prints how long decoding takes."""
+    print("decoding: persons at once, share of maps with two peaks, loop over persons, lvtune")
+    codec = UDPHeatmap(input_size=(256, 192), heatmap_size=(64, 48), sigma=2.0, blur_kernel=WIDTH)
+    for people, clutter in ((1, 0.0), (8, 0.0), (32, 0.0), (64, 0.0), (256, 0.0), (64, 0.2), (64, 1.0)):
+        heatmaps = heatmaps_of(people, clutter)
+        array = heatmaps.numpy()
+        off = np.abs(loop(array) * (192, 256) - codec.decode(heatmaps)[0].numpy()).max()
+        calls = {"loop": lambda array=array: loop(array), "lvtune": lambda maps=heatmaps: codec.decode(maps)}
+        found = medians(calls, 3 * repeats)
+        print(
+            f"  {people:4} {clutter:4.0%} {1e3 * found['loop']:7.2f} ms {1e3 * found['lvtune']:7.2f} ms: "
+            f"{found['loop'] / found['lvtune']:4.1f} x as fast; they differ by at most {off:.3f} px", flush=True
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

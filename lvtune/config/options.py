@@ -185,10 +185,15 @@ class TrainOptions:
     workers: int = field(default=0, metadata={"at_least": 0, "at_most": 1024})
     """Number of processes that read pictures; 0: the main process reads them."""
     cached_views: int = field(default=0, metadata={"at_least": 0, "at_most": 1000})
-    """Keep the encoder's features of so many random views of each picture in a file, and read them in later epochs;
-    for methods that change nothing in front of the head. 0: each epoch has views of its own, and nothing is kept."""
+    """Keep features of so many random views of each picture in a file, and read them in later epochs: those of the
+    encoder, or of its blocks in front of the first that the method changes. 0: each epoch has views of its own, and
+    nothing is kept."""
     cache_size: float = field(default=8.0, metadata={"at_least": 0})
-    """Most gigabytes that these features may take; what does not fit is computed in each epoch."""
+    """Most gigabytes that kept features may take, those of other runs too; the ones used longest ago are removed, and
+    what does not fit is computed in each epoch."""
+    keep_features: bool = True
+    """Leave kept features in the cache folder, where later runs with the same base, data and transform read them. no:
+    remove them at the end of the run."""
     precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
     """Mixed precision. auto: bf16 if the GPU is fast at it; for own data also if the processor is; else none."""
     checkpoint_every: int | None = field(default=None, metadata={"at_least": 0})

@@ -189,6 +189,7 @@ def _caches() -> dict[str, Any]:
     return {
         "models (Hugging Face)": _folder(hub),
         "lvtune": _folder(own),
+        "of these, kept features": _folder(own / "features"),
         "network": "off (HF_HUB_OFFLINE)" if offline else "on",
         "token of the Hub": "there" if token else "none",  # its text is never read
     }
@@ -211,7 +212,9 @@ def _size(path: Path) -> int:
     for folder, _, files in os.walk(path):
         for name in files:
             file = Path(folder) / name
-            total += 0 if file.is_symlink() else file.stat().st_size
+            found = file.lstat()
+            # a file with holes takes less room than its length
+            total += 0 if file.is_symlink() else min(found.st_size, 512 * getattr(found, "st_blocks", found.st_size))
     return total
 
 

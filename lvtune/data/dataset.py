@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -117,6 +118,16 @@ class PoseDataset(Dataset):
         """Returns the groups that an epoch is sampled from, for a mixture with shares; None: every sample once."""
         return self.table.groups if isinstance(self.table, MixedTable) else None
 
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over what the samples depend on, but the epoch, the pictures' pixels and the insides of `render`."""
+        drawn = None if self.render is None else getattr(self.render, "__qualname__", type(self.render).__name__)
+        facts = [
+            getattr(self.table, "fingerprint", None), len(self), self.input_size, self._factor.tolist(),
+            self._offset.tolist(), repr(self.augment), self.augment and self.seed, drawn, self.views, self.reduced,
+        ]  # fmt: skip
+        return hashlib.sha256(repr(facts).encode()).hexdigest()
+
     def set_epoch(self, epoch: int) -> None:
         """Sets the epoch that the random changes depend on; call it before the loader is iterated."""
         self._epoch.fill_(epoch)
@@ -133,6 +144,13 @@ class PoseDataset(Dataset):
         Raises:
             LvtuneError: the picture cannot be read, or `render` gave something else than a picture.
         """
+        return self._sample(item)
+
+    def labels(self, item: int) -> dict[str, Any]:
+        """Returns one sample without reading its picture: ``pixel_values`` are zero."""
+        return self._sample(item, with_pixels=False)
+
+    def _sample(self, item: int, with_pixels: bool = True) -> dict[str, Any]:
         if not -len(self) <= item < len(self):
             raise IndexError(f"sample {item} of {len(self)}")
         item %= len(self)
@@ -143,16 +161,19 @@ class PoseDataset(Dataset):
         drawn = self._draw(item, points, person.bbox)
         scale = fix_aspect(drawn.scale, self.input_size)
         matrix = udp_matrix(drawn.center, scale, drawn.rotation_deg, self.input_size)
-        crop = self._crop(person, category, matrix, float(scale[0]) / self.input_size[1])
-        crop = jitter(crop, drawn.color)
         keypoints, visible = to_input(points[:, :2], matrix), points[:, 2].clip(0, 1)
-        if drawn.flip and self.table.skeleton.mirrors:
-            # Mirrored after the warp, about the centre between pixels 0 and W − 1: exact in UDP's measure.
-            crop = cv2.flip(crop, 1)
+        mirrored = drawn.flip and self.table.skeleton.mirrors
+        if mirrored:
             keypoints, visible = keypoints[self.flip_index], visible[self.flip_index]
             keypoints[:, 0] = self.input_size[1] - 1 - keypoints[:, 0]
+        pixels = torch.zeros(3, *self.input_size)
+        if with_pixels:
+            crop = self._crop(person, category, matrix, float(scale[0]) / self.input_size[1])
+            crop = jitter(crop, drawn.color)
+            # Mirrored after the warp, about the centre between pixels 0 and W − 1: exact in UDP's measure.
+            pixels = torch.from_numpy(self._normalise(cv2.flip(crop, 1) if mirrored else crop))
         return {
-            "pixel_values": torch.from_numpy(self._normalise(crop)),
+            "pixel_values": pixels,
             "keypoints": torch.from_numpy(keypoints.astype(np.float32)),
             "visible": torch.from_numpy(visible.astype(np.float32)),
             "category": category,

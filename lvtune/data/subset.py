@@ -60,6 +60,12 @@ class Subset(Dataset):
     def __init__(self, data: Any, items: Sequence[int], *, renumber: bool = True) -> None:
         self.data, self.items, self.renumber = data, tuple(items), renumber
 
+    @property
+    def fingerprint(self) -> str | None:
+        """sha256 over that of the data and the items; None where the data have none."""
+        whole = getattr(self.data, "fingerprint", None)
+        return None if whole is None else hashlib.sha256(f"{whole} {self.items}".encode()).hexdigest()
+
     def __len__(self) -> int:
         return len(self.items)
 
@@ -68,5 +74,13 @@ class Subset(Dataset):
         self.data.set_epoch(epoch)
 
     def __getitem__(self, item: int) -> dict[str, Any]:
-        found = self.data[self.items[item]]
-        return {**found, "index": item} if self.renumber else found
+        return self._numbered(self.data[self.items[item]], item)
+
+    def labels(self, item: int) -> dict[str, Any] | None:
+        """Returns a sample without reading its picture; None where the data cannot do so."""
+        labels = getattr(self.data, "labels", None)
+        found = None if labels is None else labels(self.items[item])
+        return None if found is None else self._numbered(found, item)
+
+    def _numbered(self, sample: dict[str, Any], item: int) -> dict[str, Any]:
+        return {**sample, "index": item} if self.renumber else sample

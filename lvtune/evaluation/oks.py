@@ -1,13 +1,12 @@
-"""OKS-AP by pycocotools, with the rescoring and OKS-NMS of the top-down protocol.
+"""OKS-AP as pycocotools computes it, with the rescoring and OKS-NMS of the top-down protocol.
 
 The protocol is that of the COCO metric of MMPose 1.x, which published ViTPose figures use: an instance's score is the
-box score times the mean of the key point scores above 0.2; OKS-NMS at 0.9 uses the area of the padded box.
+box score times the mean of the key point scores above 0.2; OKS-NMS at 0.9 uses the area of the padded box. All images
+are computed at once; the ten numbers equal pycocotools' (tests/evaluation/test_oks_matching.py).
 """
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,9 @@ import numpy as np
 
 from lvtune.core.errors import DataError, TrainingError
 from lvtune.data.skeletons import Skeleton
+from lvtune.evaluation.average_precision import summary
+from lvtune.evaluation.oks_matching import match
+from lvtune.evaluation.oks_pairs import Found, pairs_within, persons_of, ranks, similarity_of_poses
 
 NAMES = ("AP", "AP50", "AP75", "APM", "APL", "AR", "AR50", "AR75", "ARM", "ARL")
 """The ten numbers of a COCO key point summary, in its order."""
@@ -28,24 +30,36 @@ def rescore(box_scores: np.ndarray, keypoint_scores: np.ndarray, threshold: floa
     return box_scores * total / np.maximum(kept.sum(1), 1)
 
 
-def oks_matrix(keypoints: np.ndarray, areas: np.ndarray, sigmas: np.ndarray) -> np.ndarray:
-    """Returns the OKS (M, M) of every pose (M, K, 2) with every other; areas (M,) are averaged, sigmas (K,)."""
-    squared = ((keypoints[:, None] - keypoints[None]) ** 2).sum(-1)
-    # The spacing keeps a box of no size from dividing by zero, as in the reference.
-    mean_area = (areas[:, None] + areas[None]) / 2 + np.spacing(1)
-    return np.exp(-squared / (2 * sigmas) ** 2 / mean_area[..., None] / 2).mean(-1)
-
-
 def oks_nms(
-    keypoints: np.ndarray, areas: np.ndarray, scores: np.ndarray, sigmas: np.ndarray, threshold: float = 0.9
-) -> list[int]:
-    """Returns the indices kept in one image, best first; drops a pose whose OKS with a better one is above."""
-    similar = oks_matrix(keypoints, areas, sigmas) > threshold
-    kept: list[int] = []
-    for index in np.argsort(-scores, kind="stable"):
-        if not similar[index, kept].any():
-            kept.append(int(index))
-    return kept
+    keypoints: np.ndarray,
+    areas: np.ndarray,
+    scores: np.ndarray,
+    sigmas: np.ndarray,
+    threshold: float = 0.9,
+    image: np.ndarray | None = None,
+) -> np.ndarray:
+    """Returns (M,) the places kept, image after image, best first; drops a pose whose OKS with a better one is above.
+
+    Args:
+        keypoints: (N, K, 2), in pixels.
+        areas: (N,), of which the mean of both poses counts.
+        scores: (N,)
+        sigmas: (K,)
+        threshold: OKS from which two poses count as one.
+        image: (N,) ids; poses of different images leave each other alone. None: one image.
+    """
+    image = np.zeros(len(scores), np.int64) if image is None else image
+    order = np.lexsort((-scores, image))
+    better, worse = pairs_within(image[order], image[order])
+    better, worse = better[better < worse], worse[better < worse]
+    alike = similarity_of_poses(keypoints[order], areas[order], better, worse, sigmas) > threshold
+    better, worse = better[alike], worse[alike]
+    kept = np.ones(len(order), bool)
+    rank = ranks(image[order])[worse]
+    for place in np.unique(rank):  # whether a better pose was kept is known when its turn is over
+        mine = rank == place
+        kept[worse[mine][kept[better[mine]]]] = False
+    return order[kept]
 
 
 Stacked = dict[str, np.ndarray]
@@ -79,6 +93,24 @@ def _stack(predictions: Sequence[Mapping[str, Any]], skeleton: Skeleton, padding
     return stacked
 
 
+def _best_poses(
+    predictions: Sequence[Mapping[str, Any]],
+    skeleton: Skeleton,
+    nms_threshold: float,
+    keypoint_threshold: float,
+    padding: float,
+) -> tuple[Found, np.ndarray]:
+    """Rescored predictions after OKS-NMS, and the scores (D, K) of their key points."""
+    stacked = _stack(predictions, skeleton, padding)
+    final = rescore(stacked["box_score"], stacked["scores"], keypoint_threshold)
+    sigmas, points, image = np.array(skeleton.sigmas), stacked["keypoints"], stacked["image_id"]
+    kept = oks_nms(points, stacked["area"], final, sigmas, nms_threshold, image)
+    # pycocotools takes a result's box and area from its key points' extent
+    points = points[kept]
+    extent = points.max(1) - points.min(1) if len(kept) else np.zeros((0, 2))
+    return Found(image[kept], points, extent[:, 0] * extent[:, 1], final[kept]), stacked["scores"][kept]
+
+
 def coco_results(
     predictions: Sequence[Mapping[str, Any]],
     skeleton: Skeleton,
@@ -92,31 +124,18 @@ def coco_results(
     Each result has ``id``, ``image_id``, ``category_id`` 1, ``keypoints`` (x, y, score for each), ``score``, and the
     ``area``, ``bbox`` and ``iscrowd`` that pycocotools makes of a results file.
     """
-    stacked = _stack(predictions, skeleton, padding)
-    final = rescore(stacked["box_score"], stacked["scores"], keypoint_threshold)
-    order = np.argsort(stacked["image_id"], kind="stable")
-    starts = np.unique(stacked["image_id"][order], return_index=True)[1]
-    sigmas = np.array(skeleton.sigmas)
-    results: list[dict[str, Any]] = []
-    for rows in np.split(order, starts[1:]) if len(order) else []:
-        kept = oks_nms(stacked["keypoints"][rows], stacked["area"][rows], final[rows], sigmas, nms_threshold)
-        for row in rows[kept]:
-            values = (stacked["keypoints"][row], stacked["scores"][row], float(final[row]))
-            results.append({"id": len(results) + 1, "image_id": int(stacked["image_id"][row]), **_result(*values)})
-    return results
-
-
-def _result(points: np.ndarray, scores: np.ndarray, score: float) -> dict[str, Any]:
-    # pycocotools takes a result's box and area from its key points' extent
-    (left, top), (right, bottom) = points.min(0), points.max(0)
-    return {
-        "category_id": 1,
-        "keypoints": np.column_stack([points, scores]).reshape(-1).tolist(),
-        "score": score,
-        "area": float((right - left) * (bottom - top)),
-        "iscrowd": 0,
-        "bbox": [float(left), float(top), float(right - left), float(bottom - top)],
-    }
+    found, scores = _best_poses(predictions, skeleton, nms_threshold, keypoint_threshold, padding)
+    keypoints = np.concatenate([found.keypoints, scores[..., None]], 2).reshape(len(found), -1).tolist()
+    corner = found.keypoints.min(1) if len(found) else np.zeros((0, 2))
+    boxes = np.concatenate([corner, found.keypoints.max(1) - corner], 1).tolist() if len(found) else []
+    values = zip(found.image.tolist(), keypoints, found.scores.tolist(), found.areas.tolist(), boxes, strict=True)
+    return [
+        {
+            "id": number, "image_id": image, "category_id": 1, "keypoints": points, "score": score, "area": area,
+            "iscrowd": 0, "bbox": box,
+        }
+        for number, (image, points, score, area, box) in enumerate(values, 1)
+    ]  # fmt: skip
 
 
 def oks_ap(
@@ -146,31 +165,24 @@ def oks_ap(
     Raises:
         LvtuneError: predictions of another skeleton, of unknown images, or not finite.
     """
-    from pycocotools.coco import COCO
-
-    from lvtune.evaluation.oks_matching import KeypointEvaluation
-
-    results = coco_results(
-        predictions, skeleton, nms_threshold=nms_threshold, keypoint_threshold=keypoint_threshold, padding=padding
-    )
-    strange = {result["image_id"] for result in results} - {image["id"] for image in ground_truth["images"]}
-    if strange:
+    found, _ = _best_poses(predictions, skeleton, nms_threshold, keypoint_threshold, padding)
+    images = np.array([image["id"] for image in ground_truth["images"]], np.int64)
+    strange = found.image[~np.isin(found.image, images)]
+    if len(strange):
         raise DataError(
-            f"predictions for image {min(strange)}, which the ground truth does not have",
+            f"predictions for image {strange.min()}, which the ground truth does not have",
             "image ids of the annotation file",
             "score against the annotations that were predicted on",
         )
-    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
-        truth: Any = COCO()
-        found: Any = COCO()
-        # Copies: pycocotools writes `ignore` into the annotations that it is given.
-        truth.dataset = {**ground_truth, "annotations": [dict(a) for a in ground_truth["annotations"]]}
-        found.dataset = {**ground_truth, "annotations": results}
-        truth.createIndex()
-        found.createIndex()
-        evaluation = KeypointEvaluation(truth, found, "keypoints")
-        evaluation.params.kpt_oks_sigmas = np.array(skeleton.sigmas)
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
-    return dict(zip(NAMES, map(float, evaluation.stats), strict=True))
+    known = set(images.tolist())
+    notes = [note for note in ground_truth["annotations"] if note["image_id"] in known]
+    other = next((note for note in notes if note.get("category_id", 1) != 1), None)
+    if other is not None:
+        raise DataError(
+            f"annotation {other['id']} of category {other['category_id']}",
+            "instances of one category, 1",
+            "score each category by itself",
+        )
+    sigmas = np.array(skeleton.sigmas)
+    stats = summary(match(found, persons_of(notes, len(sigmas)), sigmas))
+    return dict(zip(NAMES, map(float, stats), strict=True))

@@ -20,6 +20,7 @@ from lvtune.core.processes import from_main, together
 from lvtune.core.snapshot import snapshot
 from lvtune.core.text import counted
 from lvtune.data.dataset import worker_init
+from lvtune.data.known_features import collate_with_marks
 from lvtune.data.worker_errors import CarryErrors, collate_or_error
 from lvtune.patcher.attaching import attach, use_adapter
 from lvtune.training.budget import Budget
@@ -159,21 +160,24 @@ class _Run:
         again = options.checkpointing and accelerator.device.type == "cuda"
         with _computed_again(base, adapter, again, options.recompute):
             division, chosen = divide_step(accelerator, tunable, data, self.sampler.batch_size, parts)
+        precision = str(accelerator.mixed_precision)
+        self.features = tunable.features = feature_cache(base, adapter, objective, data, options, precision=precision)
+        known = None if self.features is None else self.features.data
         self.loader = DataLoader(
-            CarryErrors(data),
+            CarryErrors(data if known is None else known),
             batch_sampler=PartSampler(self.sampler, division),
-            collate_fn=collate_or_error,
+            collate_fn=collate_with_marks if known else collate_or_error,
             num_workers=options.workers,
             worker_init_fn=worker_init,
         )
         self.tunable, self.optimizer = accelerator.prepare(tunable, optimizer)
         self.gradient = GradientStep(accelerator, tunable, self.tunable, division)
-        self.features = tunable.features = feature_cache(base, adapter, objective, len(self.data), options)
         per_epoch = len(self.sampler)
         self.total, self.lr = number_of_steps(options, per_epoch), peak_lr(options, per_epoch)
         self.epochs = min(-(-self.total // per_epoch), options.stop_after or self.total)
         self.progress, self.average, self.rate = Progress(), None, 0.0
         notes = notes_on_division(base, tunable, objective, division)
+        notes += [] if self.features is None else [self.features.place_note]
         self.history = History(lr=self.lr, division=division, decisions=chosen, notes=notes)
         self.bar = ProgressBar(self.total, "tuning", accelerator.is_main_process)
         self.watch: Watch | None = None
@@ -319,7 +323,7 @@ class _Run:
 
     def finish(self) -> None:
         """Leaves the adapter as it is to be used, and looks at it."""
-        self.history.notes += [] if self.features is None else [self.features.note]
+        self.history.notes += [] if self.features is None else [*self.features.notes, self.features.note]
         finish = getattr(self.objective, "finish", None)
         if finish is not None:
             finish(self.adapter)

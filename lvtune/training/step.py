@@ -45,8 +45,8 @@ class Tunable(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Loss of a batch, a scalar."""
         base, objective = self._frozen
-        with contextlib.nullcontext() if self.features is None else self.features.reading(batch):
-            return objective(base, batch)
+        with contextlib.nullcontext(batch) if self.features is None else self.features.reading(batch) as own:
+            return objective(base, own)
 
     @property
     def counts(self) -> Callable[[Batch], dict[str, float]] | None:

@@ -250,3 +250,39 @@ def test_mistakes_are_refused(table):
     for wrong in (lambda i, v, n: i[:100], lambda i, v, n: i / 255.0, lambda i, v, n: None):
         with pytest.raises(LvtuneError, match="render of 'photo' gave"):
             PoseDataset(table, render=wrong, **SETTING)[0]
+
+
+def test_labels_alone_are_those_of_the_sample(table, monkeypatch):
+    data = PoseDataset(table, **SETTING, augment=Augment(flip=0.5), seed=3)
+    for epoch in range(4):
+        data.set_epoch(epoch)
+        whole = [data[i] for i in range(3)]
+        with monkeypatch.context() as patch:
+            patch.setattr(data, "_crop", None)  # no picture is read
+            alone = [data.labels(i) for i in range(3)]
+        for one, other in zip(whole, alone, strict=True):
+            assert not other["pixel_values"].any() and other["pixel_values"].shape == one["pixel_values"].shape
+            for key in one.keys() - {"pixel_values"}:
+                assert (
+                    torch.equal(torch.as_tensor(one[key]), torch.as_tensor(other[key])) if key != "category" else True
+                )
+            assert one["category"] == other["category"] and one.keys() == other.keys()
+    with pytest.raises(IndexError):
+        data.labels(3)
+
+
+def test_the_fingerprint_names_what_the_samples_depend_on(table):
+    def mark(persons=table, **more):
+        return PoseDataset(persons, **{**SETTING, **more}).fingerprint
+
+    table.fingerprint = "annotations"
+    others = [
+        mark(Table(table.root, table.persons[:2])), mark(augment=STILL), mark(augment=STILL, seed=1),
+        mark(augment=ALWAYS_FLIP), mark(input_size=(96, 72)), mark(mean=(0.5, 0.5, 0.5)), mark(std=(0.2, 0.2, 0.2)),
+        mark(render=cv2.flip), mark(render=cv2.blur), mark(render=cv2.blur, views=("a", "b")), mark(reduced=False),
+    ]  # fmt: skip
+    assert len({mark(), *others}) == len(others) + 1
+    assert mark() == mark(seed=1) == mark(cache=False)  # nothing is drawn at random
+    assert mark(augment=STILL) == mark(augment=Augment(flip=0, half_body=0, shift_p=0, scale=(1, 1), rotate_p=0))
+    table.fingerprint = "other annotations"
+    assert mark() != others[0] and mark() not in others

@@ -51,7 +51,7 @@ def test_nms_drops_the_worse_of_two_alike_and_keeps_the_rest():
     points = np.random.default_rng(0).uniform(0, 100, (3, 17, 2))
     points[1] = points[0] + 0.1
     kept = oks_nms(points, np.full(3, 1e4), np.array([0.5, 0.8, 0.1]), np.array(COCO_17.sigmas))
-    assert kept == [1, 2]
+    assert kept.tolist() == [1, 2]
 
 
 def test_truth_as_prediction_scores_full_marks_and_is_left_untouched(tmp_path):
