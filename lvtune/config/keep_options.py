@@ -23,9 +23,9 @@ class KeepOptions:
     replay_answers: Literal["base", "labels"] = "base"
     """What the adapter is to answer on replayed pictures. base: what the base alone answers. labels: the labels of the
     source's pictures."""
-    replay_views: int = field(default=5, metadata={"at_least": 1, "at_most": 7})
-    """The base looks at a replayed picture in so many ways (as it is, turned, resized), and at the mirror image of
-    each; the mean is its answer. It is asked once, before the tuning."""
+    replay_views: int = field(default=8, metadata={"at_least": 2, "at_most": 8})
+    """The base looks at a replayed picture in so many ways (as it is, mirrored, turned, resized); the mean is its
+    answer. It is asked once, before the first step."""
     keep_sure: float | None = field(default=None, metadata={"at_least": 0.5, "at_most": 0.999})
     """How sure it must be, by the pictures kept out, that the share is held. 0.5: their own score must reach it. 0.9:
     the lower end of its one-sided 90 % interval must, so that less of the change is taken. None: 0.5 with replay, where

@@ -22,9 +22,13 @@ if TYPE_CHECKING:
 
 Batch = dict[str, Any]
 
-LOOKS = ((0.0, 1.0), (15.0, 1.0), (-15.0, 1.0), (0.0, 0.85), (0.0, 1.15), (7.5, 0.92), (-7.5, 1.08))
-"""Degrees and factor of each look; the first is the plain picture."""
-MOST_VIEWS = len(LOOKS)
+LOOKS = (
+    (0.0, 1.0, False), (0.0, 1.0, True), (15.0, 1.0, False), (-15.0, 1.0, True),
+    (0.0, 0.85, False), (0.0, 1.15, True), (7.5, 0.92, False), (-7.5, 1.08, True),
+)  # fmt: skip
+"""Degrees, factor, and whether it is the mirror image, of each look; the first is the plain picture. Four looks are as
+good as six (measured; benchmarks/README.md)."""
+FEWEST_VIEWS, MOST_VIEWS = 2, len(LOOKS)
 
 
 class ManyViews(NamedTuple):
@@ -51,28 +55,28 @@ class ManyViews(NamedTuple):
 
 @torch.no_grad()
 def seen_in_many_views(base: Base, batch: Batch, kind: Any, views: int) -> ManyViews:
-    """Looks at each picture in ``views`` ways, and at the mirror image of each where points have mirror pairs.
+    """Looks at each picture in ``views`` ways.
 
     Args:
         base: with what is attached.
         batch: of :class:`lvtune.data.dataset.PoseDataset`, on the device of the base.
-        kind: skeleton of the points.
-        views: 1 to 7; 1 is the plain picture (and its mirror image, or the picture half as bright).
+        kind: skeleton of the points. Without known mirror pairs, and for hands, the picture half as bright is looked at
+            in place of a mirror image.
+        views: 2 to 8.
     """
     flip = list(kind.flip_index) if kind.mirrors and base.task == "pose2d" else None
-    looks, pictures = [_matrix(*look, base.input_size) for look in LOOKS[:views]], []
-    for matrix in looks:
-        there = _moved(base, batch, matrix)
-        pictures += [there, _other_look(base, there, flip)]
-    count = len(pictures)
-    several = {name: list(value) * count if isinstance(value, list) else value for name, value in batch.items()}
+    looks = [(_matrix(degrees, factor, base.input_size), other) for degrees, factor, other in LOOKS[:views]]
+    pictures = [_moved(base, batch, matrix) for matrix, _ in looks]
+    pictures = [_other_look(base, one, flip) if other else one for one, (_, other) in zip(pictures, looks, strict=True)]
+    several = {name: list(value) * views if isinstance(value, list) else value for name, value in batch.items()}
     several |= {"pixel_values": torch.cat(pictures)}
     if "side" in batch:
-        several |= {"side": batch["side"].repeat(count)}
-    maps = list(heatmaps_of_stages(base, several)[-1].float().chunk(count))
-    if flip is not None:
-        maps[1::2] = [found.flip(-1)[:, flip] for found in maps[1::2]]
-    maps = [_put_back(found, looks[place // 2], base.input_size) for place, found in enumerate(maps)]
+        several |= {"side": batch["side"].repeat(views)}
+    maps = []
+    found = heatmaps_of_stages(base, several)[-1].float().chunk(views)
+    for one, (matrix, other) in zip(found, looks, strict=True):
+        back = one.flip(-1)[:, flip] if other and flip is not None else one
+        maps.append(_put_back(back, matrix, base.input_size))
     mean = torch.stack(maps).mean(0)
     points, peak = base.codec.decode(mean)
     apart = torch.stack([(base.codec.decode(one)[0] - points).norm(dim=-1) for one in maps]).mean(0)

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from lvtune.core.errors import TrainingError
 from lvtune.patcher.attaching import acting
 from lvtune.training.losses import keypoint_mse
-from lvtune.training.many_views import MOST_VIEWS, seen_in_many_views
+from lvtune.training.many_views import FEWEST_VIEWS, MOST_VIEWS, seen_in_many_views
 from lvtune.training.objective import register_objective
 from lvtune.training.objective_wrapper import ObjectiveWrapper
 from lvtune.training.second_pictures import SecondPictures, heatmaps_of_stages, rows_of
@@ -54,9 +54,9 @@ class MeanTeacherConfig(StrongViewOptions):
     """Factor on the learning rate in that second part."""
     weight: float = field(default=1.0, metadata={"at_least": 0})
     """Weight of the pictures without labels; both terms are errors of heatmaps in the same unit."""
-    every: int = field(default=3, metadata={"at_least": 1})
-    """One picture without labels comes with so many labelled ones of a step. 1 takes the most time; with 2 a step takes
-    more than twice as long as without a teacher (measured; benchmarks/README.md)."""
+    every: int = field(default=6, metadata={"at_least": 1})
+    """One picture without labels comes with so many labelled ones of a step. 1 takes the most time (measured;
+    benchmarks/README.md)."""
     decay: float = field(default=0.98, metadata={"at_least": 0, "at_most": 1})
     """Of the running mean that is the teacher (UDAPE: 0.999, over many more steps)."""
     ramp: int = field(default=20, metadata={"at_least": 0})
@@ -66,8 +66,8 @@ class MeanTeacherConfig(StrongViewOptions):
     agreement: float = field(default=0.02, metadata={"above": 0})
     """Distance of the teacher's answers, as a share of the picture's height, at which a point counts 0.6; twice as far
     apart 0.14."""
-    views: int = field(default=5, metadata={"at_least": 1, "at_most": MOST_VIEWS})
-    """The teacher looks at a picture in so many ways (as it is, turned, resized), and at the mirror image of each."""
+    views: int = field(default=4, metadata={"at_least": FEWEST_VIEWS, "at_most": MOST_VIEWS})
+    """The teacher looks at a picture in so many ways: as it is, mirrored, turned, resized."""
     renew: int = field(default=0, metadata={"at_least": 0})
     """The teacher's answers are kept for so many steps, then asked for anew. 0: for the whole run, so the teacher is
     what the run began with. 1: in each step (UDAPE)."""
