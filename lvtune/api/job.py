@@ -146,7 +146,7 @@ def prepare(recipe: Recipe) -> Job:
     opened = opened or with_source(own, recipe, domain, base.spec)
     _check_look(recipe)  # now, for the same reason as the category below
     chosen = recipe.objective or (TEXT_ONLY if recipe.text_only else base.objective)
-    given, recipe = replace(given, objective=chosen), replace(recipe, objective=chosen)
+    given, recipe = (replace(one, objective=chosen) for one in (given, recipe))
     objective = OBJECTIVES.get(chosen)(objective_config(chosen, recipe.objective_options))
     check_unlabelled(recipe, objective)
     check_pictures(recipe, objective, opened.earlier)
@@ -161,8 +161,8 @@ def prepare(recipe: Recipe) -> Job:
     recipe, decisions = chosen_defaults(given, base, train, method.defaults, timer)
     recipe, conflicts = for_conflicting_labels(replace(recipe, language=language), method, train)
     recipe, longer = as_many_steps(given, recipe, opened, kept_out)
-    decisions = [*method_decisions(recipe), *data_decisions(test, source), *decisions, *conflicts, *longer, *more]
-    decisions += kept_out.decisions + after_decisions(recipe, objective, earlier)
+    decisions = [*method_decisions(recipe), *data_decisions(test, source), *decisions, *conflicts, *longer, *more,
+                 *kept_out.decisions, *after_decisions(recipe, objective, earlier)]  # fmt: skip
     if source.split is not None and domain.name == CUSTOM and new_keypoints(base, train):
         source = replace(source, split=_only_checked(source.split))
     train = read_captions(train) if bank is not None and recipe.language.mode == CAPTION else train
