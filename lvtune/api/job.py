@@ -160,8 +160,8 @@ def prepare(recipe: Recipe) -> Job:
     language, timer = recipe.language, step_timer(recipe, domain.name, bank)
     recipe, decisions = chosen_defaults(given, base, train, method.defaults, timer)
     recipe, conflicts = for_conflicting_labels(replace(recipe, language=language), method, train)
-    recipe, longer = as_many_steps(given, recipe, opened, kept_out)
-    decisions = [*method_decisions(recipe), *data_decisions(test, source), *decisions, *conflicts, *longer, *more,
+    recipe, kept_out = as_many_steps(given, recipe, opened, kept_out)
+    decisions = [*method_decisions(recipe), *data_decisions(test, source), *decisions, *conflicts, *more,
                  *kept_out.decisions, *after_decisions(recipe, objective, earlier)]  # fmt: skip
     if source.split is not None and domain.name == CUSTOM and new_keypoints(base, train):
         source = replace(source, split=_only_checked(source.split))

@@ -94,7 +94,7 @@ def keep_out(recipe: Recipe, domain: Domain, opened: OpenedData, spec: BaseSpec)
     return replace(found, source=source, decisions=[decision, *source.decisions])
 
 
-def as_many_steps(given: Recipe, recipe: Recipe, opened: OpenedData, found: KeptOut) -> tuple[Recipe, list[Decision]]:
+def as_many_steps(given: Recipe, recipe: Recipe, opened: OpenedData, found: KeptOut) -> tuple[Recipe, KeptOut]:
     """Raises the epochs so that `keep`, which keeps pictures out, takes as many steps as the run without it.
 
     Args:
@@ -106,13 +106,14 @@ def as_many_steps(given: Recipe, recipe: Recipe, opened: OpenedData, found: Kept
     train = given.train
     is_said = train.steps is not None or train.epochs is not None or train.minutes is not None
     if found.source is None or is_said or not recipe.train.epochs:
-        return recipe, []
+        return recipe, found
     all_of_them, rest = len(opened.train.table), len(found.train.table)
     epochs = round(recipe.train.epochs * all_of_them / rest, 2)
     line = Decision(
         "epochs", f"{epochs:g}", "as many steps as without --keep, on fewer pictures; --train.epochs sets it"
     )
-    return replace(recipe, train=replace(recipe.train, epochs=epochs)), [line]
+    longer = replace(recipe, train=replace(recipe.train, epochs=epochs))
+    return longer, replace(found, decisions=[*found.decisions, line])
 
 
 def _check_keep(recipe: Recipe, opened: OpenedData, spec: BaseSpec) -> None:
