@@ -36,6 +36,7 @@ from lvtune.training.running_mean import follow, holding
 from lvtune.training.sampler import PartSampler, make_sampler
 from lvtune.training.step import GradientStep, Tunable, on_device
 from lvtune.training.step_guard import StepGuard
+from lvtune.training.step_products import faster_products
 from lvtune.training.watch import EmptyLoss, Watch
 from lvtune.training.whole_batch import notes_on_division
 
@@ -167,14 +168,15 @@ class _Run:
             worker_init_fn=worker_init,
         )
         self.tunable, self.optimizer = accelerator.prepare(tunable, optimizer)
-        self.gradient = GradientStep(accelerator, tunable, self.tunable, division)
+        faster = faster_products(base, options, accelerator)
+        self.gradient = GradientStep(accelerator, tunable, self.tunable, division, bool(faster))
         self.features = tunable.features = feature_cache(base, adapter, objective, len(self.data), options)
         per_epoch = len(self.sampler)
         self.total, self.lr = number_of_steps(options, per_epoch), peak_lr(options, per_epoch)
         self.epochs = min(-(-self.total // per_epoch), options.stop_after or self.total)
         self.progress, self.average, self.rate = Progress(), None, 0.0
         notes = notes_on_division(base, tunable, objective, division)
-        self.history = History(lr=self.lr, division=division, decisions=chosen, notes=notes)
+        self.history = History(lr=self.lr, division=division, decisions=[*chosen, *faster], notes=notes)
         self.bar = ProgressBar(self.total, "tuning", accelerator.is_main_process)
         self.watch: Watch | None = None
         self.record: Record | None = None
