@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from lvtune.bases.float_types import is_autocast
-from lvtune.core.linear_products import is_faster, product
+from lvtune.core.linear_products import is_faster, product, product_of_base, suits
 
 Factor = Tensor | float
 """m: a number, or a tensor that broadcasts against A x, (B or 1, …, r)."""
@@ -52,8 +52,7 @@ def added(output: Tensor, x: Tensor, down: Tensor, up: Tensor, factor: Factor) -
     if not _is_plain(x, output, down, up) or output.shape[:-1] != x.shape[:-1]:
         return output + F.linear(F.linear(x, down) * factor, up)
     if not torch.is_grad_enabled():
-        low = _rows(product(x, down) * factor)
-        return torch.addmm(_rows(output), low, up.t()).view(output.shape)
+        return _sum(output, product(x, down) * factor, up)
     return _Added.apply(output, x, down, up, factor)  # type: ignore[no-any-return]
 
 
@@ -91,6 +90,13 @@ def _without_gradient(linear: nn.Linear, x: Tensor, low: Tensor, up: Tensor) -> 
     return output
 
 
+def _sum(output: Tensor, low: Tensor, up: Tensor) -> Tensor:
+    """Returns ``output`` (…, D') plus ``low`` (…, r) times ``up`` as a new tensor."""
+    if suits(low, up):
+        return product(low, up).add_(output)
+    return torch.addmm(_rows(output), _rows(low), up.t()).view(output.shape)
+
+
 def _plus(output: Tensor, low: Tensor, up: Tensor) -> Tensor:
     """Adds ``low`` (…, r) times ``up``, in place, to what a linear layer has just given, (…, D')."""
     if not output.is_contiguous():
@@ -106,9 +112,9 @@ class _Beside(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, down: Tensor, up: Tensor, factor: Factor
     ) -> Any:
-        low = product(x, down)
+        low, ctx.product = product(x, down), product_of_base()
         _keep(ctx, x, low, down, up, factor, weight)
-        return _plus(F.linear(x, weight, bias), low * factor, up)
+        return _plus(ctx.product(x, weight, bias), low * factor, up)
 
     @staticmethod
     @once_differentiable
@@ -117,7 +123,7 @@ class _Beside(torch.autograd.Function):
         rows, found = _rows(gradient), _Gradients(ctx, gradient)
         d_x = None
         if ctx.needs_input_grad[0]:
-            d_x = F.linear(rows, found.weight.t())
+            d_x = ctx.product(rows, found.weight.t(), None)
             d_x = d_x.addmm_(found.d_low, found.down).view(found.x.shape)
         return d_x, None, None, found.d_down, found.d_up, found.d_factor
 
@@ -129,7 +135,7 @@ class _Added(torch.autograd.Function):
     def forward(ctx: Any, output: Tensor, x: Tensor, down: Tensor, up: Tensor, factor: Factor) -> Any:
         low = product(x, down)
         _keep(ctx, x, low, down, up, factor)
-        return torch.addmm(_rows(output), _rows(low * factor), up.t()).view(output.shape)
+        return _sum(output, low * factor, up)
 
     @staticmethod
     @once_differentiable

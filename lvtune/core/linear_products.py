@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -29,6 +30,7 @@ from lvtune.core.private_api import onednn_linear
 
 LEAST_WORK = 1 << 23
 """Multiplications below which a product is torch's own: the call of oneDNN takes longer there."""
+_is_on: ContextVar[bool] = ContextVar("lvtune_faster_linears", default=False)
 
 
 @functools.cache
@@ -54,13 +56,13 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         weight: W (D', D), of any strides.
         bias: b (D',).
     """
-    compute: Any = onednn_linear() if _suits(x, weight, bias) else None
+    compute: Any = onednn_linear() if suits(x, weight, bias) else None
     return F.linear(x, weight, bias) if compute is None else compute(x, weight, bias, "none", [], "")
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Returns the same with gradients; the arguments are those of ``torch.nn.functional.linear``."""
-    if not _suits(x, weight, bias):
+    if not suits(x, weight, bias):
         return F.linear(x, weight, bias)
     given = (x, weight) if bias is None else (x, weight, bias)
     if not torch.is_grad_enabled() or not any(value.requires_grad for value in given):
@@ -70,12 +72,32 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 @contextlib.contextmanager
 def faster_linears(wanted: bool = True) -> Iterator[None]:
-    """Inside the block, every linear layer that this thread runs goes by :func:`linear`; nothing if not ``wanted``."""
-    with _Mode() if wanted and is_faster() else contextlib.nullcontext():
+    """Inside the block, every linear layer that this thread runs goes by :func:`linear`; nothing if not ``wanted``.
+
+    A layer that a backward pass runs again (activation checkpointing) needs a block of its own there.
+    """
+    if not (wanted and is_faster()):
         yield
+        return
+    token = _is_on.set(True)
+    try:
+        with _Mode():
+            yield
+    finally:
+        _is_on.reset(token)
 
 
-def _suits(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+def product_of_base() -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
+    """Returns what multiplies with a base's own weights now: :func:`product` inside of a block, else torch's own."""
+    return product if _is_on.get() else F.linear
+
+
+def recomputation_contexts() -> tuple[Any, Any]:
+    """For ``torch.utils.checkpoint``: what is run again goes the way that it went at first."""
+    return contextlib.nullcontext(), faster_linears(_is_on.get())
+
+
+def suits(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> bool:
     """Returns True for ordinary float32 tensors on a CPU that are large enough, of which nothing is traced."""
     if not is_faster() or x.dim() < 2 or x.numel() * weight.shape[0] < LEAST_WORK or weight.dim() != 2:
         return False

@@ -23,5 +23,5 @@ def faster_products(base: Base, options: TrainOptions, accelerator: Accelerator)
         return []
     if (base.device.type, base.dtype, accelerator.mixed_precision) != ("cpu", torch.float32, "no"):
         return []
-    why = "faster than torch's own on this processor, with other rounding; torch's own: --train.products torch"
-    return [Decision("products of linear layers in each step", "oneDNN's", why)]
+    why = "faster than torch's own products on this processor; those: --train.products torch"
+    return [Decision("linear layers in each step", "by oneDNN", why)]
