@@ -30,7 +30,8 @@ from lvtune.core.private_api import onednn_linear
 
 LEAST_WORK = 1 << 23
 """Multiplications below which a product is torch's own: the call of oneDNN takes longer there."""
-_is_on: ContextVar[bool] = ContextVar("lvtune_faster_linears", default=False)
+_wanted: ContextVar[bool | None] = ContextVar("lvtune_faster_linears", default=None)
+"""True and False inside of a block of :func:`faster_linears`; None: adapters decide for what is theirs."""
 
 
 @functools.cache
@@ -72,37 +73,37 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 @contextlib.contextmanager
 def faster_linears(wanted: bool = True) -> Iterator[None]:
-    """Inside the block, every linear layer that this thread runs goes by :func:`linear`; nothing if not ``wanted``.
+    """Inside the block, every linear layer that this thread runs goes by :func:`linear`; none if not ``wanted``.
 
     A layer that a backward pass runs again (activation checkpointing) needs a block of its own there.
     """
-    if not (wanted and is_faster()):
-        yield
-        return
-    token = _is_on.set(True)
+    token = _wanted.set(wanted)
     try:
-        with _Mode():
+        with _Mode() if wanted and is_faster() else contextlib.nullcontext():
             yield
     finally:
-        _is_on.reset(token)
+        _wanted.reset(token)
 
 
 def product_of_base() -> Callable[[Tensor, Tensor, Tensor | None], Tensor]:
     """Returns what multiplies with a base's own weights now: :func:`product` inside of a block, else torch's own."""
-    return product if _is_on.get() else F.linear
+    return product if _wanted.get() else F.linear
 
 
 def recomputation_contexts() -> tuple[Any, Any]:
     """For ``torch.utils.checkpoint``: what is run again goes the way that it went at first."""
-    return contextlib.nullcontext(), faster_linears(_is_on.get())
+    wanted = _wanted.get()
+    return contextlib.nullcontext(), contextlib.nullcontext() if wanted is None else faster_linears(wanted)
 
 
 def suits(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> bool:
     """Returns True for ordinary float32 tensors on a CPU that are large enough, of which nothing is traced."""
-    if not is_faster() or x.dim() < 2 or x.numel() * weight.shape[0] < LEAST_WORK or weight.dim() != 2:
-        return False
     jit: Any = torch.jit
     if torch.compiler.is_compiling() or jit.is_tracing() or torch.is_autocast_enabled("cpu"):
+        return False
+    if not is_faster() or _wanted.get() is False:
+        return False
+    if x.dim() < 2 or weight.dim() != 2 or x.numel() * weight.shape[0] < LEAST_WORK:
         return False
     return all(
         type(one) in (Tensor, nn.Parameter)
