@@ -1,17 +1,21 @@
 """Cost of a tuning step and of a call, compared with peft's LoRA and full fine-tuning in the same run.
 
-    python benchmarks/step_cost.py --base vitpose-b --batch 8 --threads 2 --repeats 3
+    python benchmarks/step_cost.py --base vitpose-b --batch 8 --threads 1 --repeats 5
 
-Random weights of the base's shape, float32. Everything is timed in turns in one process, so only the ratios count. A
-step is forward, loss, backward and optimiser. ``peft`` rows are plain peft on the plain transformers model. ``routing``
-is the cost of attaching for a call: a batch under an adapter that changes one layer by a zero bias, compared with the
-plain model. The last lines compare a call of the default method and of peft with a plain call.
+Random weights of the base's shape, float32. Everything is timed in turns in one process, so only the ratios count: each
+is the median over the turns of the ratio of two times of one turn. With one thread it is processor time, which other
+programs disturb less; with more it is time on the clock. A step is forward, loss, backward and optimiser. Our steps are
+those of `lvtune adapt`; rows with ``torch's products`` are those of `lvtune adapt --train.products torch`, which differ
+on processors where oneDNN is faster than torch's own library (lvtune/core/linear_products.py). ``peft`` rows are plain
+peft on the plain transformers model, and full fine-tuning is that model with all weights trained. ``routing`` is the
+cost of attaching for a call: a batch under an adapter that changes one layer by a zero bias, compared with the plain
+model. The last lines compare a call of the default method and of peft with a plain call; there linear layers of the
+base are torch's own.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import statistics
 import time
 import warnings
@@ -23,6 +27,7 @@ import torch
 from torch import nn
 
 import lvtune
+from lvtune.core.linear_products import faster_linears, is_faster
 from lvtune.training.recomputed_activations import recomputed_activations
 
 LINEAR = ("query", "key", "value", "out", "fc1", "fc2")
@@ -68,18 +73,26 @@ def heatmaps_of(model: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
     return model(pixels).heatmaps
 
 
-def stepper(call: Callable[[], torch.Tensor], parameters: list[nn.Parameter], own: bool = False) -> Callable[[], None]:
-    """A tuning step; ``own``: as `lvtune adapt` takes it, which does not keep the results of GELU and LayerNorm."""
+def stepper(call: Callable[[], torch.Tensor], parameters: list[nn.Parameter]) -> Callable[[], None]:
+    """A tuning step of plain torch."""
     optimizer = torch.optim.AdamW(parameters, lr=1e-4)
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
-        with recomputed_activations() if own else contextlib.nullcontext():
-            loss = call().square().mean()
-        loss.backward()
+        call().square().mean().backward()
         optimizer.step()
 
     return step
+
+
+def own(step: Callable[[], None], faster: bool) -> Callable[[], None]:
+    """The same as `lvtune adapt` takes it: without the results of GELU and LayerNorm, and with its products."""
+
+    def run() -> None:
+        with recomputed_activations(), faster_linears(faster):
+            step()
+
+    return run
 
 
 def attached(
@@ -93,16 +106,17 @@ def attached(
     return lambda: base(pixels), adapter
 
 
-def seconds(calls: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
-    """Median seconds of each call; in turns, after one to warm up."""
+def ratios(calls: dict[str, Callable[[], Any]], repeats: int) -> Callable[[str, str], float]:
+    """Times each call in turns, after one to warm up; returns the median ratio of two of them."""
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     found: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(repeats + 1):
         for name, call in calls.items():
-            start = time.perf_counter()
+            start = clock()
             call()
             if turn:
-                found[name].append(time.perf_counter() - start)
-    return {name: statistics.median(times) for name, times in found.items()}
+                found[name].append(clock() - start)
+    return lambda one, other: statistics.median(a / b for a, b in zip(found[one], found[other], strict=True))
 
 
 def trained(module: nn.Module) -> list[nn.Parameter]:
@@ -133,20 +147,25 @@ def main() -> None:
         call, adapter = attached(
             options.base, lambda base, method=method, given=given: lvtune.create_adapter(method, base, **given), pixels
         )
-        steps[name], calls[name] = stepper(call, trained(adapter), own=True), call
+        step = stepper(call, trained(adapter))
+        steps[name], steps[f"{name}, torch's products"] = own(step, True), own(step, False)
+        calls[name] = call
         tuned.append(adapter)
     calls["routing (one zero bias)"], _ = attached(options.base, OneBias, pixels)
-    print(f"{options.base}, batch {options.batch}, {options.threads} threads: a tuning step", flush=True)
-    found = seconds(steps, options.repeats)
-    for name in METHODS:
-        print(f"  {name:28}" + "  ".join(f"{found[name] / found[peer]:.2f} x {peer}" for peer in PEERS), flush=True)
+    print(f"{options.base}, batch {options.batch}, {options.threads} threads, oneDNN faster here: {is_faster()}")
+    print("a tuning step", flush=True)
+    ratio = ratios(steps, options.repeats)
+    for name in (name for name in steps if name not in PEERS):
+        print(f"  {name:42}" + "  ".join(f"{ratio(name, peer):.2f} x {peer}" for peer in PEERS), flush=True)
     print("a call")
     for module in tuned:
         module.eval()
     with torch.no_grad():
-        found = seconds(calls, options.repeats)
+        ratio = ratios(calls, options.repeats)
     for name in calls:
-        print(f"  {name:28}{found[name] / found['plain']:.3f} x plain", flush=True)
+        print(f"  {name:42}{ratio(name, 'plain'):.3f} x plain", flush=True)
+    for name, peer in (("lora r8 (query, value)", PEERS[1]), ("lora r4 (all linear)", PEERS[2])):
+        print(f"  {name:42}{ratio(name, peer):.3f} x {peer}", flush=True)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from lvtune.bases.float_types import is_autocast
+from lvtune.core.linear_products import is_faster, product, product_of_base, suits
 
 Factor = Tensor | float
 """m: a number, or a tensor that broadcasts against A x, (B or 1, …, r)."""
@@ -39,7 +40,7 @@ def beside(original: Callable[..., Tensor], x: Tensor, down: Tensor, up: Tensor,
     if linear is None or not _is_plain(x, linear.weight, down, up):
         return original(x) + F.linear(F.linear(x, down) * factor, up)
     if not torch.is_grad_enabled():
-        return _plus(F.linear(x, linear.weight, linear.bias), F.linear(x, down) * factor, up)
+        return _without_gradient(linear, x, product(x, down) * factor, up)
     return _Beside.apply(x, linear.weight, linear.bias, down, up, factor)  # type: ignore[no-any-return]
 
 
@@ -51,8 +52,7 @@ def added(output: Tensor, x: Tensor, down: Tensor, up: Tensor, factor: Factor) -
     if not _is_plain(x, output, down, up) or output.shape[:-1] != x.shape[:-1]:
         return output + F.linear(F.linear(x, down) * factor, up)
     if not torch.is_grad_enabled():
-        low = _rows(F.linear(x, down) * factor)
-        return torch.addmm(_rows(output), low, up.t()).view(output.shape)
+        return _sum(output, product(x, down) * factor, up)
     return _Added.apply(output, x, down, up, factor)  # type: ignore[no-any-return]
 
 
@@ -77,6 +77,26 @@ def _rows(x: Tensor) -> Tensor:
     return x.reshape(-1, x.shape[-1])
 
 
+def _without_gradient(linear: nn.Linear, x: Tensor, low: Tensor, up: Tensor) -> Tensor:
+    """Returns W x + b + B low. B low + b is written first and W x added to it, as torch itself adds W x to b.
+
+    So there is no second pass over the output, and where B is zero the result is the layer's own to the last bit. That
+    holds for what ``is_faster`` says yes to; elsewhere B low is added behind.
+    """
+    if not is_faster() or (x.device.type, x.dtype) != ("cpu", torch.float32) or not x.is_contiguous():
+        return _plus(F.linear(x, linear.weight, linear.bias), low, up)
+    output = product(low, up, linear.bias)
+    output.view(-1, output.shape[-1]).addmm_(_rows(x), linear.weight.t())
+    return output
+
+
+def _sum(output: Tensor, low: Tensor, up: Tensor) -> Tensor:
+    """Returns ``output`` (…, D') plus ``low`` (…, r) times ``up`` as a new tensor."""
+    if suits(low, up):
+        return product(low, up).add_(output)
+    return torch.addmm(_rows(output), _rows(low), up.t()).view(output.shape)
+
+
 def _plus(output: Tensor, low: Tensor, up: Tensor) -> Tensor:
     """Adds ``low`` (…, r) times ``up``, in place, to what a linear layer has just given, (…, D')."""
     if not output.is_contiguous():
@@ -92,9 +112,9 @@ class _Beside(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, down: Tensor, up: Tensor, factor: Factor
     ) -> Any:
-        low = F.linear(x, down)
+        low, ctx.product = product(x, down), product_of_base()
         _keep(ctx, x, low, down, up, factor, weight)
-        return _plus(F.linear(x, weight, bias), low * factor, up)
+        return _plus(ctx.product(x, weight, bias), low * factor, up)
 
     @staticmethod
     @once_differentiable
@@ -103,7 +123,7 @@ class _Beside(torch.autograd.Function):
         rows, found = _rows(gradient), _Gradients(ctx, gradient)
         d_x = None
         if ctx.needs_input_grad[0]:
-            d_x = rows @ found.weight
+            d_x = ctx.product(rows, found.weight.t(), None)
             d_x = d_x.addmm_(found.d_low, found.down).view(found.x.shape)
         return d_x, None, None, found.d_down, found.d_up, found.d_factor
 
@@ -113,9 +133,9 @@ class _Added(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, output: Tensor, x: Tensor, down: Tensor, up: Tensor, factor: Factor) -> Any:
-        low = F.linear(x, down)
+        low = product(x, down)
         _keep(ctx, x, low, down, up, factor)
-        return torch.addmm(_rows(output), _rows(low * factor), up.t()).view(output.shape)
+        return _sum(output, low * factor, up)
 
     @staticmethod
     @once_differentiable
@@ -139,10 +159,10 @@ class _Gradients:
         factor: Any = ctx.number if kept is None else kept
         rows = _rows(gradient)
         # (…, r) of D' numbers each: as rows of B, which is small, this is several times as fast as g B
-        d_scaled = F.linear(rows, up.t().contiguous()).view(low.shape)
+        d_scaled = product(rows, up.t().contiguous()).view(low.shape)
         self.d_low = _rows(d_scaled * factor)  # (rows, r)
         needed = dict(zip(("down", "up", "factor"), ctx.needs_input_grad[-3:], strict=True))
         # in this order of the factors, and not as gᵀ (A x)
-        self.d_up = (_rows(low * factor).t() @ rows).t() if needed["up"] else None
-        self.d_down = self.d_low.t() @ _rows(self.x) if needed["down"] else None
+        self.d_up = product(_rows(low * factor).t(), rows.t()).t() if needed["up"] else None
+        self.d_down = product(self.d_low.t(), _rows(self.x).t()) if needed["down"] else None
         self.d_factor = (d_scaled * low).sum_to_size(factor.shape) if needed["factor"] and kept is not None else None

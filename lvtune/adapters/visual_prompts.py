@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from lvtune.bases.base import Base, Block
 from lvtune.bases.changes import AddToOutput, Call, Change, InsertTokens, ReplaceForward
+from lvtune.core.linear_products import linear
 
 
 def per_block(shapes: Sequence[tuple[int, ...]], none: tuple[int, ...] = ()) -> nn.Parameter | nn.ParameterList:
@@ -36,18 +37,53 @@ def visual_prompt_rows(block: Block, prompts: Callable[[], Tensor]) -> Change:
 
 def gated_visual_prompts(block: Block, prompts: Callable[[], Tensor], gates: Callable[[], Tensor]) -> Change:
     """Returns the change that adds attention to prompts (P, D) alone, times a gate for each head (heads,)."""
+    attend = _Attention(block)
 
     def delta(normed: Tensor) -> Tensor:  # (B, N, D) -> (B, N, D)
-        split = lambda x: x.unflatten(-1, (block.heads, -1)).transpose(-3, -2)  # noqa: E731
         tokens = prompts()
-        query = split(F.linear(normed, *block.linear("query", tokens)))  # (B, heads, N, D / heads)
-        rows = (split(block.row(part, tokens)) for part in ("key", "value"))
-        key, value = (row.expand(normed.shape[0], -1, -1, -1) for row in rows)
-        seen = F.scaled_dot_product_attention(query, key, value) * gates()[:, None, None]
-        # without the projection's bias: a gate of zero adds nothing
-        return F.linear(seen.transpose(1, 2).flatten(2), block.linear("out", tokens)[0])
+        is_small = block.heads * len(tokens) < block.width + len(tokens)
+        return (attend.folded if is_small else attend.plain)(normed, tokens, gates())
 
     return AddToOutput(block.attention, delta)
+
+
+class _Attention:
+    """What a block's queries find in prompts p: keys Linear_k(LN(p)), values Linear_v(LN(p)), a gate for each head.
+
+    The projection's bias is left out: a gate of zero adds nothing.
+    """
+
+    def __init__(self, block: Block) -> None:
+        self.block = block
+
+    def plain(self, normed: Tensor, tokens: Tensor, gates: Tensor) -> Tensor:
+        """(B, N, D), (P, D), (heads,) -> (B, N, D), in the order in which the block itself computes."""
+        query = self._split(F.linear(normed, *self.block.linear("query", tokens)))  # (B, heads, N, D / heads)
+        key, value = (row.expand(normed.shape[0], -1, -1, -1) for row in self._rows(tokens))
+        seen = F.scaled_dot_product_attention(query, key, value) * gates[:, None, None]
+        return F.linear(seen.transpose(1, 2).flatten(2), self.block.linear("out", tokens)[0])
+
+    def folded(self, normed: Tensor, tokens: Tensor, gates: Tensor) -> Tensor:
+        """The same for few prompts: (W_q x + b) · k = x · W_qᵀ k + b · k, so each prompt needs one row for each head.
+
+        The products with W_q and W_out are made of the prompts, of which there are few, and not of all tokens.
+        """
+        heads, (weight, bias) = self.block.heads, self.block.linear("query", tokens)
+        key, value = self._rows(tokens)  # (heads, P, D / heads)
+        key = key * key.shape[-1] ** -0.5
+        out = self.block.linear("out", tokens)[0].t().unflatten(0, (heads, -1))  # (heads, D / heads, D)
+        reading = (key @ weight.unflatten(0, (heads, -1))).flatten(0, 1)  # (heads · P, D)
+        writing = ((value * gates[:, None, None]) @ out).flatten(0, 1)  # (heads · P, D)
+        offset = None if bias is None else (key @ bias.unflatten(0, (heads, -1))[..., None]).flatten()
+        shares = linear(normed, reading, offset).unflatten(-1, (heads, -1)).softmax(-1).flatten(-2)
+        return linear(shares, writing.t())
+
+    def _rows(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of the prompts, (heads, P, D / heads) each."""
+        return self._split(self.block.row("key", tokens)), self._split(self.block.row("value", tokens))
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.block.heads, -1)).transpose(-3, -2)
 
 
 def shallow_visual_prompts(base: Base, prompts: Callable[[], Tensor]) -> Iterator[Change]:

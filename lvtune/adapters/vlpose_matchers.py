@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from lvtune.core.linear_products import linear
 from lvtune.core.registry import Registry
 from lvtune.core.step_part import attention
 
@@ -46,14 +47,21 @@ class ConcatMatcher(nn.Module):
         """Returns R (B, N, D)."""
         source, mask = self.context(image, text, mask)
         split = lambda x: x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # noqa: E731  (B, heads, N, D / heads)
+        q, k, v = (
+            linear(x, part.weight, part.bias) for x, part in ((image, self.q), (source, self.k), (source, self.v))
+        )
         out = attention(
-            split(self.q(image)),
-            split(self.k(source)),
-            split(self.v(source)),
+            split(q),
+            split(k),
+            split(v),
             mask=mask[:, None, None],
             p=self.dropout if self.training else 0.0,
         )
-        return self.norm(self.proj(out.transpose(1, 2).flatten(2)) + image)
+        return self.norm(_projected(self.proj, out.transpose(1, 2).flatten(2)) + image)
+
+
+def _projected(layer: nn.Linear, x: Tensor) -> Tensor:
+    return linear(x, layer.weight, layer.bias)
 
 
 @MATCHERS.register("attn")

@@ -168,7 +168,6 @@ def prepare(recipe: Recipe) -> Job:
     train = read_captions(train) if bank is not None and recipe.language.mode == CAPTION else train
     adapter, recipe, lines = _adapter(recipe, base, domain, (train, test), bank)
     adapter.to(device)
-    decisions += lines
     begun = warm_start(adapter, base, recipe.start)
     # now: a category that cannot be had must not be told after the tuning
     options = recipe.evaluate
@@ -180,7 +179,7 @@ def prepare(recipe: Recipe) -> Job:
     if any(one.train is not None for one in earlier):
         context = replace(context, earlier=partial(earlier_samples, recipe, base, earlier))
     objective.prepare(context)
-    decisions += getattr(objective, "decisions", ())
+    decisions += [*lines, *getattr(objective, "decisions", ())]
     in_parts = pool is not None and recipe.has_target_labels and getattr(objective.config, "part", 0) > 0
     objective, second = (objective.pose, objective) if in_parts else (objective, None)
     objective = with_replay(objective, recipe, base, adapter, kept_out.source)

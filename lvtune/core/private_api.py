@@ -38,6 +38,14 @@ def is_exporting() -> bool:
     return _read(torch.compiler, "_is_exporting_flag", "torch", "torch.compiler")
 
 
+def onednn_linear() -> Any | None:
+    """Returns oneDNN's linear layer, ``(x, weight, bias, "none", [], "")``; None where this torch has none.
+
+    ``torch.compile`` calls it for linear layers on a CPU. It has no gradient.
+    """
+    return getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+
+
 def is_compiled(model: nn.Module) -> bool:
     """Returns True if a part of ``model``, or the whole of it, is compiled.
 

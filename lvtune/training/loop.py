@@ -37,6 +37,7 @@ from lvtune.training.running_mean import follow, holding
 from lvtune.training.sampler import PartSampler, make_sampler
 from lvtune.training.step import GradientStep, Tunable, on_device
 from lvtune.training.step_guard import StepGuard
+from lvtune.training.step_products import faster_products
 from lvtune.training.watch import EmptyLoss, Watch
 from lvtune.training.whole_batch import notes_on_division
 
@@ -171,14 +172,15 @@ class _Run:
             worker_init_fn=worker_init,
         )
         self.tunable, self.optimizer = accelerator.prepare(tunable, optimizer)
-        self.gradient = GradientStep(accelerator, tunable, self.tunable, division)
+        faster = faster_products(base, options, accelerator)
+        self.gradient = GradientStep(accelerator, tunable, self.tunable, division, bool(faster))
         per_epoch = len(self.sampler)
         self.total, self.lr = number_of_steps(options, per_epoch), peak_lr(options, per_epoch)
         self.epochs = min(-(-self.total // per_epoch), options.stop_after or self.total)
         self.progress, self.average, self.rate = Progress(), None, 0.0
         notes = notes_on_division(base, tunable, objective, division)
         notes += [] if self.features is None else [self.features.place_note]
-        self.history = History(lr=self.lr, division=division, decisions=chosen, notes=notes)
+        self.history = History(lr=self.lr, division=division, decisions=[*chosen, *faster], notes=notes)
         self.bar = ProgressBar(self.total, "tuning", accelerator.is_main_process)
         self.watch: Watch | None = None
         self.record: Record | None = None

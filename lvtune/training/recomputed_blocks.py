@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from torch.utils.checkpoint import checkpoint
 
 from lvtune.core.errors import UsageError
+from lvtune.core.linear_products import recomputation_contexts
 from lvtune.patcher.shadows import Shadow
 
 if TYPE_CHECKING:
@@ -58,4 +59,4 @@ def _checkpointed(original: Callable[..., Any], *args: Any, **kwargs: Any) -> An
     def run(*given: Any, **named: Any) -> Any:
         return context.copy().run(original, *given, **named)
 
-    return checkpoint(run, *args, use_reentrant=False, **kwargs)
+    return checkpoint(run, *args, use_reentrant=False, context_fn=recomputation_contexts, **kwargs)

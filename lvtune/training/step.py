@@ -17,6 +17,7 @@ import torch
 from accelerate.utils import send_to_device
 from torch import Tensor, nn
 
+from lvtune.core.linear_products import faster_linears
 from lvtune.core.step_part import StepPart, computing
 from lvtune.data.worker_errors import raise_carried
 from lvtune.training.objective_wrapper import Steps
@@ -86,10 +87,14 @@ class GradientStep:
         tunable: whose parameters get the gradient, as it was before Accelerate wrapped it.
         wrapped: as Accelerate wrapped it.
         division: of each step's batch.
+        faster: whether linear layers go by :func:`lvtune.core.linear_products.faster_linears`.
     """
 
-    def __init__(self, accelerator: Accelerator, tunable: Tunable, wrapped: Any, division: Division) -> None:
+    def __init__(
+        self, accelerator: Accelerator, tunable: Tunable, wrapped: Any, division: Division, faster: bool = False
+    ) -> None:
         self.accelerator, self.tunable, self.wrapped, self.division = accelerator, tunable, wrapped, division
+        self.faster = faster
         trained = tunable.trained
         modules = () if trained is None else trained.modules()
         self._counters: list[Any] = [module for module in modules if isinstance(module, Steps)]
@@ -109,7 +114,7 @@ class GradientStep:
         active: Any = None
         for part, batch, sync in self._parts(batches):
             weight = 1.0 if part is None else part.share
-            with computing(part), sync:
+            with computing(part), sync, faster_linears(self.faster):
                 if empty is not None:
                     found = self.tunable.empty_loss(batch)
                     empty = None if found is None else empty + weight * found

@@ -5,7 +5,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from lvtune.adapters import low_rank
 from lvtune.adapters.low_rank import added, beside
+from lvtune.core import linear_products
+from lvtune.core.linear_products import faster_linears
 
 CASES = {
     "a number": (2, 5, 12, 20, None, True),
@@ -119,3 +122,46 @@ def test_inputs_in_windows_and_strided_ones_are_taken():
     found, expected = beside(linear.forward, x, down, up, factor), linear(x) + F.linear(F.linear(x, down) * factor, up)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(gradients(x, found, [down, up]), gradients(x, expected, [down, up]))
+
+
+@pytest.fixture(params=[True, False], ids=["oneDNN", "torch"])
+def library(request, monkeypatch):
+    """By which library the adapter's own products go."""
+    for module in (linear_products, low_rank):
+        monkeypatch.setattr(module, "is_faster", lambda: request.param)
+    monkeypatch.setattr(linear_products, "LEAST_WORK", 1)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("sizes", [(1, 5, 12, 20), (2, 200, 96, 384), (3, 130, 256, 64)])
+def test_a_product_of_zero_leaves_the_layers_own_bits(library, bias, sizes):
+    linear, x, down, up, _ = (
+        value.float() if isinstance(value, torch.Tensor | nn.Module) else value for value in tensors(*sizes, None, bias)
+    )
+    for grad in (False, True):
+        with torch.set_grad_enabled(grad):
+            expected = linear(x)
+            assert torch.equal(beside(linear.forward, x, down, 0 * up, 1.5), expected)
+            assert torch.equal(added(expected, x, down, 0 * up, 1.5), expected)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("in_step", [False, True])
+def test_both_libraries_give_the_values_and_gradients_of_the_operations(library, case, in_step):
+    samples, tokens, *rest = CASES[case]
+    linear, x, down, up, factor = (
+        value.detach().float().requires_grad_() if isinstance(value, torch.Tensor) else value
+        for value in tensors(samples, tokens, *rest)
+    )
+    linear.float()
+    trained = [value for value in (down, up, factor) if isinstance(value, torch.Tensor)]
+    expected = linear(x) + F.linear(F.linear(x, down) * factor, up)
+    wanted = gradients(x, expected, trained)
+    with faster_linears(in_step):
+        for compute in (lambda: beside(linear.forward, x, down, up, factor),
+                        lambda: added(linear(x), x, down, up, factor)):  # fmt: skip
+            found = compute()
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(gradients(x, found, trained), wanted, rtol=1e-4, atol=1e-4)
+            with torch.no_grad():
+                torch.testing.assert_close(compute(), expected, rtol=1e-4, atol=1e-4)

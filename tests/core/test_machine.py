@@ -78,3 +78,14 @@ for room in rooms:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_who_made_the_processor(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, "_PROC", tmp_path)
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel name\t: AMD EPYC\n")
+    assert machine.processor_vendor() == "AuthenticAMD"
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nBogoMIPS\t: 50.00\nCPU implementer\t: 0x41\n")
+    assert machine.processor_vendor() == ""
+    monkeypatch.setattr(machine.sys, "platform", "win32")
+    monkeypatch.setattr(machine.platform, "processor", lambda: "Intel64 Family 6 Model 85 Stepping 4, GenuineIntel")
+    assert machine.processor_vendor() == "GenuineIntel"

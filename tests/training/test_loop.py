@@ -339,7 +339,7 @@ def test_each_epoch_sees_its_own_pictures_in_its_own_order():
 
 
 def test_progress_is_told_in_plain_lines(capsys):
-    run("norm", epochs=2, more={"validate": lambda: 12.345})
+    run("norm", epochs=2, products="torch", more={"validate": lambda: 12.345})
     said = capsys.readouterr()
     lines = said.err.splitlines()
     assert said.out == ""
