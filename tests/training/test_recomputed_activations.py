@@ -83,3 +83,21 @@ def test_a_graph_without_a_backward_pass_is_let_go():
         ref = torch.multiprocessing.reductions.StorageWeakRef(made.untyped_storage())
         del made
     assert ref.expired()
+
+
+@pytest.mark.parametrize("make", [lambda: nn.LayerNorm(6), nn.GELU], ids=["LayerNorm", "GELU"])
+def test_what_is_computed_from_a_transposed_tensor_may_lie_in_another_order(make):
+    """As behind a patch embedding that is tuned: its output is transposed in memory."""
+    torch.manual_seed(0)
+    layer, linear = make(), nn.Linear(6, 3)
+    x = torch.randn(2, 6, 5, requires_grad=True)
+
+    def loss():
+        return linear(layer(x.transpose(1, 2))).square().sum()
+
+    inputs = [x, *linear.parameters(), *layer.parameters()]
+    wanted = torch.autograd.grad(loss(), inputs)
+    with recomputed_activations():
+        again = loss()
+    for one, other in zip(torch.autograd.grad(again, inputs), wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
