@@ -15,7 +15,8 @@ def test_auto_with_enough_memory_is_the_undivided_run_bit_for_bit(method, capsys
     expected, history = run(method, epochs=2, ema=0.9)
     found, other = run(method, epochs=2, ema=0.9, accumulate="auto")
     assert bytes_of(found) == bytes_of(expected) and other.loss == history.loss
-    assert other.division.is_whole and [d.what for d in other.decisions] == ["accumulate"]
+    said = [decision.what for decision in other.decisions if decision.what != "linear layers in each step"]
+    assert other.division.is_whole and said == ["accumulate"]
     said = capsys.readouterr().err
     assert "tuning: accumulate: 1 part of 4 pictures (" in said and "MB a picture were measured" in said
 
