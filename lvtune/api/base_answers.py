@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ from lvtune.training.many_views import seen_in_many_views
 from lvtune.training.second_pictures import on_device_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lvtune.bases.base import Base
     from lvtune.config.options import EvaluateOptions
     from lvtune.domains import Split
@@ -89,19 +92,27 @@ def answered_in_many_views(base: Base, split: Split, views: int) -> Split:
     places = [row * of_each for row in share_of_this_process(len(table))]
     loader = DataLoader(Subset(data, places, renumber=False), batch_size=_BATCH, collate_fn=collate)
     own: dict[int, np.ndarray] = {}
-    was_training = base.training
-    base.train(False)
-    for batch in loader:
-        with use_adapter(base, None):
+    with _in_evaluation(base), use_adapter(base, None):
+        for batch in loader:
             found = seen_in_many_views(base, on_device_of(base, batch), base.skeleton, views)
-        # what is decoded has another unit than pixels; see UDPHeatmap.decode
-        size = np.array([base.input_size[1], base.input_size[0]], dtype=np.float64)
-        points = found.points.double().cpu().numpy() * (size / (size - 1))
-        points = to_image(points, batch["center"].numpy(), batch["scale"].numpy(), base.input_size)
-        sure = found.certainty(CONFIDENCE, AGREEMENT).double().cpu().numpy()
-        whole = np.concatenate([np.nan_to_num(points), sure[..., None]], -1)
-        own |= {item // of_each: row for item, row in zip(batch["index"].tolist(), whole, strict=True)}
-    base.train(was_training)
+            # what is decoded has another unit than pixels; see UDPHeatmap.decode
+            size = np.array([base.input_size[1], base.input_size[0]], dtype=np.float64)
+            points = found.points.double().cpu().numpy() * (size / (size - 1))
+            points = to_image(points, batch["center"].numpy(), batch["scale"].numpy(), base.input_size)
+            sure = found.certainty(CONFIDENCE, AGREEMENT).double().cpu().numpy()
+            whole = np.concatenate([np.nan_to_num(points), sure[..., None]], -1)
+            own |= {item // of_each: row for item, row in zip(batch["index"].tolist(), whole, strict=True)}
     keypoints = np.stack(gathered(own, len(table)))
     answers: Any = AnsweredTable(table, keypoints)
     return replace(split, table=answers)
+
+
+@contextlib.contextmanager
+def _in_evaluation(base: Base) -> Iterator[None]:
+    """Inside, adapters of the base are in evaluation mode; the mode comes back, after an error too."""
+    was_training = base.training
+    base.train(False)
+    try:
+        yield
+    finally:
+        base.train(was_training)

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lvtune.training.second_pictures import heatmaps_of_stages
-from lvtune.training.strong_view import warped
+from lvtune.training.strong_view import affine, warped
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
@@ -65,7 +65,7 @@ def seen_in_many_views(base: Base, batch: Batch, kind: Any, views: int) -> ManyV
         views: 2 to 8.
     """
     flip = list(kind.flip_index) if kind.mirrors and base.task == "pose2d" else None
-    looks = [(_matrix(degrees, factor, base.input_size), other) for degrees, factor, other in LOOKS[:views]]
+    looks = [(_matrix(base.input_size, *look), other) for *look, other in LOOKS[:views]]
     pictures = [_moved(base, batch, matrix) for matrix, _ in looks]
     pictures = [_other_look(base, one, flip) if other else one for one, (_, other) in zip(pictures, looks, strict=True)]
     several = {name: list(value) * views if isinstance(value, list) else value for name, value in batch.items()}
@@ -86,11 +86,9 @@ def seen_in_many_views(base: Base, batch: Batch, kind: Any, views: int) -> ManyV
     return ManyViews(points * scale, peak, apart / height)
 
 
-def _matrix(degrees: float, factor: float, size: tuple[int, int]) -> Tensor:
+def _matrix(size: tuple[int, int], degrees: float, factor: float) -> Tensor:
     """(1, 2, 3) map from pixels of the plain picture to pixels of a look."""
-    middle, angle = np.array([size[1] - 1, size[0] - 1]) / 2, np.deg2rad(degrees)
-    turn = factor * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return torch.from_numpy(np.column_stack([turn, middle - turn @ middle])).float()[None]
+    return torch.from_numpy(affine(size, np.deg2rad(degrees), factor)).float()[None]
 
 
 def _moved(base: Any, batch: Batch, matrix: Tensor) -> Tensor:

@@ -56,14 +56,26 @@ def matrices(options: Any, items: list[int], size: tuple[int, int], seed: int, s
         seed: of the run.
         step: of the run.
     """
-    middle, found = np.array([size[1] - 1, size[0] - 1]) / 2, []
+    found, room = [], np.array([size[1] - 1, size[0] - 1])
     for item in items:
         rng = np.random.default_rng([seed, step, item, _GEOMETRY])
         angle, factor = np.deg2rad(rng.uniform(-1, 1) * options.rotate), 1 + rng.uniform(-1, 1) * options.resize
-        turn = factor * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        moved = middle + rng.uniform(-1, 1, 2) * options.shift * 2 * middle
-        found.append(np.column_stack([turn, moved - turn @ middle]))
+        found.append(affine(size, angle, factor, rng.uniform(-1, 1, 2) * options.shift * room))
     return torch.from_numpy(np.stack(found)).float()
+
+
+def affine(size: tuple[int, int], angle: float, factor: float, shift: Any = 0.0) -> np.ndarray:
+    """Returns the (2, 3) map that turns by ``angle`` (radians) and resizes about the middle, then shifts.
+
+    Args:
+        size: (h, w) of the pictures.
+        angle: in radians.
+        factor: on the size.
+        shift: x, y in pixels.
+    """
+    middle = np.array([size[1] - 1, size[0] - 1]) / 2
+    turn = factor * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return np.column_stack([turn, middle + shift - turn @ middle])
 
 
 def moved(points: Tensor, matrix: Tensor) -> Tensor:

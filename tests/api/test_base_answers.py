@@ -73,3 +73,16 @@ def test_answers_to_check_on_are_seen_or_not(job, photographs):
     found = answered(job.base, photographs, job.recipe.evaluate).table
     assert set(np.unique(found.column("keypoints")[..., 2])) <= {0.0, 2.0} and len(found) == 10
     assert found[2].image == photographs.table[2].image
+
+
+def test_modes_come_back_after_an_error(job, photographs, monkeypatch):
+    def fails(*given):
+        raise RuntimeError
+
+    monkeypatch.setattr("lvtune.api.base_answers.seen_in_many_views", fails)
+    with attach(job.base, job.adapter, name="on"):
+        job.base.train(True)
+        with pytest.raises(RuntimeError):
+            answered_in_many_views(job.base, photographs, 2)
+        assert job.base.training
+        job.base.train(False)
