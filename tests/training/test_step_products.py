@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny import TinyPictures, make_adapter, tiny_base
+from tiny import TinyPictures, make_adapter, snapshot, tiny_base
 
 from lvtune.api.recipe import Recipe
 from lvtune.config.options import TrainOptions
@@ -61,6 +61,14 @@ def test_a_run_ends_as_with_torchs_own_products_and_says_so(method, faster, coun
     assert decided(history) == ["by oneDNN"] * faster and bool(counted) == faster
     assert all("--train.products torch" in line for line in history.lines() if "oneDNN" in line)
     assert history.loss == pytest.approx(own.loss, rel=1e-3) and len(history.loss) == 4
+
+
+@pytest.mark.parametrize("method", ["vlpose-light", "lora", "vlpose", "full"])
+def test_the_base_is_as_before_parameters_buffers_and_flags(method, faster, counted):
+    base = tiny_base()
+    before = snapshot(base.model)
+    run(method, base)
+    assert snapshot(base.model) == before and bool(counted) == faster
 
 
 def test_scores_between_the_steps_are_of_torchs_own_products(faster, counted):
