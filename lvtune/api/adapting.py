@@ -16,6 +16,7 @@ from lvtune.api.few_shot import FewShotGuard
 from lvtune.api.grow_choice import KeptPoints
 from lvtune.api.held_out import PROGRESS_FILE, held_out_watch
 from lvtune.api.job import Job, prepare
+from lvtune.api.keep_first_run import CHECKPOINT_FIRST, part_of_minutes
 from lvtune.api.memory import MemoryMeter
 from lvtune.api.new_rows import NewRows
 from lvtune.api.recipe import Recipe
@@ -52,7 +53,7 @@ Say = Callable[[str], None]
 """Called with a short sentence on what is being done."""
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
-CHECKPOINTS = (CHECKPOINT_FILE, CHECKPOINT_2)
+CHECKPOINTS = (CHECKPOINT_FILE, CHECKPOINT_FIRST, CHECKPOINT_2)
 
 
 @dataclass
@@ -146,7 +147,8 @@ class _Run:
         data, names = self.recipe.data, (TENSORS_FILE, CONFIG_FILE, *REPORT_FILES, *CHECKPOINTS, PROGRESS_FILE)
         targets = [self.folder / name for name in names]
         check_output(self.folder, targets, folders=input_folders(data), files=recipe_files(self.recipe))
-        check_resume(self.recipe, self.folder / CHECKPOINT_FILE, later=self.folder / CHECKPOINT_2)
+        checkpoint, *others = (self.folder / name for name in CHECKPOINTS)
+        check_resume(self.recipe, checkpoint, None, *others)
 
     def open(self) -> None:
         """Loads the base and opens the data."""
@@ -198,6 +200,7 @@ class _Run:
         guards = (self.source_guard, self.unlabelled_guard, KeptPoints(job))
         for guard in (*guards, self.reliance):
             guard.begin()
+        self.reliance.check(part_of_minutes(job, few.options), self.folder, run_key(job, self.fingerprint))
         try:
             self.history = self._tune()
             few.keep()
@@ -241,9 +244,10 @@ class _Run:
 
     def _tune(self) -> History:
         job, recipe = self.job, self.job.recipe
-        options = first_minutes(job, self.few.options)
-        checkpoint, key = self.folder / CHECKPOINT_FILE, run_key(job, self.fingerprint)
-        check_resume(recipe, checkpoint, key, self.folder / CHECKPOINT_2)
+        options = part_of_minutes(job, first_minutes(job, self.few.options))
+        checkpoint, *others = (self.folder / name for name in CHECKPOINTS)
+        key = run_key(job, self.fingerprint)
+        check_resume(recipe, checkpoint, key, *others)
         return tune(
             job.base,
             job.adapter,
@@ -292,7 +296,9 @@ class _Run:
         values["source_guard"], values["unlabelled"] = self.source_guard.to_dict(), self.unlabelled_guard.to_dict()
         values["memory"] = self.memory.to_dict()
         values["notes"] += [self.start.note] * bool(self.start.note)
-        values["notes"] += [n for n in (*self.few.notes, *self.history.notes) if n not in values["notes"]]
+        values["notes"] += [
+            n for n in (*self.few.notes, *self.reliance.notes, *self.history.notes) if n not in values["notes"]
+        ]
         values["notes"] += self.damaged()
         values["marks"] = self.marks
         values["base"] = {

@@ -7,6 +7,7 @@ from typing import Any
 
 from lvtune.core.decision import Decision
 from lvtune.evaluation.metrics import metric_name
+from lvtune.viz.score_words import late_words
 
 
 def keep_decision(found: Mapping[str, Any]) -> Decision:
@@ -15,29 +16,34 @@ def keep_decision(found: Mapping[str, Any]) -> Decision:
     Args:
         found: ``keep`` of a report.
     """
-    name, left_out = metric_name(found["metric"]), found["left_out"]
-    points = {point["share"]: point for point in found["curve"]}
-    whole = points[1.0]
-    here = next((p for p in found["parts"] if p["left_out"] == left_out), points[found["share"]])
-    value = f"{found['share']:.0%} of the change is kept"
-    if left_out is not None:
-        value = f"{found['share']:.0%} of the change is kept" if found["share"] < 1 else "the change is kept"
-        value += f", without that of the {left_out}"
+    name = metric_name(found["metric"])
+    whole = next(point for point in found["curve"] if point["share"] == 1)
+    here = taken_of(found)
+    value = f"{found['share']:.0%} of the change is kept" + f", {late_words(found['late'])}" * (found["late"] != 1)
     if not found["holds"]:
         value += f", and {found['asked']:g} % of the source is NOT held; lvtune takes the share with the best sum"
         value += " of both scores"
     measured = f"source {name}" if found["labels"] else "agreement with the base's own answers"
-    kept, chance = _percent(here["kept"]), _percent(here["chance"])
-    why = f"on {found['source_pictures']} pictures kept out: {measured} {kept} of the base's (± {chance} by chance; "
-    why += f"{found['sure']:.0%} sure is asked for"
-    why += f", and at most {found['most']:.0%} of the change" if found["most"] < 1 else ""
-    why += ")"
+    run = " of a first run" if found["runs"] > 1 else ""
+    why = f"on {found['source_pictures']} pictures kept out{run}: {measured} {_percent(here['kept'])} of the base's"
+    if here["moved"] is not None:
+        why += f", {_percent(here['moved'])} of the points moved"
+    why += (
+        f"; {_percent(here['expected'])} ± {_percent(here['chance'])} are expected ({found['sure']:.0%} sure is asked"
+    )
+    why += f" for, and at most {found['most']:.0%} of the change)" if found["most"] < 1 else " for)"
     if here is not whole:
-        why += f", {_percent(whole['kept'])} with the whole change"
+        why += f", {_percent(whole['expected'])} with the whole change"
     why += f"; target {_number(here['target'])}"
     if here is not whole:
         why += f", {_number(whole['target'])} with the whole change"
     return Decision(f"keep {found['asked']:g}", value, why)
+
+
+def taken_of(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the point of ``keep`` of a report that was taken."""
+    points = (*found["curve"], *found["others"])
+    return next(point for point in points if (point["share"], point["late"]) == (found["share"], found["late"]))
 
 
 def keep_tested(asked: float, kept: float | None) -> Decision | None:

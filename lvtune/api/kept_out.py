@@ -43,6 +43,9 @@ class KeptOut:
     train: Split
     target: Split | None = None
     """Of the target, with labels; None: there are none."""
+    first: Split | None = None
+    """What a first run is tuned on, which decides what is kept; ``train`` then has the pictures that are kept out too.
+    None: there is one run."""
     source: SourcePictures | None = None
     """Of the source, where a share of its score is to be kept."""
     missing: str = ""
@@ -85,13 +88,25 @@ def keep_out(recipe: Recipe, domain: Domain, opened: OpenedData, spec: BaseSpec)
     pictures = len(paths_of(out))
     why = "they are not tuned on: confidence is calibrated on them"
     why += "; --calibrate none tunes on them too" if recipe.calibrate == AUTO else ""
-    why = why if recipe.keep is None else "they show what the change gains on the target; none of them is scored"
+    # pictures without labels come in a part of their own, which must not see them
+    is_twice = recipe.keep is not None and opened.unlabelled is None and not _is_out(recipe, domain)
+    if recipe.keep is not None:
+        why = "they show what the change gains on the target; none of them is scored"
+    if is_twice:
+        why = "a first run without them decides what is kept of the change, a second one is tuned on all; "
+        why += "--calibrate keep-out leaves them out of one run"
     decision = Decision("kept out", f"{pictures} of {count} pictures to tune on", why)
     found = KeptOut(rest, some_of(out, recipe.seed, MOST_PERSONS), decisions=[decision])
     if recipe.keep is None:
         return found
     source = source_pictures(recipe, domain, opened, spec, tuned_on=paths_of(rest), out=paths_of(out))
-    return replace(found, source=source, decisions=[decision, *source.decisions])
+    found = replace(found, source=source, decisions=[decision, *source.decisions])
+    return replace(found, train=train, first=rest) if is_twice else found
+
+
+def _is_out(recipe: Recipe, domain: Domain) -> bool:
+    """True where pictures are kept out for the calibration."""
+    return recipe.calibrate == KEEP_OUT or (recipe.calibrate == AUTO and _is_divided(recipe, domain))
 
 
 def as_many_steps(given: Recipe, recipe: Recipe, opened: OpenedData, found: KeptOut) -> tuple[Recipe, KeptOut]:
@@ -105,7 +120,7 @@ def as_many_steps(given: Recipe, recipe: Recipe, opened: OpenedData, found: Kept
     """
     train = given.train
     is_said = train.steps is not None or train.epochs is not None or train.minutes is not None
-    if found.source is None or is_said or not recipe.train.epochs:
+    if found.source is None or found.first is not None or is_said or not recipe.train.epochs:
         return recipe, found
     all_of_them, rest = len(opened.train.table), len(found.train.table)
     epochs = round(recipe.train.epochs * all_of_them / rest, 2)

@@ -26,6 +26,8 @@ class KeptScore:
     """PCK@0.2 in percent, or the mean error in pixels; None without a labelled point."""
     own: np.ndarray
     """(N,) what each adds: its hits, or its error in pixels."""
+    points: np.ndarray
+    """(N, K, 2) predictions, in pixels."""
 
 
 def score_kept(
@@ -52,4 +54,4 @@ def score_kept(
         own = seen.hits * seen.counted
         count, scale = float(seen.counted.sum()), 100.0
     sums = np.nan_to_num(own, posinf=0.0).sum(1)
-    return KeptScore(scale * float(sums.sum()) / count if count else None, sums)
+    return KeptScore(scale * float(sums.sum()) / count if count else None, sums, found.keypoints)

@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from lvtune.api.calibrating import Fitted, calibrate, measure
 from lvtune.api.gating import gate_of
+from lvtune.api.keep_first_run import first_run
 from lvtune.api.keep_source import SourceKeeper
 from lvtune.api.keep_words import keep_tested
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lvtune.api.job import Job
     from lvtune.api.scoring import Scoring
+    from lvtune.config.options import TrainOptions
     from lvtune.core.decision import Decision
     from lvtune.evaluation.calibration import Calibration
 
@@ -21,6 +25,8 @@ class Reliance:
 
     def __init__(self, job: Job) -> None:
         self.job, self.keeper = job, SourceKeeper(job)
+        self.notes: list[str] = []
+        """Of the first run."""
         self._fitted: Fitted | None = None
         self._calibrated: Decision | None = None
         self._gate: dict[str, Any] | None = None
@@ -31,6 +37,13 @@ class Reliance:
     def begin(self) -> None:
         """Notes where the tuning begins."""
         self.keeper.begin()
+
+    def check(self, options: TrainOptions, folder: Path, key: str) -> None:
+        """Tunes a first run, where one is to decide what is kept; arguments as of :func:`first_run`."""
+        if self.job.kept_out.first is not None:
+            with first_run(self.job, options, folder, key) as history:
+                self.notes = [f"first run: {note}" for note in history.notes]
+                self.keeper.decide()
 
     def keep(self) -> Decision | None:
         """Takes the change back as far as the source needs it, and says so."""

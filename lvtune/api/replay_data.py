@@ -87,7 +87,7 @@ def source_pictures(
             f"at least {LEAST} labelled pictures of the source that are neither tuned on nor scored",
             "give --source-annotations FOLDER with train.json and test.json, or leave --keep out",
         )  # fmt: skip
-    needs_more = named is None and recipe.keeping.replay_weight > 0 and _pictures(found, seen) < ENOUGH
+    needs_more = named is None and recipe.keeping.weight > 0 and _pictures(found, seen) < ENOUGH
     if needs_more and _pictures(found, free) >= 2 * LEAST:
         free, more = _halves(found, free, recipe.seed)
         seen = sorted([*seen, *more])
@@ -109,9 +109,9 @@ def _all_from_named(recipe: Recipe, named: Split) -> SourcePictures:
 
 def _with_words(recipe: Recipe, found: SourcePictures) -> SourcePictures:
     """Leaves at most the wanted number of replayed pictures, and says what is replayed."""
-    options, replay = recipe.keeping, found.replay
-    if replay is not None and (options.replay_weight == 0 or _count(replay) < LEAST):
-        why = "the recipe says weight 0" if options.replay_weight == 0 else f"fewer than {LEAST} pictures are free"
+    options, replay, few = recipe.keeping, found.replay, f"fewer than {LEAST} pictures are free"
+    if replay is not None and (options.weight == 0 or _count(replay) < LEAST):
+        why = "--replay-weight 3 replays pictures of the source while tuning" if options.weight == 0 else few
         return replace(found, replay=None, decisions=[Decision("replay", "nothing", why)])
     if replay is None:
         return replace(found, decisions=[Decision("replay", "nothing", "no further pictures of the source")])

@@ -34,7 +34,7 @@ def with_replay(objective: Any, recipe: Recipe, base: Base, adapter: Any, source
         return objective
     options = recipe.keeping
     opened = partial(_replayed, recipe, base, source)
-    replay = Replay(opened, options.replay_every, options.replay_weight, recipe.seed)
+    replay = Replay(opened, options.replay_every, options.weight, recipe.seed)
     made = SourceReplay(objective, replay)
     if options.replay_pictures is not None:
         made.notes = (*made.notes, *source.replay.table.notes)

@@ -13,20 +13,20 @@ if TYPE_CHECKING:
     from lvtune.api.recipe import Recipe
 
 
-def check_resume(recipe: Recipe, checkpoint: Path, key: str | None = None, later: Path | None = None) -> None:
+def check_resume(recipe: Recipe, checkpoint: Path, key: str | None = None, *others: Path) -> None:
     """Checks that there is a checkpoint to go on from, if the recipe asks for one.
 
     Args:
         recipe: of the run.
         checkpoint: file in the output folder.
         key: names the run; None: it is not known yet, and only the file is looked for.
-        later: file of a part that comes later, and is enough: a short first part is made again.
+        others: files of the run's other parts, of which one is enough: a part without a file is made again.
 
     Raises:
         UsageError: there is no checkpoint, or it is of another run.
         TrainingError: the checkpoint is damaged.
     """
-    if not recipe.resume or (later is not None and later.is_file() and not checkpoint.is_file()):
+    if not recipe.resume or (not checkpoint.is_file() and any(other.is_file() for other in others)):
         return
     folder = shell_word(checkpoint.parent)
     if not checkpoint.is_file():

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from lvtune.viz.colours import AFTER, BEFORE
 from lvtune.viz.page import Cell, RowGroup, Table, number, percent
-from lvtune.viz.score_words import name_of, unit_of
+from lvtune.viz.score_words import late_words, name_of, unit_of
 from lvtune.viz.svg_figures import DIM, inline_svg, new_figure, page_style
 
 
@@ -21,7 +21,7 @@ class KeepCurve:
     text: str
     chart: Markup
     table: Table
-    """Over the share of the change, and without each part of the estimator where that was tried."""
+    """Over the share of the change, and where more was taken back in the late parts, if that was tried."""
 
 
 def keep_curve(found: Mapping[str, Any] | None) -> KeepCurve | None:
@@ -30,27 +30,35 @@ def keep_curve(found: Mapping[str, Any] | None) -> KeepCurve | None:
         return None
     title, unit = name_of(found["metric"]), unit_of(found["metric"])
     measured = f"source's {title}" if found.get("labels", True) else "base's own answers on the named pictures"
+    run = "a first run, whose change was taken back alike" if found["runs"] > 1 else "the tuning"
     text = (
         f"At least {found['asked']:g} % of the {measured} should remain with the adapter on. {_taken(found)} The "
-        f"scores are of pictures that were kept out of the tuning: {found['source_pictures']} of the source, "
+        f"scores are of pictures that were kept out of {run}: {found['source_pictures']} of the source, "
         f"{found['target_pictures']} of the target.{_replayed(found.get('replay'))}"
     )
-    rows = [_row(f"{point['share']:.0%}", point, _is_taken(found, point)) for point in found["curve"]]
-    rows += [_row(f"without {p['left_out']}", p, _is_taken(found, p)) for p in found.get("parts") or ()]
-    heads = ["share of the change", f"source ({unit})", f"target ({unit})", "source kept", "by chance"]
+    if any(point["moved"] is not None for point in found["curve"]):
+        text += " What is expected to remain follows from both: the score, which few pictures tell badly, and how many "
+        text += "points moved from where the base alone puts them, by more than the threshold of PCK."
+    rows = [_row(_label(point), point, _is_taken(found, point)) for point in found["curve"]]
+    rows += [_row(_label(point), point, _is_taken(found, point)) for point in found["others"]]
+    heads = ["share of the change", f"source ({unit})", f"target ({unit})", "source kept", "points moved", "expected"]
     return KeepCurve(text, _chart(found, f"{title} ({unit})"), Table(heads, [RowGroup("", rows)]))
 
 
 def _taken(found: Mapping[str, Any]) -> str:
     """Says in a sentence what was taken, and why."""
     if not found["holds"]:
-        why = "no share holds it by more than chance; this one has the best sum of both scores"
+        why = "no share is expected to hold it; this one has the best sum of both scores"
         return f"{found['share']:.0%} of the change is taken: {why}."
-    if found.get("left_out") is not None:
-        return f"The change without that of the {found['left_out']} is taken: it holds, and is best for the target."
-    if found["share"] == 1:
+    if found["share"] == 1 and found["late"] == 1:
         return "All of the change is taken: it holds."
-    return f"{found['share']:.0%} of the change is taken: it is the largest share for which this holds."
+    said = "it is the largest share for which this holds"
+    if not found["others"]:
+        return f"{found['share']:.0%} of the change is taken: {said}."
+    more = f" ({late_words(found['late'])})" if found["late"] != 1 else ""
+    return (
+        f"{found['share']:.0%} of the change is taken{more}: {said}, and of several ways back the best for the target."
+    )
 
 
 def _replayed(replay: Mapping[str, Any] | None) -> str:
@@ -61,15 +69,20 @@ def _replayed(replay: Mapping[str, Any] | None) -> str:
 
 
 def _is_taken(found: Mapping[str, Any], point: Mapping[str, Any]) -> bool:
-    return (point["share"], point.get("left_out")) == (found["share"], found.get("left_out"))
+    return (point["share"], point["late"]) == (found["share"], found["late"])
+
+
+def _label(point: Mapping[str, Any]) -> str:
+    less = "" if point["late"] == 1 else ", none late" if point["late"] == 0 else f", {point['late']:g} of it late"
+    return f"{point['share']:.0%}{less}"
 
 
 def _row(label: str, point: Mapping[str, Any], is_taken: bool) -> list[Cell]:
     return [
         Cell(label + " (taken)" * is_taken),
         *(Cell("" if point[key] is None else number(point[key])) for key in ("source", "target")),
-        Cell("" if point["kept"] is None else percent(point["kept"])),
-        Cell("" if point["kept"] is None else f"± {percent(point.get('chance', 0.0))}"),
+        *(Cell("" if point[key] is None else percent(point[key])) for key in ("kept", "moved")),
+        Cell(f"{percent(point['expected'])} ± {percent(point['chance'])}"),
     ]
 
 
@@ -80,13 +93,12 @@ def _chart(found: Mapping[str, Any], label: str) -> Markup:
     with page_style():
         figure, axes = new_figure(6.4, 3.2)
         axes.plot([p["source"] for p in points], [p["target"] for p in points], color=BEFORE, marker="o", markersize=4)
-        parts = [point for point in found.get("parts") or () if None not in (point["source"], point["target"])]
-        for point in (*points, *parts):
+        others = [point for point in found["others"] if None not in (point["source"], point["target"])]
+        for point in (*points, *others):
             where = (point["source"], point["target"])
-            label = f"without {point['left_out']}" if point.get("left_out") else f"{point['share']:.0%}"
-            if point.get("left_out"):
+            if point["late"] != 1:
                 axes.plot(*where, color=DIM, marker="x", markersize=4)
-            axes.annotate(label, where, (4, 4), textcoords="offset points", fontsize=7, color=DIM)
+            axes.annotate(_label(point), where, (4, 4), textcoords="offset points", fontsize=7, color=DIM)
             if _is_taken(found, point):
                 axes.plot(*where, color=AFTER, marker="o", markersize=10)
         axes.set(xlabel=f"source, {label}", ylabel=f"target, {label}")

@@ -15,6 +15,7 @@ __all__ = [
     "Report",
     "explanations",
     "is_less_better",
+    "late_words",
     "metrics_of",
     "name_of",
     "reason",
@@ -100,3 +101,15 @@ def explanations(gaps: Mapping[tuple[str, str, str], str]) -> Iterator[str]:
         by_reason.setdefault((where, when, why), []).append(name)
     for (where, when, why), names in by_reason.items():
         yield f"{where.capitalize()}, {when}: no {', '.join(names)}, because {why}."
+
+
+def late_words(late: float) -> str:
+    """Returns what ``--keep`` leaves of a change in the late parts beside the others; empty where all are alike.
+
+    Args:
+        late: factor on the share there.
+    """
+    where = "the last third of the blocks and the predictor"
+    if late == 1:
+        return ""
+    return f"nothing of it in {where}" if late == 0 else f"{late:g} of that in {where}"

@@ -1,0 +1,100 @@
+"""Estimates how much of the source score remains, from two measurements on the same few pictures.
+
+The first is the score itself, as a share of the base's. On 64 pictures it is off by two to three percent by chance, for
+points that change from wrong to right and from right to wrong nearly cancel out, and either may win. The second is how
+many points moved at all, by more than the threshold of PCK, from where the base alone puts them. It needs no label, and
+chance changes it little. The more points moved, the more of them got worse: over methods, shares of the change and
+seeds the loss follows it within about a percent (measured; benchmarks/README.md, "Keeping the source"). The estimate is
+the mean of both, each weighed by how exact it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from lvtune.evaluation.pck import hits_within
+
+if TYPE_CHECKING:
+    from lvtune.data.skeletons import Skeleton
+    from lvtune.domains import Split
+
+GAIN, LOSS, EXACT = 0.02, 0.5, 0.009
+"""Of a change after which the share m of the points moved, 1 + GAIN - LOSS m of the source score is expected to remain;
+EXACT is the standard deviation of what did remain from it (measured; benchmarks/README.md)."""
+TOGETHER = 2.0
+"""Points of one picture move together: they say as much as so many times fewer would alone."""
+THRESHOLD = 0.2
+"""Of PCK."""
+
+
+@dataclass(frozen=True)
+class Remains:
+    """How much of the source score remains."""
+
+    share: float
+    """1: all of it."""
+    deviation: float
+    """Standard deviation of the estimate."""
+
+    def at_least(self, sure: float) -> float:
+        """Returns the share that remains with this probability."""
+        return self.share - NormalDist().inv_cdf(sure) * self.deviation
+
+
+class Moved(NamedTuple):
+    """How many labelled points moved, by more than the threshold of PCK."""
+
+    share: float
+    points: int
+    """Of all that count."""
+
+
+def estimate(measured: float, deviation: float, moved: Moved | None) -> Remains:
+    """Returns the weighted mean of both measurements.
+
+    Args:
+        measured: score as a share of the base's.
+        deviation: standard deviation of it, by chance.
+        moved: None: the score alone counts.
+    """
+    if moved is None:
+        return Remains(measured, deviation)
+    share, points = moved
+    variance = EXACT**2 + LOSS**2 * TOGETHER * share * (1 - share) / points
+    weight = variance / (variance + deviation**2)  # of the measured score
+    return Remains(weight * measured + (1 - weight) * (1 + GAIN - LOSS * share), ((1 - weight) * variance) ** 0.5)
+
+
+def deviation_of_ratio(above: np.ndarray, below: np.ndarray) -> float:
+    """Returns the standard deviation of the ratio of two sums over the same N instances; 0 where it cannot be said.
+
+    Args:
+        above: (N,) what each adds to the sum above.
+        below: (N,) and below.
+    """
+    total, count = float(below.sum()), len(below)
+    if not total or count < 2:
+        return 0.0
+    away = above - above.sum() / total * below
+    return float(np.sqrt((away**2).sum() * count / (count - 1))) / total
+
+
+def moved_points(split: Split, skeleton: Skeleton, before: np.ndarray, after: np.ndarray) -> Moved | None:
+    """Returns how many labelled points moved by more than the threshold of PCK; None: no point counts.
+
+    Args:
+        split: of N samples; its labels say which points count, and how large a person is.
+        skeleton: of the K key points.
+        before: (N, K, 2) predictions of the base alone, in pixels.
+        after: (N, K, 2) predictions with the change.
+    """
+    views = len(split.views or " ")
+    items = np.arange(len(split.table) * views) if split.items is None else np.array(split.items)
+    labels, boxes = (split.table.column(name)[items // views] for name in ("keypoints", "bbox"))
+    truth, visible = labels[..., :2], labels[..., 2] > 0
+    stays, counted = hits_within(truth + (after - before), truth, visible, skeleton, THRESHOLD, boxes=boxes)
+    return Moved(float((~stays)[counted].mean()), int(counted.sum())) if counted.any() else None
