@@ -1,10 +1,10 @@
 """Source and target with `lvtune adapt --keep 99` beside the run without it, over methods and seeds.
 
-    python benchmarks/keep_source.py --methods full,lora,vlpose-light --seeds 0,1,2 -- --train.steps 60 --no-flip-test
+    python benchmarks/keep_source.py --methods full,lora,vlpose-light --seeds 0,1,2 -- --train.steps 60
 
 Each run is `lvtune adapt` on demo-art with `--start none`; options behind `--` go to every run, those that begin with
-`--replay-` to the runs with `--keep`. The base is scored once. A run whose report lies in OUT already is not made
-again; one with other options there is an error. Prints for each run the share of the change that is taken, the source
+`--replay-` or `--keep-` to the runs with `--keep`. The base is scored once. A run whose report lies in OUT already is
+not made again; one with other options there is an error. Prints for each run the share of the change that is taken, the source
 score with the adapter on as a percentage of the base's, and the target score, both on the test pictures; and for each
 method how many seeds hold the source, and mean and 95 % interval (Student's t) over the seeds of what `--keep` costs
 the target.
@@ -48,7 +48,8 @@ def row(method: str, seed: str, name: str, report: dict[str, Any]) -> list[Any]:
     """The cells of one run."""
     source, target = report["source"], report["target"]
     found = report.get("keep")
-    share = "" if not found else f"{found['share']:.0%}" if found["left_out"] is None else f"no {found['left_out']}"
+    share = "" if not found else f"{found['share']:.0%}"
+    share += "" if not found or found["late"] == 1 else f", {found['late']:g} of it late"
     share += "" if not found or found["holds"] else " (NOT held)"
     return [
         method, seed, name, share, 100 * source["after_on"][METRIC] / source["before"][METRIC],
@@ -104,12 +105,12 @@ def main() -> None:
 
 
 def without_keep_options(options: list[str]) -> list[str]:
-    """Returns the options but those that begin with ``--replay-``, and their values."""
+    """Returns the options but those of ``--keep``, and their values."""
     left, skips = [], False
     for word in options:
         if skips:
             skips = False
-        elif word.startswith("--replay-"):
+        elif word.startswith(("--replay-", "--keep-")):
             skips = "=" not in word
         else:
             left.append(word)

@@ -152,14 +152,16 @@ class SourceKeeper:
 
     def _point(self, share: float, late: float = 1.0) -> Point:
         """The main scores of source and target with a share of the change; 0: the base alone."""
-        job, target = self.job, some_of(self.job.kept_out.target, self.job.recipe.seed, MOST_TARGET)
+        job, pictures, target = self.job, self._source, self.job.kept_out.target
+        assert pictures is not None and target is not None
+        target = some_of(target, job.recipe.seed, MOST_TARGET)
         if share:
             job.adapter.load_state_dict(self._state(share, late))
             job.adapter.eval()
             with attach(job.base, job.adapter, name="kept"):
-                source, value = self._score(self._source, None), self._score(target, job.category).value
+                source, value = self._score(pictures, None), self._score(target, job.category).value
         else:
-            source, value = self._score(self._source, None), self._score(target, None).value
+            source, value = self._score(pictures, None), self._score(target, None).value
             self._base = source
         kept, remains, moved = self._remains(source)
         return {
