@@ -5,9 +5,9 @@
 Each run is `lvtune adapt` on demo-art with `--start none`; options behind `--` go to every run, those that begin with
 `--replay-` or `--keep-` to the runs with `--keep`. The base is scored once. A run whose report lies in OUT already is
 not made again; one with other options there is an error. Prints for each run the share of the change that is taken, the
-source score with the adapter on as a percentage of the base's, and the target score, both on the test pictures; and for each
-method how many seeds hold the source, and mean and 95 % interval (Student's t) over the seeds of what `--keep` costs
-the target.
+source score with the adapter on as a percentage of the base's, and the target score, both on the test pictures; and for
+each method how many seeds hold the source, and mean and 95 % interval (Student's t) over the seeds of what `--keep`
+costs the target.
 """
 
 from __future__ import annotations
