@@ -6,6 +6,7 @@ import pytest
 from layouts import coco, humanart
 from own_files import draw_pictures, mice, write
 
+from lvtune.api.calibrating import calibrate
 from lvtune.api.job import prepare
 from lvtune.api.kept_out import LEAST, MOST_PERSONS, SHARE
 from lvtune.api.recipe import Recipe
@@ -64,16 +65,32 @@ def test_cells_of_a_comparison_are_tuned_on_all_pictures():
         assert cell.recipe.calibrate == said
 
 
-@pytest.mark.parametrize("given", [{"calibrate": "keep-out"}, {"keep": 99.0}])
+@pytest.mark.parametrize(
+    "given",
+    [{"calibrate": "keep-out"}, {"keep": 99.0}, {"keep": 99.0, "calibrate": "keep-out"}],
+    ids=["calibrate", "keep", "both"],
+)
 def test_what_is_kept_out_is_in_none_of_the_others(given):
     job = job_of(**given)
+    tuned = job.train if job.kept_out.first is None else job.kept_out.first
     out = files(job.kept_out.target)
-    assert len(out) == round(SHARE * 80) and not out & files(job.train) and not out & files(job.test)
-    assert len(files(job.train) | out) == 80
+    assert len(out) == round(SHARE * 80) and not out & files(tuned) and not out & files(job.test)
+    assert len(files(tuned) | out) == 80
     assert any(decision.what == "kept out" for decision in job.decisions)
     if "keep" in given:
         source = files(job.kept_out.source.check)
-        assert len(source) >= LEAST and not source & files(job.train) and not source & files(job.source)
+        assert len(source) >= LEAST and not source & files(tuned) and not source & files(job.source)
+
+
+def test_with_keep_a_second_run_is_tuned_on_all_unless_pictures_stay_out_for_the_calibration():
+    job = job_of(keep=99.0)
+    assert len(files(job.train)) == 80 and job.kept_out.first is not None
+    (line,) = (one.line() for one in job.decisions if one.what == "kept out")
+    assert "12 of 80 pictures" in line and "second one is tuned on all; --calibrate keep-out" in line
+    found, decision = calibrate(job)
+    assert found.calibration is None and "--calibrate keep-out" in decision.why
+    assert job_of(keep=99.0, calibrate="none").kept_out.first is not None
+    assert job_of(keep=99.0, calibrate="keep-out").kept_out.first is None
 
 
 def test_views_of_a_draw_stay_those_of_the_draw():
@@ -115,7 +132,7 @@ def test_a_large_split_is_drawn_from_by_the_seed():
 def test_keep_takes_as_many_steps_as_the_run_without_it_unless_they_are_said(train, expected):
     values = {"device": "cpu", "method": "lora", "start": "none", "train": train}
     without = prepare(Recipe.from_dict({**values, "calibrate": "none"}))
-    keeping = prepare(Recipe.from_dict({**values, "keep": 99.0}))
+    keeping = prepare(Recipe.from_dict({**values, "keep": 99.0, "calibrate": "keep-out"}))
     said = [one for one in keeping.decisions if one.what == "epochs"]
     assert len(keeping.train.table) < len(without.train.table) and bool(said) is expected
     passes = [job.recipe.train.epochs and job.recipe.train.epochs * len(job.train.table) for job in (without, keeping)]
