@@ -42,7 +42,7 @@ def test_the_three_lots_have_no_picture_in_common(given):
     assert not replayed & paths_of(job.kept_out.target), "what shows the gain on the target is not seen either"
     tuned = job.train if job.kept_out.first is None else job.kept_out.first
     assert not checked & paths_of(tuned)
-    assert replayed == paths_of(job.train), "the same photographs, as the source shows them"
+    assert replayed == paths_of(tuned), "the same photographs, as the source shows them"
 
 
 def other_source(tmp_path, count=40):
