@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -111,6 +112,13 @@ raise SystemExit(main(sys.argv[2:]))
 """
 
 
+def free_port() -> int:
+    """Returns a port of this machine that nothing listens to."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
 @contextlib.contextmanager
 def running_page(folder: Path, *argv: str) -> Iterator[RunningPage]:
     """Runs `lvtune demo`; what it asks of other machines fails and is written down."""
@@ -119,7 +127,9 @@ def running_page(folder: Path, *argv: str) -> Iterator[RunningPage]:
     root = str(Path(__file__).parents[1])
     env = {**os.environ, "TMPDIR": str(folder / "tmp"), "OMP_NUM_THREADS": "1", "PYTHONPATH": root}
     env |= {"no_proxy": "127.0.0.1,localhost", "NO_PROXY": "127.0.0.1,localhost"}
-    command = [sys.executable, "-c", _GUARDED, str(folder / "reached.txt"), "demo", *argv]
+    # a port of its own: two processes of the tests may start a page at the same moment
+    port = () if "--port" in argv else ("--port", str(free_port()))
+    command = [sys.executable, "-c", _GUARDED, str(folder / "reached.txt"), "demo", *argv, *port]
     with (folder / "said.txt").open("w") as said:
         process = subprocess.Popen(command, env=env, stdout=said, stderr=said, stdin=subprocess.DEVNULL)
     page = RunningPage("", folder, process)
