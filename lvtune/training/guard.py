@@ -10,7 +10,7 @@ The check takes at most a quarter of the whole run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -140,10 +140,10 @@ def keep_share(adapter: nn.Module, start: dict[str, Tensor], share: float) -> No
         adapter.load_state_dict(between(start, adapter.state_dict(), share))
 
 
-def between(start: dict[str, Tensor], end: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+def between(start: Mapping[str, Tensor], end: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
     """Weights ``share`` of the way; the ends themselves are exact, and numbers that are not fractions are the end's."""
     if share in (0.0, 1.0):
-        return start if share == 0 else end
+        return dict(start if share == 0 else end)
     mixed = {n: torch.lerp(v, end[n], share) if v.is_floating_point() else end[n] for n, v in start.items()}
     return {name: value.to(end[name].dtype) for name, value in mixed.items()}
 
