@@ -200,7 +200,8 @@ class _Run:
         guards = (self.source_guard, self.unlabelled_guard, KeptPoints(job))
         for guard in (*guards, self.reliance):
             guard.begin()
-        self.reliance.check(part_of_minutes(job, few.options), self.folder, run_key(job, self.fingerprint))
+        if job.kept_out.first is not None:
+            self.reliance.check(part_of_minutes(job, few.options), self.folder, run_key(job, self.fingerprint))
         try:
             self.history = self._tune()
             few.keep()

@@ -131,7 +131,7 @@ def fit_on(
 
 def _pictures_of(split: Split) -> np.ndarray:
     """(N,) name of each sample's picture."""
-    return split.table.column("image").astype(str)[_rows_of(split)]
+    return split.table.column("image").astype(str)[rows_of(split)]
 
 
 def _threshold(split: Split, skeleton: Skeleton, asked: float | None) -> tuple[float | None, str]:
@@ -153,7 +153,7 @@ def observe(split: Split, found: Evidence, skeleton: Skeleton, pixels: float | N
         skeleton: of the K key points.
         pixels: threshold of a hit; None: PCK@0.2.
     """
-    rows = _rows_of(split)
+    rows = rows_of(split)
     truth, boxes = split.table.column("keypoints")[rows], split.table.column("bbox")[rows]
     labels, visible = truth[..., :2], truth[..., 2] > 0
     if pixels is None:
@@ -167,7 +167,7 @@ def observe(split: Split, found: Evidence, skeleton: Skeleton, pixels: float | N
     return Observed(found.scores, found.spreads, hits, counted, oks, errors / found.heights[:, None])
 
 
-def _rows_of(split: Split) -> np.ndarray:
+def rows_of(split: Split) -> np.ndarray:
     """(N,) the person of each sample."""
     views = len(split.views or " ")
     items = np.arange(len(split.table) * views) if split.items is None else np.array(split.items)

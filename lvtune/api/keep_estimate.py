@@ -2,10 +2,10 @@
 
 The first is the score itself, as a share of the base's. On 64 pictures it is off by two to three percent by chance, for
 points that change from wrong to right and from right to wrong nearly cancel out, and either may win. The second is how
-many points moved at all, by more than the threshold of PCK, from where the base alone puts them. It needs no label, and
-chance changes it little. The more points moved, the more of them got worse: over methods, shares of the change and
-seeds the loss follows it within about a percent (measured; benchmarks/README.md, "Keeping the source"). The estimate is
-the mean of both, each weighed by how exact it is.
+many points moved at all, by more than the threshold of PCK, from where the base alone puts them. It does not ask which
+are right, so chance changes it little. The more points moved, the more of them got worse: over methods, shares of the
+change and seeds the loss follows it within about a percent (measured; benchmarks/README.md, "Keeping the source"). The
+estimate is the mean of both, each weighed by how exact it is.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from lvtune.api.calibrating import THRESHOLD, rows_of
 from lvtune.evaluation.pck import hits_within
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ GAIN, LOSS, EXACT = 0.02, 0.5, 0.009
 EXACT is the standard deviation of what did remain from it (measured; benchmarks/README.md)."""
 TOGETHER = 2.0
 """Points of one picture move together: they say as much as so many times fewer would alone."""
-THRESHOLD = 0.2
-"""Of PCK."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +91,8 @@ def moved_points(split: Split, skeleton: Skeleton, before: np.ndarray, after: np
         before: (N, K, 2) predictions of the base alone, in pixels.
         after: (N, K, 2) predictions with the change.
     """
-    views = len(split.views or " ")
-    items = np.arange(len(split.table) * views) if split.items is None else np.array(split.items)
-    labels, boxes = (split.table.column(name)[items // views] for name in ("keypoints", "bbox"))
+    rows = rows_of(split)
+    labels, boxes = (split.table.column(name)[rows] for name in ("keypoints", "bbox"))
     truth, visible = labels[..., :2], labels[..., 2] > 0
     stays, counted = hits_within(truth + (after - before), truth, visible, skeleton, THRESHOLD, boxes=boxes)
     return Moved(float((~stays)[counted].mean()), int(counted.sum())) if counted.any() else None

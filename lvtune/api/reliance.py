@@ -39,11 +39,10 @@ class Reliance:
         self.keeper.begin()
 
     def check(self, options: TrainOptions, folder: Path, key: str) -> None:
-        """Tunes a first run, where one is to decide what is kept; arguments as of :func:`first_run`."""
-        if self.job.kept_out.first is not None:
-            with first_run(self.job, options, folder, key) as history:
-                self.notes = [f"first run: {note}" for note in history.notes]
-                self.keeper.decide()
+        """Tunes a first run, which decides what is kept; arguments as of :func:`first_run`."""
+        with first_run(self.job, options, folder, key) as history:
+            self.notes = [f"first run: {note}" for note in history.notes]
+            self.keeper.decide()
 
     def keep(self) -> Decision | None:
         """Takes the change back as far as the source needs it, and says so."""

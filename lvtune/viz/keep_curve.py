@@ -39,8 +39,7 @@ def keep_curve(found: Mapping[str, Any] | None) -> KeepCurve | None:
     if any(point["moved"] is not None for point in found["curve"]):
         text += " What is expected to remain follows from both: the score, which few pictures tell badly, and how many "
         text += "points moved from where the base alone puts them, by more than the threshold of PCK."
-    rows = [_row(_label(point), point, _is_taken(found, point)) for point in found["curve"]]
-    rows += [_row(_label(point), point, _is_taken(found, point)) for point in found["others"]]
+    rows = [_row(_label(point), point, _is_taken(found, point)) for point in (*found["curve"], *found["others"])]
     heads = ["share of the change", f"source ({unit})", f"target ({unit})", "source kept", "points moved", "expected"]
     return KeepCurve(text, _chart(found, f"{title} ({unit})"), Table(heads, [RowGroup("", rows)]))
 
