@@ -2,12 +2,13 @@
 
     python benchmarks/keep_source.py --methods full,lora,vlpose-light --seeds 0,1,2 -- --train.steps 60
 
-Each run is `lvtune adapt` on demo-art with `--start none`; options behind `--` go to every run, those that begin with
-`--replay-` or `--keep-` to the runs with `--keep`. The base is scored once. A run whose report lies in OUT already is
-not made again; one with other options there is an error. Prints for each run the share of the change that is taken, the
-source score with the adapter on as a percentage of the base's, and the target score, both on the test pictures; and for
-each method how many seeds hold the source, and mean and 95 % interval (Student's t) over the seeds of what `--keep`
-costs the target.
+Each run is `lvtune adapt` on demo-art with `--start none`; options behind `--` go to every run. The second run of
+`--keep` is the very run without it (tests/api/test_keep_source.py compares the weights), and the report has the scores
+of its whole change: they are the rows "without". With `--replay-weight` it is not, and the rows are those of the whole
+change alone. The base is scored once. A run whose report lies in OUT already is not made again; one with other options
+there is an error. Prints for each run the share of the change that is taken, the source score with the adapter on as a
+percentage of the base's, and the target score, both on the test pictures; and for each method how many seeds hold the
+source, and mean and 95 % interval (Student's t) over the seeds of what `--keep` costs the target.
 """
 
 from __future__ import annotations
@@ -44,17 +45,17 @@ def adapt(folder: Path, options: list[str], known: ScoreCache) -> dict[str, Any]
     return json.loads(file.read_text(encoding="utf-8")) | measured
 
 
-def row(method: str, seed: str, name: str, report: dict[str, Any]) -> list[Any]:
-    """The cells of one run."""
-    source, target = report["source"], report["target"]
-    found = report.get("keep")
-    share = "" if not found else f"{found['share']:.0%}"
-    share += "" if not found or found["late"] == 1 else f", {found['late']:g} of it late"
-    share += "" if not found or found["holds"] else " (NOT held)"
-    return [
-        method, seed, name, share, 100 * source["after_on"][METRIC] / source["before"][METRIC],
-        target["before"][METRIC], target["after_on"][METRIC], report["processor_minutes"],
-    ]  # fmt: skip
+def rows_of(method: str, seed: str, name: str, report: dict[str, Any]) -> tuple[list[Any], list[Any]]:
+    """The cells of the run without ``--keep``, and with it."""
+    found, target = report["keep"], report["target"]
+    share = f"{found['share']:.0%}"
+    share += "" if found["late"] == 1 else f", {found['late']:g} of it late"
+    share += "" if found["holds"] else " (NOT held)"
+    base, minutes = target["before"][METRIC], report["processor_minutes"]
+    return (
+        [method, seed, "without", "", 100 * found["test_kept_whole"], base, found["test_target_whole"], ""],
+        [method, seed, name, share, 100 * found["test_kept"], base, found["test_target"], minutes],
+    )
 
 
 def line(cells: list[Any]) -> str:
@@ -76,7 +77,7 @@ def summary(method: str, kept: list[list[Any]], free: list[list[Any]], keep: flo
 
 def main() -> None:
     """Reads the options, runs, prints."""
-    own_parser = argparse.ArgumentParser(description="Runs `lvtune adapt` with and without --keep.")
+    own_parser = argparse.ArgumentParser(description="Runs `lvtune adapt` with --keep.")
     own_parser.add_argument("--methods", default="full,lora,vlpose-light")
     own_parser.add_argument("--seeds", default="0,1,2")
     own_parser.add_argument("--keep", type=float, default=99.0)
@@ -87,34 +88,18 @@ def main() -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     heads = ["method", "seed", "run", "taken", "source, % of the base's", "target, base", "target", "processor minutes"]
     print(line(heads) + "\n" + "|---" * len(heads) + "|", flush=True)
-    known = ScoreCache()
+    known, wanted = ScoreCache(), ["--keep", f"{arguments.keep:g}"]
     rows: dict[str, dict[str, list[list[Any]]]] = {}
     for seed in arguments.seeds.split(","):
         for method in arguments.methods.split(","):
-            for name, more in (("without", []), (f"--keep {arguments.keep:g}", ["--keep", f"{arguments.keep:g}"])):
-                # --keep's own options mean nothing to the run without it
-                given = options if more else without_keep_options(options)
-                said = ["--method", method, "--start", "none", "--seed", seed, "--no-gate", *more, *given]
-                folder = arguments.out / f"{method}-{seed}-{'keep' if more else 'without'}"
-                cells = row(method, seed, name, adapt(folder, said, known))
-                rows.setdefault(method, {}).setdefault("keep" if more else "without", []).append(cells)
+            said = ["--method", method, "--start", "none", "--seed", seed, "--no-gate", *wanted, *options]
+            report = adapt(arguments.out / f"{method}-{seed}", said, known)
+            for kind, cells in zip(("without", "keep"), rows_of(method, seed, " ".join(wanted), report), strict=True):
+                rows.setdefault(method, {}).setdefault(kind, []).append(cells)
                 print(line(cells), flush=True)
     print()
     for method, found in rows.items():
         print(summary(method, found["keep"], found["without"], arguments.keep), flush=True)
-
-
-def without_keep_options(options: list[str]) -> list[str]:
-    """Returns the options but those of ``--keep``, and their values."""
-    left, skips = [], False
-    for word in options:
-        if skips:
-            skips = False
-        elif word.startswith(("--replay-", "--keep-")):
-            skips = "=" not in word
-        else:
-            left.append(word)
-    return left
 
 
 if __name__ == "__main__":

@@ -270,6 +270,9 @@ class _Run:
         self.say("scoring with the adapter on and off")
         with self._timed("evaluate"):
             with attach(job.base, job.adapter, name="adapted"):
+                with self.reliance.whole_change() as is_more:
+                    if is_more:
+                        scoring.whole_change()
                 scoring.on()
                 self.earlier.end()
                 self.say(self.reliance.calibrate().line())
@@ -277,7 +280,7 @@ class _Run:
             print_after = fingerprint(job.base)
             scoring.off(print_after)
         values = values_of(job, scoring, self.history, self.seconds) | self.values
-        if (tested := self.reliance.tested(values["retention"]["on"])) is not None:
+        if (tested := self.reliance.tested(scoring)) is not None:
             self.say(tested.line())
         values["shots"], values["few"] = job.recipe.data.shots, self.few.to_dict()
         values["start"], values["new_rows"] = self.start.to_dict(), self.rows.to_dict()

@@ -11,6 +11,7 @@ source can be replayed while the adapter is tuned as well (:mod:`lvtune.training
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from lvtune.api.base_answers import answered
@@ -26,7 +27,7 @@ from lvtune.evaluation.task import retention
 from lvtune.patcher.attaching import attach
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from torch import Tensor
 
@@ -90,6 +91,19 @@ class SourceKeeper:
             self.decide()
         if self.taken:
             self.job.adapter.load_state_dict(self._state(self.taken["share"], self.taken["late"]))
+
+    @contextlib.contextmanager
+    def whole(self) -> Iterator[bool]:
+        """Inside, the adapter has the whole change; yields whether that is more than what was taken."""
+        is_more = bool(self.taken) and (self.taken["share"], self.taken["late"]) != (1.0, 1.0)
+        if is_more:
+            here = snapshot(self.job.adapter)
+            self.job.adapter.load_state_dict(self._end)
+        try:
+            yield is_more
+        finally:
+            if is_more:
+                self.job.adapter.load_state_dict(here)
 
     def decide(self) -> None:
         """Scores the present change and what may be left of it, and chooses what holds at the least cost.

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lvtune.core.decision import Decision
-from lvtune.evaluation.metrics import metric_name
+from lvtune.evaluation.metrics import is_less_better, metric_name
+from lvtune.evaluation.task import retention
 from lvtune.viz.score_words import late_words
+
+if TYPE_CHECKING:
+    from lvtune.api.scoring import Scoring
 
 
 def keep_decision(found: Mapping[str, Any]) -> Decision:
@@ -46,16 +50,38 @@ def taken_of(found: Mapping[str, Any]) -> Mapping[str, Any]:
     return next(point for point in points if (point["share"], point["late"]) == (found["share"], found["late"]))
 
 
-def keep_tested(asked: float, kept: float | None) -> Decision | None:
-    """Returns the line on the source's test pictures, which decided nothing.
+def tested_values(scoring: Scoring) -> dict[str, float | None]:
+    """Returns what the test pictures, which decided nothing, say of ``--keep``; for the report.
+
+    ``test_kept`` and ``test_target`` are the share of the source score that remains and the target's score;
+    ``test_kept_whole`` and ``test_target_whole`` are those of the whole change.
+    """
+    on = {"source": scoring.source.after_on, "target": scoring.target.after_on}
+    found: dict[str, float | None] = {}
+    for name, scores in (("", on), ("_whole", scoring.whole or on)):
+        source, target, before = scores.get("source"), scores.get("target"), scoring.source.before
+        kept = None
+        if source is not None and before is not None:
+            main = source.main
+            kept = retention(before.values.get(main), source.values.get(main), is_less_better(main))
+        found[f"test_kept{name}"] = kept
+        found[f"test_target{name}"] = None if target is None else target.values.get(target.main)
+    return found
+
+
+def keep_tested(asked: float, found: Mapping[str, float | None]) -> Decision | None:
+    """Returns the line on the test pictures, which decided nothing.
 
     Args:
         asked: percent of the source score.
-        kept: share of it that remains on the test pictures; None: it was not measured.
+        found: as of :func:`tested_values`; None where nothing of the source was measured.
     """
+    kept, whole = found["test_kept"], found["test_kept_whole"]
     if kept is None:
         return None
-    value = f"{_percent(kept)} of the source score remain"
+    value = f"{_percent(kept)} of the source score remain, target {_number(found['test_target'])}"
+    if (whole, found["test_target_whole"]) != (kept, found["test_target"]):
+        value += f" (with the whole change: {_percent(whole)}, {_number(found['test_target_whole'])})"
     if 100 * kept >= asked:
         return Decision(f"keep {asked:g}, test pictures", value, "they decided nothing")
     why = "they decided nothing; a higher --keep, or --keep-sure 0.9, takes less of the change"

@@ -8,9 +8,10 @@ from lvtune.api.calibrating import Fitted, calibrate, measure
 from lvtune.api.gating import gate_of
 from lvtune.api.keep_first_run import first_run
 from lvtune.api.keep_source import SourceKeeper
-from lvtune.api.keep_words import keep_tested
+from lvtune.api.keep_words import keep_tested, tested_values
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from lvtune.api.job import Job
@@ -32,7 +33,7 @@ class Reliance:
         self._gate: dict[str, Any] | None = None
         self._gated: Decision | None = None
         self._tested: Decision | None = None
-        self._test_kept: float | None = None
+        self._test: dict[str, float | None] = {}
 
     def begin(self) -> None:
         """Notes where the tuning begins."""
@@ -49,6 +50,10 @@ class Reliance:
         self.keeper.keep()
         return self.keeper.decision
 
+    def whole_change(self) -> AbstractContextManager[bool]:
+        """Inside, the adapter has its whole change; yields whether a part of it had been taken back."""
+        return self.keeper.whole()
+
     def calibrate(self) -> Decision:
         """Fits the confidence, and says on what."""
         self._fitted, self._calibrated = calibrate(self.job)
@@ -64,10 +69,11 @@ class Reliance:
         self._gate, self._gated = gate_of(self.job)
         return self._gated
 
-    def tested(self, kept: float | None) -> Decision | None:
-        """Compares the share ``kept`` of the source's test score with what was asked for; None without ``keep``."""
+    def tested(self, scoring: Scoring) -> Decision | None:
+        """Compares the share of the source's test score with what was asked for; None without ``keep``."""
         if self.keeper.share is not None and self.job.recipe.keep is not None:
-            self._test_kept, self._tested = kept, keep_tested(self.job.recipe.keep, kept)
+            self._test = tested_values(scoring)
+            self._tested = keep_tested(self.job.recipe.keep, self._test)
         return self._tested
 
     @property
@@ -90,5 +96,5 @@ class Reliance:
         if found is not None and self._fitted is not None:
             found = {**found, "left_out": self._fitted.to_dict()}
         kept = self.keeper.to_dict()
-        kept = kept and {**kept, "test_kept": self._test_kept}
+        kept = kept and {**kept, **self._test}
         return {"keep": kept, "calibration": found}

@@ -50,6 +50,8 @@ class Scoring:
         self.target, self.source = Measured(), Measured()
         self.also = {name: Measured() for name in job.also}
         self.shared = SharedPoints(job)
+        self.whole: dict[str, Scores] = {}
+        """``target`` and ``source`` with the whole change, where a part of it was taken back."""
         self.at_start: Scores | None = None
         """The target with the warm start alone; None: it was not scored."""
         self.off_checked: int | None = None
@@ -116,6 +118,12 @@ class Scoring:
             if split is not None and _is_predicted(split, self.job.adapter.skeleton):
                 measured.after_on = self._score(split, self.job.adapter.skeleton)
         self.shared.on({"target": self.target.after_on, "source": self.source.after_on})
+
+    def whole_change(self) -> None:
+        """Scores target and source with the adapter attached, which has its whole change for a while."""
+        for name, split in (("target", self.job.test), ("source", self.job.source)):
+            if split is not None and _is_predicted(split, self.job.adapter.skeleton):
+                self.whole[name] = self._score(split, self.job.adapter.skeleton)
 
     def off(self, mark: str) -> None:
         """Scores the base again, whose fingerprint now is ``mark``; further domains are not scored again."""

@@ -282,18 +282,22 @@ def test_without_a_labelled_source_named_pictures_are_replayed_and_agreement_is_
 
 
 @pytest.mark.parametrize(
-    ("kept", "words"), [(0.9901, "99.0 % of the source score remain ("), (0.9899, "LESS than asked")]
+    ("kept", "words"), [(0.9901, "99.0 % of the source score remain, target 34.6"), (0.9899, "LESS than asked")]
 )
 def test_what_remains_on_the_test_pictures_is_said(kept, words):
-    assert words in keep_tested(99, kept).line()
-    assert keep_tested(99, None) is None
+    found = {"test_kept": kept, "test_target": 34.6, "test_kept_whole": 0.965, "test_target_whole": 35.3}
+    line = keep_tested(99, found).line()
+    assert words in line and "(with the whole change: 96.5 %, 35.3)" in line
+    alike = {**found, "test_kept_whole": kept, "test_target_whole": 34.6}
+    assert words in keep_tested(99, alike).line() and "whole change" not in keep_tested(99, alike).line()
+    assert keep_tested(99, {**found, "test_kept": None}) is None
 
 
 def test_the_second_run_is_the_one_without_keep_and_as_much_is_taken_back(tmp_path, monkeypatch, two_shares):
     """Nothing of the first run may reach the second: order, random numbers, counters, statistics."""
     given = {"method": "full", "train": {"steps": 2, "batch_size": 4}}  # full: BatchNorms have statistics
     plain = recipe(keep=None, keeping={}, out=str(tmp_path / "plain"), **given)
-    lvtune.adapt(plain)
+    whole = lvtune.adapt(plain).to_dict()
     monkeypatch.setattr(SourceKeeper, "_does_hold", lambda keeper, point: point["share"] < 1)
     values = lvtune.adapt(recipe(keeping={}, out=str(tmp_path / "kept"), **given)).to_dict()
     found, job = values["keep"], prepare(plain)
@@ -302,6 +306,9 @@ def test_the_second_run_is_the_one_without_keep_and_as_much_is_taken_back(tmp_pa
     end, kept = (snapshot(lvtune.load_adapter(tmp_path / name, job.base)) for name in ("plain", "kept"))
     expected = on_the_way(start, end, found["share"], found["late"])
     assert all(torch.allclose(kept[name], expected[name], atol=1e-7) for name in kept)
+    assert found["test_target_whole"] == whole["target"]["after_on"]["pck@0.2"]
+    assert found["test_kept_whole"] == whole["retention"]["on"]
+    assert found["test_target"] == values["target"]["after_on"]["pck@0.2"]
 
 
 def test_pictures_kept_out_for_the_calibration_stay_out_of_one_run(tmp_path, two_shares):
