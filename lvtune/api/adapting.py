@@ -32,10 +32,11 @@ from lvtune.api.scoring import Scoring
 from lvtune.api.second_part import CHECKPOINT_2, first_minutes, tune_second
 from lvtune.api.source_guard import SourceGuard
 from lvtune.api.start_choice import WarmStartCheck
+from lvtune.api.tuning_lines import tuned_on
 from lvtune.api.unlabelled_guard import UnlabelledGuard
 from lvtune.bases.fingerprint import fingerprint, fingerprints
 from lvtune.core.processes import apart, from_main, is_main, main_first, together
-from lvtune.core.text import counted, one_line
+from lvtune.core.text import one_line
 from lvtune.data.jpeg_damage import damaged_pictures
 from lvtune.patcher.attaching import attach
 from lvtune.storage.adapter_file import CONFIG_FILE, TENSORS_FILE
@@ -179,9 +180,8 @@ class _Run:
         job, few, start = self.job, self.few, self.start
         for note in dict.fromkeys((*job.table_notes, *few.warnings, *job.objective.notes)):
             self.say(f"note: {one_line(note)}")
-        self.say(f"tuning {self.recipe.method} on {counted(few.pictures, 'picture')}: {job.train.name}")
-        if job.unlabelled is not None:
-            self.say(f"and on {counted(len(job.unlabelled.table), 'instance')} without labels: {job.unlabelled.name}")
+        for line in tuned_on(job, few.pictures):
+            self.say(line)
         self.memory.begin_tuning()
         started, scored = time.perf_counter(), self.seconds["evaluate"]
         start.check()

@@ -68,6 +68,8 @@ def test_beside_labels_of_target_or_source_or_alone(tmp_path, frames, given):
     assert report["unlabelled"]["instances"] == 6 and "frames" in report["unlabelled"]["name"]
     assert report["base"]["fingerprint_before"] == report["base"]["fingerprint_after"]
     alone = not given or given.get("data") == {"shots": 0}
+    lines = [line for line in said if line.startswith(("tuning ", "and on ")) and "step" not in line]
+    assert len(lines) == (1 if alone else 2) and all("without labels" in line for line in lines[not alone :])
     assert report["recipe"]["data"]["shots"] == (0 if alone else given.get("data", {}).get("shots", "all"))
     if not given:
         assert report["recipe"]["domain"] == "unlabelled" and "source in place of the target" in report["target_name"]
