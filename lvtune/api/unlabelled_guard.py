@@ -1,7 +1,8 @@
 """Tuning on pictures without labels must not harm: what is tuned is compared with what it began with.
 
 It began with the start, or, where some pictures of the target have labels, with what was tuned on these alone. Nothing
-is kept unless all of this holds: before, some points were sure in the pictures without labels; views of one picture
+is kept unless all of this holds: before, enough points were sure in the pictures without labels, compared with pictures
+that have labels; views of one picture
 agree better than before; points that were sure stay where they were; and labelled pictures are found no worse: those of
 the source, those that were tuned on, and those that were kept out, whichever there are. The largest share of the
 change for which it holds is kept (points on the way as in WiSE-FT, arXiv 2109.01903); in doubt none. How often this
@@ -42,8 +43,9 @@ FAR, MOST_MOVED = 0.06, 0.1
 SOURCE_ROOM, LABELLED_ROOM = 1.01, 1.1
 """Largest factor on the loss on the source, and on the loss (of new key points: the error) on labelled pictures that
 were tuned on; on pictures kept out it is 1."""
-LEAST_SURE = 0.05
-"""Least share of the points that were sure before: fewer, and the pictures do not show what is to be found."""
+LEAST_SURE, OF_KNOWN, LEAST = 0.1, 0.25, 0.05
+"""Fewer sure points before, and the pictures do not show what is to be found: this share of all points, or, where there
+are pictures with labels, OF_KNOWN of the share in those, and at least LEAST (measured; benchmarks/README.md)."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,13 @@ class Seen:
     there are none, or some were kept out."""
     kept_out: float | None = None
     """The same on pictures that were kept out; None: none were."""
+    known: float | None = None
+    """``sure`` of pictures that have labels (of the target, else of the source), before; None: there are none."""
+
+    @property
+    def least_sure(self) -> float:
+        """The least ``sure`` with which pictures show what is to be found."""
+        return LEAST_SURE if self.known is None else max(LEAST, OF_KNOWN * self.known)
 
 
 class UnlabelledGuard:
@@ -104,14 +113,15 @@ class UnlabelledGuard:
         kept_out = self.job.kept_out.target if self.job.recipe.has_target_labels else None
         labelled = labelled if kept_out is None else None
         before: Answers | None = None
-        kept = 0.0
+        kept, known = 0.0, kept_out or labelled or source
         for share in (0.0, *sorted(SHARES[1:], reverse=True)):
             job.adapter.load_state_dict(between(self._start, end, share))
             found = answers_of(job.base, job.adapter, pictures, seed=job.recipe.seed)
             before = before or found
             self.seen[f"{share:g}"] = Seen(found.disagreement, moved_share(before, found), float(found.peak.mean()),
                                            self._loss(source), float(sure_points(found).float().mean()),
-                                           self._loss(labelled), self._loss(kept_out))  # fmt: skip
+                                           self._loss(labelled), self._loss(kept_out),
+                                           None if share else self._sure(known))  # fmt: skip
             if share and is_better(self.seen["0"], self.seen[f"{share:g}"]):
                 kept = share
                 break
@@ -127,6 +137,14 @@ class UnlabelledGuard:
             return None
         fits = found is not None and found.table.skeleton.keypoints == job.adapter.skeleton.keypoints
         return found if fits else None
+
+    def _sure(self, split: Split | None) -> float | None:
+        """The share of sure points in pictures that have labels."""
+        if split is None:
+            return None
+        job, data = self.job, split_dataset(self.job.base, split, cache=True)
+        some = Subset(data, evenly(len(data), SOURCE), renumber=False)
+        return float(sure_points(answers_of(job.base, job.adapter, some, seed=job.recipe.seed)).float().mean())
 
     def _loss(self, split: Split | None) -> float | None:
         if split is None:
@@ -194,8 +212,10 @@ def is_better(before: Seen, now: Seen) -> bool:
 def shortfalls(before: Seen, now: Seen) -> list[str]:
     """Returns what speaks against a state, in words; empty: it is to be taken for better."""
     found = []
-    if before.sure < LEAST_SURE:
-        found.append(f"fewer than {LEAST_SURE:.0%} of the points were sure before")
+    if before.sure < before.least_sure:
+        words = f"{before.sure:.1%} of the points were sure before, fewer than {before.least_sure:.1%}"
+        words += "" if before.known is None else f" (in pictures with labels {before.known:.0%} were)"
+        found.append(f"{words}: the pictures may not show what is to be found")
     if now.disagreement > (1 - LEAST_GAIN) * before.disagreement:
         found.append(f"the views' disagreement did not fall by {LEAST_GAIN:.0%}")
     if now.moved > MOST_MOVED:

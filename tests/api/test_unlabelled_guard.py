@@ -67,6 +67,20 @@ def test_pictures_in_which_nothing_was_sure_show_nothing():
     assert is_better(BEFORE, now) and not is_better(replace(BEFORE, sure=0.01), now)
 
 
+@pytest.mark.parametrize(
+    ("sure", "known", "shows"),
+    [(0.09, None, False), (0.11, None, True), (0.061, 0.416, False), (0.137, 0.416, True), (0.06, 0.1, True),
+     (0.04, 0.1, False), (0.04, 0.0, False)],
+)  # fmt: skip
+def test_pictures_of_something_else_have_few_sure_points_beside_labelled_ones(sure, known, shows):
+    now = Seen(disagreement=0.05, moved=0.0, peak=0.6, source=None)
+    before = replace(BEFORE, sure=sure, known=known)
+    assert is_better(before, now) == shows
+    said = shortfalls(before, now)
+    assert said == [] if shows else len(said) == 1 and "may not show what is to be found" in said[0]
+    assert shows or ("pictures with labels" in said[0]) == (known is not None)
+
+
 def test_only_points_that_were_sure_can_have_moved():
     points = torch.zeros(1, 4, 2)
     before = Answers(points, torch.tensor([[0.0, 0.0, 0.2, 0.0]]), torch.tensor([[0.9, 0.9, 0.9, 0.1]]), points[..., 0])
