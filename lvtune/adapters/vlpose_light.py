@@ -28,6 +28,7 @@ from lvtune.adapters.adapter import Adapter
 from lvtune.adapters.building import layers_of_blocks, make_predictor, name_of, plus, replaced
 from lvtune.adapters.low_rank import beside
 from lvtune.adapters.method_registry import register_method
+from lvtune.adapters.rank_weights import rank_weights
 from lvtune.adapters.sentence_predictor import FOR_CONFLICTS, LR_SCALE, make_sentence_predictor, reading_predictor
 from lvtune.adapters.summing import (
     exact_only,
@@ -42,7 +43,6 @@ from lvtune.adapters.summing import (
 from lvtune.bases.base import Base
 from lvtune.bases.changes import Call, Change, ReplaceForward
 from lvtune.core.errors import LvtuneError, UsageError
-from lvtune.core.step_part import draw_rows
 from lvtune.data.skeletons import Skeleton
 from lvtune.language.bank_cache import cached_tensor
 from lvtune.language.distinct import distinct
@@ -83,7 +83,7 @@ class _Beside:
     def __call__(self, call: Call, x: Tensor) -> Tensor:
         """(B, …, D) -> (B, …, D')."""
         factor: Any = self.adapter.scale
-        weights = self.adapter.rank_weights(call, self.place)  # (B, r)
+        weights = rank_weights(self.adapter, call, self.place)  # (B, r)
         if weights is not None:
             windows = len(x) // len(weights)
             if len(weights) > 1 and windows > 1:  # Swin's come as (B · windows, …); those of one picture are adjacent
@@ -286,57 +286,3 @@ class VLPoseLight(Adapter):
         mean = len(self.sentences) - 1
         rows = [mean if category is None else self.bank.index(category) for category in categories]
         return self.text_proj(self.sentences[torch.tensor(rows, device=self.sentences.device)])
-
-    def rank_weights(self, call: Call, place: int) -> Tensor | None:
-        """Returns s (1 + U P e) of one layer for each sample (B, r), or (1, r) for all; None without language.
-
-        Args:
-            call: says the category of each sample, or one for all, or None: the mean sentence.
-            place: of the layer.
-        """
-        if self.bank is None:
-            return None
-        read, drops = call.categories, self.training and self.config.sentence_dropout > 0
-        if torch.compiler.is_compiling():  # code for one adapter serves all of its shape: nothing may name this one
-            table, index = self._table(read, place)
-        elif drops:
-            tables, index = call.once((id(self), read), lambda: self._tables_of_layers(read))
-            table = tables[place]
-        else:
-            return call.once((id(self), read), lambda: self._of_samples(read))[place]
-        if drops:
-            # each layer draws for itself, so that the layers' weights do not rely on each other
-            index = torch.where(draw_rows(self._dropped, len(index)).to(index.device), 0, index)
-        return table[index]
-
-    def _of_samples(self, categories: tuple[str | None, ...] | None) -> Sequence[Tensor]:
-        """Returns what :meth:`rank_weights` does, of all layers in one operation."""
-        tables, index = self._tables(categories)
-        return tables[:, index].unbind(0)
-
-    def _tables_of_layers(self, categories: tuple[str | None, ...] | None) -> tuple[Sequence[Tensor], Tensor]:
-        """Returns :meth:`_tables` with a tensor for each layer: parts of one would each have a gradient of its size."""
-        tables, index = self._tables(categories)
-        return tables.unbind(0), index
-
-    def _table(self, categories: tuple[str | None, ...] | None, place: int) -> tuple[Tensor, Tensor]:
-        """Returns what :meth:`_tables` does for one layer, with a row for each sample."""
-        read = categories if categories is not None else ()
-        sentence: Any = self.sentence((None, *read))
-        index = torch.arange(1, len(read) + 1) if read else torch.zeros(1, dtype=torch.int64)
-        return (1 + F.linear(sentence, self.U[place])) * self.scale, index.to(self.sentences.device)
-
-    def _tables(self, categories: tuple[str | None, ...] | None) -> tuple[Tensor, Tensor]:
-        """Returns s (1 + U P e) of all layers (L, n, r), the mean sentence first, and each sample's row of it, (B,)."""
-        read = categories if categories is not None else (None,)
-        different = list(dict.fromkeys((None, *read)))
-        index = torch.tensor([different.index(category) for category in read], device=self.sentences.device)
-        # one by one: what a sentence gives must not depend on which others are read beside it, to the last bit
-        each: list[Any] = [self.sentence((category,)) for category in different]
-        found = torch.stack([1 + torch.einsum("lrk,nk->lnr", self.U, one)[:, 0] for one in each], 1)
-        return found * self.scale, index
-
-    def _dropped(self, count: int) -> Tensor:
-        """Draws which of ``count`` samples read the mean sentence, (count,) bool."""
-        order = torch.rand(count, device=self.sentences.device).argsort()
-        return order < round(self.config.sentence_dropout * count)
