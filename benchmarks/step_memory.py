@@ -5,7 +5,7 @@
 Each row is its own process. It runs two steps of AdamW (the second has the moments) and measures peak resident memory
 above that after importing all libraries. `full fine-tuning` is the plain model with every weight trained, without
 lvtune. Weights and pictures are random; memory does not depend on them. Rows of lvtune's give freed memory back to the
-system at once, as the command line does (lvtune/core/freed_memory.py); the second row does so with the plain model.
+system at once, as runs with large bases do (lvtune/core/freed_memory.py); the second row does so with the plain model.
 `estimate` is what `train.accumulate auto` computes for the activations of the step, divided by the peak above weights,
 gradients and moments.
 """
@@ -40,14 +40,12 @@ def measure(base_name: str, batch: int, threads: int, method: str, given: dict[s
 
     import lvtune
     from lvtune.api.memory import peak_memory_mb, reset_peak_memory, resident_memory_mb
-    from lvtune.core.freed_memory import return_freed_memory
+    from lvtune.core.freed_memory import returning_memory
     from lvtune.training.accumulation import MemoryProbe
     from lvtune.training.recomputed_activations import recomputed_activations
     from lvtune.training.recomputed_blocks import recomputed_blocks
 
     torch.set_num_threads(threads)
-    if method != "plain" or given:
-        return_freed_memory()
 
     def made(name: str) -> tuple[Any, Any, Any]:
         base = lvtune.load_base(name, "random")
@@ -71,6 +69,8 @@ def measure(base_name: str, batch: int, threads: int, method: str, given: dict[s
             stack.enter_context(recomputed_blocks(base, adapter))
         if method != "plain":  # as `lvtune adapt` does
             stack.enter_context(recomputed_activations())
+        if method != "plain" or given:
+            stack.enter_context(returning_memory())
         reset_peak_memory()
         for _ in range(2):
             optimizer.zero_grad(set_to_none=True)

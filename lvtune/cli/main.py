@@ -19,7 +19,6 @@ import lvtune
 from lvtune.cli.colour import RED, in_colour
 from lvtune.cli.parser import CommandLineError
 from lvtune.core.errors import LvtuneError
-from lvtune.core.freed_memory import return_freed_memory
 from lvtune.core.registry import suggest
 from lvtune.core.text import one_line, printable
 from lvtune.core.threads import settle_threads
@@ -116,7 +115,6 @@ def _run(argv: list[str], debug: bool) -> int:
         fix = suggest(words[0], list(COMMANDS), "type `lvtune --help`")
         raise CommandLineError(f"unknown command '{words[0]}'", f"one of {', '.join(COMMANDS)}", fix)
     settle_threads()
-    return_freed_memory()
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     if not sys.stderr.isatty():

@@ -2,46 +2,50 @@
 
 That library takes large blocks from the system one by one, and gives each back when it is freed. But when the first
 such block is freed it raises what counts as large, up to 32 MB. From then on most tensors of a step lie in one heap,
-where freed ones leave holes that the next ones do not fit. The peak of a step is then a fifth higher, and the step no
-faster by what could be measured (benchmarks/README.md, "Memory of a step"). A limit that is set is not raised.
+where freed ones leave holes that the next ones do not fit, and the peak is higher than what the tensors take. A limit
+that is set is not raised. Blocks from the system cost time, though: it clears each page of them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, Mapping
 
-LARGE = 1 << 20
-"""Bytes from which a block is taken from the system by itself."""
-VARIABLE = "MALLOC_MMAP_THRESHOLD_"
-"""Sets the limit for processes that are started later."""
-_MMAP_THRESHOLD = -3
-"""Number of the setting in ``malloc.h``."""
+LARGE, MOST = 1 << 20, 32 << 20
+"""Bytes from which a block is taken from the system by itself: inside of the block, and behind it, where it is what
+the library would have raised it to."""
+MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1
+"""Numbers of the settings in ``malloc.h``; the second one is kept at twice the first, as the library does."""
 _SAID = ("MALLOC_", "GLIBC_TUNABLES")
 """A user who has set any of these manages memory otherwise."""
 
 
-def return_freed_memory(
-    environ: MutableMapping[str, str] = os.environ, mallopt: Callable[[int, int], int] | None = None
-) -> bool:
-    """Sets the limit for this process and those that it starts; leaves what the user has set.
+def can_return_memory(environ: Mapping[str, str] = os.environ) -> bool:
+    """Returns True with GNU's C library, unless the user has set how it manages memory."""
+    return _mallopt() is not None and not any(name.startswith(_SAID) for name in environ)
 
-    Args:
-        environ: the environment variables, changed in place.
-        mallopt: of the C library; None: that of GNU's, if it is used.
 
-    Returns:
-        Whether it was set.
+@contextlib.contextmanager
+def returning_memory() -> Iterator[None]:
+    """Inside, blocks of 1 MB and more go back to the system when they are freed; nothing changes with other libraries.
+
+    It is a setting of the whole process.
     """
-    if any(name.startswith(_SAID) for name in environ):
-        return False
-    found = mallopt or _mallopt()
-    if found is None or found(_MMAP_THRESHOLD, LARGE) != 1:
-        return False
-    environ[VARIABLE] = str(LARGE)
-    return True
+    _limit(LARGE)
+    try:
+        yield
+    finally:
+        _limit(MOST)
+
+
+def _limit(size: int) -> None:
+    setting = _mallopt() if can_return_memory() else None
+    if setting is not None:
+        setting(MMAP_THRESHOLD, size)
+        setting(TRIM_THRESHOLD, 2 * size)
 
 
 def _mallopt() -> Callable[[int, int], int] | None:

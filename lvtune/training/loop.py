@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from lvtune.core.errors import TrainingError
-from lvtune.core.private_api import is_compiled
 from lvtune.core.processes import from_main, together
 from lvtune.core.snapshot import snapshot
 from lvtune.core.text import counted
@@ -27,16 +26,15 @@ from lvtune.training.budget import Budget
 from lvtune.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from lvtune.training.division import check_same_progress, divide_step
 from lvtune.training.engine import make_accelerator
-from lvtune.training.feature_cache import FeatureCache, feature_cache
+from lvtune.training.feature_cache import feature_cache
 from lvtune.training.history import History
 from lvtune.training.optim import lr_factor, lr_scales, make_optimizer, number_of_steps, param_groups, peak_lr, set_lr
 from lvtune.training.progress import ProgressBar
-from lvtune.training.recomputed_activations import recomputed_activations
-from lvtune.training.recomputed_blocks import recomputed_blocks
 from lvtune.training.running_mean import follow, holding
 from lvtune.training.sampler import PartSampler, make_sampler
 from lvtune.training.step import GradientStep, Tunable, on_device
 from lvtune.training.step_guard import StepGuard
+from lvtune.training.step_memory import computed_again, memory_returned, returned_memory
 from lvtune.training.step_products import faster_products
 from lvtune.training.watch import EmptyLoss, Watch
 from lvtune.training.whole_batch import notes_on_division
@@ -104,7 +102,9 @@ def tune(
         run.bar.notes(run.history.lines())
         run.resume(checkpoint if resume else None, key)
         try:
-            with _computed_again(base, adapter, options.checkpointing, options.recompute, run.features):
+            again = computed_again(base, adapter, options.checkpointing, options.recompute)
+            known = contextlib.nullcontext() if run.features is None else run.features
+            with again, known, memory_returned(run.history.decisions):
                 run.train(validate, validate_every, checkpoint, key)
             run.finish()
         finally:
@@ -113,21 +113,6 @@ def tune(
             run.bar.close()
         run.history.seconds = run.seconds()
     return run.history
-
-
-@contextlib.contextmanager
-def _computed_again(
-    base: Base, adapter: nn.Module, blocks: bool, activations: bool, features: FeatureCache | None = None
-) -> Iterator[None]:
-    """Inside, ``blocks`` and cheap ``activations`` are computed again for the gradient; cached ``features`` are not."""
-    with contextlib.ExitStack() as stack:
-        if blocks:
-            stack.enter_context(recomputed_blocks(base, adapter))
-        if activations and not is_compiled(base.model):
-            stack.enter_context(recomputed_activations())
-        if features is not None:
-            stack.enter_context(features)
-        yield
 
 
 class _Run:
@@ -159,7 +144,7 @@ class _Run:
         parts = options.accumulate
         # on a CPU what is kept is counted, and not what a block takes that is computed again: there auto is cautious
         again = options.checkpointing and accelerator.device.type == "cuda"
-        with _computed_again(base, adapter, again, options.recompute):
+        with computed_again(base, adapter, again, options.recompute):
             division, chosen = divide_step(accelerator, tunable, data, self.sampler.batch_size, parts)
         precision = str(accelerator.mixed_precision)
         self.features = tunable.features = feature_cache(base, adapter, objective, data, options, precision=precision)
@@ -172,7 +157,7 @@ class _Run:
             worker_init_fn=worker_init,
         )
         self.tunable, self.optimizer = accelerator.prepare(tunable, optimizer)
-        faster = faster_products(base, options, accelerator)
+        faster, returned = faster_products(base, options, accelerator), returned_memory(base, options, accelerator)
         self.gradient = GradientStep(accelerator, tunable, self.tunable, division, bool(faster))
         per_epoch = len(self.sampler)
         self.total, self.lr = number_of_steps(options, per_epoch), peak_lr(options, per_epoch)
@@ -180,7 +165,7 @@ class _Run:
         self.progress, self.average, self.rate = Progress(), None, 0.0
         notes = notes_on_division(base, tunable, objective, division)
         notes += [] if self.features is None else [self.features.place_note]
-        self.history = History(lr=self.lr, division=division, decisions=[*chosen, *faster], notes=notes)
+        self.history = History(lr=self.lr, division=division, decisions=[*chosen, *faster, *returned], notes=notes)
         self.bar = ProgressBar(self.total, "tuning", accelerator.is_main_process)
         self.watch: Watch | None = None
         self.record: Record | None = None

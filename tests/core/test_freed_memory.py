@@ -1,4 +1,4 @@
-"""Freed tensors go back to the system at once, unless the user manages memory otherwise."""
+"""Freed tensors go back to the system inside of the block, unless the user manages memory otherwise."""
 
 import os
 import platform
@@ -7,43 +7,58 @@ import sys
 
 import pytest
 
-from lvtune.core.freed_memory import LARGE, VARIABLE, return_freed_memory
+from lvtune.core import freed_memory
+from lvtune.core.freed_memory import LARGE, MOST, can_return_memory, returning_memory
 
 GLIBC = platform.system() == "Linux" and platform.libc_ver()[0] == "glibc"
 
 
+@pytest.fixture
+def asked(monkeypatch):
+    """What the C library was asked for."""
+    found = []
+    monkeypatch.setattr(freed_memory, "_mallopt", lambda: lambda number, size: found.append((number, size)))
+    for name in [name for name in os.environ if name.startswith(("MALLOC_", "GLIBC_TUNABLES"))]:
+        monkeypatch.delenv(name)
+    return found
+
+
 @pytest.mark.parametrize("name", ["MALLOC_MMAP_THRESHOLD_", "MALLOC_ARENA_MAX", "GLIBC_TUNABLES"])
-def test_what_the_user_says_stays(name):
-    environ, asked = {name: "mine"}, []
-    assert not return_freed_memory(environ, lambda *given: asked.append(given) or 1)
-    assert environ == {name: "mine"} and not asked
+def test_what_the_user_says_stays(asked, monkeypatch, name):
+    assert can_return_memory()
+    monkeypatch.setenv(name, "mine")
+    with returning_memory():
+        assert not can_return_memory()
+    assert not asked
 
 
-def test_the_limit_is_set_here_and_for_later_processes():
-    environ, asked = {}, []
-    assert return_freed_memory(environ, lambda *given: asked.append(given) or 1)
-    assert asked == [(-3, LARGE)] and environ == {VARIABLE: str(LARGE)}
+def test_the_limit_is_low_inside_of_the_block_alone(asked):
+    with pytest.raises(ValueError), returning_memory():
+        assert asked == [(-3, LARGE), (-1, 2 * LARGE)]
+        raise ValueError
+    assert asked[2:] == [(-3, MOST), (-1, 2 * MOST)]
 
 
-def test_a_library_that_refuses_changes_nothing():
-    environ = {}
-    assert not return_freed_memory(environ, lambda *given: 0)
-    assert environ == {}
+def test_another_library_is_left_alone(monkeypatch):
+    monkeypatch.setattr(platform, "libc_ver", lambda *given: ("", ""))
+    assert not can_return_memory()
+    with returning_memory():
+        pass
 
 
 # a large block is freed first, which raises the limit; then every second one of many blocks below it is freed
 HOLES = """
+import contextlib
 import sys
 import torch
 from lvtune.api.memory import resident_memory_mb
-from lvtune.core.freed_memory import return_freed_memory
-if sys.argv[1] == "set":
-    assert return_freed_memory()
-del (block := [torch.ones(7 << 20)])[:]
-blocks = [torch.ones(1 << 20) for _ in range(40)]  # 4 MB each
-full = resident_memory_mb()
-del blocks[:-1:2]
-print(full - resident_memory_mb())
+from lvtune.core.freed_memory import returning_memory
+with returning_memory() if sys.argv[1] == "returned" else contextlib.nullcontext():
+    del (block := [torch.ones(7 << 20)])[:]
+    blocks = [torch.ones(1 << 20) for _ in range(40)]  # 4 MB each
+    full = resident_memory_mb()
+    del blocks[:-1:2]
+    print(full - resident_memory_mb())
 """
 
 
@@ -56,15 +71,5 @@ def test_holes_go_back_to_the_system():
         assert done.returncode == 0, done.stderr
         return float(done.stdout)
 
-    assert returned("set") > 60  # of 80 MB
-    assert returned("as it is") < 20
-
-
-def test_the_command_line_sets_it():
-    code = (
-        "import os, sys\nfrom lvtune.cli.main import main\nassert main(['list', 'skeletons']) == 0\n"
-        f"print(os.environ.get('{VARIABLE}'), file=sys.stderr)"
-    )
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_TUNABLES"))}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=env)
-    assert done.stderr.split()[-1] == (str(LARGE) if GLIBC else "None")
+    assert returned("returned") > 60  # of 80 MB
+    assert returned("kept") < 20
