@@ -142,9 +142,11 @@ def main() -> None:
         print(f"| {count} | " + " | ".join(cells) + " |")
     first = args.ways.split(",")[0]
     for how in args.ways.split(",")[1:]:
-        gaps = [curves[how, s][i]["score"] - curves[first, s][i]["score"] for s in seeds
-                for i in range(1, len(curves[how, s]))]  # fmt: skip
-        print(f"{how} minus {first}, all later rounds: {interval(gaps)}")
+        # the rounds of a seed go on from one another: one number for each seed
+        gaps = [statistics.mean(one["score"] - other["score"]
+                                for one, other in zip(curves[how, s][1:], curves[first, s][1:], strict=True))
+                for s in seeds]  # fmt: skip
+        print(f"{how} minus {first}, mean of the later rounds: {interval(gaps)}")
 
 
 def interval(values: list[float]) -> str:
