@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -22,9 +21,9 @@ from lvtune.api.new_rows import NewRows
 from lvtune.api.recipe import Recipe
 from lvtune.api.recipe_inputs import recipe_files
 from lvtune.api.reliance import Reliance
-from lvtune.api.report_pictures import before_after, worst_pictures
 from lvtune.api.report_values import values_of
 from lvtune.api.resuming import check_resume
+from lvtune.api.run_files import write_run
 from lvtune.api.run_marks import marks_of, run_key
 from lvtune.api.run_tracking import NoTracker, tracker_of
 from lvtune.api.saved_facts import keep_last_good, training_of
@@ -312,33 +311,9 @@ class _Run:
 
     def write(self) -> None:
         """Writes the adapter with its scores, the card and the report; then removes the checkpoint."""
-        from lvtune.api.language_figures import figures_of_job
-        from lvtune.api.look_pictures import looked
-        from lvtune.core.files import write_text
-        from lvtune.hub.card import Publication, model_card
-        from lvtune.storage.store import adapter_config
-        from lvtune.viz.before_after import write_before_after
-        from lvtune.viz.report_page import write_report
-
-        job, folder, values, target = self.job, self.folder, self.values, self.scoring.target
-        scored = ("source", "target", "source_name", "target_name", "gap_closed", "retention", "main", "scoring")
-        parts = {
-            "training": training_of(job, self.start, self.history, self.scoring),
-            "metrics": {name: values[name] for name in scored},
-        }
-        parts |= self.reliance.saved()
-        config = adapter_config(job.adapter, job.base, prints=self.prints, **parts)
-        with swapped_in(folder) as place:
-            save_adapter(job.adapter, place, job.base, prints=self.prints, **parts)
-            values["adapter"]["bytes"] = (place / TENSORS_FILE).stat().st_size
-            pairs = before_after(job, target.before, target.after_on)
-            shown = write_before_after(pairs, place)
-            at = Publication(picture=None if shown is None else shown.name)
-            write_text(place / "README.md", model_card(config, values, at))
-            write_text(place / "report.json", json.dumps(values, indent=1))
-            far = worst_pictures(job, target.after_on)
-            write_report(values, place / "report.html", pairs, figures_of_job(job), looked(job), worst=far)
-        files = [folder / PROGRESS_FILE, *([] if shown is None else [folder / shown.name])]
+        more = {"training": training_of(self.job, self.start, self.history, self.scoring)} | self.reliance.saved()
+        drawn = write_run(self.job, self.folder, self.values, self.scoring.target, prints=self.prints, more=more)
+        files = [self.folder / PROGRESS_FILE, *drawn]
         self.tracking.end(len(self.history.steps), self.scoring.headlines("after_on", "after_off"), files)
         for name in CHECKPOINTS:
-            (folder / name).unlink(missing_ok=True)
+            (self.folder / name).unlink(missing_ok=True)
