@@ -196,11 +196,7 @@ class _Run:
         few.check()
         if few.guarded is not None:
             self.say(few.decision.line())
-        guards = (self.source_guard, self.unlabelled_guard, KeptPoints(job))
-        for guard in (*guards, self.reliance):
-            guard.begin()
-        if job.kept_out.first is not None:
-            self.reliance.check(part_of_minutes(job, few.options), self.folder, run_key(job, self.fingerprint))
+        guards = self._begin_guards()
         try:
             self.history = self._tune()
             few.keep()
@@ -238,9 +234,27 @@ class _Run:
         """Goes on with pictures without labels, where labelled ones of the target came first."""
         if self.job.second is None:
             return
-        self.unlabelled_guard.begin()  # what is refused is taken back to here
+        self._begin_unlabelled()
         key = run_key(self.job, self.fingerprint)
         tune_second(self.job, self.history, self.few.options, self.folder, key, record=self.tracking.record)
+
+    def _begin_guards(self) -> tuple[SourceGuard, UnlabelledGuard, KeptPoints]:
+        """Notes where the tuning begins, and decides in a first run, where there is one, what ``--keep`` keeps."""
+        job, kept_points = self.job, KeptPoints(self.job)
+        for guard in (self.source_guard, kept_points, self.reliance):
+            guard.begin()
+        if job.second is None:
+            self._begin_unlabelled()
+        if job.kept_out.first is not None:
+            options = part_of_minutes(job, self.few.options)
+            self.reliance.check(options, self.folder, run_key(job, self.fingerprint))
+        return self.source_guard, self.unlabelled_guard, kept_points
+
+    def _begin_unlabelled(self) -> None:
+        """What is refused of the tuning without labels is taken back to here; where all will be, that is said now."""
+        self.unlabelled_guard.begin()
+        if self.unlabelled_guard.doubt is not None:
+            self.say(f"note: {self.unlabelled_guard.doubt}")
 
     def _tune(self) -> History:
         job, recipe = self.job, self.job.recipe

@@ -88,6 +88,7 @@ class UnlabelledGuard:
         self.share: float | None = None
         self.seen: dict[str, Seen] = {}
         self._start: dict[str, Tensor] = {}
+        self._checks: _Checks | None = None
 
     @property
     def is_active(self) -> bool:
@@ -98,31 +99,32 @@ class UnlabelledGuard:
         return bool(job.recipe.train.guard)
 
     def begin(self) -> None:
-        """Notes where the tuning begins."""
-        if self.is_active:
-            self._start = snapshot(self.job.adapter)
+        """Notes where the tuning begins, and looks at the pictures with that."""
+        if not self.is_active or self.job.unlabelled is None:
+            return
+        self._start = snapshot(self.job.adapter)
+        labelled = self.job.train if self.job.recipe.has_target_labels else None
+        kept_out = self.job.kept_out.target if labelled is not None else None
+        self._checks = _Checks(self.job, self._source(), labelled if kept_out is None else None, kept_out)
+        self.seen["0"] = self._checks.seen(first=True)
+
+    @property
+    def doubt(self) -> str | None:
+        """Why nothing of the tuning will be kept, as far as it can be known before; None: it may."""
+        before = self.seen.get("0")
+        words = None if before is None else too_unsure(before)
+        return words and f"{words}; then nothing of the tuning with them is kept"
 
     def keep(self) -> None:
         """Takes the tuned weights back as far as the check needs it."""
-        if not self._start or self.job.unlabelled is None:
+        if not self._start or self._checks is None:
             return
         job, end = self.job, snapshot(self.job.adapter)
-        whole = unlabelled_samples(job.base, self.job.unlabelled, job.recipe.seed)
-        pictures = Subset(whole, evenly(len(whole), LOOKED_AT), renumber=False)
-        source, labelled = self._source(), self.job.train if self.job.recipe.has_target_labels else None
-        kept_out = self.job.kept_out.target if self.job.recipe.has_target_labels else None
-        labelled = labelled if kept_out is None else None
-        before: Answers | None = None
-        kept, known = 0.0, kept_out or labelled or source
-        for share in (0.0, *sorted(SHARES[1:], reverse=True)):
+        kept = 0.0
+        for share in sorted(SHARES[1:], reverse=True):
             job.adapter.load_state_dict(between(self._start, end, share))
-            found = answers_of(job.base, job.adapter, pictures, seed=job.recipe.seed)
-            before = before or found
-            self.seen[f"{share:g}"] = Seen(found.disagreement, moved_share(before, found), float(found.peak.mean()),
-                                           self._loss(source), float(sure_points(found).float().mean()),
-                                           self._loss(labelled), self._loss(kept_out),
-                                           None if share else self._sure(known))  # fmt: skip
-            if share and is_better(self.seen["0"], self.seen[f"{share:g}"]):
+            self.seen[f"{share:g}"] = self._checks.seen()
+            if is_better(self.seen["0"], self.seen[f"{share:g}"]):
                 kept = share
                 break
         job.adapter.load_state_dict(between(self._start, end, kept))
@@ -137,22 +139,6 @@ class UnlabelledGuard:
             return None
         fits = found is not None and found.table.skeleton.keypoints == job.adapter.skeleton.keypoints
         return found if fits else None
-
-    def _sure(self, split: Split | None) -> float | None:
-        """The share of sure points in pictures that have labels."""
-        if split is None:
-            return None
-        job, data = self.job, split_dataset(self.job.base, split, cache=True)
-        some = Subset(data, evenly(len(data), SOURCE), renumber=False)
-        return float(sure_points(answers_of(job.base, job.adapter, some, seed=job.recipe.seed)).float().mean())
-
-    def _loss(self, split: Split | None) -> float | None:
-        if split is None:
-            return None
-        job, data = self.job, split_dataset(self.job.base, split, cache=True)
-        judge: Any = OBJECTIVES.get(job.base.objective)()
-        judge = point_error if job.new_keypoints and job.train.task == "pose2d" else judge
-        return float(losses_of(job.base, job.adapter, Subset(data, evenly(len(data), SOURCE)), judge).mean())
 
     @property
     def decision(self) -> Decision | None:
@@ -192,6 +178,49 @@ class UnlabelledGuard:
         return about | {"share": self.share, "seen": {share: asdict(seen) for share, seen in self.seen.items()}}
 
 
+class _Checks:
+    """What is measured of the adapter as it is at the moment; splits that are None are not looked at.
+
+    Args:
+        job: with pictures without labels.
+        source, labelled, kept_out: pictures with labels: the source's, and the target's, tuned on or not.
+    """
+
+    def __init__(self, job: Job, source: Split | None, labelled: Split | None, kept_out: Split | None) -> None:
+        assert job.unlabelled is not None
+        self.job, self.source, self.labelled, self.kept_out = job, source, labelled, kept_out
+        whole = unlabelled_samples(job.base, job.unlabelled, job.recipe.seed)
+        self.pictures = Subset(whole, evenly(len(whole), LOOKED_AT), renumber=False)
+        self.before: Answers | None = None
+
+    def seen(self, first: bool = False) -> Seen:
+        """Looks at all of them; ``first``: with this, others are compared."""
+        found = answers_of(self.job.base, self.job.adapter, self.pictures, seed=self.job.recipe.seed)
+        self.before = found if first or self.before is None else self.before
+        known = self.kept_out or self.labelled or self.source
+        return Seen(
+            found.disagreement, moved_share(self.before, found), float(found.peak.mean()), self._loss(self.source),
+            float(sure_points(found).float().mean()), self._loss(self.labelled), self._loss(self.kept_out),
+            self._sure(known) if first else None,
+        )  # fmt: skip
+
+    def _sure(self, split: Split | None) -> float | None:
+        """The share of sure points in pictures that have labels."""
+        if split is None:
+            return None
+        job, data = self.job, split_dataset(self.job.base, split, cache=True)
+        some = Subset(data, evenly(len(data), SOURCE), renumber=False)
+        return float(sure_points(answers_of(job.base, job.adapter, some, seed=job.recipe.seed)).float().mean())
+
+    def _loss(self, split: Split | None) -> float | None:
+        if split is None:
+            return None
+        job, data = self.job, split_dataset(self.job.base, split, cache=True)
+        judge: Any = OBJECTIVES.get(job.base.objective)()
+        judge = point_error if job.new_keypoints and job.train.task == "pose2d" else judge
+        return float(losses_of(job.base, job.adapter, Subset(data, evenly(len(data), SOURCE)), judge).mean())
+
+
 def sure_points(answers: Answers) -> Tensor:
     """Returns (N, K), true where a heatmap has a high peak and the views agree."""
     return (answers.peak >= SURE_PEAK) & (answers.apart <= SURE_APART)
@@ -204,6 +233,15 @@ def moved_share(before: Answers, now: Answers) -> float:
     return float((far & sure).sum()) / max(1, int(sure.sum()))
 
 
+def too_unsure(before: Seen) -> str | None:
+    """Returns that too few points were sure before, in words; None: enough were."""
+    if before.sure >= before.least_sure:
+        return None
+    words = f"{before.sure:.1%} of the points were sure before, fewer than {before.least_sure:.1%}"
+    words += "" if before.known is None else f" (in pictures with labels {before.known:.0%} were)"
+    return f"{words}: the pictures may not show what is to be found"
+
+
 def is_better(before: Seen, now: Seen) -> bool:
     """Whether a state is to be taken for better without any label."""
     return not shortfalls(before, now)
@@ -212,10 +250,8 @@ def is_better(before: Seen, now: Seen) -> bool:
 def shortfalls(before: Seen, now: Seen) -> list[str]:
     """Returns what speaks against a state, in words; empty: it is to be taken for better."""
     found = []
-    if before.sure < before.least_sure:
-        words = f"{before.sure:.1%} of the points were sure before, fewer than {before.least_sure:.1%}"
-        words += "" if before.known is None else f" (in pictures with labels {before.known:.0%} were)"
-        found.append(f"{words}: the pictures may not show what is to be found")
+    words = too_unsure(before)
+    found += [] if words is None else [words]
     if now.disagreement > (1 - LEAST_GAIN) * before.disagreement:
         found.append(f"the views' disagreement did not fall by {LEAST_GAIN:.0%}")
     if now.moved > MOST_MOVED:

@@ -104,6 +104,24 @@ def test_a_broken_adapter_is_taken_back_to_the_bit():
     assert set(guard.to_dict()["seen"]) == {"0", "1", "0.75", "0.5", "0.25"}
 
 
+def test_what_is_sure_is_compared_with_pictures_that_have_labels(monkeypatch):
+    asked, real = [], unlabelled_guard.answers_of
+
+    def counted(base, adapter, data, **more):
+        asked.append(len(data))
+        return real(base, adapter, data, **more)
+
+    monkeypatch.setattr(unlabelled_guard, "answers_of", counted)
+    guard = UnlabelledGuard(prepare(recipe(train={"guard": 1})))
+    guard.begin()
+    known = guard.seen["0"].known
+    assert len(asked) == 2 and known is not None and guard.doubt is not None  # the pool, and the source
+    monkeypatch.setattr(unlabelled_guard, "too_unsure", lambda before: None)
+    assert guard.doubt is None
+    guard.keep()
+    assert all(seen.known is None for share, seen in guard.seen.items() if share != "0")
+
+
 def test_the_largest_share_that_helps_is_kept(monkeypatch):
     job = prepare(recipe(train={"guard": 1}))
     guard, start = UnlabelledGuard(job), snapshot(job.adapter)
@@ -135,6 +153,8 @@ def test_a_poisoned_pool_gives_back_what_it_began_with_and_the_report_says_so(tm
     given = {"train": {"steps": 3, "batch_size": 4, "lr": 5.0}, "objective_options": {"confidence": 1e-3, "ramp": 0}}
     values = lvtune.adapt(recipe(out=str(tmp_path / "out"), **given), say=said.append).to_dict()
     assert values["unlabelled"]["share"] == 0 and values["target"]["after_on"] == values["target"]["before"]
-    assert any("guard without labels: nothing is kept" in line for line in said)
+    doubts = [i for i, line in enumerate(said) if "then nothing of the tuning with them is kept" in line]
+    decided = [i for i, line in enumerate(said) if "guard without labels: nothing is kept" in line]
+    assert len(doubts) == len(decided) == 1 and doubts < decided  # said before the tuning, and not only behind it
     assert "guard without labels" in {one["what"] for one in values["decisions"]}
     assert json.loads((tmp_path / "out" / "report.json").read_text())["unlabelled"] == values["unlabelled"]
