@@ -4,11 +4,12 @@
 
 Each run is `lvtune adapt` on demo-art with `--start none`; options behind `--` go to every run. The second run of
 `--keep` is the very run without it (tests/api/test_keep_source.py compares the weights), and the report has the scores
-of its whole change: they are the rows "without". With `--replay-weight` it is not, and the rows are those of the whole
-change alone. The base is scored once. A run whose report lies in OUT already is not made again; one with other options
-there is an error. Prints for each run the share of the change that is taken, the source score with the adapter on as a
-percentage of the base's, and the target score, both on the test pictures; and for each method how many seeds hold the
-source, and mean and 95 % interval (Student's t) over the seeds of what `--keep` costs the target.
+of its whole change: they are the rows "without". With replay, `--train.minutes`, `--calibrate` or `--unlabelled` it may
+not be, and such options are refused. The base is scored once. A run whose report lies in OUT already is not made again;
+one with other options there is an error. Prints for each run the share of the change that is taken, the source score
+with the adapter on as a percentage of the base's, and the target score, both on the test pictures; and for each method
+how many seeds hold the source, and mean and 95 % interval (Student's t) over the seeds of what `--keep` costs the
+target.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from lvtune.api.score_cache import ScoreCache
 from lvtune.cli.adapt import parser, recipe_of
 
 METRIC = "pck@0.2"
+OTHER_RUNS = ("--replay-", "--train.minutes", "--minutes", "--calibrate", "--unlabelled")
 T_95 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78}
 """95 % quantile of Student's t, both sides, by the number of seeds."""
 
@@ -85,6 +87,8 @@ def main() -> None:
     own = sys.argv[1:]
     cut = own.index("--") if "--" in own else len(own)
     arguments, options = own_parser.parse_args(own[:cut]), own[cut + 1 :]
+    if other := [word for word in options if word.startswith(OTHER_RUNS)]:
+        raise SystemExit(f"{', '.join(other)}: the second run of --keep would not be the run without --keep")
     arguments.out.mkdir(parents=True, exist_ok=True)
     heads = ["method", "seed", "run", "taken", "source, % of the base's", "target, base", "target", "processor minutes"]
     print(line(heads) + "\n" + "|---" * len(heads) + "|", flush=True)

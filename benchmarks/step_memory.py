@@ -4,7 +4,7 @@
 
 Each row is its own process. It runs two steps of AdamW (the second has the moments) and measures peak resident memory
 above that after importing all libraries. `full fine-tuning` is the plain model with every weight trained, without
-lvtune. Weights and pictures are random; memory does not depend on them. Rows of lvtune's give freed memory back to the
+lvtune. Weights and pictures are random; memory does not depend on them. lvtune's rows give freed memory back to the
 system at once, as runs with large bases do (lvtune/core/freed_memory.py); the second row does so with the plain model.
 `estimate` is what `train.accumulate auto` computes for the activations of the step, divided by the peak above weights,
 gradients and moments.

@@ -85,9 +85,9 @@ class _Beside:
         factor: Any = self.adapter.scale
         weights = rank_weights(self.adapter, call, self.place)  # (B, r)
         if weights is not None:
-            windows = len(x) // len(weights)
-            if len(weights) > 1 and windows > 1:  # Swin's come as (B · windows, …); those of one picture are adjacent
-                weights = weights.repeat_interleave(windows, dim=0)
+            if len(weights) > 1 and len(x) != len(weights):
+                # windows (Swin) come as (B · windows, …); those of one picture are adjacent
+                weights = weights.repeat_interleave(len(x) // len(weights), dim=0)
             factor = weights.view(len(weights), *[1] * (x.dim() - 2), -1)
         return beside(call.original, x, self.down, self.up, factor)
 

@@ -17,7 +17,7 @@ from lvtune.domains.domain_file import is_domain_file
 from lvtune.hub.starts import AUTO, NONE, SHIPPED
 
 NO_EFFECT = ("out", "device", "look", "resume", "track", "train.workers", "train.checkpoint_every",
-             "train.progress_frames", "evaluate.batch_size")  # fmt: skip
+             "train.progress_frames", "train.return_memory", "evaluate.batch_size")  # fmt: skip
 """Options that change no result: runs that differ in them alone are the same."""
 PLACES = (
     "weights", "data.data", "data.annotations", "data.test_annotations", "data.source_data", "data.source_annotations",

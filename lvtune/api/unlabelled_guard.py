@@ -2,11 +2,10 @@
 
 It began with the start, or, where some pictures of the target have labels, with what was tuned on these alone. Nothing
 is kept unless all of this holds: before, enough points were sure in the pictures without labels, compared with pictures
-that have labels; views of one picture
-agree better than before; points that were sure stay where they were; and labelled pictures are found no worse: those of
-the source, those that were tuned on, and those that were kept out, whichever there are. The largest share of the
-change for which it holds is kept (points on the way as in WiSE-FT, arXiv 2109.01903); in doubt none. How often this
-picks the better of two is measured (benchmarks/README.md).
+that have labels; views of one picture agree better than before; points that were sure stay where they were; and
+labelled pictures are found no worse: those of the source, those that were tuned on, and those that were kept out,
+whichever there are. The largest share of the change for which it holds is kept (points on the way as in WiSE-FT, arXiv
+2109.01903); in doubt none. How often this picks the better of two is measured (benchmarks/README.md).
 """
 
 from __future__ import annotations
@@ -45,7 +44,8 @@ SOURCE_ROOM, LABELLED_ROOM = 1.01, 1.1
 were tuned on; on pictures kept out it is 1."""
 LEAST_SURE, OF_KNOWN, LEAST = 0.1, 0.25, 0.05
 """Fewer sure points before, and the pictures do not show what is to be found: this share of all points, or, where there
-are pictures with labels, OF_KNOWN of the share in those, and at least LEAST (measured; benchmarks/README.md)."""
+are pictures with labels that were not tuned on, OF_KNOWN of the share in those, and at least LEAST (measured with
+pictures of the source; benchmarks/README.md)."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,8 @@ class Seen:
     kept_out: float | None = None
     """The same on pictures that were kept out; None: none were."""
     known: float | None = None
-    """``sure`` of pictures that have labels (of the target, else of the source), before; None: there are none."""
+    """``sure`` of pictures with labels that were not tuned on (of the target, else of the source), before; None: there
+    are none."""
 
     @property
     def least_sure(self) -> float:
@@ -197,7 +198,7 @@ class _Checks:
         """Looks at all of them; ``first``: with this, others are compared."""
         found = answers_of(self.job.base, self.job.adapter, self.pictures, seed=self.job.recipe.seed)
         self.before = found if first or self.before is None else self.before
-        known = self.kept_out or self.labelled or self.source
+        known = self.kept_out or self.source  # of pictures that were tuned on nearly all points are sure
         return Seen(
             found.disagreement, moved_share(self.before, found), float(found.peak.mean()), self._loss(self.source),
             float(sure_points(found).float().mean()), self._loss(self.labelled), self._loss(self.kept_out),

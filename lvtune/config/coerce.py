@@ -44,8 +44,9 @@ def coerce(value: Any, hint: Any) -> Any:
     if origin in (Union, types.UnionType):
         return _coerce_union(value, args)
     if origin is Literal:
-        for choice in args:
-            if str(value) == str(choice):
+        words = ("yes", "true") if value is True else ("no", "false") if value is False else (str(value),)
+        for choice in args:  # YAML reads a bare yes and no as true and false
+            if str(choice) in words:
                 return choice
         raise ValueError(value)
     if origin in (tuple, list):

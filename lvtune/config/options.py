@@ -155,7 +155,7 @@ class TrainOptions:
     where it takes half the time of torch's own; results differ by rounding. torch: always torch's own."""
     return_memory: Literal["auto", "yes", "no"] = "auto"
     """Give freed memory back to the system at once, for a lower peak on a processor (Linux with GNU's C library).
-    auto: for bases of 50 million weights and more, where a step takes about 3 % longer and a sixth less memory."""
+    auto: for bases of 50 million weights and more, where a step takes about 3 % more time and a seventh less memory."""
     optimizer: Literal["adamw", "adam"] | None = None
     """Optimiser, with betas 0.9 and 0.999. adam adds the weight decay to the gradient; adamw decouples it."""
     lr: float | None = field(default=None, metadata={"above": 0, "at_most": 1000})

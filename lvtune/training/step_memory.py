@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LARGE_BASE = 50_000_000
 """Weights of a base from which freed memory is given back by default. For ViT-B's size (86 million) a step takes about
-3 % longer and a sixth less memory; for ``vitpose-ti`` (6 million) a tenth longer (measured; benchmarks/README.md)."""
+3 % more time and a seventh less memory; for ``vitpose-ti`` (6 million) 11 to 13 % more (benchmarks/README.md)."""
 WHAT = "freed memory in each step"
 
 
@@ -46,7 +46,7 @@ def returned_memory(base: Base, options: TrainOptions, accelerator: Accelerator)
         return [Decision(WHAT, "given back at once", why)]
     if wanted == "auto":
         return []
-    why = "it takes a CPU, GNU's C library, and none of its variables MALLOC_* and GLIBC_TUNABLES set"
+    why = "it works only on a CPU with GNU's C library, where no variable MALLOC_* or GLIBC_TUNABLES is set"
     return [Decision(WHAT, "kept", why)]
 
 

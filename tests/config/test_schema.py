@@ -39,6 +39,9 @@ class Outer:
         ("5e-4", float, 5e-4),
         (3, float, 3.0),
         ("no", bool, False),
+        (False, Literal["auto", "yes", "no"], "no"),  # as YAML reads a bare no
+        (True, Literal["auto", "yes", "no"], "yes"),
+        (False, Literal["auto", "no"] | None, "no"),
         ("none", int | None, None),
         ("1,2", tuple[float, float], (1.0, 2.0)),
         ([1, 2, 3], tuple[int, ...], (1, 2, 3)),
@@ -58,7 +61,8 @@ def test_values_from_text_and_yaml(given, hint, expected):
 @pytest.mark.parametrize(
     ("given", "hint"),
     [("x", int), (2.5, int), (True, int), ("nan", float), ("maybe", bool), (1, bool), (None, str),
-     (["a"], str), ("1,2,3", tuple[int, int]), ("c", Literal["a", "b"]), ("sketch", dict[str, str])],
+     (["a"], str), ("1,2,3", tuple[int, int]), ("c", Literal["a", "b"]), (True, Literal["auto", "no"]),
+     ("sketch", dict[str, str])],
 )  # fmt: skip
 def test_wrong_types_are_refused(given, hint):
     with pytest.raises(ValueError):

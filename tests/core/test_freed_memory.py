@@ -18,7 +18,7 @@ def asked(monkeypatch):
     """What the C library was asked for."""
     found = []
     monkeypatch.setattr(freed_memory, "_mallopt", lambda: lambda number, size: found.append((number, size)))
-    for name in [name for name in os.environ if name.startswith(("MALLOC_", "GLIBC_TUNABLES"))]:
+    for name in [name for name in os.environ if name.startswith(("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD"))]:
         monkeypatch.delenv(name)
     return found
 
@@ -37,6 +37,19 @@ def test_the_limit_is_low_inside_of_the_block_alone(asked):
         assert asked == [(-3, LARGE), (-1, 2 * LARGE)]
         raise ValueError
     assert asked[2:] == [(-3, MOST), (-1, 2 * MOST)]
+
+
+def test_the_outermost_block_sets_it(asked):
+    with returning_memory():
+        with returning_memory():
+            pass
+        assert len(asked) == 2
+    assert len(asked) == 4
+
+
+def test_a_library_that_is_loaded_before_manages_memory_itself(asked, monkeypatch):
+    monkeypatch.setenv("LD_PRELOAD", "/usr/lib/libjemalloc.so.2")
+    assert not can_return_memory()
 
 
 def test_another_library_is_left_alone(monkeypatch):

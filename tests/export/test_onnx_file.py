@@ -138,6 +138,17 @@ def test_a_lora_is_merged_and_the_graph_is_that_of_the_bare_base(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted((*bare.files, *written.files))
 
 
+@pytest.mark.parametrize("category", [None, "mural"])
+def test_vlpose_light_that_cannot_be_merged_leaves_the_batch_open(category, tmp_path):
+    base = tiny_base(layers=1)
+    members = [make_adapter(method, base, stirred=0.1, seed=0) for method in ("vlpose-light", "vlpose")]
+    adapter = lvtune.stack(members, base=base)
+    written = lvtune.export_onnx(base, adapter, tmp_path / "stack.onnx", category=category, batches=(1, 3))
+    assert not written.merged
+    pixels = tiny_pixels(4)
+    assert far(run(written.file, pixels)["heatmaps"], answer(base, adapter, category, pixels)) < 1e-5
+
+
 @pytest.mark.parametrize(
     ("family", "method"), [("swin", "vlpose"), ("pvt", "vlpose"), ("swin", "lora"), ("pvt", "lora"), ("pvtv2", "lora")]
 )
