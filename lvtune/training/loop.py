@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -102,9 +102,7 @@ def tune(
         run.bar.notes(run.history.lines())
         run.resume(checkpoint if resume else None, key)
         try:
-            again = computed_again(base, adapter, options.checkpointing, options.recompute)
-            known = contextlib.nullcontext() if run.features is None else run.features
-            with again, known, memory_returned(run.history.decisions):
+            with run.less_memory():
                 run.train(validate, validate_every, checkpoint, key)
             run.finish()
         finally:
@@ -179,6 +177,15 @@ class _Run:
     def seconds(self) -> float:
         """Time of this run, parts before a resumption included."""
         return self.seconds_before + time.perf_counter() - self.started
+
+    @contextlib.contextmanager
+    def less_memory(self) -> Iterator[None]:
+        """Inside, cheap activations are computed again, kept features are read, and freed memory is given back."""
+        options = self.options
+        known = contextlib.nullcontext() if self.features is None else self.features
+        again = computed_again(self.base, self.adapter, options.checkpointing, options.recompute)
+        with again, known, memory_returned(self.history.decisions):
+            yield
 
     def resume(self, path: Path | None, key: str) -> None:
         """Goes on from a checkpoint of this run, if there is one."""
