@@ -251,7 +251,7 @@ class _Run:
         return self.source_guard, self.unlabelled_guard, kept_points
 
     def _begin_unlabelled(self) -> None:
-        """What is refused of the tuning without labels is taken back to here; where all will be, that is said now."""
+        """Notes where the tuning without labels begins, and says so where nothing of it can be kept."""
         self.unlabelled_guard.begin()
         if self.unlabelled_guard.doubt is not None:
             self.say(f"note: {self.unlabelled_guard.doubt}")

@@ -43,9 +43,9 @@ SOURCE_ROOM, LABELLED_ROOM = 1.01, 1.1
 """Largest factor on the loss on the source, and on the loss (of new key points: the error) on labelled pictures that
 were tuned on; on pictures kept out it is 1."""
 LEAST_SURE, OF_KNOWN, LEAST = 0.1, 0.25, 0.05
-"""Fewer sure points before, and the pictures do not show what is to be found: this share of all points, or, where there
-are pictures with labels that were not tuned on, OF_KNOWN of the share in those, and at least LEAST (measured with
-pictures of the source; benchmarks/README.md)."""
+"""The least share of points that must be sure before. With fewer, the pictures may not show what is to be found. Where
+there are pictures with labels that were not tuned on, it is OF_KNOWN of the share in those, and at least LEAST.
+It was measured with pictures of the source (benchmarks/README.md). Elsewhere it is LEAST_SURE."""
 
 
 @dataclass(frozen=True)
