@@ -238,7 +238,7 @@ def too_unsure(before: Seen) -> str | None:
     """Returns that too few points were sure before, in words; None: enough were."""
     if before.sure >= before.least_sure:
         return None
-    words = f"{before.sure:.1%} of the points were sure before, fewer than {before.least_sure:.1%}"
+    words = f"of all points, {before.sure:.1%} were sure before, fewer than {before.least_sure:.1%}"
     words += "" if before.known is None else f" (in pictures with labels {before.known:.0%} were)"
     return f"{words}: the pictures may not show what is to be found"
 
