@@ -2,7 +2,7 @@
 
     python benchmarks/keep_source.py --methods full,lora,vlpose-light --seeds 0,1,2 -- --train.steps 60
 
-Each run is `lvtune adapt` on demo-art with `--start none`; options behind `--` go to every run. The second run of
+Each run is `lvtune adapt` on demo-art with `--start none`; options behind `--` go to every run. The last run of
 `--keep` is the very run without it (tests/api/test_keep_source.py compares the weights), and the report has the scores
 of its whole change: they are the rows "without". With replay, `--train.minutes`, `--calibrate` or `--unlabelled` it may
 not be, and such options are refused. The base is scored once. A run whose report lies in OUT already is not made again;
@@ -88,7 +88,7 @@ def main() -> None:
     cut = own.index("--") if "--" in own else len(own)
     arguments, options = own_parser.parse_args(own[:cut]), own[cut + 1 :]
     if other := [word for word in options if word.startswith(OTHER_RUNS)]:
-        raise SystemExit(f"{', '.join(other)}: the second run of --keep would not be the run without --keep")
+        raise SystemExit(f"{', '.join(other)}: the last run of --keep would not be the run without --keep")
     arguments.out.mkdir(parents=True, exist_ok=True)
     heads = ["method", "seed", "run", "taken", "source, % of the base's", "target, base", "target", "processor minutes"]
     print(line(heads) + "\n" + "|---" * len(heads) + "|", flush=True)

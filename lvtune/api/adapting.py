@@ -15,7 +15,7 @@ from lvtune.api.few_shot import FewShotGuard
 from lvtune.api.grow_choice import KeptPoints
 from lvtune.api.held_out import PROGRESS_FILE, held_out_watch
 from lvtune.api.job import Job, prepare
-from lvtune.api.keep_first_run import CHECKPOINT_FIRST, part_of_minutes
+from lvtune.api.keep_first_run import CHECKPOINTS_FIRST, part_of_minutes
 from lvtune.api.memory import MemoryMeter
 from lvtune.api.new_rows import NewRows
 from lvtune.api.recipe import Recipe
@@ -53,7 +53,7 @@ Say = Callable[[str], None]
 """Called with a short sentence on what is being done."""
 
 CHECKPOINT_FILE = "checkpoint.safetensors"
-CHECKPOINTS = (CHECKPOINT_FILE, CHECKPOINT_FIRST, CHECKPOINT_2)
+CHECKPOINTS = (CHECKPOINT_FILE, *CHECKPOINTS_FIRST, CHECKPOINT_2)
 
 
 @dataclass
@@ -239,13 +239,13 @@ class _Run:
         tune_second(self.job, self.history, self.few.options, self.folder, key, record=self.tracking.record)
 
     def _begin_guards(self) -> tuple[SourceGuard, UnlabelledGuard, KeptPoints]:
-        """Notes where the tuning begins, and decides in a first run, where there is one, what ``--keep`` keeps."""
+        """Notes where the tuning begins, and decides in first runs, where there are some, what ``--keep`` keeps."""
         job, kept_points = self.job, KeptPoints(self.job)
         for guard in (self.source_guard, kept_points, self.reliance):
             guard.begin()
         if job.second is None:
             self._begin_unlabelled()
-        if job.kept_out.first is not None:
+        if job.kept_out.first_runs:
             options = part_of_minutes(job, self.few.options)
             self.reliance.check(options, self.folder, run_key(job, self.fingerprint))
         return self.source_guard, self.unlabelled_guard, kept_points

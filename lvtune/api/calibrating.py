@@ -60,8 +60,6 @@ def calibrate(job: Job) -> tuple[Fitted, Decision]:
         return _none(job.kept_out.missing)
     if recipe.calibrate == "none":
         return _none("the recipe says none")
-    if job.kept_out.first is not None:
-        return _none("no picture is kept out of the second run; --calibrate keep-out keeps some out, of one run")
     try:
         found = fit_on(
             job.base, split, job.adapter.skeleton, category=job.category, batch_size=recipe.evaluate.batch_size,

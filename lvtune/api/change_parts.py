@@ -19,6 +19,8 @@ _BLOCK = re.compile(r"(?:layers?|blocks?|stages?)[./_]?(\d+)")
 """Number of a block in a tensor's name."""
 LATE_FACTORS = (1.0, 0.5, 0.0)
 """Of the share, in the last third of the blocks and the predictor: all parts alike, half of it there, nothing there."""
+FAVOURED_LATE = 0.5
+"""At the same source score it was best for the target, or as good as the others (measured; benchmarks/README.md)."""
 
 
 def late_names(names: Iterable[str]) -> set[str]:

@@ -20,6 +20,8 @@ from lvtune.api.calibrating import THRESHOLD, rows_of
 from lvtune.evaluation.pck import hits_within
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lvtune.data.skeletons import Skeleton
     from lvtune.domains import Split
 
@@ -96,3 +98,10 @@ def moved_points(split: Split, skeleton: Skeleton, before: np.ndarray, after: np
     truth, visible = labels[..., :2], labels[..., 2] > 0
     stays, counted = hits_within(truth + (after - before), truth, visible, skeleton, THRESHOLD, boxes=boxes)
     return Moved(float((~stays)[counted].mean()), int(counted.sum())) if counted.any() else None
+
+
+def all_moved(parts: Sequence[Moved | None]) -> Moved | None:
+    """Returns how many points moved in several sets of pictures together; None: no point counts."""
+    found = [one for one in parts if one is not None]
+    points = sum(one.points for one in found)
+    return Moved(sum(one.share * one.points for one in found) / points, points) if points else None

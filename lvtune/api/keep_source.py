@@ -1,10 +1,11 @@
 """Checks what an adapter keeps of the source (``--keep 99``), and takes its change back where it keeps too little.
 
-The tuned change is scored on pictures of the source and of the target that were not tuned on (in a first run, see
+The tuned change is scored on pictures of the source and of the target that were not tuned on (in first runs, see
 :mod:`lvtune.api.keep_first_run`), nor replayed, nor are scored in the report. If all of it holds the share asked for,
 it stays. Else ways back are tried: weights on the straight way from the base's own answer to the tuned state (as in
 WiSE-FT, arXiv 2109.01903), all parts of the estimator alike, or the late ones less (:mod:`lvtune.api.change_parts`).
-Of each way the largest change that holds is found, and the one that is best for the target is taken. What holds is
+Of each way the largest change that holds is found, and the one that is best for the target is taken: that with half of
+the change in the late parts, unless another is better by more than chance. What holds is
 estimated from two measurements (:mod:`lvtune.api.keep_estimate`); how sure it must be is an option. Pictures of the
 source can be replayed while the adapter is tuned as well (:mod:`lvtune.training.source_replay`).
 """
@@ -12,13 +13,15 @@ source can be replayed while the adapter is tuned as well (:mod:`lvtune.training
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 from lvtune.api.base_answers import answered
-from lvtune.api.change_parts import LATE_FACTORS, late_names, on_the_way
-from lvtune.api.keep_estimate import Moved, Remains, deviation_of_ratio, estimate, moved_points
+from lvtune.api.change_parts import FAVOURED_LATE, LATE_FACTORS, late_names, on_the_way
+from lvtune.api.keep_estimate import Moved, Remains, all_moved, deviation_of_ratio, estimate, moved_points
 from lvtune.api.keep_words import keep_decision
-from lvtune.api.kept_scores import score_kept
+from lvtune.api.kept_scores import chance_of_difference, score_kept, together
 from lvtune.api.replay_data import paths_of, some_of
 from lvtune.core.snapshot import snapshot
 from lvtune.evaluation.metrics import goodness, is_less_better
@@ -27,7 +30,7 @@ from lvtune.evaluation.task import retention
 from lvtune.patcher.attaching import attach
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from torch import Tensor
 
@@ -38,19 +41,33 @@ if TYPE_CHECKING:
 
 SURE = 0.9
 """Of the intervals that are shown."""
-MOST_TARGET = 100
+MOST_TARGET = 200
 """Samples of the target by which the curve is drawn."""
-SHARES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
-"""How much of the change may be kept."""
+SHARES = (1.0, 0.8, 0.6, 0.4, 0.2)
+"""Of the change, for the curve."""
+FINE = 0.05
+"""The largest share that holds is found up to this."""
 
 Point = dict[str, Any]
-State = dict[str, "Tensor"]
+State = Mapping[str, "Tensor"]
+
+
+@dataclass
+class _Checked:
+    """Pictures that a run left out, and its change."""
+
+    source: Split
+    target: Split
+    base: KeptScore | None = None
+    """Of the base alone on the source's pictures."""
+    end: State = field(default_factory=dict)
+    """The adapter's tensors, tuned by that run."""
 
 
 class SourceKeeper:
     """Usage: ``begin()`` before the tuning, ``keep()`` after it. It does nothing without ``keep`` in the recipe.
 
-    ``decide()`` comes after a first run, where there is one.
+    Where there are first runs, ``note()`` comes after each of them and ``decide()`` after the last.
     """
 
     def __init__(self, job: Job) -> None:
@@ -63,12 +80,10 @@ class SourceKeeper:
         self.taken: Point = {}
         """What was taken of these; empty: nothing was decided."""
         self.holds = False
-        self._start: Mapping[str, Tensor] = {}
-        self._end: Mapping[str, Tensor] = {}
-        self._source: Split | None = None
+        self._start: State = {}
+        self._end: State = {}
+        self._checked: list[_Checked] = []
         self._main = main_score(job.adapter.skeleton)
-        self._base: KeptScore | None = None
-        """Of the base alone on the source's pictures."""
 
     @property
     def share(self) -> float | None:
@@ -77,20 +92,35 @@ class SourceKeeper:
 
     def begin(self) -> None:
         """Notes the base's own answer."""
-        job, found = self.job, self.job.kept_out.source
-        if found is None:
+        job, out = self.job, self.job.kept_out
+        if job.recipe.keep is None or out.source is None:
             return
-        self._source = found.check if found.is_labelled else answered(job.base, found.check, job.recipe.evaluate)
+        parts = [(one.source, one.target) for one in out.first_runs] or [(out.source, out.target)]
+        self._checked = []
+        for opened, target in parts:
+            if target is None:
+                return
+            split = opened.check
+            split = split if opened.is_labelled else answered(job.base, split, job.recipe.evaluate)
+            most = max(1, MOST_TARGET // len(parts))
+            self._checked.append(_Checked(split, some_of(target, job.recipe.seed, most)))
         self._start = snapshot(job.adapter) if job.warm_start is None else job.warm_start.fresh
+
+    def note(self, number: int = 0) -> None:
+        """Notes the change of a run, which is in the adapter now."""
+        if self._checked:
+            self._checked[number].end = snapshot(self.job.adapter)
 
     def keep(self) -> None:
         """Takes back of the change of the present weights what was decided, now at the latest."""
-        if self.taken:
-            self._end = snapshot(self.job.adapter)
-        else:
+        self._end = snapshot(self.job.adapter)
+        if not self.taken:
+            self.note()
             self.decide()
         if self.taken:
-            self.job.adapter.load_state_dict(self._state(self.taken["share"], self.taken["late"]))
+            self.job.adapter.load_state_dict(
+                on_the_way(self._start, self._end, self.taken["share"], self.taken["late"])
+            )
 
     @contextlib.contextmanager
     def whole(self) -> Iterator[bool]:
@@ -106,95 +136,107 @@ class SourceKeeper:
                 self.job.adapter.load_state_dict(here)
 
     def decide(self) -> None:
-        """Scores the present change and what may be left of it, and chooses what holds at the least cost.
+        """Scores the changes that were noted and what may be left of them, and chooses what holds at the least cost.
 
         The adapter has other weights then.
         """
-        job = self.job
-        if self._source is None or job.kept_out.target is None or job.recipe.keep is None:
+        if not self._checked:
             return
-        self._end = snapshot(job.adapter)
-        most = job.recipe.keeping.keep_most
-        allowed = [most, *(share for share in SHARES if share < most)]
-        self.curve = [self._point(0.0)]
-        self.curve += [self._point(share) for share in sorted({*SHARES, most}, reverse=True)]
+        most = self.job.recipe.keeping.keep_most
+        shares = sorted({*SHARES, most}, reverse=True)
+        self.curve = [self._with_target(self._point(share)) for share in (0.0, *shares)]
         inside = [point for point in self.curve[1:] if point["share"] <= most]
         largest = next((point for point in inside if self._does_hold(point)), None)
         if largest is not inside[0]:
-            largest = self._finer(largest, allowed, 1.0)
-            least = 0.0 if largest is None else largest["share"]
-            ways = LATE_FACTORS[1:] if late_names(self._end) else ()
-            found = (self._largest([share for share in allowed if share > least], late) for late in ways)
-            self.others = [point for point in found if point is not None]
+            above = [point["share"] for point in inside if largest is None or point["share"] > largest["share"]]
+            finer = self._between(0.0 if largest is None else largest["share"], min(above), 1.0)
+            if finer is not None:
+                largest = self._with_target(finer)
+                self.curve = sorted([*self.curve, largest], key=lambda one: (one["share"] > 0, -one["share"]))
+            low = 0.0 if largest is None else largest["share"]
+            ways = LATE_FACTORS[1:] if late_names(self._checked[0].end) else ()
+            found = (self._largest(low, most, late) for late in ways)
+            self.others = [self._with_target(point) for point in found if point is not None]
         holding = [point for point in (largest, *self.others) if point is not None and point["target"] is not None]
         self.holds = largest is not None or bool(self.others)
-        # of equal ones the first: all parts alike
-        self.taken = max(holding, key=self._for_target, default=largest or max(inside, key=self._sum))
+        self.taken = self._best(holding) if holding else largest or max(inside, key=self._sum)
 
-    def _largest(self, shares: list[float], late: float) -> Point | None:
-        """The largest of the falling shares that holds; None: none does."""
-        for share in shares:
-            point = self._point(share, late)
+    def _largest(self, low: float, most: float, late: float) -> Point | None:
+        """The largest share above ``low`` that holds; None: none does."""
+        whole = self._point(most, late)
+        return whole if self._does_hold(whole) else self._between(low, most, late)
+
+    def _between(self, low: float, high: float, late: float) -> Point | None:
+        """The largest share that holds between one that does and one that does not; None: none in between."""
+        found = None
+        while high - low > FINE + 1e-6:
+            point = self._point(round((low + high) / 2, 3), late)
             if self._does_hold(point):
-                return self._finer(point, shares, late)
-        return None
-
-    def _finer(self, point: Point | None, shares: list[float], late: float) -> Point | None:
-        """The middle between a share that holds and the next larger one, where that holds too."""
-        larger = [share for share in shares if point is not None and share > point["share"]]
-        if point is None or not larger:
-            return point
-        middle = self._point(round((point["share"] + min(larger)) / 2, 3), late)
-        if not self._does_hold(middle):
-            return point
-        if late == 1:
-            self.curve = sorted([*self.curve, middle], key=lambda one: (one["share"] > 0, -one["share"]))
-        return middle
+                found, low = point, point["share"]
+            else:
+                high = point["share"]
+        return found
 
     def _does_hold(self, point: Point) -> bool:
         recipe = self.job.recipe
         return point["remains"].at_least(recipe.keeping.keep_sure) >= (recipe.keep or 0.0) / 100
 
-    def _for_target(self, point: Point) -> float:
-        return goodness(self._main, point["target"])
+    def _best(self, points: list[Point]) -> Point:
+        """The point that is best for the target; by less than chance none is better than the favoured one."""
+        favoured = next((point for point in points if point["late"] == FAVOURED_LATE), points[0])
+
+        def gain(point: Point) -> float:
+            gained = goodness(self._main, point["target"]) - goodness(self._main, favoured["target"])
+            return gained - chance_of_difference(point["on_target"], favoured["on_target"])
+
+        return max((favoured, *points), key=gain)
 
     def _sum(self, point: Point) -> float:
         return goodness(self._main, point["source"]) + goodness(self._main, point["target"])
 
-    def _state(self, share: float, late: float) -> State:
-        return on_the_way(self._start, self._end, share, late)
-
     def _point(self, share: float, late: float = 1.0) -> Point:
-        """The main scores of source and target with a share of the change; 0: the base alone."""
-        job, pictures, target = self.job, self._source, self.job.kept_out.target
-        assert pictures is not None and target is not None
-        target = some_of(target, job.recipe.seed, MOST_TARGET)
-        if share:
-            job.adapter.load_state_dict(self._state(share, late))
-            job.adapter.eval()
-            with attach(job.base, job.adapter, name="kept"):
-                source, value = self._score(pictures, None), self._score(target, job.category).value
-        else:
-            source, value = self._score(pictures, None), self._score(target, None).value
-            self._base = source
-        kept, remains, moved = self._remains(source)
+        """The main score of the source with a share of the change; 0: the base alone."""
+        scores = self._scores(share, late, "source")
+        if not share:
+            for one, score in zip(self._checked, scores, strict=True):
+                one.base = score
+        kept, remains, moved = self._remains(scores)
         return {
-            "share": share, "late": late, "source": source.value, "target": value, "kept": kept,
+            "share": share, "late": late, "source": together(scores).value, "target": None, "kept": kept,
             "moved": None if moved is None else moved.share,
             "expected": remains.share, "chance": remains.share - remains.at_least(SURE), "remains": remains,
         }  # fmt: skip
 
-    def _remains(self, source: KeptScore) -> tuple[float | None, Remains, Moved | None]:
+    def _with_target(self, point: Point) -> Point:
+        """The same with the main score of the target."""
+        score = together(self._scores(point["share"], point["late"], "target"))
+        return {**point, "target": score.value, "on_target": score}
+
+    def _scores(self, share: float, late: float, which: Literal["source", "target"]) -> list[KeptScore]:
+        """Scores each run's pictures that were left out, with a share of its own change."""
+        job, found = self.job, []
+        for one in self._checked:
+            split: Split = getattr(one, which)
+            category = job.category if share and which == "target" else None
+            if share:
+                job.adapter.load_state_dict(on_the_way(self._start, one.end, share, late))
+                job.adapter.eval()
+            with attach(job.base, job.adapter, name="kept") if share else contextlib.nullcontext():
+                found.append(self._score(split, category))
+        return found
+
+    def _remains(self, scores: list[KeptScore]) -> tuple[float | None, Remains, Moved | None]:
         """The source score as a share of the base's, the estimate of what remains, and how many points moved."""
-        base, is_error = self._base, is_less_better(self._main)
-        assert base is not None and self._source is not None
+        is_error, skeleton = is_less_better(self._main), self.job.adapter.skeleton
+        bases = [one.base for one in self._checked if one.base is not None]
+        base, source, opened = together(bases), together(scores), self.job.kept_out.source
         kept = retention(base.value, source.value, is_error)
         deviation = deviation_of_ratio(*((base.own, source.own) if is_error else (source.own, base.own)))
-        opened = self.job.kept_out.source
+        moved = None
         # the estimate by points that moved was measured on labels and PCK
-        is_known = not is_error and opened is not None and opened.is_labelled
-        skeleton = self.job.adapter.skeleton
-        moved = moved_points(self._source, skeleton, base.points, source.points) if is_known else None
+        if not is_error and opened is not None and opened.is_labelled:
+            parts = zip(self._checked, bases, scores, strict=True)
+            moved = all_moved([moved_points(one.source, skeleton, was.points, now.points) for one, was, now in parts])
         return kept, estimate(kept or 0.0, deviation, moved), moved
 
     def _score(self, split: Split, category: Any) -> KeptScore:
@@ -213,18 +255,18 @@ class SourceKeeper:
         """What was asked, measured and taken; None without ``keep``."""
         if not self.taken:
             return None
-        source, target, opened = self._source, self.job.kept_out.target, self.job.kept_out.source
-        assert source is not None and target is not None and opened is not None
+        opened = self.job.kept_out.source
+        assert opened is not None
         replay, keeping = opened.replay, self.job.recipe.keeping
         towards = "labels" if opened.with_labels else "base"
         return {
             "asked": self.job.recipe.keep, "share": self.share, "late": self.taken["late"],
             "holds": self.holds, "sure": keeping.keep_sure, "most": keeping.keep_most, "metric": self._main,
-            "runs": 1 if self.job.kept_out.first is None else 2,
+            "runs": 1 + len(self.job.kept_out.first_runs),
             "curve": [_told(point) for point in self.curve], "others": [_told(point) for point in self.others],
-            "source": source.name, "labels": opened.is_labelled,
-            "source_pictures": len(paths_of(source)),
-            "target_pictures": len(set(target.table.column("image").astype(str))),
+            "source": self._checked[0].source.name, "labels": opened.is_labelled,
+            "source_pictures": sum(len(paths_of(one.source)) for one in self._checked),
+            "target_pictures": sum(len(paths_of(one.target)) for one in self._checked),
             "replay": None if replay is None else {
                 "pictures": len(paths_of(replay)), "from": replay.name, "answers": towards,
                 "every": keeping.replay_every, "weight": keeping.weight,
@@ -233,4 +275,4 @@ class SourceKeeper:
 
 
 def _told(point: Point) -> Point:
-    return {name: value for name, value in point.items() if name != "remains"}
+    return {name: value for name, value in point.items() if name not in ("remains", "on_target")}

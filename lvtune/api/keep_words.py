@@ -28,8 +28,8 @@ def keep_decision(found: Mapping[str, Any]) -> Decision:
         value += f", and {found['asked']:g} % of the source is NOT held; lvtune takes the share with the best sum"
         value += " of both scores"
     measured = f"source {name}" if found["labels"] else "agreement with the base's own answers"
-    run = " of a first run" if found["runs"] > 1 else ""
-    why = f"on {found['source_pictures']} pictures kept out{run}: {measured} {_percent(here['kept'])} of the base's"
+    out = {1: " kept out", 2: " kept out of a first run"}.get(found["runs"], ", each kept out of one of two first runs")
+    why = f"on {found['source_pictures']} pictures{out}: {measured} {_percent(here['kept'])} of the base's"
     if here["moved"] is not None:
         why += f", {_percent(here['moved'])} of the points moved"
     why += (

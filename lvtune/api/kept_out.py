@@ -13,7 +13,7 @@ import numpy as np
 
 from lvtune.api.open_data import OpenedData, limited
 from lvtune.api.own_defaults import CUSTOM
-from lvtune.api.replay_data import SourcePictures, paths_of, some_of, source_pictures
+from lvtune.api.replay_data import SourcePictures, paths_of, shared_out, some_of, source_pictures
 from lvtune.core.decision import Decision
 from lvtune.core.errors import LvtuneError, UsageError
 from lvtune.data.subset import nested_order
@@ -37,15 +37,26 @@ AUTO, KEEP_OUT, NONE = "auto", "keep-out", "none"
 
 
 @dataclass(frozen=True)
+class FirstRun:
+    """A run that comes before the last one and decides what is kept of the change."""
+
+    train: Split
+    """What it is tuned on."""
+    target: Split
+    """What it leaves out of the target, with labels."""
+    source: SourcePictures
+    """Of the source, which it does not see either."""
+
+
+@dataclass(frozen=True)
 class KeptOut:
     """The pictures to tune on, and those that are kept out."""
 
     train: Split
     target: Split | None = None
-    """Of the target, with labels; None: there are none."""
-    first: Split | None = None
-    """What a first run is tuned on, which decides what is kept; ``train`` then has the pictures that are kept out too.
-    None: there is one run."""
+    """Of the target, with labels, which no run is tuned on; None: there are none."""
+    first_runs: tuple[FirstRun, ...] = ()
+    """Runs that decide what is kept; the last run is then tuned on all pictures."""
     source: SourcePictures | None = None
     """Of the source, where a share of its score is to be kept."""
     missing: str = ""
@@ -55,7 +66,10 @@ class KeptOut:
     @property
     def needed(self) -> list[Split | None]:
         """Splits without whose pictures a share of the source cannot be kept; empty where none is asked for."""
-        return [] if self.source is None else [self.target, self.source.check, self.source.replay]
+        if self.source is None:
+            return []
+        checked = [split for one in self.first_runs for split in (one.target, one.source.check)]
+        return [*(checked or [self.target, self.source.check]), self.source.replay]
 
 
 def keep_out(recipe: Recipe, domain: Domain, opened: OpenedData, spec: BaseSpec) -> KeptOut:
@@ -76,32 +90,64 @@ def keep_out(recipe: Recipe, domain: Domain, opened: OpenedData, spec: BaseSpec)
             return found
     if train.task != "pose2d" or not isinstance(train.table, PoseTable):
         return KeptOut(train, missing="only for poses in pictures of one data set")
+    # pictures without labels come in a part of their own, which must not see those that are kept out
+    if recipe.keep is not None and opened.unlabelled is None and not _is_out(recipe, domain):
+        return _with_first_runs(recipe, domain, opened, spec)
+    return _of_one_run(recipe, domain, opened, spec)
+
+
+def _of_one_run(recipe: Recipe, domain: Domain, opened: OpenedData, spec: BaseSpec) -> KeptOut:
+    """Some of the pictures to tune on, which are kept out."""
+    train = opened.train
     rest, out, count = _divided(train, recipe.seed)
     if out is None:
         if recipe.keep is not None:
-            raise UsageError(
-                f"keep with {count} pictures to tune on",
-                f"at least {round(LEAST / SHARE)}, of which some are kept out",
-                "leave --keep out, or label more pictures",
-            )  # fmt: skip
+            raise _too_few(count, round(LEAST / SHARE))
         return KeptOut(train, missing=f"{count} pictures to tune on are too few to keep {LEAST} of them out")
-    pictures = len(paths_of(out))
     why = "they are not tuned on: confidence is calibrated on them"
     why += "; --calibrate none tunes on them too" if recipe.calibrate == AUTO else ""
-    # pictures without labels come in a part of their own, which must not see them
-    is_twice = recipe.keep is not None and opened.unlabelled is None and not _is_out(recipe, domain)
     if recipe.keep is not None:
         why = "they show what the change gains on the target; none of them is scored"
-    if is_twice:
-        why = "a first run without them decides what is kept of the change, a second one is tuned on all; "
-        why += "--calibrate keep-out leaves them out of one run"
-    decision = Decision("kept out", f"{pictures} of {count} pictures to tune on", why)
+    decision = Decision("kept out", f"{len(paths_of(out))} of {count} pictures to tune on", why)
     found = KeptOut(rest, some_of(out, recipe.seed, MOST_PERSONS), decisions=[decision])
     if recipe.keep is None:
         return found
     source = source_pictures(recipe, domain, opened, spec, tuned_on=paths_of(rest), out=paths_of(out))
-    found = replace(found, source=source, decisions=[decision, *source.decisions])
-    return replace(found, train=train, first=rest) if is_twice else found
+    return replace(found, source=source, decisions=[decision, *source.decisions])
+
+
+def _too_few(count: int, least: int) -> UsageError:
+    return UsageError(
+        f"keep with {count} pictures to tune on", f"at least {least}, of which some are kept out",
+        "leave --keep out, or label more pictures",
+    )  # fmt: skip
+
+
+def _with_first_runs(recipe: Recipe, domain: Domain, opened: OpenedData, spec: BaseSpec) -> KeptOut:
+    """All pictures to tune on, and first runs that leave each out once; with replay one run that leaves some out."""
+    train, replays = opened.train, recipe.keeping.weight > 0
+    one, other, count = _divided(train, recipe.seed, None if replays else 0.5)
+    if other is None:
+        raise _too_few(count, round(LEAST / SHARE) if replays else 2 * LEAST)
+    parts = [(one, other)] if replays else [(one, other), (other, one)]
+    sources = [
+        source_pictures(recipe, domain, opened, spec, tuned_on=paths_of(rest), out=paths_of(out)) for rest, out in parts
+    ]
+    checks, most = shared_out([source.check for source in sources]), MOST_PERSONS // len(parts)
+    runs = tuple(
+        FirstRun(rest, some_of(out, recipe.seed, most), replace(source, check=some_of(check, recipe.seed, most)))
+        for (rest, out), source, check in zip(parts, sources, checks, strict=True)
+    )
+    value = f"{len(paths_of(other))} of {count} pictures to tune on"
+    why = "a first run without them decides what is kept of the change, a second one is tuned on all"
+    if not replays:
+        value = f"each of {count} pictures to tune on, from one of two first runs"
+        why = "on what they leave out it is decided what is kept of the change; the last run is tuned on all"
+    decision = Decision("kept out", value, f"{why}; --calibrate keep-out leaves some out of one run")
+    missing = f"no picture is kept out of the last run; --calibrate {KEEP_OUT} keeps some out, of one run"
+    missing = "the recipe says none" if recipe.calibrate == NONE else missing
+    source = runs[0].source
+    return KeptOut(train, None, runs, source, missing, [decision, *source.decisions])
 
 
 def _is_out(recipe: Recipe, domain: Domain) -> bool:
@@ -120,7 +166,7 @@ def as_many_steps(given: Recipe, recipe: Recipe, opened: OpenedData, found: Kept
     """
     train = given.train
     is_said = train.steps is not None or train.epochs is not None or train.minutes is not None
-    if found.source is None or found.first is not None or is_said or not recipe.train.epochs:
+    if found.source is None or found.first_runs or is_said or not recipe.train.epochs:
         return recipe, found
     all_of_them, rest = len(opened.train.table), len(found.train.table)
     epochs = round(recipe.train.epochs * all_of_them / rest, 2)
@@ -181,11 +227,17 @@ def _validation(recipe: Recipe, domain: Domain, opened: OpenedData) -> KeptOut:
     return KeptOut(opened.train, val)
 
 
-def _divided(split: Split, seed: int) -> tuple[Split, Split | None, int]:
-    """Returns what is tuned on, what is kept out (None: too few), and how many pictures there are."""
+def _divided(split: Split, seed: int, share: float | None = None) -> tuple[Split, Split | None, int]:
+    """Returns what is tuned on, what is kept out (None: too few), and how many pictures there are.
+
+    Args:
+        split: the pictures to tune on.
+        seed: draws those that are kept out.
+        share: of the pictures; None: ``SHARE``, at most ``MOST`` of them.
+    """
     names = split.table.column("image").astype(str)
     pictures, first = np.unique(names, return_index=True)
-    count = min(MOST, round(SHARE * len(pictures)))
+    count = min(MOST, round(SHARE * len(pictures))) if share is None else int(share * len(pictures))
     if count < LEAST:
         return split, None, len(pictures)
     kinds = split.table.column("category").astype(str)[first].tolist()

@@ -12,6 +12,8 @@ from lvtune.evaluation.inference import predict_evidence
 from lvtune.evaluation.metrics import is_less_better
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lvtune.bases.base import Base
     from lvtune.config.options import EvaluateOptions
     from lvtune.data.skeletons import Skeleton
@@ -28,6 +30,26 @@ class KeptScore:
     """(N,) what each adds: its hits, or its error in pixels."""
     points: np.ndarray
     """(N, K, 2) predictions, in pixels."""
+    count: float = 1.0
+    """Labelled points, which the value is the mean of."""
+
+
+def together(scores: Sequence[KeptScore]) -> KeptScore:
+    """Returns the score of the samples of several scores together."""
+    if len(scores) == 1:
+        return scores[0]
+    count = sum(one.count for one in scores)
+    value = sum(one.value * one.count for one in scores if one.value is not None) / count if count else None
+    own, points = (np.concatenate([getattr(one, name) for one in scores]) for name in ("own", "points"))
+    return KeptScore(value, own, points, count)
+
+
+def chance_of_difference(one: KeptScore, other: KeptScore) -> float:
+    """Returns the standard deviation, by chance, of the difference of two scores of the same samples."""
+    difference, total, count = one.own - other.own, float(np.abs(one.own).sum()), len(one.own)
+    if one.value is None or not total or count < 2:
+        return 0.0
+    return abs(one.value) / total * float(difference.std(ddof=1)) * count**0.5
 
 
 def score_kept(
@@ -54,4 +76,4 @@ def score_kept(
         own = seen.hits * seen.counted
         count, scale = float(seen.counted.sum()), 100.0
     sums = np.nan_to_num(own, posinf=0.0).sum(1)
-    return KeptScore(scale * float(sums.sum()) / count if count else None, sums, found.keypoints)
+    return KeptScore(scale * float(sums.sum()) / count if count else None, sums, found.keypoints, count)

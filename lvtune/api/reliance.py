@@ -27,7 +27,7 @@ class Reliance:
     def __init__(self, job: Job) -> None:
         self.job, self.keeper = job, SourceKeeper(job)
         self.notes: list[str] = []
-        """Of the first run."""
+        """Of the first runs."""
         self._fitted: Fitted | None = None
         self._calibrated: Decision | None = None
         self._gate: dict[str, Any] | None = None
@@ -40,10 +40,15 @@ class Reliance:
         self.keeper.begin()
 
     def check(self, options: TrainOptions, folder: Path, key: str) -> None:
-        """Tunes a first run, which decides what is kept; arguments as of :func:`first_run`."""
-        with first_run(self.job, options, folder, key) as history:
-            self.notes = [f"first run: {note}" for note in history.notes]
-            self.keeper.decide()
+        """Tunes the first runs, which decide what is kept; arguments as of :func:`first_run`."""
+        count = len(self.job.kept_out.first_runs)
+        for number in range(count):
+            with first_run(self.job, number, options, folder, key) as history:
+                which = "first run" if count == 1 else f"first run {number + 1}"
+                self.notes += [f"{which}: {note}" for note in history.notes]
+                self.keeper.note(number)
+                if number == count - 1:
+                    self.keeper.decide()
 
     def keep(self) -> Decision | None:
         """Takes the change back as far as the source needs it, and says so."""

@@ -200,6 +200,19 @@ def some_of(split: Split, seed: int, most: int) -> Split:
     return replace(split, items=tuple(items[i] for i in drawn))
 
 
+def shared_out(splits: Sequence[Split]) -> list[Split]:
+    """Gives each picture to one of the splits that have it, in turn."""
+    paths = [[str(split.table.image_path(i)) for i in range(len(split.table))] for split in splits]
+    if len(splits) == 1:
+        return list(splits)
+    everywhere = set.intersection(*(set(one) for one in paths))
+    owner = {path: place % len(splits) for place, path in enumerate(sorted(everywhere))}
+    return [
+        _part(split, [i for i, path in enumerate(own) if owner.get(path, place) == place])
+        for place, (split, own) in enumerate(zip(splits, paths, strict=True))
+    ]
+
+
 def paths_of(split: Split) -> set[str]:
     """Returns the paths of the pictures that a split uses."""
     table: Any = split.table

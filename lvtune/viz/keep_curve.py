@@ -30,7 +30,9 @@ def keep_curve(found: Mapping[str, Any] | None) -> KeepCurve | None:
         return None
     title, unit = name_of(found["metric"]), unit_of(found["metric"])
     measured = f"source's {title}" if found.get("labels", True) else "base's own answers on the named pictures"
-    run = "a first run, whose change was taken back alike" if found["runs"] > 1 else "the tuning"
+    run = {1: "the tuning", 2: "a first run, whose change was taken back alike"}.get(
+        found["runs"], "one of two first runs, whose changes were taken back alike"
+    )
     text = (
         f"At least {found['asked']:g} % of the {measured} should remain with the adapter on. {_taken(found)} The "
         f"scores are of pictures that were kept out of {run}: {found['source_pictures']} of the source, "

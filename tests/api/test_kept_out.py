@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from layouts import coco, humanart
 from own_files import draw_pictures, mice, write
+from source_files import other_source
 
 from lvtune.api.calibrating import calibrate
 from lvtune.api.job import prepare
@@ -65,32 +66,59 @@ def test_cells_of_a_comparison_are_tuned_on_all_pictures():
         assert cell.recipe.calibrate == said
 
 
+REPLAY = {"keep": 99.0, "keeping": {"replay_weight": 3.0}}
+
+
 @pytest.mark.parametrize(
     "given",
-    [{"calibrate": "keep-out"}, {"keep": 99.0}, {"keep": 99.0, "calibrate": "keep-out"}],
-    ids=["calibrate", "keep", "both"],
+    [{"calibrate": "keep-out"}, REPLAY, {"keep": 99.0, "calibrate": "keep-out"}],
+    ids=["calibrate", "keep with replay", "both"],
 )
 def test_what_is_kept_out_is_in_none_of_the_others(given):
     job = job_of(**given)
-    tuned = job.train if job.kept_out.first is None else job.kept_out.first
-    out = files(job.kept_out.target)
-    assert len(out) == round(SHARE * 80) and not out & files(tuned) and not out & files(job.test)
-    assert len(files(tuned) | out) == 80
+    (run,) = job.kept_out.first_runs or (job.kept_out,)
+    out = files(run.target)
+    assert len(out) == round(SHARE * 80) and not out & files(run.train) and not out & files(job.test)
+    assert len(files(run.train) | out) == 80
     assert any(decision.what == "kept out" for decision in job.decisions)
     if "keep" in given:
-        source = files(job.kept_out.source.check)
-        assert len(source) >= LEAST and not source & files(tuned) and not source & files(job.source)
+        source = files(run.source.check)
+        assert len(source) >= LEAST and not source & files(run.train) and not source & files(job.source)
 
 
-def test_with_keep_a_second_run_is_tuned_on_all_unless_pictures_stay_out_for_the_calibration():
+@pytest.mark.parametrize("limit", [80, 21])
+def test_with_keep_each_picture_is_left_out_of_one_of_two_first_runs(limit):
+    job = job_of(keep=99.0, data={"limit": limit})
+    one, other = job.kept_out.first_runs
+    assert job.kept_out.target is None and len(files(job.train)) == limit
+    for run in (one, other):
+        assert len(files(run.target)) >= LEAST and not files(run.target) & files(run.train)
+        assert not files(run.source.check) & (files(run.train) | files(job.source))
+        assert files(run.target) | files(run.train) == files(job.train)
+    assert files(one.train) == files(other.target) and files(one.target) == files(other.train)
+    assert len(files(one.source.check) | files(other.source.check)) == limit
+    assert not files(one.source.check) & files(other.source.check)
+
+
+def test_with_keep_the_last_run_is_tuned_on_all_unless_pictures_stay_out_for_the_calibration():
     job = job_of(keep=99.0)
-    assert len(files(job.train)) == 80 and job.kept_out.first is not None
+    assert len(files(job.train)) == 80
     (line,) = (one.line() for one in job.decisions if one.what == "kept out")
-    assert "12 of 80 pictures" in line and "second one is tuned on all; --calibrate keep-out" in line
+    assert "each of 80 pictures" in line and "two first runs" in line and "--calibrate keep-out" in line
     found, decision = calibrate(job)
     assert found.calibration is None and "--calibrate keep-out" in decision.why
-    assert job_of(keep=99.0, calibrate="none").kept_out.first is not None
-    assert job_of(keep=99.0, calibrate="keep-out").kept_out.first is None
+    (line,) = (one.line() for one in job_of(**REPLAY).decisions if one.what == "kept out")
+    assert "12 of 80 pictures" in line and "second one is tuned on all; --calibrate keep-out" in line
+    job = job_of(keep=99.0, calibrate="none")
+    assert job.kept_out.first_runs and "the recipe says none" in calibrate(job)[1].why
+    assert not job_of(keep=99.0, calibrate="keep-out").kept_out.first_runs
+
+
+def test_a_source_of_its_own_is_shared_out_among_the_first_runs(tmp_path):
+    folder = other_source(tmp_path, 40)
+    job = job_of(keep=99.0, data={"limit": 80, "source_annotations": str(folder), "source_data": str(folder)})
+    checks = [files(run.source.check) for run in job.kept_out.first_runs]
+    assert [len(one) for one in checks] == [20, 20] and not checks[0] & checks[1]
 
 
 def test_views_of_a_draw_stay_those_of_the_draw():
@@ -102,8 +130,9 @@ def test_views_of_a_draw_stay_those_of_the_draw():
 def test_too_few_pictures_are_not_kept_out():
     job = job_of(calibrate="keep-out", data={"limit": 20})
     assert job.kept_out.target is None and len(job.train.table) == 20 and "too few" in job.kept_out.missing
-    with pytest.raises(UsageError, match="20 pictures"):
-        job_of(keep=99.0, data={"limit": 20})
+    for given, count, least in (({"keep": 99.0}, 19, 20), (REPLAY, 20, 67)):
+        with pytest.raises(UsageError, match=f"{count} pictures.*at least {least}"):
+            job_of(data={"limit": count}, **given)
 
 
 def test_a_share_of_the_source_needs_pictures_of_it(tmp_path):

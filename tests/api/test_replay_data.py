@@ -1,9 +1,9 @@
 """Source pictures that are replayed, checked on and scored are three different lots."""
 
-import json
 import shutil
 
 import pytest
+from source_files import other_source
 
 from lvtune.api.job import prepare
 from lvtune.api.recipe import Recipe
@@ -39,25 +39,11 @@ def test_the_three_lots_have_no_picture_in_common(given):
     job = job_of(**given)
     replayed, checked, scored = lots(job)
     assert replayed and checked and not replayed & checked and not (replayed | checked) & scored
-    assert not replayed & paths_of(job.kept_out.target), "what shows the gain on the target is not seen either"
-    tuned = job.train if job.kept_out.first is None else job.kept_out.first
+    (run,) = job.kept_out.first_runs or (job.kept_out,)
+    assert not replayed & paths_of(run.target), "what shows the gain on the target is not seen either"
+    tuned = run.train
     assert not checked & paths_of(tuned)
     assert replayed == paths_of(tuned), "the same photographs, as the source shows them"
-
-
-def other_source(tmp_path, count=40):
-    """Photographs of demo-art as a source of their own, in other files."""
-    folder = tmp_path / "source"
-    folder.mkdir()
-    for part in ("train", "test"):
-        values = json.loads((FOLDER / f"{part}.json").read_text())
-        values["images"] = values["images"][:count]
-        ids = {image["id"] for image in values["images"]}
-        values["annotations"] = [one for one in values["annotations"] if one["image_id"] in ids]
-        (folder / f"{part}.json").write_text(json.dumps(values))
-        for image in values["images"]:
-            shutil.copy(FOLDER / "images" / image["file_name"], folder)
-    return folder
 
 
 @pytest.mark.parametrize(("count", "checked", "replayed"), [(40, 20, 20), (15, 15, 0)])
@@ -95,7 +81,7 @@ def test_of_a_named_folder_that_holds_all_what_is_scored_or_kept_out_is_left_out
     job = job_of({"replay_pictures": str(FOLDER / "images"), "replay_most": 1000})
     replayed, checked, scored = lots(job)
     all_of_them = {str(path) for path in (FOLDER / "images").iterdir()}
-    assert replayed == all_of_them - scored - paths_of(job.kept_out.target) and not replayed & checked
+    assert replayed == all_of_them - scored - paths_of(job.kept_out.first_runs[0].target) and not replayed & checked
     assert any("not replayed" in note for note in job.kept_out.source.replay.table.notes)
 
 
