@@ -11,9 +11,14 @@ from dataclasses import dataclass
 import torch
 
 from lvtune.core.errors import UsageError
-from lvtune.data.heatmap_blur import blurred_around
+from lvtune.data.heatmap_blur import blurred_at, blurred_near
 
 FLOOR, CEILING = 1e-3, 50.0  # what a heatmap is clipped to before its logarithm
+LEAST_CURVED, LONGEST = 1e-3, 1.5
+"""Of a clear peak: least determinant of the second derivatives of the logarithm, and longest step in pixels. Rounding
+would move other peaks, which are noise or flat."""
+_MOVES = ((0, 0), (1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, -1))
+"""x, y from the peak to the pixels of its parabola."""
 
 
 @dataclass(frozen=True)
@@ -106,24 +111,41 @@ class UDPHeatmap:
         else:
             scores, index = flat.max(-1)
         peak = torch.stack([index % w, index // w], dim=-1)
-        step = _newton_step(self._log_around(heatmaps, scores, index))
+        step = self._steps(heatmaps.flatten(0, 1), scores.flatten(), index.flatten()).view(peak.shape)
         step = torch.where((scores > 0)[..., None], step, step * 0.0)
         points = (peak + step) / heatmaps.new_tensor([w - 1, h - 1])
         # × input_size, not input_size − 1: the reference's asymmetry, undone by `crop.to_image`.
         return points * heatmaps.new_tensor([W, H]), scores
 
-    def _log_around(self, heatmaps: torch.Tensor, top: torch.Tensor, peak: torch.Tensor) -> torch.Tensor:
-        """Returns the logarithms of the blurred map at the peak (B, K) and at six pixels around it: (7, B, K)."""
-        moves = peak.new_tensor([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1], [1, 1], [-1, -1]])
-        values, highest = blurred_around(heatmaps.flatten(0, 1), peak.flatten(), moves, self.blur_kernel)
-        values, highest = values.view(len(moves), *peak.shape), highest.view(peak.shape)
-        # Blurring lowers the peak; it is scaled back to its old height before it is clipped.
+    def _steps(self, maps: torch.Tensor, top: torch.Tensor, peak: torch.Tensor) -> torch.Tensor:
+        """Returns (N, 2), the steps from the pixels of the peaks (N,) to the peaks, in pixels of the maps (N, h, w).
+
+        Blurring lowers a peak, so the reference scales the map back to its old height and clips it, before it takes the
+        logarithm. A factor above 1 adds a constant to a logarithm, and the step does not see it. So where nothing is
+        clipped the highest blurred value, which takes the blur of a whole map, is not needed.
+        """
+        moves = peak.new_tensor(_MOVES)
+        if maps.device.type != "cpu" or not len(maps):  # elsewhere whole maps take no longer, and nothing waits
+            return self._exact_steps(maps, top, peak, moves)
+        values = blurred_near(maps, peak, moves, self.blur_kernel)
+        step, curved = _newton_step(values.log())
+        is_sure = (values.amin(0) >= FLOOR) & (top <= CEILING) & (curved.abs() >= LEAST_CURVED)
+        is_sure &= step.abs().amax(-1) <= LONGEST
+        if not is_sure.all():
+            unsure = (~is_sure).nonzero()[:, 0]
+            step[unsure] = self._exact_steps(maps[unsure], top[unsure], peak[unsure], moves)
+        return step
+
+    def _exact_steps(
+        self, maps: torch.Tensor, top: torch.Tensor, peak: torch.Tensor, moves: torch.Tensor
+    ) -> torch.Tensor:
+        values, highest = blurred_at(maps, peak, moves, self.blur_kernel)
         ratio = torch.where(highest > 0, top / highest, torch.ones_like(top))
-        return (values * ratio).clamp(FLOOR, CEILING).log()
+        return _newton_step((values * ratio).clamp(FLOOR, CEILING).log())[0]
 
 
-def _newton_step(values: torch.Tensor) -> torch.Tensor:
-    """Returns (B, K, 2), the step from a pixel to the peak of the parabola through `values` (7, B, K)."""
+def _newton_step(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Returns the step (N, 2) from a pixel to the peak of the parabola through `values` (7, N), and its determinant."""
     here, right, left, below, above, corner, opposite = values.unbind(0)
     dx, dy = 0.5 * (right - left), 0.5 * (below - above)
     dxx, dyy = right - 2 * here + left, below - 2 * here + above
@@ -135,7 +157,7 @@ def _newton_step(values: torch.Tensor) -> torch.Tensor:
     dxx, dyy = dxx + eps, dyy + eps
     det = dxx * dyy - dxy * dxy
     step = torch.stack([dyy * dx - dxy * dy, dxx * dy - dxy * dx], dim=-1)
-    return torch.where((det == 0)[..., None], 0.0, -step / det[..., None]).float()
+    return torch.where((det == 0)[..., None], 0.0, -step / det[..., None]).float(), det
 
 
 def _check_shape(tensor: torch.Tensor, name: str, expected: str, good: bool) -> None:

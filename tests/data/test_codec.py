@@ -147,3 +147,37 @@ def test_wrong_shapes_and_sizes_are_refused():
         UDPHeatmap().encode(torch.zeros(1, 17, 2), torch.ones(1, 14))
     with pytest.raises(LvtuneError, match="odd blur_kernel"):
         UDPHeatmap(blur_kernel=10)
+
+
+def bumps(kind, count=300):
+    """Maps (1, count, 64, 48) with one peak each, and harder ones."""
+    random = torch.Generator().manual_seed(3)
+    points = torch.rand(1, count, 2, generator=random) * torch.tensor([191.0, 255.0])
+    maps = UDPHeatmap(sigma=6.0 if kind == "wide" else 2.0).encode(points, torch.ones(1, count))[0]
+    noise = torch.rand(maps.shape, generator=random)
+    return {
+        "clear": maps, "wide": maps, "low": 0.0015 * maps, "lower": 1e-4 * maps, "high": 80 * maps,
+        "noisy": 0.3 * maps + 0.05 * noise - 0.02, "noise": noise, "faint noise": 0.03 * noise,
+        "two peaks": maps + 0.9 * maps.flip(1), "below zero": maps - 0.3, "nothing": -maps,
+    }[kind]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["clear", "wide", "low", "lower", "high", "noisy", "noise", "faint noise", "two peaks", "below zero", "nothing"],
+)
+def test_pixels_near_the_peaks_give_what_whole_maps_give(kind, monkeypatch):
+    maps = bumps(kind)
+    found, scores = UDPHeatmap().decode(maps)
+    monkeypatch.setattr("lvtune.data.codec.LONGEST", -1.0)  # no peak is clear: all maps are blurred as a whole
+    wanted, same = UDPHeatmap().decode(maps)
+    torch.testing.assert_close(found, wanted, rtol=0, atol=5e-4)  # of a pixel
+    assert torch.equal(scores, same)
+
+
+def test_maps_with_one_clear_peak_are_not_blurred_as_a_whole(monkeypatch):
+    monkeypatch.setattr("lvtune.data.codec.blurred_at", None)
+    UDPHeatmap().decode(bumps("clear"))
+    UDPHeatmap().decode(bumps("noisy"))
+    with pytest.raises(TypeError):
+        UDPHeatmap().decode(bumps("lower"))

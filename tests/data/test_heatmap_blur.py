@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from lvtune.data import heatmap_blur
-from lvtune.data.heatmap_blur import blur, blurred_around
+from lvtune.data.heatmap_blur import blur, blurred_at, blurred_near
 
 MOVES = torch.tensor([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1], [1, 1], [-1, -1]])
 
@@ -49,10 +48,10 @@ def whole(maps, peak, width=11):
 def test_squares_give_what_whole_maps_give(kind, width):
     maps = drawn(kind)
     peak = maps.flatten(1).argmax(1)
-    values, highest = blurred_around(maps, peak, MOVES, width)
     wanted, top = whole(maps, peak, width)
-    assert torch.equal(values, wanted)
-    assert torch.equal(highest, top)
+    values, highest = blurred_at(maps, peak, MOVES, width)
+    assert torch.equal(values, wanted) and torch.equal(highest, top)
+    assert torch.equal(blurred_near(maps, peak, MOVES, width), wanted)
 
 
 @pytest.mark.parametrize("size", [(32, 24), (24, 24), (33, 17), (9, 5), (2, 2)])
@@ -60,17 +59,10 @@ def test_small_and_odd_maps(size):
     """OpenCV adds the last columns of an odd width without fusing, hence the tolerance."""
     maps = torch.rand(40, *size, generator=torch.Generator().manual_seed(1)) ** 6
     peak = maps.flatten(1).argmax(1)
-    for found, wanted in zip(blurred_around(maps, peak, MOVES, 11), whole(maps, peak), strict=True):
-        torch.testing.assert_close(found, wanted, rtol=1e-6, atol=0)
-
-
-def test_a_map_of_one_peak_is_not_blurred_as_a_whole(monkeypatch):
-    maps = drawn("clean")
-    monkeypatch.setattr(heatmap_blur, "_of_whole_maps", None)
-    blurred_around(maps, maps.flatten(1).argmax(1), MOVES, 11)
-    with pytest.raises(TypeError):
-        maps = drawn("thin peak and wide hill")
-        blurred_around(maps, maps.flatten(1).argmax(1), MOVES, 11)
+    wanted = whole(maps, peak)
+    for found, other in zip(blurred_at(maps, peak, MOVES, 11), wanted, strict=True):
+        torch.testing.assert_close(found, other, rtol=1e-6, atol=0)
+    torch.testing.assert_close(blurred_near(maps, peak, MOVES, 11), wanted[0], rtol=1e-6, atol=0)
 
 
 def test_whole_maps_are_blurred_as_opencv_blurs_each():
@@ -88,17 +80,18 @@ def test_narrow_kernels_are_those_of_opencv(width):
     peak = maps.flatten(1).argmax(1)
     wanted = np.stack([cv2.GaussianBlur(np.pad(one, 9), (width, width), 0)[9:-9, 9:-9] for one in maps.numpy()])
     np.testing.assert_allclose(blur(maps, width).numpy(), wanted, rtol=1e-6)
-    for found, other in zip(blurred_around(maps, peak, MOVES, width), whole(maps, peak, width), strict=True):
-        torch.testing.assert_close(found, other, rtol=1e-6, atol=0)
+    values, _ = whole(maps, peak, width)
+    torch.testing.assert_close(blurred_at(maps, peak, MOVES, width)[0], values, rtol=1e-6, atol=0)
+    torch.testing.assert_close(blurred_near(maps, peak, MOVES, width), values, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_what_is_not_finite_stays_in_its_map(value):
     maps = drawn("clean")
-    clean = blurred_around(maps, maps.flatten(1).argmax(1), MOVES, 11)
+    clean = blurred_near(maps, maps.flatten(1).argmax(1), MOVES, 11)
     spoilt = maps.clone()
     spoilt[1, 30, 30] = value
-    found = blurred_around(spoilt, torch.from_numpy(spoilt.numpy().reshape(len(maps), -1).argmax(1)), MOVES, 11)
+    peak = torch.from_numpy(spoilt.numpy().reshape(len(maps), -1).argmax(1))
     rest = [i for i in range(len(maps)) if i != 1]
-    assert torch.equal(found[0][:, rest], clean[0][:, rest])
-    assert torch.equal(found[1][rest], clean[1][rest])
+    for found in (blurred_near(spoilt, peak, MOVES, 11), blurred_at(spoilt, peak, MOVES, 11)[0]):
+        assert torch.equal(found[:, rest], clean[:, rest])
