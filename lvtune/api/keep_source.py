@@ -4,10 +4,10 @@ The tuned change is scored on pictures of the source and of the target that were
 :mod:`lvtune.api.keep_first_run`), nor replayed, nor are scored in the report. If all of it holds the share asked for,
 it stays. Else ways back are tried: weights on the straight way from the base's own answer to the tuned state (as in
 WiSE-FT, arXiv 2109.01903), all parts of the estimator alike, or the late ones less (:mod:`lvtune.api.change_parts`).
-Of each way the largest change that holds is found, and the one that is best for the target is taken: that with half of
-the change in the late parts, unless another is better by more than chance. What holds is
-estimated from two measurements (:mod:`lvtune.api.keep_estimate`); how sure it must be is an option. Pictures of the
-source can be replayed while the adapter is tuned as well (:mod:`lvtune.training.source_replay`).
+Of each way the largest change that holds is found. The way with half of the share in the late parts is taken, unless
+another is better for the target by more than chance. What holds is estimated from two measurements
+(:mod:`lvtune.api.keep_estimate`); how sure it must be is an option. Pictures of the source can be replayed while the
+adapter is tuned as well (:mod:`lvtune.training.source_replay`).
 """
 
 from __future__ import annotations

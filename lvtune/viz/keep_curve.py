@@ -58,7 +58,8 @@ def _taken(found: Mapping[str, Any]) -> str:
         return f"{found['share']:.0%} of the change is taken: {said}."
     more = f" ({late_words(found['late'])})" if found["late"] != 1 else ""
     return (
-        f"{found['share']:.0%} of the change is taken{more}: {said}, and of several ways back the best for the target."
+        f"{found['share']:.0%} of the change is taken{more}: {said}. Of several ways back, the one with half of the "
+        "share in the late parts is taken, or one that is better for the target by more than chance."
     )
 
 
