@@ -5,9 +5,9 @@ The tuned change is scored on pictures of the source and of the target that were
 it stays. Else ways back are tried: weights on the straight way from the base's own answer to the tuned state (as in
 WiSE-FT, arXiv 2109.01903), all parts of the estimator alike, or the late ones less (:mod:`lvtune.api.change_parts`).
 Of each way the largest change that holds is found. The way with half of the share in the late parts is taken, unless
-another is better for the target by more than chance. What holds is estimated from two measurements
-(:mod:`lvtune.api.keep_estimate`); how sure it must be is an option. Pictures of the source can be replayed while the
-adapter is tuned as well (:mod:`lvtune.training.source_replay`).
+another is better for the target by more than chance; and of that way still less, where that is no worse for the target.
+What holds is estimated from two measurements (:mod:`lvtune.api.keep_estimate`); how sure it must be is an option.
+Pictures of the source can be replayed while the adapter is tuned as well (:mod:`lvtune.training.source_replay`).
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ SHARES = (1.0, 0.8, 0.6, 0.4, 0.2)
 """Of the change, for the curve."""
 FINE = 0.05
 """The largest share that holds is found up to this."""
+STILL_LESS = (0.1, 0.2, 0.3)
+"""By so much less of the change is tried too."""
 
 Point = dict[str, Any]
 State = Mapping[str, "Tensor"]
@@ -76,10 +78,13 @@ class SourceKeeper:
         """For each share of the change: ``share``, ``late`` (factor on it in the late parts, here 1), ``source``,
         ``target`` (main scores), ``kept``, ``moved``, ``expected`` and ``chance``."""
         self.others: list[Point] = []
-        """The same for the largest change that holds with the late parts taken back more; empty where all holds."""
+        """The same for the largest change that holds with the late parts taken back more, and for still less of the
+        change on the way that is taken; empty where all holds."""
         self.taken: Point = {}
         """What was taken of these; empty: nothing was decided."""
         self.holds = False
+        self.largest: float | None = None
+        """The largest share that holds on the way that is taken."""
         self._start: State = {}
         self._end: State = {}
         self._checked: list[_Checked] = []
@@ -160,6 +165,9 @@ class SourceKeeper:
         holding = [point for point in (largest, *self.others) if point is not None and point["target"] is not None]
         self.holds = largest is not None or bool(self.others)
         self.taken = self._best(holding) if holding else largest or max(inside, key=self._sum)
+        self.largest = self.taken["share"] if self.holds else None
+        if holding and self.taken is not inside[0]:
+            self.taken = self._still_less(self.taken)
 
     def _largest(self, low: float, most: float, late: float) -> Point | None:
         """The largest share above ``low`` that holds; None: none does."""
@@ -190,6 +198,18 @@ class SourceKeeper:
             return gained - chance_of_difference(point["on_target"], favoured["on_target"])
 
         return max((favoured, *points), key=gain)
+
+    def _still_less(self, point: Point) -> Point:
+        """The smallest change on the same way that holds and is no worse for the target: what it lacks was no gain."""
+        known = {(one["share"], one["late"]): one for one in self.curve}
+        tried, least = [], goodness(self._main, point["target"])
+        for less in STILL_LESS:
+            share, late = round(point["share"] - less, 3), point["late"]
+            if share >= FINE:
+                tried.append(known.get((share, late)) or self._with_target(self._point(share, late)))
+        self.others += [one for one in tried if (one["share"], one["late"]) not in known]
+        free = [one for one in tried if self._does_hold(one) and goodness(self._main, one["target"]) >= least]
+        return min(free, key=lambda one: one["share"], default=point)
 
     def _sum(self, point: Point) -> float:
         return goodness(self._main, point["source"]) + goodness(self._main, point["target"])
@@ -260,7 +280,7 @@ class SourceKeeper:
         replay, keeping = opened.replay, self.job.recipe.keeping
         towards = "labels" if opened.with_labels else "base"
         return {
-            "asked": self.job.recipe.keep, "share": self.share, "late": self.taken["late"],
+            "asked": self.job.recipe.keep, "share": self.share, "late": self.taken["late"], "largest": self.largest,
             "holds": self.holds, "sure": keeping.keep_sure, "most": keeping.keep_most, "metric": self._main,
             "runs": 1 + len(self.job.kept_out.first_runs),
             "curve": [_told(point) for point in self.curve], "others": [_told(point) for point in self.others],

@@ -24,6 +24,8 @@ def keep_decision(found: Mapping[str, Any]) -> Decision:
     whole = next(point for point in found["curve"] if point["share"] == 1)
     here = taken_of(found)
     value = f"{found['share']:.0%} of the change is kept" + f", {late_words(found['late'])}" * (found["late"] != 1)
+    if found["largest"] != found["share"] and found["holds"]:
+        value += f" ({found['largest']:.0%} would hold, and is no better for the target)"
     if not found["holds"]:
         value += f", and {found['asked']:g} % of the source is NOT held; lvtune takes the share with the best sum"
         value += " of both scores"

@@ -21,7 +21,7 @@ class KeepCurve:
     text: str
     chart: Markup
     table: Table
-    """Over the share of the change, and where more was taken back in the late parts, if that was tried."""
+    """Over the share of the change, and what else was tried: more taken back in the late parts, or of all."""
 
 
 def keep_curve(found: Mapping[str, Any] | None) -> KeepCurve | None:
@@ -54,6 +54,8 @@ def _taken(found: Mapping[str, Any]) -> str:
     if found["share"] == 1 and found["late"] == 1:
         return "All of the change is taken: it holds."
     said = "it is the largest share for which this holds"
+    if found.get("largest", found["share"]) != found["share"]:
+        said = f"{found['largest']:.0%} would hold too, and this is no worse for the target"
     if not found["others"]:
         return f"{found['share']:.0%} of the change is taken: {said}."
     more = f" ({late_words(found['late'])})" if found["late"] != 1 else ""

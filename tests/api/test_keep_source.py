@@ -143,7 +143,7 @@ def test_points_that_moved_count_where_the_score_is_off_by_chance(keeper, monkey
     monkeypatch.setattr("lvtune.api.keep_source.late_names", lambda names: set())
     monkeypatch.setattr("lvtune.api.keep_source.deviation_of_ratio", lambda above, below: 10.0)
     first = next(iter(snapshot(keeper.job.adapter)))
-    given_scores(monkeypatch, keeper, lambda there: 51.0, lambda there: 30.0, moved=lambda there: 0.12 * there[first])
+    given_scores(monkeypatch, keeper, lambda there: 51.0, lambda there: 30 + there[first], moved=lambda there: 0.12 * there[first])
     keeper.keep()
     said = keeper.to_dict()
     here = next(point for point in said["curve"] if point["share"] == keeper.share)
@@ -182,6 +182,27 @@ def test_another_way_is_taken_only_where_it_is_better_by_more_than_chance(keeper
     monkeypatch.setattr("lvtune.api.keep_source.chance_of_difference", lambda point, other: 0.7 * (point is not other))
     keeper.keep()  # 0.8 of all parts alike, or half of a whole change in the late parts
     assert keeper.holds and keeper.taken["late"] == late
+
+
+@pytest.mark.parametrize(
+    ("needed", "expected", "words"), [(0.5, 0.5, "(70% would hold, and is no better for the target)"), (0.65, 0.7, "")]
+)
+def test_still_less_is_taken_where_it_costs_the_target_nothing(keeper, monkeypatch, needed, expected, words):
+    """70 % of the change would hold; the target gains from a part of it."""
+    scored(monkeypatch, keeper, lambda share: 50 - share**2, lambda share: 30 + 5 * min(share, needed))
+    keeper.keep()
+    found = keeper.to_dict()
+    assert keeper.holds and (keeper.share, found["largest"]) == pytest.approx((expected, 0.7))
+    assert [point["share"] for point in found["others"]] == [0.5]  # 60 and 40 % are in the curve
+    said = keeper.decision.line()
+    assert f"{expected:.0%} of the change is kept" in said and words in said and ("would hold" in said) == bool(words)
+
+
+def test_what_does_not_hold_is_not_taken_because_it_is_less(keeper, monkeypatch):
+    """At 70 % it holds, at 40 % by chance it does not, and the target needs none of the change."""
+    scored(monkeypatch, keeper, lambda share: 40 if round(share, 3) == 0.4 else 50 - share**2, lambda share: 30)
+    keeper.keep()
+    assert keeper.holds and keeper.share == pytest.approx(0.5)
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ def rows(section):
         ({}, "50% (taken)", "largest share"),
         ({"share": 1.0}, "100% (taken)", "All of the change"),
         ({"share": 1.0, "late": 0.5}, "100%, 0.5 of it late (taken)", "0.5 of that in the last third of the blocks"),
+        ({"largest": 0.7}, "50% (taken)", "70% would hold too, and this is no worse for the target"),
         ({"holds": False}, "50% (taken)", "no share is expected to hold it"),
     ],
 )
