@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from lvtune.core.errors import UsageError
-from lvtune.data.heatmap_blur import blurred_at, blurred_near
+from lvtune.data.heatmap_blur import blurred_at, blurred_near, peaks_and_squares
 
 FLOOR, CEILING = 1e-3, 50.0  # what a heatmap is clipped to before its logarithm
 LEAST_CURVED, LONGEST = 1e-3, 1.5
@@ -47,7 +48,7 @@ class UDPHeatmap:
                 "type UDPHeatmap(input_size=(256, 192), heatmap_size=(64, 48), sigma=2.0)",
             )
 
-    def encode(self, keypoints: torch.Tensor, visible: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def encode(self, keypoints: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
         """Draws one Gaussian for each key point.
 
         Args:
@@ -82,7 +83,7 @@ class UDPHeatmap:
         heatmaps = gaussians[1][..., :, None] * (gaussians[0] * inside[..., None])[..., None, :]
         return heatmaps, visible.clamp(max=1.0) * inside
 
-    def decode(self, heatmaps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def decode(self, heatmaps: Tensor) -> tuple[Tensor, Tensor]:
         """Finds the peak of each heatmap to a fraction of a pixel.
 
         Args:
@@ -104,47 +105,45 @@ class UDPHeatmap:
             heatmaps.ndim == 4 and tuple(heatmaps.shape[2:]) == tuple(self.heatmap_size),
         )
         (H, W), (h, w) = self.input_size, self.heatmap_size
-        flat = heatmaps.flatten(2)
-        if flat.device.type == "cpu" and flat.numel():  # numpy finds a place ten times as fast
-            index = torch.from_numpy(flat.numpy().argmax(-1))
-            scores = flat.gather(-1, index[..., None])[..., 0]
-        else:
-            scores, index = flat.max(-1)
+        maps = heatmaps.flatten(0, 1)
+        if maps.device.type == "cpu" and maps.numel():
+            index, squares = peaks_and_squares(maps, self.blur_kernel)
+            scores = squares[squares.shape[0] // 2, squares.shape[1] // 2]
+            step = self._steps(maps, scores, index, squares)
+        else:  # elsewhere blurring whole maps takes no longer, and nothing waits
+            scores, index = maps.flatten(1).max(-1)
+            step = self._exact_steps(maps, scores, index)
+        scores, index = (flat.view(heatmaps.shape[:2]) for flat in (scores, index))
         peak = torch.stack([index % w, index // w], dim=-1)
-        step = self._steps(heatmaps.flatten(0, 1), scores.flatten(), index.flatten()).view(peak.shape)
+        step = step.view(peak.shape)
         step = torch.where((scores > 0)[..., None], step, step * 0.0)
         points = (peak + step) / heatmaps.new_tensor([w - 1, h - 1])
         # × input_size, not input_size − 1: the reference's asymmetry, undone by `crop.to_image`.
         return points * heatmaps.new_tensor([W, H]), scores
 
-    def _steps(self, maps: torch.Tensor, top: torch.Tensor, peak: torch.Tensor) -> torch.Tensor:
+    def _steps(self, maps: Tensor, top: Tensor, peak: Tensor, squares: Tensor) -> Tensor:
         """Returns (N, 2), the steps from the pixels of the peaks (N,) to the peaks, in pixels of the maps (N, h, w).
 
         Blurring lowers a peak, so the reference scales the map back to its old height and clips it, before it takes the
         logarithm. A factor above 1 adds a constant to a logarithm, and the step does not see it. So where nothing is
         clipped the highest blurred value, which takes the blur of a whole map, is not needed.
         """
-        moves = peak.new_tensor(_MOVES)
-        if maps.device.type != "cpu" or not len(maps):  # elsewhere whole maps take no longer, and nothing waits
-            return self._exact_steps(maps, top, peak, moves)
-        values = blurred_near(maps, peak, moves, self.blur_kernel)
+        values = blurred_near(squares, peak, peak.new_tensor(_MOVES), self.blur_kernel, self.heatmap_size)
         step, curved = _newton_step(values.log())
         is_sure = (values.amin(0) >= FLOOR) & (top <= CEILING) & (curved.abs() >= LEAST_CURVED)
         is_sure &= step.abs().amax(-1) <= LONGEST
         if not is_sure.all():
             unsure = (~is_sure).nonzero()[:, 0]
-            step[unsure] = self._exact_steps(maps[unsure], top[unsure], peak[unsure], moves)
+            step[unsure] = self._exact_steps(maps[unsure], top[unsure], peak[unsure])
         return step
 
-    def _exact_steps(
-        self, maps: torch.Tensor, top: torch.Tensor, peak: torch.Tensor, moves: torch.Tensor
-    ) -> torch.Tensor:
-        values, highest = blurred_at(maps, peak, moves, self.blur_kernel)
+    def _exact_steps(self, maps: Tensor, top: Tensor, peak: Tensor) -> Tensor:
+        values, highest = blurred_at(maps, peak, peak.new_tensor(_MOVES), self.blur_kernel)
         ratio = torch.where(highest > 0, top / highest, torch.ones_like(top))
         return _newton_step((values * ratio).clamp(FLOOR, CEILING).log())[0]
 
 
-def _newton_step(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _newton_step(values: Tensor) -> tuple[Tensor, Tensor]:
     """Returns the step (N, 2) from a pixel to the peak of the parabola through `values` (7, N), and its determinant."""
     here, right, left, below, above, corner, opposite = values.unbind(0)
     dx, dy = 0.5 * (right - left), 0.5 * (below - above)
@@ -160,7 +159,7 @@ def _newton_step(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.where((det == 0)[..., None], 0.0, -step / det[..., None]).float(), det
 
 
-def _check_shape(tensor: torch.Tensor, name: str, expected: str, good: bool) -> None:
+def _check_shape(tensor: Tensor, name: str, expected: str, good: bool) -> None:
     if not good:
         raise UsageError(
             f"{name} of shape {tuple(tensor.shape)}",

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.lib.stride_tricks import as_strided
 from torch import Tensor
 
 MAPS_AT_ONCE, SQUARES = 64, 2048
@@ -85,28 +86,64 @@ def blurred_at(maps: Tensor, peak: Tensor, moves: Tensor, width: int) -> tuple[T
     return torch.cat(values).T, torch.cat(highest)
 
 
-def blurred_near(maps: Tensor, peak: Tensor, moves: Tensor, width: int) -> Tensor:
-    """Returns (M, N), as :func:`blurred_at`, from small squares around the peaks; on the processor alone."""
-    parts = zip(maps.split(SQUARES), peak.split(SQUARES), strict=True)
-    return torch.cat([_of_squares(*part, moves, width) for part in parts], 1)
+def peaks_and_squares(maps: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """Finds peaks and reads the squares around them, of few maps at a time, which are in the processor's cache then.
+
+    Args:
+        maps: (N, h, w), float32, on the processor.
+        width: of the Gaussian that the squares are for.
+
+    Returns:
+        place (N,) of each map's maximum, y * w + x; and squares (S, S, N) around them, S = width + 2, which are 0
+        outside their map. The maps are the last dimension, so that operations run along it.
+    """
+    array = maps.contiguous().numpy()
+    (number, h, w), far, side = array.shape, 1 + width // 2, width + 2
+    values, line = array.reshape(number, -1), array.reshape(-1)
+    last = line.size - (side - 1) * w - side  # where the last square begins that ends within the array
+    starts = as_strided(line, (max(0, last) + 1, side, side), (4, 4 * w, 4), writeable=False)
+    peak, squares = np.empty(number, np.int64), np.empty((side, side, number), np.float32)
+    for i in range(0, number, MAPS_AT_ONCE):
+        part = slice(i, i + MAPS_AT_ONCE)
+        peak[part] = values[part].argmax(1)
+        if last >= 0:
+            start = peak[part] + np.arange(number)[part] * (h * w) - (far * w + far)
+            squares[..., part] = starts[start.clip(0, last)].transpose(1, 2, 0)
+    y, x = np.divmod(peak, w)
+    start = peak + np.arange(number) * (h * w) - (far * w + far)
+    for i in np.flatnonzero((start < 0) | (start > last)):  # at the top of the first map, at the bottom of the last
+        squares[..., i] = np.pad(array[i], far)[y[i] : y[i] + side, x[i] : x[i] + side]
+    _clear_outside(squares, y, h)
+    _clear_outside(squares.swapaxes(0, 1), x, w)
+    return torch.from_numpy(peak), torch.from_numpy(squares)
 
 
-def _of_squares(maps: Tensor, peak: Tensor, moves: Tensor, width: int) -> Tensor:
-    """The maps are the last dimension of all arrays, so that operations run along it."""
-    number, h, w = maps.shape
-    far = 1 + width // 2
-    place, steps = peak.numpy(), np.arange(-far, far + 1)[:, None]
-    x, y = place % w + steps, place // w + steps
-    near_x, near_y = np.clip(x, 0, w - 1), np.clip(y, 0, h - 1)
-    at = (near_y * w + np.arange(number) * (h * w))[:, None] + near_x
-    values = np.take(maps.numpy().reshape(-1), at, mode="clip")  # all are inside; to check it takes longer
-    edge = np.flatnonzero((x[0] < 0) | (x[-1] >= w) | (y[0] < 0) | (y[-1] >= h))
-    if len(edge):
-        outside = (x != near_x)[:, edge] | (y != near_y)[:, None, edge]
-        values[..., edge] = np.where(outside, np.float32(0), values[..., edge])
-    blurred = _blurred(torch.from_numpy(values), width, rows=0, columns=1).flatten(0, 1)  # 3 x 3 pixels
-    x, y = _beside(peak, moves, h, w)
-    return blurred.gather(0, (y - peak // w + 1) * 3 + x - peak % w + 1)
+def _clear_outside(squares: np.ndarray, place: np.ndarray, length: int) -> None:
+    """Sets the rows of squares (S, S, N) to 0 that lie outside maps of ``length`` rows; the centres are in the map."""
+    far = len(squares) // 2
+    near = np.flatnonzero((place < far) | (place >= length - far))
+    for away in range(1, far + 1) if len(near) else ():
+        squares[far - away, :, near[place[near] < away]] = 0
+        squares[far + away, :, near[place[near] >= length - away]] = 0
+
+
+def blurred_near(squares: Tensor, peak: Tensor, moves: Tensor, width: int, size: tuple[int, int]) -> Tensor:
+    """Returns (M, N), as :func:`blurred_at`, from the squares around the peaks; on the processor alone.
+
+    Args:
+        squares, peak: of :func:`peaks_and_squares`.
+        moves, width: as for :func:`blurred_at`.
+        size: (h, w) of the maps.
+    """
+    parts = [_blurred(part, width, rows=0, columns=1) for part in squares.split(SQUARES, -1)]
+    blurred = parts[0] if len(parts) == 1 else torch.cat(parts, -1)  # 3 x 3 pixels
+    y, x = np.divmod(peak.numpy(), size[1])
+    for pixels, place, length in ((blurred, y, size[0]), (blurred.transpose(0, 1), x, size[1])):
+        for outside, edge in ((0, 0), (2, length - 1)):
+            at = np.flatnonzero(place == edge)
+            if len(at):
+                pixels[outside, :, at] = pixels[1, :, at]
+    return blurred.flatten(0, 1)[(moves[:, 1] + 1) * 3 + moves[:, 0] + 1]
 
 
 def _beside(peak: Tensor, moves: Tensor, h: int, w: int) -> tuple[Tensor, Tensor]:

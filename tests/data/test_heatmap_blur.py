@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from lvtune.data.heatmap_blur import blur, blurred_at, blurred_near
+from lvtune.data.heatmap_blur import blur, blurred_at, blurred_near, peaks_and_squares
 
 MOVES = torch.tensor([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1], [1, 1], [-1, -1]])
 
@@ -43,6 +43,13 @@ def whole(maps, peak, width=11):
     return blurred[torch.arange(len(maps)), y, x], blurred.amax((1, 2))
 
 
+def near(maps, width=11):
+    """From the squares around the peaks."""
+    peak, squares = peaks_and_squares(maps, width)
+    assert torch.equal(peak, torch.from_numpy(maps.numpy().reshape(len(maps), -1).argmax(1)))
+    return blurred_near(squares, peak, MOVES, width, maps.shape[1:])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("width", [9, 11, 17])
 def test_squares_give_what_whole_maps_give(kind, width):
@@ -51,7 +58,7 @@ def test_squares_give_what_whole_maps_give(kind, width):
     wanted, top = whole(maps, peak, width)
     values, highest = blurred_at(maps, peak, MOVES, width)
     assert torch.equal(values, wanted) and torch.equal(highest, top)
-    assert torch.equal(blurred_near(maps, peak, MOVES, width), wanted)
+    assert torch.equal(near(maps, width), wanted)
 
 
 @pytest.mark.parametrize("size", [(32, 24), (24, 24), (33, 17), (9, 5), (2, 2)])
@@ -62,7 +69,24 @@ def test_small_and_odd_maps(size):
     wanted = whole(maps, peak)
     for found, other in zip(blurred_at(maps, peak, MOVES, 11), wanted, strict=True):
         torch.testing.assert_close(found, other, rtol=1e-6, atol=0)
-    torch.testing.assert_close(blurred_near(maps, peak, MOVES, 11), wanted[0], rtol=1e-6, atol=0)
+    torch.testing.assert_close(near(maps), wanted[0], rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("number", [1, 2, 63, 64, 65, 130])
+@pytest.mark.parametrize("place", ["first", "last", "any"])
+def test_squares_are_zero_outside_their_map(number, place):
+    """Neighbours in memory are other maps, and the first and the last have none."""
+    h, w, far = 64, 48, 6
+    random = torch.Generator().manual_seed(number)
+    maps = 0.5 * torch.rand(number, h, w, generator=random) + 0.1
+    peak = {"first": 0, "last": h * w - 1}.get(place)
+    places = torch.randint(h * w, (number,), generator=random) if peak is None else torch.full((number,), peak)
+    maps.flatten(1)[torch.arange(number), places] = 2.0
+    found, squares = peaks_and_squares(maps.transpose(1, 2).contiguous().transpose(1, 2), 11)  # not in order in memory
+    assert torch.equal(found, places) and squares.shape == (13, 13, number)
+    for i, (y, x) in enumerate(zip((places // w).tolist(), (places % w).tolist(), strict=True)):
+        wanted = np.pad(maps[i].numpy(), far)[y : y + 13, x : x + 13]
+        np.testing.assert_array_equal(squares[..., i].numpy(), wanted)
 
 
 def test_whole_maps_are_blurred_as_opencv_blurs_each():
@@ -82,16 +106,16 @@ def test_narrow_kernels_are_those_of_opencv(width):
     np.testing.assert_allclose(blur(maps, width).numpy(), wanted, rtol=1e-6)
     values, _ = whole(maps, peak, width)
     torch.testing.assert_close(blurred_at(maps, peak, MOVES, width)[0], values, rtol=1e-6, atol=0)
-    torch.testing.assert_close(blurred_near(maps, peak, MOVES, width), values, rtol=1e-6, atol=0)
+    torch.testing.assert_close(near(maps, width), values, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_what_is_not_finite_stays_in_its_map(value):
     maps = drawn("clean")
-    clean = blurred_near(maps, maps.flatten(1).argmax(1), MOVES, 11)
+    clean = near(maps)
     spoilt = maps.clone()
     spoilt[1, 30, 30] = value
     peak = torch.from_numpy(spoilt.numpy().reshape(len(maps), -1).argmax(1))
     rest = [i for i in range(len(maps)) if i != 1]
-    for found in (blurred_near(spoilt, peak, MOVES, 11), blurred_at(spoilt, peak, MOVES, 11)[0]):
+    for found in (near(spoilt), blurred_at(spoilt, peak, MOVES, 11)[0]):
         assert torch.equal(found[:, rest], clean[:, rest])
