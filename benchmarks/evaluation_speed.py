@@ -7,18 +7,24 @@ People and predictions are drawn at random: 5,000 images with none to several pe
 the same list of COCO results, and ends at the ten numbers; pycocotools' time includes its index and `loadRes`. `as a
 whole` starts at predictions and includes rescoring and OKS-NMS. Where faster-coco-eval is installed it has a row too.
 The loop over persons decodes as mmpose's UDP and DARK code does: OpenCV blurs each map, numpy does the rest for all
-points of a person at once. Everything is timed in turns in one process, in processor time, and only ratios count.
+points of a person at once. `--mmpose FOLDER`, a copy of mmpose's sources, adds the loop with mmpose's own functions (of
+`mmpose/codecs/utils`, which need numpy, OpenCV and torch alone). Everything is timed in turns in one process, in
+processor time, and only ratios count.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import importlib.util
 import io
 import statistics
+import sys
 import time
+import types
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -105,9 +111,19 @@ def decode_person(maps: np.ndarray) -> np.ndarray:
     return (np.stack([x, y], 1) - step) / (length - 1, height - 1)
 
 
-def loop(heatmaps: np.ndarray) -> np.ndarray:
-    """Decodes person by person."""
-    return np.array([decode_person(person) for person in heatmaps])
+def mmpose_person(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """mmpose's own functions, called as its `UDPHeatmap.decode` calls them for one person."""
+    package = types.ModuleType("mmpose_utils")  # its own __init__ files import all of mmpose
+    package.__path__ = [str(folder / "mmpose" / "codecs" / "utils")]
+    sys.modules["mmpose_utils"] = package
+    highest = importlib.import_module("mmpose_utils.post_processing").get_heatmap_maximum
+    refine = importlib.import_module("mmpose_utils.refinement").refine_keypoints_dark_udp
+
+    def decode(maps: np.ndarray) -> np.ndarray:
+        maps = maps.copy()
+        return refine(highest(maps)[0][None], maps, blur_kernel_size=WIDTH)[0] / (maps.shape[2] - 1, maps.shape[1] - 1)
+
+    return decode
 
 
 def heatmaps_of(people: int, clutter: float) -> torch.Tensor:
@@ -138,11 +154,15 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=11_004)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--mmpose", type=Path, help="folder with mmpose's sources, whose decoder is a row then")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(options.threads)
     score_people(options.people, options.repeats)
-    decode_people(options.repeats)
+    peers: dict[str, Callable[[np.ndarray], np.ndarray]] = {"a loop": decode_person}
+    if options.mmpose is not None:
+        peers["mmpose's own"] = mmpose_person(options.mmpose)
+    decode_people(options.repeats, peers)
 
 
 def score_people(people: int, repeats: int) -> None:
@@ -166,20 +186,23 @@ def score_people(people: int, repeats: int) -> None:
         print(f"  {name:18} {found[name]:.3f} s, {ratio:4.1f} x as fast, AP {stats[0]:.6f}, {off:.1g}", flush=True)
 
 
-def decode_people(repeats: int) -> None:
-    """Prints how long decoding takes."""
-    print("decoding: persons at once, share of maps with two peaks, loop over persons, lvtune")
+def decode_people(repeats: int, peers: dict[str, Callable[[np.ndarray], np.ndarray]]) -> None:
+    """Prints how long decoding takes, beside loops over persons."""
+    print("decoding: persons at once, share of maps with two peaks, lvtune, loops over persons")
     codec = UDPHeatmap(input_size=(256, 192), heatmap_size=(64, 48), sigma=2.0, blur_kernel=WIDTH)
     for people, clutter in ((1, 0.0), (8, 0.0), (32, 0.0), (64, 0.0), (256, 0.0), (64, 0.2), (64, 1.0)):
         heatmaps = heatmaps_of(people, clutter)
-        array = heatmaps.numpy()
-        off = np.abs(loop(array) * (192, 256) - codec.decode(heatmaps)[0].numpy()).max()
-        calls = {"loop": lambda array=array: loop(array), "lvtune": lambda maps=heatmaps: codec.decode(maps)}
+        array, wanted = heatmaps.numpy(), codec.decode(heatmaps)[0].numpy()
+        calls: dict[str, Callable[[], Any]] = {"lvtune": lambda maps=heatmaps: codec.decode(maps)}
+        for name, one in peers.items():
+            calls[name] = lambda array=array, one=one: np.array([one(person) for person in array])
         found = medians(calls, 3 * repeats)
-        print(
-            f"  {people:4} {clutter:4.0%} {1e3 * found['loop']:7.2f} ms {1e3 * found['lvtune']:7.2f} ms: "
-            f"{found['loop'] / found['lvtune']:4.1f} x as fast; they differ by at most {off:.3f} px", flush=True
-        )  # fmt: skip
+        text = f"  {people:4} {clutter:4.0%} {1e3 * found['lvtune']:7.2f} ms"
+        for name in peers:
+            off = np.abs(calls[name]() * (192, 256) - wanted).max()
+            text += f"; {name} {1e3 * found[name]:7.2f} ms: {found[name] / found['lvtune']:4.1f} x as fast"
+            text += f", off {off:.3f} px"
+        print(text, flush=True)
 
 
 if __name__ == "__main__":

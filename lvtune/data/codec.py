@@ -7,7 +7,9 @@ arXiv:1910.06278); numbers of mmpose 1.x `UDPHeatmap`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -113,13 +115,11 @@ class UDPHeatmap:
         else:  # elsewhere blurring whole maps takes no longer, and nothing waits
             scores, index = maps.flatten(1).max(-1)
             step = self._exact_steps(maps, scores, index)
-        scores, index = (flat.view(heatmaps.shape[:2]) for flat in (scores, index))
-        peak = torch.stack([index % w, index // w], dim=-1)
-        step = step.view(peak.shape)
-        step = torch.where((scores > 0)[..., None], step, step * 0.0)
-        points = (peak + step) / heatmaps.new_tensor([w - 1, h - 1])
+        step = torch.where((scores > 0)[:, None], step, step * 0.0)
+        points = (torch.stack([index % w, index // w], -1) + step) / heatmaps.new_tensor([w - 1, h - 1])
         # × input_size, not input_size − 1: the reference's asymmetry, undone by `crop.to_image`.
-        return points * heatmaps.new_tensor([W, H]), scores
+        points = points * heatmaps.new_tensor([W, H])
+        return points.view(*heatmaps.shape[:2], 2), scores.view(heatmaps.shape[:2])
 
     def _steps(self, maps: Tensor, top: Tensor, peak: Tensor, squares: Tensor) -> Tensor:
         """Returns (N, 2), the steps from the pixels of the peaks (N,) to the peaks, in pixels of the maps (N, h, w).
@@ -128,12 +128,13 @@ class UDPHeatmap:
         logarithm. A factor above 1 adds a constant to a logarithm, and the step does not see it. So where nothing is
         clipped the highest blurred value, which takes the blur of a whole map, is not needed.
         """
-        values = blurred_near(squares, peak, peak.new_tensor(_MOVES), self.blur_kernel, self.heatmap_size)
-        step, curved = _newton_step(values.log())
-        is_sure = (values.amin(0) >= FLOOR) & (top <= CEILING) & (curved.abs() >= LEAST_CURVED)
-        is_sure &= step.abs().amax(-1) <= LONGEST
-        if not is_sure.all():
-            unsure = (~is_sure).nonzero()[:, 0]
+        values = blurred_near(squares, peak, _MOVES, self.blur_kernel, self.heatmap_size)
+        with np.errstate(all="ignore"):  # where a blurred value is 0 or below
+            step, curved = _newton_step(values.log().numpy())
+        is_sure = (values.numpy().min(0) >= FLOOR) & (top.numpy() <= CEILING) & (np.abs(curved) >= LEAST_CURVED)
+        unsure = np.flatnonzero(~(is_sure & (np.abs(step).max(-1) <= LONGEST)))
+        step = torch.from_numpy(step)
+        if len(unsure):
             step[unsure] = self._exact_steps(maps[unsure], top[unsure], peak[unsure])
         return step
 
@@ -143,20 +144,29 @@ class UDPHeatmap:
         return _newton_step((values * ratio).clamp(FLOOR, CEILING).log())[0]
 
 
-def _newton_step(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the step (N, 2) from a pixel to the peak of the parabola through `values` (7, N), and its determinant."""
-    here, right, left, below, above, corner, opposite = values.unbind(0)
+def _newton_step(values: Any) -> tuple[Any, Any]:
+    """Returns the step (N, 2) from a pixel to the peak of the parabola through `values` (7, N), and its determinant.
+
+    On the processor the values are an array: on few numbers, torch's operations take several times as long as numpy's.
+    """
+    here, right, left, below, above, corner, opposite = values
     dx, dy = 0.5 * (right - left), 0.5 * (below - above)
     dxx, dyy = right - 2 * here + left, below - 2 * here + above
     dxy = 0.5 * (corner - right - below + here + here - left - above + opposite)
     # float64: the determinant of a nearly flat peak cancels in float32. Apple's devices have none.
-    wide = torch.float32 if here.device.type == "mps" else torch.float64
-    dx, dy, dxx, dyy, dxy = (t.to(wide) for t in (dx, dy, dxx, dyy, dxy))
-    eps = torch.finfo(torch.float32).eps
+    if isinstance(values, np.ndarray):
+        library, stacked = np, np.stack([dx, dy, dxx, dyy, dxy]).astype(np.float64)
+    else:
+        wide = torch.float32 if values.device.type == "mps" else torch.float64
+        library, stacked = torch, torch.stack([dx, dy, dxx, dyy, dxy]).to(wide)
+    dx, dy, dxx, dyy, dxy = stacked
+    eps = float(np.finfo(np.float32).eps)
     dxx, dyy = dxx + eps, dyy + eps
     det = dxx * dyy - dxy * dxy
-    step = torch.stack([dyy * dx - dxy * dy, dxx * dy - dxy * dx], dim=-1)
-    return torch.where((det == 0)[..., None], 0.0, -step / det[..., None]).float(), det
+    step = library.stack([dyy * dx - dxy * dy, dxx * dy - dxy * dx], -1)
+    is_flat = (det == 0)[..., None]
+    step = library.where(is_flat, 0.0, -step / library.where(is_flat, 1.0, det[..., None]))
+    return (step.astype(np.float32) if library is np else step.float()), det
 
 
 def _check_shape(tensor: Tensor, name: str, expected: str, good: bool) -> None:

@@ -6,6 +6,7 @@ only the pixels that these seven are made of are read.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import cv2
@@ -15,8 +16,8 @@ import torch.nn.functional as F
 from numpy.lib.stride_tricks import as_strided
 from torch import Tensor
 
-MAPS_AT_ONCE, SQUARES = 64, 2048
-"""So many maps at once stay in the processor's cache; so many squares take little memory."""
+MAPS_AT_ONCE, READ_AT_ONCE, SQUARES = 64, 256, 2048
+"""So many maps at once stay in the processor's cache, blurred or read; so many squares take little memory."""
 
 
 @lru_cache(maxsize=8)
@@ -103,8 +104,8 @@ def peaks_and_squares(maps: Tensor, width: int) -> tuple[Tensor, Tensor]:
     last = line.size - (side - 1) * w - side  # where the last square begins that ends within the array
     starts = as_strided(line, (max(0, last) + 1, side, side), (4, 4 * w, 4), writeable=False)
     peak, squares = np.empty(number, np.int64), np.empty((side, side, number), np.float32)
-    for i in range(0, number, MAPS_AT_ONCE):
-        part = slice(i, i + MAPS_AT_ONCE)
+    for i in range(0, number, READ_AT_ONCE):
+        part = slice(i, i + READ_AT_ONCE)
         peak[part] = values[part].argmax(1)
         if last >= 0:
             start = peak[part] + np.arange(number)[part] * (h * w) - (far * w + far)
@@ -127,7 +128,9 @@ def _clear_outside(squares: np.ndarray, place: np.ndarray, length: int) -> None:
         squares[far + away, :, near[place[near] >= length - away]] = 0
 
 
-def blurred_near(squares: Tensor, peak: Tensor, moves: Tensor, width: int, size: tuple[int, int]) -> Tensor:
+def blurred_near(
+    squares: Tensor, peak: Tensor, moves: Sequence[tuple[int, int]], width: int, size: tuple[int, int]
+) -> Tensor:
     """Returns (M, N), as :func:`blurred_at`, from the squares around the peaks; on the processor alone.
 
     Args:
@@ -136,14 +139,14 @@ def blurred_near(squares: Tensor, peak: Tensor, moves: Tensor, width: int, size:
         size: (h, w) of the maps.
     """
     parts = [_blurred(part, width, rows=0, columns=1) for part in squares.split(SQUARES, -1)]
-    blurred = parts[0] if len(parts) == 1 else torch.cat(parts, -1)  # 3 x 3 pixels
+    blurred = (parts[0] if len(parts) == 1 else torch.cat(parts, -1)).numpy()  # 3 x 3 pixels
     y, x = np.divmod(peak.numpy(), size[1])
-    for pixels, place, length in ((blurred, y, size[0]), (blurred.transpose(0, 1), x, size[1])):
+    for pixels, place, length in ((blurred, y, size[0]), (blurred.swapaxes(0, 1), x, size[1])):
         for outside, edge in ((0, 0), (2, length - 1)):
             at = np.flatnonzero(place == edge)
             if len(at):
-                pixels[outside, :, at] = pixels[1, :, at]
-    return blurred.flatten(0, 1)[(moves[:, 1] + 1) * 3 + moves[:, 0] + 1]
+                pixels[outside][:, at] = pixels[1][:, at]
+    return torch.from_numpy(blurred.reshape(9, -1)[[3 * (y + 1) + x + 1 for x, y in moves]])
 
 
 def _beside(peak: Tensor, moves: Tensor, h: int, w: int) -> tuple[Tensor, Tensor]:

@@ -47,7 +47,7 @@ def near(maps, width=11):
     """From the squares around the peaks."""
     peak, squares = peaks_and_squares(maps, width)
     assert torch.equal(peak, torch.from_numpy(maps.numpy().reshape(len(maps), -1).argmax(1)))
-    return blurred_near(squares, peak, MOVES, width, maps.shape[1:])
+    return blurred_near(squares, peak, MOVES.tolist(), width, maps.shape[1:])
 
 
 @pytest.mark.parametrize("kind", KINDS)
