@@ -268,6 +268,23 @@ def test_weight_0_tunes_as_without_replay_on_the_same_pictures():
     assert same(*found)
 
 
+KILLED = {
+    "keeping": {}, "train": {"epochs": 2, "batch_size": 8, "checkpoint_every": 1}, "data": {"limit": 30, "shots": 30},
+}  # fmt: skip
+"""Of 30 pictures each first run has 15: two steps; the last run has six."""
+
+
+@pytest.fixture(scope="module")
+def never_killed(tmp_path_factory):
+    """The weights of the run that is killed in other tests."""
+    folder = tmp_path_factory.mktemp("never-killed") / "whole"
+    whole = recipe(out=str(folder), **KILLED)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lvtune.api.keep_source.SHARES", (1.0, 0.5))
+        lvtune.adapt(whole)
+    return snapshot(lvtune.load_adapter(folder, prepare(whole).base))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("saves", "words"),
@@ -277,12 +294,9 @@ def test_weight_0_tunes_as_without_replay_on_the_same_pictures():
         (5, "resumed at step 3 of 6"),
     ],
 )
-def test_a_run_that_is_killed_goes_on_to_the_same_weights(tmp_path, monkeypatch, two_shares, saves, words):
-    given = {"train": {"epochs": 2, "batch_size": 20, "checkpoint_every": 1}, "data": {"limit": 70, "shots": 70}}
-    given |= {"keeping": {}}
-    whole = recipe(out=str(tmp_path / "whole"), **given)
-    lvtune.adapt(whole)
-
+def test_a_run_that_is_killed_goes_on_to_the_same_weights(
+    tmp_path, monkeypatch, two_shares, never_killed, saves, words
+):
     class Killed(BaseException):
         pass
 
@@ -294,16 +308,14 @@ def test_a_run_that_is_killed_goes_on_to_the_same_weights(tmp_path, monkeypatch,
         if not left[0]:
             raise Killed
 
-    again = recipe(out=str(tmp_path / "again"), **given)
+    again = recipe(out=str(tmp_path / "again"), **KILLED)
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr("lvtune.training.loop.save_checkpoint", once)
         lvtune.adapt(again)
     values = lvtune.adapt(again).to_dict()
     assert any(note.startswith(words) for note in values["notes"])
     assert not list((tmp_path / "again").glob("checkpoint*"))
-    base = prepare(whole).base
-    one, other = (snapshot(lvtune.load_adapter(tmp_path / name, base)) for name in ("whole", "again"))
-    assert same(one, other)
+    assert same(snapshot(lvtune.load_adapter(tmp_path / "again", prepare(again).base)), never_killed)
 
 
 def test_without_a_labelled_source_named_pictures_are_replayed_and_agreement_is_checked(tmp_path, two_shares):
@@ -337,14 +349,15 @@ def test_what_remains_on_the_test_pictures_is_said(kept, words):
 
 def test_the_second_run_is_the_one_without_keep_and_as_much_is_taken_back(tmp_path, monkeypatch, two_shares):
     """Nothing of the first run may reach the second: order, random numbers, counters, statistics."""
-    given = {"method": "full", "train": {"steps": 2, "batch_size": 4}}  # full: BatchNorms have statistics
+    given = {"method": "full", "train": {"steps": 2, "batch_size": 4}, "data": {"limit": 24}}
+    # full: BatchNorms have statistics
     plain = recipe(keep=None, keeping={}, out=str(tmp_path / "plain"), **given)
     whole = lvtune.adapt(plain).to_dict()
     monkeypatch.setattr(SourceKeeper, "_does_hold", lambda keeper, point: point["share"] < 1)
     values = lvtune.adapt(recipe(keeping={}, out=str(tmp_path / "kept"), **given)).to_dict()
     found, job = values["keep"], prepare(plain)
-    assert found["runs"] == 3 and 0.5 <= found["share"] < 1 and values["few"]["pictures"] == 6 * 70
-    assert found["source_pictures"] == 70, "each picture is left out of one of the first runs"
+    assert found["runs"] == 3 and 0.5 <= found["share"] < 1 and values["few"]["pictures"] == 6 * 24
+    assert found["source_pictures"] == 24, "each picture is left out of one of the first runs"
     start = snapshot(job.adapter)
     end, kept = (snapshot(lvtune.load_adapter(tmp_path / name, job.base)) for name in ("plain", "kept"))
     expected = on_the_way(start, end, found["share"], found["late"])
