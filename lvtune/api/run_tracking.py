@@ -86,6 +86,8 @@ class RunTracker(NoTracker):
             raise UsageError(f"--track {name}", f"the package {name}", f"type `pip install {extra}`")
         self.name, self.folder, self.say = name, folder, say
         self._tracker: Any = None
+        self._first: Mapping[str, float] | None = None
+        """Scores before the tuning, until its first step is known."""
 
     def start(self, recipe: Recipe) -> None:
         """Starts a run of the tracker, and stores the recipe without paths and secrets.
@@ -125,19 +127,31 @@ class RunTracker(NoTracker):
         return LOGGER_TYPE_TO_CLASS[self.name](*args, **options)
 
     def begin(self, scores: Mapping[str, float]) -> None:
-        """Sends the scores before the tuning."""
-        self._scores(0, scores)
+        """Sends the scores before the tuning, with its first figures."""
+        self._first = scores
 
     def record(self, step: int, values: dict[str, float]) -> None:  # type: ignore[override]
         """Sends the figures of a step."""
+        self._goes_on_at(step)
         self._tracker.log(values, step=step)
 
     def end(self, step: int, scores: Mapping[str, float], pictures: Sequence[Path]) -> None:
         """Sends the scores after the last step, and pictures; files that do not exist are left out."""
+        self._goes_on_at(step)
         self._scores(step, scores)
         for file in pictures:
             if file.is_file():
                 _SENDERS[self.name](self._tracker, file, step)
+
+    def _goes_on_at(self, step: int) -> None:
+        """Before the first figures: TensorBoard's folder may hold those of a run that was stopped, or of another."""
+        if self._first is None:
+            return
+        is_new, first, self._first = step <= 1, self._first, None
+        if self.name == "tensorboard":
+            _forget(self._tracker, 0 if is_new else step)
+        if is_new or self.name != "tensorboard":
+            self._scores(0, first)
 
     def _scores(self, step: int, values: Mapping[str, float]) -> None:
         if values:
@@ -179,6 +193,15 @@ def _pixels(file: Path) -> np.ndarray:
 
     with Image.open(file) as image:
         return np.asarray(image.convert("RGB"))
+
+
+def _forget(tracker: Any, step: int) -> None:
+    """Marks figures from a step on, which lie in the folder already, as those of a run that ended before it."""
+    try:
+        from tensorboard.compat.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]
+    except ImportError:  # Accelerate writes by tensorboardX where TensorBoard itself is missing
+        return
+    tracker.writer.file_writer.add_event(Event(step=step, session_log=SessionLog(status=SessionLog.START)))
 
 
 def _to_tensorboard(tracker: Any, file: Path, step: int) -> None:

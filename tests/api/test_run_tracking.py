@@ -209,6 +209,29 @@ def check_tracked(report, said, tmp_path):
 
 
 @pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize(
+    ("then", "expected", "before"),
+    [((3, 4), [(1, 1.0), (2, 2.0), (3, 30.0), (4, 40.0)], [7.0]), ((1,), [(1, 10.0)], [70.0])],
+)
+def test_tensorboard_shows_each_step_once(tmp_path, then, expected, before):
+    """A first run was stopped in step 4; a second one goes on, or begins anew in the same folder."""
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for steps, factor in (((1, 2, 3, 4), 1.0), (then, 10.0)):
+        one = RunTracker("tensorboard", tmp_path / "run", lambda text: None)
+        with one:
+            one.start(Recipe(device="cpu"))
+            one.begin({"target before": 7.0 * factor})
+            for step in steps:
+                one.record(step, {"loss": step * factor})
+    found = EventAccumulator(str(tmp_path / "run/tracking/run"))
+    found.Reload()
+    assert [(event.step, event.value) for event in found.Scalars("loss")] == expected
+    assert [event.value for event in found.Scalars("scores/target before")] == before
+
+
+@pytest.mark.filterwarnings("default")
 def test_a_run_is_tracked_and_a_long_one_goes_on_where_it_was_interrupted(recipe, tmp_path, monkeypatch, capsys):
     """The second epoch is interrupted; a run is long here after no time at all."""
     pytest.importorskip("tensorboard")
