@@ -4,8 +4,9 @@ The first is the score itself, as a share of the base's. On 64 pictures it is of
 points that change from wrong to right and from right to wrong nearly cancel out, and either may win. The second is how
 many points moved at all, by more than the threshold of PCK, from where the base alone puts them. It does not ask which
 are right, so chance changes it little. The more points moved, the more of them got worse: over methods, shares of the
-change and seeds the loss follows it within about a percent (measured; benchmarks/README.md, "Keeping the source"). The
-estimate is the mean of both, each weighed by how exact it is.
+change and seeds the loss follows it within two percent (measured; benchmarks/README.md, "Keeping the source"). The
+estimate is the mean of both, each weighed by how exact it is. Where shorter runs are measured in place of the last one,
+its change is larger at the same share: it moves more points, and loses more.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
     from lvtune.data.skeletons import Skeleton
     from lvtune.domains import Split
 
-GAIN, LOSS, EXACT = 0.02, 0.5, 0.009
+GAIN, LOSS, EXACT = 0.02, 0.5, 0.018
 """Of a change after which the share m of the points moved, 1 + GAIN - LOSS m of the source score is expected to remain;
-EXACT is the standard deviation of what did remain from it (measured; benchmarks/README.md)."""
+EXACT is the standard deviation of what did remain from it, between methods most (measured; benchmarks/README.md)."""
+GROWTH = 1.25
+"""The last run moves so many times as many points as runs of half its length (measured; benchmarks/README.md)."""
 TOGETHER = 2.0
 """Points of one picture move together: they say as much as so many times fewer would alone."""
 
@@ -54,18 +57,20 @@ class Moved(NamedTuple):
     """Of all that count."""
 
 
-def estimate(measured: float, deviation: float, moved: Moved | None) -> Remains:
+def estimate(measured: float, deviation: float, moved: Moved | None, growth: float = 1.0) -> Remains:
     """Returns the weighted mean of both measurements.
 
     Args:
         measured: score as a share of the base's.
         deviation: standard deviation of it, by chance.
         moved: None: the score alone counts.
+        growth: the run in question moves so many times as many points as the one that was measured.
     """
     if moved is None:
         return Remains(measured, deviation)
-    share, points = moved
-    variance = EXACT**2 + LOSS**2 * TOGETHER * share * (1 - share) / points
+    share, points = growth * moved.share, moved.points
+    measured -= LOSS * (share - moved.share)
+    variance = EXACT**2 + LOSS**2 * TOGETHER * share * max(0.0, 1 - share) / points
     weight = variance / (variance + deviation**2)  # of the measured score
     return Remains(weight * measured + (1 - weight) * (1 + GAIN - LOSS * share), ((1 - weight) * variance) ** 0.5)
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lvtune.api.base_answers import answered
 from lvtune.api.change_parts import FAVOURED_LATE, LATE_FACTORS, late_names, on_the_way
-from lvtune.api.keep_estimate import Moved, Remains, all_moved, deviation_of_ratio, estimate, moved_points
+from lvtune.api.keep_estimate import GROWTH, Moved, Remains, all_moved, deviation_of_ratio, estimate, moved_points
 from lvtune.api.keep_words import keep_decision
 from lvtune.api.kept_scores import chance_of_difference, score_kept, together
 from lvtune.api.replay_data import paths_of, some_of
@@ -257,7 +257,8 @@ class SourceKeeper:
         if not is_error and opened is not None and opened.is_labelled:
             parts = zip(self._checked, bases, scores, strict=True)
             moved = all_moved([moved_points(one.source, skeleton, was.points, now.points) for one, was, now in parts])
-        return kept, estimate(kept or 0.0, deviation, moved), moved
+        growth = GROWTH if len(self._checked) > 1 else 1.0
+        return kept, estimate(kept or 0.0, deviation, moved, growth), moved
 
     def _score(self, split: Split, category: Any) -> KeptScore:
         job = self.job

@@ -30,7 +30,7 @@ class KeepOptions:
     replay_views: int = field(default=8, metadata={"at_least": 2, "at_most": 8})
     """The base looks at a replayed picture in so many ways (as it is, mirrored, turned, resized); the mean is its
     answer. It is asked once, before the first step."""
-    keep_sure: float = field(default=0.8, metadata={"at_least": 0.5, "at_most": 0.999})
+    keep_sure: float = field(default=0.7, metadata={"at_least": 0.5, "at_most": 0.999})
     """How sure it must be, by the pictures kept out, that the share is held. 0.5: the estimate itself must reach it.
     0.9: the lower end of its one-sided 90 % interval must, so that less of the change is taken."""
     keep_most: float = field(default=1.0, metadata={"above": 0, "at_most": 1})

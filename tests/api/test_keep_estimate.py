@@ -29,6 +29,14 @@ def test_the_more_points_move_the_less_is_expected():
     assert found == sorted(found, reverse=True) and len(set(found)) == 4
 
 
+@pytest.mark.parametrize("deviation", [1e-5, 10.0])  # the score alone counts; the points alone
+def test_a_longer_run_moves_more_points_and_keeps_less(deviation):
+    plain, longer = (estimate(0.99, deviation, MANY, growth) for growth in (1.0, 1.25))
+    assert longer.share == pytest.approx(plain.share - LOSS * 0.025, abs=1e-4)
+    assert estimate(0.97, 0.02, None, 1.25).share == 0.97
+    assert np.isfinite(estimate(0.5, 0.02, Moved(0.95, 100), 1.25).deviation)  # more than all cannot move
+
+
 def test_the_fewer_points_the_less_exact():
     few, many = (estimate(1.0, 0.03, Moved(0.05, points)).deviation for points in (100, 1000))
     assert many < few < 0.03

@@ -11,7 +11,7 @@ import torch
 import lvtune
 from lvtune.api.change_parts import late_names, on_the_way
 from lvtune.api.job import prepare, training_data
-from lvtune.api.keep_estimate import Moved
+from lvtune.api.keep_estimate import GAIN, GROWTH, LOSS, Moved
 from lvtune.api.keep_first_run import part_of_minutes
 from lvtune.api.keep_source import SHARES, SourceKeeper
 from lvtune.api.keep_words import keep_tested
@@ -152,6 +152,18 @@ def test_points_that_moved_count_where_the_score_is_off_by_chance(keeper, monkey
     assert here["kept"] == pytest.approx(1.0) and said["curve"][1]["expected"] < 0.99 <= here["expected"]
     assert (here["expected"] - here["chance"] >= 0.99) == (sure == 0.9)
     assert "of the points moved" in keeper.decision.line()
+
+
+@pytest.mark.parametrize(("weight", "growth"), [(0.0, GROWTH), (3.0, 1.0)])
+def test_where_shorter_runs_decide_the_longer_one_is_expected_to_keep_less(weight, growth, monkeypatch):
+    """Two first runs on half of the pictures each; with replay one, nearly as long as the last."""
+    keeper = SourceKeeper(prepare(recipe(keeping={"replay_weight": weight})))
+    assert len(keeper.job.kept_out.first_runs) == 1 + (weight == 0)
+    monkeypatch.setattr("lvtune.api.keep_source.deviation_of_ratio", lambda above, below: 10.0)
+    first = next(iter(snapshot(keeper.job.adapter)))
+    given_scores(monkeypatch, keeper, lambda there: 50.0, lambda there: 30.0, moved=lambda there: 0.1 * there[first])
+    assert keeper._point(0.0)["expected"] == pytest.approx(1 + GAIN, abs=1e-5)
+    assert keeper._point(1.0)["expected"] == pytest.approx(1 + GAIN - LOSS * 0.1 * growth, abs=1e-5)
 
 
 def test_late_parts_are_taken_back_where_that_is_better_for_the_target(keeper, monkeypatch):
