@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 GAIN, LOSS, EXACT = 0.02, 0.5, 0.018
 """Of a change after which the share m of the points moved, 1 + GAIN - LOSS m of the source score is expected to remain;
-EXACT is the standard deviation of what did remain from it, between methods most (measured; benchmarks/README.md)."""
+EXACT is the standard deviation of what did remain from it; methods differ (measured; benchmarks/README.md)."""
 GROWTH = 1.25
 """The last run moves so many times as many points as runs of half its length (measured; benchmarks/README.md)."""
 TOGETHER = 2.0

@@ -137,7 +137,7 @@ class RunTracker(NoTracker):
 
     def end(self, step: int, scores: Mapping[str, float], pictures: Sequence[Path]) -> None:
         """Sends the scores after the last step, and pictures; files that do not exist are left out."""
-        self._goes_on_at(step)
+        self._goes_on_at(step + 1)  # all steps were there already
         self._scores(step, scores)
         for file in pictures:
             if file.is_file():

@@ -104,14 +104,14 @@ def peaks_and_squares(maps: Tensor, width: int) -> tuple[Tensor, Tensor]:
     last = line.size - (side - 1) * w - side  # where the last square begins that ends within the array
     starts = as_strided(line, (max(0, last) + 1, side, side), (4, 4 * w, 4), writeable=False)
     peak, squares = np.empty(number, np.int64), np.empty((side, side, number), np.float32)
+    start = np.arange(number) * (h * w) - (far * w + far)  # of each square, once its peak is added
     for i in range(0, number, READ_AT_ONCE):
         part = slice(i, i + READ_AT_ONCE)
         peak[part] = values[part].argmax(1)
+        start[part] += peak[part]
         if last >= 0:
-            start = peak[part] + np.arange(number)[part] * (h * w) - (far * w + far)
-            squares[..., part] = starts[start.clip(0, last)].transpose(1, 2, 0)
+            squares[..., part] = starts[start[part].clip(0, last)].transpose(1, 2, 0)
     y, x = np.divmod(peak, w)
-    start = peak + np.arange(number) * (h * w) - (far * w + far)
     for i in np.flatnonzero((start < 0) | (start > last)):  # at the top of the first map, at the bottom of the last
         squares[..., i] = np.pad(array[i], far)[y[i] : y[i] + side, x[i] : x[i] + side]
     _clear_outside(squares, y, h)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 import types
 
 import pytest
@@ -219,6 +220,7 @@ def test_tensorboard_shows_each_step_once(tmp_path, then, expected, before):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     for steps, factor in (((1, 2, 3, 4), 1.0), (then, 10.0)):
+        time.sleep(1.1)  # files are read in the order of the seconds in their names
         one = RunTracker("tensorboard", tmp_path / "run", lambda text: None)
         with one:
             one.start(Recipe(device="cpu"))
@@ -229,6 +231,29 @@ def test_tensorboard_shows_each_step_once(tmp_path, then, expected, before):
     found.Reload()
     assert [(event.step, event.value) for event in found.Scalars("loss")] == expected
     assert [event.value for event in found.Scalars("scores/target before")] == before
+
+
+@pytest.mark.filterwarnings("default")
+def test_tensorboard_keeps_all_steps_of_a_run_that_was_stopped_after_the_last(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for steps, scores in (((1, 2), None), ((), {"target after": 8.0})):
+        time.sleep(1.1)  # files are read in the order of the seconds in their names
+        one = RunTracker("tensorboard", tmp_path / "run", lambda text: None)
+        with one:
+            one.start(Recipe(device="cpu"))
+            one.begin({"target before": 7.0})
+            for step in steps:
+                one.record(step, {"loss": float(step)})
+            if scores:
+                one.end(2, scores, [])
+    found = EventAccumulator(str(tmp_path / "run/tracking/run"))
+    found.Reload()
+    assert [(event.step, event.value) for event in found.Scalars("loss")] == [(1, 1.0), (2, 2.0)]
+    assert [(e.step, e.value) for name in ("before", "after") for e in found.Scalars(f"scores/target {name}")] == [
+        (0, 7.0), (2, 8.0)
+    ]  # fmt: skip
 
 
 @pytest.mark.filterwarnings("default")
