@@ -7,7 +7,8 @@ Each tuning is the command of a user, in a process of its own; options behind `-
 the two art domains. A run whose report lies in OUT is not made again, nor are predictions that lie there.
 Prints for each kind of pictures, as mean and 95 % interval over the seeds: ECE of the maxima and of the calibrated
 scores (15 bins; for a perfect calibration it would not be 0 but the noise that is printed beside it), the share of
-points within their radius, and AP with the mean of the maxima and with the expected OKS as the pose's score.
+points within their radius, and AP with the mean of the maxima and with the expected OKS as the pose's score. Where
+pictures are few, the ECE of all seeds' points together says more, since its noise is smaller.
 
 The pictures:
 - "left out": those that the calibration was fitted on, each fifth of them scored by a calibration of the others; there
@@ -84,12 +85,13 @@ def noise(said: np.ndarray, rounds: int = 20) -> float:
     return float(np.mean([value for value in drawn if value is not None]))
 
 
-def row(one: Pictures, sure: Confidence, pixels: float | None, *, with_ap: bool = True) -> dict[str, float | None]:
-    """The figures of one run."""
+def row(one: Pictures, sure: Confidence, pixels: float | None, *, with_ap: bool = True) -> dict[str, Any]:
+    """The figures of one run, and ``said`` (M,) and ``hits`` (M,) of its points."""
     seen = observe(one.split, one.found, one.skeleton, pixels)
     values = quality(seen, sure)
-    found = {name: values[name] for name in ("ece_raw", "ece", "in_radius", "points")}
-    found["noise"] = noise(sure.scores[seen.counted])
+    found: dict[str, Any] = {name: values[name] for name in ("ece_raw", "ece", "in_radius", "points")}
+    found |= {"said": sure.scores[seen.counted], "hits": seen.hits[seen.counted]}
+    found["noise"] = noise(found["said"])
     if with_ap:
         found["ap_raw"], found["ap"] = ap_of(one, None), ap_of(one, sure.oks)
         found["gain"] = found["ap"] - found["ap_raw"]
@@ -106,7 +108,7 @@ def adapted(folder: Path, options: list[str]) -> Path:
     return folder
 
 
-def of_adapter(folder: Path, data: dict[str, Any]) -> dict[str, dict[str, float | None]]:
+def of_adapter(folder: Path, data: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The rows of one tuned adapter, by kind of pictures.
 
     Args:
@@ -135,7 +137,7 @@ def of_adapter(folder: Path, data: dict[str, Any]) -> dict[str, dict[str, float 
 
 def _rows(
     read: dict[str, Pictures], within: str, pixels: float | None, *, with_ap: bool = True
-) -> dict[str, dict[str, float | None]]:
+) -> dict[str, dict[str, Any]]:
     """Fits on the pictures left out, as the tuning did: if the fit is changed, nothing need be tuned again."""
     first = read["left out"]
     fitted = fit_map(observe(first.split, first.found, first.skeleton, pixels))
@@ -155,7 +157,7 @@ def _left_out(one: Pictures, pixels: float | None) -> Confidence:
     return sure
 
 
-def of_base(lspet: Path, out: Path) -> dict[str, dict[str, float | None]]:
+def of_base(lspet: Path, out: Path) -> dict[str, dict[str, Any]]:
     """The rows of the base alone: the calibration that ships, and pictures that it was not fitted on."""
     base = lvtune.load_base("vitpose-ti")
     calibration = base_calibration(base)
@@ -181,18 +183,20 @@ def of_base(lspet: Path, out: Path) -> dict[str, dict[str, float | None]]:
     return found
 
 
-def shown(title: str, runs: list[dict[str, dict[str, float | None]]]) -> None:
+def shown(title: str, runs: list[dict[str, dict[str, Any]]]) -> None:
     """Prints means and intervals over the runs as a table in Markdown."""
     print(f"\n{title} ({len(runs)} seeds)\n" if len(runs) > 1 else f"\n{title}\n")
     print("| pictures, right if | points | ECE, maxima | ECE, calibrated | noise of ECE | in radius, % "
-          "| AP, maxima | AP, expected OKS | gain |")  # fmt: skip
-    print("|---|---|---|---|---|---|---|---|---|", flush=True)
+          "| AP, maxima | AP, expected OKS | gain | ECE, all seeds together | noise of it |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
     for name in runs[0]:
         cells = [f"{np.mean([run[name]['points'] for run in runs]):.0f}"]
         for column in COLUMNS:
             spread = spread_of([run[name].get(column) for run in runs])
             half = "" if spread is None or spread.half is None else f" ± {spread.half:.2f}"
             cells.append("" if spread is None else f"{spread.mean:.2f}{half}")
+        said, hits = (np.concatenate([run[name][part] for run in runs]) for part in ("said", "hits"))
+        cells += [f"{expected_calibration_error(said, hits):.2f}", f"{noise(said):.2f}"]
         print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lvtune.training.second_pictures import heatmaps_of_stages
-from lvtune.training.strong_view import affine, warped
+from lvtune.training.second_pictures import answer_of
+from lvtune.training.strong_view import affine, turned, warped
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
@@ -40,6 +40,10 @@ class ManyViews(NamedTuple):
     """(B, K) highest value of the mean."""
     apart: Tensor
     """(B, K) mean distance of the single looks' points from ``points``, as a share of the picture's height."""
+    joints: Tensor | None = None
+    """(B, K, 3) mean of all looks at hands, in lengths of the reference bone; None: the base says nothing of space."""
+    joints_apart: Tensor | None = None
+    """(B,) mean distance of the single looks' joints from ``joints``."""
 
     def certainty(self, confidence: float, agreement: float) -> Tensor:
         """Returns (B, K), 0 to 1: how much each point is to be believed.
@@ -51,6 +55,16 @@ class ManyViews(NamedTuple):
         sure = (self.peak.clamp(0, None) / confidence).clamp(max=1) ** 4
         found = sure * torch.exp(-0.5 * (self.apart / agreement) ** 2)
         return torch.where(self.points.isfinite().all(-1), found.nan_to_num(0.0), 0.0)
+
+    def certainty_in_space(self, agreement: float) -> Tensor | None:
+        """Returns (B,), 0 to 1: how much the joints of each hand are to be believed; None without joints.
+
+        Args:
+            agreement: distance of the looks, in lengths of the reference bone, at which 0.6 is left.
+        """
+        if self.joints_apart is None:
+            return None
+        return torch.exp(-0.5 * (self.joints_apart / agreement) ** 2).nan_to_num(0.0)
 
 
 @torch.no_grad()
@@ -72,8 +86,8 @@ def seen_in_many_views(base: Base, batch: Batch, kind: Any, views: int) -> ManyV
     several |= {"pixel_values": torch.cat(pictures)}
     if "side" in batch:
         several |= {"side": batch["side"].repeat(views)}
-    maps = []
-    found = heatmaps_of_stages(base, several)[-1].float().chunk(views)
+    maps, answer = [], answer_of(base, several)
+    found = answer.stages[-1].float().chunk(views)
     for one, (matrix, other) in zip(found, looks, strict=True):
         back = one.flip(-1)[:, flip] if other and flip is not None else one
         maps.append(_put_back(back, matrix, base.input_size))
@@ -83,7 +97,24 @@ def seen_in_many_views(base: Base, batch: Batch, kind: Any, views: int) -> ManyV
     height, width = base.input_size
     # the codec's unit is W / (W - 1) pixels; see UDPHeatmap.decode
     scale = points.new_tensor([(width - 1) / width, (height - 1) / height])
-    return ManyViews(points * scale, peak, apart / height)
+    return ManyViews(points * scale, peak, apart / height, *_in_space(answer.joints, [matrix for matrix, _ in looks]))
+
+
+def _in_space(joints: Tensor | None, matrices: list[Tensor]) -> tuple[Tensor | None, Tensor | None]:
+    """Mean of the joints that the looks found, as they lie in the plain picture, and how far apart they are."""
+    if joints is None:
+        return None, None
+    found = joints.float().chunk(len(matrices))
+    back = torch.stack([
+        turned(one, _undone(matrix).expand(len(one), 2, 3)) for one, matrix in zip(found, matrices, strict=True)
+    ])  # fmt: skip
+    mean = back.mean(0)
+    return mean, (back - mean).norm(dim=-1).mean(-1).mean(0)
+
+
+def _undone(matrix: Tensor) -> Tensor:
+    """(1, 2, 3) the inverse of a map, but for its shift."""
+    return torch.cat([torch.linalg.inv(matrix[:, :, :2]), torch.zeros_like(matrix[:, :, 2:])], dim=-1)
 
 
 def _matrix(size: tuple[int, int], degrees: float, factor: float) -> Tensor:

@@ -4,7 +4,8 @@ The teacher is the running mean of the adapter's weights (Tarvainen and Valpola,
 same base, as it was at the start or is every few steps. It looks at the plain picture in several ways
 (:mod:`lvtune.training.many_views`) and keeps its answer; the adapter looks at a strong view
 (:mod:`lvtune.training.strong_view`) and is to find the same points. A point counts as much as the teacher is sure of
-it (the peak of its heatmap) and as its looks agree. The term is added to the pose loss on labelled pictures, of the
+it (the peak of its heatmap) and as its looks agree. Hands are to have the same joints in space too, turned as the
+picture is; without that, the lifting no longer fits the heatmaps (measured; benchmarks/README.md). The term is added to the pose loss on labelled pictures, of the
 target or of the source; without any it stands alone.
 
 Sources for poses: RegDA (Jiang et al., CVPR 2021, arXiv 2103.06175) for transfer of key points without labels; UDAPE
@@ -28,8 +29,8 @@ from lvtune.training.losses import keypoint_mse
 from lvtune.training.many_views import FEWEST_VIEWS, MOST_VIEWS, seen_in_many_views
 from lvtune.training.objective import register_objective
 from lvtune.training.objective_wrapper import ObjectiveWrapper
-from lvtune.training.second_pictures import SecondPictures, heatmaps_of_stages, rows_of
-from lvtune.training.strong_view import StrongViewOptions, moved, strong_view
+from lvtune.training.second_pictures import SecondPictures, answer_of, rows_of
+from lvtune.training.strong_view import StrongViewOptions, moved, strong_view, turned
 from lvtune.training.teacher import Teacher
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ class MeanTeacherConfig(StrongViewOptions):
     agreement: float = field(default=0.02, metadata={"above": 0})
     """Distance of the teacher's answers, as a share of the picture's height, at which a point counts 0.6; twice as far
     apart 0.14."""
+    agreement_in_space: float = field(default=0.5, metadata={"above": 0})
+    """Distance of the teacher's answers for a hand in space, in lengths of the reference bone, at which it counts
+    0.6."""
     views: int = field(default=4, metadata={"at_least": FEWEST_VIEWS, "at_most": MOST_VIEWS})
     """The teacher looks at a picture in so many ways: as it is, mirrored, turned, resized."""
     renew: int = field(default=0, metadata={"at_least": 0})
@@ -132,18 +136,25 @@ class MeanTeacher(ObjectiveWrapper):
 
     def taught(self, base: Base, adapter: nn.Module, batch: Batch, step: int) -> Tensor:
         """Error of the adapter on the strong view, against the teacher's points; a scalar, ramped and weighted."""
-        points, weight = self.answers(base, adapter, batch)
+        points, weight, *in_space = self.answers(base, adapter, batch)
         pixels, matrix = strong_view(base, batch, self.config, self.context.seed, step)
         target, inside = base.codec.encode(moved(points, matrix), torch.ones_like(weight))
         near = getattr(self.pose, "foreground", 0.0)  # as on labelled pictures: else heatmaps of new points stay empty
+        answer = answer_of(base, {**batch, "pixel_values": pixels})
         error = torch.stack([
-            keypoint_mse(maps, target, weight * inside, foreground=near)
-            for maps in heatmaps_of_stages(base, {**batch, "pixel_values": pixels})
+            keypoint_mse(maps, target, weight * inside, foreground=near) for maps in answer.stages
         ]).sum()  # fmt: skip
+        if answer.joints is not None:
+            joints, sure = in_space
+            away = (answer.joints.float() - turned(joints, matrix)).square().mean((1, 2))
+            error = error + (sure * away).mean()  # both count alike, as with labels
         return self.config.weight * ramped(step, self.config.ramp) * error
 
-    def answers(self, base: Base, adapter: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Returns the teacher's points (B, K, 2) in input pixels, and how much each counts (B, K), 0 to 1."""
+    def answers(self, base: Base, adapter: nn.Module, batch: Batch) -> list[Tensor]:
+        """Returns the teacher's points (B, K, 2) in input pixels, and how much each counts (B, K), 0 to 1.
+
+        For hands also their joints (B, K, 3) and how much each hand's count (B,).
+        """
         items = batch["index"].tolist()
         missing = [place for place, item in enumerate(items) if item not in self._known]
         # on a processor one by one: to the last bit, an answer must not depend on the pictures beside it
@@ -151,15 +162,16 @@ class MeanTeacher(ObjectiveWrapper):
             found = self._asked(base, adapter, rows_of(batch, places))
             for place, *answer in zip(places, *found, strict=True):
                 self._known[items[place]] = answer
-        points, weight = zip(*(self._known[item] for item in items), strict=True)
-        return torch.stack(points), torch.stack(weight)
+        return [torch.stack(values) for values in zip(*(self._known[item] for item in items), strict=True)]
 
-    def _asked(self, base: Base, adapter: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The teacher's points (B, K, 2), and how much each counts (B, K)."""
+    def _asked(self, base: Base, adapter: nn.Module, batch: Batch) -> list[Tensor]:
+        """What :meth:`answers` returns, asked for now."""
         kind: Any = getattr(adapter, "skeleton", None) or base.skeleton
         with self.trained.lent_to(adapter):
             found = seen_in_many_views(base, batch, kind, self.config.views)
-        return found.points, found.certainty(self.config.confidence, self.config.agreement)
+        answer = [found.points, found.certainty(self.config.confidence, self.config.agreement)]
+        sure = found.certainty_in_space(self.config.agreement_in_space)
+        return answer if found.joints is None or sure is None else [*answer, found.joints, sure]
 
 
 def ramped(step: int, ramp: int) -> float:

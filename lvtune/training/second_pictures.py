@@ -1,8 +1,8 @@
-"""A second stream of pictures beside those of a step, and the heatmaps that a base answers with."""
+"""A second stream of pictures beside those of a step, and what a base answers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -77,9 +77,24 @@ def rows_of(batch: Batch, places: list[int]) -> Batch:
             for name, value in batch.items()}  # fmt: skip
 
 
-def heatmaps_of_stages(base: Any, batch: Batch) -> list[Tensor]:
+class Answer(NamedTuple):
+    """What a base says of B pictures."""
+
+    stages: list[Tensor]
     """Heatmaps (B, K, h, w) of each stage, the last one last; most bases have one stage."""
+    joints: Tensor | None
+    """(B, K, 3) of hands, as in :class:`lvtune.bases.hand_nets.HandOutput`; None: it says nothing of space."""
+
+
+def answer_of(base: Any, batch: Batch) -> Answer:
+    """Calls a base with the pictures and the categories of a batch."""
     with use_adapter(base, category=batch["category"]):
         if base.task == "hand3d":
-            return list(base.hands(batch["pixel_values"], batch["side"]).stages)
-        return [base(batch["pixel_values"])]
+            found = base.hands(batch["pixel_values"], batch["side"])
+            return Answer(list(found.stages), found.xyz)
+        return Answer([base(batch["pixel_values"])], None)
+
+
+def heatmaps_of_stages(base: Any, batch: Batch) -> list[Tensor]:
+    """Heatmaps (B, K, h, w) of each stage; see :class:`Answer`."""
+    return answer_of(base, batch).stages

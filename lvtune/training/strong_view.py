@@ -83,6 +83,15 @@ def moved(points: Tensor, matrix: Tensor) -> Tensor:
     return points @ matrix[:, :, :2].transpose(1, 2) + matrix[:, None, :, 2]
 
 
+def turned(joints: Tensor, matrix: Tensor) -> Tensor:
+    """Turns joints of hands (B, K, 3), relative to the root, as affine maps (B, 2, 3) turn the picture.
+
+    Size and place of a hand in the picture do not change them.
+    """
+    turn = matrix[:, :, :2] / torch.linalg.det(matrix[:, :, :2]).sqrt()[:, None, None]
+    return torch.cat([joints[..., :2] @ turn.transpose(1, 2).to(joints), joints[..., 2:]], dim=-1)
+
+
 def warped(pixels: Tensor, matrix: Tensor, black: Tensor) -> Tensor:
     """Moves pictures (B, 3, H, W) by affine maps (B, 2, 3); outside them it is ``black`` (3,), normalised."""
     height, width = pixels.shape[-2:]

@@ -1,5 +1,6 @@
 """Answers from several looks at a picture: put back where they belong, and better than one look's."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ from tiny_hands import TinyHands, tiny_hand_base
 from lvtune.data.dataset import collate
 from lvtune.data.unlabelled import HiddenLabels
 from lvtune.training.many_views import LOOKS, MOST_VIEWS, seen_in_many_views
-from lvtune.training.second_pictures import heatmaps_of_stages
+from lvtune.training.second_pictures import Answer, answer_of, heatmaps_of_stages
 
 
 class Spots:
@@ -45,9 +46,9 @@ def answers_of_a_base(monkeypatch):
         maps = base(batch["pixel_values"])
         for place in range(1, len(maps), 2):  # in a mirror image left is right
             maps[place] = maps[place][[1, 0, 2]]
-        return [maps]
+        return Answer([maps], None)
 
-    monkeypatch.setattr("lvtune.training.many_views.heatmaps_of_stages", call)
+    monkeypatch.setattr("lvtune.training.many_views.answer_of", call)
     return seen
 
 
@@ -86,3 +87,40 @@ def test_hands_have_looks_without_mirror_images():
     samples = TinyHands(2)
     found = seen_in_many_views(base, collate([samples[i] for i in range(2)]), base.skeleton, 3)
     assert found.points.shape == (2, 21, 2) and torch.isfinite(found.points).all() and found.apart.shape == (2, 21)
+
+
+def test_joints_of_all_looks_at_a_hand_are_turned_back_and_averaged(monkeypatch):
+    """A hand that turns with the picture is found in the same place by each look."""
+    base, plain = tiny_hand_base(), torch.randn(2, 21, 3)
+    angles = [torch.tensor(look[0] * math.pi / 180) for look in LOOKS]
+
+    def call(base, batch):
+        found = answer_of(base, batch)
+        hands = []
+        for angle in angles[: len(batch["pixel_values"]) // 2]:
+            turn = torch.tensor([[angle.cos(), -angle.sin(), 0], [angle.sin(), angle.cos(), 0], [0, 0, 1.0]])
+            hands.append(plain @ turn.T)
+        return found._replace(joints=torch.cat(hands))
+
+    monkeypatch.setattr("lvtune.training.many_views.answer_of", call)
+    samples = TinyHands(2)
+    found = seen_in_many_views(base, collate([samples[i] for i in range(2)]), base.skeleton, MOST_VIEWS)
+    assert torch.allclose(found.joints, plain, atol=1e-5) and found.joints_apart.max() < 1e-5
+    assert torch.allclose(found.certainty_in_space(0.5), torch.ones(2))
+
+
+def test_hands_whose_looks_differ_in_space_are_believed_less():
+    base, samples = tiny_hand_base(), TinyHands(2)
+    batch = collate([samples[i] for i in range(2)])
+    found = seen_in_many_views(base, batch, base.skeleton, 2)
+    black = torch.tensor([-m / s for m, s in zip(base.mean, base.std, strict=True)]).view(3, 1, 1)
+    with torch.no_grad():
+        looks = [answer_of(base, {**batch, "pixel_values": pictures}).joints
+                 for pictures in (batch["pixel_values"], (batch["pixel_values"] + black) / 2)]  # fmt: skip
+    assert torch.allclose(found.joints, (looks[0] + looks[1]) / 2, atol=1e-5)
+    apart = (looks[0] - looks[1]).norm(dim=-1).mean(-1) / 2
+    assert torch.allclose(found.joints_apart, apart, atol=1e-5) and apart.min() > 0
+    near, far = found.certainty_in_space(float(apart.min()) / 10), found.certainty_in_space(float(apart.max()) * 10)
+    assert near.max() < 1e-3 and far.min() > 0.99
+    bodies = seen_in_many_views(tiny_base(), collate([TinyPictures(2)[i] for i in range(2)]), tiny_base().skeleton, 2)
+    assert bodies.joints is None and bodies.certainty_in_space(0.5) is None

@@ -160,6 +160,21 @@ def test_hands_learn_too():
     assert bytes_of(alone) != before and all(map(math.isfinite, history.loss))
 
 
+def test_joints_of_hands_in_space_are_taught_too():
+    """With heatmaps that count for nothing: the joints alone teach; where they are not believed, nothing does."""
+    found = {}
+    for name, agreement in (("believed", 10.0), ("not believed", 1e-6)):
+        base = tiny_hand_base()
+        adapter = make_adapter("lora", base, stirred=0.05)
+        batch = collate([HiddenLabels(TinyHands(4))[i] for i in range(4)])
+        with attach(base, adapter, name="on"):
+            made = objective(base, adapter, alone=True, confidence=1e9, agreement_in_space=agreement)
+            loss = made.taught(base, adapter, batch, 9)
+        loss.backward()
+        found[name] = loss.item(), sum(float(p.grad.abs().sum()) for p in adapter.parameters() if p.grad is not None)
+    assert max(found["not believed"]) < 1e-20 and min(found["believed"]) > 1e-4
+
+
 def test_the_ramp_rises_to_1():
     assert [ramped(step, 10) for step in (10, 99)] == [1.0, 1.0] and ramped(0, 0) == 1.0
     assert ramped(0, 10) == pytest.approx(math.exp(-5)) and ramped(3, 10) < ramped(6, 10) < 1

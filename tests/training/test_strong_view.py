@@ -4,9 +4,11 @@ from types import SimpleNamespace
 
 import torch
 from tiny import SIZE, TinyPictures, tiny_base
+from tiny_hands import tiny_hands
 
 from lvtune.data.dataset import collate
-from lvtune.training.strong_view import StrongViewOptions, matrices, moved, strong_view, warped
+from lvtune.data.hand_frame import project
+from lvtune.training.strong_view import StrongViewOptions, matrices, moved, strong_view, turned, warped
 
 STILL = StrongViewOptions(rotate=0.0, resize=0.0, shift=0.0, looks="none", cover=0.0)
 
@@ -27,6 +29,20 @@ def test_a_bright_spot_is_found_where_its_point_is_said_to_be():
     centre = torch.stack([(weight * x).sum((1, 2)), (weight * y).sum((1, 2))], -1)
     assert (centre - expected).abs().max() < 0.2
     assert (matrix - torch.eye(2, 3)).abs().max() > 0.1
+
+
+def test_joints_turn_as_the_points_of_their_picture_do():
+    """The points of turned joints, seen by the camera of the turned picture, are the moved points."""
+    hands = tiny_hands(3)
+    matrix = matrices(StrongViewOptions(rotate=90.0), [0, 1, 2], (64, 64), seed=3, step=5)
+    root = hands["xyz"][:, :1]
+    joints = turned(hands["xyz"] - root, matrix)
+    assert not torch.allclose(joints, hands["xyz"] - root, atol=1.0)
+    square = torch.cat([matrix, torch.tensor([[[0.0, 0.0, 1.0]]]).expand(3, 1, 3)], 1)
+    turn = torch.eye(3).repeat(3, 1, 1)
+    turn[:, :2, :2] = matrix[:, :, :2] / torch.linalg.det(matrix[:, :, :2]).sqrt()[:, None, None]
+    found = project(joints + root @ turn.mT, square @ hands["camera"] @ turn.mT)
+    assert torch.allclose(found, moved(hands["keypoints"], matrix), atol=1e-2)
 
 
 def test_without_changes_it_is_the_picture():
