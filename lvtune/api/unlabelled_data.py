@@ -12,7 +12,7 @@ from lvtune.api.report_data import box_statistics
 from lvtune.core.errors import UsageError
 from lvtune.core.text import shell_word
 from lvtune.data.pose_table import PoseTable
-from lvtune.data.skeletons import Skeleton
+from lvtune.data.skeletons import HAND_21, Skeleton
 from lvtune.data.unlabelled import HiddenLabels, read_unlabelled
 from lvtune.domains import Domain, Split, get_domain
 from lvtune.domains.domain import NO_BOXES, missing
@@ -78,6 +78,12 @@ def _check_start(recipe: Recipe, skeleton: Skeleton) -> None:
     place = start_place(recipe.base, recipe.method, recipe.start)
     config = None if place is None else read_config(place)
     known = ((config or {}).get("skeleton") or {}).get("keypoints") or list(skeleton.keypoints)
+    if tuple(known) == HAND_21.keypoints != skeleton.keypoints:
+        raise UsageError(
+            f"hands without labels for --start {shell_word(recipe.start)}, and nothing to score on",
+            "a domain of hands",
+            f"give --domain hand-figures/wild --shots 0 --unlabelled {shell_word(str(recipe.unlabelled))}",
+        )  # fmt: skip
     if list(known) != list(skeleton.keypoints):
         raise UsageError(
             f"--start {shell_word(recipe.start)}, which predicts {len(known)} key points that {recipe.base} does not "
@@ -108,6 +114,9 @@ def boxed(base: Base, recipe: Recipe, pool: Split | None, begun: WarmStart | Non
     """
     if pool is None or recipe.unlabelled == OWN_TRAIN or not isinstance(pool.table, PoseTable):
         return pool
+    if base.task == "hand3d":
+        note = "each picture without labels is taken for one of a right hand: mirror those of left hands"
+        return replace(pool, table=pool.table.with_note(note))
     if begun is not None and begun.is_chosen and (place := start_place(base.name, recipe.method, recipe.start)):
         start = load_adapter(place, base, any_input_size=True)
         return replace(pool, table=with_found_boxes(pool.table, base, start, recipe.device))

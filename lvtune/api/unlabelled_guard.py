@@ -13,6 +13,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from torch.utils.data import Dataset
+
 from lvtune.api.open_data import find_source_of
 from lvtune.api.unlabelled_data import unlabelled_samples
 from lvtune.core.decision import Decision
@@ -114,7 +116,8 @@ class UnlabelledGuard:
         """Why nothing of the tuning will be kept, as far as it can be known before; None: it may."""
         before = self.seen.get("0")
         words = None if before is None else too_unsure(before)
-        return words and f"{words}; then nothing of the tuning with them is kept"
+        keeps = "then nothing of the tuning with them is kept (--train.guard 0 keeps it unchecked)"
+        return words and f"{words}; {keeps}"
 
     def keep(self) -> None:
         """Takes the tuned weights back as far as the check needs it."""
@@ -209,17 +212,36 @@ class _Checks:
         """The share of sure points in pictures that have labels."""
         if split is None:
             return None
-        job, data = self.job, split_dataset(self.job.base, split, cache=True)
-        some = Subset(data, evenly(len(data), SOURCE), renumber=False)
-        return float(sure_points(answers_of(job.base, job.adapter, some, seed=job.recipe.seed)).float().mean())
+        job = self.job
+        found = answers_of(job.base, job.adapter, self._some(split), seed=job.recipe.seed)
+        return float(sure_points(found).float().mean())
 
     def _loss(self, split: Split | None) -> float | None:
         if split is None:
             return None
-        job, data = self.job, split_dataset(self.job.base, split, cache=True)
+        job = self.job
         judge: Any = OBJECTIVES.get(job.base.objective)()
         judge = point_error if job.new_keypoints and job.train.task == "pose2d" else judge
-        return float(losses_of(job.base, job.adapter, Subset(data, evenly(len(data), SOURCE)), judge).mean())
+        return float(losses_of(job.base, job.adapter, self._some(split), judge).mean())
+
+    def _some(self, split: Split) -> Any:
+        """Some of the pictures with labels; those of the source are read with the mean sentence, as in its score."""
+        data = split_dataset(self.job.base, split, cache=True)
+        data = _WithoutCategories(data) if split is self.source else data
+        return Subset(data, evenly(len(data), SOURCE), renumber=False)
+
+
+class _WithoutCategories(Dataset):
+    """Samples whose categories the adapter may have no sentences for."""
+
+    def __init__(self, data: Any) -> None:
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, item: int) -> dict[str, Any]:
+        return {**self.data[item], "category": None}
 
 
 def sure_points(answers: Answers) -> Tensor:

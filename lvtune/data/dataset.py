@@ -233,14 +233,14 @@ def _checked(image: np.ndarray, shape: tuple[int, ...], view: str) -> np.ndarray
 
 
 def collate(batch: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Stacks samples: tensors (B, ...), `index` an int64 tensor (B,), `category` a list of B strings."""
+    """Stacks samples: tensors (B, ...), `index` an int64 tensor (B,), `category` a list of B strings or None."""
     out: dict[str, Any] = {}
     for key in batch[0]:
         values = [sample[key] for sample in batch]
         if isinstance(values[0], torch.Tensor):
             out[key] = torch.stack(values)
         else:
-            out[key] = values if isinstance(values[0], str) else torch.tensor(values)
+            out[key] = values if isinstance(values[0], str | None) else torch.tensor(values)
     return out
 
 

@@ -19,6 +19,7 @@ from lvtune.core.processes import gathered, share_of_this_process
 from lvtune.data.dataset import collate
 from lvtune.data.subset import Subset
 from lvtune.patcher.attaching import attach, use_adapter
+from lvtune.training.second_pictures import answer_of
 from lvtune.training.strong_view import matrices, warped
 
 if TYPE_CHECKING:
@@ -101,9 +102,7 @@ def _look(base: Any, skeleton: Any, batch: dict[str, Any], seed: int) -> list[li
 
 
 def _points(base: Any, pixels: Tensor, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
-    with use_adapter(base, category=batch["category"]):
-        output = base.hands(pixels, batch["side"].to(base.device)) if base.task == "hand3d" else None
-        maps = (base(pixels) if output is None else output.heatmaps).float()
+    maps = answer_of(base, {**batch, "pixel_values": pixels}).stages[-1].float()
     points, _ = base.codec.decode(maps)
     height, width = base.input_size
     return points * points.new_tensor([(width - 1) / width, (height - 1) / height]), maps

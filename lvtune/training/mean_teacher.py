@@ -5,8 +5,8 @@ same base, as it was at the start or is every few steps. It looks at the plain p
 (:mod:`lvtune.training.many_views`) and keeps its answer; the adapter looks at a strong view
 (:mod:`lvtune.training.strong_view`) and is to find the same points. A point counts as much as the teacher is sure of
 it (the peak of its heatmap) and as its looks agree. Hands are to have the same joints in space too, turned as the
-picture is; without that, the lifting no longer fits the heatmaps (measured; benchmarks/README.md). The term is added to the pose loss on labelled pictures, of the
-target or of the source; without any it stands alone.
+picture is: taught by heatmaps alone, they no longer fit the lifting (measured; benchmarks/README.md). The term is added
+to the pose loss on labelled pictures, of the target or of the source; without any it stands alone.
 
 Sources for poses: RegDA (Jiang et al., CVPR 2021, arXiv 2103.06175) for transfer of key points without labels; UDAPE
 (Kim et al., ECCV 2022, arXiv 2204.10208) for the mean teacher with strong views whose geometry is undone, and for

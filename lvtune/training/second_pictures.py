@@ -87,12 +87,13 @@ class Answer(NamedTuple):
 
 
 def answer_of(base: Any, batch: Batch) -> Answer:
-    """Calls a base with the pictures and the categories of a batch."""
+    """Calls a base with the pictures and the categories of a batch; hands of unknown side are taken for right ones."""
+    pixels, side = batch["pixel_values"], batch.get("side")
     with use_adapter(base, category=batch["category"]):
         if base.task == "hand3d":
-            found = base.hands(batch["pixel_values"], batch["side"])
+            found = base.hands(pixels, None if side is None else side.to(pixels.device))
             return Answer(list(found.stages), found.xyz)
-        return Answer([base(batch["pixel_values"])], None)
+        return Answer([base(pixels)], None)
 
 
 def heatmaps_of_stages(base: Any, batch: Batch) -> list[Tensor]:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 from tiny import tiny_base
+from tiny_hands import tiny_hand_base
 
 import lvtune
 from lvtune.api import unlabelled_data
@@ -76,6 +77,27 @@ def test_beside_labels_of_target_or_source_or_alone(tmp_path, frames, given):
         assert any("no picture of the target has a label" in line for line in said)
     predicted = lvtune.predict(frames, base=tiny_base(skeleton=LSP_14), adapter=str(tmp_path / "out"))
     assert len(predicted) == 6
+
+
+@pytest.mark.parametrize("pool", ["train", "frames"])
+@pytest.mark.parametrize("method", ["lora", "vlpose-light"])
+def test_hands_without_labels(tmp_path, frames, pool, method, monkeypatch):
+    """The source's categories have no sentences in this adapter; pictures of a folder say nothing of sides."""
+    monkeypatch.setitem(BASES._entries, "hand-tiny", lambda weights, revision=None, seed=0: tiny_hand_base())
+    pool = str(frames) if pool == "frames" else pool
+    given = {"base": "hand-tiny", "method": method, "domain": "hand-figures/wild", "data": {"shots": 0, "limit": 4}}
+    report, said = run(tmp_path, unlabelled=pool, **given)
+    assert report["unlabelled"]["share"] is not None and report["target"]["after_on"]["epe"] > 0
+    assert any("taken for one of a right hand" in line for line in said) == (pool != "train")
+
+
+def test_hands_without_labels_and_without_a_domain_need_one(tmp_path, frames, monkeypatch):
+    monkeypatch.setitem(BASES._entries, "hand-tiny", lambda weights, revision=None, seed=0: tiny_hand_base())
+    base = tiny_hand_base()
+    start = lvtune.save_adapter(lvtune.create_adapter("lora", base), tmp_path / "hands", base)
+    with pytest.raises(UsageError, match="nothing to score on") as caught:
+        run(tmp_path, unlabelled=str(frames), base="hand-tiny", method="lora", start=str(start))
+    assert "--domain hand-figures/wild --shots 0 --unlabelled" in caught.value.fix
 
 
 def test_of_the_domains_own_training_pictures_no_label_is_in_the_run(tmp_path):
