@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 import lvtune
+from lvtune.config.options import DataOptions
 from lvtune.data.dataset import collate
 from lvtune.data.hand_frame import normalise
 from lvtune.data.hand_table import RIGHT
@@ -32,7 +33,7 @@ ENDINGS = (".jpg", ".jpeg", ".png")
 
 def figures(category: str, count: int) -> Any:
     """Training pictures of one setting."""
-    return get_domain(f"hand-figures/{category}").open("train", {"limit": count})
+    return get_domain(f"hand-figures/{category}").open("train", DataOptions(limit=count))
 
 
 def errors(base: Any, category: str, count: int) -> None:
@@ -55,7 +56,8 @@ def errors(base: Any, category: str, count: int) -> None:
 
 def whole(path: Path, side: int) -> np.ndarray:
     """A picture (side, side, 3) RGB, on a black square."""
-    image = cv2.imread(str(path))[..., ::-1]
+    read: Any = cv2.imread(str(path))
+    image = read[..., ::-1]
     factor = side / max(image.shape[:2])
     width, height = (max(1, round(length * factor)) for length in image.shape[1::-1])
     found = np.zeros((side, side, 3), np.uint8)
