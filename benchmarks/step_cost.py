@@ -16,6 +16,7 @@ base are torch's own.
 from __future__ import annotations
 
 import argparse
+import functools
 import statistics
 import time
 import warnings
@@ -53,9 +54,18 @@ class OneBias(lvtune.Adapter):
         yield lvtune.AddToOutput(base.final_norm, lambda x: self.bias)
 
 
-def model_of(name: str) -> Any:
-    """A base with random weights."""
+@functools.cache
+def first_of(name: str) -> Any:
+    """The base that holds the random weights."""
     return lvtune.load_base(name, weights="random")
+
+
+def model_of(name: str) -> Any:
+    """A base with random weights; all of a name share their memory, since products take longer from some pages."""
+    base = lvtune.load_base(name, weights="random")
+    for own, first in zip(base.model.parameters(), first_of(name).model.parameters(), strict=True):
+        own.data = first.data
+    return base
 
 
 def peft_model(name: str, r: int, targets: list[str]) -> nn.Module:
@@ -73,9 +83,11 @@ def heatmaps_of(model: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
     return model(pixels).heatmaps
 
 
-def stepper(call: Callable[[], torch.Tensor], parameters: list[nn.Parameter]) -> Callable[[], None]:
-    """A tuning step of plain torch."""
-    optimizer = torch.optim.AdamW(parameters, lr=1e-4)
+def stepper(
+    call: Callable[[], torch.Tensor], parameters: list[nn.Parameter], fused: bool | None = None
+) -> Callable[[], None]:
+    """A tuning step of plain torch; ``fused``: of the optimiser, by default torch's own choice."""
+    optimizer = torch.optim.AdamW(parameters, lr=1e-4, fused=fused)
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
@@ -85,8 +97,9 @@ def stepper(call: Callable[[], torch.Tensor], parameters: list[nn.Parameter]) ->
     return step
 
 
-def own(step: Callable[[], None], faster: bool) -> Callable[[], None]:
-    """The same as `lvtune adapt` takes it: without the results of GELU and LayerNorm, and with its products."""
+def own(call: Callable[[], torch.Tensor], parameters: list[nn.Parameter], faster: bool) -> Callable[[], None]:
+    """A step as `lvtune adapt` takes it: without the results of GELU and LayerNorm, with its products and optimiser."""
+    step = stepper(call, parameters, fused=True)
 
     def run() -> None:
         with recomputed_activations(), faster_linears(faster):
@@ -147,8 +160,9 @@ def main() -> None:
         call, adapter = attached(
             options.base, lambda base, method=method, given=given: lvtune.create_adapter(method, base, **given), pixels
         )
-        step = stepper(call, trained(adapter))
-        steps[name], steps[f"{name}, torch's products"] = own(step, True), own(step, False)
+        steps[name] = own(call, trained(adapter), True)
+        if is_faster():
+            steps[f"{name}, torch's products"] = own(call, trained(adapter), False)
         calls[name] = call
         tuned.append(adapter)
     calls["routing (one zero bias)"], _ = attached(options.base, OneBias, pixels)
