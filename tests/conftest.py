@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import random
 import shutil
@@ -53,6 +54,12 @@ def _small_gates():
 def _no_cache_is_left():
     yield
     shutil.rmtree(os.environ["LVTUNE_CACHE"], ignore_errors=True)
+
+
+def pytest_collection_finish():
+    """Libraries and tests are never garbage: a run, which collects garbage, need not look through them each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items):

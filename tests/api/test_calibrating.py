@@ -147,7 +147,7 @@ def own(folder, count, points=4):
 
 def test_own_data_is_judged_in_pixels_and_too_few_pictures_give_none(tmp_path):
     recipe = {"base": "timm:resnet10t", "weights": "random", "method": "head", "train": {"steps": 1, "batch_size": 2},
-              "evaluate": {"flip_test": False}, "device": "cpu", "calibrate": "keep-out"}  # fmt: skip
+              "evaluate": {"flip_test": False}, "device": "cpu", "calibrate": "keep-out", "gate": False}  # fmt: skip
     (tmp_path / "many").mkdir()
     data = own(tmp_path / "many", 90)
     values = lvtune.adapt(Recipe.from_dict({**recipe, "data": data, "out": str(tmp_path / "a")})).to_dict()
