@@ -5,8 +5,8 @@
 Random weights of the base's shape, float32. Everything is timed in turns in one process, so only the ratios count: each
 is the median over the turns of the ratio of two times of one turn. With one thread it is processor time, which other
 programs disturb less; with more it is time on the clock. A step is forward, loss, backward and optimiser. Our steps are
-those of `lvtune adapt`; rows with ``torch's products`` are those of `lvtune adapt --train.products torch`, which differ
-on processors where oneDNN is faster than torch's own library (lvtune/core/linear_products.py). ``peft`` rows are plain
+those of `lvtune adapt`; rows with ``torch's products`` are those of `lvtune adapt --train.products torch`; they are
+shown where oneDNN is faster than torch's own library (lvtune/core/linear_products.py). ``peft`` rows are plain
 peft on the plain transformers model, and full fine-tuning is that model with all weights trained. ``routing`` is the
 cost of attaching for a call: a batch under an adapter that changes one layer by a zero bias, compared with the plain
 model. The last lines compare a call of the default method and of peft with a plain call; there linear layers of the
@@ -61,7 +61,7 @@ def first_of(name: str) -> Any:
 
 
 def model_of(name: str) -> Any:
-    """A base with random weights; all of a name share their memory, since products take longer from some pages."""
+    """A base with random weights; all of a name share them, so that only what is done with them differs."""
     base = lvtune.load_base(name, weights="random")
     for own, first in zip(base.model.parameters(), first_of(name).model.parameters(), strict=True):
         own.data = first.data
