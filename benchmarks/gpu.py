@@ -6,8 +6,9 @@ Random weights of the base's shape and random pictures that lie on the GPU alrea
 The ceiling is an 8192 x 8192 x 8192 bfloat16 product on the same card in the same run. ``bf16`` calls run under
 autocast, as `lvtune adapt` does; ``half base`` is a base in bfloat16 under an adapter in float32. Each figure is the
 median of single calls that are timed by events of the device, after some to warm up; the rows are timed in turns.
-Peers are the plain model, full fine-tuning, and peft's LoRA on the plain transformers model. ``--device cpu`` runs all
-of it with few repeats, to check the script.
+Peers are the plain model, full fine-tuning, and peft's LoRA on the plain transformers model. ``--parts calls,steps``
+leaves out what `torch.compile` gives, which takes minutes to compile. ``--device cpu`` runs all of it with few repeats,
+to check the script.
 """
 
 from __future__ import annotations
@@ -149,19 +150,43 @@ def print_calls(options: argparse.Namespace, clock: Clock, pixels: torch.Tensor,
         rows |= {(name, kind): without_gradients(call, kind == "bf16", device) for name, call in everything.items()}
     rows["plain", "half base"] = without_gradients(lambda: half(pixels), False, device)
     rows[DEFAULT, "half base"] = without_gradients(lambda: over_half(pixels), False, device)
-    if options.compile:
-        whole = torch.compile(plain.model)
-        rows["plain", "bf16, compiled"] = without_gradients(lambda: whole(pixels).heatmaps, True, device)
-        adapted = model_of(options.base).to(device)
-        lvtune.attach(adapted, lvtune.create_adapter("vlpose-light", adapted, domain="demo-art").to(device).eval())
-        compiled = torch.compile(adapted)
-        rows[DEFAULT, "bf16, compiled"] = without_gradients(lambda: compiled(pixels), True, device)
     print("| a call | kind | pictures a second | time to plain of its kind | of the ceiling |\n|---|---|---|---|---|")
     found = clock.medians(rows)
     for (name, kind), took in found.items():
         share = each * len(pixels) / took / most
         pace = f"{len(pixels) / took:.0f} | {took / found['plain', kind]:.3f}"
         print(f"| {name} | {kind} | {pace} | {share:.1%} |", flush=True)
+
+
+def print_compiled(options: argparse.Namespace, clock: Clock, pixels: torch.Tensor, made: dict[str, Any]) -> None:
+    """Calls and steps, compiled and not; ``graphs``: replayed as CUDA graphs."""
+    print("| bf16 | kind | pictures a second | time to that as it is | to compile, s |\n|---|---|---|---|---|")
+    for name, what, mode in (
+        (DEFAULT, "call", "default"),
+        (DEFAULT, "step", "default"),
+        ("plain", "call", "default"),
+        (DEFAULT, "call", "reduce-overhead"),
+    ):
+        base = model_of(options.base).to(options.device)
+        tuned = base.model
+        if name == DEFAULT:
+            tuned = lvtune.create_adapter("vlpose-light", base, domain="demo-art").to(options.device)
+            lvtune.attach(base, tuned)
+        tuned.train(what == "step")
+        rows: dict[str, Call] = {}
+        for kind, whole in (("as it is", base), ("compiled", torch.compile(base, mode=mode))):
+            call = partial(whole, pixels)
+            if what == "call":
+                rows[kind] = without_gradients(call, True, options.device)
+            else:
+                rows[kind] = step_of(call, trained(tuned), options.device, kind == "as it is")
+        begun = time.perf_counter()
+        rows["compiled"]()
+        compiling = time.perf_counter() - begun
+        found = clock.medians(rows)
+        took = found["compiled"]
+        pace = f"{len(pixels) / took:.0f} | {took / found['as it is']:.3f} | {compiling:.0f}"
+        print(f"| {name}, a {what} | compiled, {mode} | {pace} |", flush=True)
 
 
 def print_steps(options: argparse.Namespace, clock: Clock, pixels: torch.Tensor, made: dict[str, Any]) -> None:
@@ -180,6 +205,9 @@ def print_steps(options: argparse.Namespace, clock: Clock, pixels: torch.Tensor,
         print(f"| {name} | {len(pixels) / took:.0f} | {took / found['full']:.2f} | {peaks[name]:.0f} | {more:.2f} |")
 
 
+PARTS = {"steps": print_steps, "calls": print_calls, "compiled": print_compiled}
+
+
 def main() -> None:
     """Times all and prints the tables."""
     parser = argparse.ArgumentParser(description="Times calls and steps on a GPU.")
@@ -188,7 +216,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--side", type=int, default=8192, help="of the product whose speed is the ceiling")
-    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--parts", default=",".join(PARTS), help="some of them, by commas")
     options = parser.parse_args()
     name = torch.cuda.get_device_name() if options.device.startswith("cuda") else "processor"
     print(f"{name}, torch {torch.__version__}, {options.base}, batch {options.batch}", flush=True)
@@ -196,8 +224,8 @@ def main() -> None:
     pixels = torch.randn(options.batch, 3, *base.input_size, generator=torch.Generator().manual_seed(0))
     pixels = pixels.to(options.device)
     clock, made = Clock(options.device, options.repeats), adapters(options.base, pixels)
-    print_calls(options, clock, pixels, made)
-    print_steps(options, clock, pixels, made)
+    for part in options.parts.split(","):
+        PARTS[part](options, clock, pixels, made)
 
 
 if __name__ == "__main__":
