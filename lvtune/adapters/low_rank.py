@@ -6,7 +6,8 @@ A (r, D), B (D', r) and m are tuned; W and b are frozen. Written as separate ope
 take much of a step, most of it in orders of the factors that the libraries are slow at, and each sum is a tensor
 of its own. Here the sum is made in place, and the backward pass takes the fast orders. Sums are rounded in another
 order; nothing else differs. What cannot be done this way (a layer that is not a plain ``nn.Linear``, autocast, compiled
-code, other types) is computed operation by operation.
+code, other types) is computed operation by operation. Under autocast, which is for GPUs, starting an operation takes
+longer than computing it: there the operations are torch's own, and few.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from lvtune.bases.float_types import is_autocast
+from lvtune.bases.float_types import autocast_type, is_autocast
 from lvtune.core.linear_products import is_faster, product, product_of_base, suits
+from lvtune.core.short_weights import short_weight
 
 Factor = Tensor | float
 """m: a number, or a tensor that broadcasts against A x, (B or 1, …, r)."""
@@ -38,7 +40,7 @@ def beside(original: Callable[..., Tensor], x: Tensor, down: Tensor, up: Tensor,
     """
     linear = _plain_linear(original)
     if linear is None or not _is_plain(x, linear.weight, down, up):
-        return original(x) + F.linear(F.linear(x, down) * factor, up)
+        return _one_by_one(_of_layer(original, linear, x), x, down, up, factor)
     if not torch.is_grad_enabled():
         return _without_gradient(linear, x, product(x, down) * factor, up)
     return _Beside.apply(x, linear.weight, linear.bias, down, up, factor)  # type: ignore[no-any-return]
@@ -50,10 +52,27 @@ def added(output: Tensor, x: Tensor, down: Tensor, up: Tensor, factor: Factor) -
     The arguments are those of :func:`beside`.
     """
     if not _is_plain(x, output, down, up) or output.shape[:-1] != x.shape[:-1]:
-        return output + F.linear(F.linear(x, down) * factor, up)
+        return _one_by_one(output, x, down, up, factor)
     if not torch.is_grad_enabled():
         return _sum(output, product(x, down) * factor, up)
     return _Added.apply(output, x, down, up, factor)  # type: ignore[no-any-return]
+
+
+def _of_layer(original: Callable[..., Tensor], linear: nn.Linear | None, x: Tensor) -> Tensor:
+    """Returns ``original(x)``; under autocast a frozen layer need not be converted in each step."""
+    dtype = autocast_type(x)
+    if linear is None or dtype is None or _is_traced() or linear.weight.dtype != torch.float32:
+        return original(x)
+    bias = None if linear.bias is None else short_weight(linear.bias, dtype)
+    return F.linear(x, short_weight(linear.weight, dtype), bias)
+
+
+def _one_by_one(output: Tensor, x: Tensor, down: Tensor, up: Tensor, factor: Factor) -> Tensor:
+    """Returns the sum by torch's own operations; under autocast B and the sum are one of them."""
+    low = F.linear(x, down) * factor
+    if output.dtype != autocast_type(x) or _is_traced() or output.shape[:-1] != low.shape[:-1]:
+        return output + F.linear(low, up)
+    return torch.addmm(_rows(output), _rows(low), up.t()).view(output.shape)
 
 
 def _plain_linear(original: Any) -> nn.Linear | None:
@@ -67,10 +86,14 @@ def _plain_linear(original: Any) -> nn.Linear | None:
 
 def _is_plain(x: Tensor, *others: Tensor) -> bool:
     """Returns True for ordinary tensors of one type, of which nothing is traced and no operation changes the type."""
-    jit: Any = torch.jit
-    if torch.compiler.is_compiling() or jit.is_tracing() or x.dim() < 2 or is_autocast(x):
+    if _is_traced() or x.dim() < 2 or is_autocast(x):
         return False
     return all(type(one) in (Tensor, nn.Parameter) and one.dtype == x.dtype for one in (x, *others))
+
+
+def _is_traced() -> bool:
+    jit: Any = torch.jit
+    return torch.compiler.is_compiling() or jit.is_tracing()
 
 
 def _rows(x: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ from lvtune.adapters.adapter import Adapter
 from lvtune.adapters.building import layers_of_blocks, make_predictor, name_of, plus, replaced
 from lvtune.adapters.low_rank import beside
 from lvtune.adapters.method_registry import register_method
-from lvtune.adapters.rank_weights import rank_weights
+from lvtune.adapters.rank_weights import rank_weights, short_weights
 from lvtune.adapters.sentence_predictor import FOR_CONFLICTS, LR_SCALE, make_sentence_predictor, reading_predictor
 from lvtune.adapters.summing import (
     exact_only,
@@ -42,6 +42,7 @@ from lvtune.adapters.summing import (
 )
 from lvtune.bases.base import Base
 from lvtune.bases.changes import Call, Change, ReplaceForward
+from lvtune.bases.float_types import autocast_type
 from lvtune.core.errors import LvtuneError, UsageError
 from lvtune.data.skeletons import Skeleton
 from lvtune.language.bank_cache import cached_tensor
@@ -89,7 +90,11 @@ class _Beside:
                 # windows (Swin) come as (B · windows, …); those of one picture are adjacent
                 weights = weights.repeat_interleave(len(x) // len(weights), dim=0)
             factor = weights.view(len(weights), *[1] * (x.dim() - 2), -1)
-        return beside(call.original, x, self.down, self.up, factor)
+        dtype = autocast_type(x)
+        if dtype is None or torch.compiler.is_compiling():
+            return beside(call.original, x, self.down, self.up, factor)
+        down, up = short_weights(self.adapter, call, dtype)[self.place]
+        return beside(call.original, call.shortened(x, dtype), down, up, factor)
 
     def fold(self, own: Mapping[str, Tensor], category: str | None) -> dict[str, Tensor]:
         """Returns W + s · B diag(1 + U P e) A for one sentence e."""

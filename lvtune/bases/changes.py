@@ -103,6 +103,8 @@ class Call:
     """The chosen categories: one per sample, one for all samples, or None where none is chosen."""
     memo: dict[Any, Any] | None = None
     """What :meth:`once` has made so far in this call of the model; None: it keeps nothing."""
+    draws: dict[Any, tuple[int, Tensor]] | None = None
+    """What :meth:`drawn` has drawn in this call, and at which place; None: it keeps nothing."""
 
     def once(self, key: Any, make: Callable[[], T]) -> T:
         """Returns ``make()``, which is run once in a call of the model: for what is the same in many layers.
@@ -122,6 +124,36 @@ class Call:
             with torch.autograd.graph.saved_tensors_hooks(_as_it_is, _as_it_is):
                 memo[key] = make()
         return memo[key]
+
+    def shortened(self, x: Tensor, dtype: torch.dtype) -> Tensor:
+        """Returns ``x`` in another floating type; layers that read the same ``x`` one after the other share it."""
+        if self.memo is None or x.dtype == dtype or torch.compiler.is_compiling() or backward_pass_id() != -1:
+            return x.to(dtype)
+        key, last = ("shortened", dtype, torch.is_grad_enabled()), None
+        if key in self.memo:
+            last, short = self.memo[key]
+        if last is not x:
+            short = x.to(dtype)
+            self.memo[key] = x, short
+        return short
+
+    def drawn(self, key: Any, place: int, draw: Callable[[], Tensor]) -> Tensor:
+        """Returns ``draw()``, random numbers without gradients, which are drawn once in a call for many layers.
+
+        Where activations are computed again in a backward pass, it returns the same ones. The layer that drew them
+        draws again there and throws away what it gets: what is drawn behind it must be the same as well.
+
+        Args:
+            key: identifies what is drawn, and for whom.
+            place: number of the layer.
+            draw: draws.
+        """
+        draws = {} if self.draws is None else self.draws
+        if key not in draws:
+            draws[key] = place, draw()
+        elif draws[key][0] == place and backward_pass_id() != -1:
+            draw()
+        return draws[key][1]
 
 
 def _as_it_is(value: Tensor) -> Tensor:

@@ -36,6 +36,11 @@ def is_autocast(x: Tensor) -> bool:
     return torch.is_autocast_enabled(x.device.type)
 
 
+def autocast_type(x: Tensor) -> torch.dtype | None:
+    """Returns the shorter type that ``torch.autocast`` computes products in; None outside of it."""
+    return torch.get_autocast_dtype(x.device.type) if is_autocast(x) else None
+
+
 def in_dtype(forward: Callable[..., Any], dtype: Callable[[], torch.dtype]) -> Callable[..., Any]:
     """Lets ``forward``, whose weights are ``dtype()``, take inputs of any floating type; the result is of that type.
 

@@ -6,7 +6,9 @@ versions that lvtune was tested with.
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
+import sys
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -36,6 +38,13 @@ def is_exporting() -> bool:
         UsageError: this version of torch does not say it.
     """
     return _read(torch.compiler, "_is_exporting_flag", "torch", "torch.compiler")
+
+
+@functools.cache
+def compiler_reads_context() -> bool:
+    """Returns True if ``torch.compile`` takes context variables into its graphs; older versions break them there."""
+    variables = sys.modules.get("torch._dynamo.variables")
+    return variables is None or hasattr(variables, "ContextVarVariable")
 
 
 def onednn_linear() -> Any | None:

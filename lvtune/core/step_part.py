@@ -34,16 +34,24 @@ class StepPart:
 
 
 _part: ContextVar[StepPart | None] = ContextVar("lvtune_step_part", default=None)
+_last: list[StepPart | None] = [None]
+"""The same, for compiled code: not every version of torch compiles context variables. One thread tunes at a time."""
 
 
 @contextlib.contextmanager
 def computing(part: StepPart | None) -> Iterator[None]:
     """Says inside the block that ``part`` is computed; None: the whole step at once."""
-    token = _part.set(part)
+    token, before = _part.set(part), _last[0]
+    _last[0] = part
     try:
         yield
     finally:
         _part.reset(token)
+        _last[0] = before
+
+
+def _computed_now() -> StepPart | None:
+    return _last[0] if torch.compiler.is_dynamo_compiling() else _part.get()
 
 
 def draw_rows(draw: Callable[[int], Tensor], count: int) -> Tensor:
@@ -53,7 +61,7 @@ def draw_rows(draw: Callable[[int], Tensor], count: int) -> Tensor:
         draw: number of rows to a tensor with as many, from torch's random numbers.
         count: rows of the part: its samples, or as many for each sample (windows), sample after sample.
     """
-    part = _part.get()
+    part = _computed_now()
     if part is None or count % (part.end - part.start):
         return draw(count)
     each = count // (part.end - part.start)
@@ -62,7 +70,7 @@ def draw_rows(draw: Callable[[int], Tensor], count: int) -> Tensor:
 
 def dropout(x: Tensor, p: float, training: bool) -> Tensor:
     """Dropout of (B, ...); where a step is divided, each sample is masked as if it were not."""
-    if not training or not p or _part.get() is None:  # compiled code for inference reads no context
+    if not training or not p or _computed_now() is None:  # compiled code for inference reads no context
         return F.dropout(x, p, training)
     return x * draw_rows(lambda count: F.dropout(torch.ones(count, *x.shape[1:]).to(x), p), len(x))
 
@@ -77,7 +85,7 @@ def attention(query: Tensor, key: Tensor, value: Tensor, *, mask: Tensor, p: flo
         mask: bool, (B, 1, 1, M); False hides a key.
         p: probability of the dropout; 0: none.
     """
-    if not p or _part.get() is None:
+    if not p or _computed_now() is None:
         return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=p)
     scores = (query @ key.transpose(-2, -1) / query.shape[-1] ** 0.5).masked_fill(~mask, float("-inf"))
     return dropout(scores.softmax(-1), p, True) @ value
@@ -89,5 +97,5 @@ def weight_of_mean(name: str) -> float:
     The parts of a step are added up with their shares of the samples as weights. A mean over something else, which the
     objective counts under ``name`` (``Objective.counts``), needs its own share instead. 1 if the step is not divided.
     """
-    part = _part.get()
+    part = _computed_now()
     return 1.0 if part is None or name not in part.shares else part.shares[name] / part.share

@@ -43,6 +43,8 @@ class Part:
     """The calls that it needs, where one is not enough; ``plan`` is empty then."""
     memo: dict[Any, Any] = field(default_factory=dict)
     """What its layers have in common, made once in the call; see :meth:`lvtune.bases.changes.Call.once`."""
+    draws: dict[Any, Any] = field(default_factory=dict)
+    """Random numbers of its layers, kept for a backward pass; see :meth:`lvtune.bases.changes.Call.drawn`."""
 
     def passes(self) -> list[Part]:
         """Returns the part of each call that it needs."""

@@ -141,7 +141,7 @@ class ReplaceForwardHook(Hook):
         replace = part.plan.get(self.keys["replace"])
         if replace is None:
             return original(*args, **kwargs)
-        return replace(Call(original, part.chosen_categories, part.memo), *args, **kwargs)
+        return replace(Call(original, part.chosen_categories, part.memo, part.draws), *args, **kwargs)
 
     def _forward_by_part(self, routing: Routing, original: Callable[..., Any], args: tuple, kwargs: dict) -> Any:
         """The adapter's forward for the samples of each adapter that acts here, the module's own for the others."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, cast
 
@@ -19,7 +20,7 @@ from lvtune.bases.base import Base
 from lvtune.bases.nested_outputs import exchanged
 from lvtune.core.context import AUTO, Group, Selection, check_name, chosen
 from lvtune.core.errors import UsageError
-from lvtune.core.private_api import is_compiled, is_exporting
+from lvtune.core.private_api import compiler_reads_context, is_compiled, is_exporting
 from lvtune.patcher.attached_adapters import AttachedAdapters
 from lvtune.patcher.automatic import decider
 from lvtune.patcher.call_arguments import Arguments, signature_of
@@ -48,6 +49,7 @@ class CallRouter:
         self.base, self.model, self._key = base, base.model, id(base.model)
         self._attached, self._shadows = attached, shadows
         self._recomputation = Recomputation()
+        self._in_compiled, self._one_compiled = cast("Routing | None", None), threading.RLock()
         self.read_signature()
 
     def read_signature(self) -> None:
@@ -70,20 +72,23 @@ class CallRouter:
     def _route(self, compiling: bool, original: Callable[..., Any], args: tuple, kwargs: dict) -> Any:
         """Resolves the selection once and runs the samples under their adapters."""
         outputs, runs = [], self._resolve(compiling, args, kwargs)
+        told = not compiler_reads_context() and (compiling or is_compiled(self.model))
         for routing, index in runs:
             some, named = (args, kwargs) if index is None else self._rows(index, args, kwargs)
-            output = self._run_apart(routing, original, some, named)
+            output = self._run_apart(routing, original, some, named, told)
             for part in routing.parts:
                 part.memo.clear()
             self._note(output, routing, runs if index is None else None)
             outputs.append(output)
         return outputs[0] if runs[0][1] is None else self._merge(outputs, runs)
 
-    def _run_passes(self, routing: Routing, original: Callable[..., Any], args: tuple, kwargs: dict) -> Any:
+    def _run_passes(
+        self, routing: Routing, original: Callable[..., Any], args: tuple, kwargs: dict, told: bool = False
+    ) -> Any:
         """Runs the model; once for each pass, where the adapter of the call needs several."""
         part, outputs = routing.only, []
         for one in [routing] if part is None else [Routing((own,)) for own in part.passes()]:
-            with self.narrowed(one):
+            with self.narrowed(one), self._told_to_compiler(one) if told else contextlib.nullcontext():
                 outputs.append(original(*args, **kwargs))
         if part is None or part.several is None:
             return outputs[0]
@@ -171,12 +176,27 @@ class CallRouter:
         finally:
             running.reset(token)
 
+    @contextlib.contextmanager
+    def _told_to_compiler(self, routing: Routing) -> Iterator[None]:
+        """Lets compiled code see ``routing``, for versions of torch that compile no context variables.
+
+        It sees it as an attribute, which all threads share: there compiled calls of a model run one after the other.
+        """
+        with self._one_compiled:
+            before, self._in_compiled = self._in_compiled, routing
+            try:
+                yield
+            finally:
+                self._in_compiled = before
+
     def current(self) -> Routing:
         """Returns what the call under way has resolved; outside of one, what is chosen now.
 
         Raises:
             UsageError: a part of the model is called by itself, under one adapter per sample.
         """
+        if self._in_compiled is not None and torch.compiler.is_dynamo_compiling():
+            return self._in_compiled
         routing = running.get().get(self._key) or self._recomputation.routing
         return self._chosen_outside() if routing is None else routing
 

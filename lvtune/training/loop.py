@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lvtune.core.errors import TrainingError
 from lvtune.core.processes import from_main, together
+from lvtune.core.short_weights import kept_short_weights
 from lvtune.core.snapshot import snapshot
 from lvtune.core.text import counted
 from lvtune.data.dataset import worker_init
@@ -184,7 +185,7 @@ class _Run:
         options = self.options
         known = contextlib.nullcontext() if self.features is None else self.features
         again = computed_again(self.base, self.adapter, options.checkpointing, options.recompute)
-        with again, known, memory_returned(self.history.decisions):
+        with again, known, memory_returned(self.history.decisions), kept_short_weights():
             yield
 
     def resume(self, path: Path | None, key: str) -> None:
