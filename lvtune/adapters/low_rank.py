@@ -22,7 +22,6 @@ from torch.nn import functional as F
 
 from lvtune.bases.float_types import autocast_type, is_autocast
 from lvtune.core.linear_products import is_faster, product, product_of_base, suits
-from lvtune.core.short_weights import short_weight
 
 Factor = Tensor | float
 """m: a number, or a tensor that broadcasts against A x, (B or 1, …, r)."""
@@ -38,9 +37,9 @@ def beside(original: Callable[..., Tensor], x: Tensor, down: Tensor, up: Tensor,
         up: B (D', r).
         factor: m.
     """
-    linear = _plain_linear(original)
+    linear = plain_linear(original)
     if linear is None or not _is_plain(x, linear.weight, down, up):
-        return _one_by_one(_of_layer(original, linear, x), x, down, up, factor)
+        return _one_by_one(original(x), x, down, up, factor)
     if not torch.is_grad_enabled():
         return _without_gradient(linear, x, product(x, down) * factor, up)
     return _Beside.apply(x, linear.weight, linear.bias, down, up, factor)  # type: ignore[no-any-return]
@@ -58,15 +57,6 @@ def added(output: Tensor, x: Tensor, down: Tensor, up: Tensor, factor: Factor) -
     return _Added.apply(output, x, down, up, factor)  # type: ignore[no-any-return]
 
 
-def _of_layer(original: Callable[..., Tensor], linear: nn.Linear | None, x: Tensor) -> Tensor:
-    """Returns ``original(x)``; under autocast a frozen layer need not be converted in each step."""
-    dtype = autocast_type(x)
-    if linear is None or dtype is None or _is_traced() or linear.weight.dtype != torch.float32:
-        return original(x)
-    bias = None if linear.bias is None else short_weight(linear.bias, dtype)
-    return F.linear(x, short_weight(linear.weight, dtype), bias)
-
-
 def _one_by_one(output: Tensor, x: Tensor, down: Tensor, up: Tensor, factor: Factor) -> Tensor:
     """Returns the sum by torch's own operations; under autocast B and the sum are one of them."""
     low = F.linear(x, down) * factor
@@ -75,7 +65,7 @@ def _one_by_one(output: Tensor, x: Tensor, down: Tensor, up: Tensor, factor: Fac
     return torch.addmm(_rows(output), _rows(low), up.t()).view(output.shape)
 
 
-def _plain_linear(original: Any) -> nn.Linear | None:
+def plain_linear(original: Any) -> nn.Linear | None:
     """Returns the layer whose own forward ``original`` is, if it is frozen and computes what ``nn.Linear`` does."""
     if getattr(original, "__func__", None) is not nn.Linear.forward:
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,8 +9,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lvtune.bases.changes import Call
-from lvtune.bases.float_types import autocast_type
-from lvtune.core.private_api import backward_pass_id
 from lvtune.core.step_part import draw_rows
 
 if TYPE_CHECKING:
@@ -37,29 +34,33 @@ def rank_weights(adapter: VLPoseLight, call: Call, place: int) -> Tensor | None:
             dropped = draw_rows(lambda count: _dropped(1, count, share, index.device), len(index))
             index = torch.where(dropped[:, 0], 0, index)
         return table[index]
-    drawn = call.drawn((id(adapter), "dropped"), place, lambda: _drawn(adapter, read, share)) if share else None
-    dtype = autocast_type(adapter.sentences)
-    return call.once((id(adapter), read, dtype), lambda: _of_samples(adapter, read, drawn, dtype))[place]
+    return call.once((id(adapter), read), lambda: weights_of_layers(adapter, call, place).unbind(0))[place]
 
 
-def _drawn(adapter: VLPoseLight, categories: Categories, share: float) -> Tensor:
-    """Draws which samples read the mean sentence, (B, L) bool.
+def weights_of_layers(adapter: VLPoseLight, call: Call, place: int) -> Tensor:
+    """Returns what :func:`rank_weights` does, of all layers, (L, B, r), in a few operations.
+
+    Args:
+        adapter: as there; it reads sentences.
+        call: as there.
+        place: of the layer that asks.
+    """
+    share = adapter.config.sentence_dropout if adapter.training else 0.0
+    tables, index = _tables(adapter, call.categories)
+    found = tables[:, index]
+    if not share:
+        return found
+    drawn = call.drawn((id(adapter), "dropped"), place, lambda: _drawn(adapter, len(index), share))
+    return torch.where(drawn.T[:, :, None], tables[:, :1], found)
+
+
+def _drawn(adapter: VLPoseLight, count: int, share: float) -> Tensor:
+    """Draws which of ``count`` samples read the mean sentence, (B, L) bool.
 
     Each layer draws for itself, so that the layers' weights do not rely on each other.
     """
     layers, device = len(adapter.A), adapter.sentences.device
-    return draw_rows(lambda count: _dropped(layers, count, share, device), len(categories or (None,)))
-
-
-def _of_samples(
-    adapter: VLPoseLight, categories: Categories, dropped: Tensor | None, dtype: torch.dtype | None
-) -> Sequence[Tensor]:
-    """Returns what :func:`rank_weights` does, of all layers in one operation; the mean sentence's where ``dropped``."""
-    tables, index = _tables(adapter, categories)
-    found = tables[:, index]
-    if dropped is not None:
-        found = torch.where(dropped.T[:, :, None], tables[:, :1], found)
-    return (found if dtype is None else found.to(dtype)).unbind(0)
+    return draw_rows(lambda whole: _dropped(layers, whole, share, device), count)
 
 
 def _of_layer(adapter: VLPoseLight, categories: Categories, place: int) -> tuple[Tensor, Tensor]:
@@ -84,21 +85,3 @@ def _tables(adapter: VLPoseLight, categories: Categories) -> tuple[Tensor, Tenso
 def _dropped(layers: int, count: int, share: float, device: torch.device) -> Tensor:
     """Draws which of ``count`` samples read the mean sentence in each layer, (count, L) bool."""
     return (torch.rand(layers, count, device=device).argsort() < round(share * count)).T
-
-
-def short_weights(adapter: VLPoseLight, call: Call, dtype: torch.dtype) -> Sequence[tuple[Tensor, Tensor]]:
-    """Returns A and B of each layer in a shorter type, which all are converted to at once.
-
-    ``torch.autocast`` would start an operation for each of them, and one for each gradient.
-    """
-    if backward_pass_id() != -1:  # one block is computed again: it needs its own alone, which autocast converts
-        return [(adapter.A[key], adapter.B[key]) for key in adapter.A]
-
-    def make() -> Sequence[tuple[Tensor, Tensor]]:
-        values = [value for key in adapter.A for value in (adapter.A[key], adapter.B[key])]
-        flat = torch.cat([value.reshape(-1) for value in values]).to(dtype)
-        parts = flat.split([value.numel() for value in values])
-        shaped = [part.view(value.shape) for part, value in zip(parts, values, strict=True)]
-        return list(zip(shaped[::2], shaped[1::2], strict=True))
-
-    return call.once((id(adapter), "weights", dtype), make)

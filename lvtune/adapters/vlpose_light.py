@@ -28,8 +28,9 @@ from lvtune.adapters.adapter import Adapter
 from lvtune.adapters.building import layers_of_blocks, make_predictor, name_of, plus, replaced
 from lvtune.adapters.low_rank import beside
 from lvtune.adapters.method_registry import register_method
-from lvtune.adapters.rank_weights import rank_weights, short_weights
+from lvtune.adapters.rank_weights import rank_weights
 from lvtune.adapters.sentence_predictor import FOR_CONFLICTS, LR_SCALE, make_sentence_predictor, reading_predictor
+from lvtune.adapters.short_layers import ShortLayers
 from lvtune.adapters.summing import (
     exact_only,
     fresh,
@@ -83,6 +84,11 @@ class _Beside:
 
     def __call__(self, call: Call, x: Tensor) -> Tensor:
         """(B, …, D) -> (B, …, D')."""
+        dtype = autocast_type(x)
+        if dtype is not None and not torch.compiler.is_compiling():
+            key = (id(self.adapter), dtype, call.categories)
+            layers = call.once(key, lambda: ShortLayers(self.adapter, call, dtype, self.place))
+            return layers.beside(self.place, call, x)
         factor: Any = self.adapter.scale
         weights = rank_weights(self.adapter, call, self.place)  # (B, r)
         if weights is not None:
@@ -90,11 +96,7 @@ class _Beside:
                 # windows (Swin) come as (B · windows, …); those of one picture are adjacent
                 weights = weights.repeat_interleave(len(x) // len(weights), dim=0)
             factor = weights.view(len(weights), *[1] * (x.dim() - 2), -1)
-        dtype = autocast_type(x)
-        if dtype is None or torch.compiler.is_compiling():
-            return beside(call.original, x, self.down, self.up, factor)
-        down, up = short_weights(self.adapter, call, dtype)[self.place]
-        return beside(call.original, call.shortened(x, dtype), down, up, factor)
+        return beside(call.original, x, self.down, self.up, factor)
 
     def fold(self, own: Mapping[str, Tensor], category: str | None) -> dict[str, Tensor]:
         """Returns W + s · B diag(1 + U P e) A for one sentence e."""

@@ -1,4 +1,4 @@
-"""Frozen weights in the shorter type of autocast, converted once and kept from step to step.
+"""Frozen layers in the shorter type of autocast, converted once and kept from step to step.
 
 ``torch.autocast`` converts the weights of a frozen layer anew in each call. On a GPU, starting these conversions is a
 tenth of what a step starts. Autograd keeps what they give until the backward pass, so that the peak of a step is no
@@ -10,25 +10,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """A weight that was converted; it is held, so that no other one gets its id."""
+class _Kept(NamedTuple):
+    """A layer that was converted, and what says whether it is still the same."""
 
-    weight: Tensor
-    version: int
-    address: int
-    short: Tensor
-
-    def is_of(self, weight: Tensor, dtype: torch.dtype) -> bool:
-        """Returns True unless the weight has been written or moved since, or another type is wanted."""
-        now = (weight._version, weight.data_ptr(), dtype)
-        return (self.version, self.address, self.short.dtype) == now and self.short.device == weight.device
+    linear: nn.Linear
+    state: tuple[object, ...]
+    short: tuple[Tensor, Tensor | None]
 
 
 _all: ContextVar[dict[int, _Kept] | None] = ContextVar("lvtune_short_weights", default=None)
@@ -36,7 +29,7 @@ _all: ContextVar[dict[int, _Kept] | None] = ContextVar("lvtune_short_weights", d
 
 @contextlib.contextmanager
 def kept_short_weights() -> Iterator[None]:
-    """Inside the block, :func:`short_weight` converts each weight once."""
+    """Inside the block, :func:`short_linear` converts each layer once."""
     token = _all.set({})
     try:
         yield
@@ -44,18 +37,21 @@ def kept_short_weights() -> Iterator[None]:
         _all.reset(token)
 
 
-def short_weight(weight: Tensor, dtype: torch.dtype) -> Tensor:
-    """Returns ``weight`` in ``dtype``, without a gradient; what is returned must not be written.
+def short_linear(linear: nn.Linear, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+    """Returns W and b of a frozen layer in ``dtype``, without gradients; they must not be written.
 
     Args:
-        weight: of a frozen layer.
+        linear: the layer.
         dtype: of the products, such as ``torch.bfloat16``.
     """
+    weight, bias = linear.weight, linear.bias
     kept = _all.get()
-    if kept is None or weight.dtype == dtype:
-        return weight.detach().to(dtype)
-    found = kept.get(id(weight))
-    if found is None or not found.is_of(weight, dtype):
-        short = weight.detach().to(dtype)
-        found = kept[id(weight)] = _Kept(weight, weight._version, weight.data_ptr(), short)
-    return found.short
+    # written in place, replaced, or moved: then it is converted anew
+    state = (weight._version, weight.data_ptr(), dtype, None if bias is None else (bias._version, bias.data_ptr()))
+    found = None if kept is None else kept.get(id(linear))
+    if found is not None and found.state == state:
+        return found.short
+    short = weight.detach().to(dtype), None if bias is None else bias.detach().to(dtype)
+    if kept is not None:
+        kept[id(linear)] = _Kept(linear, state, short)  # it is held: no other layer gets its id
+    return short

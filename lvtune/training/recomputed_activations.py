@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -46,22 +46,24 @@ class _Again:
 
 
 def _pack(value: Tensor) -> Tensor | _Again:
-    again = _again(value)
-    if again is not None:
-        return again
+    # called for each tensor that is kept: on a GPU its time counts
+    node = value.grad_fn
+    if node is None:
+        return value
+    again = _again(value, node)
     # a result that an operation keeps for itself would hold the operation, and the operation it
-    return value if value.grad_fn is None else value.detach()
+    return value.detach() if again is None else again
 
 
 def is_computed_again(value: Tensor) -> bool:
     """Returns True inside the block for a tensor that an operation wants to keep, and that is not kept there."""
-    return _is_on.get() and _again(value) is not None
+    return _is_on.get() and value.grad_fn is not None and _again(value, value.grad_fn) is not None
 
 
-def _again(value: Tensor) -> _Again | None:
-    if value.numel() < LEAST_NUMBERS or value.grad_fn is None or not value.is_contiguous():
+def _again(value: Tensor, node: Any) -> _Again | None:
+    if value.numel() < LEAST_NUMBERS or not value.is_contiguous():
         return None
-    node, place = value.grad_fn, value.output_nr
+    place = value.output_nr
     while node is not None and node.name() in _VIEWS:  # a linear layer keeps its input as rows
         node, place = node.next_functions[0]
     compute = None if node is None or place else _COMPUTED_AGAIN.get(node.name())
@@ -69,10 +71,10 @@ def _again(value: Tensor) -> _Again | None:
 
 
 def _unpack(kept: Tensor | _Again) -> Tensor:
-    if isinstance(kept, Tensor):
-        return kept
-    with torch.no_grad():
-        return kept.compute(kept.node).reshape(kept.shape)
+    if type(kept) is _Again:
+        with torch.no_grad():
+            return kept.compute(kept.node).reshape(kept.shape)
+    return cast(Tensor, kept)
 
 
 def _gelu(node: Any) -> Tensor:

@@ -111,10 +111,11 @@ def test_a_mean_over_some_hands_is_one_over_the_whole_step(known):
     assert farthest(found[0][0], found[1][0]) < TOLERANCE
 
 
+@pytest.mark.parametrize("precision", ["no", "bf16"])
 @pytest.mark.parametrize("method", ["vlpose", "vlpose-light", "full", "last-blocks", "lora", "vpt", "ssf"])
-def test_computing_blocks_again_changes_no_bit(method):
-    kept, history = run(method, epochs=2)
-    again, other = run(method, epochs=2, checkpointing=True)
+def test_computing_blocks_again_changes_no_bit(method, precision):
+    kept, history = run(method, epochs=2, precision=precision)
+    again, other = run(method, epochs=2, precision=precision, checkpointing=True)
     assert bytes_of(kept) == bytes_of(again) and history.loss == other.loss
 
 
