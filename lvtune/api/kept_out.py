@@ -6,6 +6,7 @@ kept out if the recipe asks for it (``calibrate: keep-out``, ``keep``).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -82,9 +83,14 @@ def keep_out(recipe: Recipe, domain: Domain, opened: OpenedData, spec: BaseSpec)
     if recipe.keep is not None:
         _check_keep(recipe, opened, spec)
     elif recipe.calibrate == NONE or recipe.text_only:
+        if recipe.calibrate_share is not None:
+            raise UsageError(
+                f"calibrate_share {recipe.calibrate_share:g} where no picture is kept out", "one of them",
+                "leave --calibrate-share out" + ("" if recipe.text_only else ", or give --calibrate keep-out"),
+            )  # fmt: skip
         why = "the recipe says none" if recipe.calibrate == NONE else "with text_only, no label of the target is used"
         return KeptOut(train, missing=why)
-    elif recipe.calibrate == AUTO:
+    elif not _is_asked(recipe):
         found = _validation(recipe, domain, opened)
         if found.target is not None or not _is_divided(recipe, domain):
             return found
@@ -99,13 +105,14 @@ def keep_out(recipe: Recipe, domain: Domain, opened: OpenedData, spec: BaseSpec)
 def _of_one_run(recipe: Recipe, domain: Domain, opened: OpenedData, spec: BaseSpec) -> KeptOut:
     """Some of the pictures to tune on, which are kept out."""
     train = opened.train
-    rest, out, count = _divided(train, recipe.seed)
+    rest, out, count = _divided(train, recipe.seed, recipe.calibrate_share)
     if out is None:
         if recipe.keep is not None:
-            raise _too_few(count, round(LEAST / SHARE))
-        return KeptOut(train, missing=f"{count} pictures to tune on are too few to keep {LEAST} of them out")
-    why = "they are not tuned on: confidence is calibrated on them"
-    why += "; --calibrate none tunes on them too" if recipe.calibrate == AUTO else ""
+            raise _too_few(count, math.ceil(LEAST / (recipe.calibrate_share or SHARE)))
+        share = f"a share of {recipe.calibrate_share or SHARE:g}; --calibrate-share sets it"
+        return KeptOut(train, missing=f"{count} pictures to tune on are too few to keep {LEAST} of them out ({share})")
+    why = "they are not tuned on: confidence is calibrated on them; --calibrate-share sets how many"
+    why += ", --calibrate none tunes on them too" if recipe.calibrate == AUTO else ""
     if recipe.keep is not None:
         why = "they show what the change gains on the target; none of them is scored"
     decision = Decision("kept out", f"{len(paths_of(out))} of {count} pictures to tune on", why)
@@ -152,7 +159,12 @@ def _with_first_runs(recipe: Recipe, domain: Domain, opened: OpenedData, spec: B
 
 def _is_out(recipe: Recipe, domain: Domain) -> bool:
     """True where pictures are kept out for the calibration."""
-    return recipe.calibrate == KEEP_OUT or (recipe.calibrate == AUTO and _is_divided(recipe, domain))
+    return _is_asked(recipe) or (recipe.calibrate == AUTO and _is_divided(recipe, domain))
+
+
+def _is_asked(recipe: Recipe) -> bool:
+    """True where the user says that pictures to tune on are kept out; whoever says how many says that."""
+    return recipe.calibrate == KEEP_OUT or (recipe.calibrate == AUTO and recipe.calibrate_share is not None)
 
 
 def as_many_steps(given: Recipe, recipe: Recipe, opened: OpenedData, found: KeptOut) -> tuple[Recipe, KeptOut]:

@@ -57,6 +57,35 @@ def test_of_own_data_some_are_kept_out_and_the_line_says_how_to_tune_on_all(tmp_
 def test_of_few_own_pictures_none_is_kept_out_and_that_is_said(tmp_path):
     job = own_job(tmp_path, 40)
     assert job.kept_out.target is None and "too few to keep 10 of them out" in job.kept_out.missing
+    assert "a share of 0.15; --calibrate-share sets it" in job.kept_out.missing
+
+
+@pytest.mark.parametrize("given", [{}, {"calibrate": "keep-out"}, {"data": {"shots": 40}}])
+def test_how_many_are_kept_out_can_be_said(given, tmp_path):
+    job = own_job(tmp_path, 100, calibrate_share=0.5, **given)
+    count = given.get("data", {}).get("shots", len(job.opened.train.table))
+    out = files(job.kept_out.target)
+    assert len(out) == count // 2 and len(job.train.table) == count - count // 2 and not out & files(job.train)
+    line = next(decision.line() for decision in job.decisions if decision.what == "kept out")
+    assert f"{len(out)} of {count} pictures" in line and "--calibrate-share" in line
+    assert job_of(calibrate_share=0.3).kept_out.target is not None  # of a domain that has others, if nothing is said
+
+
+@pytest.mark.parametrize("given", [{"calibrate": "none"}, {"text_only": True}])
+def test_a_share_where_none_is_kept_out_is_an_error(given):
+    with pytest.raises(UsageError, match=r"calibrate_share 0\.3 where no picture is kept out"):
+        job_of(calibrate_share=0.3, **given)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.95, -1.0])
+def test_a_share_of_no_use_is_refused(share):
+    with pytest.raises(UsageError, match="calibrate_share"):
+        job_of(calibrate_share=share)
+
+
+def test_with_a_larger_share_fewer_own_pictures_are_enough(tmp_path):
+    job = own_job(tmp_path, 40, calibrate_share=0.4)
+    assert len(files(job.kept_out.target)) >= LEAST
 
 
 def test_cells_of_a_comparison_are_tuned_on_all_pictures():

@@ -1,11 +1,13 @@
 """Attaching to compiled models takes effect, wherever the compiler was put."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from tiny import make_adapter, tiny_base, tiny_model, tiny_pixels
 
+from lvtune.patcher import routing
 from lvtune.patcher.attaching import attach, use_adapter
 
 PIXELS = tiny_pixels(2)
@@ -128,6 +130,52 @@ def test_adapters_of_one_shape_share_the_compiled_code(method, counting):
         with use_adapter(base, name):
             torch.testing.assert_close(answers[i], heatmaps(base))
     assert len({answer.sum().item() for answer in answers}) == 12
+
+
+@pytest.fixture
+def _no_context_in_graphs(monkeypatch):
+    """As with a version of torch whose compiler does not take context variables into a graph."""
+    monkeypatch.setattr(routing, "compiler_reads_context", lambda: False)
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute")
+@pytest.mark.usefixtures("_no_context_in_graphs")
+@pytest.mark.parametrize("mode", ["a call", "a step"])
+def test_an_older_compiler_makes_one_graph_of_the_model(mode, counting):
+    base = tiny_base()
+    adapter = make_adapter("vlpose-light", base, stirred=0.1)
+    compiled = torch.compile(base, backend=counting)
+    with attach(compiled, adapter):
+        expected = heatmaps(base)
+        base.train(mode == "a step")
+        found = compiled(PIXELS) if mode == "a step" else heatmaps(compiled)
+        assert len(counting.graphs) == 2
+    if mode == "a call":
+        torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.usefixtures("_no_context_in_graphs")
+def test_with_an_older_compiler_threads_see_their_own_adapters(counting):
+    base = tiny_base(layers=1)
+    compiled, expected = torch.compile(base, backend=counting), {}
+    for i in range(2):
+        attach(compiled, make_adapter("vlpose-light", base, stirred=0.1, seed=i), f"a{i}")
+        with use_adapter(base, f"a{i}"):
+            expected[f"a{i}"] = heatmaps(base)
+            torch.testing.assert_close(heatmaps(compiled), expected[f"a{i}"])
+
+    def answers(name):
+        found = []
+        for _ in range(20):
+            with use_adapter(compiled, name):
+                found.append(heatmaps(compiled))
+        return found
+
+    with ThreadPoolExecutor(4) as threads:
+        names = ["a0", "a1"] * 2
+        for name, found in zip(names, threads.map(answers, names), strict=True):
+            for one in found:
+                torch.testing.assert_close(one, expected[name])
 
 
 def test_a_mixed_batch_of_a_compiled_model_equals_singles(counting):
