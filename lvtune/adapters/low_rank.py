@@ -6,8 +6,8 @@ A (r, D), B (D', r) and m are tuned; W and b are frozen. Written as separate ope
 take much of a step, most of it in orders of the factors that the libraries are slow at, and each sum is a tensor
 of its own. Here the sum is made in place, and the backward pass takes the fast orders. Sums are rounded in another
 order; nothing else differs. What cannot be done this way (a layer that is not a plain ``nn.Linear``, autocast, compiled
-code, other types) is computed operation by operation. Under autocast, which is for GPUs, starting an operation takes
-longer than computing it: there the operations are torch's own, and few.
+code, other types) is computed operation by operation. Under autocast, on a GPU, starting an operation takes longer than
+computing it: there the operations are torch's own, and few.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class ShortLayers:
     """
 
     def __init__(self, adapter: VLPoseLight, call: Call, dtype: torch.dtype, place: int) -> None:
-        self.dtype, self.rank, self.scale = dtype, adapter.config.r, adapter.scale
+        self.adapter, self.dtype, self.rank, self.scale = adapter, dtype, adapter.config.r, adapter.scale
         downs, ups = list(adapter.A.values()), list(adapter.B.values())
         groups = groups_of(list(adapter.A), [down.shape[1] for down in downs])
         if backward_pass_id() != -1:
@@ -92,29 +92,22 @@ class ShortLayers:
         Args:
             place: of the layer.
             call: of it.
-            x: its input, of any floating type.
+            x: its input, of any type that autocast converts.
         """
-        short = call.shortened(x, self.dtype)
-        rows = short.reshape(-1, short.shape[-1])
-        low, up = self._low(self.group[place], place, call, x, rows), self.up[place]
+        group, up = self.group[place], self.up[place]
+        made = call.shared(id(self.adapter), x, place, group.places, lambda: self._inputs(group, x))
+        rows, low = made[0], made[1][place - group.places[0]]
+        shape = (*x.shape[:-1], up.shape[1])
         linear = plain_linear(call.original)
         if linear is None:
-            return call.original(short) + torch.mm(low, up).view(*x.shape[:-1], -1)
-        output = F.linear(rows, *short_linear(linear, self.dtype))
-        return output.addmm_(low, up).view(*x.shape[:-1], -1)
+            return call.original(x) + torch.mm(low, up).view(shape)
+        return F.linear(rows, *short_linear(linear, self.dtype)).addmm_(low, up).view(shape)
 
-    def _low(self, group: _Group, place: int, call: Call, x: Tensor, rows: Tensor) -> Tensor:
-        """Returns m ⊙ A x of a layer, (rows, r); layers of a group with the same ``x`` are computed at once."""
-        memo = {} if call.memo is None else call.memo
-        key = ("low", torch.is_grad_enabled())
-        last, known, lows = memo.get(key, (None, None, ()))
-        if last is not x or known != group.places:
-            low = self._scaled(F.linear(rows, group.down), group, x)
-            if len(group.places) == 1:
-                return low
-            lows = low.split(self.rank, 1)
-            memo[key] = x, group.places, lows
-        return lows[place - group.places[0]]
+    def _inputs(self, group: _Group, x: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+        """Returns x as rows in the shorter type, and m ⊙ A x of each layer of the group, (rows, r)."""
+        rows = x.to(self.dtype).reshape(-1, x.shape[-1])
+        low = self._scaled(F.linear(rows, group.down), group, x)
+        return rows, (low,) if len(group.places) == 1 else low.split(self.rank, 1)
 
     def _scaled(self, low: Tensor, group: _Group, x: Tensor) -> Tensor:
         factor = group.factor

@@ -85,7 +85,8 @@ class _Beside:
     def __call__(self, call: Call, x: Tensor) -> Tensor:
         """(B, …, D) -> (B, …, D')."""
         dtype = autocast_type(x)
-        if dtype is not None and not torch.compiler.is_compiling():
+        # a part of the model that is called by itself has no other layers to share with
+        if dtype is not None and call.memo is not None and not torch.compiler.is_compiling():
             key = (id(self.adapter), dtype, call.categories)
             layers = call.once(key, lambda: ShortLayers(self.adapter, call, dtype, self.place))
             return layers.beside(self.place, call, x)

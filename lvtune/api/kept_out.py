@@ -80,14 +80,14 @@ def keep_out(recipe: Recipe, domain: Domain, opened: OpenedData, spec: BaseSpec)
         UsageError: a share of the source's score is to be kept, and there are no pictures to check it on.
     """
     train = opened.train
+    if recipe.calibrate_share is not None and (recipe.calibrate == NONE or recipe.text_only):
+        raise UsageError(
+            f"calibrate_share {recipe.calibrate_share:g} where no picture is kept out", "one of them",
+            "leave --calibrate-share out" + ("" if recipe.text_only else ", or give --calibrate keep-out"),
+        )  # fmt: skip
     if recipe.keep is not None:
         _check_keep(recipe, opened, spec)
     elif recipe.calibrate == NONE or recipe.text_only:
-        if recipe.calibrate_share is not None:
-            raise UsageError(
-                f"calibrate_share {recipe.calibrate_share:g} where no picture is kept out", "one of them",
-                "leave --calibrate-share out" + ("" if recipe.text_only else ", or give --calibrate keep-out"),
-            )  # fmt: skip
         why = "the recipe says none" if recipe.calibrate == NONE else "with text_only, no label of the target is used"
         return KeptOut(train, missing=why)
     elif not _is_asked(recipe):
@@ -105,14 +105,14 @@ def keep_out(recipe: Recipe, domain: Domain, opened: OpenedData, spec: BaseSpec)
 def _of_one_run(recipe: Recipe, domain: Domain, opened: OpenedData, spec: BaseSpec) -> KeptOut:
     """Some of the pictures to tune on, which are kept out."""
     train = opened.train
-    rest, out, count = _divided(train, recipe.seed, recipe.calibrate_share)
+    rest, out, count = _divided(train, recipe.seed, recipe.calibrate_share, MOST_PERSONS)
     if out is None:
         if recipe.keep is not None:
             raise _too_few(count, math.ceil(LEAST / (recipe.calibrate_share or SHARE)))
         share = f"a share of {recipe.calibrate_share or SHARE:g}; --calibrate-share sets it"
         return KeptOut(train, missing=f"{count} pictures to tune on are too few to keep {LEAST} of them out ({share})")
     why = "they are not tuned on: confidence is calibrated on them; --calibrate-share sets how many"
-    why += ", --calibrate none tunes on them too" if recipe.calibrate == AUTO else ""
+    why += ", --calibrate none tunes on them too" if not _is_asked(recipe) else ""
     if recipe.keep is not None:
         why = "they show what the change gains on the target; none of them is scored"
     decision = Decision("kept out", f"{len(paths_of(out))} of {count} pictures to tune on", why)
@@ -239,17 +239,24 @@ def _validation(recipe: Recipe, domain: Domain, opened: OpenedData) -> KeptOut:
     return KeptOut(opened.train, val)
 
 
-def _divided(split: Split, seed: int, share: float | None = None) -> tuple[Split, Split | None, int]:
+def _divided(
+    split: Split, seed: int, share: float | None = None, most: int | None = None
+) -> tuple[Split, Split | None, int]:
     """Returns what is tuned on, what is kept out (None: too few), and how many pictures there are.
 
     Args:
         split: the pictures to tune on.
         seed: draws those that are kept out.
         share: of the pictures; None: ``SHARE``, at most ``MOST`` of them.
+        most: pictures that are kept out if a share is given.
     """
     names = split.table.column("image").astype(str)
     pictures, first = np.unique(names, return_index=True)
-    count = min(MOST, round(SHARE * len(pictures))) if share is None else int(share * len(pictures))
+    if share is None:
+        count = min(MOST, round(SHARE * len(pictures)))
+    else:
+        count = int(share * len(pictures) + 1e-9)  # 0.29 of 100 are 29
+        count = count if most is None else min(most, count)
     if count < LEAST:
         return split, None, len(pictures)
     kinds = split.table.column("category").astype(str)[first].tolist()

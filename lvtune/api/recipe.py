@@ -96,8 +96,9 @@ class Recipe:
     not calibrated. keep-out: 15 % of the pictures to tune on. none: no pictures; `lvtune compare` does this unless you
     give another."""
     calibrate_share: float | None = field(default=None, metadata={"above": 0, "at_most": 0.9})
-    """Share of the pictures to tune on that is kept out, at least 10 pictures; if you give it, `calibrate` is keep-out.
-    None: 0.15, at most 100 pictures. More of them make the confidence truer, and leave fewer to tune on."""
+    """Share of the pictures to tune on that is kept out, at most 600 pictures; nothing is kept out if that is fewer
+    than 10. If you give it, `calibrate: auto` is keep-out. None: 0.15, at most 100 pictures. More of them make the
+    confidence truer, and leave fewer to tune on."""
     calibrate_px: float | None = field(default=None, metadata={"above": 0})
     """Error in pixels up to which a key point counts as right in the calibrated confidence. None: that of PCK@0.2 where
     the key points have a torso; else 5 % of the boxes' median diagonal."""

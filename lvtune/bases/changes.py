@@ -6,13 +6,14 @@ writes it into a copy of the base.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from lvtune.bases.float_types import version_of
 from lvtune.core.private_api import backward_pass_id
 
 T = TypeVar("T")
@@ -102,7 +103,7 @@ class Call:
     categories: tuple[str | None, ...] | None
     """The chosen categories: one per sample, one for all samples, or None where none is chosen."""
     memo: dict[Any, Any] | None = None
-    """What :meth:`once` has made so far in this call of the model; None: it keeps nothing."""
+    """What :meth:`once` and :meth:`shared` have made so far in this call of the model; None: they keep nothing."""
     draws: dict[Any, tuple[int, Tensor]] | None = None
     """What :meth:`drawn` has drawn in this call, and at which place; None: it keeps nothing."""
 
@@ -125,17 +126,29 @@ class Call:
                 memo[key] = make()
         return memo[key]
 
-    def shortened(self, x: Tensor, dtype: torch.dtype) -> Tensor:
-        """Returns ``x`` in another floating type; layers that read the same ``x`` one after the other share it."""
-        if self.memo is None or x.dtype == dtype or torch.compiler.is_compiling() or backward_pass_id() != -1:
-            return x.to(dtype)
-        key, last = ("shortened", dtype, torch.is_grad_enabled()), None
-        if key in self.memo:
-            last, short = self.memo[key]
-        if last is not x:
-            short = x.to(dtype)
-            self.memo[key] = x, short
-        return short
+    def shared(self, key: Any, x: Tensor, place: int, places: Collection[int], make: Callable[[], T]) -> T:
+        """Returns ``make()``, which layers share that are called with the same ``x``; the last one of them drops it.
+
+        Unlike :meth:`once`, what is made may be kept by a backward pass, and a block that is computed again shares it
+        among its layers as the first time. So these layers must lie in the same block of activation checkpointing.
+
+        Args:
+            key: identifies what is made, and for whom.
+            x: the layers' input.
+            place: number of the layer that asks.
+            places: numbers of the layers that may read the same input.
+            make: makes it.
+        """
+        if self.memo is None or len(places) == 1:
+            return make()
+        key, version = ("shared", key, backward_pass_id(), torch.is_grad_enabled()), version_of(x)
+        found = self.memo.get(key)
+        if found is None or found.x is not x or found.version != version or place not in found.waiting:
+            found = self.memo[key] = _Shared(x, version, set(places), make())
+        found.waiting.discard(place)
+        if not found.waiting:
+            del self.memo[key]
+        return found.value
 
     def drawn(self, key: Any, place: int, draw: Callable[[], Tensor]) -> Tensor:
         """Returns ``draw()``, random numbers without gradients, which are drawn once in a call for many layers.
@@ -154,6 +167,15 @@ class Call:
         elif draws[key][0] == place and backward_pass_id() != -1:
             draw()
         return draws[key][1]
+
+
+class _Shared(NamedTuple):
+    """What layers share, and which of them have not read it."""
+
+    x: Tensor
+    version: int
+    waiting: set[int]
+    value: Any
 
 
 def _as_it_is(value: Tensor) -> Tensor:

@@ -37,8 +37,14 @@ def is_autocast(x: Tensor) -> bool:
 
 
 def autocast_type(x: Tensor) -> torch.dtype | None:
-    """Returns the shorter type that ``torch.autocast`` computes products in; None outside of it."""
-    return torch.get_autocast_dtype(x.device.type) if is_autocast(x) else None
+    """Returns the shorter type that ``torch.autocast`` computes products in; None outside of it, and for float64."""
+    is_on = is_autocast(x) and x.dtype != torch.float64
+    return torch.get_autocast_dtype(x.device.type) if is_on else None
+
+
+def version_of(x: Tensor) -> int:
+    """Returns a number that changes when ``x`` is written in place; -1 for tensors of inference mode."""
+    return -1 if x.is_inference() else x._version
 
 
 def in_dtype(forward: Callable[..., Any], dtype: Callable[[], torch.dtype]) -> Callable[..., Any]:

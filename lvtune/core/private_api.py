@@ -6,7 +6,6 @@ versions that lvtune was tested with.
 
 from __future__ import annotations
 
-import functools
 import importlib.metadata
 import sys
 from typing import TYPE_CHECKING, Any
@@ -40,9 +39,11 @@ def is_exporting() -> bool:
     return _read(torch.compiler, "_is_exporting_flag", "torch", "torch.compiler")
 
 
-@functools.cache
 def compiler_reads_context() -> bool:
-    """Returns True if ``torch.compile`` takes context variables into its graphs; older versions break them there."""
+    """Returns True if ``torch.compile`` takes context variables into its graphs; older versions break them there.
+
+    Also where the compiler has not been imported: then nothing is compiled.
+    """
     variables = sys.modules.get("torch._dynamo.variables")
     return variables is None or hasattr(variables, "ContextVarVariable")
 

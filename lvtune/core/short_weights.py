@@ -2,7 +2,7 @@
 
 ``torch.autocast`` converts the weights of a frozen layer anew in each call. On a GPU, starting these conversions is a
 tenth of what a step starts. Autograd keeps what they give until the backward pass, so that the peak of a step is no
-higher where they are kept for longer.
+higher where they are kept for longer; with activation checkpointing it would be, and they are not kept.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from torch import Tensor, nn
 class _Kept(NamedTuple):
     """A layer that was converted, and what says whether it is still the same."""
 
-    linear: nn.Linear
+    weight: Tensor
+    bias: Tensor | None
     state: tuple[object, ...]
     short: tuple[Tensor, Tensor | None]
 
@@ -45,13 +46,17 @@ def short_linear(linear: nn.Linear, dtype: torch.dtype) -> tuple[Tensor, Tensor 
         dtype: of the products, such as ``torch.bfloat16``.
     """
     weight, bias = linear.weight, linear.bias
-    kept = _all.get()
+    kept = None if torch.is_inference_mode_enabled() else _all.get()  # what is made there takes part in no gradient
+    if kept is None or weight.is_inference():
+        return _converted(weight, bias, dtype)
     # written in place, replaced, or moved: then it is converted anew
-    state = (weight._version, weight.data_ptr(), dtype, None if bias is None else (bias._version, bias.data_ptr()))
-    found = None if kept is None else kept.get(id(linear))
-    if found is not None and found.state == state:
-        return found.short
-    short = weight.detach().to(dtype), None if bias is None else bias.detach().to(dtype)
-    if kept is not None:
-        kept[id(linear)] = _Kept(linear, state, short)  # it is held: no other layer gets its id
-    return short
+    state = (dtype, weight._version, weight.data_ptr(), None if bias is None else (bias._version, bias.data_ptr()))
+    found = kept.get(id(weight))
+    if found is None or found.state != state or found.bias is not bias:
+        # the weight is held: no other one gets its id
+        found = kept[id(weight)] = _Kept(weight, bias, state, _converted(weight, bias, dtype))
+    return found.short
+
+
+def _converted(weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+    return weight.detach().to(dtype), None if bias is None else bias.detach().to(dtype)

@@ -41,9 +41,10 @@ class Part:
     stop: int | None = None
     several: Several | None = None
     """The calls that it needs, where one is not enough; ``plan`` is empty then."""
-    memo: dict[Any, Any] = field(default_factory=dict)
-    """What its layers have in common, made once in the call; see :meth:`lvtune.bases.changes.Call.once`."""
-    draws: dict[Any, Any] = field(default_factory=dict)
+    memo: dict[Any, Any] | None = field(default_factory=dict)
+    """What its layers have in common, made once in the call; see :meth:`lvtune.bases.changes.Call.once`. None: a part
+    of the model runs by itself, and nothing is kept."""
+    draws: dict[Any, Any] | None = field(default_factory=dict)
     """Random numbers of its layers, kept for a backward pass; see :meth:`lvtune.bases.changes.Call.drawn`."""
 
     def passes(self) -> list[Part]:

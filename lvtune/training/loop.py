@@ -185,7 +185,8 @@ class _Run:
         options = self.options
         known = contextlib.nullcontext() if self.features is None else self.features
         again = computed_again(self.base, self.adapter, options.checkpointing, options.recompute)
-        with again, known, memory_returned(self.history.decisions), kept_short_weights():
+        short = contextlib.nullcontext() if options.checkpointing else kept_short_weights()
+        with again, known, memory_returned(self.history.decisions), short:
             yield
 
     def resume(self, path: Path | None, key: str) -> None:

@@ -6,8 +6,10 @@ from pyramids import tiny as pyramid
 from tiny import make_adapter, tiny_base, tiny_pixels
 from torch.utils.checkpoint import checkpoint
 
+import lvtune
 from lvtune.adapters import vlpose_light
-from lvtune.adapters.short_layers import groups_of
+from lvtune.adapters.short_layers import ShortLayers, groups_of
+from lvtune.bases.changes import Call
 from lvtune.patcher.attaching import attach, use_adapter
 from lvtune.training.recomputed_blocks import recomputed_blocks
 
@@ -143,3 +145,74 @@ def test_neighbours_of_one_attention_with_one_width_make_a_group():
     keys = ["0/query", "0/key", "0/value", "0/out", "1/self/query", "1/self/key", "2/value", "3/qkv", "3/qkv2"]
     assert groups_of(keys, [8] * 9) == [range(3), range(3, 4), range(4, 6), range(6, 7), range(7, 8), range(8, 9)]
     assert groups_of(keys[:3], [8, 4, 4]) == [range(1), range(1, 3)]
+
+
+@pytest.mark.parametrize("ranks", [(4, 4), (4, 8)])
+@pytest.mark.parametrize("half", [False, True])
+def test_two_of_them_in_a_stack_share_nothing_of_each_other(half, ranks):
+    base, pixels = tiny_base(), tiny_pixels(4)
+    members = [make_adapter("vlpose-light", base, stirred=0.1, seed=i, r=r) for i, r in enumerate(ranks)]
+    both = lvtune.stack(members, base=base)
+    exact, wanted = answer(base, both, "mural", pixels)
+    if half:  # what layers read is in the shorter type already
+        base.to(torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        found, got = answer(base, both, "mural", pixels.to(base.dtype))
+    assert (found - exact).norm() < 0.02 * exact.norm()
+    used = [name for name, value in wanted.items() if value is not None]
+    flat = [torch.cat([one[name].flatten() for name in used]) for one in (got, wanted)]
+    assert torch.cosine_similarity(*flat, dim=0) > 0.97
+
+
+def test_a_float64_base_stays_exact_under_autocast():
+    base, pixels = tiny_base().to(torch.float64), tiny_pixels(2).double()
+    adapter = make_adapter("vlpose-light", base, stirred=0.1)
+    with torch.no_grad(), attach(base, adapter):
+        expected = base(pixels)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = base(pixels)
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.usefixtures("_in_float32")
+def test_a_part_that_runs_by_itself_moves_no_other_layer():
+    base = tiny_base()
+    adapter = make_adapter("vlpose-light", base, stirred=0.1)
+    with attach(base, adapter):
+        base.blocks[1].query(torch.randn(2, 5, 48)).sum().backward()
+    key = next(key for key in adapter.A if key.endswith("1/attention/attention/query"))
+    assert [name for name, value in adapter.A.items() if value.grad is not None] == [key]
+
+
+@pytest.mark.usefixtures("_in_float32")
+def test_nothing_is_held_after_a_call_or_a_backward_pass():
+    base, pixels = tiny_base(), tiny_pixels(4)
+    adapter = make_adapter("vlpose-light", base, stirred=0.1)
+    memos, once = [], Call.once
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Call, "once", lambda self, *given: memos.append(self.memo) or once(self, *given))
+        with recomputed_blocks(base, adapter):
+            answer(base, adapter, None, pixels)
+    assert memos and not any(memos)
+
+
+@pytest.mark.usefixtures("_in_float32")
+def test_an_input_written_in_place_is_read_anew():
+    base = tiny_base()
+    adapter = make_adapter("vlpose-light", base, stirred=0.1)
+    x, layers = torch.randn(2, 5, 48), base.blocks[0]
+    call = {name: Call(getattr(layers, name).forward, None, memo, {}) for memo in [{}] for name in ("query", "key")}
+    made = ShortLayers(adapter, call["query"], torch.float32, 0)
+    with torch.no_grad():
+        made.beside(0, call["query"], x)
+        x.mul_(3)
+        found = made.beside(1, call["key"], x)
+        expected = ShortLayers(adapter, call["key"], torch.float32, 1).beside(1, Call(layers.key.forward, None), x)
+    torch.testing.assert_close(found, expected)
+
+
+def test_an_empty_batch_goes_through_a_layer():
+    base = tiny_base()
+    adapter = make_adapter("vlpose-light", base, stirred=0.1, language=0)
+    made = ShortLayers(adapter, Call(base.blocks[0].query.forward, None), torch.float32, 0)
+    assert made.beside(0, Call(base.blocks[0].query.forward, None), torch.zeros(0, 5, 48)).shape == (0, 5, 48)

@@ -67,11 +67,12 @@ def test_how_many_are_kept_out_can_be_said(given, tmp_path):
     out = files(job.kept_out.target)
     assert len(out) == count // 2 and len(job.train.table) == count - count // 2 and not out & files(job.train)
     line = next(decision.line() for decision in job.decisions if decision.what == "kept out")
-    assert f"{len(out)} of {count} pictures" in line and "--calibrate-share" in line
+    assert f"{len(out)} of {count} pictures" in line
+    assert "--calibrate-share" in line and "--calibrate none" not in line  # which is an error beside it
     assert job_of(calibrate_share=0.3).kept_out.target is not None  # of a domain that has others, if nothing is said
 
 
-@pytest.mark.parametrize("given", [{"calibrate": "none"}, {"text_only": True}])
+@pytest.mark.parametrize("given", [{"calibrate": "none"}, {"text_only": True}, {"calibrate": "none", "keep": 99.0}])
 def test_a_share_where_none_is_kept_out_is_an_error(given):
     with pytest.raises(UsageError, match=r"calibrate_share 0\.3 where no picture is kept out"):
         job_of(calibrate_share=0.3, **given)
@@ -81,6 +82,12 @@ def test_a_share_where_none_is_kept_out_is_an_error(given):
 def test_a_share_of_no_use_is_refused(share):
     with pytest.raises(UsageError, match="calibrate_share"):
         job_of(calibrate_share=share)
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.29, 29), (0.58, 58), (0.5, 50), (0.155, 15)])
+def test_a_share_is_not_rounded_down_by_the_arithmetic(share, kept):
+    job = job_of(calibrate_share=share, data={"limit": 100})
+    assert len(files(job.kept_out.target)) == kept
 
 
 def test_with_a_larger_share_fewer_own_pictures_are_enough(tmp_path):

@@ -58,3 +58,19 @@ def test_a_layer_that_takes_the_place_of_a_freed_one_is_not_taken_for_it():
 def test_what_is_converted_has_no_gradient():
     weight, bias = short_linear(nn.Linear(4, 3), torch.bfloat16)
     assert not weight.requires_grad and not bias.requires_grad
+
+
+def test_what_inference_mode_made_is_not_trained_through():
+    linear, x = nn.Linear(4, 3).requires_grad_(False), torch.randn(2, 4, requires_grad=True)
+    with kept_short_weights():
+        with torch.inference_mode():
+            short_linear(linear, torch.bfloat16)
+        nn.functional.linear(x.bfloat16(), *short_linear(linear, torch.bfloat16)).sum().backward()
+    assert x.grad is not None
+
+
+def test_a_layer_made_in_inference_mode_is_taken():
+    with torch.inference_mode():
+        linear = nn.Linear(4, 3)
+    with kept_short_weights():
+        assert torch.equal(short_linear(linear, torch.bfloat16)[0], linear.weight.bfloat16())

@@ -132,10 +132,22 @@ def test_adapters_of_one_shape_share_the_compiled_code(method, counting):
     assert len({answer.sum().item() for answer in answers}) == 12
 
 
+class Unread:
+    """A context variable that compiled code cannot read: it would find nothing."""
+
+    def __init__(self, variable):
+        self.variable, self.set, self.reset = variable, variable.set, variable.reset
+
+    def get(self):
+        return {} if torch.compiler.is_dynamo_compiling() else self.variable.get()
+
+
 @pytest.fixture
 def _no_context_in_graphs(monkeypatch):
     """As with a version of torch whose compiler does not take context variables into a graph."""
     monkeypatch.setattr(routing, "compiler_reads_context", lambda: False)
+    for name in ("running", "chosen"):
+        monkeypatch.setattr(routing, name, Unread(getattr(routing, name)))
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute")
@@ -143,15 +155,17 @@ def _no_context_in_graphs(monkeypatch):
 @pytest.mark.parametrize("mode", ["a call", "a step"])
 def test_an_older_compiler_makes_one_graph_of_the_model(mode, counting):
     base = tiny_base()
-    adapter = make_adapter("vlpose-light", base, stirred=0.1)
+    # without the draw of sentences, which is another one in compiled code
+    adapter = make_adapter("vlpose-light", base, stirred=0.1, sentence_dropout=0.0)
     compiled = torch.compile(base, backend=counting)
-    with attach(compiled, adapter):
-        expected = heatmaps(base)
+    found = []
+    with attach(compiled, adapter), use_adapter(compiled, category="mural"):
         base.train(mode == "a step")
-        found = compiled(PIXELS) if mode == "a step" else heatmaps(compiled)
+        for model in (base, compiled):
+            torch.manual_seed(0)
+            found.append(model(PIXELS) if mode == "a step" else heatmaps(model))
         assert len(counting.graphs) == 2
-    if mode == "a call":
-        torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(*found)
 
 
 @pytest.mark.usefixtures("_no_context_in_graphs")
