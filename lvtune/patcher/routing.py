@@ -11,6 +11,7 @@ import itertools
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 import torch
@@ -77,7 +78,8 @@ class CallRouter:
             some, named = (args, kwargs) if index is None else self._rows(index, args, kwargs)
             output = self._run_apart(routing, original, some, named, told)
             for part in routing.parts:
-                part.memo.clear()
+                if part.memo is not None:
+                    part.memo.clear()
             self._note(output, routing, runs if index is None else None)
             outputs.append(output)
         return outputs[0] if runs[0][1] is None else self._merge(outputs, runs)
@@ -208,7 +210,7 @@ class CallRouter:
                 "a part of the model under an adapter that needs several calls of it (joined)",
                 "a call of the whole model", "call the model itself",
             )  # fmt: skip
-        return routing
+        return Routing(tuple(replace(part, memo=None, draws=None) for part in routing.parts))
 
     def _chosen(self) -> Routing:
         selection = chosen.get().get(self._key, Selection())
