@@ -27,7 +27,7 @@ from step_cost import LINEAR, METHODS, attached, heatmaps_of, model_of, peft_mod
 from torch.utils.flop_counter import FlopCounterMode
 
 import lvtune
-from lvtune.core.short_weights import kept_short_weights
+from lvtune.core.autocast_weights import kept_casts
 from lvtune.training.recomputed_activations import recomputed_activations
 
 Call = Callable[[], Any]
@@ -92,7 +92,7 @@ def step_of(call: Call, parameters: list[Any], device: str, own: bool) -> Call:
     """A tuning step in bfloat16 by autocast; ``own``: as `lvtune adapt` takes it."""
     optimizer = torch.optim.AdamW(parameters, lr=1e-5, fused=device != "cpu")
 
-    with kept_short_weights():  # from step to step, as the loop does
+    with kept_casts():  # from step to step, as the loop does
         context = contextvars.copy_context()
 
     def run() -> None:

@@ -25,12 +25,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lvtune.adapters.adapter import Adapter
+from lvtune.adapters.autocast_layers import AutocastLayers
 from lvtune.adapters.building import layers_of_blocks, make_predictor, name_of, plus, replaced
 from lvtune.adapters.low_rank import beside
 from lvtune.adapters.method_registry import register_method
 from lvtune.adapters.rank_weights import rank_weights
 from lvtune.adapters.sentence_predictor import FOR_CONFLICTS, LR_SCALE, make_sentence_predictor, reading_predictor
-from lvtune.adapters.short_layers import ShortLayers
 from lvtune.adapters.summing import (
     exact_only,
     fresh,
@@ -88,7 +88,7 @@ class _Beside:
         # a part of the model that is called by itself has no other layers to share with
         if dtype is not None and call.memo is not None and not torch.compiler.is_compiling():
             key = (id(self.adapter), dtype, call.categories)
-            layers = call.once(key, lambda: ShortLayers(self.adapter, call, dtype, self.place))
+            layers = call.once(key, lambda: AutocastLayers(self.adapter, call, dtype, self.place))
             return layers.beside(self.place, call, x)
         factor: Any = self.adapter.scale
         weights = rank_weights(self.adapter, call, self.place)  # (B, r)

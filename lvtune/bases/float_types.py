@@ -37,7 +37,7 @@ def is_autocast(x: Tensor) -> bool:
 
 
 def autocast_type(x: Tensor) -> torch.dtype | None:
-    """Returns the shorter type that ``torch.autocast`` computes products in; None outside of it, and for float64."""
+    """Returns the type that ``torch.autocast`` computes products in; None outside of it, and for float64."""
     is_on = is_autocast(x) and x.dtype != torch.float64
     return torch.get_autocast_dtype(x.device.type) if is_on else None
 

@@ -14,9 +14,9 @@ from accelerate.utils import set_seed
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from lvtune.core.autocast_weights import kept_casts
 from lvtune.core.errors import TrainingError
 from lvtune.core.processes import from_main, together
-from lvtune.core.short_weights import kept_short_weights
 from lvtune.core.snapshot import snapshot
 from lvtune.core.text import counted
 from lvtune.data.dataset import worker_init
@@ -185,8 +185,8 @@ class _Run:
         options = self.options
         known = contextlib.nullcontext() if self.features is None else self.features
         again = computed_again(self.base, self.adapter, options.checkpointing, options.recompute)
-        short = contextlib.nullcontext() if options.checkpointing else kept_short_weights()
-        with again, known, memory_returned(self.history.decisions), short:
+        casts = contextlib.nullcontext() if options.checkpointing else kept_casts()
+        with again, known, memory_returned(self.history.decisions), casts:
             yield
 
     def resume(self, path: Path | None, key: str) -> None:

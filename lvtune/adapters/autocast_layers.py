@@ -1,4 +1,4 @@
-"""The differences of ``vlpose-light`` under autocast, in as few operations as there can be.
+"""The differences of ``vlpose-light`` under autocast, in few operations.
 
 On a GPU in bfloat16, starting an operation takes longer than computing it. So A, B and the weights of the ranks of all
 layers are converted at once, and layers that read the same input (query, key and value) share one product with their
@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from lvtune.adapters.low_rank import plain_linear
 from lvtune.adapters.rank_weights import weights_of_layers
 from lvtune.bases.changes import Call
+from lvtune.core.autocast_weights import cast_linear
 from lvtune.core.private_api import backward_pass_id
-from lvtune.core.short_weights import short_linear
 
 if TYPE_CHECKING:
     from lvtune.adapters.vlpose_light import VLPoseLight
@@ -53,8 +53,8 @@ class _Group(NamedTuple):
     """Their rank weights, (B or 1, n r); None without language."""
 
 
-class ShortLayers:
-    """A, B and rank weights of layers, in a shorter type.
+class AutocastLayers:
+    """A, B and rank weights of layers, in the type of autocast.
 
     Args:
         adapter: whose they are.
@@ -101,10 +101,10 @@ class ShortLayers:
         linear = plain_linear(call.original)
         if linear is None:
             return call.original(x) + torch.mm(low, up).view(shape)
-        return F.linear(rows, *short_linear(linear, self.dtype)).addmm_(low, up).view(shape)
+        return F.linear(rows, *cast_linear(linear, self.dtype)).addmm_(low, up).view(shape)
 
     def _inputs(self, group: _Group, x: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
-        """Returns x as rows in the shorter type, and m ⊙ A x of each layer of the group, (rows, r)."""
+        """Returns x as rows in the type of autocast, and m ⊙ A x of each layer of the group, (rows, r)."""
         rows = x.to(self.dtype).reshape(-1, x.shape[-1])
         low = self._scaled(F.linear(rows, group.down), group, x)
         return rows, (low,) if len(group.places) == 1 else low.split(self.rank, 1)

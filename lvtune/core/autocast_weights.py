@@ -1,4 +1,4 @@
-"""Frozen layers in the shorter type of autocast, converted once and kept from step to step.
+"""Weights of frozen layers in the type of autocast, converted once and kept from step to step.
 
 ``torch.autocast`` converts the weights of a frozen layer anew in each call. On a GPU, starting these conversions is a
 tenth of what a step starts. Autograd keeps what they give until the backward pass, so that the peak of a step is no
@@ -22,15 +22,15 @@ class _Kept(NamedTuple):
     weight: Tensor
     bias: Tensor | None
     state: tuple[object, ...]
-    short: tuple[Tensor, Tensor | None]
+    cast: tuple[Tensor, Tensor | None]
 
 
-_all: ContextVar[dict[int, _Kept] | None] = ContextVar("lvtune_short_weights", default=None)
+_all: ContextVar[dict[int, _Kept] | None] = ContextVar("lvtune_casts", default=None)
 
 
 @contextlib.contextmanager
-def kept_short_weights() -> Iterator[None]:
-    """Inside the block, :func:`short_linear` converts each layer once."""
+def kept_casts() -> Iterator[None]:
+    """Inside the block, :func:`cast_linear` converts each layer once."""
     token = _all.set({})
     try:
         yield
@@ -38,7 +38,7 @@ def kept_short_weights() -> Iterator[None]:
         _all.reset(token)
 
 
-def short_linear(linear: nn.Linear, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+def cast_linear(linear: nn.Linear, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
     """Returns W and b of a frozen layer in ``dtype``, without gradients; they must not be written.
 
     Args:
@@ -55,7 +55,7 @@ def short_linear(linear: nn.Linear, dtype: torch.dtype) -> tuple[Tensor, Tensor 
     if found is None or found.state != state or found.bias is not bias:
         # the weight is held: no other one gets its id
         found = kept[id(weight)] = _Kept(weight, bias, state, _converted(weight, bias, dtype))
-    return found.short
+    return found.cast
 
 
 def _converted(weight: Tensor, bias: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:

@@ -3,13 +3,14 @@
 import pytest
 import torch
 from pyramids import tiny as pyramid
-from tiny import make_adapter, tiny_base, tiny_pixels
+from tiny import make_adapter, snapshot, tiny_base, tiny_pixels
 from torch.utils.checkpoint import checkpoint
 
 import lvtune
 from lvtune.adapters import vlpose_light
-from lvtune.adapters.short_layers import ShortLayers, groups_of
+from lvtune.adapters.autocast_layers import AutocastLayers, groups_of
 from lvtune.bases.changes import Call
+from lvtune.core.autocast_weights import kept_casts
 from lvtune.patcher.attaching import attach, use_adapter
 from lvtune.training.recomputed_blocks import recomputed_blocks
 
@@ -154,7 +155,7 @@ def test_two_of_them_in_a_stack_share_nothing_of_each_other(half, ranks):
     members = [make_adapter("vlpose-light", base, stirred=0.1, seed=i, r=r) for i, r in enumerate(ranks)]
     both = lvtune.stack(members, base=base)
     exact, wanted = answer(base, both, "mural", pixels)
-    if half:  # what layers read is in the shorter type already
+    if half:  # what layers read is in the type of autocast already
         base.to(torch.bfloat16)
     with torch.autocast("cpu", torch.bfloat16):
         found, got = answer(base, both, "mural", pixels.to(base.dtype))
@@ -202,17 +203,26 @@ def test_an_input_written_in_place_is_read_anew():
     adapter = make_adapter("vlpose-light", base, stirred=0.1)
     x, layers = torch.randn(2, 5, 48), base.blocks[0]
     call = {name: Call(getattr(layers, name).forward, None, memo, {}) for memo in [{}] for name in ("query", "key")}
-    made = ShortLayers(adapter, call["query"], torch.float32, 0)
+    made = AutocastLayers(adapter, call["query"], torch.float32, 0)
     with torch.no_grad():
         made.beside(0, call["query"], x)
         x.mul_(3)
         found = made.beside(1, call["key"], x)
-        expected = ShortLayers(adapter, call["key"], torch.float32, 1).beside(1, Call(layers.key.forward, None), x)
+        expected = AutocastLayers(adapter, call["key"], torch.float32, 1).beside(1, Call(layers.key.forward, None), x)
     torch.testing.assert_close(found, expected)
 
 
 def test_an_empty_batch_goes_through_a_layer():
     base = tiny_base()
     adapter = make_adapter("vlpose-light", base, stirred=0.1, language=0)
-    made = ShortLayers(adapter, Call(base.blocks[0].query.forward, None), torch.float32, 0)
+    made = AutocastLayers(adapter, Call(base.blocks[0].query.forward, None), torch.float32, 0)
     assert made.beside(0, Call(base.blocks[0].query.forward, None), torch.zeros(0, 5, 48)).shape == (0, 5, 48)
+
+
+def test_the_base_is_as_before_when_it_is_detached():
+    base = tiny_base()
+    adapter = make_adapter("vlpose-light", base, stirred=0.1)
+    before = snapshot(base)
+    with kept_casts(), torch.autocast("cpu", torch.bfloat16):
+        answer(base, adapter, CHOICES["one each"], tiny_pixels(4))
+    assert snapshot(base) == before
