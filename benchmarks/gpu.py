@@ -167,7 +167,7 @@ def print_calls(options: argparse.Namespace, clock: Clock, pixels: torch.Tensor,
 
 
 def print_compiled(options: argparse.Namespace, clock: Clock, pixels: torch.Tensor, made: dict[str, Any]) -> None:
-    """Calls and steps, compiled and not; ``graphs``: replayed as CUDA graphs."""
+    """Calls and steps, compiled and not; ``reduce-overhead``: replayed as CUDA graphs."""
     print("| bf16 | kind | pictures a second | time to that as it is | to compile, s |\n|---|---|---|---|---|")
     for name, what, mode in (
         (DEFAULT, "step", "default"),
