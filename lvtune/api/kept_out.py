@@ -31,6 +31,13 @@ SHARE, MOST = 0.15, 100
 """Share of the pictures to tune on that is kept out, and their largest number."""
 LEAST = 10
 """Fewer pictures are not kept out: they say too little."""
+POINTS, MOST_SHARE = 200, 0.5
+"""More pictures are kept out for the calibration where they have fewer labelled key points than this, up to this share.
+
+14 pictures with 4 key points each do not tell whether 89 or 95 % are right (benchmarks/README.md, "Confidence").
+"""
+_LEAST_COUNT = next(count for count in range(LEAST, 20 * LEAST) if round(SHARE * count) >= LEAST)
+"""Pictures to tune on of which so many can be kept out."""
 MOST_PERSONS = 600
 """Persons that are looked at, of the target and of the source."""
 AUTO, KEEP_OUT, NONE = "auto", "keep-out", "none"
@@ -105,14 +112,17 @@ def keep_out(recipe: Recipe, domain: Domain, opened: OpenedData, spec: BaseSpec)
 def _of_one_run(recipe: Recipe, domain: Domain, opened: OpenedData, spec: BaseSpec) -> KeptOut:
     """Some of the pictures to tune on, which are kept out."""
     train = opened.train
-    rest, out, count = _divided(train, recipe.seed, recipe.calibrate_share, MOST_PERSONS)
+    share, points = recipe.calibrate_share, 0 if recipe.keep is not None else POINTS
+    rest, out, count = _divided(train, recipe.seed, share, MOST_PERSONS, points)
     if out is None:
         if recipe.keep is not None:
-            raise _too_few(count, math.ceil(LEAST / (recipe.calibrate_share or SHARE)))
+            raise _too_few(count, _LEAST_COUNT if share is None else math.ceil(LEAST / share))
         share = f"a share of {recipe.calibrate_share or SHARE:g}; --calibrate-share sets it"
         return KeptOut(train, missing=f"{count} pictures to tune on are too few to keep {LEAST} of them out ({share})")
     why = "they are not tuned on: confidence is calibrated on them; --calibrate-share sets how many"
     why += ", --calibrate none tunes on them too" if not _is_asked(recipe) else ""
+    if share is None and points and len(paths_of(out)) > _usual(count):
+        why += f" (15 % of them would have fewer than {points} labelled key points)"
     if recipe.keep is not None:
         why = "they show what the change gains on the target; none of them is scored"
     decision = Decision("kept out", f"{len(paths_of(out))} of {count} pictures to tune on", why)
@@ -135,7 +145,7 @@ def _with_first_runs(recipe: Recipe, domain: Domain, opened: OpenedData, spec: B
     train, replays = opened.train, recipe.keeping.weight > 0
     one, other, count = _divided(train, recipe.seed, None if replays else 0.5)
     if other is None:
-        raise _too_few(count, round(LEAST / SHARE) if replays else 2 * LEAST)
+        raise _too_few(count, _LEAST_COUNT if replays else 2 * LEAST)
     parts = [(one, other)] if replays else [(one, other), (other, one)]
     sources = [
         source_pictures(recipe, domain, opened, spec, tuned_on=paths_of(rest), out=paths_of(out)) for rest, out in parts
@@ -240,7 +250,7 @@ def _validation(recipe: Recipe, domain: Domain, opened: OpenedData) -> KeptOut:
 
 
 def _divided(
-    split: Split, seed: int, share: float | None = None, most: int | None = None
+    split: Split, seed: int, share: float | None = None, most: int | None = None, points: int = 0
 ) -> tuple[Split, Split | None, int]:
     """Returns what is tuned on, what is kept out (None: too few), and how many pictures there are.
 
@@ -249,20 +259,31 @@ def _divided(
         seed: draws those that are kept out.
         share: of the pictures; None: ``SHARE``, at most ``MOST`` of them.
         most: pictures that are kept out if a share is given.
+        points: without a share, more pictures are kept out if these have fewer labelled key points.
     """
     names = split.table.column("image").astype(str)
-    pictures, first = np.unique(names, return_index=True)
+    pictures, first, of_picture = np.unique(names, return_index=True, return_inverse=True)
     if share is None:
-        count = min(MOST, round(SHARE * len(pictures)))
+        count = _usual(len(pictures))
     else:
         count = int(share * len(pictures) + 1e-9)  # 0.29 of 100 are 29
         count = count if most is None else min(most, count)
     if count < LEAST:
         return split, None, len(pictures)
     kinds = split.table.column("category").astype(str)[first].tolist()
-    chosen = set(pictures[nested_order(pictures.tolist(), kinds, seed)[:count]])
+    order = nested_order(pictures.tolist(), kinds, seed)
+    if share is None and points:
+        labelled = np.bincount(of_picture, (split.table.column("keypoints")[..., 2] > 0).sum(1))
+        enough = int(np.searchsorted(np.cumsum(labelled[order]), points)) + 1
+        count = max(count, min(enough, MOST, int(MOST_SHARE * len(pictures))))
+    chosen = set(pictures[order[:count]])
     is_out = np.isin(names, list(chosen))
     return _rows(split, ~is_out), _rows(split, is_out), len(pictures)
+
+
+def _usual(count: int) -> int:
+    """Pictures of ``count`` that are kept out if nothing is said."""
+    return min(MOST, round(SHARE * count))
 
 
 def _rows(split: Split, chosen: np.ndarray) -> Split:

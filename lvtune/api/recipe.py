@@ -94,11 +94,12 @@ class Recipe:
     """Pictures on which the confidence is fitted. auto: the domain's validation pictures, if they differ from the test
     pictures; else, of your own data, 15 % of the pictures to tune on, if these are 10 or more; else the confidence is
     not calibrated. keep-out: 15 % of the pictures to tune on. none: no pictures; `lvtune compare` does this unless you
-    give another."""
+    give another. 15 % are more where key points are few: see `calibrate_share`."""
     calibrate_share: float | None = field(default=None, metadata={"above": 0, "at_most": 0.9})
     """Share of the pictures to tune on that is kept out, at most 600 pictures; nothing is kept out if that is fewer
-    than 10. If you give it, `calibrate: auto` is keep-out. None: 0.15, at most 100 pictures. More of them make the
-    confidence truer, and leave fewer to tune on."""
+    than 10. If you give it, `calibrate: auto` is keep-out. None: 0.15, at most 100 pictures; where these have fewer
+    than 200 labelled key points, more of them, up to a half. More pictures make the confidence truer, and leave fewer
+    to tune on."""
     calibrate_px: float | None = field(default=None, metadata={"above": 0})
     """Error in pixels up to which a key point counts as right in the calibrated confidence. None: that of PCK@0.2 where
     the key points have a torso; else 5 % of the boxes' median diagonal."""
