@@ -19,12 +19,12 @@ from lvtune.domains import custom_domain, get_domain
 from lvtune.domains.domain import NO_BOXES
 from lvtune.domains.domain_file import is_domain_file, read_domain
 from lvtune.domains.few_pictures import count_pictures, take_shots
+from lvtune.domains.own_domain import CUSTOM
 
 if TYPE_CHECKING:
     from lvtune.api.recipe import Recipe
     from lvtune.domains import Domain, Split
 
-CUSTOM = "custom"
 REPORT = "report.json"
 
 
@@ -84,7 +84,7 @@ def chain_of(config: Mapping[str, Any], place: Path) -> list[Link]:
     """
     training = config.get("training") or {}
     recipe, earlier = _table(training.get("recipe")), training.get("earlier") or []
-    report = _report_beside(place)
+    report = report_beside(place)
     if _table(report.get("recipe")).get("domain") == recipe.get("domain") and recipe:
         recipe, earlier = _table(report["recipe"]), report.get("earlier") or earlier
     links = [link for link in map(Link.from_dict, earlier) if link is not None]
@@ -101,7 +101,7 @@ def chain_of(config: Mapping[str, Any], place: Path) -> list[Link]:
 def recipe_of_adapter(config: Mapping[str, Any], place: Path) -> dict[str, Any]:
     """Returns the recipe that an adapter was tuned with: that of the report beside it, or of its file."""
     own = _table((config.get("training") or {}).get("recipe"))
-    beside = _table(_report_beside(place).get("recipe"))
+    beside = _table(report_beside(place).get("recipe"))
     return beside if own and beside.get("domain") == own.get("domain") else own
 
 
@@ -230,7 +230,8 @@ def _without(split: Split, tested: set[str]) -> Split | None:
     return split.with_table(table.select(rows)) if rows else None
 
 
-def _report_beside(place: Path) -> dict[str, Any]:
+def report_beside(place: Path) -> dict[str, Any]:
+    """Returns ``report.json`` beside an adapter (a folder or a file); {} where there is none that can be read."""
     file = (place if place.is_dir() else place.parent) / REPORT
     if not file.is_file():
         return {}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvtune.adapters.flip_test import takes_flip_test
+from lvtune.api.as_tuned import TunedBefore, tuned_before
 from lvtune.api.base_calibrating import CalibrationFile
 from lvtune.api.calibrating import measure
 from lvtune.api.data_check import require_sound_splits
@@ -16,9 +17,11 @@ from lvtune.api.open_data import find_source_of, limited, open_domain
 from lvtune.api.score_files import SCORES_FILE, targets_of, write_scored
 from lvtune.bases.base import as_base
 from lvtune.config.options import DataOptions, EvaluateOptions
+from lvtune.core.errors import LvtuneError
 from lvtune.core.files import write_text
 from lvtune.core.processes import from_main, is_main, main_first, together
 from lvtune.data.jpeg_damage import damaged_pictures
+from lvtune.domains.own_domain import CUSTOM, is_own_data
 from lvtune.evaluation.choosing import RankedCategories, choose
 from lvtune.evaluation.split_scoring import score_split
 from lvtune.evaluation.task import Scores
@@ -64,6 +67,8 @@ class _Opened:
     """The key points predicted."""
     missing: str
     """Why there is no source, where there is none."""
+    notes: list[str]
+    """What the adapter's tuning says of these pictures."""
 
     @property
     def comparable(self) -> Split | None:
@@ -93,13 +98,26 @@ class _Opened:
         }
 
 
-def _open(view: Base, adapter: Any, domain: str, split: str, data: DataOptions) -> _Opened:
-    """Opens target and source, and looks at every picture once."""
-    found = open_domain("custom" if (data.annotations or data.data) and domain == "demo-art" else domain, data)
-    target = limited(found.open(split, data), data)
-    source = find_source_of(found, view.spec, data, split)
+def _open(view: Base, adapter: Any, domain: str, split: str, data: DataOptions, before: TunedBefore) -> _Opened:
+    """Opens target and source, and looks at every picture once.
+
+    Own data are divided as they were when the adapter was tuned, unless the user says otherwise.
+    """
+    name = CUSTOM if (data.annotations or data.data) and domain == "demo-art" else domain
+    filled, notes = before.fill(data) if is_own_data(name) else (data, [])
+    try:
+        found = open_domain(name, filled)
+        target = limited(found.open(split, filled), filled)
+    except LvtuneError as error:
+        if filled == data:
+            raise
+        found, filled = open_domain(name, data), data
+        target = limited(found.open(split, data), data)
+        notes = [f"options of the adapter's tuning are left out, since they do not fit these data: {error.given}"]
+    source = find_source_of(found, view.spec, filled, split)
     skeleton = view.skeleton if adapter is None else adapter.skeleton
-    opened = _Opened(view, adapter, found, target, source.split, skeleton, source.missing)
+    notes = [*notes, *(before.seen(target, split) if is_own_data(name) else [])]
+    opened = _Opened(view, adapter, found, target, source.split, skeleton, source.missing, notes)
     require_sound_splits([target, opened.comparable])
     return opened
 
@@ -186,7 +204,7 @@ def _evaluate(
     with main_first():
         view = load_base_for(adapter, base, weights) if isinstance(base, str) else as_base(base)
         view.model.to(resolve_device(device))
-        opened = _open(view, open_adapter(adapter, view), domain, split, data)
+        opened = _open(view, open_adapter(adapter, view), domain, split, data, tuned_before(adapter))
     own = None if made.file else calibration_for(view, opened.adapter, calibration)
     rule = choose(category, opened.adapter, ranker=ranker, seed=seed, device=view.device)
     if folder is not None and is_main():
@@ -201,6 +219,7 @@ def _evaluate(
     values["calibration"] = measured if fitted is None else fitted.left_out
     values |= {"auto": rule.summary()} if isinstance(rule, RankedCategories) else {}
     values["notes"] = [
+        *opened.notes,
         *opened.target.table.notes,
         *((scored.target.values.get("scoring") or {}).get("notes", [])),
         *notes,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lvtune.api.own_defaults import CUSTOM
 from lvtune.core.errors import LvtuneError
 from lvtune.core.files import write_atomically
+from lvtune.domains.own_domain import is_own_data
 from lvtune.evaluation.inference import predict_split
 from lvtune.training.watch import Watch
 
@@ -34,7 +34,7 @@ def held_out_watch(job: Job, folder: Path) -> Watch | None:
     file = folder / PROGRESS_FILE
     if is_first_process():
         file.unlink(missing_ok=True)
-    if job.domain.name.partition("/")[0] != CUSTOM or job.test.task != "pose2d" or job.recipe.text_only:
+    if not is_own_data(job.recipe.domain) or job.test.task != "pose2d" or job.recipe.text_only:
         return None
     held_out = _HeldOut(job, file)
     return Watch(held_out.error, held_out.draw if job.recipe.train.progress_frames else None)

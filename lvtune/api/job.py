@@ -15,7 +15,7 @@ from lvtune.api.grow_choice import grow_decision, grown_adapter, mirrored_as_bef
 from lvtune.api.kept_out import KeptOut, as_many_steps, keep_out
 from lvtune.api.method_choice import method_decisions
 from lvtune.api.open_data import OpenedData, data_decisions, open_domain, open_own, with_source
-from lvtune.api.own_defaults import CUSTOM, chosen_defaults, new_keypoints
+from lvtune.api.own_defaults import chosen_defaults, new_keypoints
 from lvtune.api.recipe import TEXT_ONLY
 from lvtune.api.replay_samples import augmented, with_replay
 from lvtune.api.size_choice import step_timer
@@ -26,6 +26,7 @@ from lvtune.core.decision import Decision
 from lvtune.data.earlier_samples import EarlierSamples
 from lvtune.data.picture_marks import pictures_mark
 from lvtune.domains import Split
+from lvtune.domains.own_domain import CUSTOM, is_own_data
 from lvtune.evaluation.choosing import choose
 from lvtune.evaluation.inference import split_dataset
 from lvtune.hub.starts import WarmStart, warm_start
@@ -163,7 +164,7 @@ def prepare(recipe: Recipe) -> Job:
     recipe, kept_out = as_many_steps(given, recipe, opened, kept_out)
     decisions = [*method_decisions(recipe), *data_decisions(test, source), *decisions, *conflicts, *more,
                  *kept_out.decisions, *after_decisions(recipe, objective, earlier)]  # fmt: skip
-    if source.split is not None and domain.name == CUSTOM and new_keypoints(base, train):
+    if source.split is not None and is_own_data(recipe.domain) and new_keypoints(base, train):
         source = replace(source, split=_only_checked(source.split))
     train = read_captions(train) if bank is not None and recipe.language.mode == CAPTION else train
     adapter, recipe, lines = _adapter(recipe, base, domain, (train, test), bank)

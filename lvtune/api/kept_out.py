@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lvtune.api.open_data import OpenedData, limited
-from lvtune.api.own_defaults import CUSTOM
 from lvtune.api.replay_data import SourcePictures, paths_of, shared_out, some_of, source_pictures
 from lvtune.core.decision import Decision
 from lvtune.core.errors import LvtuneError, UsageError
 from lvtune.data.subset import nested_order
 from lvtune.data.table import PoseTable
 from lvtune.domains.domain import NO_BOXES
-from lvtune.domains.domain_registry import DOMAINS
+from lvtune.domains.own_domain import is_own_data
 
 if TYPE_CHECKING:
     from lvtune.api.recipe import Recipe
@@ -99,12 +98,12 @@ def keep_out(recipe: Recipe, domain: Domain, opened: OpenedData, spec: BaseSpec)
         return KeptOut(train, missing=why)
     elif not _is_asked(recipe):
         found = _validation(recipe, domain, opened)
-        if found.target is not None or not _is_divided(recipe, domain):
+        if found.target is not None or not _is_divided(recipe):
             return found
     if train.task != "pose2d" or not isinstance(train.table, PoseTable):
         return KeptOut(train, missing="only for poses in pictures of one data set")
     # pictures without labels come in a part of their own, which must not see those that are kept out
-    if recipe.keep is not None and opened.unlabelled is None and not _is_out(recipe, domain):
+    if recipe.keep is not None and opened.unlabelled is None and not _is_out(recipe):
         return _with_first_runs(recipe, domain, opened, spec)
     return _of_one_run(recipe, domain, opened, spec)
 
@@ -167,9 +166,9 @@ def _with_first_runs(recipe: Recipe, domain: Domain, opened: OpenedData, spec: B
     return KeptOut(train, None, runs, source, missing, [decision, *source.decisions])
 
 
-def _is_out(recipe: Recipe, domain: Domain) -> bool:
+def _is_out(recipe: Recipe) -> bool:
     """True where pictures are kept out for the calibration."""
-    return _is_asked(recipe) or (recipe.calibrate == AUTO and _is_divided(recipe, domain))
+    return _is_asked(recipe) or (recipe.calibrate == AUTO and _is_divided(recipe))
 
 
 def _is_asked(recipe: Recipe) -> bool:
@@ -220,13 +219,12 @@ def _check_keep(recipe: Recipe, opened: OpenedData, spec: BaseSpec) -> None:
                          "leave --keep out")  # fmt: skip
 
 
-def _is_divided(recipe: Recipe, domain: Domain) -> bool:
+def _is_divided(recipe: Recipe) -> bool:
     """True where some pictures are kept out without being asked for: own data, all of whose pictures are used.
 
     Whoever asks for a number of pictures gets that number, and built-in domains are tuned on all of theirs.
     """
-    family = domain.name.partition("/")[0]
-    return recipe.data.shots == "all" and (family == CUSTOM or family not in DOMAINS)
+    return recipe.data.shots == "all" and is_own_data(recipe.domain)
 
 
 def _validation(recipe: Recipe, domain: Domain, opened: OpenedData) -> KeptOut:

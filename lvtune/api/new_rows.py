@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lvtune.api.own_defaults import CUSTOM
 from lvtune.core.decision import Decision
 from lvtune.core.errors import LvtuneError
 from lvtune.core.text import counted
@@ -18,6 +17,7 @@ from lvtune.core.work_progress import tracked
 from lvtune.data.dataset import collate
 from lvtune.data.like_names import Likeness, LikeRow, like_rows
 from lvtune.data.subset import Subset
+from lvtune.domains.own_domain import is_own_data
 from lvtune.evaluation.inference import split_dataset
 from lvtune.patcher.attaching import attach, use_adapter
 
@@ -49,7 +49,7 @@ class NewRows:
 
     def __init__(self, job: Job) -> None:
         self.job, self.wanted = job, job.recipe.train.new_rows
-        is_own = job.domain.name.partition("/")[0] == CUSTOM or self.wanted == "like"
+        is_own = is_own_data(job.recipe.domain) or self.wanted == "like"
         is_pose = job.base.task == job.train.task == "pose2d" and job.recipe.has_target_labels
         self.is_open = bool(is_own and is_pose and job.new_keypoints and self._predictors())
         self.like: dict[int, LikeRow] = {}

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from lvtune.api.after_choice import earlier_of
 from lvtune.api.domain_chain import EarlierDomain
-from lvtune.api.unlabelled_data import UNLABELLED, open_unlabelled, unlabelled_domain
+from lvtune.api.unlabelled_data import open_unlabelled, unlabelled_domain
 from lvtune.core.decision import Decision
 from lvtune.core.errors import LvtuneError
 from lvtune.domains import Split, custom_domain, get_domain
 from lvtune.domains.domain import FOUND_BOXES, NO_BOXES
 from lvtune.domains.domain_file import is_domain_file, read_domain
 from lvtune.domains.few_pictures import take_shots
+from lvtune.domains.own_domain import UNLABELLED
 from lvtune.domains.source import NO_SOURCE, Source, find_source, source_split
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ from lvtune.data.augment import Augment
 from lvtune.data.augment_choice import choose_augment, describe, kept_in_sight, share_outside
 from lvtune.data.label_statistics import LabelStatistics, label_statistics
 from lvtune.domains.few_pictures import count_pictures
+from lvtune.domains.own_domain import is_own_data
 from lvtune.training.engine import processor_has_bf16, resolve_device
 from lvtune.training.guard import COST, LEAST_PICTURES
 from lvtune.training.plan import Plan, rates, steps
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from lvtune.bases.base import Base
     from lvtune.domains import Split
 
-CUSTOM = "custom"
-"""Name of the domain of own data."""
 MOST_MEASURED = 500
 """Instances by which it is measured how many points augmentation turns out of the picture."""
 
@@ -69,7 +68,7 @@ def chosen_defaults(
     if given.train.lr is None and recipe.train.lr is not None:
         speed = rates(new, keypoints, recipe.train.lr, _repeats(given, recipe, train, new))
         options, decisions = speed.options, speed.decisions
-    if given.domain.partition("/")[0] != CUSTOM:
+    if not is_own_data(given.domain):
         # a published data set is large, and its boxes and people are of the kind that the base was trained for
         return given.resolved(merge(method_defaults, options, TrainOptions)), [_own_size(base, given), *decisions]
     labels = label_statistics(train.table)
@@ -92,7 +91,7 @@ def chosen_defaults(
 
 def _repeats(given: Recipe, recipe: Recipe, train: Split, new: int) -> float:
     """How many times as often own pictures are passed over as the method usually does; 1 for a published data set."""
-    if given.domain.partition("/")[0] != CUSTOM or not recipe.train.epochs:
+    if not is_own_data(given.domain) or not recipe.train.epochs:
         return 1.0
     usual = steps(count_pictures(train), new).options
     return usual["steps"] * usual["batch_size"] / max(1, len(train.table)) / recipe.train.epochs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from lvtune.api.as_tuned import TUNED_ON, names_to_keep
 from lvtune.api.report_data import active_negatives, box_statistics, environment, scores_table
 from lvtune.api.report_pictures import worst
 
@@ -29,6 +30,7 @@ def values_of(job: Job, scoring: Scoring, history: History, seconds: dict[str, f
         "shared": scoring.shared.to_dict(),
         "worst": worst(job, scoring.target.after_on),
         "boxes": box_statistics(job.train),
+        TUNED_ON: names_to_keep(job.recipe.domain, job.train),
         "also": also,
         "source_off_identical": scoring.is_identical,
         "source_off_checked": scoring.off_checked,

@@ -16,6 +16,7 @@ from lvtune.data.skeletons import HAND_21, Skeleton
 from lvtune.data.unlabelled import HiddenLabels, read_unlabelled
 from lvtune.domains import Domain, Split, get_domain
 from lvtune.domains.domain import NO_BOXES, missing
+from lvtune.domains.own_domain import UNLABELLED
 from lvtune.domains.source import source_split
 from lvtune.evaluation.inference import split_dataset
 from lvtune.evaluation.metrics import SMALL_BOXES
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 OWN_TRAIN = "train"
 """In place of a path: the domain's own training pictures, their labels left out."""
-UNLABELLED = "unlabelled"
-"""Name of the domain where pictures without labels are all that is known of the target."""
 _SHIPPED = "demo-art"
 """Domain whose source ships, to be scored where nothing of the target can be."""
 

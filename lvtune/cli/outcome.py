@@ -8,7 +8,7 @@ from typing import Any
 
 from lvtune.api.recipe import Recipe
 from lvtune.config.options import DataOptions
-from lvtune.core.errors import LvtuneError
+from lvtune.core.errors import LvtuneError, UsageError
 from lvtune.core.text import printable
 from lvtune.core.work_progress import is_quiet
 
@@ -42,12 +42,20 @@ def choose_domain(given: str | None, data: DataOptions, found: dict[str, Any]) -
         given: the domain that was typed.
         data: the data that were typed.
         found: what :func:`made_for` found.
+
+    Raises:
+        UsageError: nothing says where the pictures are.
     """
     adapters = found.get("domain", Recipe.domain)
     if given is None and (data.annotations or (data.data and adapters == Recipe.domain)):
         return "custom"
     if given is None and data.data and not _is_known(adapters):
         return "custom"  # the adapter's domain is a file of its maker
+    if given is None and not data.data and not _is_known(adapters):
+        raise UsageError(
+            f"no data, and an adapter for '{adapters}', which is a domain file of its maker",
+            "pictures with labels, or the domain file", "give MYPROJECT/, or --domain FILE.yaml",
+        )  # fmt: skip
     return given or adapters
 
 

@@ -25,7 +25,7 @@ Made = TypeVar("Made")
 CARD_FILE = "README.md"
 PICTURE_STEM = "before-after"
 PICTURE_ENDS = (".jpg", ".jpeg", ".png", ".webp")
-_LOCAL_ONLY = ("notes",)
+_LOCAL_ONLY = ("notes", "tuned_on")
 """Parts of the report that speak of files on this machine."""
 _MOST_OF_A_CARD = 2**20
 
