@@ -138,4 +138,4 @@ def test_an_adapter_for_a_domain_file_asks_for_the_file_or_the_pictures(tmp_path
     said = capsys.readouterr().err
     assert "'mine', which is a domain file" in said and "--domain FILE.yaml" in said
     assert main(["evaluate", "--domain", str(file), *given]) == 0
-    assert main(["evaluate", data["annotations"], "--data", str(tmp_path / "data"), *given]) == 0
+    assert main(["evaluate", "--annotations", data["annotations"], "--data", data["data"], *given]) == 0

@@ -6,7 +6,8 @@ from lvtune.domains.own_domain import is_own_data
 
 
 @pytest.mark.parametrize(
-    "name", ["custom", "custom/sketch", "mydomain.yaml", "/there/mice.yml", "coco/mice.yaml", "COCO/Mice.YAML", "mydomain"]
+    "name",
+    ["custom", "custom/sketch", "mydomain.yaml", "/there/mice.yml", "coco/mice.yaml", "COCO/Mice.YAML", "mydomain"],
 )
 def test_labels_and_domain_files_are_own_data(name):
     assert is_own_data(name)
