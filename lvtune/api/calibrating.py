@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lvtune.api.unlearnt import unlearnt_keypoints
 from lvtune.core.decision import Decision
 from lvtune.core.errors import LvtuneError
 from lvtune.data.table import PoseTable
 from lvtune.evaluation.calibration import Calibration
-from lvtune.evaluation.calibration_fit import LEAST_PICTURES, LEAST_POINTS, Observed, fit_map, left_out, quality
+from lvtune.evaluation.calibration_fit import (
+    LEAST_PICTURES,
+    LEAST_POINTS,
+    Observed,
+    fit_map,
+    left_out,
+    quality,
+    without_keypoints,
+)
 from lvtune.evaluation.inference import Evidence, predict_evidence
 from lvtune.evaluation.oks import oks_ap
 from lvtune.evaluation.pck import hits_within
@@ -64,12 +74,13 @@ def calibrate(job: Job) -> tuple[Fitted, Decision]:
         found = fit_on(
             job.base, split, job.adapter.skeleton, category=job.category, batch_size=recipe.evaluate.batch_size,
             pixels=recipe.calibrate_px, flip_test=recipe.evaluate.flip_test,
+            not_learnt=unlearnt_keypoints(recipe, job.base, job.train, is_started=job.warm_start is not None),
         )  # fmt: skip
     except LvtuneError as error:  # a picture of these is broken: the run is not lost for it
         return _none(f"pictures that were kept out: {error.given}")
     if found.calibration is None:
         return _none(found.why)
-    why = f"{found.why} that were neither tuned nor tested on{_left_out_words(found.left_out)}"
+    why = f"{found.why} that this run neither tuned nor tested on{_left_out_words(found.left_out)}"
     return found, Decision("calibration", f"{found.calibration.points} key points", why)
 
 
@@ -92,6 +103,7 @@ def fit_on(
     batch_size: int = 64,
     pixels: float | None = None,
     flip_test: bool = True,
+    not_learnt: Collection[str] = (),
 ) -> Fitted:
     """Fits the calibration of a base, with the adapter that is active, on labelled pictures.
 
@@ -103,6 +115,7 @@ def fit_on(
         batch_size: pictures at a time.
         pixels: error up to which a point is right; None: PCK@0.2, or a share of the boxes.
         flip_test: what ``left_out`` of the result is for; both kinds are fitted.
+        not_learnt: key points that nothing taught: their probability is 0.
 
     Raises:
         LvtuneError: a picture cannot be read.
@@ -117,7 +130,8 @@ def fit_on(
     pictures, points = len(set(names.tolist())), int(seen[False].counted.sum())
     if pictures < LEAST_PICTURES or points < LEAST_POINTS:
         return Fitted(None, f"{pictures} pictures with {points} points; it takes {LEAST_PICTURES} and {LEAST_POINTS}")
-    maps = {flip: fit_map(one) for flip, one in seen.items()}
+    learnt = np.array([name not in not_learnt for name in skeleton.keypoints])
+    maps = {flip: without_keypoints(fit_map(one), learnt) for flip, one in seen.items()}
     made = Calibration(
         skeleton.keypoints, maps.get(True, maps[False]), maps[False], within, pixels, pictures, points, split.name
     )

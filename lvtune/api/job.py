@@ -18,8 +18,10 @@ from lvtune.api.open_data import OpenedData, data_decisions, open_domain, open_o
 from lvtune.api.own_defaults import chosen_defaults, new_keypoints
 from lvtune.api.recipe import TEXT_ONLY
 from lvtune.api.replay_samples import augmented, with_replay
+from lvtune.api.shared_pictures import with_parts_apart
 from lvtune.api.size_choice import step_timer
 from lvtune.api.unlabelled_data import boxed, check_known, check_unlabelled, unlabelled_samples
+from lvtune.api.unlearnt import unlearnt_decisions
 from lvtune.bases.base_registry import known_spec, load_base
 from lvtune.bases.input_size import parse_size
 from lvtune.core.decision import Decision
@@ -136,8 +138,7 @@ def prepare(recipe: Recipe) -> Job:
     """
     method, given = METHODS.get(recipe.method), recipe
     recipe = recipe.resolved(method.defaults)
-    device = resolve_device(recipe.device)
-    input_size = parse_size(recipe.base_options.input_size)
+    device, input_size = resolve_device(recipe.device), parse_size(recipe.base_options.input_size)
     # the data first: what is missing is told before weights are loaded
     domain, spec = open_domain(recipe.domain, recipe.data), known_spec(recipe.base)
     own = open_own(recipe, domain)
@@ -148,10 +149,9 @@ def prepare(recipe: Recipe) -> Job:
     _check_look(recipe)  # now, for the same reason as the category below
     chosen = recipe.objective or (TEXT_ONLY if recipe.text_only else base.objective)
     given, recipe = (replace(one, objective=chosen) for one in (given, recipe))
-    objective = OBJECTIVES.get(chosen)(objective_config(chosen, recipe.objective_options))
-    check_unlabelled(recipe, objective)
-    check_pictures(recipe, objective, opened.earlier)
+    objective = _objective(recipe, chosen, opened)
     kept_out = keep_out(recipe, domain, opened, base.spec)
+    opened = with_parts_apart(opened, recipe, kept_out.train, kept_out.target)
     train, test, source, also = kept_out.train, opened.test, opened.source, opened.also
     bank, more = None, []
     if method.reads_language:
@@ -163,7 +163,8 @@ def prepare(recipe: Recipe) -> Job:
     recipe, conflicts = for_conflicting_labels(replace(recipe, language=language), method, train)
     recipe, kept_out = as_many_steps(given, recipe, opened, kept_out)
     decisions = [*method_decisions(recipe), *data_decisions(test, source), *decisions, *conflicts, *more,
-                 *kept_out.decisions, *after_decisions(recipe, objective, earlier)]  # fmt: skip
+                 *kept_out.decisions, *after_decisions(recipe, objective, earlier),
+                 *unlearnt_decisions(recipe, base, train)]  # fmt: skip
     if source.split is not None and is_own_data(recipe.domain) and new_keypoints(base, train):
         source = replace(source, split=_only_checked(source.split))
     train = read_captions(train) if bank is not None and recipe.language.mode == CAPTION else train
@@ -188,6 +189,14 @@ def prepare(recipe: Recipe) -> Job:
         recipe, base, domain, train, test, source.split, adapter, objective, opened, kept_out, category, also, begun,
         decisions, earlier, second, given.train.guard != 0, pool,
     )  # fmt: skip
+
+
+def _objective(recipe: Recipe, name: str, opened: OpenedData) -> Any:
+    """The objective of that name, which the pictures must suit."""
+    objective = OBJECTIVES.get(name)(objective_config(name, recipe.objective_options))
+    check_unlabelled(recipe, objective)
+    check_pictures(recipe, objective, opened.earlier)
+    return objective
 
 
 def _check_look(recipe: Recipe) -> None:

@@ -20,6 +20,7 @@ from lvtune.data.subset import nested_order
 from lvtune.data.table import PoseTable
 from lvtune.domains.domain import NO_BOXES
 from lvtune.domains.own_domain import is_own_data
+from lvtune.evaluation.calibration_fit import LEAST_POINTS
 
 if TYPE_CHECKING:
     from lvtune.api.recipe import Recipe
@@ -118,6 +119,10 @@ def _of_one_run(recipe: Recipe, domain: Domain, opened: OpenedData, spec: BaseSp
             raise _too_few(count, _LEAST_COUNT if share is None else math.ceil(LEAST / share))
         share = f"a share of {recipe.calibrate_share or SHARE:g}; --calibrate-share sets it"
         return KeptOut(train, missing=f"{count} pictures to tune on are too few to keep {LEAST} of them out ({share})")
+    kept_points = int((out.table.column("keypoints")[..., 2] > 0).sum())
+    if points and kept_points < LEAST_POINTS:
+        why = f"{len(paths_of(out))} of {count} pictures to tune on have {kept_points} labelled key points"
+        return KeptOut(train, missing=f"{why}; it takes {LEAST_POINTS}, so none is kept out")
     why = "they are not tuned on: confidence is calibrated on them; --calibrate-share sets how many"
     why += ", --calibrate none tunes on them too" if not _is_asked(recipe) else ""
     if share is None and points and len(paths_of(out)) > _usual(count):

@@ -106,7 +106,7 @@ class Recipe:
     gate: bool = True
     """Store in the adapter file what its pictures look like to the frozen base. predict then chooses among several
     adapters without another network (docs/choosing.md). `--no-gate`: store nothing."""
-    keep: float | None = field(default=None, metadata={"above": 0, "at_most": 100})
+    keep: float | None = field(default=None, metadata={"at_least": 50, "at_most": 100})
     """Percent of the source score that must remain with the adapter on, such as 99. Pictures of the source are replayed
     while the adapter is tuned. lvtune then keeps the largest share of the change for which this holds on source
     pictures that are neither tuned on nor scored. None: the whole change, and nothing is replayed."""

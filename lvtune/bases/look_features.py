@@ -18,6 +18,7 @@ from torch import Tensor
 
 from lvtune.bases.float_types import first_floating
 from lvtune.core.context import choose_adapters
+from lvtune.core.errors import UsageError
 from lvtune.data.crop import box_to_center_scale, fix_aspect, udp_matrix, warp
 
 if TYPE_CHECKING:
@@ -104,7 +105,17 @@ def crop_of(base: Base, image: np.ndarray, box: np.ndarray, padding: float = 1.2
 
 
 def features_of_pictures(base: Base, pictures: Sequence[np.ndarray], at_once: int = 64) -> np.ndarray:
-    """Returns :func:`look_features` of whole pictures (H, W, 3), uint8 RGB."""
+    """Returns :func:`look_features` of whole pictures (H, W, 3), uint8 RGB.
+
+    Raises:
+        UsageError: a picture of another form or type: its looks would be others.
+    """
+    for place, picture in enumerate(pictures):
+        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+            raise UsageError(
+                f"picture {place}, an array of shape {tuple(picture.shape)} and type {picture.dtype}",
+                "whole pictures (height, width, 3), uint8 RGB", "convert it, such as by PIL: image.convert('RGB')",
+            )  # fmt: skip
     parts = [pictures[start : start + at_once] for start in range(0, len(pictures), at_once)]
     rows = [np.stack([whole_picture(base, picture) for picture in part]) for part in parts]
     return np.concatenate([look_features(base, torch.from_numpy(row)) for row in rows])

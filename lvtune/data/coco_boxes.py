@@ -215,12 +215,28 @@ def _count_outside(persons: Persons) -> list[str]:
     in_picture = ((persons.points[..., :2] >= 0) & (persons.points[..., :2] <= persons.sizes[:, None])).all(-1)
     outside = points_outside(to_corners(persons.boxes, "xywh"), persons.points) & in_picture
     labelled, rows = int((persons.points[..., 2] > 0).sum()), np.flatnonzero(outside.any(1))
+    notes = _count_beyond(persons, labelled)
     if outside.sum() <= _USUAL_OUTSIDE * labelled:
-        return []
+        return notes
     return [
+        *notes,
         f"{outside.sum()} of {counted(labelled, 'labelled key point')} "
         f"{plural(outside.sum(), 'lies outside its', 'lie outside their')} box, in {counted(len(rows), 'annotation')} "
-        f"(such as {persons.names[rows[0]]})"
+        f"(such as {persons.names[rows[0]]})",
+    ]
+
+
+def _count_beyond(persons: Persons, labelled: int) -> list[str]:
+    """Says how many labelled key points lie more than a pixel outside of their picture."""
+    points, far = persons.points[..., :2], persons.sizes[:, None] + 1
+    beyond = ((points < -1) | (points > far)).any(-1) & (persons.points[..., 2] > 0)
+    rows = np.flatnonzero(beyond.any(1))
+    if not len(rows):
+        return []
+    return [
+        f"{beyond.sum()} of {counted(labelled, 'labelled key point')} {plural(beyond.sum(), 'lies', 'lie')} outside of "
+        f"the picture, in {counted(len(rows), 'annotation')} (such as {persons.names[rows[0]]}): they are tuned on and "
+        "scored as they are; give them the visibility 0 to leave them out"
     ]
 
 

@@ -92,7 +92,8 @@ def read_unlabelled(given: str | Path, skeleton: Skeleton, frames: int = MOST_FR
     if not boxes:
         raise DataError(f"{path} without pictures", "at least one picture", "check the path")
     table = table_of_boxes(boxes, skeleton)
-    table.notes = [f"{counted(len(boxes), 'picture')} without labels: {path}", *notes]
+    count = len(set(table.column("image")))
+    table.notes = [f"{counted(count, 'picture')} without labels: {path}", *notes, *table.notes]
     return table
 
 
@@ -154,14 +155,18 @@ def table_of_boxes(boxes: Mapping[Path, list[list[float]]], skeleton: Skeleton) 
         boxes: picture to its boxes, x, y, width, height in pixels; none: the whole picture is one instance.
         skeleton: the key points that are to be found in them.
 
+    Returns:
+        The table. Its notes count the pictures that cannot be read, which are left out.
+
     Raises:
-        DataError: a picture that cannot be read.
+        DataError: no picture can be read.
     """
     files = list(boxes)
-    images, annotations = [], []
+    images, annotations, broken = [], [], []
     for number, (file, header) in enumerate(zip(files, read_headers(files), strict=True), start=1):
         if isinstance(header, DataError):
-            raise header
+            broken.append(header)
+            continue
         width, height = header.upright
         images.append({"id": number, "file_name": os.path.normpath(file.absolute()), "width": width, "height": height})
         for box in boxes[file] or [[0.0, 0.0, float(width), float(height)]]:
@@ -169,9 +174,14 @@ def table_of_boxes(boxes: Mapping[Path, list[list[float]]], skeleton: Skeleton) 
                 "id": len(annotations) + 1, "image_id": number, "category_id": 1, "bbox": box, "iscrowd": 0,
                 "area": box[2] * box[3], "keypoints": [0] * 3 * len(skeleton.keypoints), "num_keypoints": 0,
             })  # fmt: skip
+    if broken and not images:
+        raise broken[0]
     category = {"id": 1, "name": "instance", "keypoints": list(skeleton.keypoints)}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "unlabelled.json"
         values = {"images": images, "annotations": annotations, "categories": [category]}
         file.write_text(json.dumps(values), encoding="utf-8")
-        return read_coco(file, folder, skeleton=skeleton, require_keypoints=False, anywhere=True, box_format="xywh")
+        table = read_coco(file, folder, skeleton=skeleton, require_keypoints=False, anywhere=True, box_format="xywh")
+    left = f"{len(broken)} of {counted(len(files), 'picture')} cannot be read and {plural(len(broken), 'is', 'are')}"
+    table.notes = [f"{left} left out (such as {broken[0].given})"] if broken else []
+    return table

@@ -25,6 +25,8 @@ RADIUS_LEVEL = 0.9
 """Share of the key points whose error is at most the radius."""
 HIGHEST_PEAK, LOWEST_SPREAD = 2.0, 0.1
 MOST_KEYPOINTS = 1000
+NOT_LEARNT = -1000.0
+"""Offset of a key point that nothing taught: its probability is 0, and it has no part in the expected OKS."""
 _ABOVE = 0.2
 _LARGEST = 1e6
 
@@ -67,7 +69,14 @@ class Logistic:
     weights: tuple[float, ...]
     """Of ``FEATURES``: the first is never negative, the second never positive."""
     offsets: tuple[float, ...]
-    """K, of the key points; 0 for one without data: it has the answer of all together."""
+    """K, of the key points; 0 for one without data: it has the answer of all together. ``NOT_LEARNT`` for one that
+    nothing taught."""
+
+    @property
+    def is_learnt(self) -> np.ndarray:
+        """(K,) False for the key points that nothing taught; True for all where there are no others."""
+        found = np.array(self.offsets) > NOT_LEARNT / 2
+        return found if found.any() else ~found
 
     def logit(self, features: np.ndarray) -> np.ndarray:
         """Returns (N, K) of features (N, K, F)."""
@@ -106,7 +115,7 @@ class CalibrationMap:
         features = features_of(peaks, spreads)
         logits = np.clip(self.hit.logit(features), *self.reach)
         radii = np.exp(self.radius[0] + self.radius[1] * logits)
-        return Confidence(self.hit(features), radii, self.oks(features).mean(-1))
+        return Confidence(self.hit(features), radii, self.oks(features)[:, self.oks.is_learnt].mean(-1))
 
 
 @dataclass(frozen=True)
@@ -126,6 +135,11 @@ class Calibration:
     points: int
     data: str
     """Name of the pictures that it was fitted on."""
+
+    @property
+    def not_learnt(self) -> list[str]:
+        """Names of the key points that nothing taught."""
+        return [name for name, one in zip(self.keypoints, self.plain.hit.is_learnt, strict=True) if not one]
 
     def of(self, flip_test: bool) -> CalibrationMap:
         """Returns the map for heatmaps with or without the mirrored picture."""

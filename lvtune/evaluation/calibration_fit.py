@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
-from lvtune.evaluation.calibration import RADIUS_LEVEL, CalibrationMap, Confidence, Logistic, features_of
+from lvtune.evaluation.calibration import NOT_LEARNT, RADIUS_LEVEL, CalibrationMap, Confidence, Logistic, features_of
 
 LEAST_PICTURES, LEAST_POINTS = 10, 50
 """Fewer pictures or labelled key points than this are too few to fit on."""
@@ -58,6 +58,15 @@ def fit_map(seen: Observed) -> CalibrationMap:
     level = min(1.0, np.ceil((len(logs) + 1) * RADIUS_LEVEL) / len(logs))
     offset = float(np.quantile(logs - slope * logits, level, method="inverted_cdf"))
     return CalibrationMap(hit, oks, (offset, slope), (float(logits.min()), float(logits.max())))
+
+
+def without_keypoints(found: CalibrationMap, learnt: np.ndarray) -> CalibrationMap:
+    """Returns the map with a probability of 0 for the key points where ``learnt`` (K,) is false."""
+    parts = {
+        name: replace(part, offsets=tuple(np.where(learnt, part.offsets, NOT_LEARNT).tolist()))
+        for name, part in (("hit", found.hit), ("oks", found.oks))
+    }
+    return replace(found, **parts)
 
 
 def left_out(seen: Observed, pictures: np.ndarray) -> Confidence | None:

@@ -46,7 +46,11 @@ class Gate:
     """
 
     threshold: float = 0.0
-    """By how much the probability of an adapter must exceed that of the bare base."""
+    """By how much the probability of an adapter must exceed that of the bare base, from -1 to 1."""
+
+    def __post_init__(self) -> None:
+        if not -1 <= self.threshold <= 1:  # also where it is not a number
+            raise UsageError(f"Gate(threshold={self.threshold:g})", "a number from -1 to 1", "such as Gate(0.2)")
 
     def __call__(self, base: Base, attached: Mapping[str, Attachable], pixel_values: Tensor) -> list[str | None]:
         """Returns for each sample (B, 3, H, W) the name of an adapter, or None: the bare base.
@@ -67,7 +71,7 @@ class Gate:
             pictures: crops (B, 3, H, W), normalised for ``base``; or whole pictures (H, W, 3), uint8 RGB.
 
         Raises:
-            UsageError: an adapter whose file holds no gate.
+            UsageError: an adapter whose file holds no gate; whole pictures of another kind.
         """
         return self.choose(base, looks_of(adapters), pictures)
 

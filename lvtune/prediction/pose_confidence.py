@@ -54,6 +54,10 @@ def confidence_notes(used: Mapping[str, Calibration | None], least: float | None
         f"({one.data}); raw_score is the heatmap's maximum, and --calibration none gives it alone"
         for name, one in found.items()
     ]
+    notes += [
+        f"score: 0 for {', '.join(one.not_learnt)}, which no label taught to {name}"
+        for name, one in found.items() if one.not_learnt
+    ]  # fmt: skip
     without = [name for name in used if name not in found]
     if without and (found or least is not None):
         notes.append(f"score: without a calibration for {', '.join(without)} it is the heatmap's maximum there")

@@ -35,15 +35,15 @@ def run(tmp_path_factory):
 
 def test_the_run_says_on_what_it_was_fitted_and_how_good_it_is(run):
     out, values, said = run
-    assert any(line.startswith("calibration: ") and "12 pictures" in line for line in said)
-    assert any(line.startswith("kept out: 12 of 80 pictures") for line in said)
+    assert any(line.startswith("calibration: ") and "15 pictures" in line for line in said)
+    assert any(line.startswith("kept out: 15 of 80 pictures") for line in said)
     found = values["calibration"]
     assert found["ece"] < found["ece_raw"] and 70 < found["in_radius"] < 100
     assert found["ap_raw"] == values["target"]["after_on"]["ap"]
     assert json.loads((out / "report.json").read_text())["calibration"] == found
     assert 0 < found["left_out"]["ece"] < found["left_out"]["ece_raw"]
     assert any(f"ECE {found['left_out']['ece']:.1f}% where each fifth" in line for line in said)
-    assert read_config(out)["calibration"]["pictures"] == 12
+    assert read_config(out)["calibration"]["pictures"] == 15
 
 
 def test_predict_gives_probability_raw_score_and_radius(run, tmp_path):

@@ -152,7 +152,7 @@ def test_one_batch_is_learnt_by_heart():
     optimizer = torch.optim.Adam(adapter.parameters(), lr=3e-3)
     with attach(base, adapter):
         before = epe()
-        for _ in range(70):
+        for _ in range(150):  # how fast it falls depends on the processor's rounding
             loss = objective(base, BATCH)
             optimizer.zero_grad()
             loss.backward()

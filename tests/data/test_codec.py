@@ -25,7 +25,8 @@ def test_encode_equals_the_reference(golden):
 
 def test_decode_equals_the_reference(golden):
     keypoints, scores = UDPHeatmap().decode(golden["pred_heatmaps"])
-    torch.testing.assert_close(keypoints, golden["decoded_keypoints"], rtol=0, atol=1e-4)
+    # pixels; logarithms of small values differ between processors (0.0004 on one of Intel's)
+    torch.testing.assert_close(keypoints, golden["decoded_keypoints"], rtol=0, atol=1e-3)
     assert torch.equal(scores, golden["decoded_scores"])
 
 

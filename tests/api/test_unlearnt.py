@@ -1,0 +1,60 @@
+"""Key points that no label teaches are named, and get no probability."""
+
+import json
+
+import numpy as np
+import pytest
+from own_files import MOUSE, draw_pictures, mice, write
+
+import lvtune
+from lvtune.api.job import prepare
+from lvtune.api.recipe import Recipe
+from lvtune.api.unlearnt import unlearnt_keypoints
+from lvtune.evaluation.calibration import calibration_of
+from lvtune.prediction.pose_confidence import confidence_notes
+
+
+def recipe_of(folder, without=(), count=80, **more):
+    """A recipe for ``count`` pictures in which nobody labelled the key points ``without``."""
+    data = mice(count)
+    draw_pictures(data, folder)
+    for one in data["annotations"]:
+        for name in without:
+            one["keypoints"][3 * MOUSE.index(name) + 2] = 0
+    values = {"domain": "custom", "base": "timm:resnet10t", "weights": "random", "device": "cpu", "method": "head",
+              "gate": False, "train": {"steps": 1, "batch_size": 4},
+              "data": {"data": str(folder), "annotations": str(write(data, folder))}}  # fmt: skip
+    return Recipe.from_dict({**values, **more})
+
+
+def test_they_are_named_before_the_tuning(tmp_path):
+    job = prepare(recipe_of(tmp_path, ["left_hip", "tail"], count=12))
+    (line,) = (one.line() for one in job.decisions if one.what == "not learnt")
+    assert line.startswith("not learnt: tail") and "left_hip" not in line.split("(")[0]  # the base knows hips
+    assert not any(one.what == "not learnt" for one in prepare(recipe_of(tmp_path, count=12)).decisions)
+
+
+@pytest.mark.parametrize(("given", "is_started"), [({}, True), ({"after": "A"}, False), ({"grow": "A"}, False)])
+def test_what_another_adapter_may_know_is_not_named(given, is_started, tmp_path):
+    recipe = recipe_of(tmp_path, ["tail"], count=12)
+    job = prepare(recipe)
+    assert unlearnt_keypoints(recipe, job.base, job.train, is_started=False) == ["tail"]
+    object.__setattr__(recipe, *next(iter(given.items()), ("seed", 0)))
+    assert unlearnt_keypoints(recipe, job.base, job.train, is_started=is_started) == []
+
+
+def test_their_probability_is_0_and_that_is_said(tmp_path):
+    out = tmp_path / "out"
+    lvtune.adapt(recipe_of(tmp_path / "data", ["tail"], out=str(out)))
+    adapter = lvtune.load_adapter(out, lvtune.load_base("timm:resnet10t", "random"))
+    found = calibration_of(adapter)
+    assert found is not None and found.not_learnt == ["tail"]
+    generator = np.random.default_rng(0)
+    peaks, spreads = generator.uniform(0.1, 1, (5, 6)), generator.uniform(1, 9, (5, 6))
+    said = found.of(False)(peaks, spreads)
+    tail = MOUSE.index("tail")
+    assert (said.scores[:, tail] < 1e-9).all() and (np.delete(said.scores, tail, 1) > 0.001).all()
+    others = np.delete(found.plain.oks(np.stack([peaks, np.log(spreads)], -1)), tail, 1)
+    assert said.oks == pytest.approx(others.mean(1)) and np.isfinite(said.radii).all()
+    assert any("score: 0 for tail, which no label taught to A" in note for note in confidence_notes({"A": found}))
+    assert json.loads((out / "lvtune_config.json").read_text())["calibration"]["keypoints"] == MOUSE
