@@ -231,11 +231,12 @@ def _adapter(
 
 
 def _own_sentence(recipe: Recipe, domain: Domain, bank: SentenceBank | None) -> list[Decision]:
-    """Says which sentence is read of own data where nobody gave one."""
-    if domain.name != CUSTOM or bank is None or recipe.language.sentences is not None:
+    """Says which sentence is read of own data where the command gave none."""
+    if not is_own_data(recipe.domain) or bank is None or recipe.language.sentences is not None:
         return []
     value = ", ".join(f'"{sentence}"' for sentence in dict.fromkeys(bank.sentences))
-    return [Decision("sentence", value, "no other was given; --language.sentences gives one of your own")]
+    why = "no other was given" if domain.name == CUSTOM else "of the domain file, or made of the category's name"
+    return [Decision("sentence", value, f"{why}; --language.sentences gives one of your own")]
 
 
 def _with_unlabelled(

@@ -201,7 +201,8 @@ class TrainOptions:
     """Leave kept features in the cache folder, where later runs with the same base, data and transform read them. no:
     remove them at the end of the run."""
     precision: Literal["auto", "no", "bf16", "fp16"] = "auto"
-    """Mixed precision. auto: bf16 if the GPU is fast at it; for own data also if the processor is; else none."""
+    """Mixed precision. auto: bf16 if the GPU is fast at it; for own data with new key points also if the
+    processor is; else none."""
     checkpoint_every: int | None = field(default=None, metadata={"at_least": 0})
     """Write a checkpoint, from which a run can be resumed, after every N epochs. 0: never. None: at the end of an
     epoch, if 3 minutes have passed since the last one."""

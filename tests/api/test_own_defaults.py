@@ -62,6 +62,15 @@ def said(job):
     return {line.what: line.value for line in job.decisions}
 
 
+def test_a_domain_file_of_the_same_labels_gives_the_same_choices(tmp_path):
+    plain = job_of(tmp_path)
+    file = tmp_path / "mice.yaml"
+    file.write_text(f"data: own\nannotations: own/mine.json\nkeypoints: [{', '.join(MOUSE)}]\n")
+    job = prepare(Recipe.from_dict({"base": "vitpose-tiny", "method": "lora", "device": "cpu", "domain": str(file)}))
+    assert job.base.input_size == plain.base.input_size and job.recipe.train == plain.recipe.train
+    assert said(job) == said(plain)
+
+
 def test_a_mouse_from_above(tmp_path):
     job = job_of(tmp_path)
     train, lr = job.recipe.train, METHODS.get("lora").defaults["lr"]
