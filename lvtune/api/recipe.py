@@ -93,8 +93,8 @@ class Recipe:
     calibrate: Literal["auto", "keep-out", "none"] = "auto"
     """Pictures on which the confidence is fitted. auto: the domain's validation pictures, if they differ from the test
     pictures; else, of your own data with 64 or more pictures to tune on and without `shots`, 15 % of them; else the
-    confidence is not calibrated. keep-out: 15 % of the pictures to tune on. none: no pictures; `lvtune compare` does this unless you
-    give another. 15 % are more where key points are few: see `calibrate_share`."""
+    confidence is not calibrated. keep-out: 15 % of the pictures to tune on. none: no pictures; `lvtune compare` does
+    this unless you give another. 15 % are more where key points are few: see `calibrate_share`."""
     calibrate_share: float | None = field(default=None, metadata={"above": 0, "at_most": 0.9})
     """Share of the pictures to tune on that is kept out, at most 600 pictures; nothing is kept out if that is fewer
     than 10. If you give it, `calibrate: auto` is keep-out. None: 0.15, at most 100 pictures; where these have fewer
@@ -107,9 +107,9 @@ class Recipe:
     """Store in the adapter file what its pictures look like to the frozen base. predict then chooses among several
     adapters without another network (docs/choosing.md). `--no-gate`: store nothing."""
     keep: float | None = field(default=None, metadata={"at_least": 50, "at_most": 100})
-    """Percent of the source score that must remain with the adapter on, such as 99. lvtune keeps the largest share of the
-    change for which this holds on source pictures that are neither tuned on nor scored. Source pictures are replayed
-    only with `replay_weight` or `replay_pictures`. None: the whole change."""
+    """Percent of the source score that must remain with the adapter on, such as 99. lvtune keeps the largest share of
+    the change for which this holds on source pictures that are neither tuned on nor scored. Source pictures are
+    replayed only with `replay_weight` or `replay_pictures`. None: the whole change."""
     keeping: KeepOptions = KeepOptions()
     """How `keep` holds the source."""
     look: tuple[str, ...] = field(default=(), metadata={"repeats": True})
