@@ -163,7 +163,7 @@ def _warnings(found: dict[str, Any], check: PictureCheck, table: Table) -> list[
     unlabelled = [name for name, share in found["keypoints_labelled"].items() if not share]
     if unlabelled:
         texts.append(f"never labelled: {', '.join(unlabelled)}")
-    if found["keypoints_outside_picture"]:
+    if found["keypoints_outside_picture"] and not any("outside of the picture" in note for note in table.notes):
         texts.append(
             counted(
                 found["keypoints_outside_picture"],

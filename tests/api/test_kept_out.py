@@ -77,6 +77,21 @@ def test_more_are_kept_out_where_they_have_few_key_points(count, without, tmp_pa
     assert ("fewer than 200 labelled key points" in line) == (expected > usual)
 
 
+@pytest.mark.parametrize("given", [{}, {"calibrate_share": 0.3}])
+def test_none_is_kept_out_where_they_are_too_few_for_a_calibration(given, tmp_path):
+    data = mice(80)
+    draw_pictures(data, tmp_path)
+    for one in data["annotations"]:
+        one["keypoints"][5::3] = [0] * (len(MOUSE) - 1)
+    job = job_of(domain="custom", base="timm:resnet10t", method="head", **given,
+                 data={"data": str(tmp_path), "annotations": str(write(data, tmp_path))})  # fmt: skip
+    assert job.kept_out.target is None and len(files(job.train)) == 64
+    share = 19 if given else 32
+    assert job.kept_out.missing.startswith(
+        f"{share} of 64 pictures to tune on have {share} labelled key points; it takes 50"
+    )
+
+
 def test_what_a_share_says_is_kept_out_however_few_the_key_points_are(tmp_path):
     job = own_job(tmp_path, 100, calibrate_share=0.15)
     assert len(files(job.kept_out.target)) == int(0.15 * len(files(job.opened.train)))

@@ -114,6 +114,21 @@ def test_relative_coordinates_are_scaled(tmp_path, plain, parts, form):
     assert told(table, "relative to the picture")
 
 
+@pytest.mark.parametrize(("place", "count"), [((-50, -20), 2), ((330.5, 10), 0), ((5, 400), 2)])
+def test_points_outside_of_the_picture_are_counted(tmp_path, place, count):
+    data = sound(size=(330, 240))
+    for item in data["annotations"][:2]:
+        item["keypoints"][0:2] = place
+    data["annotations"][3]["keypoints"][0:3] = (-50, -20, 0)  # not labelled: x and y are not read
+    table = read(data, tmp_path)
+    total = sum(sum(v > 0 for v in item["keypoints"][2::3]) for item in data["annotations"])
+    said = [note for note in table.notes if "outside of the picture" in note]
+    assert len(said) == (count > 0)
+    if count:
+        assert f"{count} of {total} labelled key points lie outside of the picture, in 2 annotations" in said[0]
+        assert "visibility 0" in said[0]
+
+
 def test_points_outside_their_boxes_are_counted(tmp_path):
     data = sound()
     for item in data["annotations"][:3]:

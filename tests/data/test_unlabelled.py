@@ -55,6 +55,22 @@ def test_each_picture_of_a_folder_is_one_whole_instance(pictures):
     assert any("clip.mp4" in note for note in table.notes)
 
 
+@pytest.mark.parametrize("kept", [60, 0])
+def test_pictures_that_cannot_be_read_are_left_out_and_counted(pictures, kept):
+    whole = (pictures / "a.png").read_bytes()
+    (pictures / "a.png").write_bytes(whole[:kept])
+    for given in (pictures, coco(pictures)):
+        table = read_unlabelled(given, COCO_17)
+        assert "a.png" not in {table.image_path(row).name for row in range(len(table))}
+        total = 3 if given == pictures else 2
+        assert table.notes[0].startswith(f"{total - 1} picture") and " without labels" in table.notes[0]
+        assert any(f"1 of {total} pictures cannot be read and is left out (such as " in note for note in table.notes)
+    for name in ("b.jpg", "night/c.png"):
+        (pictures / name).write_bytes(b"")
+    with pytest.raises(DataError):
+        read_unlabelled(pictures, COCO_17)
+
+
 @pytest.mark.parametrize("place", ["labels.json", "annotations/labels.json"])
 def test_boxes_of_a_coco_file_are_used_and_its_key_points_are_not(pictures, place):
     table = read_unlabelled(coco(pictures, place), COCO_17)

@@ -115,6 +115,27 @@ def test_the_threshold_leaves_more_to_the_bare_base(base, two):
     assert None not in eager and eager[:10] == expected[:10]
 
 
+@pytest.mark.parametrize(
+    "picture",
+    [
+        np.zeros((64, 48), np.uint8),
+        np.zeros((64, 48, 4), np.uint8),
+        np.zeros((64, 48, 3)),
+        np.zeros((3, 64, 48), np.uint8),
+    ],
+    ids=["grey", "RGBA", "0 to 1", "channels first"],
+)
+def test_pictures_of_another_kind_are_refused(base, two, picture):
+    with pytest.raises(UsageError, match=r"expected whole pictures \(height, width, 3\), uint8 RGB"):
+        Gate().look(base, two, [np.zeros((64, 48, 3), np.uint8), picture])
+
+
+@pytest.mark.parametrize("threshold", [float("nan"), 1.5, -2.0])
+def test_a_threshold_of_no_use_is_refused(threshold):
+    with pytest.raises(UsageError, match="from -1 to 1"):
+        Gate(threshold)
+
+
 def test_what_is_like_no_adapters_pictures_stays_with_the_base(base, two):
     strange = [np.zeros((64, 48, 3), np.uint8), np.full((64, 48, 3), 255, np.uint8)]
     assert [choice.name for choice in Gate().look(base, {"lines": two["lines"]}, strange)] == [None, None]
