@@ -17,9 +17,12 @@ from lvtune.data.formats.deeplabcut_splits import read_splits
 from lvtune.data.formats.hdf5_check import one_reader
 from lvtune.data.formats.label_project import LabelProject
 from lvtune.data.formats.picture_finder import PictureFinder
-from lvtune.data.formats.point_table import PointTable, is_point_csv, read_point_table
+from lvtune.data.formats.point_columns import PointTable
+from lvtune.data.formats.point_csv import is_point_csv
+from lvtune.data.formats.point_table import read_point_table
 from lvtune.data.formats.project_builder import ProjectBuilder
 from lvtune.data.formats.project_yaml import load_yaml, peek_yaml
+from lvtune.data.formats.table_rows import add_table
 from lvtune.data.formats.tool_registry import FORMATS, LabelFormat
 
 TOOL = "DeepLabCut"
@@ -125,36 +128,6 @@ def body_parts(config: dict[str, Any], tables: Iterable[PointTable]) -> tuple[li
     if lacking:
         notes.append(f"body parts {', '.join(lacking)} of config.yaml are in no table: never labelled")
     return names, unique, notes
-
-
-def add_table(builder: ProjectBuilder, table: PointTable, near: Path | None = None) -> dict[str, int]:
-    """Adds the pictures and instances of a table; returns the path in the table to the place of the picture.
-
-    Args:
-        builder: gets them.
-        table: of labelled points.
-        near: folder that holds the pictures, whatever the table calls it; None: the paths say where they lie.
-    """
-    places: dict[str, int] = {}
-    for row, name in enumerate(table.pictures):
-        parts = name.split("/")
-        beside = near / parts[-1] if near else None
-        path = beside if beside and beside.is_file() else None
-        group = parts[-2] if len(parts) > 1 else (near or table.file.parent).name
-        place = builder.picture(name, path=path, group=group)
-        if place is not None:
-            places[name] = place
-        for individual in table.individuals:
-            points = np.full((len(builder.keypoints), 2), np.nan)
-            for number, part in enumerate(builder.keypoints):
-                if (individual, part) in table.points:
-                    points[number] = table.points[individual, part][row]
-            seen = np.where(np.isfinite(points).all(1), 2, 0)
-            builder.add(place, points, seen, individual=individual)
-    known = set(builder.keypoints)
-    labelled = [values for (_, part), values in table.points.items() if part in known]
-    builder.expect_points(sum(int(np.isfinite(values).all(1).sum()) for values in labelled), table.file)
-    return places
 
 
 def _links(skeleton: Any, names: Sequence[str]) -> list[tuple[int, int]]:

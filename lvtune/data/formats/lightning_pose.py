@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lvtune.core.errors import DataError
-from lvtune.data.formats.deeplabcut import add_table, body_parts
+from lvtune.data.formats.deeplabcut import body_parts
 from lvtune.data.formats.label_project import LabelProject
 from lvtune.data.formats.picture_finder import PictureFinder
-from lvtune.data.formats.point_table import is_point_csv, read_point_table
+from lvtune.data.formats.point_csv import is_point_csv
+from lvtune.data.formats.point_table import read_point_table
 from lvtune.data.formats.project_builder import ProjectBuilder
+from lvtune.data.formats.table_rows import add_table
 from lvtune.data.formats.tool_registry import FORMATS, LabelFormat
 
 TOOL = "Lightning Pose"
