@@ -54,7 +54,7 @@ def read_point_csv(path: Path) -> PointTable:
     coords = head["coords"][1]
     start = next((place for place, cell in enumerate(coords) if place and cell), len(coords))
     width = _width(head, start, path)
-    columns = [tuple(head[level][1][place] for level in LEVELS if level in head) for place in range(start, width)]
+    columns = _columns({level: row for level, (_, row) in head.items()}, start, width)
     pictures, values = [], []
     for line, row in rows:
         name = "/".join(plain_name(cell) for cell in row[:start] if cell.strip())
@@ -91,6 +91,15 @@ def _width(head: Mapping[str, _Row], start: int, path: Path) -> int:
                 f"a name in each of the cells {start + 1} to {width} of the row {level}", "correct the line",
             )  # fmt: skip
     return width
+
+
+def _columns(head: Mapping[str, Sequence[str]], start: int, width: int) -> list[tuple[str, ...]]:
+    """Scorer, individual, body part and coordinate of each column; what has no row is an empty name."""
+    scorers = list(head.get("scorer", [""] * width))
+    for place in range(start + 1, width):  # a spreadsheet keeps the first of cells that were made one
+        scorers[place] = scorers[place] or scorers[place - 1]
+    rows = {**head, "scorer": scorers}
+    return [tuple(rows[level][place] if level in rows else "" for level in LEVELS) for place in range(start, width)]
 
 
 def _check_width(row: Sequence[str], width: int, start: int, where: str) -> None:

@@ -18,6 +18,7 @@ def add_table(builder: ProjectBuilder, table: PointTable, near: Path | None = No
         table: of labelled points.
         near: folder that holds the pictures, whatever the table calls it; None: the paths say where they lie.
     """
+    builder.notes += table.notes
     places: dict[str, int] = {}
     for row, name in enumerate(table.pictures):
         parts = name.split("/")
