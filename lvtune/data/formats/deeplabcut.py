@@ -19,10 +19,10 @@ from lvtune.data.formats.label_project import LabelProject
 from lvtune.data.formats.picture_finder import PictureFinder
 from lvtune.data.formats.point_columns import PointTable
 from lvtune.data.formats.point_csv import is_point_csv
-from lvtune.data.formats.point_table import read_point_table
+from lvtune.data.formats.point_table import read_label_tables
 from lvtune.data.formats.project_builder import ProjectBuilder
 from lvtune.data.formats.project_yaml import load_yaml, peek_yaml
-from lvtune.data.formats.table_rows import add_table
+from lvtune.data.formats.table_rows import TableRows
 from lvtune.data.formats.tool_registry import FORMATS, LabelFormat
 
 TOOL = "DeepLabCut"
@@ -94,13 +94,14 @@ def _read(entry: Path, more: Sequence[Path] = ()) -> LabelProject:
 
 def _project(root: Path, config: dict[str, Any], files: Sequence[Path], more: Sequence[Path]) -> LabelProject:
     with one_reader():
-        tables = [read_point_table(file) for file in files]
+        tables, left = read_label_tables(files)
     names, unique, notes = body_parts(config, tables)
     builder = ProjectBuilder(TOOL, root, names, PictureFinder([root, *more]))
-    builder.notes += notes
-    rows: dict[str, int] = {}
+    builder.notes += [*left, *notes]
+    adder, rows = TableRows(builder), dict[str, int]()
     for table in tables:
-        rows |= add_table(builder, table, near=table.file.parent)
+        rows |= adder.add(table, near=table.file.parent)
+    builder.notes += adder.notes()
     if unique:
         left = sum(int(np.isfinite(t.points[key]).all(1).sum()) for t in tables for key in t.points if key[1] in unique)
         builder.notes.append(

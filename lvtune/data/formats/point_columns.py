@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +11,32 @@ import numpy as np
 
 from lvtune.core.errors import DataError
 from lvtune.core.text import counted
+from lvtune.data.formats.picture_finder import PICTURE_SUFFIXES
 
 _SHOWN = 3
+
+
+class NoLabelsError(DataError):
+    """A table of points that is no table of labels."""
+
+    def __init__(self, path: Path, why: str, expected: str, fix: str) -> None:
+        super().__init__(f"{path}, whose {why}", expected, fix)
+        self.note = f"{short_path(path)} is left out: its {why}, so it holds no labels"
+
+
+def refuse_predictions(path: Path, pictures: Sequence[str], axes: Iterable[str]) -> None:
+    """Raises NoLabelsError where rows name no pictures, or where a column tells how sure a network was."""
+    if pictures and not any(name.lower().endswith(PICTURE_SUFFIXES) for name in pictures):
+        raise NoLabelsError(
+            path, f"rows name no pictures (the first is '{pictures[0]}')",
+            "labelled pictures; this looks like DeepLabCut's predictions for a video",
+            "give the project folder, or CollectedData_*.csv in labeled-data",
+        )  # fmt: skip
+    if any(axis.strip().lower() == "likelihood" for axis in axes):
+        raise NoLabelsError(
+            path, "columns likelihood are those of predictions", "points that a person labelled",
+            "give CollectedData_*.csv; if a person has corrected this table, delete its columns likelihood",
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,8 +67,10 @@ def table_of_columns(
     """Sorts columns of (scorer, [individual,] body part, coordinate) into points; those of several scorers are merged.
 
     Raises:
-        DataError: a column stands twice; x or y is missing; two scorers labelled a point of one row in two ways.
+        DataError: a column stands twice; x or y is missing; two scorers labelled a point of one row in two ways;
+            the table holds predictions.
     """
+    refuse_predictions(path, pictures, [column[-1] for column in columns])
     full = [(column[0], column[1] if len(column) == 4 else "", column[-2], column[-1]) for column in columns]
     twice = [column for column, count in Counter(full).items() if count > 1]
     if twice:
@@ -95,7 +121,7 @@ def _note_of_scorers(path: Path, by_scorer: dict[tuple[str, str], dict[str, np.n
     rows: dict[str, np.ndarray] = {}
     for found in by_scorer.values():
         for scorer, points in found.items():
-            rows[scorer] = rows.get(scorer, False) | np.isfinite(points).all(1)
+            rows[scorer] = np.asarray(rows.get(scorer, False) | np.isfinite(points).all(1))
     if len(rows) < 2:
         return ()
     shares = ", ".join(f"{scorer} ({counted(int(seen.sum()), 'row')})" for scorer, seen in rows.items())

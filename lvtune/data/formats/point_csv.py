@@ -17,7 +17,7 @@ import numpy as np
 from lvtune.core.errors import DataError
 from lvtune.core.text import counted
 from lvtune.data.formats.picture_finder import PICTURE_SUFFIXES, plain_name
-from lvtune.data.formats.point_columns import PointTable, table_of_columns
+from lvtune.data.formats.point_columns import PointTable, refuse_predictions, table_of_columns
 
 LEVELS = ("scorer", "individuals", "bodyparts", "coords")
 _HOW = "a table as DeepLabCut writes it: rows scorer, bodyparts, coords, then a row a picture"
@@ -39,7 +39,7 @@ def read_point_csv(path: Path) -> PointTable:
     """Reads a table.
 
     Raises:
-        DataError: not such a table; a row with a cell too many or too few; a value that is no number.
+        DataError: not such a table; predictions; a row with a cell too many or too few; a value that is no number.
     """
     rows = _rows(path)
     head: dict[str, _Row] = {}
@@ -53,17 +53,23 @@ def read_point_csv(path: Path) -> PointTable:
         raise DataError(f"{path} without the rows bodyparts and coords", _HOW, "give CollectedData_*.csv")
     coords = head["coords"][1]
     start = next((place for place, cell in enumerate(coords) if place and cell), len(coords))
+    if "likelihood" in map(str.lower, coords):  # before its further columns, which hold words, are found wrong
+        refuse_predictions(path, [_name(row[:start]) for _, row in rows], coords)
     width = _width(head, start, path)
     columns = _columns({level: row for level, (_, row) in head.items()}, start, width)
     pictures, values = [], []
     for line, row in rows:
-        name = "/".join(plain_name(cell) for cell in row[:start] if cell.strip())
+        name = _name(row[:start])
         if not name.lower().endswith(PICTURE_SUFFIXES) and not any(cell.strip() for cell in row[start:]):
             continue  # pandas writes a row for the names of the index
         _check_width(row, width, start, f"line {line} of {path}")
         pictures.append(name)
         values.append([_number(cell, path, line) for cell in row[start:width]])
     return table_of_columns(path, pictures, columns, np.array(values, np.float64).reshape(len(pictures), len(columns)))
+
+
+def _name(cells: Sequence[str]) -> str:
+    return "/".join(plain_name(cell) for cell in cells if cell.strip())
 
 
 def _rows(path: Path) -> list[_Row]:

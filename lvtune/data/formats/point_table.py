@@ -5,6 +5,7 @@ The H5 holds the same table as the CSV, as pandas writes it: fixed or as a table
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ import numpy as np
 from lvtune.core.errors import DataError, LvtuneError
 from lvtune.data.formats.hdf5_check import check_hdf5
 from lvtune.data.formats.labels_extra import need
-from lvtune.data.formats.picture_finder import PICTURE_SUFFIXES, plain_name
-from lvtune.data.formats.point_columns import PointTable, table_of_columns
+from lvtune.data.formats.picture_finder import plain_name
+from lvtune.data.formats.point_columns import NoLabelsError, PointTable, table_of_columns
 from lvtune.data.formats.point_csv import read_point_csv
 from lvtune.data.safe_pickle import plain_of
 
@@ -25,15 +26,27 @@ def read_point_table(path: Path) -> PointTable:
     Raises:
         DataError: not such a table; a value that is no number; predictions in place of labels.
     """
-    table = _read_h5(path) if path.suffix.lower() in (".h5", ".hdf5") else read_point_csv(path)
-    named = [name for name in table.pictures if name.lower().endswith(PICTURE_SUFFIXES)]
-    if table.pictures and not named:
-        raise DataError(
-            f"{path}, whose rows name no pictures (the first is '{table.pictures[0]}')",
-            "labelled pictures; this looks like DeepLabCut's predictions for a video",
-            "give the project folder, or CollectedData_*.csv in labeled-data",
-        )
-    return table
+    return _read_h5(path) if path.suffix.lower() in (".h5", ".hdf5") else read_point_csv(path)
+
+
+def read_label_tables(files: Iterable[Path]) -> tuple[list[PointTable], list[str]]:
+    """Reads tables of labels; predictions among them are left out.
+
+    Returns:
+        The tables, and a sentence for each one that was left out.
+
+    Raises:
+        DataError: as :func:`read_point_table`; all of them are predictions.
+    """
+    tables, left = [], []
+    for file in files:
+        try:
+            tables.append(read_point_table(file))
+        except NoLabelsError as error:
+            left.append(error)
+    if left and not tables:
+        raise left[0]
+    return tables, [error.note for error in left]
 
 
 def _read_h5(path: Path) -> PointTable:

@@ -2,40 +2,111 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 
-from lvtune.data.formats.point_columns import PointTable
+from lvtune.core.errors import DataError
+from lvtune.core.text import counted
+from lvtune.data.formats.point_columns import PointTable, short_path
 from lvtune.data.formats.project_builder import ProjectBuilder
 
 
-def add_table(builder: ProjectBuilder, table: PointTable, near: Path | None = None) -> dict[str, int]:
-    """Adds the pictures and instances of a table; returns the path in the table to the place of the picture.
+class TableRows:
+    """Adds tables to a project. What stands in several rows, of one table or of several, is read once.
 
     Args:
-        builder: gets them.
-        table: of labelled points.
-        near: folder that holds the pictures, whatever the table calls it; None: the paths say where they lie.
+        builder: gets the pictures and instances.
     """
-    builder.notes += table.notes
-    places: dict[str, int] = {}
-    for row, name in enumerate(table.pictures):
-        parts = name.split("/")
-        beside = near / parts[-1] if near else None
-        path = beside if beside and beside.is_file() else None
-        group = parts[-2] if len(parts) > 1 else (near or table.file.parent).name
-        place = builder.picture(name, path=path, group=group)
-        if place is not None:
-            places[name] = place
-        for individual in table.individuals:
-            points = np.full((len(builder.keypoints), 2), np.nan)
-            for number, part in enumerate(builder.keypoints):
-                if (individual, part) in table.points:
-                    points[number] = table.points[individual, part][row]
-            seen = np.where(np.isfinite(points).all(1), 2, 0)
-            builder.add(place, points, seen, individual=individual)
-    known = set(builder.keypoints)
-    labelled = [values for (_, part), values in table.points.items() if part in known]
-    builder.expect_points(sum(int(np.isfinite(values).all(1).sum()) for values in labelled), table.file)
-    return places
+
+    def __init__(self, builder: ProjectBuilder) -> None:
+        self._builder = builder
+        self._tables: dict[int, PointTable] = {}
+        """Place of a picture to the table in which it stood first."""
+        self._points: dict[int, dict[str, tuple[np.ndarray, PointTable]]] = {}
+        """Place of a picture to its labelled individuals, and where they were read."""
+        self._again: Counter[tuple[str, str]] = Counter()
+
+    def add(self, table: PointTable, near: Path | None = None) -> dict[str, int]:
+        """Adds the pictures and instances of a table; returns the path in the table to the place of the picture.
+
+        Args:
+            table: of labelled points.
+            near: folder that holds the pictures, whatever the table calls it; None: the paths say where they lie.
+
+        Raises:
+            DataError: a picture stands in two rows with different points.
+        """
+        builder, places, repeated = self._builder, dict[str, int](), 0
+        builder.notes += table.notes
+        for row, name in enumerate(table.pictures):
+            parts = name.split("/")
+            beside = near / parts[-1] if near else None
+            path = beside if beside and beside.is_file() else None
+            group = parts[-2] if len(parts) > 1 else (near or table.file.parent).name
+            place = builder.picture(name, path=path, group=group)
+            if place is not None:
+                places[name] = place
+                self._count(place, table)
+            for individual in table.individuals:
+                points = self._row(table, individual, row)
+                seen = np.where(np.isfinite(points).all(1), 2, 0)
+                if place is not None and seen.any() and self._is_known(place, individual, points, table, name):
+                    repeated += int((seen > 0).sum())
+                else:
+                    builder.add(place, points, seen, individual=individual)
+        known = set(builder.keypoints)
+        labelled = [values for (_, part), values in table.points.items() if part in known]
+        total = sum(int(np.isfinite(values).all(1).sum()) for values in labelled)
+        builder.expect_points(total - repeated, table.file)
+        return places
+
+    def _row(self, table: PointTable, individual: str, row: int) -> np.ndarray:
+        """(K, 2) points of an individual in the order of the project; NaN where one of the two numbers is missing."""
+        points = np.full((len(self._builder.keypoints), 2), np.nan)
+        for number, part in enumerate(self._builder.keypoints):
+            if (individual, part) in table.points:
+                points[number] = table.points[individual, part][row]
+        points[~np.isfinite(points).all(1)] = np.nan
+        return points
+
+    def _count(self, place: int, table: PointTable) -> None:
+        if place in self._tables:
+            self._again[short_path(self._tables[place].file), short_path(table.file)] += 1
+        else:
+            self._tables[place] = table
+
+    def _is_known(self, place: int, individual: str, points: np.ndarray, table: PointTable, name: str) -> bool:
+        """Returns True where the same points were read before.
+
+        A table without individuals has one animal in a picture: any other points of that picture are another opinion.
+        """
+        known = self._points.setdefault(place, {})
+        rivals = [individual] if individual and "" not in known else list(known)
+        for rival in (one for one in rivals if one in known):
+            before, first = known[rival]
+            if rival != individual or not np.array_equal(before, points, equal_nan=True):
+                raise _two_rows(name, first, table)
+            return True
+        known[individual] = points, table
+        return False
+
+    def notes(self) -> list[str]:
+        """Returns a sentence for each two tables that have pictures in common."""
+        return [
+            f"{counted(count, 'picture stands', 'pictures stand')} "
+            + (f"twice in {one}" if one == two else f"in {one} and in {two}")
+            + ": points that are the same are read once"
+            for (one, two), count in self._again.items()
+        ]
+
+
+def _two_rows(name: str, first: PointTable, second: PointTable) -> DataError:
+    is_one = first.file == second.file
+    where = f"two rows of {first.file}" if is_one else f"{first.file} and {second.file}"
+    more = "" if is_one else f", or give one of the tables alone, such as {first.file}"
+    return DataError(
+        f"picture {name} with different points in {where}", "one row for a picture",
+        f"delete the row that does not count{more}",
+    )  # fmt: skip
