@@ -40,12 +40,11 @@ class TableRows:
         """
         builder, places, repeated = self._builder, dict[str, int](), 0
         builder.notes += table.notes
-        for row, name in enumerate(table.pictures):
-            parts = name.split("/")
-            beside = near / parts[-1] if near else None
-            path = beside if beside and beside.is_file() else None
-            group = parts[-2] if len(parts) > 1 else (near or table.file.parent).name
-            place = builder.picture(name, path=path, group=group)
+        is_own = near is not None and near.parent.name == "labeled-data"
+        files = _beside(table, near) if near is None or not is_own else self._in_own_folder(table, near)
+        for row, (name, path) in enumerate(zip(table.pictures, files, strict=True)):
+            group = _folder(name) or (near or table.file.parent).name
+            place = builder.picture(name, path=path, group=group, search=not is_own)
             if place is not None:
                 places[name] = place
                 self._count(place, table)
@@ -61,6 +60,24 @@ class TableRows:
         total = sum(int(np.isfinite(values).all(1).sum()) for values in labelled)
         builder.expect_points(total - repeated, table.file)
         return places
+
+    def _in_own_folder(self, table: PointTable, near: Path) -> list[Path | None]:
+        """The file of each row of a table whose folder in labeled-data holds its pictures.
+
+        A folder that was copied has another name than its table says, and a video of that name may be there too: a
+        frame that was deleted from the copy must not get the points of that video's frame.
+        """
+        finder, files = self._builder.finder, _beside(table, near)
+        is_there = any(file is not None for file in files)
+        for row, name in enumerate(table.pictures if not is_there else ()):
+            inside = name if _folder(name) == near.name else f"{near.name}/{name.split('/')[-1]}"
+            files[row] = finder.find(inside, least=2)
+        # names by which the table calls its own folder
+        own = {_folder(name) for name, file in zip(table.pictures, files, strict=True) if file is not None}
+        for row, name in enumerate(table.pictures):
+            if files[row] is None and (_folder(name) == near.name or _folder(name) not in own):
+                files[row] = finder.at_its_place(name) if is_there else finder.find(name, least=2)
+        return files
 
     def _row(self, table: PointTable, individual: str, row: int) -> np.ndarray:
         """(K, 2) points of an individual in the order of the project; NaN where one of the two numbers is missing."""
@@ -100,6 +117,17 @@ class TableRows:
             + ": points that are the same are read once"
             for (one, two), count in self._again.items()
         ]
+
+
+def _folder(name: str) -> str:
+    """The folder that holds a picture, as its path says; empty where it does not."""
+    return name.split("/")[-2] if "/" in name else ""
+
+
+def _beside(table: PointTable, near: Path | None) -> list[Path | None]:
+    """The file of each row that lies in a folder, under its own name."""
+    found = [near / name.split("/")[-1] if near else None for name in table.pictures]
+    return [file if file and file.is_file() else None for file in found]
 
 
 def _two_rows(name: str, first: PointTable, second: PointTable) -> DataError:
