@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from lvtune.core.errors import DataError
-from lvtune.core.text import counted
+from lvtune.core.text import counted, shell_word
 from lvtune.data.formats.deeplabcut_splits import read_splits
 from lvtune.data.formats.hdf5_check import one_reader
 from lvtune.data.formats.label_project import LabelProject
 from lvtune.data.formats.picture_finder import PictureFinder
-from lvtune.data.formats.point_columns import PointTable
+from lvtune.data.formats.point_columns import PointTable, short_path
 from lvtune.data.formats.point_csv import is_point_csv
 from lvtune.data.formats.point_table import read_label_tables
 from lvtune.data.formats.project_builder import ProjectBuilder
@@ -26,6 +26,8 @@ from lvtune.data.formats.table_rows import TableRows
 from lvtune.data.formats.tool_registry import FORMATS, LabelFormat
 
 TOOL = "DeepLabCut"
+_STEM = "CollectedData_"
+"""Begins the name of a table; the scorer follows."""
 SINGLE = "single"
 """The individual that DeepLabCut gives points which belong to no animal."""
 
@@ -48,7 +50,7 @@ def _entry(path: Path) -> Path | None:
         return path if _is_config(path) else None
     if path.suffix.lower() in (".h5", ".hdf5"):
         return path if path.name.startswith("CollectedData") else None
-    in_project = path.parent.parent.name == "labeled-data" or path.name.startswith("CollectedData_")
+    in_project = path.parent.parent.name == "labeled-data" or path.name.startswith(_STEM)
     return path if path.suffix.lower() == ".csv" and in_project and is_point_csv(path) else None
 
 
@@ -63,8 +65,8 @@ def _table_of(folder: Path, scorer: str) -> Path | None:
     Raises:
         DataError: tables of several scorers, none of which is the project's.
     """
-    files = sorted([*folder.glob("CollectedData_*.csv"), *folder.glob("CollectedData_*.h5")])
-    mine = [file for file in files if file.stem == f"CollectedData_{scorer}"] or files
+    files = _collected(folder)
+    mine = [file for file in files if file.stem == f"{_STEM}{scorer}"] or files
     stems = {file.stem for file in mine}
     if len(stems) > 1:
         raise DataError(
@@ -74,30 +76,55 @@ def _table_of(folder: Path, scorer: str) -> Path | None:
     return min(mine, key=lambda file: file.suffix.lower() != ".csv", default=None)
 
 
+def _collected(folder: Path) -> list[Path]:
+    return sorted([*folder.glob(f"{_STEM}*.csv"), *folder.glob(f"{_STEM}*.h5")])
+
+
+def _other_scorers(tables: Sequence[Path], scorer: str) -> list[str]:
+    """A sentence for each table of another scorer than the project's: it is not read, or read for want of another."""
+    notes = []
+    for table in tables:
+        others = dict.fromkeys(file.stem for file in _collected(table.parent) if file.stem != table.stem)
+        for stem in others:
+            file = next(file for file in _collected(table.parent) if file.stem == stem)
+            notes.append(
+                f"{short_path(file)} is not read: {table.name} beside it is of the scorer in config.yaml (to read it, "
+                f"set `scorer: {stem.removeprefix(_STEM)}` there, or give the table: lvtune adapt {shell_word(file)})"
+            )
+        if scorer and table.stem != f"{_STEM}{scorer}":
+            notes.append(
+                f"{short_path(table)} is read, although config.yaml has the scorer {scorer}: its folder has no other"
+            )
+    return notes
+
+
 def _read(entry: Path, more: Sequence[Path] = ()) -> LabelProject:
     if entry.is_dir():
         return _project(entry.parent, {}, _tables(entry), more)
     if entry.suffix.lower() in (".yaml", ".yml"):
         config = load_yaml(entry)
         labeled = entry.parent / "labeled-data"
-        tables = _tables(labeled, str(config.get("scorer") or "")) if labeled.is_dir() else []
+        scorer = str(config.get("scorer") or "")
+        tables = _tables(labeled, scorer) if labeled.is_dir() else []
         if not tables:
             raise DataError(
                 f"the {TOOL} project {entry.parent} without labels",
                 "labeled-data/VIDEO/CollectedData_SCORER.csv or .h5", "label frames in DeepLabCut, and save",
             )  # fmt: skip
-        return _project(entry.parent, config, tables, more)
+        return _project(entry.parent, config, tables, more, _other_scorers(tables, scorer))
     home = entry.parent.parent.parent if entry.parent.parent.name == "labeled-data" else entry.parent
     config = peek_yaml(home / "config.yaml") if _is_config(home / "config.yaml") else {}
     return _project(home, config, [entry], more)
 
 
-def _project(root: Path, config: dict[str, Any], files: Sequence[Path], more: Sequence[Path]) -> LabelProject:
+def _project(
+    root: Path, config: dict[str, Any], files: Sequence[Path], more: Sequence[Path], told: Sequence[str] = ()
+) -> LabelProject:
     with one_reader():
         tables, left = read_label_tables(files)
     names, unique, notes = body_parts(config, tables)
     builder = ProjectBuilder(TOOL, root, names, PictureFinder([root, *more]))
-    builder.notes += [*left, *notes]
+    builder.notes += [*told, *left, *notes]
     adder, rows = TableRows(builder), dict[str, int]()
     for table in tables:
         rows |= adder.add(table, near=table.file.parent)
