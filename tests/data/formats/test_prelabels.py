@@ -1,6 +1,7 @@
 """Pre-labels are written as each tool reads them: what comes back is what went in."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,16 @@ def found_in(project):
     )
 
 
+def accepted(folder):
+    """Reads the tasks as an export: what a person accepts is an annotation with the same result."""
+    tasks = json.loads((folder / "tasks.json").read_text())
+    for task in tasks:
+        task["annotations"] = task.pop("predictions")
+    (folder / "export.json").write_text(json.dumps(tasks))
+    (folder / "tasks.json").unlink()
+    return read_project(folder)
+
+
 @pytest.mark.parametrize("form", ["coco", "deeplabcut", "sleap"])
 def test_what_is_written_is_read_again(project, tmp_path, form):
     if form == "sleap":
@@ -61,13 +72,29 @@ def test_label_studio_gets_tasks_with_predictions_which_become_labels_once_they_
     assert first["value"]["x"] == pytest.approx(100 * 5 / 60) and first["original_width"] == 60
     ids = [one["id"] for one in tasks[1]["predictions"][0]["result"]]
     assert len(ids) == len(set(ids))
-    # what a person accepts is an annotation with the same result
-    for task in tasks:
-        task["annotations"] = task.pop("predictions")
-    (folder / "export.json").write_text(json.dumps(tasks))
-    (folder / "tasks.json").unlink()
-    again = read_project(folder)
+    again = accepted(folder)
     assert again.keypoints == NAMES and found_in(again) == found_in(project)
+
+
+BOXES = {
+    "the same box": [(10.0, 10.0, 30.0, 20.0), (10.0, 10.0, 30.0, 20.0)],
+    "boxes that round to the same pixels": [(10.2, 10.2, 30.0, 20.0), (10.4, 10.4, 30.0, 20.0)],
+    "three, the last one elsewhere": [(10.2, 10, 30, 20), (9.8, 10, 30, 20), (0.0, 0.0, 60.0, 40.0)],
+    "no boxes": [None, None],
+    "one with a box": [None, (0.0, 0.0, 60.0, 40.0)],
+}
+
+
+@pytest.mark.parametrize("boxes", BOXES)
+def test_label_studio_tells_instances_apart_by_more_than_their_boxes(project, tmp_path, boxes):
+    points = np.array([[15.0, 16.0], [20.5, 21.0], [33.0, 18.0]])
+    items = [Instance(0, points + n, np.array([2, 2, 2]), box=box) for n, box in enumerate(BOXES[boxes])]
+    project = replace(project, pictures=project.pictures[:1], instances=tuple(items))
+    folder, _ = write_prelabels(project, tmp_path / "out", "label-studio")
+    again = accepted(folder)
+    assert found_in(again) == found_in(project)
+    for one, box in zip(again.instances, BOXES[boxes], strict=True):
+        assert box is None or one.box == pytest.approx(box)
 
 
 @pytest.mark.parametrize("form", FORMS)
