@@ -33,11 +33,12 @@ class PictureFinder:
 
     Attributes:
         moved: how many pictures were found by their name alone, in another folder than the labels say.
+        guesses: how many were found by another name than the labels give, moved ones among them.
     """
 
     def __init__(self, roots: Sequence[Path]) -> None:
         self.roots = list(dict.fromkeys(Path(root).resolve() for root in roots))
-        self.moved = 0
+        self.moved = self.guesses = 0
 
     def find(self, name: str, least: int = 1) -> Path | None:
         """Returns the absolute path of the picture, or None where it is not there or could be several.
@@ -51,10 +52,16 @@ class PictureFinder:
         if direct is not None:
             return direct
         address = _SCHEME.sub("", text)
-        tries = [text] if address == text else [unquote(address.partition("?")[0])]
+        whole = address.partition("?")[0]
+        tries = [text] if address == text else [unquote(whole), whole]
         found = next((path for one in tries if (path := self._by_name(one, least)) is not None), None)
         self.moved += found is not None
+        self.guesses += found is not None
         return found
+
+    def key(self, name: str) -> str:
+        """Returns what two spellings of one path have in common."""
+        return plain_name(name)
 
     def at_its_place(self, name: str) -> Path | None:
         """Returns the absolute path of the picture, or None where it is not where the name says."""

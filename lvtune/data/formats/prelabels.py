@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
@@ -121,7 +122,8 @@ def _label_studio(project: LabelProject, folder: Path) -> list[str]:
         ]
         for number, one in enumerate(result):
             one["id"] = f"p{number}" if one["id"] is None else one["id"]
-        task = {"id": i + 1, "data": {"image": f"/data/local-files/?d=images/{name}"}}
+        address = quote(name, errors="surrogateescape")  # Label Studio decodes it
+        task = {"id": i + 1, "data": {"image": f"/data/local-files/?d=images/{address}"}}
         tasks.append({**task, "predictions": [{"model_version": SCORER, "result": result}]})
     write_text(folder / "tasks.json", json.dumps(tasks, indent=1))
     write_text(folder / "config.xml", _interface(project.keypoints))

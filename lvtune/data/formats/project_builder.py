@@ -12,7 +12,7 @@ import numpy as np
 from lvtune.core.errors import DataError
 from lvtune.core.text import counted, plural
 from lvtune.data.formats.label_project import Instance, LabelProject, Picture
-from lvtune.data.formats.picture_finder import PictureFinder, picture_size, plain_name
+from lvtune.data.formats.picture_finder import PictureFinder, picture_size
 
 _SHOWN = 3
 Odd = Counter[tuple[str, str]]
@@ -40,7 +40,7 @@ class ProjectBuilder:
         self._known: dict[Path, int] = {}
         self._names: dict[Path, list[str]] = {}
         self._guessed: set[Path] = set()
-        """Files that were found by their name alone."""
+        """Files that were found by another name than the labels give."""
         self._missing: list[str] = []
         self._instances: list[Instance] = []
         twice = sorted({name for name in self.keypoints if self.keypoints.count(name) > 1})
@@ -69,21 +69,21 @@ class ProjectBuilder:
         Raises:
             DataError: the file is no picture, or its sides have another ratio than the labels say.
         """
-        moved = self.finder.moved
+        guesses, key = self.finder.guesses, self.finder.key(name)
         found = path or (self.finder.find(name) if search else None)
-        is_guess = self.finder.moved > moved
+        is_guess = self.finder.guesses > guesses
         if found is None:
             self._missing.append(name)
             return None
         found = found.resolve() if ".." in found.parts else found.absolute()
         if found in self._known:
-            if (is_guess or found in self._guessed) and plain_name(name) not in self._names[found]:
+            if (is_guess or found in self._guessed) and key not in self._names[found]:
                 raise DataError(
                     f"{self.tool} labels of {self._names[found][0]} and {name}, for which {found} alone is there",
                     "a picture for each", "keep the folders that the labels name",
                 )  # fmt: skip
             return self._known[found]
-        self._names[found] = [plain_name(name)]
+        self._names[found] = [key]
         self._guessed |= {found} if is_guess else set()
         width, height = picture_size(found)
         self._scale.append(self._factor(name, size, (width, height)))

@@ -1,6 +1,7 @@
 """Pre-labels are written as each tool reads them: what comes back is what went in."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,6 +75,36 @@ def test_label_studio_gets_tasks_with_predictions_which_become_labels_once_they_
     assert len(ids) == len(set(ids))
     again = accepted(folder)
     assert again.keypoints == NAMES and found_in(again) == found_in(project)
+
+
+ODD = ["a%20b.png", "a b.png", "a%2520b.png", "h#a+sh.png", "q'uo&te.png", "über é.png", "50%.png", "%41.png", "A.png"]
+if os.name != "nt":  # where a file may have such a name
+    ODD += ["h#a?sh.png", "q'\"uo&te<.png"]
+
+
+ODD_SETS = [(form, names) for form in FORMS for names in (ODD, ODD[::-1])]
+ODD_SETS += [("label-studio", [name]) for name in ODD]
+
+
+@pytest.mark.parametrize(("form", "names"), ODD_SETS, ids=lambda value: value if isinstance(value, str) else value[0])
+def test_odd_names_come_back_as_the_same_files(project, tmp_path, form, names):
+    if form == "sleap":
+        pytest.importorskip("sleap_io")
+    pictures = []
+    for number, name in enumerate(names):
+        Image.new("RGB", (60 + number, 40)).save(tmp_path / name)
+        pictures.append(Picture(tmp_path / name, name, 60 + number, 40))
+    points = np.array([[15.0, 16.0], [20.5, 21.0], [33.0, 18.0]])
+    items = tuple(
+        Instance(n, points + n, np.array([2, 2, 2]), box=(0.0, 0.0, 60.0, 40.0)) for n in range(len(pictures))
+    )
+    project = replace(project, pictures=tuple(pictures), instances=items)
+    folder, _ = write_prelabels(project, tmp_path / "out", form)
+    again = accepted(folder) if form == "label-studio" else read_project(folder)
+    assert found_in(again) == found_in(project)
+    assert sorted(again.pictures[item.picture].path.name[-8:] for item in again.instances) == sorted(
+        picture.name[-8:] for picture in pictures
+    )  # the end: where names differ in case alone, the copies have a number in front
 
 
 BOXES = {
