@@ -9,6 +9,7 @@ import numpy as np
 
 from lvtune.core.errors import DataError
 from lvtune.core.text import counted
+from lvtune.data.formats.picture_finder import PICTURE_SUFFIXES
 from lvtune.data.formats.point_columns import PointTable, short_path
 from lvtune.data.formats.project_builder import ProjectBuilder
 
@@ -68,12 +69,14 @@ class TableRows:
         frame that was deleted from the copy must not get the points of that video's frame.
         """
         finder, files = self._builder.finder, _beside(table, near)
-        is_there = any(file is not None for file in files)
+        is_there = any(file.suffix.lower() in PICTURE_SUFFIXES for file in near.iterdir())
         for row, name in enumerate(table.pictures if not is_there else ()):
             inside = name if _folder(name) == near.name else f"{near.name}/{name.split('/')[-1]}"
             files[row] = finder.find(inside, least=2)
         # names by which the table calls its own folder
         own = {_folder(name) for name, file in zip(table.pictures, files, strict=True) if file is not None}
+        named = {_folder(name) for name in table.pictures}
+        own |= named if is_there and len(named) == 1 else set()  # every labelled frame may have been deleted
         for row, name in enumerate(table.pictures):
             if files[row] is None and (_folder(name) == near.name or _folder(name) not in own):
                 files[row] = finder.at_its_place(name) if is_there else finder.find(name, least=2)

@@ -61,6 +61,14 @@ def test_a_deleted_frame_takes_no_picture_of_another_folder(tmp_path, other, ent
     assert found_in(project) == {"labeled-data/a_round1/i3.png": 3}
 
 
+@pytest.mark.parametrize("named", ["next", "a_round1"])
+def test_all_labelled_frames_were_deleted(tmp_path, named):
+    tables = {"a_round1": (named, {"i1.png": 1}), "v": ("v", {"i9.png": 9})}
+    pictures = ["labeled-data/a_round1/i5.png", "labeled-data/next/i1.png", "labeled-data/v/i1.png", "i1.png"]
+    root = write(tmp_path / "p", tables, [*pictures, "labeled-data/v/i9.png"])
+    assert found_in(read_project(root)) == {"labeled-data/v/i9.png": 9}
+
+
 def test_a_folder_under_its_own_name_takes_no_picture_of_another(tmp_path):
     root = write(tmp_path / "p", {"w": ("w", {"i1.png": 1, "i3.png": 3})}, ["labeled-data/w/i3.png", "all/i1.png"])
     assert found_in(read_project(root)) == {"labeled-data/w/i3.png": 3}
