@@ -12,17 +12,22 @@ from typing import Any
 import numpy as np
 
 from lvtune.core.errors import DataError
-from lvtune.core.text import counted
+from lvtune.core.text import counted, shell_word
 from lvtune.data.formats.deeplabcut_splits import read_splits
 from lvtune.data.formats.hdf5_check import one_reader
 from lvtune.data.formats.label_project import LabelProject
 from lvtune.data.formats.picture_finder import PictureFinder
-from lvtune.data.formats.point_table import PointTable, is_point_csv, read_point_table
+from lvtune.data.formats.point_columns import PointTable, short_path
+from lvtune.data.formats.point_csv import is_point_csv
+from lvtune.data.formats.point_table import read_label_tables
 from lvtune.data.formats.project_builder import ProjectBuilder
 from lvtune.data.formats.project_yaml import load_yaml, peek_yaml
+from lvtune.data.formats.table_rows import TableRows
 from lvtune.data.formats.tool_registry import FORMATS, LabelFormat
 
 TOOL = "DeepLabCut"
+_STEM = "CollectedData_"
+"""Begins the name of a table; the scorer follows."""
 SINGLE = "single"
 """The individual that DeepLabCut gives points which belong to no animal."""
 
@@ -45,7 +50,7 @@ def _entry(path: Path) -> Path | None:
         return path if _is_config(path) else None
     if path.suffix.lower() in (".h5", ".hdf5"):
         return path if path.name.startswith("CollectedData") else None
-    in_project = path.parent.parent.name == "labeled-data" or path.name.startswith("CollectedData_")
+    in_project = path.parent.parent.name == "labeled-data" or path.name.startswith(_STEM)
     return path if path.suffix.lower() == ".csv" and in_project and is_point_csv(path) else None
 
 
@@ -60,8 +65,8 @@ def _table_of(folder: Path, scorer: str) -> Path | None:
     Raises:
         DataError: tables of several scorers, none of which is the project's.
     """
-    files = sorted([*folder.glob("CollectedData_*.csv"), *folder.glob("CollectedData_*.h5")])
-    mine = [file for file in files if file.stem == f"CollectedData_{scorer}"] or files
+    files = _collected(folder)
+    mine = [file for file in files if file.stem == f"{_STEM}{scorer}"] or files
     stems = {file.stem for file in mine}
     if len(stems) > 1:
         raise DataError(
@@ -71,33 +76,59 @@ def _table_of(folder: Path, scorer: str) -> Path | None:
     return min(mine, key=lambda file: file.suffix.lower() != ".csv", default=None)
 
 
+def _collected(folder: Path) -> list[Path]:
+    return sorted([*folder.glob(f"{_STEM}*.csv"), *folder.glob(f"{_STEM}*.h5")])
+
+
+def _other_scorers(tables: Sequence[Path], scorer: str) -> list[str]:
+    """A sentence for each table of another scorer than the project's: it is not read, or read for want of another."""
+    notes = []
+    for table in tables:
+        others = dict.fromkeys(file.stem for file in _collected(table.parent) if file.stem != table.stem)
+        for stem in others:
+            file = next(file for file in _collected(table.parent) if file.stem == stem)
+            notes.append(
+                f"{short_path(file)} is not read: {table.name} beside it is of the scorer in config.yaml (to read it, "
+                f"set `scorer: {stem.removeprefix(_STEM)}` there, or give the table: lvtune adapt {shell_word(file)})"
+            )
+        if scorer and table.stem != f"{_STEM}{scorer}":
+            notes.append(
+                f"{short_path(table)} is read, although config.yaml has the scorer {scorer}: its folder has no other"
+            )
+    return notes
+
+
 def _read(entry: Path, more: Sequence[Path] = ()) -> LabelProject:
     if entry.is_dir():
         return _project(entry.parent, {}, _tables(entry), more)
     if entry.suffix.lower() in (".yaml", ".yml"):
         config = load_yaml(entry)
         labeled = entry.parent / "labeled-data"
-        tables = _tables(labeled, str(config.get("scorer") or "")) if labeled.is_dir() else []
+        scorer = str(config.get("scorer") or "")
+        tables = _tables(labeled, scorer) if labeled.is_dir() else []
         if not tables:
             raise DataError(
                 f"the {TOOL} project {entry.parent} without labels",
                 "labeled-data/VIDEO/CollectedData_SCORER.csv or .h5", "label frames in DeepLabCut, and save",
             )  # fmt: skip
-        return _project(entry.parent, config, tables, more)
+        return _project(entry.parent, config, tables, more, _other_scorers(tables, scorer))
     home = entry.parent.parent.parent if entry.parent.parent.name == "labeled-data" else entry.parent
     config = peek_yaml(home / "config.yaml") if _is_config(home / "config.yaml") else {}
     return _project(home, config, [entry], more)
 
 
-def _project(root: Path, config: dict[str, Any], files: Sequence[Path], more: Sequence[Path]) -> LabelProject:
+def _project(
+    root: Path, config: dict[str, Any], files: Sequence[Path], more: Sequence[Path], told: Sequence[str] = ()
+) -> LabelProject:
     with one_reader():
-        tables = [read_point_table(file) for file in files]
+        tables, left = read_label_tables(files)
     names, unique, notes = body_parts(config, tables)
     builder = ProjectBuilder(TOOL, root, names, PictureFinder([root, *more]))
-    builder.notes += notes
-    rows: dict[str, int] = {}
+    builder.notes += [*told, *left, *notes]
+    adder, rows = TableRows(builder), dict[str, int]()
     for table in tables:
-        rows |= add_table(builder, table, near=table.file.parent)
+        rows |= adder.add(table, near=table.file.parent)
+    builder.notes += adder.notes()
     if unique:
         left = sum(int(np.isfinite(t.points[key]).all(1).sum()) for t in tables for key in t.points if key[1] in unique)
         builder.notes.append(
@@ -125,36 +156,6 @@ def body_parts(config: dict[str, Any], tables: Iterable[PointTable]) -> tuple[li
     if lacking:
         notes.append(f"body parts {', '.join(lacking)} of config.yaml are in no table: never labelled")
     return names, unique, notes
-
-
-def add_table(builder: ProjectBuilder, table: PointTable, near: Path | None = None) -> dict[str, int]:
-    """Adds the pictures and instances of a table; returns the path in the table to the place of the picture.
-
-    Args:
-        builder: gets them.
-        table: of labelled points.
-        near: folder that holds the pictures, whatever the table calls it; None: the paths say where they lie.
-    """
-    places: dict[str, int] = {}
-    for row, name in enumerate(table.pictures):
-        parts = name.split("/")
-        beside = near / parts[-1] if near else None
-        path = beside if beside and beside.is_file() else None
-        group = parts[-2] if len(parts) > 1 else (near or table.file.parent).name
-        place = builder.picture(name, path=path, group=group)
-        if place is not None:
-            places[name] = place
-        for individual in table.individuals:
-            points = np.full((len(builder.keypoints), 2), np.nan)
-            for number, part in enumerate(builder.keypoints):
-                if (individual, part) in table.points:
-                    points[number] = table.points[individual, part][row]
-            seen = np.where(np.isfinite(points).all(1), 2, 0)
-            builder.add(place, points, seen, individual=individual)
-    known = set(builder.keypoints)
-    labelled = [values for (_, part), values in table.points.items() if part in known]
-    builder.expect_points(sum(int(np.isfinite(values).all(1).sum()) for values in labelled), table.file)
-    return places
 
 
 def _links(skeleton: Any, names: Sequence[str]) -> list[tuple[int, int]]:

@@ -7,7 +7,6 @@ view alone: the numbers are of the picture as it is stored.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,16 +16,16 @@ import numpy as np
 
 from lvtune.core.errors import DataError
 from lvtune.core.text import counted_kinds
+from lvtune.data.formats.address_finder import AddressFinder
 from lvtune.data.formats.grouping import Mark, instances_of
 from lvtune.data.formats.json_files import json_in, load, peek
 from lvtune.data.formats.label_project import LabelProject
-from lvtune.data.formats.picture_finder import PICTURE_SUFFIXES, PictureFinder
+from lvtune.data.formats.picture_finder import PICTURE_SUFFIXES
 from lvtune.data.formats.project_builder import Odd, ProjectBuilder
 from lvtune.data.formats.safe_xml import parse_xml
 from lvtune.data.formats.tool_registry import FORMATS, LabelFormat
 
 TOOL = "Label Studio"
-_UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 _LABELS = ("keypointlabels", "rectanglelabels", "labels")
 
 
@@ -65,8 +64,9 @@ def _read(entry: Path, more: Sequence[Path] = ()) -> LabelProject:
     chosen = [(task, *_annotation(task)) for task in tasks]
     results = [result for _, result, _ in chosen]
     names, notes = _names(entry.parent, results)
-    builder = ProjectBuilder(TOOL, entry.parent, names, _Finder([entry.parent, *more]))
-    builder.notes += notes
+    finder = AddressFinder([entry.parent, *more])
+    builder = ProjectBuilder(TOOL, entry.parent, names, finder)
+    builder.notes += [*notes, *finder.learn(_picture(task, result) for task, result, _ in chosen if result)]
     odd: Odd = Counter()
     total = 0
     for task, result, count in chosen:
@@ -81,20 +81,6 @@ def _read(entry: Path, more: Sequence[Path] = ()) -> LabelProject:
     builder.expect_points(total, entry)
     builder.notes += counted_kinds(odd)
     return builder.finish()
-
-
-class _Finder(PictureFinder):
-    """Also finds a picture without the eight letters that an upload puts before its name."""
-
-    def find(self, name: str) -> Path | None:
-        """Returns the file, or None."""
-        local = re.sub(r"^.*/data/local-files/?\?d=", "", name)
-        found = super().find(local)
-        if found is None:
-            folder, slash, last = local.rpartition("/")
-            if _UPLOADED.match(last):
-                found = super().find(folder + slash + _UPLOADED.sub("", last))
-        return found
 
 
 def _annotation(task: Mapping[str, Any]) -> tuple[list[dict[str, Any]], int]:

@@ -9,11 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lvtune.core.errors import DataError
-from lvtune.data.formats.deeplabcut import add_table, body_parts
+from lvtune.core.text import counted
+from lvtune.data.formats.deeplabcut import body_parts
 from lvtune.data.formats.label_project import LabelProject
 from lvtune.data.formats.picture_finder import PictureFinder
-from lvtune.data.formats.point_table import is_point_csv, read_point_table
+from lvtune.data.formats.point_csv import is_point_csv
+from lvtune.data.formats.point_table import read_label_tables
 from lvtune.data.formats.project_builder import ProjectBuilder
+from lvtune.data.formats.table_rows import TableRows
 from lvtune.data.formats.tool_registry import FORMATS, LabelFormat
 
 TOOL = "Lightning Pose"
@@ -34,7 +37,7 @@ def _tables(folder: Path) -> list[Path]:
 
 def _read(entry: Path, more: Sequence[Path] = ()) -> LabelProject:
     root = entry if entry.is_dir() else entry.parent
-    tables = [read_point_table(file) for file in (_tables(entry) if entry.is_dir() else [entry])]
+    tables, left = read_label_tables(_tables(entry) if entry.is_dir() else [entry])
     names, _, notes = body_parts({}, tables[:1])
     for table in tables[1:]:
         if set(table.bodyparts) != set(names):
@@ -43,15 +46,20 @@ def _read(entry: Path, more: Sequence[Path] = ()) -> LabelProject:
                 "tables of the same key points", f"give one of them, such as {tables[0].file}",
             )  # fmt: skip
     builder = ProjectBuilder(TOOL, root, names, PictureFinder([root, *more]))
-    builder.notes += notes
+    builder.notes += [*left, *notes]
+    adder = TableRows(builder)
     splits: dict[str, list[int]] = {"train": [], "test": []}
     for table in tables:
-        places = add_table(builder, table)
+        places = adder.add(table)
         splits["test" if table.file.stem.endswith(_NEW) else "train"] += places.values()
-    if splits["test"] and splits["train"]:
-        builder.notes.append(f"tables named *{_NEW}.csv are the part to test on")
-        return builder.finish(splits=splits)
-    return builder.finish()
+    builder.notes += adder.notes()
+    common = set(splits["train"]) & set(splits["test"])
+    splits["train"] = [place for place in splits["train"] if place not in common]
+    if not splits["test"] or not splits["train"]:
+        return builder.finish()
+    both = f"; {counted(len(common), 'picture')} of theirs in other tables too: not in the part to tune on"
+    builder.notes.append(f"tables named *{_NEW}.csv are the part to test on{both if common else ''}")
+    return builder.finish(splits=splits)
 
 
 FORMATS.register("lightning-pose")(

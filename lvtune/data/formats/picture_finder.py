@@ -33,29 +33,39 @@ class PictureFinder:
 
     Attributes:
         moved: how many pictures were found by their name alone, in another folder than the labels say.
+        guesses: how many were found by another name than the labels give, moved ones among them.
     """
 
     def __init__(self, roots: Sequence[Path]) -> None:
         self.roots = list(dict.fromkeys(Path(root).resolve() for root in roots))
-        self.moved = 0
+        self.moved = self.guesses = 0
 
-    def find(self, name: str) -> Path | None:
+    def find(self, name: str, least: int = 1) -> Path | None:
         """Returns the absolute path of the picture, or None where it is not there or could be several.
 
         Args:
             name: path or URL as the labels give it; backslashes are slashes.
+            least: how many parts at the end of its path a file elsewhere must share: 1 its name, 2 its folder too.
         """
         text = plain_name(name)
-        direct = self._direct(text)
+        direct = self.at_its_place(text)
         if direct is not None:
             return direct
         address = _SCHEME.sub("", text)
-        tries = [text] if address == text else [unquote(address.partition("?")[0])]
-        found = next((path for one in tries if (path := self._by_name(one)) is not None), None)
+        whole = address.partition("?")[0]
+        tries = [text] if address == text else [unquote(whole), whole]
+        found = next((path for one in tries if (path := self._by_name(one, least)) is not None), None)
         self.moved += found is not None
+        self.guesses += found is not None
         return found
 
-    def _direct(self, text: str) -> Path | None:
+    def key(self, name: str) -> str:
+        """Returns what two spellings of one path have in common."""
+        return plain_name(name)
+
+    def at_its_place(self, name: str) -> Path | None:
+        """Returns the absolute path of the picture, or None where it is not where the name says."""
+        text = plain_name(name)
         for root in self.roots:
             path = root / text
             try:
@@ -65,7 +75,7 @@ class PictureFinder:
                 return None
         return None
 
-    def _by_name(self, text: str) -> Path | None:
+    def _by_name(self, text: str, least: int) -> Path | None:
         """Returns the one file below the roots that shares most of the end of the path."""
         wanted = PurePosixPath(_DRIVE.sub("", text)).parts[::-1]
         if not wanted:
@@ -77,7 +87,7 @@ class PictureFinder:
         best = [path for path, length in zip(same, lengths, strict=True) if length == max(lengths)]
         # where the folder that the labels name is there, a picture of the same name elsewhere is another one
         is_other = max(lengths) == 1 and len(wanted) > 1 and _folded(wanted[1]) in self._folders
-        return best[0] if len(best) == 1 and not is_other else None
+        return best[0] if len(best) == 1 and not is_other and max(lengths) >= least else None
 
     @cached_property
     def _folders(self) -> set[str]:

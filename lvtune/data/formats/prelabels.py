@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
@@ -113,10 +114,16 @@ def _label_studio(project: LabelProject, folder: Path) -> list[str]:
         place.mkdir(parents=True)
     names, of, tasks = _copied(project, place), _by_picture(project), []
     for i, (picture, name) in enumerate(zip(project.pictures, names, strict=True)):
-        result = [one for item in of[i] for one in _results(item, picture, project.keypoints, len(of[i]) > 1)]
+        owners = [f"r{i}-{n}" if len(of[i]) > 1 else None for n in range(len(of[i]))]
+        result = [
+            one
+            for item, owner in zip(of[i], owners, strict=True)
+            for one in _results(item, picture, project.keypoints, owner)
+        ]
         for number, one in enumerate(result):
             one["id"] = f"p{number}" if one["id"] is None else one["id"]
-        task = {"id": i + 1, "data": {"image": f"/data/local-files/?d=images/{name}"}}
+        address = quote(name, errors="surrogateescape")  # Label Studio decodes it
+        task = {"id": i + 1, "data": {"image": f"/data/local-files/?d=images/{address}"}}
         tasks.append({**task, "predictions": [{"model_version": SCORER, "result": result}]})
     write_text(folder / "tasks.json", json.dumps(tasks, indent=1))
     write_text(folder / "config.xml", _interface(project.keypoints))
@@ -126,16 +133,21 @@ def _label_studio(project: LabelProject, folder: Path) -> list[str]:
     ]
 
 
-def _results(item: Instance, picture: Picture, names: tuple[str, ...], is_one_of: bool) -> list[dict[str, Any]]:
-    """A rectangle for each of several instances, and the points, which say which rectangle they belong to."""
+def _results(item: Instance, picture: Picture, names: tuple[str, ...], owner: str | None) -> list[dict[str, Any]]:
+    """A rectangle for each of several instances, and the points, which say which rectangle they belong to.
+
+    Args:
+        item: the instance.
+        picture: that it is in.
+        names: of the key points.
+        owner: id of its rectangle, which no other instance has, wherever their boxes lie; None: no rectangle.
+    """
     size = np.array([picture.width, picture.height])
     about = {"from_name": "points", "to_name": "image", "original_width": picture.width,
              "original_height": picture.height, "image_rotation": 0}  # fmt: skip
     found: list[dict[str, Any]] = []
-    owner = None
-    if is_one_of and item.box is not None:
-        x, y, width, height = (float(v) for v in np.array(item.box) / np.tile(size, 2) * 100)
-        owner = f"r{item.picture}-{item.box[0]:.0f}-{item.box[1]:.0f}-{item.box[2]:.0f}-{item.box[3]:.0f}"
+    if owner is not None:
+        x, y, width, height = (float(v) for v in np.array(_box(item)) / np.tile(size, 2) * 100)
         value = {"x": x, "y": y, "width": width, "height": height, "rotation": 0, "rectanglelabels": ["instance"]}
         found.append({**about, "id": owner, "from_name": "boxes", "type": "rectanglelabels", "value": value})
     for name, point, seen in zip(names, item.keypoints / size * 100, item.visibility, strict=True):
@@ -144,6 +156,15 @@ def _results(item: Instance, picture: Picture, names: tuple[str, ...], is_one_of
             mark = {**about, "id": None, "type": "keypointlabels", "value": value}
             found.append(mark if owner is None else {**mark, "parentID": owner})
     return found
+
+
+def _box(item: Instance) -> tuple[float, float, float, float]:
+    """The box of an instance; around its points where none was drawn, since its points need a rectangle."""
+    if item.box is not None:
+        return item.box
+    points = item.keypoints[item.visibility > 0]
+    (x, y), (right, low) = points.min(0), points.max(0)
+    return float(x), float(y), float(right - x), float(low - y)
 
 
 def _interface(names: tuple[str, ...]) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from lvtune.core.errors import DataError
 from lvtune.core.text import counted, plural
 from lvtune.data.formats.label_project import Instance, LabelProject, Picture
-from lvtune.data.formats.picture_finder import PictureFinder, picture_size, plain_name
+from lvtune.data.formats.picture_finder import PictureFinder, picture_size
 
 _SHOWN = 3
 Odd = Counter[tuple[str, str]]
@@ -39,6 +39,8 @@ class ProjectBuilder:
         self._rescaled = 0
         self._known: dict[Path, int] = {}
         self._names: dict[Path, list[str]] = {}
+        self._guessed: set[Path] = set()
+        """Files that were found by another name than the labels give."""
         self._missing: list[str] = []
         self._instances: list[Instance] = []
         twice = sorted({name for name in self.keypoints if self.keypoints.count(name) > 1})
@@ -50,7 +52,7 @@ class ProjectBuilder:
 
     def picture(
         self, name: str, *, path: Path | None = None, size: tuple[int, int] | None = None, group: str = "",
-        category: str = "", description: str = "",
+        category: str = "", description: str = "", search: bool = True,
     ) -> int | None:  # fmt: skip
         """Adds a picture; returns its place, or None where the file is missing (it is counted).
 
@@ -62,24 +64,27 @@ class ProjectBuilder:
             group: video or folder; None of the parts of the path is taken by itself.
             category: of the whole picture.
             description: caption.
+            search: False: without `path` the file is missing.
 
         Raises:
             DataError: the file is no picture, or its sides have another ratio than the labels say.
         """
-        moved = self.finder.moved
-        found = path or self.finder.find(name)
+        guesses, key = self.finder.guesses, self.finder.key(name)
+        found = path or (self.finder.find(name) if search else None)
+        is_guess = self.finder.guesses > guesses
         if found is None:
             self._missing.append(name)
             return None
         found = found.resolve() if ".." in found.parts else found.absolute()
         if found in self._known:
-            if self.finder.moved > moved and plain_name(name) not in self._names[found]:
+            if (is_guess or found in self._guessed) and key not in self._names[found]:
                 raise DataError(
                     f"{self.tool} labels of {self._names[found][0]} and {name}, for which {found} alone is there",
                     "a picture for each", "keep the folders that the labels name",
                 )  # fmt: skip
             return self._known[found]
-        self._names[found] = [plain_name(name)]
+        self._names[found] = [key]
+        self._guessed |= {found} if is_guess else set()
         width, height = picture_size(found)
         self._scale.append(self._factor(name, size, (width, height)))
         self._pictures.append(Picture(found, self._name(found), width, height, group, category, description))

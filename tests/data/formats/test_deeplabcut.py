@@ -87,6 +87,33 @@ def test_several_scorers_are_not_guessed_at(tmp_path):
         read_project(root)
 
 
+@pytest.mark.parametrize("kind", ["csv", "h5"])
+def test_the_table_of_another_scorer_is_not_read_and_named(tmp_path, kind):
+    root = write_project(tmp_path / "p", "both")
+    alone = read_project(root)
+    assert not any("CollectedData" in note for note in alone.notes)  # the CSV and the H5 of one scorer
+    file = root / "labeled-data" / "v1" / f"CollectedData_lvtune.{kind}"
+    file.write_bytes(file.with_stem(f"CollectedData_{SCORER}").read_bytes())
+    project = read_project(root)
+    assert len(project.instances) == len(alone.instances)
+    (note,) = [note for note in project.notes if "CollectedData" in note]
+    assert note.startswith(f"v1/CollectedData_lvtune.{kind} is not read: CollectedData_{SCORER}.csv beside it")
+    assert "scorer: lvtune" in note and str(file) in note
+    if kind == "csv":
+        file.write_text(file.read_text().replace("20.5", "21.5"))
+        assert read_project(file).instances[0].keypoints[0, 0] == 21.5  # what the note says to type
+
+
+def test_a_folder_with_the_table_of_another_scorer_alone_is_read_and_named(tmp_path):
+    root = write_project(tmp_path / "p")
+    file = root / "labeled-data" / "v1" / f"CollectedData_{SCORER}.csv"
+    file.rename(file.with_stem("CollectedData_lvtune"))
+    project = read_project(root)
+    assert len(project.instances) == 3
+    (note,) = [note for note in project.notes if "CollectedData" in note]
+    assert note.startswith("v1/CollectedData_lvtune.csv is read, although config.yaml has the scorer me")
+
+
 def test_value_that_is_no_number_is_named_with_its_line(tmp_path):
     root = write_project(tmp_path / "p")
     file = root / f"labeled-data/v1/CollectedData_{SCORER}.csv"

@@ -79,6 +79,67 @@ def test_uploaded_pictures_have_letters_before_their_names(tmp_path):
     assert [picture.name for picture in read_project(file).pictures] == ["a.png", "b.png"]
 
 
+PERCENT = {
+    "/data/local-files/?d=images/a%20b.png": "images/a b.png",
+    "/data/local-files/?d=images/a b.png": "images/a b.png",
+    "/data/local-files/?d=images/%C3%BCber.png": "images/über.png",
+    "/data/local-files/?d=on/the/server/images/a%20b.png": "images/a b.png",
+    "http://localhost:8080/data/local-files/?d=images/a%20b.png": "images/a b.png",
+    "https://labels.example.org/data/local-files/?d=images/50%25.png": "images/50%.png",
+    "/data/upload/1/0a1b2c3d-a%20b.png": "images/a b.png",
+    "http://localhost:8080/data/upload/1/0a1b2c3d-a%20b.png": "images/a b.png",
+    "/data/upload/1/0a1b2c3d-%C3%BCber.png": "images/über.png",
+    "https://example.org/images/a%20b.png?width=3": "images/a b.png",
+    "https://example.org/images/50%25.png": "images/50%.png",
+    "https://example.org/images/c%20d.png": "images/c%20d.png",
+    "s3://bucket/images/%C3%BCber.png": "images/über.png",
+    "/data/local-files/?d=images/c%20d.png": "images/c%20d.png",
+    "/data/local-files/?d=images/c%2520d.png": "images/c%20d.png",
+    "/data/local-files/?d=images/50%.png": "images/50%.png",
+}
+
+
+@pytest.mark.parametrize("address", PERCENT)
+def test_names_with_percent_signs(tmp_path, address):
+    write_pictures(tmp_path, sorted({*PERCENT.values(), "images/other.png"}))
+    file = dump(tmp_path / "e.json", [task(1, "", address, results_of(PICTURES[0]))])
+    (picture,) = read_project(file).pictures
+    assert picture.name == PERCENT[address]
+
+
+def test_a_name_that_is_a_picture_both_ways(tmp_path):
+    write_pictures(tmp_path, ["images/a%20b.png", "images/a b.png", "images/c d.png", "images/e%20f.png"])
+    place, rows = "/data/local-files/?d=images/", results_of(PICTURES[0])
+
+    def read(*names):
+        file = dump(tmp_path / "e.json", [task(n, "", place + name, rows) for n, name in enumerate(names)])
+        project = read_project(file)
+        told = [note for note in project.notes if "could be two pictures" in note]
+        return [picture.name for picture in project.pictures], told
+
+    names, told = read("a%20b.png")
+    assert names == ["images/a%20b.png"] and "read as they stand" in told[0]
+    names, told = read("a%20b.png", "c%20d.png")  # the second one shows how this export is written
+    assert names == ["images/a b.png", "images/c d.png"] and "decoded, as those of the others" in told[0]
+    names, told = read("a%20b.png", "e%20f.png")
+    assert names == ["images/a%20b.png", "images/e%20f.png"] and told
+    names, told = read("a%20b.png", "c%20d.png", "e%20f.png")
+    assert names == ["images/a%20b.png", "images/c d.png", "images/e%20f.png"] and told
+    assert read("c%20d.png") == (["images/c d.png"], [])
+
+
+def test_a_decoded_name_does_not_take_the_picture_of_another_task(tmp_path):
+    write_pictures(tmp_path, ["images/a b.png"])  # a%20b.png was deleted
+    place, rows = "/data/local-files/?d=images/", results_of(PICTURES[0])
+    for names in (("a%20b.png", "a b.png"), ("a b.png", "a%20b.png")):
+        file = dump(tmp_path / "e.json", [task(n, "", place + name, rows) for n, name in enumerate(names)])
+        with pytest.raises(DataError, match="a picture for each"):
+            read_project(file)
+    same = [place + "a%20b.png", "http://localhost:8080" + place + "a%20b.png"]
+    file = dump(tmp_path / "e.json", [task(n, "", name, rows) for n, name in enumerate(same)])
+    assert len(read_project(file).pictures) == 1
+
+
 def test_order_without_the_labelling_interface_is_that_of_appearance(tmp_path):
     project = read_project(write_export(tmp_path / "p", config=False))
     assert project.keypoints == NAMES[::-1]  # as the sample writes them
