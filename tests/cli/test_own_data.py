@@ -137,8 +137,11 @@ def test_names_of_folders_of_own_domains(adapted, tmp_path):
 def test_adapter_of_somebodys_own_domain_on_other_data():
     from lvtune.cli.outcome import choose_domain
     from lvtune.config.options import DataOptions
+    from lvtune.core.errors import UsageError
 
     found = {"domain": "mice"}
     assert choose_domain(None, DataOptions(data="p"), found) == "custom"
-    assert choose_domain(None, DataOptions(), found) == "mice"
+    assert choose_domain("mice.yaml", DataOptions(), found) == "mice.yaml"
+    with pytest.raises(UsageError, match="'mice', which is a domain file of its maker"):
+        choose_domain(None, DataOptions(), found)
     assert choose_domain(None, DataOptions(data="p"), {"domain": "humanart/sketch"}) == "humanart/sketch"
