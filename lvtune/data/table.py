@@ -25,7 +25,7 @@ from lvtune.data.skeletons import Skeleton
 
 __all__ = ["Person", "PoseTable", "read_coco", "with_boxes"]
 
-_VERSION = 4  # of the cached columns; raise it when parse_coco changes
+_VERSION = 5  # of the cached columns; raise it when parse_coco changes
 
 
 def _category_field(image: Mapping[str, Any]) -> str:
