@@ -25,10 +25,11 @@ TUNED_ON = "tuned_on"
 """Key of ``report.json``: names of the own pictures that were tuned on."""
 MOST_NAMES = 50_000
 """More names are not written down."""
-_TAKEN = ("split_by", "test_pictures", "annotated_box_format", "flip_pairs", "skeleton")
+_TAKEN = ("split_by", "test_pictures", "flip_pairs", "skeleton")
 """Options whose default means that the user says nothing: the adapter's are taken."""
-_COMPARED = ("missing_boxes", "box_margin")
-"""Options whose default is a value like others: where the adapter's differ, a note says so."""
+_COMPARED = ("missing_boxes", "box_margin", "annotated_box_format")
+"""Options that are not taken, since their default is a value like others, or belongs to a file: where the adapter's
+differ, a note says so."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ def tuned_before(adapter: Any) -> TunedBefore:
         return TunedBefore({})
     place = locate(adapter)
     recipe = recipe_of_adapter(read_config(place) or {}, place)
-    if not is_own_data(str(recipe.get("domain", ""))):
+    domain = recipe.get("domain")
+    if not isinstance(domain, str) or not is_own_data(domain):
         return TunedBefore({})
     data, names = recipe.get("data"), report_beside(place).get(TUNED_ON)
     known = frozenset(map(str, names)) if isinstance(names, list) else frozenset()

@@ -235,8 +235,8 @@ def _count_beyond(persons: Persons, labelled: int) -> list[str]:
         return []
     return [
         f"{beyond.sum()} of {counted(labelled, 'labelled key point')} {plural(beyond.sum(), 'lies', 'lie')} outside of "
-        f"the picture, in {counted(len(rows), 'annotation')} (such as {persons.names[rows[0]]}): they are tuned on and "
-        "scored as they are; give them the visibility 0 to leave them out"
+        f"the picture, in {counted(len(rows), 'annotation')} (such as {persons.names[rows[0]]}): counted as "
+        "labelled, in tuning and in scores; delete such a label, or give it the visibility 0, to leave it out"
     ]
 
 

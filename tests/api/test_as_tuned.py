@@ -112,6 +112,10 @@ def test_other_boxes_are_said():
     _, notes = TunedBefore({"box_margin": 0.3}).fill(DataOptions())
     assert notes == ["--box-margin is 0.15 here and was 0.3 when the adapter was tuned"]
     assert TunedBefore({"box_margin": 0.3}).fill(DataOptions(box_margin=0.3))[1] == []
+    data, notes = TunedBefore({"annotated_box_format": "xyxy"}).fill(DataOptions())
+    assert data == DataOptions() and notes == [
+        "--annotated-box-format is auto here and was xyxy when the adapter was tuned"
+    ]
     data, notes = TunedBefore({"flip_pairs": "midline", "skeleton": None}).fill(DataOptions())
     assert data.flip_pairs == "midline" and len(notes) == 1
     given = DataOptions(test_annotations="test.json")
