@@ -265,7 +265,10 @@ def _divided(
         points: without a share, more pictures are kept out if these have fewer labelled key points.
     """
     names = split.table.column("image").astype(str)
-    pictures, first, of_picture = np.unique(names, return_index=True, return_inverse=True)
+    rows = np.arange(len(names))
+    if split.items is not None:  # a draw: pictures that were not drawn do not count
+        rows = np.unique(np.array(split.items) // len(split.views or " "))
+    pictures, first, of_picture = np.unique(names[rows], return_index=True, return_inverse=True)
     if share is None:
         count = _usual(len(pictures))
     else:
@@ -273,10 +276,10 @@ def _divided(
         count = count if most is None else min(most, count)
     if count < LEAST:
         return split, None, len(pictures)
-    kinds = split.table.column("category").astype(str)[first].tolist()
+    kinds = split.table.column("category").astype(str)[rows][first].tolist()
     order = nested_order(pictures.tolist(), kinds, seed)
     if share is None and points:
-        labelled = np.bincount(of_picture, (split.table.column("keypoints")[..., 2] > 0).sum(1))
+        labelled = np.bincount(of_picture, (split.table.column("keypoints")[rows][..., 2] > 0).sum(1))
         enough = int(np.searchsorted(np.cumsum(labelled[order]), points)) + 1
         count = max(count, min(enough, MOST, int(MOST_SHARE * len(pictures))))
     chosen = set(pictures[order[:count]])

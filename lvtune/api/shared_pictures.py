@@ -52,8 +52,8 @@ def notes_on_shared(recipe: Recipe, train: Split, test: Split, kept: Split | Non
     """
     if not is_own_data(recipe.domain) or not _has_files(train) or not _has_files(test):
         return []
-    notes, tested = [], set(_files(test))
-    both = len(tested & set(_files(train)))
+    notes, tested = [], _shown(test)
+    both = len(tested & _shown(train))
     if both and recipe.has_target_labels:
         notes.append(
             f"{both} of {counted(len(tested), 'picture')} that are tested on are tuned on too: the scores do not say "
@@ -85,13 +85,14 @@ def without_pictures(pool: Split | None, parts: Sequence[Split | None]) -> Split
     """
     if pool is None or not _has_files(pool):
         return pool
-    taken = {file for split in parts if split is not None and _has_files(split) for file in _files(split)}
+    taken = {file for split in parts if split is not None and _has_files(split) for file in _shown(split)}
     files = _files(pool)
     is_free = np.array([file not in taken for file in files])
-    out = len(set(files)) - len({file for file, free in zip(files, is_free, strict=True) if free})
+    shown = _shown(pool)
+    out = len(shown & taken)
     if not out:
         return pool
-    if not is_free.any():
+    if out == len(shown):
         raise UsageError(
             f"{counted(out, 'picture')} without labels, all of which are tested on or kept out", "some other pictures",
             "name others with --unlabelled",
@@ -113,7 +114,13 @@ def _table(split: Split) -> Any:
     return split.table
 
 
+def _shown(split: Split) -> set[str]:
+    """The files of the pictures that a split shows, in whatever view."""
+    files, views = _files(split), len(split.views or " ")
+    return set(files) if split.items is None else {files[item // views] for item in split.items}
+
+
 def _files(split: Split) -> list[str]:
-    """The file of each person's picture."""
+    """The file of each person's picture in the table of a split."""
     table, known = _table(split), {}
     return [known.setdefault(name, os.path.realpath(table.root / name)) for name in table.column("image")]
