@@ -63,7 +63,8 @@ def test_pictures_without_labels_are_others_than_those_tested_on_or_kept_out(poo
 
 def test_a_domain_that_shows_pictures_in_several_views_loses_those_kept_out_alone():
     values = {"domain": "demo-art", "weights": "random", "device": "cpu", "method": "lora", "start": "none",
-              "unlabelled": "train", "data": {"shots": 60}, "calibrate": "keep-out", "calibrate_share": 0.25}  # fmt: skip
+              "unlabelled": "train", "data": {"shots": 60},
+              "calibrate": "keep-out", "calibrate_share": 0.25}  # fmt: skip
     job = prepare(Recipe.from_dict(values))
     kept, seen = files(job.kept_out.target), files(job.unlabelled)
     assert len(kept) == 15 and len(job.train.items) == 45 and len(seen) > 200 and not seen & kept
