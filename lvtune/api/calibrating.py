@@ -74,7 +74,7 @@ def calibrate(job: Job) -> tuple[Fitted, Decision]:
         found = fit_on(
             job.base, split, job.adapter.skeleton, category=job.category, batch_size=recipe.evaluate.batch_size,
             pixels=recipe.calibrate_px, flip_test=recipe.evaluate.flip_test,
-            not_learnt=unlearnt_keypoints(recipe, job.base, job.train, is_started=job.warm_start is not None),
+            not_learnt=unlearnt_keypoints(recipe, job.base, job.train),
         )  # fmt: skip
     except LvtuneError as error:  # a picture of these is broken: the run is not lost for it
         return _none(f"pictures that were kept out: {error.given}")

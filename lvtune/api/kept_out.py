@@ -119,7 +119,7 @@ def _of_one_run(recipe: Recipe, domain: Domain, opened: OpenedData, spec: BaseSp
             raise _too_few(count, _LEAST_COUNT if share is None else math.ceil(LEAST / share))
         share = f"a share of {recipe.calibrate_share or SHARE:g}; --calibrate-share sets it"
         return KeptOut(train, missing=f"{count} pictures to tune on are too few to keep {LEAST} of them out ({share})")
-    kept_points = int((out.table.column("keypoints")[..., 2] > 0).sum())
+    kept_points = int((out.table.column("keypoints")[_drawn(out)][..., 2] > 0).sum())
     if points and kept_points < LEAST_POINTS:
         why = f"{len(paths_of(out))} of {count} pictures to tune on have {kept_points} labelled key points"
         return KeptOut(train, missing=f"{why}; it takes {LEAST_POINTS}, so none is kept out")
@@ -265,9 +265,7 @@ def _divided(
         points: without a share, more pictures are kept out if these have fewer labelled key points.
     """
     names = split.table.column("image").astype(str)
-    rows = np.arange(len(names))
-    if split.items is not None:  # a draw: pictures that were not drawn do not count
-        rows = np.unique(np.array(split.items) // len(split.views or " "))
+    rows = _drawn(split)
     pictures, first, of_picture = np.unique(names[rows], return_index=True, return_inverse=True)
     if share is None:
         count = _usual(len(pictures))
@@ -285,6 +283,13 @@ def _divided(
     chosen = set(pictures[order[:count]])
     is_out = np.isin(names, list(chosen))
     return _rows(split, ~is_out), _rows(split, is_out), len(pictures)
+
+
+def _drawn(split: Split) -> np.ndarray:
+    """Rows of the table that are used: those of which a draw has a view, or all."""
+    if split.items is None:
+        return np.arange(len(split.table))
+    return np.unique(np.array(split.items, dtype=np.int64) // len(split.views or " "))
 
 
 def _usual(count: int) -> int:

@@ -34,13 +34,30 @@ def test_they_are_named_before_the_tuning(tmp_path):
     assert not any(one.what == "not learnt" for one in prepare(recipe_of(tmp_path, count=12)).decisions)
 
 
-@pytest.mark.parametrize(("given", "is_started"), [({}, True), ({"after": "A"}, False), ({"grow": "A"}, False)])
-def test_what_another_adapter_may_know_is_not_named(given, is_started, tmp_path):
+@pytest.mark.parametrize("given", [{"after": "A"}, {"grow": "A"}])
+def test_what_an_adapter_that_goes_on_may_know_is_not_named(given, tmp_path):
     recipe = recipe_of(tmp_path, ["tail"], count=12)
     job = prepare(recipe)
-    assert unlearnt_keypoints(recipe, job.base, job.train, is_started=False) == ["tail"]
-    object.__setattr__(recipe, *next(iter(given.items()), ("seed", 0)))
-    assert unlearnt_keypoints(recipe, job.base, job.train, is_started=is_started) == []
+    assert unlearnt_keypoints(recipe, job.base, job.train) == ["tail"]
+    object.__setattr__(recipe, *next(iter(given.items())))
+    assert unlearnt_keypoints(recipe, job.base, job.train) == []
+
+
+def test_what_the_start_knows_is_not_named(tmp_path):
+    start = tmp_path / "start"
+    lvtune.adapt(recipe_of(tmp_path / "first", count=12, out=str(start), calibrate="none"))
+    job = prepare(recipe_of(tmp_path / "second", ["tail"], count=12, start=str(start)))
+    assert job.warm_start is not None
+    assert unlearnt_keypoints(job.recipe, job.base, job.train) == []
+    assert not any(one.what == "not learnt" for one in job.decisions)
+
+
+def test_the_start_that_ships_knows_what_its_base_knows(tmp_path):
+    recipe = recipe_of(tmp_path, ["left_hip", "tail"], count=12, base="vitpose-ti", weights="pretrained",
+                       method="vlpose-light")  # fmt: skip
+    job = prepare(recipe)
+    assert job.warm_start is not None and not job.warm_start.misfit
+    assert unlearnt_keypoints(job.recipe, job.base, job.train) == ["tail"]
 
 
 def test_their_probability_is_0_and_that_is_said(tmp_path):
