@@ -36,6 +36,10 @@ POINTS, MOST_SHARE = 200, 0.5
 
 14 pictures with 4 key points each do not tell whether 89 or 95 % are right (benchmarks/README.md, "Confidence").
 """
+LEAST_LEFT = 47
+"""So many must then be left to tune on: with fewer it was not measured that this costs nothing."""
+LEAST_LABELS = 5
+"""Labels of a key point that are enough to stay; where it has few, half of them stay."""
 _LEAST_COUNT = next(count for count in range(LEAST, 20 * LEAST) if round(SHARE * count) >= LEAST)
 """Pictures to tune on of which so many can be kept out."""
 MOST_PERSONS = 600
@@ -87,6 +91,9 @@ def keep_out(recipe: Recipe, domain: Domain, opened: OpenedData, spec: BaseSpec)
         UsageError: a share of the source's score is to be kept, and there are no pictures to check it on.
     """
     train = opened.train
+    if recipe.calibrate_px is not None and recipe.calibrate == NONE:
+        raise UsageError(f"calibrate_px {recipe.calibrate_px:g} with calibrate none, so that no confidence is fitted",
+                         "one of them", "leave --calibrate-px out")  # fmt: skip
     if recipe.calibrate_share is not None and (recipe.calibrate == NONE or recipe.text_only):
         raise UsageError(
             f"calibrate_share {recipe.calibrate_share:g} where no picture is kept out", "one of them",
@@ -209,8 +216,8 @@ def _check_keep(recipe: Recipe, opened: OpenedData, spec: BaseSpec) -> None:
         raise UsageError(
             f"keep {recipe.keep:g} without pictures of the source ({opened.source.missing})",
             "pictures of what the base was trained on, or of what is to be kept",
-            "give --replay-pictures FOLDER (pictures without labels), or --source-annotations FILE.json (and "
-            "--source-data FOLDER), or leave --keep out",
+            "give --replay-pictures FOLDER (pictures without labels), or --source-annotations FOLDER with "
+            "train.json and test.json (and --source-data FOLDER), or leave --keep out",
         )  # fmt: skip
     name, theirs = ("the base's answers", spec.skeleton) if source is None else (source.name, source.table.skeleton)
     if theirs.keypoints != opened.train.table.skeleton.keypoints or (source and source.task != "pose2d"):
@@ -276,13 +283,38 @@ def _divided(
         return split, None, len(pictures)
     kinds = split.table.column("category").astype(str)[rows][first].tolist()
     order = nested_order(pictures.tolist(), kinds, seed)
+    counts = np.zeros((len(pictures), split.table.column("keypoints").shape[1]), np.int64)
+    np.add.at(counts, of_picture, split.table.column("keypoints")[rows][..., 2] > 0)
     if share is None and points:
-        labelled = np.bincount(of_picture, (split.table.column("keypoints")[rows][..., 2] > 0).sum(1))
+        labelled = counts.sum(1)
         enough = int(np.searchsorted(np.cumsum(labelled[order]), points)) + 1
-        count = max(count, min(enough, MOST, int(MOST_SHARE * len(pictures))))
-    chosen = set(pictures[order[:count]])
-    is_out = np.isin(names, list(chosen))
+        most = min(MOST, int(MOST_SHARE * len(pictures)), len(pictures) - LEAST_LEFT)
+        count = max(count, min(enough, most))
+    is_out = np.isin(names, pictures[_leaving_labels(np.asarray(order), count, counts)])
+    if len(set(names[rows][is_out[rows]])) < LEAST:
+        return split, None, len(pictures)
     return _rows(split, ~is_out), _rows(split, is_out), len(pictures)
+
+
+def _leaving_labels(order: np.ndarray, count: int, labels: np.ndarray) -> np.ndarray:
+    """Returns ``count`` pictures in their order, or fewer, so that of each key point some labels stay.
+
+    A key point that few pictures show would else have no label to learn from.
+
+    Args:
+        order: of the pictures.
+        count: how many are wanted.
+        labels: (pictures, K) labels of each key point in each picture.
+    """
+    there, found = labels.sum(0), list[int]()
+    most = np.maximum(there // 2, there - LEAST_LABELS)
+    for picture in order:
+        if len(found) == count:
+            break
+        if (labels[picture] <= most).all():
+            most = most - labels[picture]
+            found.append(picture)
+    return np.array(found, dtype=np.int64)
 
 
 def _drawn(split: Split) -> np.ndarray:

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lvtune.api.grow_choice import BASE
 from lvtune.core.decision import Decision
 from lvtune.data.pose_table import PoseTable
+from lvtune.hub.remote import locate
 from lvtune.hub.starts import start_place
 from lvtune.storage.adapter_file import read_config
 
@@ -20,27 +22,31 @@ if TYPE_CHECKING:
 def unlearnt_keypoints(recipe: Recipe, base: Base, train: Split) -> list[str]:
     """Returns the names of the key points of ``train`` that no label teaches and that nothing knows already.
 
+    In a mirrored picture left and right change places, so the label of one side teaches the other too.
+
     Args:
-        recipe: of the run; an adapter that is grown or goes on may know them, and a start knows its own.
+        recipe: of the run; the adapter at which it begins knows its own key points.
         base: knows its own key points.
         train: what is tuned on.
     """
-    is_plain = train.task == "pose2d" and isinstance(train.table, PoseTable) and recipe.has_target_labels
-    if not is_plain or recipe.grow is not None or recipe.after is not None:
+    if train.task != "pose2d" or not isinstance(train.table, PoseTable) or not recipe.has_target_labels:
         return []
-    labelled = np.asarray((train.table.column("keypoints")[..., 2] > 0).any(0)).tolist()
-    names = [
-        name for name, is_labelled in zip(train.table.skeleton.keypoints, labelled, strict=True) if not is_labelled
-    ]
-    known = {*base.skeleton.keypoints, *(_keypoints_of_start(recipe, base) if names else ())}
+    skeleton = train.table.skeleton
+    is_taught = np.asarray((train.table.column("keypoints")[..., 2] > 0).any(0))
+    if recipe.train.augment.flip != 0 and skeleton.mirrors:
+        is_taught = is_taught | is_taught[list(skeleton.flip_index)]
+    names = [name for name, taught in zip(skeleton.keypoints, is_taught.tolist(), strict=True) if not taught]
+    known = {*base.skeleton.keypoints, *(_known_before(recipe, base) if names else ())}
     return [name for name in names if name not in known]
 
 
-def _keypoints_of_start(recipe: Recipe, base: Base) -> list[str]:
-    """Names of the key points of the adapter at which the run begins; empty where it begins at the base."""
-    place = start_place(base.name, recipe.method, recipe.start)
-    config = None if place is None else read_config(place)
-    return [] if config is None else config["skeleton"]["keypoints"]
+def _known_before(recipe: Recipe, base: Base) -> list[str]:
+    """Names of the key points of the adapters at which the run begins; empty where it begins at the base."""
+    grown = None if recipe.grow in (None, BASE) else locate(recipe.grow)
+    after = None if recipe.after is None else locate(recipe.after)
+    places = [start_place(base.name, recipe.method, recipe.start), grown, after]
+    configs = [read_config(place) for place in places if place is not None]
+    return [name for config in configs if config is not None for name in config["skeleton"]["keypoints"]]
 
 
 def unlearnt_decisions(recipe: Recipe, base: Base, train: Split) -> list[Decision]:

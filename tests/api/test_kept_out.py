@@ -10,7 +10,7 @@ from source_files import other_source
 
 from lvtune.api.calibrating import calibrate
 from lvtune.api.job import prepare
-from lvtune.api.kept_out import LEAST, MOST_PERSONS, POINTS, SHARE
+from lvtune.api.kept_out import LEAST, LEAST_LABELS, LEAST_LEFT, MOST_PERSONS, POINTS, SHARE
 from lvtune.api.recipe import Recipe
 from lvtune.api.replay_data import some_of
 from lvtune.core.errors import UsageError
@@ -71,10 +71,28 @@ def test_more_are_kept_out_where_they_have_few_key_points(count, without, tmp_pa
                  data={"data": str(tmp_path), "annotations": str(write(data, tmp_path))})  # fmt: skip
     every, out = files(job.opened.train), files(job.kept_out.target)
     usual, of_one = round(SHARE * len(every)), len(MOUSE) - without
-    expected = max(usual, min(math.ceil(POINTS / of_one), len(every) // 2))
+    expected = max(usual, min(math.ceil(POINTS / of_one), len(every) // 2, len(every) - LEAST_LEFT))
     assert len(out) == expected and labelled(job.kept_out.target) == expected * of_one
     line = next(decision.line() for decision in job.decisions if decision.what == "kept out")
     assert ("fewer than 200 labelled key points" in line) == (expected > usual)
+
+
+@pytest.mark.parametrize(("labels", "given"), [(4, {}), (4, {"calibrate_share": 0.9}), (1, {}), (30, {"keep": 0})])
+def test_labels_of_a_rare_key_point_stay(labels, given, tmp_path):
+    """Whatever is drawn: the first pictures of the draw are those that have its labels."""
+    given = {name: value for name, value in given.items() if value}
+    drawn = files(own_job(tmp_path / "before", 100, **given).kept_out.target)
+    data = mice(100)
+    draw_pictures(data, tmp_path / "after")
+    names = {one["id"]: one["file_name"] for one in data["images"]}
+    rare = [one for one in data["annotations"] if any(names[one["image_id"]] in file for file in drawn)][:labels]
+    for one in data["annotations"]:
+        one["keypoints"][-1] = 2 if one in rare else 0
+    job = job_of(domain="custom", base="timm:resnet10t", method="head", **given,
+                 data={"data": str(tmp_path / "after"), "annotations": str(write(data, tmp_path))})  # fmt: skip
+    left = int((job.train.table.column("keypoints")[:, -1, 2] > 0).sum())
+    assert left >= min(math.ceil(len(rare) / 2), LEAST_LABELS)
+    assert not any(one.what == "not learnt" for one in job.decisions)
 
 
 @pytest.mark.parametrize("given", [{}, {"calibrate_share": 0.3}])
@@ -86,10 +104,15 @@ def test_none_is_kept_out_where_they_are_too_few_for_a_calibration(given, tmp_pa
     job = job_of(domain="custom", base="timm:resnet10t", method="head", **given,
                  data={"data": str(tmp_path), "annotations": str(write(data, tmp_path))})  # fmt: skip
     assert job.kept_out.target is None and len(files(job.train)) == 64
-    share = 19 if given else 32
+    share = 19 if given else 64 - LEAST_LEFT
     assert job.kept_out.missing.startswith(
         f"{share} of 64 pictures to tune on have {share} labelled key points; it takes 50"
     )
+
+
+def test_a_threshold_without_a_calibration_is_an_error():
+    with pytest.raises(UsageError, match="calibrate_px 4 with calibrate none"):
+        job_of(calibrate="none", calibrate_px=4.0)
 
 
 def test_what_a_share_says_is_kept_out_however_few_the_key_points_are(tmp_path):

@@ -1,12 +1,14 @@
 """Key points that no label teaches are named, and get no probability."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from own_files import MOUSE, draw_pictures, mice, write
 
 import lvtune
+from lvtune.adapters.grown import METHOD
 from lvtune.api.job import prepare
 from lvtune.api.recipe import Recipe
 from lvtune.api.unlearnt import unlearnt_keypoints
@@ -14,9 +16,10 @@ from lvtune.evaluation.calibration import calibration_of
 from lvtune.prediction.pose_confidence import confidence_notes
 
 
-def recipe_of(folder, without=(), count=80, **more):
-    """A recipe for ``count`` pictures in which nobody labelled the key points ``without``."""
+def recipe_of(folder, without=(), count=80, names=None, **more):
+    """A recipe for ``count`` pictures in which nobody labelled the key points ``without``; ``names`` renames some."""
     data = mice(count)
+    data["categories"][0]["keypoints"] = [(names or {}).get(name, name) for name in MOUSE]
     draw_pictures(data, folder)
     for one in data["annotations"]:
         for name in without:
@@ -34,13 +37,35 @@ def test_they_are_named_before_the_tuning(tmp_path):
     assert not any(one.what == "not learnt" for one in prepare(recipe_of(tmp_path, count=12)).decisions)
 
 
-@pytest.mark.parametrize("given", [{"after": "A"}, {"grow": "A"}])
-def test_what_an_adapter_that_goes_on_may_know_is_not_named(given, tmp_path):
-    recipe = recipe_of(tmp_path, ["tail"], count=12)
-    job = prepare(recipe)
-    assert unlearnt_keypoints(recipe, job.base, job.train) == ["tail"]
-    object.__setattr__(recipe, *next(iter(given.items())))
+@pytest.mark.parametrize("option", ["start", "after", "grow"])
+def test_what_the_adapter_knows_at_which_the_run_begins_is_not_named(option, tmp_path):
+    before = tmp_path / "before"
+    lvtune.adapt(recipe_of(tmp_path / "first", count=12, out=str(before), calibrate="none"))
+    job = prepare(recipe_of(tmp_path / "second", ["tail", "left_hip"], count=12))
+    assert unlearnt_keypoints(job.recipe, job.base, job.train) == ["tail"]
+    recipe = replace(job.recipe, **{option: str(before)}, method=METHOD if option == "grow" else "head")
     assert unlearnt_keypoints(recipe, job.base, job.train) == []
+
+
+@pytest.mark.parametrize("option", ["start", "after", "grow"])
+def test_what_it_does_not_know_either_is_named(option, tmp_path):
+    before = tmp_path / "before"
+    lvtune.adapt(recipe_of(tmp_path / "first", names={"tail": "end"}, count=12, out=str(before), calibrate="none"))
+    job = prepare(recipe_of(tmp_path / "second", ["tail"], count=12))
+    recipe = replace(job.recipe, **{option: str(before)}, method=METHOD if option == "grow" else "head")
+    assert unlearnt_keypoints(recipe, job.base, job.train) == ["tail"]
+
+
+@pytest.mark.parametrize(("flip", "named"), [(0.5, []), (0.0, ["right_wing"])])
+def test_mirrored_pictures_teach_one_side_what_the_other_is(flip, named, tmp_path):
+    """The base does not know wings; pictures are mirrored unless ``flip`` is 0."""
+    names = {"left_hip": "left_wing", "right_hip": "right_wing"}
+    train = {"steps": 1, "batch_size": 4, "augment": {"flip": flip}}
+    job = prepare(recipe_of(tmp_path, ["right_hip"], names=names, count=12, train=train))
+    assert unlearnt_keypoints(job.recipe, job.base, job.train) == named
+    without = recipe_of(tmp_path, ["right_hip", "left_hip"], names=names, count=12, train=train)
+    job = prepare(without)
+    assert unlearnt_keypoints(job.recipe, job.base, job.train) == ["left_wing", "right_wing"]
 
 
 def test_what_the_start_knows_is_not_named(tmp_path):
