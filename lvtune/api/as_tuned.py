@@ -12,13 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvtune.api.domain_chain import recipe_of_adapter, report_beside
+from lvtune.api.grow_choice import BASE
 from lvtune.config.options import DataOptions
+from lvtune.config.schema import build
 from lvtune.core.text import counted
 from lvtune.domains.own_domain import is_own_data
+from lvtune.domains.splitting import is_list
 from lvtune.hub.remote import locate
+from lvtune.hub.starts import start_place
 from lvtune.storage.adapter_file import read_config
 
 if TYPE_CHECKING:
+    from lvtune.api.recipe import Recipe
     from lvtune.domains import Split
 
 TUNED_ON = "tuned_on"
@@ -30,6 +35,7 @@ _TAKEN = ("split_by", "test_pictures", "flip_pairs", "skeleton")
 _COMPARED = ("missing_boxes", "box_margin", "annotated_box_format")
 """Options that are not taken, since their default is a value like others, or belongs to a file: where the adapter's
 differ, a note says so."""
+_READ = (*_TAKEN, *_COMPARED)
 
 
 @dataclass(frozen=True)
@@ -47,12 +53,18 @@ class TunedBefore:
         is_divided = data.split_by != "auto" or bool(data.test_pictures) or data.test_annotations is not None
         for name in _TAKEN:
             was = self.data.get(name)
-            was = tuple(was) if isinstance(was, list) else was
             if was in (None, (), getattr(plain, name)) or getattr(data, name) != getattr(plain, name):
                 continue
             if name in ("split_by", "test_pictures") and is_divided:
                 continue
-            taken[name] = was
+            missing = _missing_list(was) if name == "test_pictures" else None
+            if missing is not None:
+                notes.append(
+                    f"the list of test pictures of the adapter's tuning is not here ({missing}): the pictures are "
+                    "divided anew; --test-pictures names them"
+                )
+                continue
+            taken[name] = tuple(was) if isinstance(was, list) else was
             notes.append(f"{_option(name)} {_shown(was)}, as when the adapter was tuned")
         for name in _COMPARED:
             was, now = self.data.get(name, getattr(plain, name)), getattr(data, name)
@@ -89,7 +101,16 @@ def tuned_before(adapter: Any) -> TunedBefore:
         return TunedBefore({})
     data, names = recipe.get("data"), report_beside(place).get(TUNED_ON)
     known = frozenset(map(str, names)) if isinstance(names, list) else frozenset()
-    return TunedBefore(dict(data) if isinstance(data, dict) else {}, known)
+    wanted = {name: value for name, value in (data if isinstance(data, dict) else {}).items() if name in _READ}
+    options, _ = build(DataOptions, wanted, "data.")  # the file of an adapter may come from anywhere
+    return TunedBefore({name: getattr(options, name) for name in wanted} if options is not None else {}, known)
+
+
+def tuned_before_run(recipe: Recipe) -> frozenset[str]:
+    """Returns the names of the pictures that the adapters were tuned on with which a run begins."""
+    grown = None if recipe.grow == BASE else recipe.grow
+    places = [start_place(recipe.base, recipe.method, recipe.start), recipe.after, grown]
+    return frozenset().union(*(tuned_before(place).pictures for place in places if place is not None))
 
 
 def picture_names(split: Split) -> list[str]:
@@ -97,12 +118,24 @@ def picture_names(split: Split) -> list[str]:
     return sorted(set(split.table.column("image").astype(str)))
 
 
-def names_to_keep(domain: str, train: Split) -> list[str] | None:
-    """Returns what the report says of the pictures that are tuned on; None: other domains' pictures, or too many."""
-    if not is_own_data(domain) or train.task != "pose2d":
+def names_to_keep(recipe: Recipe, train: Split) -> list[str] | None:
+    """Returns what the report says of the pictures that are tuned on, or were by the adapters that the run begins at.
+
+    None: other domains' pictures, or too many.
+    """
+    if not is_own_data(recipe.domain) or train.task != "pose2d":
         return None
-    names = picture_names(train)
+    names = sorted({*picture_names(train), *tuned_before_run(recipe)})
     return names if len(names) <= MOST_NAMES else None
+
+
+def _missing_list(names: Sequence[str]) -> str | None:
+    """Returns a list of test pictures that is not where it was; None: there is none.
+
+    A path without its folder is that of another machine: a file of this name here may be another one.
+    """
+    lists = [name for name in names if is_list(name)]
+    return next((name for name in lists if not (Path(name).is_absolute() and Path(name).is_file())), None)
 
 
 def _option(name: str) -> str:

@@ -13,7 +13,7 @@ from lvtune.api.as_tuned import TunedBefore, tuned_before
 from lvtune.api.base_calibrating import CalibrationFile
 from lvtune.api.calibrating import measure
 from lvtune.api.data_check import require_sound_splits
-from lvtune.api.open_data import find_source_of, limited, open_domain
+from lvtune.api.open_data import find_source_of, limited, open_domain, recorded_data
 from lvtune.api.score_files import SCORES_FILE, targets_of, write_scored
 from lvtune.bases.base import as_base
 from lvtune.config.options import DataOptions, EvaluateOptions
@@ -104,6 +104,7 @@ def _open(view: Base, adapter: Any, domain: str, split: str, data: DataOptions, 
     Own data are divided as they were when the adapter was tuned, unless the user says otherwise.
     """
     name = CUSTOM if (data.annotations or data.data) and domain == "demo-art" else domain
+    data = recorded_data(name, data)
     filled, notes = before.fill(data) if is_own_data(name) else (data, [])
     try:
         found = open_domain(name, filled)

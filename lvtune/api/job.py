@@ -14,7 +14,7 @@ from lvtune.api.encoder_choice import embedded
 from lvtune.api.grow_choice import grow_decision, grown_adapter, mirrored_as_before
 from lvtune.api.kept_out import KeptOut, as_many_steps, keep_out
 from lvtune.api.method_choice import method_decisions
-from lvtune.api.open_data import OpenedData, data_decisions, open_domain, open_own, with_source
+from lvtune.api.open_data import OpenedData, data_decisions, open_domain, open_own, recorded_data, with_source
 from lvtune.api.own_defaults import chosen_defaults, new_keypoints
 from lvtune.api.recipe import TEXT_ONLY
 from lvtune.api.replay_samples import augmented, with_replay
@@ -137,7 +137,8 @@ def prepare(recipe: Recipe) -> Job:
         LvtuneError: whatever does not exist or does not fit.
     """
     method, given = METHODS.get(recipe.method), recipe
-    recipe = recipe.resolved(method.defaults)
+    given = replace(given, data=recorded_data(given.domain, given.data))
+    recipe = given.resolved(method.defaults)
     device, input_size = resolve_device(recipe.device), parse_size(recipe.base_options.input_size)
     # the data first: what is missing is told before weights are loaded
     domain, spec = open_domain(recipe.domain, recipe.data), known_spec(recipe.base)

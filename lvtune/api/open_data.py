@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lvtune.api.after_choice import earlier_of
@@ -12,10 +13,11 @@ from lvtune.core.decision import Decision
 from lvtune.core.errors import LvtuneError
 from lvtune.domains import Split, custom_domain, get_domain
 from lvtune.domains.domain import FOUND_BOXES, NO_BOXES
-from lvtune.domains.domain_file import is_domain_file, read_domain
+from lvtune.domains.domain_file import is_domain_file, options_of_file, read_domain
 from lvtune.domains.few_pictures import take_shots
 from lvtune.domains.own_domain import UNLABELLED
 from lvtune.domains.source import NO_SOURCE, Source, find_source, source_split
+from lvtune.domains.splitting import is_list
 
 if TYPE_CHECKING:
     from lvtune.api.recipe import Recipe
@@ -104,6 +106,16 @@ def open_domain(name: str, data: DataOptions) -> Domain:
     if name == UNLABELLED:
         return unlabelled_domain()
     return custom_domain(data) if name == "custom" else get_domain(name)
+
+
+def recorded_data(name: str, data: DataOptions) -> DataOptions:
+    """Returns the options as the adapter's recipe records them, so that its pictures are divided alike elsewhere.
+
+    What a domain's file says of the parts is among them, and a list of test pictures has its whole path.
+    """
+    data = options_of_file(name, data) if is_domain_file(name) else data
+    tested = tuple(str(Path(one).expanduser().absolute()) if is_list(one) else one for one in data.test_pictures)
+    return replace(data, test_pictures=tested)
 
 
 def limited(split: Split, data: DataOptions) -> Split:

@@ -30,7 +30,7 @@ def values_of(job: Job, scoring: Scoring, history: History, seconds: dict[str, f
         "shared": scoring.shared.to_dict(),
         "worst": worst(job, scoring.target.after_on),
         "boxes": box_statistics(job.train),
-        TUNED_ON: names_to_keep(job.recipe.domain, job.train),
+        TUNED_ON: names_to_keep(job.recipe, job.train),
         "also": also,
         "source_off_identical": scoring.is_identical,
         "source_off_checked": scoring.off_checked,

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lvtune.api.as_tuned import picture_names, tuned_before
-from lvtune.api.grow_choice import BASE
+from lvtune.api.as_tuned import picture_names, tuned_before_run
 from lvtune.core.errors import UsageError
 from lvtune.core.text import counted
 from lvtune.data.pose_table import PoseTable
 from lvtune.domains.own_domain import is_own_data
-from lvtune.hub.starts import start_place
 
 if TYPE_CHECKING:
     from lvtune.api.open_data import OpenedData
@@ -59,9 +57,7 @@ def notes_on_shared(recipe: Recipe, train: Split, test: Split, kept: Split | Non
             f"{both} of {counted(len(tested), 'picture')} that are tested on are tuned on too: the scores do not say "
             "how good new pictures will be; `lvtune check-data` names them"
         )
-    grown = None if recipe.grow == BASE else recipe.grow
-    places = [start_place(recipe.base, recipe.method, recipe.start), recipe.after, grown]
-    known = frozenset().union(*(tuned_before(place).pictures for place in places if place is not None))
+    known = tuned_before_run(recipe)
     for split, what in ((test, "tested on"), (kept, "kept out")):
         names = [] if split is None else picture_names(split)
         count = sum(name in known for name in names)

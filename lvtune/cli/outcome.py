@@ -11,6 +11,7 @@ from lvtune.config.options import DataOptions
 from lvtune.core.errors import LvtuneError, UsageError
 from lvtune.core.text import printable
 from lvtune.core.work_progress import is_quiet
+from lvtune.domains.own_domain import CUSTOM, UNLABELLED
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ def choose_domain(given: str | None, data: DataOptions, found: dict[str, Any]) -
     if given is None and (data.annotations or (data.data and adapters == Recipe.domain)):
         return "custom"
     if given is None and data.data and not _is_known(adapters):
-        return "custom"  # the adapter's domain is a file of its maker
-    if given is None and not data.data and not _is_known(adapters):
+        return "custom"  # the adapter's domain is own data, such as a file of its maker
+    if given is None and not data.data and not _is_known(adapters) and adapters not in (CUSTOM, UNLABELLED):
         raise UsageError(
             f"no data, and an adapter for '{adapters}', which is a domain file of its maker",
             "pictures with labels, or the domain file", "give MYPROJECT/, or --domain FILE.yaml",

@@ -18,6 +18,7 @@ from lvtune.data.flip_pairs import MIDLINE
 from lvtune.data.skeletons import Skeleton
 from lvtune.domains.custom import custom_domain
 from lvtune.domains.domain import Domain
+from lvtune.domains.splitting import is_list
 
 KEYS = (
     "name", "title", "data", "annotations", "test_annotations", "keypoints", "sigmas", "links", "flip_pairs",
@@ -44,25 +45,37 @@ def read_domain(file: str | Path, data: DataOptions | None = None) -> Domain:
     """
     path = Path(file)
     values = _load(path)
-    said = data or DataOptions()
-    options = said
-    if said.data is None and said.annotations is None:
-        options = replace(said, **{key: _path(path, values[key]) for key in _PATHS if values.get(key)})
-    splits = _table(values, "splits", path)
-    _known(splits, _SPLITS, path)
-    if said.split_by == "auto" and not said.test_pictures:
-        tested = splits.get("test") or ()
-        options = replace(
-            options, split_by=_choice(splits.get("by", "auto"), path),
-            test_pictures=tuple(_path(path, t) if str(t).endswith(".txt") else str(t) for t in tested),
-        )  # fmt: skip
-    if said.missing_boxes == "points" and values.get("missing_boxes"):
-        options = replace(options, missing_boxes=values["missing_boxes"])
+    options = _filled(values, path, data or DataOptions())
+    if options.data is None and options.annotations is None:
+        options = replace(options, **{key: _path(path, values[key]) for key in _PATHS if values.get(key)})
     sentences = {str(key).replace(" ", "_"): str(text) for key, text in _table(values, "categories", path).items()}
     return custom_domain(
         options, name=str(values.get("name") or path.stem), title=str(values.get("title") or "own pictures"),
         skeleton=_skeleton(values, path), sentences=sentences,
     )  # fmt: skip
+
+
+def options_of_file(file: str | Path, data: DataOptions) -> DataOptions:
+    """Returns ``data`` with what a domain's file says of the parts and boxes, where ``data`` says nothing.
+
+    Raises:
+        DataError: as :func:`read_domain`.
+    """
+    return _filled(_load(Path(file)), Path(file), data)
+
+
+def _filled(values: Mapping[str, Any], path: Path, said: DataOptions) -> DataOptions:
+    splits, options = _table(values, "splits", path), said
+    _known(splits, _SPLITS, path)
+    if said.split_by == "auto" and not said.test_pictures:
+        tested = splits.get("test") or ()
+        options = replace(
+            options, split_by=_choice(splits.get("by", "auto"), path),
+            test_pictures=tuple(_path(path, t) if is_list(str(t)) else str(t) for t in tested),
+        )  # fmt: skip
+    if said.missing_boxes == "points" and values.get("missing_boxes"):
+        options = replace(options, missing_boxes=values["missing_boxes"])
+    return options
 
 
 _PATHS = ("data", "annotations", "test_annotations")

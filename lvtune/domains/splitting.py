@@ -87,6 +87,11 @@ def _stem(file: str) -> str:
     return _FRAME.sub("", stem) or stem.rstrip("0123456789")
 
 
+def is_list(name: str) -> bool:
+    """True for a test picture's name that is a file with a name in each line."""
+    return name.lower().endswith(".txt")
+
+
 def _named(asked: Sequence[str], files: Sequence[str], groups: Mapping[str, str]) -> set[str]:
     """The pictures that names mean: a path, a file name with or without its ending, a folder, or a video.
 
@@ -94,7 +99,7 @@ def _named(asked: Sequence[str], files: Sequence[str], groups: Mapping[str, str]
     """
     wanted: list[str] = []
     for name in asked:
-        if name.lower().endswith(".txt"):
+        if is_list(name):
             try:
                 lines = Path(name).expanduser().read_text(encoding="utf-8-sig").splitlines()
             except (OSError, UnicodeDecodeError) as error:

@@ -1,6 +1,7 @@
 """An adapter is scored on pictures that it was not tuned on, divided as they were at its tuning, or a note says so."""
 
 import json
+from pathlib import Path
 
 import pytest
 from own_files import MOUSE, draw_pictures, mice, write
@@ -9,6 +10,7 @@ import lvtune
 from lvtune.api.as_tuned import TUNED_ON, TunedBefore, names_to_keep, tuned_before
 from lvtune.api.recipe import Recipe
 from lvtune.cli.main import main
+from lvtune.cli.outcome import choose_domain
 from lvtune.config.options import DataOptions
 from lvtune.domains import custom_domain
 from lvtune.hub.parcel import _report
@@ -103,9 +105,79 @@ def test_labels_that_were_added_later_may_change_the_test_pictures_and_that_is_s
     folder = tuned(tmp_path / "adapter", data)
     assert "names of pictures" not in scored(folder, data)[1]
     before = set(json.loads((folder / "report.json").read_text())[TUNED_ON])
-    more = own_data(tmp_path / "data", count=60)
-    tested = set(custom_domain(DataOptions(**more)).open("test").table.column("image"))
-    assert ("names of pictures" in scored(folder, more)[1]) == bool(tested & before)
+    counts = []
+    for count in (23, 30):
+        more = own_data(tmp_path / "data", count=count)
+        tested = set(custom_domain(DataOptions(**more)).open("test").table.column("image"))
+        counts.append(len(tested & before))
+        note = f"{counts[-1]} of {len(tested)} pictures that are scored"
+        assert (note in scored(folder, more)[1]) == (counts[-1] > 0)
+    assert any(counts), "23 change which are tested on, by the hashes of their names"
+
+
+def test_pictures_that_the_start_was_tuned_on_are_counted_too(tmp_path):
+    data = own_data(tmp_path / "data", count=20, videos=5)
+    first = tuned(tmp_path / "first", {**data, "test_pictures": ["video0", "video4"]})
+    second = tuned(tmp_path / "second", {**data, "test_pictures": ["video1", "video2"]}, start=str(first))
+    known = json.loads((second / "report.json").read_text())[TUNED_ON]
+    assert {name.split("/")[0] for name in known} == {f"video{number}" for number in range(5)}
+    notes = scored(second, data)[1]
+    assert "--test-pictures video1,video2" in notes and "8 of 8 pictures that are scored have the names" in notes
+
+
+def test_what_a_domain_file_says_of_its_parts_comes_first(by_video, tmp_path):
+    """The adapter was tuned by videos; another project's file names its own test pictures."""
+    own_data(tmp_path / "data", videos=4)
+    names = ", ".join(MOUSE)
+    file = tmp_path / "mine.yaml"
+    text = f"name: mine\ndata: data\nannotations: data/annotations.json\nkeypoints: [{names}]\n"
+    file.write_text(text + "splits:\n  test: [video0, video2]\n")
+    values = lvtune.evaluate("timm:resnet10t", by_video[0], str(file), weights="random", device="cpu")
+    notes = " ".join(values["notes"])
+    assert "the pictures named" in values["target_name"] and "as when the adapter was tuned" not in notes
+
+
+def test_an_adapter_of_a_domain_file_is_scored_on_the_project_as_the_file_divides_it(tmp_path):
+    data = own_data(tmp_path / "data", videos=4)
+    file = tmp_path / "mine.yaml"
+    text = f"name: mine\ndata: data\nannotations: {data['annotations']}\nkeypoints: [{', '.join(MOUSE)}]\n"
+    file.write_text(text + "splits:\n  by: video\nmissing_boxes: whole\n")
+    folder = tuned(tmp_path / "adapter", {}, domain=str(file))
+    (folder / "report.json").unlink()  # as an adapter that is shared
+    name, notes = scored(folder, data)
+    assert "of the videos" in name and "--split-by video, as when the adapter was tuned" in notes
+    assert "--missing-boxes is points here and was whole" in notes
+
+
+def test_a_list_of_test_pictures_is_found_from_elsewhere_or_its_lack_is_said(tmp_path, monkeypatch):
+    data = own_data(tmp_path / "data", videos=4)
+    monkeypatch.chdir(tmp_path)
+    Path("list.txt").write_text("video1\nvideo3\n")
+    folder = tuned(tmp_path / "adapter", {**data, "test_pictures": ["list.txt"], "box_margin": 0.2})
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert "the pictures named" in scored(folder, data)[0]
+    Path("list.txt").write_text("video0\n")  # another list
+    (tmp_path / "list.txt").unlink()
+    name, notes = scored(folder, data)
+    assert "20% of the pictures" in name and "is not here" in notes and "--box-margin is 0.15 here" in notes
+    found, notes = TunedBefore({"test_pictures": ("list.txt",)}).fill(DataOptions())  # of another machine
+    assert found == DataOptions() and len(notes) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"flip_pairs": 5}, {"flip_pairs": ["a"]}, {"test_pictures": [1]}, {"skeleton": 3}, {"split_by": "bogus"}]
+)
+def test_a_file_with_wrong_options_is_scored_without_them(wrong, by_video, tmp_path):
+    folder, data = by_video
+    for name in ("adapter_model.safetensors", "lvtune_config.json", "report.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    report = json.loads((tmp_path / "report.json").read_text())
+    report["recipe"]["data"] |= wrong
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    name, notes = scored(tmp_path, data)
+    assert "20% of the pictures" in name
+    assert "of the adapter's tuning are left out" in notes or tuned_before(tmp_path).data == {}
 
 
 def test_other_boxes_are_said():
@@ -125,7 +197,8 @@ def test_other_boxes_are_said():
 def test_names_are_kept_of_own_data_alone(by_video):
     data = by_video[1]
     split = custom_domain(DataOptions(**data)).open("train")
-    assert names_to_keep("demo-art", split) is None and len(names_to_keep("mice.yaml", split)) == len(split.table)
+    assert names_to_keep(Recipe(domain="demo-art"), split) is None
+    assert len(names_to_keep(Recipe(domain="mice.yaml", base="timm:resnet10t"), split)) == len(split.table)
 
 
 def test_they_are_not_shared(by_video):
@@ -143,3 +216,14 @@ def test_an_adapter_for_a_domain_file_asks_for_the_file_or_the_pictures(tmp_path
     assert "'mine', which is a domain file" in said and "--domain FILE.yaml" in said
     assert main(["evaluate", "--domain", str(file), *given]) == 0
     assert main(["evaluate", "--annotations", data["annotations"], "--data", data["data"], *given]) == 0
+
+
+def test_an_adapter_for_own_labels_asks_for_them(by_video, capsys):
+    assert main(["evaluate", "--adapter", str(by_video[0]), "--weights", "random", "--device", "cpu"]) == 1
+    said = capsys.readouterr().err
+    assert "--annotations" in said and "its maker" not in said
+
+
+def test_an_adapter_of_pictures_without_labels_is_scored_on_its_source():
+    assert choose_domain(None, DataOptions(), {"domain": "unlabelled"}) == "unlabelled"
+    assert choose_domain(None, DataOptions(data="MYPROJECT"), {"domain": "unlabelled"}) == "custom"
