@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from lvtune.api.grow_choice import check_same_base
 from lvtune.config.options import DataOptions
 from lvtune.core.decision import Decision
 from lvtune.core.errors import UsageError
 from lvtune.core.text import shell_word
+from lvtune.domains.own_domain import CUSTOM
 
 if TYPE_CHECKING:
     from lvtune.api.domain_chain import EarlierDomain
@@ -30,7 +32,9 @@ def check_after(recipe: Recipe) -> None:
             without ``after``.
     """
     if recipe.after is None:
-        given = "--earlier-data" if recipe.earlier_data else ""
+        usual = type(recipe).earlier_pictures
+        given = "--earlier-pictures" if recipe.earlier_pictures != usual else ""
+        given = "--earlier-data" if recipe.earlier_data else given
         if given:
             raise UsageError(f"{given} without an adapter that knows earlier domains", "the adapter that goes on",
                              "give --after ADAPTER too")  # fmt: skip
@@ -66,11 +70,12 @@ def taken_over(values: Mapping[str, Any]) -> dict[str, Any]:
 
     config, place = _config(source)
     recipe, base = recipe_of_adapter(config, place), config["base"]
+    check_same_base(values, base["name"], f"--after {shell_word(source)}")
     _check_method(values, config, source)
     options = _table(values.get("method_options"))
     language = _table(values.get("language"))
     found: dict[str, Any] = {
-        "base": values.get("base") or base["name"],
+        "base": base["name"],
         "method": config["method"],
         "settings": values.get("settings") or "own",
         "method_options": {**_plain_options(config["method_config"]), **options},
@@ -178,6 +183,9 @@ def after_decisions(recipe: Recipe, objective: Any, earlier: Sequence[EarlierDom
 
     names = ", ".join(dict.fromkeys(one.name for one in earlier))
     lines = [Decision("after", str(recipe.after), f"base, method and weights are its own; it knows {names}")]
+    if any(one.name == recipe.domain != CUSTOM for one in earlier):
+        why = "it counts as earlier and as new; --start ADAPTER goes on with one domain alone"
+        lines.append(Decision("domain", f"{recipe.domain}, which the adapter knows already", why))
     if not objective.column:
         why = "it is not made to keep earlier domains; replay, ewc, lwf and lfl are"
         lines.append(Decision("earlier domains", f"nothing but the start keeps them with {recipe.objective}", why))

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from lvtune.bases.input_size import AUTO, OWN
 from lvtune.core.decision import Decision
 from lvtune.core.errors import UsageError
-from lvtune.core.text import brief
+from lvtune.core.text import brief, shell_word
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +37,7 @@ def check_grow(recipe: Recipe) -> None:
             raise UsageError(f"--method {METHOD} by itself", "the adapter that is grown", "give --grow ADAPTER")
         return
     asked = {
+        "--after": recipe.after is not None,
         f"--method {recipe.method}": recipe.method not in ("", METHOD),
         "options of the method": bool(recipe.method_options),
         f"--start {recipe.start}": recipe.start not in ("auto", "none"),
@@ -57,21 +59,43 @@ def base_of_grown(values: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         LvtuneError: there is no such adapter, or its config is damaged.
     """
-    source = values.get("grow")
-    if not isinstance(source, str) or source == BASE:
+    source, options = values.get("grow"), values.get("base_options") or {}
+    if not isinstance(source, str):
         return {}
+    if source == BASE:
+        # another size would move the key points that are to stay
+        is_free = isinstance(options, Mapping) and options.get("input_size") in (None, AUTO)
+        return {"base_options": {**options, "input_size": OWN}} if is_free else {}
     from lvtune.hub.remote import locate
     from lvtune.storage.adapter_file import read_config
 
     base = (read_config(locate(source)) or {}).get("base") or {}
     found: dict[str, Any] = {}
+    check_same_base(values, base.get("name"), f"--grow {shell_word(source)}")
     if "base" not in values and isinstance(base.get("name"), str):
         found["base"] = base["name"]
     size = base.get("input_size")
-    options = values.get("base_options") or {}
     if isinstance(size, list) and len(size) == 2 and isinstance(options, Mapping) and not options.get("input_size"):
         found["base_options"] = {**options, "input_size": f"{size[0]}x{size[1]}"}
     return found
+
+
+def check_same_base(values: Mapping[str, Any], known: Any, option: str) -> None:
+    """Checks a base that is given beside an adapter that goes on.
+
+    Args:
+        values: of a recipe.
+        known: name of the adapter's base.
+        option: that names the adapter.
+
+    Raises:
+        UsageError: it is another base.
+    """
+    from lvtune.bases import list_bases
+
+    given = values.get("base")  # a path or Hub id may hold the same weights: its fingerprint tells
+    if given != known and {given, known} <= set(list_bases()):
+        raise UsageError(f"--base {given} with {option}, an adapter for {known}", known, "leave --base out")
 
 
 def grown_adapter(source: str, base: Base, splits: Sequence[Split]) -> tuple[Adapter, bool]:
@@ -115,7 +139,8 @@ def grow_decision(recipe: Recipe, adapter: Any) -> Decision:
     kept, all_of_them = adapter.kept.keypoints, adapter.skeleton.keypoints
     new = [name for name in all_of_them if name not in kept]
     shown = ", ".join(new[:_SHOWN]) + (f" and {len(new) - _SHOWN} more" if len(new) > _SHOWN else "")
-    why = f"the {len(kept)} of {brief(recipe.grow)} stay bit for bit; all are in the order of the data"
+    at = f" at the input size {recipe.base_options.input_size}" if recipe.grow == BASE else ""
+    why = f"the {len(kept)} of {brief(recipe.grow)} stay bit for bit{at}; all are in the order of the data"
     if adapter.config.mean_for:
         why += f"; it has no sentence for {', '.join(adapter.config.mean_for[:4])}, and reads the mean of its own"
     return Decision("grow", f"{len(new)} new key point{'s' * (len(new) > 1)} ({shown})", why)

@@ -5,6 +5,7 @@ No picture has both uses, and none that is scored in the report has either.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -146,8 +147,8 @@ def _named(recipe: Recipe, opened: OpenedData, taken: Collection[str]) -> Split 
     except LvtuneError as error:
         words = [text.replace("--unlabelled", "--replay-pictures") for text in (error.given, error.expected, error.fix)]
         raise type(error)(*words) from error
-    taken = {str(Path(path).resolve()) for path in taken}
-    rows = [i for i in range(len(table)) if str(table.image_path(i).resolve()) not in taken]
+    copies = copies_of(taken, {table.image_path(i) for i in range(len(table))})
+    rows = [i for i in range(len(table)) if table.image_path(i) not in copies]
     if len(rows) < len(table):
         table = table.select(rows).with_note(
             f"not replayed, because scored or kept out: {counted(len(table) - len(rows), 'named picture')}"
@@ -157,6 +158,21 @@ def _named(recipe: Recipe, opened: OpenedData, taken: Collection[str]) -> Split 
             f"{given}, whose pictures are all scored or kept out", "other pictures", "check --replay-pictures"
         )
     return Split(table, f"pictures of {Path(given).name}")
+
+
+def copies_of(files: Collection[str], among: Collection[Path]) -> set[Path]:
+    """Returns those of ``among`` that are one of the files, or hold the same bytes; what cannot be read is none."""
+    taken = {Path(file).resolve() for file in files}
+    found = {file for file in among if file.resolve() in taken}
+    others = {file: file.stat().st_size for file in among if file not in found and file.is_file()}
+    sizes = set(others.values())  # most files need not be read: no other one has their size
+    alike = {file: file.stat().st_size for file in taken if file.is_file() and file.stat().st_size in sizes}
+    known, shared = {_content(file) for file in alike}, set(alike.values())
+    return found | {file for file, size in others.items() if size in shared and _content(file) in known}
+
+
+def _content(file: Path) -> bytes:
+    return hashlib.sha256(file.read_bytes()).digest()
 
 
 def _rows(split: Split, scored: Collection[str], tuned_on: Collection[str]) -> tuple[list[int], list[int]]:

@@ -84,7 +84,20 @@ def run(args: argparse.Namespace) -> Outcome:
         values["keypoints"] = [[name, place] for name, place in
                                zip(made.skeleton.keypoints, made.config.points, strict=True)]  # fmt: skip
         text += f"\n{_joined(made, args.adapters)}"
+    left = [f"{what} of {', '.join(names)}" for what, names in _left_behind(sources, args.adapters, made).items()]
+    if left:
+        text += f"\nnot carried over, since fitted to one adapter alone: {'; '.join(left)}"
     return Outcome(values, f"{text}\n\nuse it: lvtune predict PICTURE --adapter {shell_word(out)}")
+
+
+def _left_behind(sources: Sequence[Any], names: Sequence[str], made: Any) -> dict[str, list[str]]:
+    """What the files of the adapters hold and the new one does not, with the names of those adapters."""
+    found: dict[str, list[str]] = {}
+    for entry, what in (("calibration", "calibrated confidence"), ("gate", "gate")):
+        if not (made.saved_with or {}).get(entry):
+            have = [name for one, name in zip(sources, names, strict=True) if one and one.saved_with.get(entry)]
+            found |= {what: have} if have else {}
+    return found
 
 
 def _checked(command: CombineCommand, adapters: Sequence[str]) -> CombineCommand:

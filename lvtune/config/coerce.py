@@ -27,7 +27,7 @@ def describe(hint: Any) -> str:
     if origin in (tuple, list):
         inner = [a for a in args if a is not Ellipsis]
         return f"a list such as {','.join([_sample(a) for a in inner] * (2 if Ellipsis in args else 1))}"
-    return "a table of names and values" if origin is dict or hint is dict else "a value"
+    return "names with values, such as NAME=VALUE" if origin is dict or hint is dict else "a value"
 
 
 def _sample(hint: Any) -> str:

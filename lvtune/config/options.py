@@ -48,7 +48,8 @@ class DataOptions:
     data set that the base was trained on, if it lies beside the target's folder (such as coco/ beside HumanArt/).
     `none`: no source."""
     source_annotations: str | None = None
-    """COCO-style JSON of the source pictures. None: the domain's own source, if it has one."""
+    """COCO-style JSON of the source pictures, or a folder with train.json and test.json, which `keep` needs. None: the
+    domain's own source, if it has one."""
     source_domain: str | None = None
     """Domain whose layout `source_data` has. None: the domain that the base was trained on."""
     mix: str | None = None

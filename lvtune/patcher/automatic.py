@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 PLAIN = {"hand3d": "a photo of a hand"}
 """Task to its plain sentence, where that is not "a photo of a human"."""
+_SHOWN = 4
 Sentences = Mapping[str, Sequence[str]]
 """Name of an adapter to sentences about the looks of its domain's pictures."""
 
@@ -54,6 +55,8 @@ class Auto:
     """Name of an adapter to sentences in place of its own; needed where its own do not describe looks."""
     device: Any = None
     """Device for the comparison; None: that of the base."""
+    why: str = ""
+    """Why a picture is compared with sentences at all; for errors."""
     hint: str = "lvtune.Auto(FOLDER)"
     """What to type to name a folder with the weights; for the error that says that they are missing."""
 
@@ -140,7 +143,8 @@ class Auto:
             if looks:
                 return tuple(dict.fromkeys(looks))
         raise UsageError(
-            f"adapters chosen by the looks of pictures, but no sentence describes the looks of those of '{name}'",
+            f"adapters chosen by the looks of pictures, but no sentence describes the looks of those of '{name}'"
+            + (f" ({self.why})" if self.why else ""),
             "adapters that read such sentences, or were made for a domain that has some",
             f"give it sentences: adapters=lvtune.Auto(sentences={{'{name}': ['an oil painting of a human']}})",
         )  # fmt: skip
@@ -148,10 +152,9 @@ class Auto:
     def _ranker(self, base: Base) -> ImageRanker:
         device = torch.device(base.device if self.device is None else self.device)
         with self._loading:
+            purpose = "to choose adapters with" + (f" ({self.why})" if self.why else "")
             if device not in self._rankers:
-                self._rankers[device] = ImageRanker(
-                    self.ranker, device, purpose="to choose adapters with", hint=self.hint
-                )
+                self._rankers[device] = ImageRanker(self.ranker, device, purpose=purpose, hint=self.hint)
             return self._rankers[device]
 
 
@@ -171,10 +174,17 @@ def pictures_of(base: Base, pixel_values: Tensor) -> list[np.ndarray]:
 
 def decider(adapters: Mapping[str, Attachable]) -> Auto | Gate:
     """Returns what ``adapters="auto"`` stands for: the base's own features where each file holds a gate, else CLIP."""
-    return Gate() if has_gates(adapters.values()) else usual()
+    without = [name for name, adapter in adapters.items() if not has_gates([adapter])]
+    return usual(why_no_gate(without)) if without or not adapters else Gate()
+
+
+def why_no_gate(names: Sequence[str]) -> str:
+    """Says which adapters' files hold no gate; empty where there are none."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"no gate in the file of {', '.join(names[:_SHOWN])}{more}" if names else ""
 
 
 @functools.cache
-def usual() -> Auto:
+def usual(why: str = "") -> Auto:
     """Returns what ``adapters="auto"`` stands for where an adapter's file holds no gate."""
-    return Auto()
+    return Auto(why=why)

@@ -151,7 +151,10 @@ class Estimating:
             (named if self.shown is not None else self.base.name) if name == "" else name or self.base.name: how
             for name, how in self._ways.items()
         }
-        return confidence_notes({name: how.calibration for name, how in used.items()}, self.options.min_score)
+        notes = confidence_notes({name: how.calibration for name, how in used.items()}, self.options.min_score)
+        off = [name for name, how in used.items() if self.options.flip_test and not how.flip_test]
+        why = "tuned or scored without mirrored pictures, so the flip test is off"
+        return [*notes, *([f"{', '.join(off)}: {why}"] if off else [])]
 
     @contextlib.contextmanager
     def _under(self, name: str | None) -> Iterator[Any]:

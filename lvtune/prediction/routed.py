@@ -15,7 +15,7 @@ from lvtune.core.errors import UsageError
 from lvtune.hub.adapter_loading import open_adapter
 from lvtune.language.ranking import RANKER
 from lvtune.patcher.attaching import attach, attached, use_adapter
-from lvtune.patcher.automatic import Auto
+from lvtune.patcher.automatic import Auto, why_no_gate
 from lvtune.patcher.gate import Choice, Gate, has_gates, looks_of
 
 if TYPE_CHECKING:
@@ -116,5 +116,6 @@ def open_router(
         gate = route if isinstance(route, Gate) else Gate(threshold)
         looks_of(adapters)
         return Router(adapters, gate, adapter is None, {})
-    auto = route if isinstance(route, Auto) else Auto(ranker or RANKER, threshold, hint="--ranker FOLDER")
+    why = why_no_gate([name for name, one in adapters.items() if not has_gates([one])]) if ranker is None else ""
+    auto = route if isinstance(route, Auto) else Auto(ranker or RANKER, threshold, why=why, hint="--ranker FOLDER")
     return Router(adapters, auto, adapter is None, auto.sentences_by_adapter(adapters))

@@ -191,7 +191,29 @@ WRONG = [
     ({"earlier_pictures": 0}, "objective replay without pictures of the earlier domain demo-art/sketch"),
     ({"domain": "freihand"}, ""),
     ({"language": {"encoder": "clip"}}, ""),
+    ({"earlier_data": "folder"}, "earlier_data = 'folder'"),
 ]
+
+
+def test_another_base_is_an_error_before_its_weights_are_looked_for(tmp_path):
+    lvtune.adapt(values_of(tmp_path / "a", "demo-art/sketch", method="lora", base="vitpose-ti", weights="random"))
+    values = {"after": str(tmp_path / "a"), "domain": "demo-art/cartoon"}
+    with pytest.raises(LvtuneError, match=r"--base vitpose-b with --after .* an adapter for vitpose-ti"):
+        Recipe.from_dict({**values, "base": "vitpose-b"})
+    assert Recipe.from_dict({**values, "base": "vitpose-ti"}).base == "vitpose-ti" == Recipe.from_dict(values).base
+
+
+def test_a_domain_that_it_knows_already_is_said(first, tmp_path):
+    values = values_of(tmp_path / "b", "demo-art/sketch", after=str(first))
+    lines = [one.line() for one in prepare(Recipe.from_dict(values)).decisions]
+    assert any("demo-art/sketch, which the adapter knows already" in line for line in lines)
+    lines = [one.line() for one in prepare(Recipe.from_dict({**values, "domain": "demo-art/cartoon"})).decisions]
+    assert not any("knows already" in line for line in lines)
+
+
+def test_options_of_earlier_domains_are_for_after_alone(tmp_path):
+    with pytest.raises(LvtuneError, match="--earlier-pictures without an adapter"):
+        Recipe.from_dict({"earlier_pictures": 5})
 
 
 @pytest.mark.parametrize(("more", "given"), WRONG, ids=[str(more) for more, _ in WRONG])

@@ -7,9 +7,11 @@ import pytest
 from own_files import MOUSE, draw_pictures, mice, write
 
 import lvtune
+from lvtune.api.job import prepare
 from lvtune.api.recipe import Recipe
 from lvtune.cli.main import main
 from lvtune.core.errors import LvtuneError
+from lvtune.data.skeletons import LSP_14
 
 SHORT = ["--steps", "3", "--train.batch-size", "4", "--device", "cpu", "--no-gate", "--base.input-size", "128x96"]
 
@@ -119,6 +121,46 @@ def test_what_does_not_go_with_it_is_said(values, said):
     with pytest.raises(LvtuneError) as error:
         Recipe.from_dict(values)
     assert said in str(error.value)
+
+
+def test_one_adapter_cannot_be_grown_and_go_on():
+    with pytest.raises(LvtuneError) as error:
+        Recipe(grow="base", after="A", domain="demo-art/sketch", method="lora")
+    assert "--grow with --after" in str(error.value) and "leave --after out" in str(error.value)
+
+
+def test_base_and_adapter_must_be_of_one_name(made):
+    with pytest.raises(LvtuneError) as error:
+        Recipe.from_dict({"grow": str(made[1]), "base": "vitpose-b"})
+    assert "--base vitpose-b with --grow" in str(error.value) and "leave --base out" in str(error.value)
+    Recipe.from_dict({"grow": str(made[1]), "base": "vitpose-ti"})
+
+
+def own_points(count=30):
+    """The mice with LSP's key points, which the base knows, and one more; boxes of 400 pixels."""
+    data = mice(count)
+    names = [*LSP_14.keypoints, "tail"]
+    for one in data["annotations"]:
+        points = np.array(one["keypoints"]).reshape(-1, 3)
+        points = points[np.arange(len(names)) % len(points)]
+        one |= {"keypoints": points.reshape(-1).tolist(), "num_keypoints": len(names)}
+    data["categories"][0] |= {"keypoints": names, "skeleton": []}
+    return data
+
+
+@pytest.mark.parametrize("size", [None, "auto", "own", "160x160"])
+def test_the_base_is_grown_at_its_own_size_where_none_is_said(size, tmp_path):
+    """For own data another size is chosen; the base's key points would move with it."""
+    draw_pictures(mice(30), tmp_path)
+    values = {"data": {"data": str(tmp_path), "annotations": str(write(own_points(), tmp_path))}, "device": "cpu",
+              "gate": False, "train": {"steps": 1, "batch_size": 4}}  # fmt: skip
+    own = lvtune.load_base("vitpose-ti", "random").input_size
+    assert prepare(Recipe.from_dict(values)).base.input_size != own, "the data must ask for another size"
+    given = {} if size is None else {"base_options": {"input_size": size}}
+    job = prepare(Recipe.from_dict({**values, **given, "grow": "base"}))
+    line = next(one.line() for one in job.decisions if one.what == "grow")
+    assert job.base.input_size == ((160, 160) if size == "160x160" else own)
+    assert f"stay bit for bit at the input size {'x'.join(map(str, job.base.input_size))}" in line
 
 
 def test_a_dry_run_shows_the_new_rows_alone(made, capsys):

@@ -74,6 +74,17 @@ def test_frames_without_a_box_give_no_pose_and_are_counted(folder, tmp_path):
     assert float(rows[0]["nose_x"]) == pytest.approx(poses[0].keypoints[0, 0], abs=1e-3)
 
 
+def test_a_flip_test_that_the_adapter_does_not_take_is_said(folder):
+    base = tiny_base()
+    adapter = make_adapter("norm", base, stirred=0.1)
+    assert not any("flip test" in note for note in lvtune.predict(folder, base=base, adapter=adapter).notes)
+    adapter.saved_with = {"training": {"recipe": {"evaluate": {"flip_test": False}}}}
+    asked, unasked = (lvtune.predict(folder, base=base, adapter=adapter, flip_test=flip) for flip in (True, False))
+    assert all(np.array_equal(one.keypoints, other.keypoints) for one, other in zip(asked, unasked, strict=True))
+    assert sum("so the flip test is off" in note for note in asked.notes) == 1
+    assert not any("flip test" in note for note in unasked.notes)
+
+
 def test_poses_are_the_same_in_any_batch(folder):
     base, boxes = tiny_base(), {"a/000": [[5, 5, 30, 40]] * 3, "b/000": [[1, 1, 40, 50]], "b/001": [[2, 2, 40, 50]]}
     whole = lvtune.predict(folder, base=base, boxes=boxes, flip_test=False)

@@ -85,6 +85,17 @@ def test_of_a_named_folder_that_holds_all_what_is_scored_or_kept_out_is_left_out
     assert any("not replayed" in note for note in job.kept_out.source.replay.table.notes)
 
 
+def test_copies_under_other_names_are_left_out_too(tmp_path):
+    for number, file in enumerate((FOLDER / "images").iterdir()):
+        shutil.copy(file, tmp_path / f"x{number}{file.suffix}")
+    named = job_of({"replay_pictures": str(FOLDER / "images"), "replay_most": 1000})
+    copied = job_of({"replay_pictures": str(tmp_path), "replay_most": 1000})
+    counts = [len(paths_of(job.kept_out.source.replay)) for job in (named, copied)]
+    assert counts[0] == counts[1] < len(list(tmp_path.iterdir()))
+    (note,) = (one for one in copied.kept_out.source.replay.table.notes if "not replayed" in one)
+    assert note in named.kept_out.source.replay.table.notes
+
+
 def test_faulty_options_are_told_before_anything_is_opened(tmp_path, capsys):
     for argv, words in (
         (["--replay-weight", "2"], "--replay-weight without --keep"),
@@ -119,6 +130,7 @@ def test_without_any_source_the_error_says_what_to_give():
     with pytest.raises(UsageError, match="without pictures of the source") as caught:
         job_of(data={"limit": 80, "source_data": "none"})
     assert "--replay-pictures" in str(caught.value)
+    assert "--source-annotations FOLDER with train.json and test.json" in str(caught.value)
 
 
 def test_named_pictures_alone_are_halved(tmp_path):

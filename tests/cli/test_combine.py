@@ -67,6 +67,21 @@ def test_a_stack_and_the_command_that_uses_it(base, folders, tmp_path, capsys):
     assert config["method_config"]["members"] == ["lora", "vlpose"]
 
 
+@pytest.mark.parametrize("how", ["average", "stack"])
+def test_what_was_fitted_to_one_adapter_alone_is_said_to_stay_behind(base, folders, tmp_path, capsys, how):
+    first = lvtune.load_adapter(folders["a"], base)
+    first.saved_with = {**first.saved_with, "calibration": {"any": 1}, "gate": {"any": 1}}
+    with pytest.MonkeyPatch.context() as patch:
+        load = lvtune.load_adapter
+        patch.setattr(lvtune, "load_adapter", lambda place, base: first if place == folders["a"] else load(place, base))
+        given = ["combine", folders["a"], folders["b"], "--how", how]
+        assert main([*given, "--out", str(tmp_path / "out")]) == 0
+    line = capsys.readouterr().out.split("not carried over, since fitted to one adapter alone: ")[1].split("\n")[0]
+    assert line == f"calibrated confidence of {folders['a']}; gate of {folders['a']}"
+    assert main([*given, "--out", str(tmp_path / "other")]) == 0
+    assert "not carried over" not in capsys.readouterr().out
+
+
 def test_what_goes_wrong_is_one_line(folders, tmp_path, capsys):
     out = str(tmp_path / "out")
     mistakes = {

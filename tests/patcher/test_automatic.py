@@ -18,6 +18,7 @@ from lvtune.language.bank import SentenceBank
 from lvtune.language.ranking import ImageRanker
 from lvtune.patcher.attaching import attach, use_adapter
 from lvtune.patcher.automatic import pictures_of, usual
+from lvtune.prediction.routed import open_router
 from lvtune.storage.store import save_adapter
 
 SAID = {
@@ -140,6 +141,26 @@ def test_auto_is_the_usual_clip_and_is_said_in_one_error_where_that_lacks(clip, 
         found = base(normalised(base, images), adapters="auto")
         assert all(map(torch.equal, found, base(normalised(base, images), adapters=names)))
     usual.cache_clear()
+
+
+@pytest.mark.parametrize("others", [["plain"], ["one", "two", "three", "four", "five"]])
+def test_where_some_hold_no_gate_the_error_names_those(others, monkeypatch, tmp_path):
+    base = tiny_base()
+    gated = make_adapter("norm", base, domain="humanart/mural")
+    gated.saved_with = {"gate": {"any": 1}}
+    attach(base, gated, "gated")
+    for name in others:
+        attach(base, make_adapter("norm", base, domain="humanart/mural"), name)
+    monkeypatch.chdir(tmp_path)
+    said = ", ".join(others[:4]) + (" and 1 more" if len(others) > 4 else "")
+    with pytest.raises(LvtuneError, match=rf"to choose adapters with \(no gate in the file of {said}\)"):
+        base(tiny_pixels(1), adapters="auto")
+    attach(base, make_adapter("norm", base), "nameless")
+    with pytest.raises(LvtuneError, match=r"looks of those of 'nameless' \(no gate in the file of"):
+        base(tiny_pixels(1), adapters="auto")
+    router = open_router(None, {name: make_adapter("norm", base, domain="humanart/mural") for name in ("a", "b")}, base)
+    with pytest.raises(LvtuneError, match=r"to choose adapters with \(no gate in the file of a, b\)"):
+        router.choose(base, pictures()[:1])
 
 
 def test_adapters_without_a_bank_are_known_by_their_domain(clip):
