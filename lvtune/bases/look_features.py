@@ -111,10 +111,12 @@ def features_of_pictures(base: Base, pictures: Sequence[np.ndarray], at_once: in
         UsageError: a picture of another form or type: its looks would be others.
     """
     for place, picture in enumerate(pictures):
-        if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+        is_array = isinstance(picture, np.ndarray)
+        if not is_array or picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
+            kind = f"array of shape {picture.shape} and type {picture.dtype}" if is_array else type(picture).__name__
             raise UsageError(
-                f"picture {place}, an array of shape {tuple(picture.shape)} and type {picture.dtype}",
-                "whole pictures (height, width, 3), uint8 RGB", "convert it, such as by PIL: image.convert('RGB')",
+                f"picture {place}, of the kind: {kind}", "whole pictures as arrays (height, width, 3), uint8 RGB",
+                "convert it, such as by PIL: np.asarray(image.convert('RGB'))",
             )  # fmt: skip
     parts = [pictures[start : start + at_once] for start in range(0, len(pictures), at_once)]
     rows = [np.stack([whole_picture(base, picture) for picture in part]) for part in parts]

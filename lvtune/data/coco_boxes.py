@@ -236,8 +236,8 @@ def _count_beyond(persons: Persons, labelled: int) -> list[str]:
     return [
         f"{beyond.sum()} of {counted(labelled, 'labelled key point')} {plural(beyond.sum(), 'lies', 'lie')} outside of "
         f"the picture, in {counted(len(rows), 'annotation')} (such as {persons.names[rows[0]]}): counted as "
-        "labelled in scores, and in tuning where the crop holds it; delete such a label, or give it the visibility 0, to "
-        "leave it out"
+        "labelled in scores, and in tuning where the crop holds it; delete such a label, or give it the visibility 0, "
+        "to leave it out"
     ]
 
 

@@ -49,8 +49,9 @@ class Gate:
     """By how much the probability of an adapter must exceed that of the bare base, from -1 to 1."""
 
     def __post_init__(self) -> None:
-        if not -1 <= self.threshold <= 1:  # also where it is not a number
-            raise UsageError(f"Gate(threshold={self.threshold:g})", "a number from -1 to 1", "such as Gate(0.2)")
+        is_number = isinstance(self.threshold, int | float)
+        if not is_number or not -1 <= self.threshold <= 1:  # NaN is neither
+            raise UsageError(f"Gate(threshold={self.threshold!r})", "a number from -1 to 1", "such as Gate(0.2)")
 
     def __call__(self, base: Base, attached: Mapping[str, Attachable], pixel_values: Tensor) -> list[str | None]:
         """Returns for each sample (B, 3, H, W) the name of an adapter, or None: the bare base.

@@ -122,15 +122,16 @@ def test_the_threshold_leaves_more_to_the_bare_base(base, two):
         np.zeros((64, 48, 4), np.uint8),
         np.zeros((64, 48, 3)),
         np.zeros((3, 64, 48), np.uint8),
+        Image.new("RGB", (48, 64)),
     ],
-    ids=["grey", "RGBA", "0 to 1", "channels first"],
+    ids=["grey", "RGBA", "0 to 1", "channels first", "PIL"],
 )
 def test_pictures_of_another_kind_are_refused(base, two, picture):
-    with pytest.raises(UsageError, match=r"expected whole pictures \(height, width, 3\), uint8 RGB"):
+    with pytest.raises(UsageError, match=r"expected whole pictures as arrays \(height, width, 3\), uint8 RGB"):
         Gate().look(base, two, [np.zeros((64, 48, 3), np.uint8), picture])
 
 
-@pytest.mark.parametrize("threshold", [float("nan"), 1.5, -2.0])
+@pytest.mark.parametrize("threshold", [float("nan"), 1.5, -2.0, None, "0.2"])
 def test_a_threshold_of_no_use_is_refused(threshold):
     with pytest.raises(UsageError, match="from -1 to 1"):
         Gate(threshold)

@@ -58,9 +58,10 @@ def read_point_csv(path: Path) -> PointTable:
     width = _width(head, start, path)
     columns = _columns({level: row for level, (_, row) in head.items()}, start, width)
     pictures, values = [], []
-    for line, row in rows:
+    for place, (line, row) in enumerate(rows):
         name = _name(row[:start])
-        if not name.lower().endswith(PICTURE_SUFFIXES) and not any(cell.strip() for cell in row[start:]):
+        is_named = name.lower().endswith(PICTURE_SUFFIXES) or any(cell.strip() for cell in row[start:])
+        if not place and not is_named:
             continue  # pandas writes a row for the names of the index
         _check_width(row, width, start, f"line {line} of {path}")
         pictures.append(name)
@@ -74,14 +75,23 @@ def _name(cells: Sequence[str]) -> str:
 
 def _rows(path: Path) -> list[_Row]:
     """Number of the line and cells of each row that is not empty."""
+    rows, begun = list[_Row](), 1
     try:
         text = path.read_text(encoding="utf-8-sig")
         first = text.partition("\n")[0]
         # not text.splitlines(), which also breaks at characters that may stand in a name
         reader = csv.reader(io.StringIO(text), delimiter=";" if first.count(";") > first.count(",") else ",")
-        return [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
+        for row in reader:
+            if any("\n" in cell for cell in row):  # all rows up to the next quotation mark are in this cell
+                raise DataError(
+                    f"line {begun} of {path}, with a quotation mark that no other one closes there",
+                    "quotation marks in pairs, around a name", "delete it",
+                )  # fmt: skip
+            rows += [(reader.line_num, row)] if any(cell.strip() for cell in row) else []
+            begun = reader.line_num + 1
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: {error}", _HOW, "check the file") from None
+    return rows
 
 
 def _width(head: Mapping[str, _Row], start: int, path: Path) -> int:

@@ -69,6 +69,11 @@ class TableRows:
         frame that was deleted from the copy must not get the points of that video's frame.
         """
         finder, files = self._builder.finder, _beside(table, near)
+        if near.name in map(_folder, table.pictures):  # no copy: a row that names another folder means it
+            files = [
+                file if _folder(name) in (near.name, "") or finder.at_its_place(name) is None else None
+                for name, file in zip(table.pictures, files, strict=True)
+            ]
         is_there = any(file.suffix.lower() in PICTURE_SUFFIXES for file in near.iterdir())
         for row, name in enumerate(table.pictures if not is_there else ()):
             inside = name if _folder(name) == near.name else f"{near.name}/{name.split('/')[-1]}"

@@ -40,6 +40,23 @@ BAD = {
         "line 4 of .* with 7 cells",
         "1 of the picture",
     ),
+    "a quotation mark that is not closed": (
+        HEAD + ROW + '"' + ROW.replace("i1", "i2") + ROW.replace("i1", "i3") + ROW.replace("i1", "i4"),
+        "line 5 of .* quotation mark that no other one closes",
+        "in pairs",
+    ),
+    "one in the middle of a cell's place": (
+        HEAD + ROW + ROW.replace("i1", "i2").replace(",2,", ',"2,') + ROW.replace("i1", "i3"),
+        "line 5 of .* quotation mark",
+        "in pairs",
+    ),
+    "two, rows apart": (
+        HEAD + ROW + '"' + ROW.replace("i1", "i2") + ROW.replace("i1", "i3") + '"' + ROW.replace("i1", "i4"),
+        "line 5 of .* quotation mark",
+        "in pairs",
+    ),
+    "one in the last row": (HEAD + ROW + '"' + ROW.replace("i1", "i2").strip(), "line 5 of .* with 1 cell", "5 cells"),
+    "a row without picture and points behind others": (HEAD + ROW + "index,,,\n", "line 5 of .* 4 cells", "5 cells"),
     "a header row twice": (HEAD + "coords,x,y,x,y\n" + ROW, "row coords in lines 3 and 4", "delete one"),
 }
 

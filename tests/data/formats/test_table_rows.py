@@ -3,6 +3,7 @@
 import pytest
 from dlc_samples import SCORER, frame, write_lightning, write_project
 from label_samples import PICTURES
+from PIL import Image
 
 from lvtune.core.errors import DataError
 from lvtune.data.formats import read_project
@@ -19,6 +20,11 @@ def predictions(root, name="predictions.csv", words="", row="labeled-data/v1/img
     more.append(",train" if words else "")
     (root / name).write_text("\n".join(line + end for line, end in zip(lines, more, strict=True)) + "\n")
     return root / name
+
+
+def picture(file):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (64, 48)).save(file)
 
 
 def points_of(project):
@@ -105,6 +111,33 @@ def test_a_row_that_stands_twice_in_one_table(tmp_path):
     with pytest.raises(DataError, match=r"img01\.png with different points in two rows of .*csv") as caught:
         read_project(root)
     assert caught.value.fix == "delete the row that does not count"
+
+
+@pytest.mark.parametrize("own", ["1,2,3,4", ",,,"])
+def test_a_row_of_another_video_in_a_table_is_of_that_video(tmp_path, own):
+    """Both videos have a picture of that name; a row with points of the table's own is no copy's."""
+    table = tmp_path / "labeled-data" / "v1" / "CollectedData_me.csv"
+    for folder, name in (("v1", "img01"), ("v1", "img02"), ("v2", "img01")):
+        picture(tmp_path / "labeled-data" / folder / f"{name}.png")
+    (tmp_path / "config.yaml").write_text("Task: t\nscorer: me\nbodyparts:\n- a\n- b\n")
+    head = "scorer,me,me,me,me\nbodyparts,a,a,b,b\ncoords,x,y,x,y\n"
+    rows = f"labeled-data/v1/img01.png,{own}\nlabeled-data/v1/img02.png,1,1,2,2\nlabeled-data/v2/img01.png,5,6,7,8\n"
+    table.write_text(head + rows)
+    project = read_project(tmp_path)
+    found = {name.rpartition("labeled-data/")[2]: points for name, _, points in points_of(project)}
+    assert found["v2/img01.png"] == [[5, 6], [7, 8]] and found["v1/img02.png"] == [[1, 1], [2, 2]]
+    assert found.get("v1/img01.png") == ([[1, 2], [3, 4]] if own[0] != "," else None)
+    assert not any("read once" in note for note in project.notes)
+
+
+def test_a_copied_folder_still_has_its_own_pictures(tmp_path):
+    table = "scorer,me,me\nbodyparts,a,a\ncoords,x,y\nlabeled-data/v1/img01.png,5,6\n"
+    for folder in ("v1", "v1_copy"):
+        picture(tmp_path / "labeled-data" / folder / "img01.png")
+        (tmp_path / "labeled-data" / folder / "CollectedData_me.csv").write_text(table)
+    (tmp_path / "config.yaml").write_text("Task: t\nscorer: me\nbodyparts:\n- a\n")
+    names = sorted(name.rpartition("labeled-data/")[2] for name, _, _ in points_of(read_project(tmp_path)))
+    assert names == ["v1/img01.png", "v1_copy/img01.png"]
 
 
 def test_a_row_without_points_takes_nothing_away(tmp_path):
