@@ -11,7 +11,6 @@ from lvtune.config.options import DataOptions
 from lvtune.core.decision import Decision
 from lvtune.core.errors import UsageError
 from lvtune.core.text import shell_word
-from lvtune.domains.own_domain import CUSTOM
 
 if TYPE_CHECKING:
     from lvtune.api.domain_chain import EarlierDomain
@@ -180,6 +179,7 @@ def after_decisions(recipe: Recipe, objective: Any, earlier: Sequence[EarlierDom
     if recipe.after is None:
         return []
     from lvtune.domains.few_pictures import count_pictures
+    from lvtune.domains.own_domain import CUSTOM
 
     names = ", ".join(dict.fromkeys(one.name for one in earlier))
     lines = [Decision("after", str(recipe.after), f"base, method and weights are its own; it knows {names}")]

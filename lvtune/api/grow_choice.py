@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lvtune.bases.input_size import AUTO, OWN
 from lvtune.core.decision import Decision
 from lvtune.core.errors import UsageError
 from lvtune.core.text import brief, shell_word
@@ -63,6 +62,8 @@ def base_of_grown(values: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(source, str):
         return {}
     if source == BASE:
+        from lvtune.bases.input_size import AUTO, OWN  # it takes torch
+
         # another size would move the key points that are to stay
         is_free = isinstance(options, Mapping) and options.get("input_size") in (None, AUTO)
         return {"base_options": {**options, "input_size": OWN}} if is_free else {}

@@ -11,7 +11,6 @@ from lvtune.config.options import DataOptions
 from lvtune.core.errors import LvtuneError, UsageError
 from lvtune.core.text import printable
 from lvtune.core.work_progress import is_quiet
-from lvtune.domains.own_domain import CUSTOM, UNLABELLED
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,8 @@ def choose_domain(given: str | None, data: DataOptions, found: dict[str, Any]) -
     Raises:
         UsageError: nothing says where the pictures are.
     """
+    from lvtune.domains.own_domain import CUSTOM, UNLABELLED  # it takes torch
+
     adapters = found.get("domain", Recipe.domain)
     if given is None and (data.annotations or (data.data and adapters == Recipe.domain)):
         return "custom"
