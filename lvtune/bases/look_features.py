@@ -115,7 +115,7 @@ def features_of_pictures(base: Base, pictures: Sequence[np.ndarray], at_once: in
         if not is_array or picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8:
             kind = f"array of shape {picture.shape} and type {picture.dtype}" if is_array else type(picture).__name__
             raise UsageError(
-                f"picture {place}, of the kind: {kind}", "whole pictures as arrays (height, width, 3), uint8 RGB",
+                f"picture {place} of the type {kind}", "whole pictures as arrays (height, width, 3), uint8 RGB",
                 "convert it, such as by PIL: np.asarray(image.convert('RGB'))",
             )  # fmt: skip
     parts = [pictures[start : start + at_once] for start in range(0, len(pictures), at_once)]

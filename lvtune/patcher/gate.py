@@ -6,6 +6,7 @@ is like those of no adapter, or more like ordinary pictures, is left to the bare
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from lvtune.bases.look_features import features_of_pictures, look_features
 from lvtune.core.errors import UsageError
+from lvtune.core.text import brief
 from lvtune.patcher.domain_looks import NUMBERS, VIEWS, DomainLooks, project, read_looks
 
 if TYPE_CHECKING:
@@ -49,9 +51,9 @@ class Gate:
     """By how much the probability of an adapter must exceed that of the bare base, from -1 to 1."""
 
     def __post_init__(self) -> None:
-        is_number = isinstance(self.threshold, int | float)
+        is_number = isinstance(self.threshold, numbers.Real)
         if not is_number or not -1 <= self.threshold <= 1:  # NaN is neither
-            raise UsageError(f"Gate(threshold={self.threshold!r})", "a number from -1 to 1", "such as Gate(0.2)")
+            raise UsageError(f"Gate(threshold={brief(self.threshold)})", "a number from -1 to 1", "such as Gate(0.2)")
 
     def __call__(self, base: Base, attached: Mapping[str, Attachable], pixel_values: Tensor) -> list[str | None]:
         """Returns for each sample (B, 3, H, W) the name of an adapter, or None: the bare base.
@@ -80,6 +82,11 @@ class Gate:
         self, base: Base, looks: Mapping[str, DomainLooks], pictures: Tensor | Sequence[np.ndarray]
     ) -> list[Choice]:
         """Does the same with the looks of adapters, by name, which need not be loaded."""
+        if not hasattr(pictures, "__len__"):  # one picture of PIL, or what can be read only once
+            raise UsageError(
+                f"pictures of the type {type(pictures).__name__}", "crops (B, 3, H, W), or a list of whole pictures",
+                "give a list, such as [np.asarray(image.convert('RGB'))]",
+            )  # fmt: skip
         if not len(pictures):
             return []
         if not looks:

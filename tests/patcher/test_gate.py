@@ -131,10 +131,32 @@ def test_pictures_of_another_kind_are_refused(base, two, picture):
         Gate().look(base, two, [np.zeros((64, 48, 3), np.uint8), picture])
 
 
-@pytest.mark.parametrize("threshold", [float("nan"), 1.5, -2.0, None, "0.2"])
+@pytest.mark.parametrize(
+    ("picture", "said"),
+    [(Image.new("RGB", (48, 64)), "Image"), ("a.png", "str"), (torch.zeros(3, 64, 48), "Tensor"), (None, "NoneType")],
+    ids=["PIL", "path", "tensor", "none"],
+)
+def test_what_is_no_array_is_told_with_its_type_and_what_to_type(base, two, picture, said):
+    with pytest.raises(UsageError, match=f"^picture 1 of the type {said}; ") as caught:
+        features_of_pictures(base, [np.zeros((64, 48, 3), np.uint8), picture])
+    assert "np.asarray(image.convert('RGB'))" in caught.value.fix
+    for adapters in (two, {"lines": two["lines"]}):
+        with pytest.raises(UsageError, match="of the type"):
+            Gate().look(base, adapters, [np.zeros((64, 48, 3), np.uint8), picture])
+
+
+def test_one_picture_in_place_of_a_list_is_told(base, two):
+    for alone in (Image.new("RGB", (48, 64)), iter(pictures("stripes", 2))):
+        with pytest.raises(UsageError, match="pictures of the type") as caught:
+            Gate().look(base, two, alone)
+        assert "np.asarray(image.convert('RGB'))" in caught.value.fix
+
+
+@pytest.mark.parametrize("threshold", [float("nan"), 1.5, -2.0, None, "0.2", [0.2], 1j])
 def test_a_threshold_of_no_use_is_refused(threshold):
     with pytest.raises(UsageError, match="from -1 to 1"):
         Gate(threshold)
+    assert [Gate(number).threshold for number in (np.float32(0.5), np.float64(0.5), 0, 1)] == [0.5, 0.5, 0, 1]
 
 
 def test_what_is_like_no_adapters_pictures_stays_with_the_base(base, two):

@@ -30,14 +30,16 @@ class PictureFinder:
 
     Args:
         roots: folders that names may be relative to; the first one that has the file counts.
+        but: a folder below them that is not looked through.
 
     Attributes:
         moved: how many pictures were found by their name alone, in another folder than the labels say.
         guesses: how many were found by another name than the labels give, moved ones among them.
     """
 
-    def __init__(self, roots: Sequence[Path]) -> None:
+    def __init__(self, roots: Sequence[Path], but: Path | None = None) -> None:
         self.roots = list(dict.fromkeys(Path(root).resolve() for root in roots))
+        self._but = None if but is None else but.resolve()
         self.moved = self.guesses = 0
 
     def find(self, name: str, least: int = 1) -> Path | None:
@@ -69,37 +71,47 @@ class PictureFinder:
         for root in self.roots:
             path = root / text
             try:
-                if path.is_file():
+                if path.is_file() and not self._is_left_out(path):
                     return Path(path.absolute())
             except (OSError, ValueError):  # a name that is too long, or holds a zero byte
                 return None
         return None
+
+    def flat_folder(self) -> dict[str, Path]:
+        """The pictures by name, where all lie directly in the one folder that is looked through; else none."""
+        files = [path for same in self._index.values() for path in same]
+        is_flat = len(self.roots) == 1 and all(path.parent == self.roots[0] for path in files)
+        return {folded(path.name): path for path in files} if is_flat else {}
+
+    def _is_left_out(self, path: Path) -> bool:
+        return self._but is not None and path.resolve().is_relative_to(self._but)
 
     def _by_name(self, text: str, least: int) -> Path | None:
         """Returns the one file below the roots that shares most of the end of the path."""
         wanted = PurePosixPath(_DRIVE.sub("", text)).parts[::-1]
         if not wanted:
             return None
-        same = self._index.get(_folded(wanted[0]), [])
+        same = self._index.get(folded(wanted[0]), [])
         if not same:
             return None
         lengths = [_shared(wanted, path.parts[::-1]) for path in same]
         best = [path for path, length in zip(same, lengths, strict=True) if length == max(lengths)]
         # where the folder that the labels name is there, a picture of the same name elsewhere is another one
-        is_other = max(lengths) == 1 and len(wanted) > 1 and _folded(wanted[1]) in self._folders
+        is_other = max(lengths) == 1 and len(wanted) > 1 and folded(wanted[1]) in self._folders
         return best[0] if len(best) == 1 and not is_other and max(lengths) >= least else None
 
     @cached_property
     def _folders(self) -> set[str]:
         """Names of all folders below the roots, and of the roots."""
         inside = {name for root in self.roots for _, names, _ in os.walk(root) for name in names}
-        return {_folded(name) for name in (*inside, *(root.name for root in self.roots))}
+        return {folded(name) for name in (*inside, *(root.name for root in self.roots))}
 
     @cached_property
     def _index(self) -> dict[str, list[Path]]:
         found: dict[str, list[Path]] = {}
         for path in dict.fromkeys(path for root in self.roots for path in pictures_below(root)):
-            found.setdefault(_folded(path.name), []).append(path)
+            if not self._is_left_out(path):
+                found.setdefault(folded(path.name), []).append(path)
         return found
 
 
@@ -127,7 +139,8 @@ def picture_size(path: Path) -> tuple[int, int]:
     return found.upright
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """Returns what names of one file have in common on systems that do not tell them apart."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
@@ -135,7 +148,7 @@ def _shared(wanted: Sequence[str], other: Sequence[str]) -> int:
     """Returns how many parts from the end on two paths have alike."""
     count = 0
     for one, two in zip(wanted, other, strict=False):
-        if _folded(one) != _folded(two):
+        if folded(one) != folded(two):
             break
         count += 1
     return count

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,9 +30,10 @@ def is_point_csv(path: Path) -> bool:
     """Returns True if a CSV file begins as DeepLabCut's tables do."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [line.replace(";", ",").split(",")[0].strip() for _, line in zip(range(4), file, strict=False)]
+            lines = [line for _, line in zip(range(4), file, strict=False)]
     except (OSError, UnicodeDecodeError):
         return False
+    rows = [line.replace(";", ",").split(",")[0].strip().strip('"') for line in lines]
     return rows[:1] == ["scorer"] and "bodyparts" in rows and "coords" in rows
 
 
@@ -39,7 +41,8 @@ def read_point_csv(path: Path) -> PointTable:
     """Reads a table.
 
     Raises:
-        DataError: not such a table; predictions; a row with a cell too many or too few; a value that is no number.
+        DataError: not such a table; predictions; a row with a cell too many or too few; a value that is no number; a
+            quotation mark that is not closed.
     """
     rows = _rows(path)
     head: dict[str, _Row] = {}
@@ -75,23 +78,34 @@ def _name(cells: Sequence[str]) -> str:
 
 def _rows(path: Path) -> list[_Row]:
     """Number of the line and cells of each row that is not empty."""
-    rows, begun = list[_Row](), 1
     try:
         text = path.read_text(encoding="utf-8-sig")
         first = text.partition("\n")[0]
+        separator = ";" if first.count(";") > first.count(",") else ","
+        _check_quotes(text, separator, path)
         # not text.splitlines(), which also breaks at characters that may stand in a name
-        reader = csv.reader(io.StringIO(text), delimiter=";" if first.count(";") > first.count(",") else ",")
-        for row in reader:
-            if any("\n" in cell for cell in row):  # all rows up to the next quotation mark are in this cell
-                raise DataError(
-                    f"line {begun} of {path}, with a quotation mark that no other one closes there",
-                    "quotation marks in pairs, around a name", "delete it",
-                )  # fmt: skip
-            rows += [(reader.line_num, row)] if any(cell.strip() for cell in row) else []
-            begun = reader.line_num + 1
+        reader = csv.reader(io.StringIO(text), delimiter=separator, skipinitialspace=True)
+        return [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: {error}", _HOW, "check the file") from None
-    return rows
+
+
+def _check_quotes(text: str, separator: str, path: Path) -> None:
+    """Raises DataError at a quotation mark that has no partner in its cell: up to the next one, all would be one cell.
+
+    A cell with a line break in it is taken for one that is not closed: no name of this table needs it.
+    """
+    cell = re.compile(rf' *"(?:[^"]|"")*"[ \t]*(?={separator}|$)|[^"{separator}]*(?={separator}|$)')
+    for number, line in enumerate(text.split("\n") if '"' in text else (), start=1):
+        place, count = 0, 1
+        while (match := cell.match(line, place)) is not None and match.end() < len(line):
+            place, count = match.end() + 1, count + 1
+        if match is None:
+            raise DataError(
+                f"line {number} of {path} with a quotation mark in cell {count} that no other one closes there",
+                "quotation marks in pairs, around a whole cell",
+                "delete it, or put the other one at the end of the cell; one that belongs to a name is written twice",
+            )
 
 
 def _width(head: Mapping[str, _Row], start: int, path: Path) -> int:

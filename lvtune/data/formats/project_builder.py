@@ -41,7 +41,8 @@ class ProjectBuilder:
         self._names: dict[Path, list[str]] = {}
         self._guessed: set[Path] = set()
         """Files that were found by another name than the labels give."""
-        self._missing: list[str] = []
+        self._missing: dict[str, str] = {}
+        """What the spellings of a picture have in common, to the first of them."""
         self._instances: list[Instance] = []
         twice = sorted({name for name in self.keypoints if self.keypoints.count(name) > 1})
         if twice or not self.keypoints:
@@ -73,7 +74,7 @@ class ProjectBuilder:
         found = path or (self.finder.find(name) if search else None)
         is_guess = self.finder.guesses > guesses
         if found is None:
-            self._missing.append(name)
+            self._missing.setdefault(key, name)
             return None
         found = found.resolve() if ".." in found.parts else found.absolute()
         if found in self._known:
@@ -194,8 +195,9 @@ class ProjectBuilder:
         """
         where = f"{self.tool} labels in {self.root}"
         if self._missing and not self._pictures:
+            first = next(iter(self._missing.values()))
             raise DataError(
-                f"{where}: none of the {counted(len(self._missing), 'picture')} is there, such as {self._missing[0]}",
+                f"{where}: none of the {counted(len(self._missing), 'picture')} is there, such as {first}",
                 f"the pictures below {', '.join(str(root) for root in self.finder.roots)}",
                 "copy the pictures to where the labels are, or give the folder that holds both",
             )
@@ -216,7 +218,7 @@ class ProjectBuilder:
     def _counted(self) -> list[str]:
         notes = []
         if self._missing:
-            first = ", ".join(self._missing[:_SHOWN])
+            first = ", ".join(list(self._missing.values())[:_SHOWN])
             total = len(self._missing) + len(self._pictures)
             notes.append(
                 f"{len(self._missing)} of {counted(total, 'labelled picture')} "

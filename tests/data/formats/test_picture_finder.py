@@ -52,6 +52,21 @@ def test_two_labelled_pictures_and_one_file(tmp_path):
         builder.picture("v2/a.png")
 
 
+def test_a_picture_that_is_missing_is_counted_once(tmp_path):
+    write_pictures(tmp_path, ["a.png"])
+    builder = ProjectBuilder("a tool", tmp_path, ["nose"], PictureFinder([tmp_path]))
+    for name in ("a.png", "v/b.png", "v\\b.png", "c.png", "v/b.png"):
+        builder.add(builder.picture(name), np.array([[1, 2]]), np.array([2]))
+    (note,) = [note for note in builder.finish().notes if "missing" in note]
+    assert note.startswith("2 of 3 labelled pictures are missing") and note.endswith(": v/b.png, c.png")
+
+
+def test_a_folder_that_is_not_looked_through(tmp_path):
+    write_pictures(tmp_path, ["p/v/a.png", "p/v/b.png", "w/v/a.png"])
+    finder = PictureFinder([tmp_path], but=tmp_path / "p")
+    assert finder.find("v/a.png") == tmp_path / "w/v/a.png" and finder.find("p/v/b.png") is None
+
+
 def test_points_of_a_picture_that_was_made_smaller(tmp_path):
     write_pictures(tmp_path, ["a.png", "b.png"])  # 96 x 64
     builder = ProjectBuilder("a tool", tmp_path, ["nose"], PictureFinder([tmp_path]))

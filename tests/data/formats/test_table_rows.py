@@ -130,6 +130,43 @@ def test_a_row_of_another_video_in_a_table_is_of_that_video(tmp_path, own):
     assert not any("read once" in note for note in project.notes)
 
 
+HEAD = "scorer,me,me,me,me\nbodyparts,a,a,b,b\ncoords,x,y,x,y\n"
+
+
+def rows_of(root, *rows):
+    """A project of one video v with the pictures i1 and i2, and a table of these rows."""
+    for name in ("i1", "i2"):
+        picture(root / "labeled-data" / "v" / f"{name}.png")
+    (root / "config.yaml").write_text("scorer: me\nbodyparts: [a, b]\n")
+    lines = [f"labeled-data/v/{row}\n" for row in rows]
+    (root / "labeled-data" / "v" / "CollectedData_me.csv").write_text(HEAD + "".join(lines))
+    return read_project(root)
+
+
+@pytest.mark.parametrize("rows", [("i1.png,1,2,3,4", "i1.png,,,,"), ("i1.png,,,,", "i1.png,1,2,3,4")])
+def test_an_empty_row_is_not_the_same_as_one_with_points(tmp_path, rows):
+    project = rows_of(tmp_path, *rows)
+    assert points_of(project) == [("labeled-data/v/i1.png", "", [[1, 2], [3, 4]])]
+    assert not any("read once" in note for note in project.notes)
+
+
+def test_two_empty_rows_alone_have_no_points_that_are_the_same(tmp_path):
+    project = rows_of(tmp_path, "i1.png,1,2,3,4", "i2.png,,,,", "i2.png,,,,")
+    assert not any("read once" in note for note in project.notes)
+
+
+@pytest.mark.parametrize("again", [("i9.png,1,2,3,4",), ("i9.png,1,2,3,4",) * 2, ("i9.png,,,,",), ("i9.png,5,6,,",)])
+def test_a_missing_picture_of_several_rows_counts_once(tmp_path, again):
+    notes = rows_of(tmp_path, "i1.png,1,2,3,4", "i9.png,1,2,3,4", *again).notes
+    told = "1 of 2 labelled pictures is missing and left out with 1 instance: labeled-data/v/i9.png"
+    assert told in notes and not any("read once" in note for note in notes)
+
+
+def test_all_pictures_of_several_rows_are_missing(tmp_path):
+    with pytest.raises(DataError, match="none of the 2 pictures is there, such as labeled-data/v/i8"):
+        rows_of(tmp_path, *["i8.png,1,2,3,4", "i9.png,1,2,3,4"] * 2)
+
+
 def test_a_copied_folder_still_has_its_own_pictures(tmp_path):
     table = "scorer,me,me\nbodyparts,a,a\ncoords,x,y\nlabeled-data/v1/img01.png,5,6\n"
     for folder in ("v1", "v1_copy"):
