@@ -37,8 +37,8 @@ def join(
         points: name of a key point to the place (from 1) of the adapter that gives it.
 
     Raises:
-        UsageError: bases differ; a key point or place that is not there; an adapter of which none is taken; two mirror
-            images that different adapters give; a base that predicts more than heatmaps.
+        UsageError: bases differ; a key point or place that is not there; two mirror images that different adapters
+            give; a base that predicts more than heatmaps.
     """
     loaded = [one for one in adapters if one is not None]
     if len(adapters) < 2 or not loaded:
@@ -62,11 +62,6 @@ def join(
     )  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         made = Joined(config, view, bank=bank, skeleton=skeleton)
-    idle = next((place for place in range(1, len(adapters) + 1) if place not in given.values()), None)
-    if idle is not None:
-        raise UsageError(f"adapter {idle} of those to be joined, of which no key point is taken",
-                         "adapters that each give a key point: a prediction runs them all",
-                         f"leave it out, or give --points {idle}:KEYPOINT")  # fmt: skip
     made.load_tensors({f"{place}.{n}": v for place, one in places.items() for n, v in one.tensors().items()})
     made.to(view.device)
     result = finished(made, "join", loaded, [None] * len(loaded), view, skeleton)

@@ -129,7 +129,7 @@ def _joined(made: Any, adapters: Sequence[str]) -> str:
     lines = []
     for place, source in enumerate(adapters, 1):
         own = [name for name, giver in names if giver == place]
-        lines.append(f"from {source}: {', '.join(own) or 'no key point'}")
+        lines.append(f"from {source}: {', '.join(own) or 'no key point (leave it out: it costs a run of the base)'}")
     lines.append(f"a prediction takes {len(adapters)} runs of the base, one for each adapter")
     if not takes_flip_test(made):
         lines.append("the flip test is off: one of them has no mirror pairs, or is predicted without mirrored pictures")

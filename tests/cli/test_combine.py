@@ -67,6 +67,13 @@ def test_a_stack_and_the_command_that_uses_it(base, folders, tmp_path, capsys):
     assert config["method_config"]["members"] == ["lora", "vlpose"]
 
 
+def test_a_join_says_which_adapter_gives_nothing(folders, tmp_path, capsys):
+    assert main(["combine", folders["a"], folders["b"], "--how", "join", "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert f"from {folders['b']}: no key point (leave it out: it costs a run of the base)" in said
+    assert said.count("no key point") == 1
+
+
 @pytest.mark.parametrize("how", ["average", "stack"])
 def test_what_was_fitted_to_one_adapter_alone_is_said_to_stay_behind(base, folders, tmp_path, capsys, how):
     first = lvtune.load_adapter(folders["a"], base)
