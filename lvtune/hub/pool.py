@@ -25,7 +25,7 @@ from lvtune.core.registry import suggest
 from lvtune.hub.adapter_loading import load_adapter
 from lvtune.hub.remote import locate
 from lvtune.patcher.attaching import Attachment, attach, use_adapter
-from lvtune.patcher.automatic import Auto, pictures_of, usual, why_no_gate
+from lvtune.patcher.automatic import Auto, by_sentences, pictures_of
 from lvtune.patcher.domain_looks import DomainLooks, read_looks
 from lvtune.patcher.gate import FIELD as GATE
 from lvtune.patcher.gate import Gate, with_looks
@@ -161,7 +161,7 @@ class AdapterPool:
                 known = {name: with_looks(name, found) for name, found in looks.items()}
                 return [choice.name for choice in gate.choose(self.base, known, pixel_values)]
         without = [] if isinstance(chooser, Auto) else [name for name in names if self._looks_of(name) is None]
-        auto = chooser if isinstance(chooser, Auto) else usual(why_no_gate(without))
+        auto = chooser if isinstance(chooser, Auto) else by_sentences(without)
         described = {name: auto.sentences_of(name, *self._describe(name)) for name in names}
         return auto.choose(self.base, pictures_of(self.base, pixel_values), described)
 

@@ -175,7 +175,7 @@ def pictures_of(base: Base, pixel_values: Tensor) -> list[np.ndarray]:
 def decider(adapters: Mapping[str, Attachable]) -> Auto | Gate:
     """Returns what ``adapters="auto"`` stands for: the base's own features where each file holds a gate, else CLIP."""
     without = [name for name, adapter in adapters.items() if not has_gates([adapter])]
-    return usual(why_no_gate(without)) if without or not adapters else Gate()
+    return by_sentences(without) if without or not adapters else Gate()
 
 
 def why_no_gate(names: Sequence[str]) -> str:
@@ -185,6 +185,13 @@ def why_no_gate(names: Sequence[str]) -> str:
 
 
 @functools.cache
-def usual(why: str = "") -> Auto:
+def usual() -> Auto:
     """Returns what ``adapters="auto"`` stands for where an adapter's file holds no gate."""
-    return Auto(why=why)
+    return Auto()
+
+
+def by_sentences(without: Sequence[str]) -> Auto:
+    """Returns the same for adapters of which some, named here, hold no gate; CLIP is loaded once for all."""
+    found, shared = Auto(why=why_no_gate(without)), usual()
+    found._rankers, found._loading = shared._rankers, shared._loading
+    return found

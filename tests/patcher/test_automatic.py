@@ -17,7 +17,7 @@ from lvtune.data.skeletons import LSP_14
 from lvtune.language.bank import SentenceBank
 from lvtune.language.ranking import ImageRanker
 from lvtune.patcher.attaching import attach, use_adapter
-from lvtune.patcher.automatic import pictures_of, usual
+from lvtune.patcher.automatic import by_sentences, pictures_of, usual
 from lvtune.prediction.routed import open_router
 from lvtune.storage.store import save_adapter
 
@@ -141,6 +141,12 @@ def test_auto_is_the_usual_clip_and_is_said_in_one_error_where_that_lacks(clip, 
         found = base(normalised(base, images), adapters="auto")
         assert all(map(torch.equal, found, base(normalised(base, images), adapters=names)))
     usual.cache_clear()
+
+
+def test_clip_is_loaded_once_whichever_adapters_hold_no_gate():
+    one, other = by_sentences(["a"]), by_sentences(["b", "c"])
+    assert one.why != other.why and one._rankers is other._rankers is usual()._rankers
+    assert one._loading is other._loading
 
 
 @pytest.mark.parametrize("others", [["plain"], ["one", "two", "three", "four", "five"]])
