@@ -106,11 +106,16 @@ def tuned_before(adapter: Any) -> TunedBefore:
     return TunedBefore({name: getattr(options, name) for name in wanted} if options is not None else {}, known)
 
 
-def tuned_before_run(recipe: Recipe) -> frozenset[str]:
-    """Returns the names of the pictures that the adapters were tuned on with which a run begins."""
+def adapters_before(recipe: Recipe) -> list[Path]:
+    """Returns the folders or files of the adapters with which a run begins; empty where it begins at the base."""
     grown = None if recipe.grow == BASE else recipe.grow
     places = [start_place(recipe.base, recipe.method, recipe.start), recipe.after, grown]
-    return frozenset().union(*(tuned_before(place).pictures for place in places if place is not None))
+    return [locate(place) for place in places if place is not None]
+
+
+def tuned_before_run(recipe: Recipe) -> frozenset[str]:
+    """Returns the names of the pictures that these adapters were tuned on."""
+    return frozenset().union(*(tuned_before(place).pictures for place in adapters_before(recipe)))
 
 
 def picture_names(split: Split) -> list[str]:

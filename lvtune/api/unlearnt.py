@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lvtune.api.grow_choice import BASE
+from lvtune.api.as_tuned import adapters_before
 from lvtune.core.decision import Decision
 from lvtune.data.pose_table import PoseTable
-from lvtune.hub.remote import locate
-from lvtune.hub.starts import start_place
 from lvtune.storage.adapter_file import read_config
 
 if TYPE_CHECKING:
@@ -36,16 +34,13 @@ def unlearnt_keypoints(recipe: Recipe, base: Base, train: Split) -> list[str]:
     if recipe.train.augment.flip != 0 and skeleton.mirrors:
         is_taught = is_taught | is_taught[list(skeleton.flip_index)]
     names = [name for name, taught in zip(skeleton.keypoints, is_taught.tolist(), strict=True) if not taught]
-    known = {*base.skeleton.keypoints, *(_known_before(recipe, base) if names else ())}
+    known = {*base.skeleton.keypoints, *(_known_before(recipe) if names else ())}
     return [name for name in names if name not in known]
 
 
-def _known_before(recipe: Recipe, base: Base) -> list[str]:
-    """Names of the key points of the adapters at which the run begins; empty where it begins at the base."""
-    grown = None if recipe.grow in (None, BASE) else locate(recipe.grow)
-    after = None if recipe.after is None else locate(recipe.after)
-    places = [start_place(base.name, recipe.method, recipe.start), grown, after]
-    configs = [read_config(place) for place in places if place is not None]
+def _known_before(recipe: Recipe) -> list[str]:
+    """Names of the key points of the adapters with which the run begins."""
+    configs = [read_config(place) for place in adapters_before(recipe)]
     return [name for config in configs if config is not None for name in config["skeleton"]["keypoints"]]
 
 
@@ -54,5 +49,5 @@ def unlearnt_decisions(recipe: Recipe, base: Base, train: Split) -> list[Decisio
     names = unlearnt_keypoints(recipe, base, train)
     if not names:
         return []
-    why = "no picture to tune on has a label of them, and neither base nor start knows them"
+    why = "no picture to tune on has a label of them, and neither the base nor the adapter at the start knows them"
     return [Decision("not learnt", ", ".join(names), f"{why}: do not use what is predicted there")]
