@@ -46,10 +46,11 @@ def rest_of(job: Job) -> Split:
 
 
 def errors(job: Job, split: Split) -> dict[str, float]:
-    """Errors in pixels, with the flip test as every command has it."""
+    """Errors in pixels, with the flip test where the command has it."""
     job.adapter.eval()
     with attach(job.base, job.adapter, name="scored"):
-        found = predict_split(job.base, split, category=None, skeleton=job.adapter.skeleton)
+        flip_test = job.recipe.evaluate.flip_test
+        found = predict_split(job.base, split, category=None, skeleton=job.adapter.skeleton, flip_test=flip_test)
     table: Any = split.table
     score = score_predictions(table, *found)
     return {name: round(score[name], 3) for name in ERRORS}

@@ -71,7 +71,8 @@ def chosen_defaults(
     if not is_own_data(given.domain):
         # a published data set is large, and its boxes and people are of the kind that the base was trained for
         return given.resolved(merge(method_defaults, options, TrainOptions)), [_own_size(base, given), *decisions]
-    labels = label_statistics(train.table)
+    # who has most of the key points that the base knows stands as in the base's own pictures
+    labels = label_statistics(train.table, is_known=2 * new < keypoints)
     # a step is timed as it will be computed
     is_half = given.train.precision == "auto" and resolve_device(given.device).type == "cpu" and processor_has_bf16()
     precision = "bf16" if is_half else given.train.precision

@@ -56,7 +56,7 @@ def choose_input_size(base: Base, labels: LabelStatistics) -> tuple[tuple[int, i
     long, short = max(width, height), min(width, height)
     finest = min(long, long * max(1 / PIXELS, APART / labels.crowding if labels.crowding else 0.0))
     least = max(NARROWEST, min(own) / max(own))
-    narrow = 1.0 if labels.turn >= ALL_ROUND else max(short / long, least)
+    narrow = 1.0 if labels.turn_of_all >= ALL_ROUND else max(short / long, least)
     limit = (max(LARGEST, own[0] * own[1]) / narrow) ** 0.5
     long_side = min(max(finest, *own), limit)
     sides = [long_side, long_side * narrow] if height >= width else [long_side * narrow, long_side]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lvtune.core.decision import Decision
+from lvtune.core.text import counted
 from lvtune.data.augment import Augment
 from lvtune.data.crop import PADDING, Size, box_to_center_scale, fix_aspect, to_input, udp_matrix
 from lvtune.data.label_statistics import ALL_ROUND, LabelStatistics
@@ -22,10 +23,10 @@ _DRAWS = 512
 
 def choose_augment(labels: LabelStatistics) -> dict[str, Any]:
     """Chooses options of :class:`lvtune.data.augment.Augment` for own data; :func:`describe` gives the reasons."""
-    if labels.turn >= ALL_ROUND:
+    if labels.turn_of_all >= ALL_ROUND:
         chosen: dict[str, Any] = {"rotate": 180.0, "rotate_p": 1.0}
     else:
-        chosen = {"rotate": float(round(TURN_MARGIN[0] * labels.turn + TURN_MARGIN[1])), "rotate_p": 0.6}
+        chosen = {"rotate": float(round(TURN_MARGIN[0] * labels.turn_of_all + TURN_MARGIN[1])), "rotate_p": 0.6}
     chosen |= {"flip": 0.5 if labels.has_sides and labels.mirrors_alike else 0.0, "shift": 0.05, "shift_p": 0.5}
     if labels.is_whole_frame:
         # from the frame without a margin, as `predict` crops whole pictures, to the crop with it
@@ -42,9 +43,11 @@ def describe(augment: Augment, labels: LabelStatistics, said: Collection[str]) -
         said: names of the options that the user set; no line speaks of these.
     """
     turned = f"labels are turned by up to {labels.turn:.0f} degrees"
+    if labels.turn_of_all > labels.turn:
+        turned += f", and {counted(labels.instances, 'label')} may not show all: {labels.turn_of_all:.0f} are taken"
     facing = (
         "so the subject is seen turned in every direction"
-        if labels.turn >= ALL_ROUND
+        if labels.turn_of_all >= ALL_ROUND
         else "so the subject is always upright"
     )
     around = "the labelled points" if augment.around == "points" else "the centre of the box"

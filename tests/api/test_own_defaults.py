@@ -110,8 +110,20 @@ def test_a_method_that_counts_in_epochs_takes_the_steps_that_were_chosen(tmp_pat
 def test_what_stands_one_way_and_has_no_sides(tmp_path):
     job = job_of(tmp_path, names=["tip", "knob", "paw", "base"], spread=4.0)
     assert not job.recipe.evaluate.flip_test
-    assert job.recipe.train.augment.flip == 0.0 and 5.0 <= job.recipe.train.augment.rotate <= 12.0
+    assert job.recipe.train.augment.flip == 0.0 and 5.0 <= job.recipe.train.augment.rotate <= 18.0
     assert said(job)["mirrored pictures"] == "0%"
+
+
+@pytest.mark.parametrize(
+    ("names", "rotate"),
+    [(MOUSE, 180.0), (["left_knee", "right_knee", "left_hip", "tail"], 46.0)],
+    ids=["new to the base", "known to the base"],
+)
+def test_ten_labels_of_a_new_subject_may_not_show_how_far_it_is_turned(tmp_path, names, rotate):
+    job = job_of(tmp_path, names=names, spread=34.0)
+    assert job.recipe.train.augment.rotate == pytest.approx(rotate, abs=2)
+    line = next(line for line in job.decisions if line.what == "rotation")
+    assert ("may not show all" in line.why) == (names is MOUSE)
 
 
 def test_what_always_walks_to_the_right_is_not_mirrored(tmp_path, monkeypatch):

@@ -39,6 +39,16 @@ def test_every_choice_is_described_but_what_the_user_set():
     assert [line.what for line in describe(augment, LABELS, {"rotate", "scale"})] == ["mirrored pictures", "shift"]
 
 
+def test_where_labels_are_few_more_turns_are_taken_than_were_seen_and_that_is_said():
+    few = replace(LABELS, instances=10, turn=31.0)
+    chosen = choose_augment(few)
+    assert chosen["rotate"] == 180.0 and choose_augment(replace(few, instances=20))["rotate"] == 44.0
+    line = describe(Augment(half_body=0, **chosen), few, ())[0].line()
+    assert "turned by up to 31 degrees, and 10 labels may not show all: 62 are taken, so" in line
+    assert "every direction" in line
+    assert choose_augment(replace(few, turn=4.0))["rotate"] == 15.0  # who stands still in all of them is still
+
+
 def test_why_pictures_are_not_mirrored():
     augment = Augment(half_body=0, **choose_augment(replace(LABELS, mirrors_alike=False)))
     why = {line.what: line.why for line in describe(augment, replace(LABELS, mirrors_alike=False), ())}

@@ -124,3 +124,17 @@ def test_two_views_in_one_frame_may_not_be_mirrored():
 
 def test_too_few_instances_say_nothing():
     assert mirrors_alike(turned(np.zeros(1)), FLIP)
+
+
+def test_few_labels_may_not_show_every_direction():
+    degrees = np.linspace(-34, 34, 18)
+    few, many = (label_statistics(table(turned(some))) for some in (degrees, np.tile(degrees, 5)))
+    assert few.turn == pytest.approx(many.turn, abs=2) and few.turn < ALL_ROUND
+    assert few.turn_of_all == 2 * few.turn >= ALL_ROUND and many.turn_of_all == many.turn
+    # their mirror images, all turned to one side, are seen then too; who stands one way stays so
+    one_way = turned(np.linspace(0, 68, 18))
+    assert mirrors_alike(one_way, FLIP) and not mirrors_alike(np.tile(one_way, (5, 1, 1)), FLIP)
+    assert label_statistics(table(turned(degrees)), is_known=True).turn_of_all == few.turn
+    assert not mirrors_alike(one_way, FLIP, is_known=True)
+    still = label_statistics(table(turned(np.linspace(-4, 4, 10))))
+    assert still.turn_of_all < 10
