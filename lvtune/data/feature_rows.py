@@ -1,9 +1,12 @@
-"""Rows of float16 numbers in one file, mapped into memory, that several processes read and write at once.
+"""Rows of float16 numbers in one file that several processes read and write at once.
 
 Each row has a head of 16 bytes: the mark of what it was computed from, and a checksum over the mark and the numbers. A
 row whose checksum is wrong counts as not there: one that nobody has written, that a killed process has left half
 written, or that two processes write at this moment. The checksum is compared each time a row is read. So nobody needs
 to wait for anybody. The file is sparse where the system has such files: rows that nobody has written take no room.
+
+The file is read and not mapped into memory: each row that is used is copied anyway, and where a disk in memory (tmpfs)
+is full, looking at a mapped row that nobody has written kills the process.
 """
 
 from __future__ import annotations
@@ -44,10 +47,6 @@ class FeatureRows:
         self.numbers, self._stride = numbers, row_bytes(numbers)
         self._handle = os.open(file, os.O_RDWR | getattr(os, "O_BINARY", 0))
         self.count = os.fstat(self._handle).st_size // self._stride
-        self._bytes = np.zeros((0, self._stride), np.uint8)
-        if self.count:
-            shape = (self.count, self._stride)
-            self._bytes = np.memmap(file, np.uint8, "r", shape=shape)
         self.is_full = False
         """True: the disk had no room for a row; nothing is written any more."""
 
@@ -59,9 +58,8 @@ class FeatureRows:
             marks: of what each row has to be computed from.
         """
         is_there, values = rows < self.count, np.zeros((len(rows), self._stride), np.uint8)
-        if is_there.any():
-            values[is_there] = self._bytes[rows[is_there]]  # a copy: what is checked is what is used
         for place in np.flatnonzero(is_there).tolist():
+            values[place] = self._got(int(rows[place]) * self._stride)
             mark, checksum = values[place, :_HEAD].view(np.uint64)
             is_there[place] = int(mark) == marks[place] and int(checksum) == _checksum(values[place])
         return is_there, values[:, _HEAD:].view(np.float16)
@@ -92,9 +90,20 @@ class FeatureRows:
         os.lseek(self._handle, place, os.SEEK_SET)
         return os.write(self._handle, record.tobytes()) == len(record)
 
+    def _got(self, place: int) -> np.ndarray:
+        """Reads a row at a place of the file; zeros, which are no row, where that fails."""
+        with contextlib.suppress(OSError):
+            if hasattr(os, "pread"):
+                found = os.pread(self._handle, self._stride, place)
+            else:
+                os.lseek(self._handle, place, os.SEEK_SET)
+                found = os.read(self._handle, self._stride)
+            if len(found) == self._stride:
+                return np.frombuffer(found, np.uint8)
+        return np.zeros(self._stride, np.uint8)
+
     def close(self) -> None:
         """Closes the file."""
-        self._bytes = np.zeros((0, self._stride), np.uint8)
         self.count = 0
         if self._handle >= 0:
             with contextlib.suppress(OSError):

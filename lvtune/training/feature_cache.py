@@ -27,7 +27,7 @@ from torch import Tensor
 from lvtune.core.errors import TrainingError, UsageError
 from lvtune.data.arrow import default_cache_dir
 from lvtune.data.feature_folder import Opened, discard, open_entry
-from lvtune.data.feature_rows import mark_of
+from lvtune.data.feature_rows import mark_of, row_bytes
 from lvtune.data.known_features import MARKS, PLACE, KnownFeatures
 from lvtune.training.feature_key import described
 from lvtune.training.feature_place import FeaturePlace, blocks_before_changes, tensors_of, with_tensors
@@ -116,6 +116,8 @@ class FeatureCache:
         self._own = np.zeros(count * views, bool)
         self._seen: dict[int, int] = {}  # row to the mark of its pixels, for samples that come without them
         self._like: Any = None
+        self._is_full = False
+        self._said = 0
 
     def __enter__(self) -> FeatureCache:
         self._undo, self._files = self.place.stand(self._forward), contextlib.ExitStack()
@@ -254,6 +256,9 @@ class FeatureCache:
             written = self._opened.rows.write(rows, marks, flat.cpu().numpy())
             self._know(rows[written], [marks[i] for i in np.flatnonzero(written).tolist()])
             self._own[rows] = True
+            if self._opened.rows.is_full and not self._is_full:
+                self._is_full = True
+                self.notes.append(f"no room is left for features in {self.folder}: the others are computed each time")
 
     def _open(self, numbers: int) -> None:
         about = dict(self.about)
@@ -265,7 +270,17 @@ class FeatureCache:
         except (OSError, NotImplementedError, UsageError) as error:  # no room, no permission, no locks
             self.notes.append(f"features cannot be kept in {self.folder} ({error}): they are computed in each epoch")
             return
-        self.notes += () if self._opened is None else self._opened.notes
+        asked = f"{size['count']:,} samples, {size['count'] * row_bytes(numbers) / 1e9:.2g} GB"
+        if self._opened is None:
+            self.notes.append(
+                f"features are not kept: in {self.folder} is no room for one of {asked} (--train.cache-size "
+                f"{self.most_bytes / 1e9:g} is what all runs may take, in GB); they are computed in each epoch"
+            )
+            return
+        self.notes += [*self._opened.notes, self._place_note]
+        fitting = self._opened.rows.count
+        if fitting < size["count"]:
+            self.notes.append(f"features of {fitting:,} of {asked}, fit: the others are computed in each epoch")
 
     def _close(self) -> None:
         self._opened = None
@@ -306,8 +321,13 @@ class FeatureCache:
             said += f"; {self.earlier} of them were written by an earlier run or another process"
         return said
 
+    def new_notes(self) -> list[str]:
+        """Returns what was noted since the last call."""
+        found, self._said = self.notes[self._said :], len(self.notes)
+        return found
+
     @property
-    def place_note(self) -> str:
+    def _place_note(self) -> str:
         """A sentence on where they are."""
         most = f"at most {self.most_bytes / 1e9:g} GB with those of other runs (--train.cache-size)"
         if not self.keep:

@@ -163,7 +163,6 @@ class _Run:
         self.epochs = min(-(-self.total // per_epoch), options.stop_after or self.total)
         self.progress, self.average, self.rate = Progress(), None, 0.0
         notes = notes_on_division(base, tunable, objective, division)
-        notes += [] if self.features is None else [self.features.place_note]
         self.history = History(lr=self.lr, division=division, decisions=[*chosen, *faster, *returned], notes=notes)
         self.bar = ProgressBar(self.total, "tuning", accelerator.is_main_process)
         self.watch: Watch | None = None
@@ -245,6 +244,8 @@ class _Run:
             if self.progress.step >= self.total:
                 break
             loss = self.step(islice(batches, self.gradient.division.accumulate))
+            for note in () if self.features is None else self.features.new_notes():
+                self.bar.note(note)
             self.progress.step += 1
             self.history.steps.append(self.progress.step)
             self.history.loss.append(loss)

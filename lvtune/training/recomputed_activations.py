@@ -39,10 +39,10 @@ def recomputed_activations() -> Iterator[None]:
 class _Again:
     """How to compute a tensor again; the node that made it still has its input when this is asked for."""
 
-    __slots__ = ("compute", "node", "shape")
+    __slots__ = ("compute", "dtype", "node", "shape")
 
-    def __init__(self, node: Any, compute: Callable[[Any], Tensor], shape: torch.Size) -> None:
-        self.node, self.compute, self.shape = node, compute, shape
+    def __init__(self, node: Any, compute: Callable[[Any], Tensor], shape: torch.Size, dtype: torch.dtype) -> None:
+        self.node, self.compute, self.shape, self.dtype = node, compute, shape, dtype
 
 
 def _pack(value: Tensor) -> Tensor | _Again:
@@ -67,13 +67,14 @@ def _again(value: Tensor, node: Any) -> _Again | None:
     while node is not None and node.name() in _VIEWS:  # a linear layer keeps its input as rows
         node, place = node.next_functions[0]
     compute = None if node is None or place else _COMPUTED_AGAIN.get(node.name())
-    return None if compute is None else _Again(node, compute, value.shape)
+    return None if compute is None else _Again(node, compute, value.shape, value.dtype)
 
 
 def _unpack(kept: Tensor | _Again) -> Tensor:
     if type(kept) is _Again:
         with torch.no_grad():
-            return kept.compute(kept.node).reshape(kept.shape)
+            # of a bfloat16 tensor a layer norm with weights in float32 is bfloat16, which its parts are not
+            return kept.compute(kept.node).reshape(kept.shape).to(kept.dtype)
     return cast(Tensor, kept)
 
 

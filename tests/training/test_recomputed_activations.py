@@ -1,10 +1,14 @@
 """Cheap activations are computed again: the gradients are the same, and less is kept."""
 
+from contextlib import nullcontext
+
+import pyramids
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+import lvtune
 from lvtune.training import recomputed_activations as module
 from lvtune.training.recomputed_activations import is_computed_again, recomputed_activations
 
@@ -47,6 +51,33 @@ def test_gradients_are_the_same(options):
     found = torch.autograd.grad(loss, [x, *model.parameters()])
     for one, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_mixed_precision(dtype):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 6), stirred(Block(6)), nn.LayerNorm(6), nn.Linear(6, 3))
+    x = torch.randn(2, 5, 6, requires_grad=True)
+    found = []
+    for is_on in (False, True):
+        recomputed = recomputed_activations() if is_on else nullcontext()
+        with recomputed, torch.autocast("cpu", dtype=dtype):
+            loss = model(x).float().square().sum()
+        found.append(torch.autograd.grad(loss, [x, *model.parameters()]))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-2 * float(other.abs().max()))
+
+
+@pytest.mark.parametrize("method", ["vlpose-light", "bottleneck", "lora"])
+@pytest.mark.parametrize("family", pyramids.WITH_ATTENTION)
+def test_every_family_is_tuned_in_mixed_precision(family, method):
+    base = pyramids.load(family)
+    adapter = lvtune.create_adapter(method, base, **({"domain": "demo-art"} if method == "vlpose-light" else {}))
+    pixels = torch.randn(2, 3, *pyramids.SIZE)
+    with lvtune.attach(base, adapter), recomputed_activations(), torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = base(pixels).float().square().mean()
+        loss.backward()
+    assert all(value.grad is not None and value.grad.isfinite().all() for value in adapter.parameters())
 
 
 def test_what_gelu_and_layer_norm_give_is_let_go():
