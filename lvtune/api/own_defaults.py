@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from lvtune.api.size_choice import StepTimer, size_within
+from lvtune.api.start_settings import as_the_start
 from lvtune.bases.input_size import AUTO, choose_input_size, parse_size
 from lvtune.config.options import BaseOptions, TrainOptions
 from lvtune.config.tables import merge
@@ -61,6 +62,8 @@ def chosen_defaults(
     """
     recipe, new = given.resolved(method_defaults), new_keypoints(base, train)
     is_plain = train.task != "pose2d" or train.samples is not None or not given.has_target_labels
+    if not given.has_target_labels and (begun := as_the_start(recipe, base)) is not None:
+        return begun
     if not new or is_plain:
         return recipe, [_own_size(base, given)]
     keypoints = len(train.table.skeleton.keypoints)

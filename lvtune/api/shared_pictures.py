@@ -12,6 +12,7 @@ import numpy as np
 from lvtune.api.as_tuned import picture_names, tuned_before_run
 from lvtune.core.errors import UsageError
 from lvtune.core.text import counted
+from lvtune.data.picture_copies import copies_of
 from lvtune.data.pose_table import PoseTable
 from lvtune.domains.own_domain import is_own_data
 
@@ -82,10 +83,12 @@ def without_pictures(pool: Split | None, parts: Sequence[Split | None]) -> Split
     if pool is None or not _has_files(pool):
         return pool
     taken = {file for split in parts if split is not None and _has_files(split) for file in _shown(split)}
-    files = _files(pool)
+    files, shown = _files(pool), _shown(pool)
+    same = shown & taken
+    copies = copies_of(taken, shown - taken)
+    taken = taken | copies
     is_free = np.array([file not in taken for file in files])
-    shown = _shown(pool)
-    out = len(shown & taken)
+    out = len(same) + len(copies)
     if not out:
         return pool
     if out == len(shown):
@@ -94,6 +97,8 @@ def without_pictures(pool: Split | None, parts: Sequence[Split | None]) -> Split
             "name others with --unlabelled",
         )  # fmt: skip
     note = f"{counted(out, 'picture')} without labels left out: they are tested on, or kept out of the tuning"
+    if copies:
+        note += f" ({counted(len(copies), 'copy', 'copies')} with the same contents among them)"
     if pool.items is not None:
         views = len(pool.views or " ")
         left = replace(pool, items=tuple(item for item in pool.items if is_free[item // views]))

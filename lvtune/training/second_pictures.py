@@ -26,7 +26,7 @@ class SecondPictures:
 
     Args:
         data: samples; the epoch of their augmentation is the number of the pass, if they have ``set_epoch``.
-        every: one of them comes with so many pictures of a step.
+        every: one of them comes with so many pictures of a step, and one at least with each step.
         seed: of the orders.
     """
 
@@ -42,12 +42,19 @@ class SecondPictures:
 
         With the factor, the losses of the parts of a step add up to the mean over the whole step. None: no picture.
         """
-        drawn = draw_rows(lambda count: self._drawn(step, count), rows)
+        whole = rows
+
+        def draw(count: int) -> Tensor:
+            nonlocal whole
+            whole = count  # of the undivided step
+            return self._drawn(step, count)
+
+        drawn = draw_rows(draw, rows)
         places = [place for place in drawn.tolist() if place >= 0]
         if not places:
             return None, 0.0
         samples = [self._sample(place) for place in places]
-        return on_device_of(base, collate(samples)), len(places) * self.every / rows
+        return on_device_of(base, collate(samples)), len(places) / rows * whole / -(-whole // self.every)
 
     def _drawn(self, step: int, rows: int) -> Tensor:
         """(rows,) place of the picture that comes with each of a step's pictures, -1 for none."""

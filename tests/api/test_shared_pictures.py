@@ -100,3 +100,18 @@ def test_what_the_start_was_tuned_on_is_said(tmp_path):
 def test_a_share_of_keep_is_a_percentage():
     with pytest.raises(UsageError, match=r"keep = 0\.99; expected at least 50"):
         Recipe.from_dict({"domain": "demo-art", "keep": 0.99})
+
+
+def test_copies_of_pictures_that_are_tested_on_or_kept_out_are_left_out_too(tmp_path):
+    data = own_data(tmp_path / "own", 60)
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    for number, file in enumerate(sorted((tmp_path / "own").glob("*.png"))):
+        shutil.copy(file, pool / f"frame-{number}.png")
+    job = job_of(data, unlabelled=str(pool), calibrate="keep-out", calibrate_share=0.3)
+    left = len(files(job.test)) + len(files(job.kept_out.target))
+    assert len(files(job.unlabelled)) == 60 - left
+    assert any(f"({left} copies with the same contents among them)" in note for note in job.table_notes)
+    seen = {(pool / name).read_bytes() for name in files(job.unlabelled)}
+    tested = {(tmp_path / "own" / name).read_bytes() for name in files(job.test) | files(job.kept_out.target)}
+    assert not seen & tested
