@@ -13,6 +13,7 @@ from lvtune.adapters.method_registry import METHODS
 from lvtune.api.encoder_choice import embedded
 from lvtune.api.job import embed, sentences_for
 from lvtune.api.open_data import open_domain
+from lvtune.api.unlabelled_data import open_unlabelled
 from lvtune.bases.base_registry import load_base
 from lvtune.bases.input_size import parse_size
 from lvtune.core.errors import LvtuneError
@@ -52,7 +53,8 @@ def outline(recipe: Recipe, stopped: LvtuneError) -> tuple[Base, nn.Module, list
         with place:
             base = load_base(recipe.base, "random", input_size=size)
     data = replace(recipe.data, boxes=NO_BOXES)
-    splits = [_tried(lambda part=part: domain.open(part, data), missing) for part in ("train", "test")]
+    parts = [part for part in ("train", "test") if part in domain.splits]  # without labels there is no train
+    splits = [_tried(lambda part=part: domain.open(part, data), missing) for part in parts]
     skeleton = splits[0].table.skeleton if splits[0] is not None else domain.get_skeleton()
     bank = None
     if method.reads_language:
@@ -61,6 +63,7 @@ def outline(recipe: Recipe, stopped: LvtuneError) -> tuple[Base, nn.Module, list
         bank = found[1] if found is not None else _of_usual_width(recipe.language.encoder, stopped)
     if not missing:
         raise stopped
+    _tried(lambda: open_unlabelled(recipe, domain, skeleton), missing)
     base.model.to(place)  # methods copy parts of the base: both must be with storage, or both without
     with place:
         options = recipe.method_options

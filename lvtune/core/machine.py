@@ -24,6 +24,29 @@ def available_bytes() -> int:
     return int(psutil.virtual_memory().available)
 
 
+def container_bytes(cgroup: Path) -> int | None:
+    """Returns the bytes that programs may still take in this container; None if there is no limit that can be read.
+
+    Pages of files that were read count as used there, but give way where memory is wanted: they count as free here.
+
+    Args:
+        cgroup: folder of the container's limits, of version 1 or 2.
+    """
+    second = (cgroup / "memory.max").is_file()
+    folder = cgroup if second else cgroup / "memory"
+    names = ("memory.max", "memory.current") if second else ("memory.limit_in_bytes", "memory.usage_in_bytes")
+    try:
+        limit, used = (int((folder / name).read_text(encoding="ascii")) for name in names)
+    except (OSError, ValueError):  # "max" is no limit
+        return None
+    with contextlib.suppress(OSError, ValueError):
+        rows = (line.split() for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines())
+        pages = {row[0]: int(row[1]) for row in rows if len(row) == 2}
+        names = ("inactive_file", "active_file") if second else ("total_inactive_file", "total_active_file")
+        used -= sum(pages.get(name, 0) for name in names)
+    return max(0, limit - max(0, used))
+
+
 def total_bytes() -> int:
     """Returns the bytes of memory that this machine has."""
     import psutil

@@ -33,11 +33,17 @@ def settle_threads(environ: MutableMapping[str, str] = os.environ, cgroup: Path 
         The variables that were set.
     """
     found = {} if any(name in environ for name in _SPIN_SAID) else dict(SPIN)
-    limit = cpu_limit(cgroup)
-    if limit is not None and limit < (os.cpu_count() or 1) and not any(name in environ for name in _COUNT_SAID):
-        found["OMP_NUM_THREADS"] = str(limit)
+    limit, cores = cpu_limit(cgroup), usable_cores()
+    if limit is not None and limit < cores and not any(name in environ for name in _COUNT_SAID):
+        found["OMP_NUM_THREADS"] = str(limit)  # else OpenMP takes the cores that it may run on
     environ.update(found)
     return found
+
+
+def usable_cores() -> int:
+    """Returns the number of cores that this process may run on."""
+    affinity = getattr(os, "sched_getaffinity", None)  # of Linux
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
 def cpu_limit(cgroup: Path = _CGROUP) -> int | None:

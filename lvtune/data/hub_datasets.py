@@ -22,25 +22,23 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lvtune.core.errors import DataError, NetworkError
 from lvtune.core.network import why_unreachable
+from lvtune.core.text import counted, one_line
 from lvtune.data.arrow import default_cache_dir
-from lvtune.data.image_header import read_header, refuse_large
-from lvtune.data.images import MAX_PIXELS
+from lvtune.data.dataset_rows import HOW, write_part
 from lvtune.data.skeletons import Skeleton
 
 SCHEME = "hf://"
 SKELETON_FILE = "skeleton.json"
-PARTS = {"train": ("train",), "val": ("validation", "valid", "val", "dev"), "test": ("test",)}
+PARTS = {"train": ("train", "training"), "val": ("validation", "valid", "val", "dev"), "test": ("test",)}
 """Part to the names that it may have as a split."""
-_FIELDS = ("bbox", "area", "iscrowd", "category", "category_id", "num_keypoints")
 _TABLES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
-_HOW = "a row a picture with image and objects (bbox, keypoints), see docs/own-data-fields.md"
 
 
 @dataclass(frozen=True)
@@ -99,6 +97,7 @@ class _Local:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.name = folder, str(folder)
+        self.notes: list[str] = []
         self.parquet = sorted(folder.rglob("*.parquet"))
         self.parquet = [file for file in self.parquet if file.name != "metadata.parquet"]
 
@@ -114,14 +113,28 @@ class _Local:
         from datasets import load_dataset
 
         if self.parquet:
-            files = {
-                part: [str(f) for f in self.parquet if _names(f, self.folder, words)] for part, words in PARTS.items()
-            }
-            files = {part: found for part, found in files.items() if found} or {"train": [str(f) for f in self.parquet]}
-            streams: Any = load_dataset("parquet", data_files=files, streaming=True)
+            streams: Any = load_dataset("parquet", data_files=self._files(), streaming=True)
         else:
             streams = load_dataset("imagefolder", data_dir=str(self.folder), streaming=True)
-        return _by_part(streams)
+        return _by_part(streams, self.notes)
+
+    def _files(self) -> dict[str, list[str]]:
+        """The parquet files of each part that have rows; a note says which names tell no part."""
+        filled = [file for file in self.parquet if _row_count(file)]
+        if not filled:
+            raise DataError(f"{self.name}, whose parquet files have no rows", HOW, "check the folder")
+        found = {part: [f for f in filled if _names(f, self.folder, words)] for part, words in PARTS.items()}
+        other = [f for f in filled if not any(f in files for files in found.values())]
+        names = ", ".join(str(file.relative_to(self.folder)) for file in other[:3]) + ", ..." * (len(other) > 3)
+        if other and found["train"]:
+            self.notes.append(
+                f"{counted(len(other), 'parquet file')} left out, whose names say no part (train, val, test): {names}"
+            )
+        elif other:
+            said = len(other) < len(filled)
+            self.notes += [f"parquet files whose names say no part are read as train: {names}"] if said else []
+            found["train"] = other
+        return {part: [str(file) for file in files] for part, files in found.items() if files}
 
 
 class _Remote:
@@ -130,6 +143,7 @@ class _Remote:
     def __init__(self, source: str) -> None:
         self.repo, _, revision = source.removeprefix(SCHEME).partition("@")
         self.revision, self.name = revision or None, source
+        self.notes: list[str] = []
         if self.repo.count("/") != 1 or not all(self.repo.split("/")):
             raise DataError(f"data '{source}'", "hf://owner/name or hf://owner/name@revision", "check the name")
         reason = why_unreachable(self.repo)
@@ -163,7 +177,7 @@ class _Remote:
         from datasets import load_dataset
 
         streams: Any = load_dataset(self.repo, revision=self.revision, streaming=True)
-        return _by_part(streams)
+        return _by_part(streams, self.notes)
 
 
 def _names(file: Path, folder: Path, words: Sequence[str]) -> bool:
@@ -173,12 +187,33 @@ def _names(file: Path, folder: Path, words: Sequence[str]) -> bool:
     return any(head in words for head in heads)
 
 
-def _by_part(streams: Mapping[str, Any]) -> dict[str, Iterable[dict[str, Any]]]:
-    """Streams under the names that lvtune has for their splits, pictures left as the bytes that they are."""
+def _row_count(file: Path) -> int:
+    """The rows of a parquet file, from its end.
+
+    Raises:
+        DataError: it is cut off, or no parquet file.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        return parquet.read_metadata(file).num_rows
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"{file}, which cannot be read ({one_line(str(error))[:160]})", "a whole parquet file",
+                        "copy or download it again") from error  # fmt: skip
+
+
+def _by_part(streams: Mapping[str, Any], notes: list[str]) -> dict[str, Iterable[dict[str, Any]]]:
+    """Streams under the names that lvtune has for their splits, pictures left as the bytes that they are.
+
+    A note counts the splits that are left out.
+    """
     from datasets import Image
 
     found = {part: next((s for s in words if s in streams), None) for part, words in PARTS.items()}
     found = {part: name for part, name in found.items() if name} or {"train": next(iter(streams))}
+    if other := [str(name) for name in streams if name not in found.values()]:
+        notes.append(f"{counted(len(other), 'split')} left out, whose names are not known: {', '.join(other[:5])}")
     return {part: streams[name].cast_column("image", Image(decode=False)) for part, name in found.items()}
 
 
@@ -210,95 +245,13 @@ def _copy(opened: _Local | _Remote, names: dict[str, Any], folder: Path) -> None
     parts, notes = [], []
     try:
         for part, rows in opened.parts().items():
-            people, pictures = _write_part(opened, rows, names, staged, part)
+            people, pictures = write_part(opened.name, rows, names, staged, part)
             parts.append(part)
             notes.append(f"{part}: {people:,} instances in {pictures:,} pictures read from {opened.name}")
+        notes += opened.notes
         (staged / "done.json").write_text(json.dumps({"parts": parts, "notes": notes}), encoding="utf-8")
         if _done(folder) is None:  # another process may have been faster
             shutil.rmtree(folder, ignore_errors=True)
             staged.rename(folder)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
-
-
-def _write_part(
-    opened: _Local | _Remote, rows: Iterable[dict[str, Any]], names: dict[str, Any], staged: Path, part: str
-) -> tuple[int, int]:
-    """Writes the pictures and the annotations of a part; returns the numbers of instances and pictures."""
-    (staged / "images" / part).mkdir(parents=True)
-    images: dict[str, dict[str, Any]] = {}
-    annotations: list[dict[str, Any]] = []
-    for place, row in enumerate(rows):
-        data = _bytes(opened, row, place)
-        mark = hashlib.sha256(data).hexdigest()
-        if mark not in images:  # rows of several persons may hold one picture
-            file = f"images/{part}/{len(images):07d}{_suffix(data)}"
-            (staged / file).write_bytes(data)
-            width, height = _size(opened, data, place)
-            images[mark] = {"id": len(images) + 1, "file_name": file, "width": width, "height": height}
-            if row.get("category") is not None and "objects" in row:
-                images[mark]["category"] = str(row["category"])
-        for person in _people(opened, row, place):
-            known = {key: person[key] for key in _FIELDS if person.get(key) is not None}
-            points = _points(opened, person.get("keypoints"), len(names["keypoints"]), place)
-            annotations.append(
-                {**known, "id": len(annotations) + 1, "image_id": images[mark]["id"], "category_id": 1,
-                 "keypoints": points}
-            )  # fmt: skip
-    category = {"id": 1, "name": "instance", **names}
-    text = json.dumps({"images": list(images.values()), "annotations": annotations, "categories": [category]})
-    (staged / f"{part}.json").write_text(text, encoding="utf-8")
-    return len(annotations), len(images)
-
-
-def _bytes(opened: _Local | _Remote, row: Mapping[str, Any], place: int) -> bytes:
-    image = row.get("image")
-    if not isinstance(image, Mapping) or not (image.get("bytes") or image.get("path")):
-        raise DataError(f"row {place} of {opened.name} without a picture in `image`", _HOW, "correct the data set")
-    return image["bytes"] or Path(image["path"]).read_bytes()
-
-
-def _people(opened: _Local | _Remote, row: Mapping[str, Any], place: int) -> Iterator[Mapping[str, Any]]:
-    """The persons of a row: of a list of tables, of a table of lists, or the row itself."""
-    objects = row.get("objects")
-    if objects is None:
-        if "keypoints" not in row:
-            raise DataError(
-                f"row {place} of {opened.name} without `objects` or `keypoints`", _HOW, "correct the data set"
-            )
-        yield row
-    elif isinstance(objects, Mapping):
-        count = len(objects.get("keypoints") or ())
-        for i in range(count):
-            yield {key: values[i] for key, values in objects.items() if values is not None and len(values) == count}
-    else:
-        yield from objects
-
-
-def _points(opened: _Local | _Remote, points: Any, count: int, place: int) -> list[float]:
-    """x, y, v of each key point, flat; points of two numbers are labelled where they are numbers at all."""
-    rows: list[Any] = list(points if points is not None else ())
-    if rows and isinstance(rows[0], Sequence):
-        rows = [value for row in rows for value in (row if len(row) == 3 else [*row, 2 if None not in row else 0])]
-    if len(rows) != 3 * count:
-        raise DataError(
-            f"row {place} of {opened.name} with {len(rows)} numbers in `keypoints`",
-            f"x, y, v of {count} key points, {3 * count} numbers", "correct the data set, or name another skeleton",
-        )  # fmt: skip
-    return [0 if value is None else value for value in rows]
-
-
-def _size(opened: _Local | _Remote, data: bytes, place: int) -> tuple[int, int]:
-    """Width and height in pixels of the upright picture, from its header."""
-    header = read_header(data)
-    if header is None:
-        raise DataError(
-            f"row {place} of {opened.name} without a picture", "a picture in `image`", "correct the data set"
-        )
-    refuse_large(header, f"row {place} of {opened.name}", MAX_PIXELS)
-    return header.upright
-
-
-def _suffix(data: bytes) -> str:
-    heads = {b"\xff\xd8": ".jpg", b"\x89PNG": ".png", b"RIFF": ".webp", b"BM": ".bmp", b"II*": ".tif", b"MM": ".tif"}
-    return next((suffix for head, suffix in heads.items() if data.startswith(head)), ".img")

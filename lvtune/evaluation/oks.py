@@ -125,7 +125,11 @@ def coco_results(
     ``area``, ``bbox`` and ``iscrowd`` that pycocotools makes of a results file.
     """
     found, scores = _best_poses(predictions, skeleton, nms_threshold, keypoint_threshold, padding)
-    keypoints = np.concatenate([found.keypoints, scores[..., None]], 2).reshape(len(found), -1).tolist()
+    keypoints = (
+        np.concatenate([found.keypoints, scores[..., None]], 2)
+        .reshape(len(found), 3 * len(skeleton.keypoints))
+        .tolist()
+    )
     corner = found.keypoints.min(1) if len(found) else np.zeros((0, 2))
     boxes = np.concatenate([corner, found.keypoints.max(1) - corner], 1).tolist() if len(found) else []
     values = zip(found.image.tolist(), keypoints, found.scores.tolist(), found.areas.tolist(), boxes, strict=True)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lvtune.core.decision import Decision
 from lvtune.core.errors import UsageError
-from lvtune.core.machine import available_bytes
+from lvtune.core.machine import available_bytes, container_bytes
 from lvtune.core.processes import exchange, local_world_size
 from lvtune.core.snapshot import snapshot
 from lvtune.core.step_part import computing
@@ -90,11 +90,9 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    left = container_bytes(_CGROUP)
     free = available_bytes()
-    with contextlib.suppress(OSError, ValueError):  # "max" is no limit
-        limit, used = (int((_CGROUP / name).read_text(encoding="ascii")) for name in ("memory.max", "memory.current"))
-        free = min(free, limit - used)
-    return free // local_world_size()
+    return (free if left is None else min(free, left)) // local_world_size()
 
 
 def parts_that_fit(used: Sequence[int], fixed: int, free: int, pictures: int) -> int:
@@ -113,9 +111,10 @@ def parts_that_fit(used: Sequence[int], fixed: int, free: int, pictures: int) ->
     left = USED * free - fixed - max(0.0, used[0] - PROBES[0] * each)
     at_once = int(left // each)
     if at_once < 1:
+        takes = USED * free - left + each
         raise UsageError(
-            f"a step of one picture, which takes {(each + fixed) / 1e6:,.0f} MB",
-            f"at most {USED * free / 1e6:,.0f} MB",
+            f"a step of one picture, which takes {takes / 1e6:,.0f} MB",
+            f"at most {USED * free / 1e6:,.0f} MB: {USED:.0%} of the {free / 1e6:,.0f} MB that are free",
             "give --train.checkpointing, or a smaller base or method",
         )  # fmt: skip
     return -(-pictures // min(at_once, pictures))

@@ -37,10 +37,12 @@ def divide_step(
     """
     processes, rank = accelerator.num_processes, accelerator.process_index
     if size < processes:
+        is_all = size == len(data)
         raise UsageError(
-            f"a batch of {counted(size, 'picture')} for {counted(processes, 'process', 'processes')}",
+            f"a batch of {counted(size, 'picture')} for {counted(processes, 'process', 'processes')}"
+            + (", and there are no more pictures to tune on" if is_all else ""),
             "at least one picture for each process",
-            "raise --train.batch-size, or start fewer processes",
+            "start fewer processes" if is_all else "raise --train.batch-size, or start fewer processes",
         )  # fmt: skip
     own = -(-size // processes)
     if wanted != "auto":

@@ -24,7 +24,8 @@ def notes_on_division(base: Base, tunable: nn.Module, objective: Any, division: 
     """
     if division.is_whole:
         return []
-    low, high = (pick(end - start for start, end in division.bounds) for pick in (min, max))
+    parts = division.processes * division.accumulate  # of all processes: one speaks for them
+    low, high = division.size // parts, -(-division.size // parts)
     part = counted(high, "picture") if low == high else f"{low} to {high} pictures"
     ending = f"of {part}, not of all {division.size} of a step: the result differs from one batch"
     found = []

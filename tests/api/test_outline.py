@@ -59,3 +59,10 @@ def test_the_command_ends_well_and_says_what_is_missing(capsys):
     assert main(["adapt", "--config", "vlpose-main/vlpose-b", "--dry-run"]) == 0
     told = capsys.readouterr().out
     assert "6,747,921 trainable parameters" in told and told.count("missing here: ") == 3
+
+
+def test_a_pool_that_is_not_there_is_what_is_told(tmp_path, capsys):
+    with pytest.raises(LvtuneError, match=r"no file or folder at .*nowhere; expected pictures without labels"):
+        dry_run(Recipe.from_dict({"unlabelled": str(tmp_path / "nowhere")}))
+    values = dry_run(Recipe.from_dict({"unlabelled": str(tmp_path / "nowhere"), "base": "vitpose-b"}))
+    assert ["weights" in text or "no file or folder" in text for text in values["missing"]] == [True, True]

@@ -89,3 +89,24 @@ def test_who_made_the_processor(monkeypatch, tmp_path):
     monkeypatch.setattr(machine.sys, "platform", "win32")
     monkeypatch.setattr(machine.platform, "processor", lambda: "Intel64 Family 6 Model 85 Stepping 4, GenuineIntel")
     assert machine.processor_vendor() == "GenuineIntel"
+
+
+def limits(folder, **values):
+    folder.mkdir(parents=True)
+    for name, value in values.items():
+        (folder / name.replace("__", ".")).write_text(f"{value}\n")
+    return folder
+
+
+def test_what_is_left_in_a_container(tmp_path):
+    second = limits(tmp_path / "v2", memory__max=1000, memory__current=900)
+    assert machine.container_bytes(second) == 100
+    (second / "memory.stat").write_text("anon 300\ninactive_file 400\nactive_file 150\nodd\n")
+    assert machine.container_bytes(second) == 650  # pages of files give way
+    assert machine.container_bytes(limits(tmp_path / "none", memory__max="max", memory__current=5)) is None
+    first = tmp_path / "v1"
+    limits(first / "memory", memory__limit_in_bytes=1000, memory__usage_in_bytes=700)
+    assert machine.container_bytes(first) == 300
+    (first / "memory" / "memory.stat").write_text("total_inactive_file 100\ntotal_active_file 50\n")
+    assert machine.container_bytes(first) == 450
+    assert machine.container_bytes(tmp_path / "nothing") is None

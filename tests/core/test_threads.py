@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from lvtune.core import threads
 from lvtune.core.threads import SPIN, cpu_limit, settle_threads
 
 
@@ -41,12 +42,22 @@ def test_what_the_user_says_stays(tmp_path, name):
 
 
 def test_fewer_threads_in_a_small_container(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    monkeypatch.setattr(threads, "usable_cores", lambda: 16)
     folder, environ = quota(tmp_path / "v2", "200000 100000"), {}
     assert settle_threads(environ, folder) == {**SPIN, "OMP_NUM_THREADS": "2"} == environ
     assert "OMP_NUM_THREADS" not in settle_threads({"MKL_NUM_THREADS": "8"}, folder)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(threads, "usable_cores", lambda: 2)
     assert settle_threads({}, folder) == SPIN
+
+
+def test_a_large_quota_on_few_cores_adds_no_threads(tmp_path, monkeypatch):
+    """`docker --cpus 8 --cpuset-cpus 0,1` on a machine with 64 cores."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
+    assert threads.usable_cores() == 2
+    assert settle_threads({}, quota(tmp_path / "v2", "800000 100000")) == SPIN
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert threads.usable_cores() == 64
 
 
 def test_the_command_line_sets_them_before_torch_is_there():

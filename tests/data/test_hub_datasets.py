@@ -118,6 +118,13 @@ def _three():
         (lambda row: row.pop("objects"), "row 0 of .* without `objects` or `keypoints`"),
         (lambda row: row["objects"][0].update(keypoints=[1.0, 2.0]), "row 0 of .* with 2 numbers in `keypoints`"),
         (lambda row: row.update(image={"bytes": None, "path": None}), "row 0 of .* without a picture"),
+        (lambda row: row["objects"][0].update(keypoints=["1", "2", "3"] * 3), "row 0 of .* with '1' in `keypoints`"),
+        (lambda row: row.update(image={"bytes": None, "path": "gone.jpg"}), "row 0 of .* with the picture 'gone.jpg'"),
+        (lambda row: row.update(image=5), "row 0 of "),
+        (
+            lambda row: row.update(objects={"keypoints": [person(1.0)["keypoints"]] * 2, "bbox": [[1.0, 2, 3, 4]]}),
+            "row 0 of .* with 1 values in `bbox` for 2 in `keypoints`",
+        ),
     ],
 )
 def test_faults_name_the_row(tmp_path, change, words):
@@ -127,6 +134,39 @@ def test_faults_name_the_row(tmp_path, change, words):
     with pytest.raises(DataError, match=words):
         read_dataset(str(folder), cache=tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("*"))
+
+
+def test_files_whose_names_say_no_part_are_said(tmp_path):
+    folder = tmp_path / "set"
+    for name in ("train-0.parquet", "more.parquet", "test-0.parquet"):
+        parquet(folder, rows(2), name)
+    copy = read_dataset(str(folder), cache=tmp_path / "cache")
+    assert set(copy.annotations) == {"train", "test"}
+    assert "1 parquet file left out, whose names say no part (train, val, test): more.parquet" in copy.notes
+    (folder / "train-0.parquet").unlink()
+    copy = read_dataset(str(folder), cache=tmp_path / "cache")
+    assert set(copy.annotations) == {"train", "test"}
+    assert "parquet files whose names say no part are read as train: more.parquet" in copy.notes
+    parquet(tmp_path / "whole", rows(2), "training_0.parquet")
+    parquet(tmp_path / "whole", rows(1), "test_0.parquet")
+    assert set(read_dataset(str(tmp_path / "whole"), cache=tmp_path / "cache").annotations) == {"train", "test"}
+
+
+def test_empty_and_damaged_files(tmp_path):
+    from datasets import load_dataset
+
+    folder = parquet(tmp_path / "set", rows(2), "train-0.parquet")
+    whole = load_dataset("parquet", data_files=str(folder / "train-0.parquet"), split="train", cache_dir=str(tmp_path))
+    whole.select([]).to_parquet(folder / "train-1.parquet")
+    copy = read_dataset(str(folder), cache=tmp_path / "cache")
+    assert len(copy.notes) == 1 and "in 2 pictures read from" in copy.notes[0]
+    data = (folder / "train-0.parquet").read_bytes()
+    (folder / "train-0.parquet").write_bytes(data[: len(data) // 2])
+    with pytest.raises(DataError, match=r"train-0.parquet, which cannot be read .*copy or download it again"):
+        read_dataset(str(folder), cache=tmp_path / "cache")
+    (folder / "train-0.parquet").unlink()
+    with pytest.raises(DataError, match="whose parquet files have no rows"):
+        read_dataset(str(folder), cache=tmp_path / "cache")
 
 
 def test_key_points_need_names(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from lvtune.core.errors import LvtuneError
 from lvtune.data.skeletons import COCO_17, LSP_14
 from lvtune.data.table import read_coco, with_boxes
-from lvtune.evaluation.oks import oks_ap, oks_nms, rescore
+from lvtune.evaluation.oks import coco_results, oks_ap, oks_nms, rescore
 from lvtune.evaluation.scores import score_predictions
 
 TESTS = Path(__file__).parents[1]
@@ -126,3 +126,7 @@ def test_predictions_for_another_table_and_unknown_protocols_are_told(tmp_path):
         score_predictions(persons, np.zeros((3, 17, 2)), np.zeros((3, 17)))
     with pytest.raises(LvtuneError, match="protocol 'pkc'"):
         score_predictions(persons, np.zeros((12, 17, 2)), np.zeros((12, 17)), protocols=("pkc",))
+
+
+def test_no_predictions_are_no_results():
+    assert coco_results([], COCO_17) == []

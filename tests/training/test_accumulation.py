@@ -51,6 +51,11 @@ def test_as_many_pictures_as_fit_into_what_weights_and_moments_leave(used, fixed
     assert fixed + used[0] + (at_once - 2) * (used[1] - used[0]) / 2 <= accumulation.USED * free
 
 
+def test_the_error_compares_like_with_like(monkeypatch):
+    with pytest.raises(UsageError, match=r"which takes 32 MB; expected at most 24 MB: 80% of the 30 MB that are free"):
+        parts_that_fit((20_000_000, 20_000_000 + 2 * 12_000_000), 20_000_000, 30_000_000, 8)
+
+
 def test_measuring_leaves_weights_statistics_and_random_numbers():
     layer = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Dropout())
     before = {name: value.clone() for name, value in layer.state_dict().items()}

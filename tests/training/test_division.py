@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +14,9 @@ from tiny import TinyPictures, make_adapter, tiny_base
 from tiny_hands import TinyHands, tiny_hand_base
 
 from lvtune.core import processes
+from lvtune.core.errors import UsageError
 from lvtune.evaluation.shared_batches import predict_batches
+from lvtune.training.division import divide_step
 from lvtune.training.hand_objective import HandObjective
 
 CASES = {
@@ -147,6 +150,14 @@ def test_a_run_of_two_processes_resumes_to_the_same_bytes(folder, said):
 def test_fewer_pictures_in_a_step_than_processes_are_refused(said):
     for one in said:
         assert "a batch of 1 picture for 2 processes" in one["refused"] and "--train.batch-size" in one["refused"]
+
+
+@pytest.mark.parametrize(("count", "words"), [(1, "there are no more pictures to tune on"), (9, "--train.batch-size")])
+def test_the_advice_helps(count, words):
+    accelerator = SimpleNamespace(num_processes=2, process_index=0)
+    with pytest.raises(UsageError, match=words) as told:
+        divide_step(accelerator, None, TinyPictures(count), 1, 1)
+    assert ("batch-size" in str(told.value)) == (count > 1)
 
 
 class Numbers(torch.utils.data.Dataset):

@@ -93,12 +93,15 @@ def test_an_objective_that_may_change_what_the_encoder_does_is_refused():
         run(objective=Other(), cached_views=1)
 
 
-def test_what_does_not_fit_is_computed_in_each_epoch():
+def test_what_does_not_fit_is_computed_in_each_epoch(capsys):
     whole, _, _ = run(cached_views=1)
+    assert "are kept in" in capsys.readouterr().err
     part, history, calls = run(cached_views=1, cache_size=5 * 2 * 12 * 48 / 1e9)  # 5 of 10 pictures, 12 tokens of 48
-    assert calls > 2 and history.notes
-    none, _, calls = run(cached_views=1, cache_size=0.0)
-    assert calls == 10
+    assert calls > 2 and "features of 4 of 10 samples" in " ".join(history.notes)
+    assert "are kept in" in (said := capsys.readouterr().err) and "fit: the others are computed in each epoch" in said
+    none, history, calls = run(cached_views=1, cache_size=0.0)
+    assert calls == 10 and "is no room for one of 10 samples" in " ".join(history.notes)
+    assert "are kept in" not in (said := capsys.readouterr().err) and "features are not kept" in said
     for one in (part, none):
         for name, value in whole.state_dict().items():
             torch.testing.assert_close(one.state_dict()[name], value, rtol=0.1, atol=0.02)
@@ -314,7 +317,7 @@ def test_a_damaged_file_is_computed_again(folder):
     same(first, again, rtol=1e-3, atol=1e-5)
 
 
-def test_a_disk_without_room_keeps_what_it_has(folder, monkeypatch):
+def test_a_disk_without_room_keeps_what_it_has_and_says_so(folder, monkeypatch, capsys):
     written = []
 
     def pwrite(handle, data, place, real=os.pwrite):
@@ -325,16 +328,27 @@ def test_a_disk_without_room_keeps_what_it_has(folder, monkeypatch):
 
     whole, _, _ = run(cached_views=1, keep_features=False)
     monkeypatch.setattr(os, "pwrite", pwrite)
-    part, _, calls = run(cached_views=1)
+    part, history, calls = run(cached_views=1)
     assert len(written) == 5 and calls > 2
+    assert sum("no room is left for features" in note for note in history.notes) == 1
+    assert "no room is left for features" in capsys.readouterr().err
     same(whole, part, rtol=1e-3, atol=1e-5)
 
 
-def test_a_folder_that_cannot_be_written_is_said(monkeypatch, tmp_path):
+def test_a_folder_that_cannot_be_written_is_said(monkeypatch, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LVTUNE_CACHE", str(tmp_path / "file"))
     _, history, calls = run(cached_views=1)
     assert calls == 10 and "cannot be kept" in " ".join(history.notes)
+    assert "cannot be kept" in (said := capsys.readouterr().err) and "are kept in" not in said
+
+
+def test_a_row_that_cannot_be_read_is_computed_again(folder, monkeypatch):
+    whole, _, _ = run(cached_views=1, keep_features=False)
+    monkeypatch.setattr(os, "pread", lambda handle, count, place: (_ for _ in ()).throw(OSError(5, "input/output")))
+    part, _, calls = run(cached_views=1)
+    assert calls == 10
+    same(whole, part, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("trained", [1, 2])
