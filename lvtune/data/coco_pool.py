@@ -32,8 +32,8 @@ class NoCocoFile(DataError):
 def boxes_of_coco(path: Path) -> tuple[Boxes, list[str]]:
     """Reads pictures and boxes of a COCO file.
 
-    Each box is an instance; a picture without a box is one, taken whole. A picture whose boxes are all of crowds or faulty
-    is left out.
+    Each box is an instance; a picture without a box is one, taken whole. A picture whose boxes are all of crowds or
+    faulty is left out.
 
     Args:
         path: of the file; its pictures lie beside it, or beside its folder.
