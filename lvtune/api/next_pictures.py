@@ -119,11 +119,7 @@ def choose_next(
     view.model.to(resolve_device(device))
     tuned: Any = open_adapter(adapter, view)
     pictures = open_pool(pool, labelled, tuned, frames)
-    table = pictures.table
-    written = [folder / name for name in (LIST_FILE, TABLE_FILE, SHEET_FILE)]
-    check_output(folder, written, pictures=[table.image_path(i) for i in range(len(table))])
-    _check_outside(folder, Path(pool))
-    _check_free(folder, forms, written)
+    _check_out(folder, Path(pool), pictures.table, forms)
     table, known, notes = pictures.boxed(view, tuned, device, say)
     labelled_split = None if known is None else Split(known, "labelled")
     chosen, answers, first = ranked(view, tuned, Split(table, "pool"), labelled_split, count, weight, seed)
@@ -140,12 +136,18 @@ def choose_next(
     return report
 
 
-def _check_outside(folder: Path, pool: Path) -> None:
-    """Refuses an output inside the pool: the next round would choose from its copies and its contact sheet."""
+def _check_out(folder: Path, pool: Path, table: PoseTable, forms: Sequence[str]) -> None:
+    """Refuses an output folder that holds inputs or an earlier round, or lies inside the pool.
+
+    From inside the pool the next round would choose among its copies and its contact sheet.
+    """
+    written = [folder / name for name in (LIST_FILE, TABLE_FILE, SHEET_FILE)]
+    check_output(folder, written, pictures=[table.image_path(i) for i in range(len(table))])
     if pool.is_dir() and folder.resolve().is_relative_to(pool.resolve()):
         raise UsageError(f"output folder {folder}, which lies inside the pool {pool}",
                          "a folder outside of the pool: else the next round takes its pictures for new ones",
                          f"choose another --out DIR, such as --out {shell_word(_beside(pool))}")  # fmt: skip
+    _check_free(folder, forms, written)
 
 
 def _beside(pool: Path) -> Path:

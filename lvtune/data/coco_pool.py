@@ -51,7 +51,7 @@ def boxes_of_coco(path: Path) -> tuple[Boxes, list[str]]:
     if annotations:
         _check_ids(ids, images, path)
     files, notes = _find([image["file_name"] for image in images], path)
-    place_of = {key: place for place, key in enumerate(ids) if key is not None}
+    place_of: dict[str | None, int] = {key: place for place, key in enumerate(ids) if key is not None}
     own: list[list[list[float]]] = [[] for _ in images]
     refused: set[int] = set()
     counts = dict.fromkeys((_CROWD, _FAULTY, _STRAY, _BARE), 0)
@@ -139,7 +139,11 @@ def _check_ids(ids: Sequence[str | None], images: Sequence[dict[str, Any]], path
 def _find(names: list[str], path: Path) -> tuple[list[Path | None], list[str]]:
     """Where the pictures lie, beside the file or beside its folder; None: one is not there. And notes."""
     roots = list(path.absolute().parents)[:_UPWARDS]
-    places = [find_pictures(names, root) for root in roots]
+    try:
+        places = [find_pictures(names, root) for root in roots]
+    except DataError as error:  # links: a pool has no option for them
+        fix = "copy them there, or give the folder of the pictures, whose links are followed"
+        raise DataError(error.given, error.expected, fix) from None
     best = max(range(len(places)), key=lambda i: sum(places[i].is_there))
     found = places[best]
     files = [roots[best] / name if there else None for name, there in zip(found.names, found.is_there, strict=True)]

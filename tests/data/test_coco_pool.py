@@ -123,3 +123,11 @@ def test_pictures_that_are_found_by_their_base_name_are_said(folder):
 def test_notes_on_the_boxes_stay(folder):
     _, notes = read(folder, annotations=[box(1, [0.1, 0.1, 0.5, 0.5]), box(2, [0, 0, 1, 1]), box(3, [0, 0, 0.9, 1])])
     assert any("3 boxes are relative to the picture" in note for note in notes)
+
+
+def test_links_out_of_the_folder_say_what_to_give(folder):
+    (folder / "set" / "deep").mkdir(parents=True)  # a.png itself lies in neither of the two that are looked into
+    (folder / "set" / "a.png").symlink_to(folder / "a.png")
+    with pytest.raises(DataError, match=r"link out of .*give the folder of the pictures"):
+        read_unlabelled(write(folder / "set" / "deep", (1,)), COCO_17)
+    assert len(read_unlabelled(folder / "set", COCO_17)) == 1
