@@ -22,7 +22,7 @@ from lvtune.api.pool_pictures import open_pool
 from lvtune.bases.base import as_base
 from lvtune.core.errors import UsageError
 from lvtune.core.files import write_atomically, write_text
-from lvtune.core.text import counted
+from lvtune.core.text import counted, shell_word
 from lvtune.data.dataset import collate
 from lvtune.data.formats.label_project import Instance, LabelProject, Picture
 from lvtune.data.formats.prelabels import FORMS, write_prelabels
@@ -119,14 +119,13 @@ def choose_next(
     view.model.to(resolve_device(device))
     tuned: Any = open_adapter(adapter, view)
     pictures = open_pool(pool, labelled, tuned, frames)
-    table = pictures.table
-    written = [folder / name for name in (LIST_FILE, TABLE_FILE, SHEET_FILE)]
-    check_output(folder, written, pictures=[table.image_path(i) for i in range(len(table))])
-    _check_free(folder, forms)
+    _check_out(folder, Path(pool), pictures.table, forms)
     table, known, notes = pictures.boxed(view, tuned, device, say)
     labelled_split = None if known is None else Split(known, "labelled")
     chosen, answers, first = ranked(view, tuned, Split(table, "pool"), labelled_split, count, weight, seed)
     say(f"predicting {counted(len(chosen), 'picture')}")
+    if len(chosen) < count:
+        notes.append(f"{counted(count, 'picture')} asked for, {len(chosen)} to choose from: all are listed")
     report = NextReport(folder, _rows(chosen, answers, table, first), _count(table), notes=notes)
     project, predicted = _project(view, tuned, table, [row["picture"] for row in report.pictures])
     for form in forms:
@@ -137,11 +136,40 @@ def choose_next(
     return report
 
 
-def _check_free(folder: Path, forms: Sequence[str]) -> None:
+def _check_out(folder: Path, pool: Path, table: PoseTable, forms: Sequence[str]) -> None:
+    """Refuses an output folder that holds inputs or an earlier round, or lies inside the pool.
+
+    From inside the pool the next round would choose among its copies and its contact sheet.
+    """
+    written = [folder / name for name in (LIST_FILE, TABLE_FILE, SHEET_FILE)]
+    check_output(folder, written, pictures=[table.image_path(i) for i in range(len(table))])
+    if pool.is_dir() and folder.resolve().is_relative_to(pool.resolve()):
+        raise UsageError(f"output folder {folder}, which lies inside the pool {pool}",
+                         "a folder outside of the pool: else the next round takes its pictures for new ones",
+                         f"choose another --out DIR, such as --out {shell_word(_beside(pool))}")  # fmt: skip
+    _check_free(folder, forms, written)
+
+
+def _beside(pool: Path) -> Path:
+    whole = pool.resolve()
+    return whole.with_name(f"{whole.name}-next")
+
+
+def _check_free(folder: Path, forms: Sequence[str], written: Sequence[Path]) -> None:
+    """Refuses the folder of an earlier round: its list would be lost, and its pre-labels belong to that list."""
+    there = [file for file in written if file.exists()]
+    if there:
+        raise UsageError(f"output folder {folder}, which has {there[0].name} of an earlier round", "a new folder",
+                         f"choose another --out DIR, such as --out {shell_word(_unused(folder))}")  # fmt: skip
     for form in forms:
         place = folder / form
         if place.exists() and (not place.is_dir() or any(place.iterdir())):
             raise UsageError(f"output folder {place}, which is not empty", "a new folder", "choose another --out DIR")
+
+
+def _unused(folder: Path) -> Path:
+    name = folder.resolve().name
+    return next(place for n in range(2, 10**6) if not (place := folder.parent / f"{name}-{n}").exists())
 
 
 def _count(table: PoseTable) -> int:

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lvtune.api.found_boxes import with_found_boxes
-from lvtune.core.errors import UsageError
-from lvtune.core.text import counted
+from lvtune.core.errors import LvtuneError, UsageError
+from lvtune.core.text import counted, shell_word
+from lvtune.data.coco_pool import NoCocoFile
+from lvtune.data.find_images import is_read
 from lvtune.data.unlabelled import read_unlabelled
+from lvtune.data.video_frames import is_video
 
 if TYPE_CHECKING:
     from lvtune.bases.base import Base
@@ -33,9 +36,11 @@ class Pool:
     ) -> tuple[PoseTable, PoseTable | None, list[str]]:
         """Returns pool and labelled pictures with the boxes that the adapter needs, and what is to be said of them.
 
-        Copies of labelled pictures are left out.
+        Copies of labelled pictures are left out, and of equal pictures of the pool all but the first.
         """
         table, more = _without_copies(self.table, self.known)
+        table, twins = _without_twins(table)
+        more += twins
         say(f"looking at {counted(len(set(table.column('image'))), 'picture')}")
         found = with_found_boxes(table, base, adapter, device)
         known = None if self.known is None else with_found_boxes(self.known, base, adapter, device)
@@ -52,12 +57,12 @@ def open_pool(pool: str | Path, labelled: str | Path | None, adapter: Any, frame
         frames: of a video, at most so many.
 
     Raises:
-        LvtuneError: no such pool; every picture of it is labelled.
+        LvtuneError: no such pool; every picture of it is labelled; ``labelled`` is neither a folder nor a COCO file.
     """
     table = read_unlabelled(pool, adapter.skeleton, frames)
     if labelled is None:
         return Pool(table, None, table.notes[1:])
-    known = read_unlabelled(labelled, adapter.skeleton)
+    known = _read_labelled(labelled, adapter)
     done = {str(Path(name).resolve()) for name in known.column("image")}
     free = [i for i, name in enumerate(table.column("image")) if str(Path(name).resolve()) not in done]
     if not free:
@@ -68,20 +73,63 @@ def open_pool(pool: str | Path, labelled: str | Path | None, adapter: Any, frame
     return Pool(table.select(free), known, [*table.notes[1:], *([note] if left else [])])
 
 
+def _read_labelled(labelled: str | Path, adapter: Any) -> PoseTable:
+    """The labelled pictures. Files of labels, which tools have beside the pictures, are easily given in their place.
+
+    Raises:
+        LvtuneError: no folder, picture, video or COCO file; a fault in it.
+    """
+    path = Path(labelled)
+    what = "which is not there" if not path.exists() else "which is neither a folder of pictures nor a COCO file"
+    wrong = UsageError(f"--labelled {shell_word(path)}, {what}", "a folder of pictures or a COCO file",
+                       "give one, such as --labelled PROJECT/labeled-data")  # fmt: skip
+    is_known = path.is_dir() or path.suffix.lower() == ".json" or is_read(path) or is_video(path)
+    if not path.exists() or not is_known:
+        raise wrong
+    try:
+        return read_unlabelled(path, adapter.skeleton)
+    except NoCocoFile:
+        raise wrong from None
+    except LvtuneError as error:
+        raise type(error)(f"--labelled: {error.given}", error.expected, error.fix) from error
+
+
+def _digest(table: PoseTable, row: int) -> str:
+    return hashlib.sha256(table.image_path(row).read_bytes()).hexdigest()
+
+
 def _without_copies(table: PoseTable, known: PoseTable | None) -> tuple[PoseTable, list[str]]:
     """The pool without copies of labelled pictures, which have other paths and the same contents."""
     if known is None:
         return table, []
-    digest = lambda one, i: hashlib.sha256(one.image_path(i).read_bytes()).hexdigest()  # noqa: E731
     sizes = {known.image_path(i).stat().st_size for i in range(len(known))}
     alike = {name: i for i, name in enumerate(table.column("image")) if table.image_path(i).stat().st_size in sizes}
     if not alike:
         return table, []
-    done = {digest(known, i) for i in {name: i for i, name in enumerate(known.column("image"))}.values()}
-    copies = {name for name, i in alike.items() if digest(table, i) in done}
+    done = {_digest(known, i) for i in {name: i for i, name in enumerate(known.column("image"))}.values()}
+    copies = {name for name, i in alike.items() if _digest(table, i) in done}
     free = [i for i, name in enumerate(table.column("image")) if name not in copies]
     if not free:
         raise UsageError("a pool of which every picture is a copy of a labelled one", "pictures without labels",
                          "give another pool, or leave --labelled out")  # fmt: skip
     note = f"{counted(len(copies), 'copy', 'copies')} of pictures that are labelled already left out"
     return (table.select(free), [note]) if copies else (table, [])
+
+
+def _without_twins(table: PoseTable) -> tuple[PoseTable, list[str]]:
+    """The pool with the first alone of pictures that have the same contents: nobody labels a picture twice."""
+    first = {name: i for i, name in reversed(list(enumerate(table.column("image"))))}
+    by_size: dict[int, list[str]] = {}
+    for name, i in sorted(first.items(), key=lambda one: one[1]):
+        by_size.setdefault(table.image_path(i).stat().st_size, []).append(name)
+    seen: set[str] = set()
+    twins: set[str] = set()
+    for name in (name for names in by_size.values() if len(names) > 1 for name in names):
+        digest = _digest(table, first[name])
+        twins |= {name} if digest in seen else set()
+        seen.add(digest)
+    if not twins:
+        return table, []
+    rows = [i for i, name in enumerate(table.column("image")) if name not in twins]
+    note = f"{counted(len(twins), 'picture')} left out: the pool has the same contents under another name"
+    return table.select(rows), [f"{note} (such as {Path(min(twins)).name})"]

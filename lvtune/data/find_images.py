@@ -83,7 +83,25 @@ def left_out_note(images: str | Path | Sequence[str | Path]) -> str | None:
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(Path(where) / name for where, _, names in os.walk(folder) for name in names)
+    """The files under a folder, those of linked folders too: a linked file is taken, so a linked folder is.
+
+    Each real folder comes once, by its own path where it lies under ``folder``. A link to a folder that ``folder`` lies
+    in is a circle, and not followed.
+    """
+    around = {os.path.realpath(folder), *map(str, Path(os.path.realpath(folder)).parents)}
+    seen: set[str] = set()
+    found: list[Path] = []
+    starts = [folder]
+    while starts:  # links come after the folders that are there themselves
+        for where, folders, names in os.walk(starts.pop(0)):
+            real = os.path.realpath(where)
+            if real in seen or (Path(where) != folder and real in around):
+                folders.clear()
+                continue
+            seen.add(real)
+            found += [Path(where) / name for name in names]
+            starts += sorted(one for one in (Path(where) / name for name in folders) if one.is_symlink())
+    return sorted(found)
 
 
 def _without_pictures(folder: Path) -> DataError:

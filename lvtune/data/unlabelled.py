@@ -17,18 +17,17 @@ from torch.utils.data import Dataset
 
 from lvtune.core.errors import DataError
 from lvtune.core.text import counted, plural
+from lvtune.data.coco_pool import Boxes, boxes_of_coco
 from lvtune.data.find_images import find_images, left_out_note
 from lvtune.data.frames_of_video import MOST_FRAMES, frames_of
-from lvtune.data.json_file import load_json
 from lvtune.data.picture_headers import read_headers
-from lvtune.data.picture_names import find_pictures
 from lvtune.data.pose_table import PoseTable
 from lvtune.data.skeletons import Skeleton
 from lvtune.data.table import read_coco
 from lvtune.data.video_frames import is_video
 
-_UPWARDS = 2
-"""Folders above a COCO file in which its pictures are looked for."""
+_EDGE = 1.0
+"""Pixels by which a box may reach out of its picture without a note: rounding does that."""
 
 
 class HiddenLabels(Dataset):
@@ -74,7 +73,7 @@ def read_unlabelled(given: str | Path, skeleton: Skeleton, frames: int = MOST_FR
 
     Args:
         given: a folder, of which every picture is one instance; a picture; a video, of which evenly spread frames are;
-            or a COCO file: each box of it is an instance, and a picture without a box is one.
+            or a COCO file (:func:`lvtune.data.coco_pool.boxes_of_coco`).
         skeleton: the key points that are to be found in them.
         frames: of a video, at most so many.
 
@@ -88,7 +87,7 @@ def read_unlabelled(given: str | Path, skeleton: Skeleton, frames: int = MOST_FR
         files, notes = frames_of(path, frames)
         boxes: Boxes = {file: [] for file in files}
     else:
-        boxes, notes = _of_coco(path) if path.suffix.lower() == ".json" else _of_folder(path)
+        boxes, notes = boxes_of_coco(path) if path.suffix.lower() == ".json" else _of_folder(path)
     if not boxes:
         raise DataError(f"{path} without pictures", "at least one picture", "check the path")
     table = table_of_boxes(boxes, skeleton)
@@ -97,55 +96,9 @@ def read_unlabelled(given: str | Path, skeleton: Skeleton, frames: int = MOST_FR
     return table
 
 
-Boxes = dict[Path, list[list[float]]]
-"""Picture to its boxes, x, y, width, height in pixels; none: the whole picture is one instance."""
-
-
 def _of_folder(path: Path) -> tuple[Boxes, list[str]]:
     note = left_out_note(path)
     return {file: [] for file in find_images(path)}, [note] if note else []
-
-
-def _of_coco(path: Path) -> tuple[Boxes, list[str]]:
-    values = load_json(path)
-    images = values.get("images") if isinstance(values, dict) else None
-    if not isinstance(images, list) or not all(isinstance(i, dict) and i.get("file_name") for i in images):
-        raise DataError(f"{path} without `images` that have a `file_name`", "a COCO file", "check the path")
-    names = [str(image["file_name"]) for image in images]
-    places = [find_pictures(names, folder) for folder in list(path.absolute().parents)[:_UPWARDS]]
-    best = max(range(len(places)), key=lambda i: sum(places[i].is_there))
-    root, found = list(path.absolute().parents)[best], places[best]
-    files = {image.get("id"): root / name for image, name, is_there in
-             zip(images, found.names, found.is_there, strict=True) if is_there}  # fmt: skip
-    if not files:
-        raise DataError(
-            f"{path}, of whose {counted(len(names), 'picture')} none is there",
-            f"pictures beside it, such as {names[0]}",
-            "copy the file beside its pictures",
-        )  # fmt: skip
-    boxes: Boxes = {file: [] for file in files.values()}
-    faulty = 0
-    for item in values.get("annotations") or []:
-        file = files.get(item.get("image_id")) if isinstance(item, dict) else None
-        if file is None or item.get("iscrowd"):
-            continue
-        box = _box(item.get("bbox"))
-        faulty += box is None
-        boxes[file] += [] if box is None else [box]
-    missing = len(names) - len(files)
-    notes = []
-    if missing:
-        pictures = f"{counted(len(names), 'picture')} of {path.name}"
-        notes.append(f"{missing} of {pictures} {plural(missing, 'is', 'are')} not there: left out")
-    notes += [f"{counted(faulty, 'annotation')} without a box that has an area: left out"] if faulty else []
-    return boxes, notes
-
-
-def _box(given: Any) -> list[float] | None:
-    is_box = isinstance(given, list) and len(given) == 4 and all(type(v) in (int, float) for v in given)
-    if not is_box or not all(abs(v) < 1e9 for v in given) or given[2] <= 0 or given[3] <= 0:
-        return None
-    return [float(value) for value in given]
 
 
 def table_of_boxes(boxes: Mapping[Path, list[list[float]]], skeleton: Skeleton) -> PoseTable:
@@ -156,26 +109,32 @@ def table_of_boxes(boxes: Mapping[Path, list[list[float]]], skeleton: Skeleton) 
         skeleton: the key points that are to be found in them.
 
     Returns:
-        The table. Its notes count the pictures that cannot be read, which are left out.
+        The table. Its notes count what is left out: pictures that cannot be read, boxes outside of their pictures, and
+        pictures that have no other box.
 
     Raises:
-        DataError: no picture can be read.
+        DataError: no picture can be read; every box lies outside of its picture.
     """
     files = list(boxes)
-    images, annotations, broken = [], [], []
-    for number, (file, header) in enumerate(zip(files, read_headers(files), strict=True), start=1):
+    sizes: dict[Path, tuple[int, int]] = {}
+    broken: list[DataError] = []
+    for file, header in zip(files, read_headers(files), strict=True):
         if isinstance(header, DataError):
             broken.append(header)
-            continue
-        width, height = header.upright
+        else:
+            sizes[file] = header.upright
+    if broken and not sizes:
+        raise broken[0]
+    inside, notes = _inside(boxes, sizes)
+    images, annotations = [], []
+    for number, (file, own) in enumerate(inside.items(), start=1):
+        width, height = sizes[file]
         images.append({"id": number, "file_name": os.path.normpath(file.absolute()), "width": width, "height": height})
-        for box in boxes[file] or [[0.0, 0.0, float(width), float(height)]]:
+        for box in own or [[0.0, 0.0, float(width), float(height)]]:
             annotations.append({
                 "id": len(annotations) + 1, "image_id": number, "category_id": 1, "bbox": box, "iscrowd": 0,
                 "area": box[2] * box[3], "keypoints": [0] * 3 * len(skeleton.keypoints), "num_keypoints": 0,
             })  # fmt: skip
-    if broken and not images:
-        raise broken[0]
     category = {"id": 1, "name": "instance", "keypoints": list(skeleton.keypoints)}
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "unlabelled.json"
@@ -183,5 +142,39 @@ def table_of_boxes(boxes: Mapping[Path, list[list[float]]], skeleton: Skeleton) 
         file.write_text(json.dumps(values), encoding="utf-8")
         table = read_coco(file, folder, skeleton=skeleton, require_keypoints=False, anywhere=True, box_format="xywh")
     left = f"{len(broken)} of {counted(len(files), 'picture')} cannot be read and {plural(len(broken), 'is', 'are')}"
-    table.notes = [f"{left} left out (such as {broken[0].given})"] if broken else []
+    told = [f"{left} left out (such as {broken[0].given})"] if broken else []
+    # that the boxes are read as asked for is said of every table, and the user did not ask
+    table.notes = [*told, *notes, *(note for note in table.notes if not note.startswith("annotated boxes read as"))]
     return table
+
+
+def _inside(boxes: Mapping[Path, list[list[float]]], sizes: Mapping[Path, tuple[int, int]]) -> tuple[Boxes, list[str]]:
+    """The pictures of known size with the boxes that touch them, and what is to be said of the other boxes.
+
+    A picture is left out if all its boxes lie outside of it: whole, it would be what nobody asked for.
+    """
+    found: Boxes = {}
+    lost: list[Path] = []
+    outside = cut = 0
+    for file, (width, height) in sizes.items():
+        own = [box for box in boxes[file] if box[0] < width and box[1] < height]
+        own = [box for box in own if box[0] + box[2] > 0 and box[1] + box[3] > 0]
+        outside += len(boxes[file]) - len(own)
+        cut += sum(min(box[0], box[1], width - box[0] - box[2], height - box[1] - box[3]) < -_EDGE for box in own)
+        if boxes[file] and not own:
+            lost.append(file)
+        else:
+            found[file] = own
+    notes = []
+    if outside:
+        whose = plural(outside, "its picture", "their pictures")
+        notes.append(f"{counted(outside, 'box', 'boxes')} outside of {whose}: left out")
+    if lost:
+        notes.append(f"{counted(len(lost), 'picture')} left out: every box lies outside (such as {lost[0].name})")
+    if cut:
+        reach = counted(cut, "box reaches out of its picture", "boxes reach out of their pictures")
+        notes.append(f"{reach}: cut at {plural(cut, 'its edge', 'their edges')}")
+    if not found:
+        raise DataError(f"no picture to use ({'; '.join(notes)})", "boxes x, y, width, height in pixels of the picture",
+                        "correct `bbox`, or give the folder of the pictures: each is then taken whole")  # fmt: skip
+    return found, notes

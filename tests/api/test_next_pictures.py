@@ -86,6 +86,82 @@ def test_copies_of_labelled_pictures_are_left_out_too(pool):
                     labelled=pool / "project")  # fmt: skip
 
 
+def choose(pool, out="out", count=20, forms=(), **more):
+    place = pool / out
+    return choose_next(pool / "pool", pool / "adapter", base=tiny_base(), count=count, out=place, forms=forms, **more)
+
+
+def test_equal_pictures_of_a_pool_are_listed_once(pool):
+    for name in ("0", "1"):
+        shutil.copy(pool / "pool" / "a" / f"{name}.png", pool / "pool" / "b" / f"copy-{name}.png")
+    (pool / "pool" / "again").symlink_to(pool / "pool" / "a")
+    found = choose(pool)
+    contents = {Path(row["picture"]).read_bytes() for row in found.pictures}
+    assert len(contents) == len(found.pictures) == found.pool == 8
+    assert not any("copy" in row["picture"] for row in found.pictures)
+    note = "2 pictures left out: the pool has the same contents under another name (such as copy-0.png)"
+    assert found.notes.count(note) == 1
+
+
+def test_a_pool_of_fewer_pictures_than_asked_for_says_so(pool, capsys):
+    words = ["next", str(pool / "pool"), "--adapter", str(pool / "adapter"), "-n", "100", "--out", str(pool / "out")]
+    assert main([*words, "--base", "vitpose-tiny", "--device", "cpu", "--prelabels", "none"]) == 0
+    note = "100 pictures asked for, 8 to choose from: all are listed"
+    assert capsys.readouterr().out.count(f"note: {note}") == 1
+    values = json.loads((pool / "out" / "next.json").read_text())
+    assert values["notes"].count(note) == 1 and len(values["pictures"]) == 8
+    assert not any("asked for" in text for text in choose(pool, "out-2", count=8).notes)
+
+
+def test_an_earlier_list_is_not_written_over(pool):
+    choose(pool, count=2, forms=("coco",))
+    before = {file.name: file.read_bytes() for file in (pool / "out").iterdir() if file.is_file()}
+    for name in ("next.json", "next.csv", "next.jpg"):
+        with pytest.raises(LvtuneError, match=r"has next\.\w+ of an earlier round.*--out .*out-2"):
+            choose(pool, count=3)
+        assert {file.name: file.read_bytes() for file in (pool / "out").iterdir() if file.is_file()} == before
+        (pool / "out" / name).unlink()
+        before.pop(name)
+    choose(pool, count=3)
+
+
+def test_no_output_lies_inside_the_pool(pool):
+    for out in ("pool/next", "pool/a/deep/next"):
+        with pytest.raises(LvtuneError, match=r"inside the pool .*--out .*pool-next"):
+            choose(pool, out)
+        assert not (pool / out).exists()
+
+
+LABEL_STUDIO = [{"data": {"image": "a.png"}, "annotations": []}]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [("CollectedData_me.csv", "scorer,me", "neither"), ("config.yaml", "Task: x", "neither"),
+     ("labels.slp", "x", "neither"), ("export.json", json.dumps(LABEL_STUDIO), "neither"),
+     ("nowhere", None, "not there"), ("nowhere.json", None, "not there")],
+)  # fmt: skip
+def test_labels_in_place_of_labelled_pictures_are_told(pool, name, text, said):
+    if text is not None:
+        (pool / name).write_text(text)
+    with pytest.raises(LvtuneError) as caught:
+        choose(pool, labelled=pool / name)
+    error = caught.value
+    assert error.given.startswith(f"--labelled {pool / name}, which is {said}")
+    assert error.expected == "a folder of pictures or a COCO file"
+    assert error.fix == "give one, such as --labelled PROJECT/labeled-data"
+
+
+def test_faults_of_labelled_pictures_say_whose_they_are(pool):
+    (pool / "empty").mkdir()
+    with pytest.raises(LvtuneError, match=r"--labelled: folder .*empty without pictures"):
+        choose(pool, labelled=pool / "empty")
+    values = {"images": [{"id": 1, "file_name": "0.png"}], "annotations": [{"image_id": 1, "bbox": [0, 0, 9, 9]}]}
+    (pool / "pool" / "a" / "some.json").write_text(json.dumps(values))
+    found = choose(pool, labelled=pool / "pool" / "a" / "some.json")
+    assert len(found.pictures) == 7
+
+
 def test_an_instance_more_does_not_make_a_picture_twice(pool):
     values = {
         "images": [{"id": 1, "file_name": "0.png"}, {"id": 2, "file_name": "1.png"}],

@@ -160,6 +160,25 @@ def test_folders_give_every_readable_picture_and_list_the_rest(tmp_path, monkeyp
     assert left_out_note(tmp_path / "deep") is None
 
 
+def test_linked_folders_are_followed_and_each_real_folder_comes_once(tmp_path):
+    for name in ("pool/own/a.png", "pool/z/b.png", "far/deep/c.png", "far/clip.mp4", "beside.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    pool = tmp_path / "pool"
+    links = {
+        "linked": tmp_path / "far", "twice": tmp_path / "far" / "deep", "a-link": pool / "z",  # z has its own path
+        "own/circle": pool, "up": tmp_path, "gone": tmp_path / "nowhere",
+    }  # fmt: skip
+    for name, target in links.items():
+        (pool / name).symlink_to(target)
+    (tmp_path / "far" / "back").symlink_to(tmp_path / "far")
+    found = [path.relative_to(pool).as_posix() for path in find_images(pool)]
+    assert found == ["linked/deep/c.png", "own/a.png", "z/b.png"]
+    assert "clip.mp4" in left_out_note(pool)
+    (tmp_path / "whole").symlink_to(pool)
+    assert len(find_images(tmp_path / "whole")) == 3
+
+
 def test_a_folder_of_unreadable_pictures_says_so(tmp_path):
     for name in ("a.svg", "b.mov"):
         (tmp_path / name).write_bytes(b"x")

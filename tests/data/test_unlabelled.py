@@ -77,8 +77,9 @@ def test_boxes_of_a_coco_file_are_used_and_its_key_points_are_not(pictures, plac
     assert table.column("bbox").tolist() == [[1, 2, 20, 15], [10, 2, 20, 15], [0, 0, 41, 30]]
     assert table.column("keypoints").shape == (3, 17, 3) and not table.column("keypoints").any()
     assert any("1 of 3 pictures" in note for note in table.notes) and any(
-        "1 annotation without" in n for n in table.notes
+        "1 annotation with a faulty box" in n for n in table.notes
     )
+    assert any(note.startswith("1 annotation of a crowd (`iscrowd`): left out") for note in table.notes)
 
 
 def test_the_same_pictures_have_the_same_fingerprint_and_others_another(pictures):
