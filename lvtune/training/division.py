@@ -17,11 +17,10 @@ from lvtune.training.sampler import Division
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from torch import Tensor, nn
-    from torch.utils.data import Dataset
 
 
 def divide_step(
-    accelerator: Accelerator, tunable: nn.Module, data: Dataset, size: int, wanted: int | str
+    accelerator: Accelerator, tunable: nn.Module, data: Any, size: int, wanted: int | str
 ) -> tuple[Division, list[Decision]]:
     """Returns how each step's batch is divided, and what was chosen for the user.
 
