@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from lvtune.core.errors import LvtuneError, UsageError
 from lvtune.core.text import counted, shell_word
 from lvtune.data.coco_pool import NoCocoFile
 from lvtune.data.find_images import is_read
+from lvtune.data.picture_copies import copies_of, later_copies
 from lvtune.data.unlabelled import read_unlabelled
 from lvtune.data.video_frames import is_video
 
@@ -94,40 +94,30 @@ def _read_labelled(labelled: str | Path, adapter: Any) -> PoseTable:
         raise type(error)(f"--labelled: {error.given}", error.expected, error.fix) from error
 
 
-def _digest(table: PoseTable, row: int) -> str:
-    return hashlib.sha256(table.image_path(row).read_bytes()).hexdigest()
+def _files(table: PoseTable) -> dict[str, str]:
+    """Each picture's file, and its name in the table, in the order of the table."""
+    return {str(table.image_path(i)): name for i, name in enumerate(table.column("image"))}
 
 
 def _without_copies(table: PoseTable, known: PoseTable | None) -> tuple[PoseTable, list[str]]:
     """The pool without copies of labelled pictures, which have other paths and the same contents."""
-    if known is None:
+    files = _files(table)
+    copies = {files[file] for file in copies_of(() if known is None else _files(known), files)}
+    if not copies:
         return table, []
-    sizes = {known.image_path(i).stat().st_size for i in range(len(known))}
-    alike = {name: i for i, name in enumerate(table.column("image")) if table.image_path(i).stat().st_size in sizes}
-    if not alike:
-        return table, []
-    done = {_digest(known, i) for i in {name: i for i, name in enumerate(known.column("image"))}.values()}
-    copies = {name for name, i in alike.items() if _digest(table, i) in done}
     free = [i for i, name in enumerate(table.column("image")) if name not in copies]
     if not free:
         raise UsageError("a pool of which every picture is a copy of a labelled one", "pictures without labels",
                          "give another pool, or leave --labelled out")  # fmt: skip
-    note = f"{counted(len(copies), 'copy', 'copies')} of pictures that are labelled already left out"
-    return (table.select(free), [note]) if copies else (table, [])
+    return table.select(free), [
+        f"{counted(len(copies), 'copy', 'copies')} of pictures that are labelled already left out"
+    ]
 
 
 def _without_twins(table: PoseTable) -> tuple[PoseTable, list[str]]:
     """The pool with the first alone of pictures that have the same contents: nobody labels a picture twice."""
-    first = {name: i for i, name in reversed(list(enumerate(table.column("image"))))}
-    by_size: dict[int, list[str]] = {}
-    for name, i in sorted(first.items(), key=lambda one: one[1]):
-        by_size.setdefault(table.image_path(i).stat().st_size, []).append(name)
-    seen: set[str] = set()
-    twins: set[str] = set()
-    for name in (name for names in by_size.values() if len(names) > 1 for name in names):
-        digest = _digest(table, first[name])
-        twins |= {name} if digest in seen else set()
-        seen.add(digest)
+    files = _files(table)
+    twins = {files[file] for file in later_copies(files)}
     if not twins:
         return table, []
     rows = [i for i, name in enumerate(table.column("image")) if name not in twins]

@@ -138,7 +138,7 @@ def _remove(entry: Path) -> None:
 
 
 def _resize(place: Path, size: int) -> None:
-    """Gives the file its length; it is made shorter only where no other process has mapped it."""
+    """Gives the file its length; it is made shorter only where no other process uses it."""
     file = place / FEATURES_FILE
     with file.open("ab"):
         pass

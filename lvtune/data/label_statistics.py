@@ -67,7 +67,7 @@ class LabelStatistics:
     @property
     def turn_of_all(self) -> float:
         """How far instances are taken to be turned, in degrees (0 to 180); more than ``turn`` where labels are few."""
-        return self.turn if self.is_known else likely_turn(self.turn, self.instances)
+        return likely_turn(self.turn, self.instances, is_known=self.is_known)
 
 
 def label_statistics(table: LabelTable, *, is_known: bool = False) -> LabelStatistics:
@@ -125,14 +125,16 @@ def turn_spread(points: np.ndarray) -> float:
     return float(np.degrees(np.percentile(np.abs(_deviations(turned, turned)), 95)))
 
 
-def likely_turn(seen: float, instances: int) -> float:
+def likely_turn(seen: float, instances: int, *, is_known: bool) -> float:
     """Returns how far all instances are taken to be turned.
 
     Args:
         seen: what :func:`turn_spread` says of the labelled ones, in degrees.
         instances: number of the labelled ones.
+        is_known: the base knows the subject, so few labels are taken as they are.
     """
-    return min(180.0, seen * (FEW_FACTOR if instances < FEW_INSTANCES else 1.0))
+    is_doubtful = instances < FEW_INSTANCES and not is_known
+    return min(180.0, FEW_FACTOR * seen) if is_doubtful else seen
 
 
 def mirrors_alike(points: np.ndarray, flip_index: Sequence[int], *, is_known: bool = False) -> bool:
@@ -154,7 +156,7 @@ def mirrors_alike(points: np.ndarray, flip_index: Sequence[int], *, is_known: bo
     mean = _mean_shape(shapes)
     if _fit(mirrored, mean) < ALIKE * _fit(shapes, mean):
         return False
-    turn = likely_turn(turn_spread(points), FEW_INSTANCES if is_known else len(points))
+    turn = likely_turn(turn_spread(points), len(points), is_known=is_known)
     farther = np.degrees(np.median(np.abs(_deviations(_angles(mirrored, mean), _angles(shapes, mean)))))
     return bool(turn >= ALL_ROUND or farther <= max(turn, LEAST_TURN))
 

@@ -29,6 +29,24 @@ def copies_of(originals: Iterable[str], files: Iterable[str]) -> set[str]:
     return found
 
 
+def later_copies(files: Iterable[str]) -> set[str]:
+    """Returns the files that have the contents of one before them; what cannot be read has none.
+
+    Only files of which another one has the size are read.
+    """
+    sizes: dict[int | None, list[str]] = {}
+    for name in dict.fromkeys(files):
+        sizes.setdefault(_size(name), []).append(name)
+    seen: set[str] = set()
+    found = set()
+    for name in (name for size, same in sizes.items() if size is not None and len(same) > 1 for name in same):
+        digest = _digest(name)
+        if digest in seen:
+            found.add(name)
+        seen |= set() if digest is None else {digest}
+    return found
+
+
 def _size(name: str) -> int | None:
     try:
         return Path(name).stat().st_size

@@ -108,12 +108,11 @@ def parts_that_fit(used: Sequence[int], fixed: int, free: int, pictures: int) ->
         UsageError: a single picture does not fit.
     """
     each = max(1.0, (used[1] - used[0]) / (PROBES[1] - PROBES[0]))
-    left = USED * free - fixed - max(0.0, used[0] - PROBES[0] * each)
-    at_once = int(left // each)
+    before = fixed + max(0.0, used[0] - PROBES[0] * each)
+    at_once = int((USED * free - before) // each)
     if at_once < 1:
-        takes = USED * free - left + each
         raise UsageError(
-            f"a step of one picture, which takes {takes / 1e6:,.0f} MB",
+            f"a step of one picture, which takes {(before + each) / 1e6:,.0f} MB",
             f"at most {USED * free / 1e6:,.0f} MB: {USED:.0%} of the {free / 1e6:,.0f} MB that are free",
             "give --train.checkpointing, or a smaller base or method",
         )  # fmt: skip

@@ -273,8 +273,8 @@ class FeatureCache:
         asked = f"{size['count']:,} samples, {size['count'] * row_bytes(numbers) / 1e9:.2g} GB"
         if self._opened is None:
             self.notes.append(
-                f"features are not kept: in {self.folder} is no room for one of {asked} (--train.cache-size "
-                f"{self.most_bytes / 1e9:g} is what all runs may take, in GB); they are computed in each epoch"
+                f"features are not kept: {self.folder} has no room for one of {asked} (all runs together may take "
+                f"{self.most_bytes / 1e9:g} GB, --train.cache-size); they are computed in each epoch"
             )
             return
         self.notes += [*self._opened.notes, self._place_note]

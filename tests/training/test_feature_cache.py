@@ -100,7 +100,7 @@ def test_what_does_not_fit_is_computed_in_each_epoch(capsys):
     assert calls > 2 and "features of 4 of 10 samples" in " ".join(history.notes)
     assert "are kept in" in (said := capsys.readouterr().err) and "fit: the others are computed in each epoch" in said
     none, history, calls = run(cached_views=1, cache_size=0.0)
-    assert calls == 10 and "is no room for one of 10 samples" in " ".join(history.notes)
+    assert calls == 10 and "has no room for one of 10 samples" in " ".join(history.notes)
     assert "are kept in" not in (said := capsys.readouterr().err) and "features are not kept" in said
     for one in (part, none):
         for name, value in whole.state_dict().items():
